@@ -1,0 +1,34 @@
+//! The account service that the tests and the tour run against: mycli's API, Microtica's, and git hosting.
+//!
+//! A request comes in at `connection`, which hands it to `routes`. On its way it passes the journal and the faults
+//! of `testing`, where tests asked for them. Then a handler in `mycli`, `microtica`, `pages` or `git_host` decides,
+//! with the tables of `store` and the rest of what `service` holds, and answers or returns a `refusal`.
+//!
+//! To add a route: its handler in the file of its subject, and a line in that module's `routes`.
+
+mod clock;
+mod connection;
+mod database;
+mod extract;
+pub mod git_host;
+mod hs256;
+mod jwt;
+mod mail;
+mod microtica;
+mod mycli;
+mod pages;
+mod refusal;
+mod routes;
+mod secret;
+mod server;
+mod service;
+mod settings;
+mod store;
+mod testing;
+
+pub use mail::Mail;
+pub use server::Server;
+pub use settings::{Settings, Storage};
+pub use testing::accounts::Session;
+pub use testing::faults::Fault;
+pub use testing::journal::{Authorization, Recorded};

@@ -1,0 +1,172 @@
+//! API keys: of one project, with a baseline and stronger roles in some environments. Kept as a digest.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::projects::{self, Environment};
+use super::role::Role;
+use crate::clock::Timestamp;
+use crate::refusal::Refusal;
+use crate::secret::{self, Digest};
+use crate::service::Service;
+
+const PREFIX: &str = "mic_";
+
+/// A key, without its secret.
+pub(crate) struct Key {
+    id: String,
+    pub(crate) project_id: String,
+    pub(crate) name: String,
+    pub(crate) prefix: String,
+    pub(crate) baseline: Role,
+    pub(crate) expires_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+}
+
+/// The roles by which a key is stronger in some environments, by their names.
+pub(crate) type Upgrades = BTreeMap<String, Role>;
+
+/// An environment as a key sees it.
+#[derive(Serialize)]
+pub(crate) struct Seen {
+    id: String,
+    name: String,
+    role: Role,
+}
+
+impl Key {
+    /// Refuses a key that was revoked or whose time is over.
+    pub(crate) fn check_active(&self, now: Timestamp) -> Result<(), Refusal> {
+        if self.revoked_at.is_some() {
+            return Err(Refusal::ApiKeyRevoked);
+        }
+        if self.expires_at.is_some_and(|end| end <= now) {
+            return Err(Refusal::ApiKeyExpired);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn sees_its_project(&self, upgrades: &Upgrades) -> bool {
+        self.baseline > Role::None || !upgrades.is_empty()
+    }
+
+    /// The environment with the role that the key has there, where it has one.
+    pub(crate) fn look_at(&self, upgrades: &Upgrades, environment: Environment) -> Option<Seen> {
+        let Environment { id, name } = environment;
+        let role = upgrades.get(&name).copied().unwrap_or(self.baseline);
+        (role > Role::None).then_some(Seen { id, name, role })
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Key> {
+    Ok(Key {
+        id: row.get("id")?,
+        project_id: row.get("project_id")?,
+        name: row.get("name")?,
+        prefix: row.get("prefix")?,
+        baseline: row.get("baseline")?,
+        expires_at: row.get("expires_at")?,
+        revoked_at: row.get("revoked_at")?,
+    })
+}
+
+pub(crate) fn of_secret(db: &Connection, secret: &str) -> rusqlite::Result<Option<Key>> {
+    let sql = "SELECT * FROM microtica_keys WHERE key = ?1";
+    db.query_row(sql, [Digest::of(secret)], read).optional()
+}
+
+pub(crate) fn upgrades(db: &Connection, key: &Key) -> rusqlite::Result<Upgrades> {
+    let mut statement = db.prepare(
+        "SELECT environment.name, upgrade.role FROM microtica_upgrades AS upgrade
+         JOIN microtica_environments AS environment ON environment.id = upgrade.environment_id
+         WHERE upgrade.key_id = ?1",
+    )?;
+    let rows = statement.query_map([&key.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+/// What a key is to be.
+#[derive(Deserialize)]
+pub(crate) struct NewKey {
+    /// The id of its project.
+    project: String,
+    name: String,
+    expires_at: Option<String>,
+    baseline: Role,
+    #[serde(default)]
+    environments: Upgrades,
+}
+
+/// A key, the only time that it is shown.
+#[derive(Serialize)]
+pub(crate) struct MadeKey {
+    key: String,
+    prefix: String,
+    id: String,
+}
+
+pub(crate) fn make(service: &Service, new: &NewKey) -> Result<MadeKey, Refusal> {
+    let end = new.expires_at.as_deref().map(str::parse).transpose();
+    let end = end.map_err(|_| Refusal::InvalidRequest("expires_at is a time as in RFC 3339"))?;
+    let key = format!("{PREFIX}{}", secret::random_hex::<20>()?);
+    let made = MadeKey {
+        prefix: key[..12].to_owned(),
+        key,
+        id: Uuid::new_v4().to_string(),
+    };
+    let now = service.now();
+    service.database.transaction(|db| {
+        projects::find(db, &new.project)?.ok_or(Refusal::NotFound)?;
+        insert(db, new, &made, end, now)?;
+        upgrade(db, new, &made.id)
+    })?;
+    Ok(made)
+}
+
+fn insert(
+    db: &Connection,
+    new: &NewKey,
+    made: &MadeKey,
+    end: Option<Timestamp>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let MadeKey { key, prefix, id } = made;
+    db.execute(
+        "INSERT INTO microtica_keys (id, project_id, name, key, prefix, baseline, expires_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![id, new.project, new.name, Digest::of(key), prefix, new.baseline, end, now],
+    )?;
+    Ok(())
+}
+
+/// Each upgrade is of an environment of the project, and strictly stronger than the baseline.
+fn upgrade(db: &Connection, new: &NewKey, key_id: &str) -> Result<(), Refusal> {
+    let environments = projects::environments(db, &new.project)?;
+    for (name, role) in &new.environments {
+        let environment = environments.iter().find(|known| known.name == *name);
+        let environment = environment.ok_or(Refusal::InvalidRequest(
+            "the project has no such environment",
+        ))?;
+        if *role <= new.baseline {
+            let reason = "an upgrade is stronger than the baseline";
+            return Err(Refusal::InvalidRequest(reason));
+        }
+        db.execute(
+            "INSERT INTO microtica_upgrades (key_id, environment_id, role) VALUES (?1, ?2, ?3)",
+            params![key_id, environment.id, role],
+        )?;
+    }
+    Ok(())
+}
+
+pub(crate) fn revoke(service: &Service, id: &str) -> Result<(), Refusal> {
+    let now = service.now();
+    let sql = "UPDATE microtica_keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1";
+    let revoked = service
+        .database
+        .transaction(|db| Ok(db.execute(sql, params![id, now])?))?;
+    (revoked > 0).then_some(()).ok_or(Refusal::NotFound)
+}

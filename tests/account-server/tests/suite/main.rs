@@ -1,0 +1,2 @@
+//! The suite of the account service.
+fn main() {}
