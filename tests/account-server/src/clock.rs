@@ -96,6 +96,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub(crate) fn now(&self) -> Timestamp {
         let system = Timestamp::from(OffsetDateTime::now_utc());
         Timestamp::from_millis(system.0.saturating_add(self.ahead.load(Ordering::Relaxed)))

@@ -4,6 +4,17 @@
 //! of `testing`, where tests asked for them. Then a handler in `mycli`, `microtica`, `pages` or `git_host` decides,
 //! with the tables of `store` and the rest of what `service` holds, and answers or returns a `refusal`.
 //!
+//! ```
+//! use account_server::{Server, Settings};
+//!
+//! let settings = Settings { for_tests: true, ..Settings::default() };
+//! let server = Server::start(settings)?;
+//! let session = server.session("ada@example.com")?;
+//! assert!(server.url().starts_with("http://127.0.0.1:"));
+//! # drop(session);
+//! # anyhow::Ok(())
+//! ```
+//!
 //! To add a route: its handler in the file of its subject, and a line in that module's `routes`.
 
 mod clock;
@@ -27,6 +38,10 @@ mod store;
 mod testing;
 
 pub use mail::Mail;
+pub use microtica::keys::{MadeKey, NewKey};
+pub use microtica::projects::{NewProject, Project};
+pub use microtica::role::Role;
+pub use mycli::api_tokens::NewToken;
 pub use server::Server;
 pub use settings::{Settings, Storage};
 pub use testing::accounts::Session;

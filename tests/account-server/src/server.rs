@@ -12,6 +12,9 @@ use tokio::sync::oneshot;
 use crate::connection;
 use crate::extract::Device;
 use crate::mail::{Inbox, Mail};
+use crate::microtica::keys::{self, MadeKey, NewKey};
+use crate::microtica::projects::{self, NewProject, Project};
+use crate::mycli::api_tokens::{self, NewToken, Wanted};
 use crate::refusal::Refusal;
 use crate::routes;
 use crate::service::{Service, Shared};
@@ -77,6 +80,32 @@ impl Server {
         accounts::open_session(&self.service, email, None, &device).map_err(told)
     }
 
+    /// An API token of the user of that address, shown this once.
+    pub fn api_token(&self, email: &str, name: &str) -> anyhow::Result<NewToken> {
+        let wanted = Wanted {
+            name: name.to_owned(),
+            expires_in: None,
+            profile_id: None,
+        };
+        let user = accounts::user_of(&self.service, email).map_err(told)?;
+        api_tokens::make(&self.service, &user, wanted).map_err(told)
+    }
+
+    /// Makes a project of Microtica.
+    pub fn microtica_project(&self, project: NewProject) -> anyhow::Result<Project> {
+        projects::make(&self.service, project).map_err(told)
+    }
+
+    /// Makes an API key of Microtica, shown this once.
+    pub fn microtica_key(&self, key: &NewKey) -> anyhow::Result<MadeKey> {
+        keys::make(&self.service, key).map_err(told)
+    }
+
+    /// Revokes an API key of Microtica.
+    pub fn revoke_microtica_key(&self, id: &str) -> anyhow::Result<()> {
+        keys::revoke(&self.service, id).map_err(told)
+    }
+
     /// The mails of the inbox, the newest first.
     pub fn inbox(&self) -> Vec<Mail> {
         let inbox = self.service.mailer.inbox();
@@ -108,7 +137,7 @@ impl Server {
     }
 
     /// Lets this happen to the next requests of the path. Happens only with `for_tests`.
-    pub fn fault(&self, path: &str, times: usize, fault: &Fault) {
+    pub fn fault(&self, path: &str, times: usize, fault: Fault) {
         self.service.controls.faults.queue(path, times, fault);
     }
 

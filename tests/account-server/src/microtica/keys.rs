@@ -89,23 +89,30 @@ pub(crate) fn upgrades(db: &Connection, key: &Key) -> rusqlite::Result<Upgrades>
 }
 
 /// What a key is to be.
-#[derive(Deserialize)]
-pub(crate) struct NewKey {
+#[derive(Clone, Debug, Deserialize)]
+pub struct NewKey {
     /// The id of its project.
-    project: String,
-    name: String,
-    expires_at: Option<String>,
-    baseline: Role,
+    pub project: String,
+    /// Its name.
+    pub name: String,
+    /// When it expires, as RFC 3339.
+    pub expires_at: Option<String>,
+    /// What it may do in every environment.
+    pub baseline: Role,
+    /// What more it may do in some, by their names.
     #[serde(default)]
-    environments: Upgrades,
+    pub environments: BTreeMap<String, Role>,
 }
 
 /// A key, the only time that it is shown.
 #[derive(Serialize)]
-pub(crate) struct MadeKey {
-    key: String,
-    prefix: String,
-    id: String,
+pub struct MadeKey {
+    /// The key: `mic_` and 40 hex digits.
+    pub key: String,
+    /// Its first 12 characters.
+    pub prefix: String,
+    /// Its identifier, by which it is revoked.
+    pub id: String,
 }
 
 pub(crate) fn make(service: &Service, new: &NewKey) -> Result<MadeKey, Refusal> {

@@ -7,10 +7,13 @@ use uuid::Uuid;
 use crate::refusal::Refusal;
 use crate::service::Service;
 
-#[derive(Serialize)]
-pub(crate) struct Project {
-    pub(crate) id: String,
-    pub(crate) name: String,
+/// A project.
+#[derive(Clone, Debug, Serialize)]
+pub struct Project {
+    /// Its identifier.
+    pub id: String,
+    /// Its name.
+    pub name: String,
 }
 
 pub(crate) struct Environment {
@@ -19,12 +22,15 @@ pub(crate) struct Environment {
 }
 
 /// What a project is to be.
-#[derive(Deserialize)]
-pub(crate) struct NewProject {
-    id: Option<String>,
-    name: String,
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct NewProject {
+    /// Its identifier; without one it gets a random one.
+    pub id: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// The names of its environments.
     #[serde(default)]
-    environments: Vec<String>,
+    pub environments: Vec<String>,
 }
 
 /// Makes a project with its environments; the id and the names are each used once.

@@ -3,13 +3,19 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde::{Deserialize, Serialize};
 
+/// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Role {
+pub enum Role {
+    /// Nothing.
     None,
+    /// Look.
     Read,
+    /// Change.
     Write,
+    /// Manage.
     Admin,
+    /// Everything.
     Owner,
 }
 

@@ -31,9 +31,11 @@ pub(crate) struct Wanted {
 
 /// A token, the only time that it is shown.
 #[derive(Serialize)]
-pub(crate) struct NewToken {
-    token: String,
-    id: String,
+pub struct NewToken {
+    /// The token: `myc_` and 40 hex digits.
+    pub token: String,
+    /// Its identifier, by which it is deleted.
+    pub id: String,
     name: String,
     token_prefix: String,
     profile_id: Option<String>,

@@ -4,6 +4,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, patch, post};
 
+use crate::refusal::Refusal;
 use crate::service::Shared;
 
 pub(crate) mod api_tokens;
@@ -37,12 +38,14 @@ pub(crate) fn routes(service: &Shared) -> Router<Shared> {
 }
 
 fn auth_routes(service: &Shared) -> Router<Shared> {
+    // Mail scanners look at links with HEAD, and must not use them up.
+    let verify = get(login::confirm_by_link).head(async || Refusal::MethodNotAllowed);
     Router::new()
         .route("/v1/auth/device/start", post(login::start))
         .route("/v1/auth/device/token", post(login::redeem))
         .route("/v1/auth/device/resend", post(login::resend))
         .route("/v1/auth/verify-code", post(login::confirm_by_code))
-        .route("/v1/auth/verify", get(login::confirm_by_link))
+        .route("/v1/auth/verify", verify)
         .route("/v1/auth/refresh", post(refresh::refresh))
         .route("/v1/auth/logout", post(refresh::log_out))
         .route_layer(from_fn_with_state(service.clone(), rate_limit::admit))

@@ -71,10 +71,10 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    pub(crate) fn queue(&self, path: &str, times: usize, fault: &Fault) {
+    pub(crate) fn queue(&self, path: &str, times: usize, fault: Fault) {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = queues.entry(path.to_owned()).or_default();
-        queue.extend(std::iter::repeat_n(fault, times).cloned());
+        queue.extend(std::iter::repeat_n(fault, times));
     }
 
     fn take(&self, path: &str) -> Option<Fault> {
@@ -105,7 +105,7 @@ pub(crate) async fn queue(
             "a fault happens 10000 times at most",
         ));
     }
-    service.controls.faults.queue(&path, times, &fault);
+    service.controls.faults.queue(&path, times, fault);
     Ok(Json(json!({"queued": times})))
 }
 

@@ -1,2 +1,17 @@
-//! The suite of the account service.
-fn main() {}
+//! Holds the account service to the description of the live ones, row by row.
+
+mod api_tokens;
+mod client;
+mod command_line;
+mod device_login;
+mod faults;
+mod git;
+mod limits;
+mod mail;
+mod me;
+mod microtica;
+mod pages;
+mod profiles;
+mod refresh;
+mod secrets;
+mod sessions;
