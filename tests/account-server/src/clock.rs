@@ -105,9 +105,7 @@ impl Clock {
     /// Goes `span` ahead.
     pub(crate) fn advance(&self, span: Duration) {
         let added = |ahead: i64| Some(ahead.saturating_add(millis(span)));
-        let _ = self
-            .ahead
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
+        let _ = self.ahead.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
     }
 }
 
@@ -120,11 +118,7 @@ mod tests {
         let start = Timestamp(1_000);
         assert_eq!(start.seconds_until(Timestamp(2_001)), 2);
         assert_eq!(start.seconds_until(Timestamp(3_000)), 2);
-        assert_eq!(
-            start.seconds_until(Timestamp(1)),
-            0,
-            "what is past has no seconds left"
-        );
+        assert_eq!(start.seconds_until(Timestamp(1)), 0, "what is past has no seconds left");
     }
 
     #[test]
@@ -132,11 +126,6 @@ mod tests {
         let start = Timestamp(0);
         assert_eq!(start.after(Duration::MAX), Timestamp(Timestamp::LAST));
         assert_eq!(start.checked_after(Duration::MAX), None);
-        assert!(
-            start
-                .after(Duration::MAX)
-                .to_string()
-                .starts_with("9999-12-31T23:59:59")
-        );
+        assert!(start.after(Duration::MAX).to_string().starts_with("9999-12-31T23:59:59"));
     }
 }

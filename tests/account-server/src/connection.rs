@@ -50,16 +50,11 @@ async fn serve(stream: TcpStream, client: IpAddr, routes: Router) {
         finish(routes.clone(), request)
     });
     // What goes wrong on a connection is its client's to see.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), answer)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
 }
 
 /// A request that was read is finished though its client has gone: what it changes is changed.
-async fn finish(
-    routes: TowerToHyperService<Router>,
-    request: Request<Incoming>,
-) -> Result<Response, HangUp> {
+async fn finish(routes: TowerToHyperService<Router>, request: Request<Incoming>) -> Result<Response, HangUp> {
     let answer = tokio::spawn(async move { routes.call(request).await }).await;
     let response = match answer {
         Ok(Ok(response)) => response,

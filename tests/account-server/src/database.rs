@@ -34,10 +34,7 @@ impl Database {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let mut connection = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let done = work(&transaction)?;
         transaction.commit()?;
@@ -46,8 +43,7 @@ impl Database {
 }
 
 fn open_file(path: &Path) -> anyhow::Result<Connection> {
-    let connection =
-        Connection::open(path).with_context(|| format!("opening {}", path.display()))?;
+    let connection = Connection::open(path).with_context(|| format!("opening {}", path.display()))?;
     // FULL: what was answered has reached the disk, so a rotation is never forgotten.
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
     Ok(connection)

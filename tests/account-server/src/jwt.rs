@@ -34,23 +34,12 @@ impl Claims {
     pub(crate) fn access(user_id: &str, iat: Timestamp, exp: i64) -> Self {
         let sub = user_id.to_owned();
         let iat = iat.seconds();
-        Self {
-            sub,
-            kind: Kind::Access,
-            iat,
-            exp,
-            sid: None,
-            jti: None,
-        }
+        Self { sub, kind: Kind::Access, iat, exp, sid: None, jti: None }
     }
 
     /// A refresh token names its session too, and ends with it.
     pub(crate) fn refresh(user_id: &str, session: &str, iat: Timestamp, end: Timestamp) -> Self {
-        Self {
-            kind: Kind::Refresh,
-            sid: Some(session.to_owned()),
-            ..Self::access(user_id, iat, end.seconds())
-        }
+        Self { kind: Kind::Refresh, sid: Some(session.to_owned()), ..Self::access(user_id, iat, end.seconds()) }
     }
 }
 
@@ -69,12 +58,7 @@ impl Issuer {
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        Self {
-            signing: EncodingKey::from_secret(key),
-            reading: DecodingKey::from_secret(key),
-            validation,
-            jti,
-        }
+        Self { signing: EncodingKey::from_secret(key), reading: DecodingKey::from_secret(key), validation, jti }
     }
 
     pub(crate) fn sign(&self, mut claims: Claims) -> jsonwebtoken::errors::Result<String> {
@@ -85,9 +69,7 @@ impl Issuer {
     /// The claims of a token of that kind that was signed here, be it expired or not.
     pub(crate) fn read(&self, token: &str, kind: Kind) -> Option<Claims> {
         let read = jsonwebtoken::decode::<Claims>(token, &self.reading, &self.validation);
-        read.ok()
-            .map(|token| token.claims)
-            .filter(|claims| claims.kind == kind)
+        read.ok().map(|token| token.claims).filter(|claims| claims.kind == kind)
     }
 }
 
@@ -122,10 +104,6 @@ mod tests {
         let (_, rest) = own.split_once('.').unwrap();
         // {"alg":"none"}
         let unsigned = format!("eyJhbGciOiJub25lIn0.{rest}");
-        assert!(
-            Issuer::new(b"key", false)
-                .read(&unsigned, Kind::Access)
-                .is_none()
-        );
+        assert!(Issuer::new(b"key", false).read(&unsigned, Kind::Access).is_none());
     }
 }

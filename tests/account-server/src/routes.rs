@@ -10,9 +10,7 @@ use crate::{extract, git_host, microtica, mycli, pages};
 
 /// The whole service.
 pub(crate) fn all(service: &Shared) -> Router {
-    let mut routes = mycli::routes(service)
-        .merge(microtica::routes())
-        .merge(pages::routes(service));
+    let mut routes = mycli::routes(service).merge(microtica::routes()).merge(pages::routes(service));
     if service.settings.for_tests {
         routes = routes.merge(testing::routes());
     }

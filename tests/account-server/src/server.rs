@@ -37,19 +37,13 @@ impl Server {
     /// Starts the service: it answers when this returns.
     pub fn start(settings: Settings) -> anyhow::Result<Self> {
         let listen = settings.listen;
-        let listener =
-            TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
+        let listener = TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
         listener.set_nonblocking(true)?;
         let url = format!("http://{}", listener.local_addr()?);
         let service = Arc::new(Service::open(settings, &url)?);
         let (stop, stopped) = oneshot::channel();
         let thread = spawn(listener, service.clone(), stopped)?;
-        Ok(Self {
-            url,
-            service,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        Ok(Self { url, service, stop: Some(stop), thread: Some(thread) })
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -71,22 +65,13 @@ impl Server {
 
     /// The same on a device; the session that the user had there ends.
     pub fn session_on(&self, email: &str, device_id: Option<&str>) -> anyhow::Result<Session> {
-        let device = Device {
-            user_agent: None,
-            address: None,
-            id: device_id.map(str::to_owned),
-            name: None,
-        };
+        let device = Device { user_agent: None, address: None, id: device_id.map(str::to_owned), name: None };
         accounts::open_session(&self.service, email, None, &device).map_err(told)
     }
 
     /// An API token of the user of that address, shown this once.
     pub fn api_token(&self, email: &str, name: &str) -> anyhow::Result<NewToken> {
-        let wanted = Wanted {
-            name: name.to_owned(),
-            expires_in: None,
-            profile_id: None,
-        };
+        let wanted = Wanted { name: name.to_owned(), expires_in: None, profile_id: None };
         let user = accounts::user_of(&self.service, email).map_err(told)?;
         api_tokens::make(&self.service, &user, wanted).map_err(told)
     }
@@ -120,10 +105,7 @@ impl Server {
     /// How many of them wanted to refresh.
     pub fn refresh_requests(&self) -> usize {
         let requests = self.requests();
-        requests
-            .iter()
-            .filter(|request| request.path == REFRESH)
-            .count()
+        requests.iter().filter(|request| request.path == REFRESH).count()
     }
 
     /// Forgets the requests so far.
@@ -162,15 +144,8 @@ fn told(refusal: Refusal) -> anyhow::Error {
     anyhow!("{refusal:?}")
 }
 
-fn spawn(
-    listener: TcpListener,
-    service: Shared,
-    stopped: oneshot::Receiver<()>,
-) -> anyhow::Result<JoinHandle<()>> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+fn spawn(listener: TcpListener, service: Shared, stopped: oneshot::Receiver<()>) -> anyhow::Result<JoinHandle<()>> {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let listener = {
         let _inside = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
@@ -180,14 +155,20 @@ fn spawn(
 }
 
 /// Runs until it is told to stop, and leaves no connection behind.
-fn run(
-    runtime: Runtime,
-    listener: tokio::net::TcpListener,
-    service: &Shared,
-    stopped: oneshot::Receiver<()>,
-) {
+fn run(runtime: Runtime, listener: tokio::net::TcpListener, service: &Shared, stopped: oneshot::Receiver<()>) {
     let routes = routes::all(service);
     runtime.spawn(connection::accept(listener, routes));
     let _ = runtime.block_on(stopped);
     runtime.shutdown_timeout(Duration::from_secs(5));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_may_share_a_server() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Server>();
+    }
 }

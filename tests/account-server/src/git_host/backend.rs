@@ -22,12 +22,10 @@ const LONGEST_HEADERS: u64 = 64 * 1024;
 
 /// Lets git answer the request for the repository at `path` below `root`, as `user`.
 pub(crate) async fn run(root: &Path, path: &str, user: &str, request: Request) -> Response {
-    answer(root, path, user, request)
-        .await
-        .unwrap_or_else(|error| {
-            eprintln!("git http-backend: {error}");
-            StatusCode::BAD_GATEWAY.into_response()
-        })
+    answer(root, path, user, request).await.unwrap_or_else(|error| {
+        eprintln!("git http-backend: {error}");
+        StatusCode::BAD_GATEWAY.into_response()
+    })
 }
 
 async fn answer(root: &Path, path: &str, user: &str, request: Request) -> io::Result<Response> {

@@ -50,9 +50,8 @@ impl Mailer {
         let parts = server.rsplit_once(':');
         let named = parts.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
         let (host, port) = named.ok_or_else(|| anyhow::anyhow!("{server} is not host:port"))?;
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
-            .port(port)
-            .timeout(Some(PATIENCE));
+        let transport =
+            AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host).port(port).timeout(Some(PATIENCE));
         Ok(Self::Smtp(transport.build()))
     }
 
@@ -65,12 +64,7 @@ impl Mailer {
     }
 
     /// Sends the mail of a login; whether it could be sent.
-    pub(crate) async fn send(
-        &self,
-        to: String,
-        mail: &LoginMail,
-        now: Timestamp,
-    ) -> Result<bool, Refusal> {
+    pub(crate) async fn send(&self, to: String, mail: &LoginMail, now: Timestamp) -> Result<bool, Refusal> {
         let text = Text { mail }.render()?;
         match self {
             Self::Inbox(inbox) => {
@@ -79,10 +73,7 @@ impl Mailer {
             }
             Self::Smtp(server) => {
                 let html = Html { mail }.render()?;
-                Ok(deliver(server, &to, text, html)
-                    .await
-                    .inspect_err(|error| eprintln!("mail: {error:#}"))
-                    .is_ok())
+                Ok(deliver(server, &to, text, html).await.inspect_err(|error| eprintln!("mail: {error:#}")).is_ok())
             }
         }
     }

@@ -18,9 +18,7 @@ impl FromRequestParts<Shared> for KeyHolder {
     async fn from_request_parts(parts: &mut Parts, service: &Shared) -> Result<Self, Refusal> {
         let value = parts.headers.get(HEADER).ok_or(Refusal::Unauthorized)?;
         let secret = value.to_str().map_err(|_| Refusal::Unauthorized)?;
-        let key = service
-            .database
-            .transaction(|db| Ok(keys::of_secret(db, secret.trim())?))?;
+        let key = service.database.transaction(|db| Ok(keys::of_secret(db, secret.trim())?))?;
         let key = key.ok_or(Refusal::Unauthorized)?;
         key.check_active(service.now())?;
         Ok(Self(key))

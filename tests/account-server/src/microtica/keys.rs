@@ -119,11 +119,7 @@ pub(crate) fn make(service: &Service, new: &NewKey) -> Result<MadeKey, Refusal> 
     let end = new.expires_at.as_deref().map(str::parse).transpose();
     let end = end.map_err(|_| Refusal::InvalidRequest("expires_at is a time as in RFC 3339"))?;
     let key = format!("{PREFIX}{}", secret::random_hex::<20>()?);
-    let made = MadeKey {
-        prefix: key[..12].to_owned(),
-        key,
-        id: Uuid::new_v4().to_string(),
-    };
+    let made = MadeKey { prefix: key[..12].to_owned(), key, id: Uuid::new_v4().to_string() };
     let now = service.now();
     service.database.transaction(|db| {
         projects::find(db, &new.project)?.ok_or(Refusal::NotFound)?;
@@ -154,9 +150,7 @@ fn upgrade(db: &Connection, new: &NewKey, key_id: &str) -> Result<(), Refusal> {
     let environments = projects::environments(db, &new.project)?;
     for (name, role) in &new.environments {
         let environment = environments.iter().find(|known| known.name == *name);
-        let environment = environment.ok_or(Refusal::InvalidRequest(
-            "the project has no such environment",
-        ))?;
+        let environment = environment.ok_or(Refusal::InvalidRequest("the project has no such environment"))?;
         if *role <= new.baseline {
             let reason = "an upgrade is stronger than the baseline";
             return Err(Refusal::InvalidRequest(reason));
@@ -172,8 +166,6 @@ fn upgrade(db: &Connection, new: &NewKey, key_id: &str) -> Result<(), Refusal> {
 pub(crate) fn revoke(service: &Service, id: &str) -> Result<(), Refusal> {
     let now = service.now();
     let sql = "UPDATE microtica_keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1";
-    let revoked = service
-        .database
-        .transaction(|db| Ok(db.execute(sql, params![id, now])?))?;
+    let revoked = service.database.transaction(|db| Ok(db.execute(sql, params![id, now])?))?;
     (revoked > 0).then_some(()).ok_or(Refusal::NotFound)
 }

@@ -23,13 +23,8 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/api/v1/projects/{id}/environments", get(list_environments))
 }
 
-async fn who_am_i(
-    State(service): State<Shared>,
-    KeyHolder(key): KeyHolder,
-) -> Result<Json<Value>, Refusal> {
-    let upgrades = service
-        .database
-        .transaction(|db| Ok(keys::upgrades(db, &key)?))?;
+async fn who_am_i(State(service): State<Shared>, KeyHolder(key): KeyHolder) -> Result<Json<Value>, Refusal> {
+    let upgrades = service.database.transaction(|db| Ok(keys::upgrades(db, &key)?))?;
     let mut told = json!({
         "via": "apikey",
         "key_prefix": key.prefix,
@@ -44,10 +39,7 @@ async fn who_am_i(
     Ok(Json(told))
 }
 
-async fn list_projects(
-    State(service): State<Shared>,
-    KeyHolder(key): KeyHolder,
-) -> Result<Json<Value>, Refusal> {
+async fn list_projects(State(service): State<Shared>, KeyHolder(key): KeyHolder) -> Result<Json<Value>, Refusal> {
     let project = service.database.transaction(|db| {
         let upgrades = keys::upgrades(db, &key)?;
         let project = projects::find(db, &key.project_id)?;

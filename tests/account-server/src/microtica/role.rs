@@ -20,13 +20,7 @@ pub enum Role {
 }
 
 impl Role {
-    const ALL: [Self; 5] = [
-        Self::None,
-        Self::Read,
-        Self::Write,
-        Self::Admin,
-        Self::Owner,
-    ];
+    const ALL: [Self; 5] = [Self::None, Self::Read, Self::Write, Self::Admin, Self::Owner];
 
     fn name(self) -> &'static str {
         match self {
@@ -49,8 +43,6 @@ impl FromSql for Role {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let name = value.as_str()?;
         let mut roles = Self::ALL.into_iter();
-        roles
-            .find(|role| role.name() == name)
-            .ok_or(FromSqlError::InvalidType)
+        roles.find(|role| role.name() == name).ok_or(FromSqlError::InvalidType)
     }
 }

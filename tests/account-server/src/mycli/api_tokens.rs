@@ -54,11 +54,7 @@ pub(crate) async fn create(
 
 /// Makes a token, where the user may have one more.
 pub(crate) fn make(service: &Service, user_id: &str, wanted: Wanted) -> Result<NewToken, Refusal> {
-    let Wanted {
-        name,
-        expires_in,
-        profile_id,
-    } = wanted;
+    let Wanted { name, expires_in, profile_id } = wanted;
     let now = service.now();
     let created = NewToken {
         name: checked_name(name)?,
@@ -99,9 +95,7 @@ fn checked_name(name: String) -> Result<String, Refusal> {
 fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
     span(text)
         .and_then(|span| now.checked_after(span))
-        .ok_or(Refusal::InvalidRequest(
-            "expires_in is a number with d, h or y",
-        ))
+        .ok_or(Refusal::InvalidRequest("expires_in is a number with d, h or y"))
 }
 
 fn span(text: &str) -> Option<Duration> {
@@ -149,9 +143,7 @@ pub(crate) async fn list(
     State(service): State<Shared>,
     SessionUser(user_id): SessionUser,
 ) -> Result<Json<Value>, Refusal> {
-    let tokens = service
-        .database
-        .transaction(|db| Ok(api_tokens::of_user(db, &user_id)?))?;
+    let tokens = service.database.transaction(|db| Ok(api_tokens::of_user(db, &user_id)?))?;
     Ok(Json(json!({"tokens": tokens})))
 }
 
@@ -160,12 +152,8 @@ pub(crate) async fn delete(
     SessionUser(user_id): SessionUser,
     Named(id): Named,
 ) -> Result<Json<Value>, Refusal> {
-    let deleted = service
-        .database
-        .transaction(|db| Ok(api_tokens::delete(db, &user_id, &id)?))?;
-    deleted
-        .then(|| Json(json!({"status": "deleted"})))
-        .ok_or(Refusal::NotFound)
+    let deleted = service.database.transaction(|db| Ok(api_tokens::delete(db, &user_id, &id)?))?;
+    deleted.then(|| Json(json!({"status": "deleted"}))).ok_or(Refusal::NotFound)
 }
 
 #[cfg(test)]
@@ -183,9 +171,7 @@ mod tests {
     #[test]
     fn anything_else_is_no_span() {
         let beyond = format!("{}y", u64::MAX);
-        for text in [
-            "", "d", "0d", "-1d", "+1d", "1", "1w", "1.5d", "1 d", "1D", "٣d", "1é", &beyond,
-        ] {
+        for text in ["", "d", "0d", "-1d", "+1d", "1", "1w", "1.5d", "1 d", "1D", "٣d", "1é", &beyond] {
             assert_eq!(span(text), None, "{text:?} is no span");
         }
     }

@@ -28,11 +28,7 @@ pub(crate) enum Credential {
 
 /// The caller that this secret belongs to.
 pub(crate) fn identify(service: &Service, secret: &str) -> Result<Caller, Refusal> {
-    if secret.starts_with(API_TOKEN_PREFIX) {
-        of_api_token(service, secret)
-    } else {
-        of_access_token(service, secret)
-    }
+    if secret.starts_with(API_TOKEN_PREFIX) { of_api_token(service, secret) } else { of_access_token(service, secret) }
 }
 
 fn of_api_token(service: &Service, token: &str) -> Result<Caller, Refusal> {
@@ -43,12 +39,7 @@ fn of_api_token(service: &Service, token: &str) -> Result<Caller, Refusal> {
             return Err(Refusal::Unauthorized);
         }
         api_tokens::note_use(db, &holder.token_id, now)?;
-        Ok(Caller {
-            user_id: holder.user_id,
-            credential: Credential::ApiToken {
-                profile_id: holder.profile_id,
-            },
-        })
+        Ok(Caller { user_id: holder.user_id, credential: Credential::ApiToken { profile_id: holder.profile_id } })
     })
 }
 
@@ -58,23 +49,16 @@ fn of_access_token(service: &Service, token: &str) -> Result<Caller, Refusal> {
     if claims.exp <= service.now().seconds() || service.controls.is_denied(token) {
         return Err(Refusal::Unauthorized);
     }
-    let user = service
-        .database
-        .transaction(|db| Ok(users::find(db, &claims.sub)?))?;
+    let user = service.database.transaction(|db| Ok(users::find(db, &claims.sub)?))?;
     let user = user.ok_or(Refusal::Unauthorized)?;
-    Ok(Caller {
-        user_id: user.id,
-        credential: Credential::AccessToken,
-    })
+    Ok(Caller { user_id: user.id, credential: Credential::AccessToken })
 }
 
 /// The token of `Authorization: Bearer …`.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then_some(token.trim())
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 impl FromRequestParts<Shared> for Caller {

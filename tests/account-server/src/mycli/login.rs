@@ -36,10 +36,7 @@ pub(crate) struct Started {
     email_sent: bool,
 }
 
-pub(crate) async fn start(
-    State(service): State<Shared>,
-    Sent(sent): Sent<Start>,
-) -> Result<Json<Started>, Refusal> {
+pub(crate) async fn start(State(service): State<Shared>, Sent(sent): Sent<Start>) -> Result<Json<Started>, Refusal> {
     let email = email::normalize(&sent.email)?;
     let device_code = secret::random_hex::<32>()?;
     let confirmation = Confirmation::new()?;
@@ -71,31 +68,20 @@ impl Confirmation {
     }
 
     fn proofs(&self, device_code: &str) -> Proofs {
-        Proofs {
-            link: Digest::of(&self.link),
-            code: Digest::of_code(device_code, &self.code),
-        }
+        Proofs { link: Digest::of(&self.link), code: Digest::of_code(device_code, &self.code) }
     }
 
     async fn send(self, service: &Service, to: String) -> Result<bool, Refusal> {
         let Self { link, code } = self;
         let link = format!("{}/v1/auth/verify?token={link}", service.public_url);
         let minutes = whole_seconds(service.settings.device_code_lifetime).div_euclid(60);
-        let mail = LoginMail {
-            link,
-            code,
-            minutes: minutes.max(1),
-        };
+        let mail = LoginMail { link, code, minutes: minutes.max(1) };
         service.mailer.send(to, &mail, service.now()).await
     }
 }
 
 /// The login that waits with this device code, unless its time is over or it has been redeemed.
-fn waiting(
-    db: &Connection,
-    device_code: &str,
-    now: Timestamp,
-) -> Result<Option<Login>, rusqlite::Error> {
+fn waiting(db: &Connection, device_code: &str, now: Timestamp) -> Result<Option<Login>, rusqlite::Error> {
     let login = logins::of_device_code(db, Digest::of(device_code))?;
     Ok(login.filter(|login| login.expires_at > now && login.redeemed_at.is_none()))
 }
@@ -185,10 +171,7 @@ pub(crate) struct Resend {
 }
 
 /// Sends a new link and a new code; the former ones are void, the wrong codes still count.
-pub(crate) async fn resend(
-    State(service): State<Shared>,
-    Sent(sent): Sent<Resend>,
-) -> Result<Json<Value>, Refusal> {
+pub(crate) async fn resend(State(service): State<Shared>, Sent(sent): Sent<Resend>) -> Result<Json<Value>, Refusal> {
     let email = email::normalize(&sent.email)?;
     let now = service.now();
     let confirmation = Confirmation::new()?;

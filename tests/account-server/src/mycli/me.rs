@@ -25,10 +25,7 @@ fn account_of(db: &Connection, caller: &Caller) -> Result<User, Refusal> {
     users::find(db, &caller.user_id)?.ok_or(Refusal::Unauthorized)
 }
 
-pub(crate) async fn show(
-    State(service): State<Shared>,
-    caller: Caller,
-) -> Result<Json<Account>, Refusal> {
+pub(crate) async fn show(State(service): State<Shared>, caller: Caller) -> Result<Json<Account>, Refusal> {
     let user = service.database.transaction(|db| account_of(db, &caller))?;
     Ok(Json(Account {
         needs_username: user.username.is_none(),
@@ -72,16 +69,11 @@ pub(crate) async fn choose_username(
     Ok(Json(json!({"username": username})))
 }
 
-pub(crate) async fn available(
-    State(service): State<Shared>,
-    Named(name): Named,
-) -> Result<Json<Value>, Refusal> {
+pub(crate) async fn available(State(service): State<Shared>, Named(name): Named) -> Result<Json<Value>, Refusal> {
     if !is_username(&name) {
         return Ok(Json(json!({"available": false, "reason": "invalid"})));
     }
-    let taken = service
-        .database
-        .transaction(|db| Ok(users::has_username(db, &name)?))?;
+    let taken = service.database.transaction(|db| Ok(users::has_username(db, &name)?))?;
     if taken {
         return Ok(Json(json!({"available": false, "reason": "taken"})));
     }
@@ -97,17 +89,7 @@ mod tests {
         for good in ["ada", "a-1", "a--", &"a".repeat(39)] {
             assert!(is_username(good), "{good:?} is a username");
         }
-        for bad in [
-            "",
-            "ab",
-            "1ab",
-            "-ab",
-            "Ada",
-            "a_b",
-            "a b",
-            "äda",
-            &"a".repeat(40),
-        ] {
+        for bad in ["", "ab", "1ab", "-ab", "Ada", "a_b", "a b", "äda", &"a".repeat(40)] {
             assert!(!is_username(bad), "{bad:?} is no username");
         }
     }

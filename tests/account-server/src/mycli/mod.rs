@@ -24,10 +24,7 @@ pub(crate) fn routes(service: &Shared) -> Router<Shared> {
         .route("/v1/me", get(me::show))
         .route("/v1/me/username", patch(me::choose_username))
         .route("/v1/usernames/{name}/available", get(me::available))
-        .route(
-            "/v1/sessions",
-            get(sessions::list).delete(sessions::revoke_others),
-        )
+        .route("/v1/sessions", get(sessions::list).delete(sessions::revoke_others))
         .route("/v1/sessions/{id}", delete(sessions::revoke))
         .route("/v1/tokens", post(api_tokens::create).get(api_tokens::list))
         .route("/v1/tokens/{id}", delete(api_tokens::delete))

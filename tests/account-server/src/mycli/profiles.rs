@@ -24,12 +24,7 @@ pub(crate) async fn create(
     Sent(Wanted { slug, name }): Sent<Wanted>,
 ) -> Result<Json<Profile>, Refusal> {
     check(&slug, &name)?;
-    let profile = Profile {
-        id: Uuid::new_v4().to_string(),
-        slug,
-        name,
-        created_at: service.now(),
-    };
+    let profile = Profile { id: Uuid::new_v4().to_string(), slug, name, created_at: service.now() };
     service.database.transaction(|db| {
         if profiles::of_slug(db, &caller.user_id, &profile.slug)?.is_some() {
             return Err(Refusal::SlugTaken);
@@ -52,13 +47,8 @@ fn check(slug: &str, name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(crate) async fn list(
-    State(service): State<Shared>,
-    caller: Caller,
-) -> Result<Json<Value>, Refusal> {
-    let profiles = service
-        .database
-        .transaction(|db| Ok(profiles::of_user(db, &caller.user_id)?))?;
+pub(crate) async fn list(State(service): State<Shared>, caller: Caller) -> Result<Json<Value>, Refusal> {
+    let profiles = service.database.transaction(|db| Ok(profiles::of_user(db, &caller.user_id)?))?;
     Ok(Json(json!({"profiles": profiles})))
 }
 
@@ -67,9 +57,7 @@ pub(crate) async fn show(
     caller: Caller,
     Named(slug): Named,
 ) -> Result<Json<Value>, Refusal> {
-    let profile = service
-        .database
-        .transaction(|db| Ok(profiles::of_slug(db, &caller.user_id, &slug)?))?;
+    let profile = service.database.transaction(|db| Ok(profiles::of_slug(db, &caller.user_id, &slug)?))?;
     let profile = profile.ok_or(Refusal::NotFound)?;
     Ok(Json(json!({"profile": profile})))
 }

@@ -12,15 +12,14 @@ use crate::service::Shared;
 mod inbox;
 pub(crate) mod verify;
 
-const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The inbox is there only while no mail server is named.
 pub(crate) fn routes(service: &Shared) -> Router<Shared> {
     let routes = Router::new().route("/style.css", get(style));
     match service.mailer.inbox() {
-        Some(_) => routes
-            .route("/inbox", get(inbox::page))
-            .route("/inbox.json", get(inbox::json)),
+        Some(_) => routes.route("/inbox", get(inbox::page)).route("/inbox.json", get(inbox::json)),
         None => routes,
     }
 }

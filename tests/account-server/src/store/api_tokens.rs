@@ -62,15 +62,7 @@ pub(crate) struct New<'a> {
 }
 
 pub(crate) fn insert(db: &Connection, new: &New<'_>, now: Timestamp) -> rusqlite::Result<()> {
-    let New {
-        id,
-        user_id,
-        name,
-        token,
-        token_prefix,
-        profile_id,
-        expires_at,
-    } = new;
+    let New { id, user_id, name, token, token_prefix, profile_id, expires_at } = new;
     db.execute(
         "INSERT INTO api_tokens (id, user_id, name, token, token_prefix, profile_id, expires_at, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -80,42 +72,26 @@ pub(crate) fn insert(db: &Connection, new: &New<'_>, now: Timestamp) -> rusqlite
 }
 
 pub(crate) fn count(db: &Connection, user_id: &str) -> rusqlite::Result<u32> {
-    db.query_row(
-        "SELECT count(*) FROM api_tokens WHERE user_id = ?1",
-        [user_id],
-        |row| row.get(0),
-    )
+    db.query_row("SELECT count(*) FROM api_tokens WHERE user_id = ?1", [user_id], |row| row.get(0))
 }
 
 pub(crate) fn of_user(db: &Connection, user_id: &str) -> rusqlite::Result<Vec<Listed>> {
-    let mut statement =
-        db.prepare("SELECT * FROM api_tokens WHERE user_id = ?1 ORDER BY created_at, rowid")?;
+    let mut statement = db.prepare("SELECT * FROM api_tokens WHERE user_id = ?1 ORDER BY created_at, rowid")?;
     let rows = statement.query_map([user_id], read_listed)?;
     rows.collect()
 }
 
 pub(crate) fn holder(db: &Connection, token: Digest) -> rusqlite::Result<Option<Holder>> {
-    db.query_row(
-        "SELECT * FROM api_tokens WHERE token = ?1",
-        [token],
-        read_holder,
-    )
-    .optional()
+    db.query_row("SELECT * FROM api_tokens WHERE token = ?1", [token], read_holder).optional()
 }
 
 pub(crate) fn note_use(db: &Connection, id: &str, now: Timestamp) -> rusqlite::Result<()> {
-    db.execute(
-        "UPDATE api_tokens SET last_used_at = ?2 WHERE id = ?1",
-        params![id, now],
-    )?;
+    db.execute("UPDATE api_tokens SET last_used_at = ?2 WHERE id = ?1", params![id, now])?;
     Ok(())
 }
 
 /// Whether the user had such a token.
 pub(crate) fn delete(db: &Connection, user_id: &str, id: &str) -> rusqlite::Result<bool> {
-    let deleted = db.execute(
-        "DELETE FROM api_tokens WHERE user_id = ?1 AND id = ?2",
-        [user_id, id],
-    )?;
+    let deleted = db.execute("DELETE FROM api_tokens WHERE user_id = ?1 AND id = ?2", [user_id, id])?;
     Ok(deleted > 0)
 }

@@ -47,29 +47,16 @@ pub(crate) fn insert(
     Ok(())
 }
 
-pub(crate) fn of_device_code(
-    db: &Connection,
-    device_code: Digest,
-) -> rusqlite::Result<Option<Login>> {
-    db.query_row(
-        "SELECT * FROM logins WHERE device_code = ?1",
-        [device_code],
-        read,
-    )
-    .optional()
+pub(crate) fn of_device_code(db: &Connection, device_code: Digest) -> rusqlite::Result<Option<Login>> {
+    db.query_row("SELECT * FROM logins WHERE device_code = ?1", [device_code], read).optional()
 }
 
 pub(crate) fn of_link(db: &Connection, link: Digest) -> rusqlite::Result<Option<Login>> {
-    db.query_row("SELECT * FROM logins WHERE link = ?1", [link], read)
-        .optional()
+    db.query_row("SELECT * FROM logins WHERE link = ?1", [link], read).optional()
 }
 
 /// The former link and code are worth nothing any more.
-pub(crate) fn replace_proofs(
-    db: &Connection,
-    login: &Login,
-    proofs: &Proofs,
-) -> rusqlite::Result<()> {
+pub(crate) fn replace_proofs(db: &Connection, login: &Login, proofs: &Proofs) -> rusqlite::Result<()> {
     db.execute(
         "UPDATE logins SET link = ?2, code = ?3 WHERE device_code = ?1",
         params![login.device_code, proofs.link, proofs.code],
@@ -78,25 +65,16 @@ pub(crate) fn replace_proofs(
 }
 
 pub(crate) fn count_wrong_code(db: &Connection, login: &Login) -> rusqlite::Result<()> {
-    db.execute(
-        "UPDATE logins SET wrong_codes = wrong_codes + 1 WHERE device_code = ?1",
-        [login.device_code],
-    )?;
+    db.execute("UPDATE logins SET wrong_codes = wrong_codes + 1 WHERE device_code = ?1", [login.device_code])?;
     Ok(())
 }
 
 pub(crate) fn authorize(db: &Connection, login: &Login, now: Timestamp) -> rusqlite::Result<()> {
-    db.execute(
-        "UPDATE logins SET authorized_at = ?2 WHERE device_code = ?1",
-        params![login.device_code, now],
-    )?;
+    db.execute("UPDATE logins SET authorized_at = ?2 WHERE device_code = ?1", params![login.device_code, now])?;
     Ok(())
 }
 
 pub(crate) fn redeem(db: &Connection, login: &Login, now: Timestamp) -> rusqlite::Result<()> {
-    db.execute(
-        "UPDATE logins SET redeemed_at = ?2 WHERE device_code = ?1",
-        params![login.device_code, now],
-    )?;
+    db.execute("UPDATE logins SET redeemed_at = ?2 WHERE device_code = ?1", params![login.device_code, now])?;
     Ok(())
 }

@@ -12,16 +12,11 @@ pub(crate) struct User {
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<User> {
-    Ok(User {
-        id: row.get("id")?,
-        email: row.get("email")?,
-        username: row.get("username")?,
-    })
+    Ok(User { id: row.get("id")?, email: row.get("email")?, username: row.get("username")? })
 }
 
 pub(crate) fn find(db: &Connection, id: &str) -> rusqlite::Result<Option<User>> {
-    db.query_row("SELECT * FROM users WHERE id = ?1", [id], read)
-        .optional()
+    db.query_row("SELECT * FROM users WHERE id = ?1", [id], read).optional()
 }
 
 /// The user of that address, made where there was none.
@@ -34,17 +29,10 @@ pub(crate) fn of_email(db: &Connection, email: &str, now: Timestamp) -> rusqlite
 }
 
 pub(crate) fn set_username(db: &Connection, id: &str, username: &str) -> rusqlite::Result<()> {
-    db.execute(
-        "UPDATE users SET username = ?2 WHERE id = ?1",
-        [id, username],
-    )?;
+    db.execute("UPDATE users SET username = ?2 WHERE id = ?1", [id, username])?;
     Ok(())
 }
 
 pub(crate) fn has_username(db: &Connection, username: &str) -> rusqlite::Result<bool> {
-    db.query_row(
-        "SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1)",
-        [username],
-        |row| row.get(0),
-    )
+    db.query_row("SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1)", [username], |row| row.get(0))
 }

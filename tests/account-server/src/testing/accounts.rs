@@ -106,9 +106,7 @@ pub(crate) async fn api_token(
 pub(crate) fn user_of(service: &Service, email: &str) -> Result<String, Refusal> {
     let email = email::normalize(email)?;
     let now = service.now();
-    service
-        .database
-        .transaction(|db| Ok(users::of_email(db, &email, now)?.id))
+    service.database.transaction(|db| Ok(users::of_email(db, &email, now)?.id))
 }
 
 #[derive(Deserialize)]
@@ -129,10 +127,7 @@ pub(crate) struct Jump {
     seconds: u64,
 }
 
-pub(crate) async fn advance(
-    State(service): State<Shared>,
-    Sent(Jump { seconds }): Sent<Jump>,
-) -> Json<Value> {
+pub(crate) async fn advance(State(service): State<Shared>, Sent(Jump { seconds }): Sent<Jump>) -> Json<Value> {
     service.clock.advance(Duration::from_secs(seconds));
     Json(json!({"now": service.now()}))
 }

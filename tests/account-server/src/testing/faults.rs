@@ -101,20 +101,14 @@ pub(crate) async fn queue(
 ) -> Result<Json<Value>, Refusal> {
     const MOST: usize = 10_000;
     if times > MOST {
-        return Err(Refusal::InvalidRequest(
-            "a fault happens 10000 times at most",
-        ));
+        return Err(Refusal::InvalidRequest("a fault happens 10000 times at most"));
     }
     service.controls.faults.queue(&path, times, fault);
     Ok(Json(json!({"queued": times})))
 }
 
 /// Lets the next fault of the path happen to the request.
-pub(crate) async fn inflict(
-    State(service): State<Shared>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn inflict(State(service): State<Shared>, request: Request, next: Next) -> Response {
     let fault = service.controls.faults.take(request.uri().path());
     match fault {
         None => next.run(request).await,
@@ -122,11 +116,7 @@ pub(crate) async fn inflict(
             sleep(Duration::from_millis(delay_ms)).await;
             next.run(request).await
         }
-        Some(Fault::Answer {
-            status,
-            body,
-            headers,
-        }) => answer(status, body, &headers),
+        Some(Fault::Answer { status, body, headers }) => answer(status, body, &headers),
         Some(fault) => spoil(&fault, next.run(request).await).await,
     }
 }
@@ -151,15 +141,11 @@ async fn spoil(fault: &Fault, response: Response) -> Response {
     parts.headers.remove(header::CONTENT_LENGTH);
     let body = match fault {
         Fault::CutBody { cut_body_after } => {
-            parts
-                .headers
-                .insert(header::CONTENT_LENGTH, bytes.len().into());
+            parts.headers.insert(header::CONTENT_LENGTH, bytes.len().into());
             cut(&bytes, *cut_body_after)
         }
         Fault::SlowBytes { slow_bytes_ms } => {
-            parts
-                .headers
-                .insert(header::CONTENT_LENGTH, bytes.len().into());
+            parts.headers.insert(header::CONTENT_LENGTH, bytes.len().into());
             slow(bytes, Duration::from_millis(*slow_bytes_ms))
         }
         Fault::ReplaceBody { replace_body } => {

@@ -27,10 +27,7 @@ pub(crate) async fn key(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-pub(crate) async fn revoke(
-    State(service): State<Shared>,
-    Named(id): Named,
-) -> Result<Json<Value>, Refusal> {
+pub(crate) async fn revoke(State(service): State<Shared>, Named(id): Named) -> Result<Json<Value>, Refusal> {
     keys::revoke(&service, &id)?;
     Ok(Json(json!({"revoked": true})))
 }

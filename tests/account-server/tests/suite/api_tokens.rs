@@ -16,18 +16,8 @@ fn caller(server: &Server) -> Client {
 fn a_token_is_shown_when_it_is_made_and_never_again() {
     let server = service();
     let caller = caller(&server);
-    let fields = [
-        "token",
-        "id",
-        "name",
-        "token_prefix",
-        "profile_id",
-        "expires_at",
-        "created_at",
-    ];
-    let made = caller
-        .post("/v1/tokens", &json!({"name": "ci"}))
-        .expect_fields(201, &fields);
+    let fields = ["token", "id", "name", "token_prefix", "profile_id", "expires_at", "created_at"];
+    let made = caller.post("/v1/tokens", &json!({"name": "ci"})).expect_fields(201, &fields);
     let token = made["token"].as_str().unwrap();
     let secret = token.strip_prefix("myc_").unwrap();
     assert_eq!(secret.len(), 40);
@@ -38,10 +28,7 @@ fn a_token_is_shown_when_it_is_made_and_never_again() {
     let listed = caller.get("/v1/tokens");
     assert!(!listed.text.contains(secret), "a token is shown once");
     let listed = listed.expect_fields(200, &["tokens"]);
-    assert_fields(
-        &listed["tokens"][0],
-        &["id", "name", "token_prefix", "created_at"],
-    );
+    assert_fields(&listed["tokens"][0], &["id", "name", "token_prefix", "created_at"]);
     assert_eq!(listed["tokens"][0]["id"], made["id"]);
 }
 
@@ -49,9 +36,7 @@ fn a_token_is_shown_when_it_is_made_and_never_again() {
 fn a_token_speaks_for_its_user_and_its_use_is_noted() {
     let server = service();
     let caller = caller(&server);
-    let made = caller
-        .post("/v1/tokens", &json!({"name": "ci"}))
-        .expect(201);
+    let made = caller.post("/v1/tokens", &json!({"name": "ci"})).expect(201);
     let token = Client::of(&server).bearer(made["token"].as_str().unwrap());
     assert_eq!(token.get("/v1/me").expect(200)["email"], "ada@example.com");
     let listed = caller.get("/v1/tokens").expect(200);
@@ -63,9 +48,7 @@ fn an_api_token_does_nothing_to_api_tokens() {
     let server = service();
     let token = server.api_token("ada@example.com", "ci").unwrap();
     let client = Client::of(&server).bearer(&token.token);
-    client
-        .post("/v1/tokens", &json!({"name": "x"}))
-        .expect_error(403, "JWT_REQUIRED");
+    client.post("/v1/tokens", &json!({"name": "x"})).expect_error(403, "JWT_REQUIRED");
     client.get("/v1/tokens").expect_error(403, "JWT_REQUIRED");
     let path = format!("/v1/tokens/{}", token.id);
     client.delete(&path).expect_error(403, "JWT_REQUIRED");
@@ -77,10 +60,7 @@ fn a_deleted_token_is_unknown() {
     let caller = caller(&server);
     let token = server.api_token("ada@example.com", "ci").unwrap();
     let path = format!("/v1/tokens/{}", token.id);
-    assert_eq!(
-        caller.delete(&path).expect(200),
-        json!({"status": "deleted"})
-    );
+    assert_eq!(caller.delete(&path).expect(200), json!({"status": "deleted"}));
     caller.delete(&path).expect_error(404, "NOT_FOUND");
     let client = Client::of(&server).bearer(&token.token);
     client.get("/v1/me").expect_error(401, "UNAUTHORIZED");
@@ -92,23 +72,15 @@ fn nobody_deletes_somebody_elses_token() {
     let token = server.api_token("eve@example.com", "ci").unwrap();
     let path = format!("/v1/tokens/{}", token.id);
     caller(&server).delete(&path).expect_error(404, "NOT_FOUND");
-    Client::of(&server)
-        .bearer(&token.token)
-        .get("/v1/me")
-        .expect(200);
+    Client::of(&server).bearer(&token.token).get("/v1/me").expect(200);
 }
 
 #[test]
 fn a_user_has_ten_tokens_at_most() {
     let server = service();
     let caller = caller(&server);
-    let made: Vec<Value> = (0..10)
-        .map(|number| {
-            caller
-                .post("/v1/tokens", &json!({"name": format!("{number}")}))
-                .expect(201)
-        })
-        .collect();
+    let made: Vec<Value> =
+        (0..10).map(|number| caller.post("/v1/tokens", &json!({"name": format!("{number}")})).expect(201)).collect();
     let one_more = || caller.post("/v1/tokens", &json!({"name": "one more"}));
     one_more().expect_error(409, "TOKEN_LIMIT_REACHED");
     let path = format!("/v1/tokens/{}", made[0]["id"].as_str().unwrap());
@@ -125,9 +97,7 @@ fn a_name_has_one_to_a_hundred_characters() {
     make(&"ä".repeat(101)).expect_error(400, "INVALID_REQUEST");
     make("").expect_error(400, "INVALID_REQUEST");
     make("  ").expect_error(400, "INVALID_REQUEST");
-    caller
-        .post("/v1/tokens", &json!({}))
-        .expect_error(400, "INVALID_REQUEST");
+    caller.post("/v1/tokens", &json!({})).expect_error(400, "INVALID_REQUEST");
 }
 
 #[test]
@@ -136,31 +106,13 @@ fn an_end_is_a_number_with_a_unit() {
     let caller = caller(&server);
     let make = |span: &str| caller.post("/v1/tokens", &json!({"name": "ci", "expires_in": span}));
     for span in ["12h", "90d", "1y"] {
-        assert!(
-            make(span).expect(201)["expires_at"].is_string(),
-            "{span} is an end"
-        );
+        assert!(make(span).expect(201)["expires_at"].is_string(), "{span} is an end");
     }
-    for span in [
-        "",
-        "d",
-        "0d",
-        "-1d",
-        "+1d",
-        "1.5d",
-        "90",
-        "1w",
-        "1D",
-        " 1d",
-        "99999y",
-        "18446744073709551616d",
-    ] {
+    for span in ["", "d", "0d", "-1d", "+1d", "1.5d", "90", "1w", "1D", " 1d", "99999y", "18446744073709551616d"] {
         make(span).expect_error(400, "INVALID_REQUEST");
     }
     let number = json!({"name": "ci", "expires_in": 90});
-    caller
-        .post("/v1/tokens", &number)
-        .expect_error(400, "INVALID_REQUEST");
+    caller.post("/v1/tokens", &number).expect_error(400, "INVALID_REQUEST");
 }
 
 #[test]
@@ -180,9 +132,7 @@ fn a_token_is_made_for_a_profile_of_its_user_alone() {
     let caller = caller(&server);
     let work = json!({"slug": "work", "name": "Work"});
     let own = caller.post("/v1/profiles", &work).expect(200)["id"].clone();
-    let made = caller
-        .post("/v1/tokens", &json!({"name": "ci", "profile_id": own}))
-        .expect(201);
+    let made = caller.post("/v1/tokens", &json!({"name": "ci", "profile_id": own})).expect(201);
     assert_eq!(made["profile_id"], own);
     let eve = server.session("eve@example.com").unwrap();
     let eve = Client::of(&server).bearer(&eve.access_token);

@@ -14,11 +14,7 @@ pub(crate) fn service() -> Server {
 
 /// The same with these settings.
 pub(crate) fn start(settings: Settings) -> Server {
-    let settings = Settings {
-        for_tests: true,
-        rate_limit: false,
-        ..settings
-    };
+    let settings = Settings { for_tests: true, rate_limit: false, ..settings };
     Server::start(settings).expect("the service starts")
 }
 
@@ -91,15 +87,8 @@ impl Client {
     }
 
     pub(crate) fn at(url: &str) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_idle_connections(0);
-        Self {
-            agent: config.build().into(),
-            url: url.to_owned(),
-            headers: Vec::new(),
-        }
+        let config = Agent::config_builder().http_status_as_error(false).max_redirects(0).max_idle_connections(0);
+        Self { agent: config.build().into(), url: url.to_owned(), headers: Vec::new() }
     }
 
     pub(crate) fn with(&self, name: &str, value: &str) -> Self {
@@ -126,22 +115,15 @@ impl Client {
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Reply {
-        self.send(Method::POST, path, body.to_string().as_bytes())
-            .expect("an answer")
+        self.send(Method::POST, path, body.to_string().as_bytes()).expect("an answer")
     }
 
     pub(crate) fn patch(&self, path: &str, body: &Value) -> Reply {
-        self.send(Method::PATCH, path, body.to_string().as_bytes())
-            .expect("an answer")
+        self.send(Method::PATCH, path, body.to_string().as_bytes()).expect("an answer")
     }
 
     /// Sends these bytes; what went wrong on the way is an error.
-    pub(crate) fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: &[u8],
-    ) -> Result<Reply, ureq::Error> {
+    pub(crate) fn send(&self, method: Method, path: &str, body: &[u8]) -> Result<Reply, ureq::Error> {
         let request = self.request(method, path).body(body).expect("a request");
         read(self.agent.run(request))
     }
@@ -150,9 +132,7 @@ impl Client {
         let uri = format!("{}{path}", self.url);
         let request = Request::builder().method(method).uri(uri);
         let headers = self.headers.iter();
-        headers.fold(request, |request, (name, value)| {
-            request.header(name, value)
-        })
+        headers.fold(request, |request, (name, value)| request.header(name, value))
     }
 }
 
@@ -179,10 +159,7 @@ pub(crate) fn start_login(client: &Client, email: &str) -> String {
 
 /// Asks whether the login is confirmed.
 pub(crate) fn redeem(client: &Client, device_code: &str) -> Reply {
-    client.post(
-        "/v1/auth/device/token",
-        &json!({"device_code": device_code}),
-    )
+    client.post("/v1/auth/device/token", &json!({"device_code": device_code}))
 }
 
 /// The whole walk through the mail.

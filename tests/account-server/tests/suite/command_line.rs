@@ -24,9 +24,7 @@ fn program() -> Command {
 /// Serves on a free port; gives the program and the lines that it printed.
 fn serve(arguments: &[&str]) -> (Running, [String; 2]) {
     let mut serve = program();
-    serve
-        .args(["serve", "--listen", "127.0.0.1:0"])
-        .args(arguments);
+    serve.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
     let mut running = Running(serve.stdout(Stdio::piped()).spawn().unwrap());
     let mut out = BufReader::new(running.0.stdout.take().unwrap()).lines();
     let lines = [(); 2].map(|()| out.next().unwrap().unwrap());
@@ -34,9 +32,7 @@ fn serve(arguments: &[&str]) -> (Running, [String; 2]) {
 }
 
 fn url(lines: &[String; 2]) -> &str {
-    lines[0]
-        .strip_prefix("serving ")
-        .expect("the address comes first")
+    lines[0].strip_prefix("serving ").expect("the address comes first")
 }
 
 #[test]
@@ -51,12 +47,7 @@ fn serve_prints_where_it_is_and_where_the_mails_are() {
 fn a_rotation_is_kept_though_the_service_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let database = directory.path().join("accounts.db");
-    let arguments = [
-        "--for-tests",
-        "--jti",
-        "--database",
-        database.to_str().unwrap(),
-    ];
+    let arguments = ["--for-tests", "--jti", "--database", database.to_str().unwrap()];
     let (running, lines) = serve(&arguments);
     let client = Client::at(url(&lines));
     let session = client.post("/test/session", &json!({"email": "ada@example.com"}));
@@ -74,14 +65,8 @@ fn a_rotation_is_kept_though_the_service_is_killed() {
 fn an_address_that_is_taken_is_an_error() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = program()
-        .args(["serve", "--listen", &address])
-        .output()
-        .unwrap();
+    let output = program().args(["serve", "--listen", &address]).output().unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        said.starts_with(&format!("error: listening on {address}: ")),
-        "{said}"
-    );
+    assert!(said.starts_with(&format!("error: listening on {address}: ")), "{said}");
 }

@@ -12,10 +12,7 @@ const MINUTES_15: Duration = Duration::from_secs(900);
 #[test]
 fn a_login_starts_with_a_device_code() {
     let server = service();
-    let started = Client::of(&server).post(
-        "/v1/auth/device/start",
-        &json!({"email": "ada@example.com"}),
-    );
+    let started = Client::of(&server).post("/v1/auth/device/start", &json!({"email": "ada@example.com"}));
     let fields = ["device_code", "expires_in", "interval", "email_sent"];
     let started = started.expect_fields(200, &fields);
     let code = started["device_code"].as_str().unwrap();
@@ -30,13 +27,7 @@ fn a_login_starts_with_a_device_code() {
 fn what_is_no_address_is_refused() {
     let server = service();
     let client = Client::of(&server);
-    for email in [
-        "",
-        "ada",
-        "ada@",
-        "@example.com",
-        "ada@example.com\r\nBcc: eve@example.com",
-    ] {
+    for email in ["", "ada", "ada@", "@example.com", "ada@example.com\r\nBcc: eve@example.com"] {
         let answer = client.post("/v1/auth/device/start", &json!({"email": email}));
         answer.expect_error(400, "INVALID_EMAIL");
     }
@@ -52,13 +43,7 @@ fn a_login_waits_until_it_is_confirmed() {
     let sent = json!({"device_code": device_code, "code": server.inbox()[0].code});
     let confirmed = client.post("/v1/auth/verify-code", &sent);
     assert_eq!(confirmed.expect(200), json!({"authorized": true}));
-    let fields = [
-        "access_token",
-        "refresh_token",
-        "expires_in",
-        "needs_username",
-        "session_id",
-    ];
+    let fields = ["access_token", "refresh_token", "expires_in", "needs_username", "session_id"];
     let redeemed = redeem(&client, &device_code).expect_fields(200, &fields);
     assert_eq!(redeemed["expires_in"], 900);
     assert_eq!(redeemed["needs_username"], true);
@@ -88,9 +73,7 @@ fn a_device_code_lives_fifteen_minutes_confirmed_or_not() {
     server.advance(MINUTES_15);
     redeem(&client, &confirmed).expect_error(400, "EXPIRED_TOKEN");
     redeem(&client, &waiting).expect_error(400, "EXPIRED_TOKEN");
-    client
-        .post("/v1/auth/verify-code", &late)
-        .expect_error(400, "INVALID_CODE");
+    client.post("/v1/auth/verify-code", &late).expect_error(400, "INVALID_CODE");
 }
 
 #[test]
@@ -100,9 +83,7 @@ fn a_code_confirms_once() {
     let device_code = start_login(&client, "ada@example.com");
     let sent = json!({"device_code": device_code, "code": server.inbox()[0].code});
     client.post("/v1/auth/verify-code", &sent).expect(200);
-    client
-        .post("/v1/auth/verify-code", &sent)
-        .expect_error(400, "INVALID_CODE");
+    client.post("/v1/auth/verify-code", &sent).expect_error(400, "INVALID_CODE");
 }
 
 #[test]
@@ -114,14 +95,10 @@ fn a_code_belongs_to_its_device_code() {
     let other = start_login(&client, "eve@example.com");
     if code != server.inbox()[0].code {
         let sent = json!({"device_code": other, "code": code});
-        client
-            .post("/v1/auth/verify-code", &sent)
-            .expect_error(400, "INVALID_CODE");
+        client.post("/v1/auth/verify-code", &sent).expect_error(400, "INVALID_CODE");
     }
     let sent = json!({"device_code": "unknown", "code": code});
-    client
-        .post("/v1/auth/verify-code", &sent)
-        .expect_error(400, "INVALID_CODE");
+    client.post("/v1/auth/verify-code", &sent).expect_error(400, "INVALID_CODE");
 }
 
 #[test]
@@ -132,14 +109,10 @@ fn after_five_wrong_codes_even_the_right_one_is_refused() {
     let right = server.inbox()[0].code.clone();
     let wrong = json!({"device_code": device_code, "code": if right == "000000" { "000001" } else { "000000" }});
     for _ in 0..5 {
-        client
-            .post("/v1/auth/verify-code", &wrong)
-            .expect_error(400, "INVALID_CODE");
+        client.post("/v1/auth/verify-code", &wrong).expect_error(400, "INVALID_CODE");
     }
     let sent = json!({"device_code": device_code, "code": right});
-    client
-        .post("/v1/auth/verify-code", &sent)
-        .expect_error(429, "TOO_MANY_ATTEMPTS");
+    client.post("/v1/auth/verify-code", &sent).expect_error(429, "TOO_MANY_ATTEMPTS");
     redeem(&client, &device_code).expect_error(400, "AUTHORIZATION_PENDING");
 }
 
@@ -155,9 +128,7 @@ fn a_new_mail_does_not_bring_new_attempts() {
     let again = json!({"device_code": device_code, "email": "ada@example.com"});
     client.post("/v1/auth/device/resend", &again).expect(200);
     let sent = json!({"device_code": device_code, "code": server.inbox()[0].code});
-    client
-        .post("/v1/auth/verify-code", &sent)
-        .expect_error(429, "TOO_MANY_ATTEMPTS");
+    client.post("/v1/auth/verify-code", &sent).expect_error(429, "TOO_MANY_ATTEMPTS");
 }
 
 #[test]
@@ -172,10 +143,7 @@ fn a_new_mail_replaces_the_former_one_and_gives_no_more_time() {
     let sent = sent.expect_fields(200, &["sent", "expires_in"]);
     assert_eq!(sent["sent"], true);
     let left = sent["expires_in"].as_i64().unwrap();
-    assert!(
-        (295..=300).contains(&left),
-        "{left} of 300 seconds are left"
-    );
+    assert!((295..=300).contains(&left), "{left} of 300 seconds are left");
     let path = former.strip_prefix(server.url()).unwrap();
     assert_eq!(client.get(path).status, 400, "the former link is void");
     let sent = json!({"device_code": device_code, "code": server.inbox()[0].code});
@@ -188,13 +156,9 @@ fn a_new_mail_goes_to_the_address_of_the_login_alone() {
     let client = Client::of(&server);
     let device_code = start_login(&client, "ada@example.com");
     let other = json!({"device_code": device_code, "email": "eve@example.com"});
-    client
-        .post("/v1/auth/device/resend", &other)
-        .expect_error(400, "INVALID_EMAIL");
+    client.post("/v1/auth/device/resend", &other).expect_error(400, "INVALID_EMAIL");
     let unknown = json!({"device_code": "unknown", "email": "ada@example.com"});
-    client
-        .post("/v1/auth/device/resend", &unknown)
-        .expect_error(400, "EXPIRED_TOKEN");
+    client.post("/v1/auth/device/resend", &unknown).expect_error(400, "EXPIRED_TOKEN");
     assert_eq!(server.inbox().len(), 1);
 }
 
@@ -219,10 +183,7 @@ fn spans_of_the_login_are_settings() {
         ..Settings::default()
     });
     let client = Client::of(&server);
-    let started = client.post(
-        "/v1/auth/device/start",
-        &json!({"email": "ada@example.com"}),
-    );
+    let started = client.post("/v1/auth/device/start", &json!({"email": "ada@example.com"}));
     let started = started.expect(200);
     assert_eq!(started["expires_in"], 60);
     assert_eq!(started["interval"], 1, "a begun second counts");

@@ -19,10 +19,7 @@ fn queue(server: &Server, times: usize, fault: &Value) {
 }
 
 fn distinct() -> Server {
-    start(Settings {
-        jti: true,
-        ..Settings::default()
-    })
+    start(Settings { jti: true, ..Settings::default() })
 }
 
 /// Refreshes on a bare connection and gives all that came, and whether the body was whole.
@@ -30,10 +27,7 @@ fn raw_refresh(server: &Server, token: &str) -> String {
     let address = server.url().strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     let body = json!({"refresh_token": token}).to_string();
-    let head = format!(
-        "POST {REFRESH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}",
-        body.len()
-    );
+    let head = format!("POST {REFRESH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}", body.len());
     write!(stream, "{head}\r\n\r\n{body}").unwrap();
     let mut answer = Vec::new();
     // A connection that is reset ends the answer too.
@@ -56,11 +50,7 @@ fn an_answer_can_be_another_and_then_nothing_was_done() {
     let server = distinct();
     let client = Client::of(&server);
     let token = server.session("ada@example.com").unwrap().refresh_token;
-    queue(
-        &server,
-        2,
-        &json!({"status": 503, "body": "<html>", "headers": {"Retry-After": "7"}}),
-    );
+    queue(&server, 2, &json!({"status": 503, "body": "<html>", "headers": {"Retry-After": "7"}}));
     for _ in 0..2 {
         let answer = refresh(&client, &token);
         assert_eq!((answer.status, answer.text.as_str()), (503, "<html>"));
@@ -119,10 +109,7 @@ fn an_answer_can_be_replaced_after_the_work_is_done() {
     let client = Client::of(&server);
     let token = server.session("ada@example.com").unwrap().refresh_token;
     queue(&server, 1, &json!({"replace_body": "{\"expires_in\":-1}"}));
-    assert_eq!(
-        refresh(&client, &token).expect(200),
-        json!({"expires_in": -1})
-    );
+    assert_eq!(refresh(&client, &token).expect(200), json!({"expires_in": -1}));
     server.advance(Duration::from_secs(30));
     refresh(&client, &token).expect_error(401, "INVALID_TOKEN");
 }
@@ -142,15 +129,9 @@ fn faults_happen_in_order_and_to_their_path_alone() {
 fn an_unknown_fault_is_refused() {
     let server = service();
     let client = Client::of(&server);
-    for fault in [
-        json!({}),
-        json!({"explode": true}),
-        json!({"delay_ms": "x"}),
-    ] {
+    for fault in [json!({}), json!({"explode": true}), json!({"delay_ms": "x"})] {
         let sent = json!({"path": REFRESH, "fault": fault});
-        client
-            .post("/test/faults", &sent)
-            .expect_error(400, "INVALID_REQUEST");
+        client.post("/test/faults", &sent).expect_error(400, "INVALID_REQUEST");
     }
 }
 
@@ -163,26 +144,11 @@ fn a_request_is_finished_though_its_client_has_gone() {
     let address = server.url().strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     let body = json!({"refresh_token": token}).to_string();
-    write!(
-        stream,
-        "POST {REFRESH} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-    let begun = || {
-        server
-            .requests()
-            .iter()
-            .any(|request| request.path == REFRESH)
-    };
+    write!(stream, "POST {REFRESH} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let begun = || server.requests().iter().any(|request| request.path == REFRESH);
     wait_until("the request has begun", begun);
     drop(stream);
-    let done = || {
-        server
-            .requests()
-            .iter()
-            .any(|request| request.status == Some(200))
-    };
+    let done = || server.requests().iter().any(|request| request.status == Some(200));
     wait_until("the request is done", done);
     server.advance(Duration::from_secs(30));
     refresh(&client, &token).expect_error(401, "INVALID_TOKEN");
@@ -202,18 +168,12 @@ fn the_clock_goes_ahead_when_it_is_told_to() {
     let server = service();
     let session = server.session("ada@example.com").unwrap();
     let client = Client::of(&server);
-    client
-        .post("/test/advance", &json!({"seconds": 901}))
-        .expect_fields(200, &["now"]);
+    client.post("/test/advance", &json!({"seconds": 901})).expect_fields(200, &["now"]);
     let caller = client.bearer(&session.access_token);
     caller.get("/v1/me").expect_error(401, "UNAUTHORIZED");
-    client
-        .post("/test/advance", &json!({"seconds": u64::MAX}))
-        .expect(200);
+    client.post("/test/advance", &json!({"seconds": u64::MAX})).expect(200);
     refresh(&client, &session.refresh_token).expect_error(401, "SESSION_EXPIRED");
-    server
-        .session("ada@example.com")
-        .expect("even at the end of time");
+    server.session("ada@example.com").expect("even at the end of time");
 }
 
 #[test]
@@ -225,20 +185,13 @@ fn the_journal_names_requests_and_kinds_of_credentials() {
     client.get("/v1/me?x=SENTINEL");
     client.bearer(&session.access_token).get("/v1/me");
     client.bearer(&token.token).get("/v1/me");
-    client
-        .with("Authorization", "Digest SENTINEL")
-        .get("/v1/me");
+    client.with("Authorization", "Digest SENTINEL").get("/v1/me");
     let answer = client.get("/test/requests");
     for secret in [&session.access_token, &token.token, "SENTINEL"] {
         assert!(!answer.text.contains(secret), "a journal holds no secret");
     }
     let row = |authorization, status| json!({"method": "GET", "path": "/v1/me", "authorization": authorization, "status": status});
-    let rows = [
-        row("none", 401),
-        row("jwt", 200),
-        row("api_token", 200),
-        row("other", 401),
-    ];
+    let rows = [row("none", 401), row("jwt", 200), row("api_token", 200), row("other", 401)];
     assert_eq!(answer.expect(200), json!({"requests": rows}));
     client.delete("/test/requests").expect(200);
     assert!(server.requests().is_empty());
@@ -263,16 +216,8 @@ fn a_session_is_ready_without_a_mail() {
     let server = service();
     let client = Client::of(&server);
     let person = json!({"email": "ada@example.com", "username": "ada"});
-    let fields = [
-        "access_token",
-        "refresh_token",
-        "expires_in",
-        "session_id",
-        "user_id",
-    ];
-    let session = client
-        .post("/test/session", &person)
-        .expect_fields(200, &fields);
+    let fields = ["access_token", "refresh_token", "expires_in", "session_id", "user_id"];
+    let session = client.post("/test/session", &person).expect_fields(200, &fields);
     let caller = client.bearer(session["access_token"].as_str().unwrap());
     assert_eq!(caller.get("/v1/me").expect(200)["username"], "ada");
     client.post("/test/session", &person).expect(200);
@@ -295,8 +240,5 @@ fn an_access_token_can_be_refused_before_its_time() {
     let fresh = refresh(&client, &session.refresh_token).field("access_token");
     client.bearer(&fresh).get("/v1/me").expect(200);
     server.revoke_access(&fresh);
-    client
-        .bearer(&fresh)
-        .get("/v1/me")
-        .expect_error(401, "UNAUTHORIZED");
+    client.bearer(&fresh).get("/v1/me").expect_error(401, "UNAUTHORIZED");
 }

@@ -30,10 +30,7 @@ fn host() -> Option<(Server, TempDir)> {
     }
     let root = tempfile::tempdir().unwrap();
     create_repository(root.path(), "hello.git").unwrap();
-    let server = start(Settings {
-        git_root: Some(root.path().to_owned()),
-        ..Settings::default()
-    });
+    let server = start(Settings { git_root: Some(root.path().to_owned()), ..Settings::default() });
     Some((server, root))
 }
 
@@ -55,11 +52,7 @@ fn git(directory: &Path, arguments: &[&str]) -> Output {
 #[track_caller]
 fn git_ok(directory: &Path, arguments: &[&str]) {
     let output = git(directory, arguments);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Clones, commits, pushes, and sees the commit in a second clone.
@@ -69,23 +62,14 @@ fn clone_and_push(url: &str, header: &str) {
     let clone = |to: &str| git_ok(directory.path(), &["-c", &header, "clone", "-q", url, to]);
     clone("first");
     let first = directory.path().join("first");
-    assert!(
-        first.join("README.md").exists(),
-        "a repository has its first commit"
-    );
+    assert!(first.join("README.md").exists(), "a repository has its first commit");
     std::fs::write(first.join("new"), url.repeat(100_000)).unwrap();
     git_ok(&first, &["add", "new"]);
     git_ok(&first, &["commit", "-q", "-m", "new"]);
     // So small a buffer makes git send chunks.
-    git_ok(
-        &first,
-        &["-c", &header, "-c", "http.postBuffer=1", "push", "-q"],
-    );
+    git_ok(&first, &["-c", &header, "-c", "http.postBuffer=1", "push", "-q"]);
     clone("second");
-    assert!(
-        directory.path().join("second/new").exists(),
-        "what was pushed is there"
-    );
+    assert!(directory.path().join("second/new").exists(), "what was pushed is there");
 }
 
 fn basic(password: &str) -> String {
@@ -98,19 +82,10 @@ fn git_clones_and_pushes_with_an_api_token() {
         return;
     };
     let token = server.api_token("ada@example.com", "git").unwrap().token;
-    clone_and_push(
-        &format!("{}/git/basic/hello.git", server.url()),
-        &basic(&token),
-    );
-    clone_and_push(
-        &format!("{}/git/hello.git", server.url()),
-        &format!("Bearer {token}"),
-    );
+    clone_and_push(&format!("{}/git/basic/hello.git", server.url()), &basic(&token));
+    clone_and_push(&format!("{}/git/hello.git", server.url()), &format!("Bearer {token}"));
     let mut requests = server.requests().into_iter();
-    assert!(
-        requests.all(|request| request.authorization == Authorization::ApiToken),
-        "git is in the journal"
-    );
+    assert!(requests.all(|request| request.authorization == Authorization::ApiToken), "git is in the journal");
 }
 
 #[test]
@@ -119,14 +94,8 @@ fn git_clones_and_pushes_with_a_session() {
         return;
     };
     let token = server.session("ada@example.com").unwrap().access_token;
-    clone_and_push(
-        &format!("{}/git/bearer/hello.git", server.url()),
-        &format!("Bearer {token}"),
-    );
-    clone_and_push(
-        &format!("{}/git/both/hello.git", server.url()),
-        &basic(&token),
-    );
+    clone_and_push(&format!("{}/git/bearer/hello.git", server.url()), &format!("Bearer {token}"));
+    clone_and_push(&format!("{}/git/both/hello.git", server.url()), &basic(&token));
 }
 
 #[test]
@@ -138,10 +107,7 @@ fn git_asks_for_the_password_of_a_basic_repository() {
     let directory = tempfile::tempdir().unwrap();
     let helper = format!("credential.helper=!f() {{ echo username=x; echo password={token}; }}; f");
     let url = format!("{}/git/basic/hello.git", server.url());
-    git_ok(
-        directory.path(),
-        &["-c", &helper, "clone", "-q", &url, "clone"],
-    );
+    git_ok(directory.path(), &["-c", &helper, "clone", "-q", &url, "clone"]);
 }
 
 #[test]
@@ -152,26 +118,12 @@ fn a_repository_asks_in_its_own_way() {
     let client = Client::of(&server);
     let basic = "Basic realm=\"git\"";
     let bearer = "Bearer realm=\"git\"";
-    for (name, wanted) in [
-        ("basic", vec![basic]),
-        ("bearer", vec![bearer]),
-        ("both", vec![bearer, basic]),
-    ] {
-        let answer = client.get(&format!(
-            "/git/{name}/hello.git/info/refs?service=git-upload-pack"
-        ));
+    for (name, wanted) in [("basic", vec![basic]), ("bearer", vec![bearer]), ("both", vec![bearer, basic])] {
+        let answer = client.get(&format!("/git/{name}/hello.git/info/refs?service=git-upload-pack"));
         let asked: Vec<_> = answer.headers.get_all("www-authenticate").iter().collect();
         assert_eq!(
             (answer.status, asked),
-            (
-                401,
-                wanted
-                    .iter()
-                    .map(|line| line.parse().unwrap())
-                    .collect::<Vec<_>>()
-                    .iter()
-                    .collect()
-            )
+            (401, wanted.iter().map(|line| line.parse().unwrap()).collect::<Vec<_>>().iter().collect())
         );
     }
 }
@@ -216,7 +168,5 @@ fn only_repositories_below_the_root_are_served() {
 #[test]
 fn without_a_root_there_is_no_git_hosting() {
     let server = start(Settings::default());
-    Client::of(&server)
-        .get("/git/hello.git/info/refs")
-        .expect_error(404, "NOT_FOUND");
+    Client::of(&server).get("/git/hello.git/info/refs").expect_error(404, "NOT_FOUND");
 }

@@ -46,44 +46,24 @@ fn take_mail(mut stream: &TcpStream) -> std::io::Result<String> {
 #[test]
 fn a_named_server_is_given_the_mail_as_text_and_html() {
     let (address, mail) = smtp_server();
-    let server = start(Settings {
-        smtp: Some(address),
-        ..Settings::default()
-    });
+    let server = start(Settings { smtp: Some(address), ..Settings::default() });
     let client = Client::of(&server);
-    let started = client.post(
-        "/v1/auth/device/start",
-        &json!({"email": "ada@example.com"}),
-    );
+    let started = client.post("/v1/auth/device/start", &json!({"email": "ada@example.com"}));
     assert_eq!(started.expect(200)["email_sent"], true);
     let mail = mail.join().unwrap();
     assert!(mail.contains("RCPT TO:<ada@example.com>"), "{mail}");
     assert!(mail.contains("multipart/alternative"));
     assert!(mail.contains("text/plain") && mail.contains("text/html"));
     // Quoted-printable may break the link, but not its beginning.
-    assert_eq!(
-        mail.matches("/v1/auth/verify?token").count(),
-        2,
-        "the link is in both"
-    );
+    assert_eq!(mail.matches("/v1/auth/verify?token").count(), 2, "the link is in both");
 }
 
 #[test]
 fn with_a_named_server_there_is_no_inbox() {
-    let server = start(Settings {
-        smtp: Some("127.0.0.1:1".into()),
-        ..Settings::default()
-    });
+    let server = start(Settings { smtp: Some("127.0.0.1:1".into()), ..Settings::default() });
     let client = Client::of(&server);
     client.get("/inbox").expect_error(404, "NOT_FOUND");
     client.get("/inbox.json").expect_error(404, "NOT_FOUND");
-    let started = client.post(
-        "/v1/auth/device/start",
-        &json!({"email": "ada@example.com"}),
-    );
-    assert_eq!(
-        started.expect(200)["email_sent"],
-        false,
-        "nobody listens there"
-    );
+    let started = client.post("/v1/auth/device/start", &json!({"email": "ada@example.com"}));
+    assert_eq!(started.expect(200)["email_sent"], false, "nobody listens there");
 }

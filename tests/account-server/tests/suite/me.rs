@@ -9,9 +9,7 @@ fn an_account_has_no_username_at_first() {
     let server = service();
     let session = server.session("ada@example.com").unwrap();
     let caller = Client::of(&server).bearer(&session.access_token);
-    let account = caller
-        .get("/v1/me")
-        .expect_fields(200, &["id", "email", "needs_username"]);
+    let account = caller.get("/v1/me").expect_fields(200, &["id", "email", "needs_username"]);
     assert_eq!(account["id"], session.user_id.as_str());
     assert_eq!(account["email"], "ada@example.com");
     assert_eq!(account["needs_username"], true);
@@ -39,9 +37,7 @@ fn a_username_is_nobody_elses() {
     let ada = json!({"email": "ada@example.com", "username": "ada"});
     client.post("/test/session", &ada).expect(200);
     let eve = server.session("eve@example.com").unwrap();
-    let taken = client
-        .bearer(&eve.access_token)
-        .patch("/v1/me/username", &json!({"username": "ada"}));
+    let taken = client.bearer(&eve.access_token).patch("/v1/me/username", &json!({"username": "ada"}));
     taken.expect_error(409, "USERNAME_TAKEN");
 }
 
@@ -61,20 +57,10 @@ fn a_bad_username_is_refused() {
 fn anybody_may_ask_whether_a_username_is_available() {
     let server = service();
     let client = Client::of(&server);
-    let available = |name: &str| {
-        client
-            .get(&format!("/v1/usernames/{name}/available"))
-            .expect(200)
-    };
+    let available = |name: &str| client.get(&format!("/v1/usernames/{name}/available")).expect(200);
     assert_eq!(available("ada"), json!({"available": true}));
     let ada = json!({"email": "ada@example.com", "username": "ada"});
     client.post("/test/session", &ada).expect(200);
-    assert_eq!(
-        available("ada"),
-        json!({"available": false, "reason": "taken"})
-    );
-    assert_eq!(
-        available("Ada"),
-        json!({"available": false, "reason": "invalid"})
-    );
+    assert_eq!(available("ada"), json!({"available": false, "reason": "taken"}));
+    assert_eq!(available("Ada"), json!({"available": false, "reason": "invalid"}));
 }

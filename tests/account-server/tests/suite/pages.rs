@@ -10,37 +10,20 @@ use crate::client::{Client, Reply, redeem, service, start, start_login};
 
 fn link(server: &Server) -> String {
     let link = server.inbox().remove(0).link;
-    link.strip_prefix(server.url())
-        .expect("a link to the service")
-        .to_owned()
+    link.strip_prefix(server.url()).expect("a link to the service").to_owned()
 }
 
 #[track_caller]
 fn assert_page(page: &Reply, status: u16, said: &str) {
     assert_eq!(page.status, status, "{}", page.text);
-    assert!(
-        page.headers["content-type"]
-            .to_str()
-            .unwrap()
-            .starts_with("text/html")
-    );
+    assert!(page.headers["content-type"].to_str().unwrap().starts_with("text/html"));
     let policy = page.headers["content-security-policy"].to_str().unwrap();
-    assert!(
-        policy.starts_with("default-src 'none'"),
-        "a page loads what it names alone"
-    );
+    assert!(policy.starts_with("default-src 'none'"), "a page loads what it names alone");
     assert!(!policy.contains("unsafe") && !policy.contains("script"));
     assert_eq!(page.headers["referrer-policy"], "no-referrer");
     assert_eq!(page.headers["cache-control"], "no-store");
-    assert!(
-        page.text.contains("<html lang=\"en\">"),
-        "a screen reader knows the language"
-    );
-    assert!(
-        page.text.contains(&format!("<h1>{said}</h1>")),
-        "{}",
-        page.text
-    );
+    assert!(page.text.contains("<html lang=\"en\">"), "a screen reader knows the language");
+    assert!(page.text.contains(&format!("<h1>{said}</h1>")), "{}", page.text);
 }
 
 #[test]
@@ -107,10 +90,7 @@ fn the_inbox_shows_the_newest_mail_first() {
     let inbox = client.get("/inbox.json").expect_fields(200, &["mails"]);
     let [first, second] = [&inbox["mails"][0], &inbox["mails"][1]];
     crate::client::assert_fields(first, &["to", "subject", "link", "code", "text", "sent_at"]);
-    assert_eq!(
-        (&first["to"], &second["to"]),
-        (&json!("eve@example.com"), &json!("ada@example.com"))
-    );
+    assert_eq!((&first["to"], &second["to"]), (&json!("eve@example.com"), &json!("ada@example.com")));
     let code = first["code"].as_str().unwrap();
     assert!(code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()));
     let text = first["text"].as_str().unwrap();
@@ -121,16 +101,10 @@ fn the_inbox_shows_the_newest_mail_first() {
 
 #[test]
 fn links_begin_with_the_public_url() {
-    let server = start(Settings {
-        public_url: Some("https://accounts.example.com/".into()),
-        ..Settings::default()
-    });
+    let server = start(Settings { public_url: Some("https://accounts.example.com/".into()), ..Settings::default() });
     start_login(&Client::of(&server), "ada@example.com");
     let link = server.inbox().remove(0).link;
-    assert!(
-        link.starts_with("https://accounts.example.com/v1/auth/verify?token="),
-        "{link}"
-    );
+    assert!(link.starts_with("https://accounts.example.com/v1/auth/verify?token="), "{link}");
 }
 
 #[test]

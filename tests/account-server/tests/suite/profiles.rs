@@ -11,9 +11,7 @@ fn caller(server: &Server) -> Client {
 }
 
 fn profile(caller: &Client, slug: &str) -> Value {
-    caller
-        .post("/v1/profiles", &json!({"slug": slug, "name": slug}))
-        .expect(200)
+    caller.post("/v1/profiles", &json!({"slug": slug, "name": slug})).expect(200)
 }
 
 fn add(server: &Server, profile: Option<&str>, slug: &str) {
@@ -32,17 +30,9 @@ fn a_slug_leads_to_its_profile() {
     let caller = caller(&server);
     let made = caller.post("/v1/profiles", &json!({"slug": "work", "name": "My work"}));
     let made = made.expect_fields(200, &["id", "slug", "name", "created_at"]);
-    assert_eq!(
-        caller.get("/v1/profiles/work").expect(200),
-        json!({"profile": made})
-    );
-    assert_eq!(
-        caller.get("/v1/profiles").expect(200),
-        json!({"profiles": [made]})
-    );
-    caller
-        .get("/v1/profiles/home")
-        .expect_error(404, "NOT_FOUND");
+    assert_eq!(caller.get("/v1/profiles/work").expect(200), json!({"profile": made}));
+    assert_eq!(caller.get("/v1/profiles").expect(200), json!({"profiles": [made]}));
+    caller.get("/v1/profiles/home").expect_error(404, "NOT_FOUND");
 }
 
 #[test]
@@ -62,14 +52,7 @@ fn a_slug_is_used_once_by_each_user() {
 fn a_bad_slug_or_name_is_refused() {
     let server = service();
     let caller = caller(&server);
-    for (slug, name) in [
-        ("", "x"),
-        ("A", "x"),
-        ("a/b", "x"),
-        ("a b", "x"),
-        ("a", ""),
-        ("a", " "),
-    ] {
+    for (slug, name) in [("", "x"), ("A", "x"), ("a/b", "x"), ("a b", "x"), ("a", ""), ("a", " ")] {
         let answer = caller.post("/v1/profiles", &json!({"slug": slug, "name": name}));
         answer.expect_error(400, "INVALID_REQUEST");
     }
@@ -83,17 +66,9 @@ fn each_profile_has_its_own_catalog() {
     add(&server, Some("work"), "deploy");
     add(&server, None, "hello");
     let items = |path| caller.get(path).expect_fields(200, &["items"])["items"].clone();
-    assert_eq!(
-        items("/v1/catalog?profile=work"),
-        json!([{"slug": "deploy", "name": "deploy"}])
-    );
-    assert_eq!(
-        items("/v1/catalog"),
-        json!([{"slug": "hello", "name": "hello"}])
-    );
-    caller
-        .get("/v1/catalog?profile=home")
-        .expect_error(404, "NOT_FOUND");
+    assert_eq!(items("/v1/catalog?profile=work"), json!([{"slug": "deploy", "name": "deploy"}]));
+    assert_eq!(items("/v1/catalog"), json!([{"slug": "hello", "name": "hello"}]));
+    caller.get("/v1/catalog?profile=home").expect_error(404, "NOT_FOUND");
 }
 
 #[test]
@@ -124,17 +99,9 @@ fn a_token_made_for_a_profile_reads_that_catalog_and_no_other() {
     let token = Client::of(&server).bearer(&token_for(&caller, &work));
     let own = token.get("/v1/catalog?profile=work").expect(200);
     assert_eq!(own["items"][0]["slug"], "deploy");
-    assert_eq!(
-        token.get("/v1/catalog").expect(200),
-        own,
-        "its own is what it reads unasked"
-    );
-    token
-        .get("/v1/catalog?profile=home")
-        .expect_error(403, "FORBIDDEN");
-    token
-        .get("/v1/catalog?profile=none")
-        .expect_error(403, "FORBIDDEN");
+    assert_eq!(token.get("/v1/catalog").expect(200), own, "its own is what it reads unasked");
+    token.get("/v1/catalog?profile=home").expect_error(403, "FORBIDDEN");
+    token.get("/v1/catalog?profile=none").expect_error(403, "FORBIDDEN");
 }
 
 #[test]

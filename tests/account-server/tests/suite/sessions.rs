@@ -9,26 +9,16 @@ const DEVICE: &str = "6f1c8a52-3c0c-4d43-9f2c-0f3b1f5f9f10";
 #[test]
 fn a_user_sees_the_own_sessions() {
     let server = service();
-    let device = Client::of(&server)
-        .with("X-Device-ID", DEVICE)
-        .with("X-Device-Name", "laptop")
-        .with("User-Agent", "suite/1");
+    let device =
+        Client::of(&server).with("X-Device-ID", DEVICE).with("X-Device-Name", "laptop").with("User-Agent", "suite/1");
     let session = log_in(&server, &device, "ada@example.com");
     server.session("eve@example.com").unwrap();
     let caller = device.bearer(session["access_token"].as_str().unwrap());
     let listed = caller.get("/v1/sessions").expect_fields(200, &["sessions"]);
     assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
     let listed = &listed["sessions"][0];
-    let fields = [
-        "id",
-        "user_agent",
-        "ip_address",
-        "device_id",
-        "device_name",
-        "last_used_at",
-        "expires_at",
-        "created_at",
-    ];
+    let fields =
+        ["id", "user_agent", "ip_address", "device_id", "device_name", "last_used_at", "expires_at", "created_at"];
     assert_fields(listed, &fields);
     assert_eq!(listed["id"], session["session_id"]);
     assert_eq!(listed["user_agent"], "suite/1");
@@ -65,10 +55,7 @@ fn a_session_is_ended_once_and_by_its_user() {
     let other = server.session("eve@example.com").unwrap();
     let client = Client::of(&server);
     let path = format!("/v1/sessions/{}", session.session_id);
-    client
-        .bearer(&other.access_token)
-        .delete(&path)
-        .expect_error(404, "NOT_FOUND");
+    client.bearer(&other.access_token).delete(&path).expect_error(404, "NOT_FOUND");
     let caller = client.bearer(&session.access_token);
     assert_eq!(caller.delete(&path).expect(200), json!({"revoked": true}));
     caller.delete(&path).expect_error(404, "NOT_FOUND");
@@ -106,9 +93,7 @@ fn logging_out_ends_the_session_of_the_token() {
     let client = Client::of(&server);
     let caller = client.bearer(&session.access_token);
     let sent = json!({"refresh_token": session.refresh_token});
-    client
-        .post("/v1/auth/logout", &sent)
-        .expect_error(401, "UNAUTHORIZED");
+    client.post("/v1/auth/logout", &sent).expect_error(401, "UNAUTHORIZED");
     caller.post("/v1/auth/logout", &sent).expect(200);
     caller.post("/v1/auth/logout", &sent).expect(200);
     refresh(&client, &session.refresh_token).expect_error(401, "SESSION_REVOKED");
@@ -121,9 +106,7 @@ fn nobody_logs_somebody_else_out() {
     let other = server.session("eve@example.com").unwrap();
     let client = Client::of(&server);
     let sent = json!({"refresh_token": mine.refresh_token});
-    let answer = client
-        .bearer(&other.access_token)
-        .post("/v1/auth/logout", &sent);
+    let answer = client.bearer(&other.access_token).post("/v1/auth/logout", &sent);
     answer.expect_error(401, "INVALID_TOKEN");
     refresh(&client, &mine.refresh_token).expect(200);
 }
@@ -138,8 +121,5 @@ fn an_api_token_may_see_and_end_sessions() {
     assert_eq!(listed["sessions"][0]["id"], session.session_id.as_str());
     let sent = json!({"refresh_token": session.refresh_token});
     caller.post("/v1/auth/logout", &sent).expect(200);
-    assert_eq!(
-        caller.get("/v1/sessions").expect(200),
-        json!({"sessions": []})
-    );
+    assert_eq!(caller.get("/v1/sessions").expect(200), json!({"sessions": []}));
 }
