@@ -1,0 +1,87 @@
+//! Foreign protocols as pure functions: one file each, one line in [`ALL`]. An adapter turns a [`Call`] into a
+//! [`Request`] and what came of it into an [`Answer`]; it knows no store, no network and no clock.
+
+pub mod git;
+pub mod json;
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::reply::{Reply, Request};
+
+/// Every adapter.
+pub const ALL: &[Adapter] = &[json::ADAPTER, git::ADAPTER];
+
+/// A protocol.
+pub struct Adapter {
+    /// What it is called as: `my-credential-helper git get`.
+    pub name: &'static str,
+    /// The operations that follow.
+    pub operations: &'static [&'static str],
+    /// The name that the tool looks for: `git-credential-my`.
+    pub program: Option<&'static str>,
+    /// The variables that the tool speaks through.
+    pub variables: &'static [&'static str],
+    /// How much of standard input belongs to a call.
+    pub input: fn(&[String]) -> Input,
+    /// Reads a call.
+    pub decode: fn(&Call) -> Result<Request>,
+    /// Writes what came of it.
+    pub encode: fn(&Call, Result<Reply>) -> Answer,
+}
+
+/// How a tool called.
+#[derive(Default)]
+pub struct Call {
+    /// The arguments behind the adapter's name.
+    pub arguments: Vec<String>,
+    /// The adapter's variables, as far as they are set.
+    pub variables: HashMap<&'static str, String>,
+    /// Standard input, as much as belongs to the call.
+    pub input: Vec<u8>,
+}
+
+/// How much of standard input belongs to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing: it is not touched.
+    Nothing,
+    /// One JSON object; what follows is not waited for.
+    Object,
+    /// Lines, up to a blank one.
+    Paragraph,
+    /// Everything.
+    Everything,
+}
+
+/// What the tool is told. It may hold a secret, so it cannot be shown.
+#[derive(Default)]
+pub struct Answer {
+    /// Standard output.
+    pub output: zeroize::Zeroizing<String>,
+    /// Standard error, for people.
+    pub messages: String,
+    /// The exit status.
+    pub status: u8,
+}
+
+impl Answer {
+    /// Output, and success.
+    pub fn success(output: impl Into<String>) -> Self {
+        Self { output: output.into().into(), ..Self::default() }
+    }
+
+    /// Nothing on standard output, and this for people.
+    pub fn failure(status: u8, message: impl std::fmt::Display) -> Self {
+        Self { messages: format!("error: {message}\n"), status, ..Self::default() }
+    }
+
+    /// Adds a note for people.
+    #[must_use]
+    pub fn with_notes(mut self, notes: &[String]) -> Self {
+        for note in notes {
+            self.messages.extend(["note: ", note, "\n"]);
+        }
+        self
+    }
+}

@@ -1,0 +1,290 @@
+//! The account services over HTTP. A [`Client`] is bound to one origin: a token given to it can go nowhere else, no
+//! redirect is followed, and every answer is bounded in size and time.
+
+pub mod mycli;
+
+use std::io::Read as _;
+use std::time::{Duration, Instant};
+
+use reqwest::blocking::{RequestBuilder, Response};
+use reqwest::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use serde::de::DeserializeOwned;
+
+use crate::error::{Code, Error, shown};
+use crate::json;
+use crate::private_file;
+use crate::provider::{Header, Provider};
+use crate::secret::Secret;
+use crate::target::Origin;
+use crate::world::World;
+
+/// No answer of a service is larger.
+const MOST: usize = 1 << 20;
+
+/// Why a call brought nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiError {
+    /// No answer, or not all of it. The request may have been carried out.
+    Unreachable(String),
+    /// An answer that cannot be understood. The request may have been carried out.
+    Absurd(String),
+    /// The service's own error.
+    Service {
+        /// The HTTP status.
+        status: u16,
+        /// `UPPER_SNAKE`; empty where the body said none.
+        code: String,
+        /// For people, safe to show.
+        message: String,
+        /// The header `Retry-After`, in seconds.
+        retry_after: Option<u64>,
+    },
+}
+
+impl ApiError {
+    /// The service's code, or nothing.
+    pub fn code(&self) -> &str {
+        if let Self::Service { code, .. } = self { code } else { "" }
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn is_passing(&self) -> bool {
+        !matches!(self, Self::Service { status: 400..=428 | 430..=499, .. })
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreachable(reason) | Self::Absurd(reason) => f.write_str(reason),
+            Self::Service { status, code, message, retry_after } => {
+                match (code.as_str(), message.as_str()) {
+                    ("", _) => write!(f, "it answered with status {status}")?,
+                    (code, "") => write!(f, "{code} (status {status})")?,
+                    (code, message) => write!(f, "{message} ({code})")?,
+                }
+                retry_after.map_or(Ok(()), |seconds| write!(f, "; it asks to wait {seconds} s"))
+            }
+        }
+    }
+}
+
+/// Every call's result.
+pub type Result<T> = std::result::Result<T, ApiError>;
+
+/// An HTTP client for one origin.
+pub struct Client {
+    http: reqwest::blocking::Client,
+    base: String,
+    origin: Origin,
+    header: Header,
+    deadline: Option<Instant>,
+}
+
+impl Client {
+    /// A client for the provider's API at `api_url`. Nothing is connected yet; TLS is set up only for https.
+    pub fn new(world: &World, provider: &Provider, api_url: &str) -> crate::error::Result<Self> {
+        let origin = Provider::api_origin(api_url)?;
+        let mut builder = reqwest::blocking::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(5))
+            .user_agent(concat!("my-credential-helper/", env!("CARGO_PKG_VERSION")))
+            .default_headers(device_headers(world))
+            .tls_backend_preconfigured(tls::configuration(world)?);
+        if origin.is_loopback() {
+            // A proxy for this machine would see a token that was meant to stay on it.
+            builder = builder.no_proxy();
+        }
+        let http =
+            builder.build().map_err(|error| Error::invalid_state(format!("the HTTP client: {}", cause(&error))))?;
+        Ok(Self { http, base: api_url.to_owned(), origin, header: provider.header.clone(), deadline: None })
+    }
+
+    /// The same client, which gives up at `deadline`.
+    #[must_use]
+    pub fn until(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// The service's host, for messages.
+    pub fn host(&self) -> String {
+        self.origin.host_and_port()
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str, token: &Secret) -> Result<T> {
+        self.call(self.http.get(self.url(path)), Some(token))
+    }
+
+    fn post<T: DeserializeOwned>(&self, path: &str, token: Option<&Secret>, body: &impl serde::Serialize) -> Result<T> {
+        self.call(self.http.post(self.url(path)).json(body), token)
+    }
+
+    fn patch<T: DeserializeOwned>(&self, path: &str, token: &Secret, body: &impl serde::Serialize) -> Result<T> {
+        self.call(self.http.patch(self.url(path)).json(body), Some(token))
+    }
+
+    /// `path` begins with a slash, so that it cannot change the host.
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn call<T: DeserializeOwned>(&self, mut request: RequestBuilder, token: Option<&Secret>) -> Result<T> {
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(15));
+        if let Some(token) = token {
+            let (name, value) = self.authorization(token)?;
+            request = request.header(name, value);
+        }
+        let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let response = request.timeout(remaining).send().map_err(|error| ApiError::Unreachable(cause(&error)))?;
+        let (status, retry_after) = (response.status(), retry_after(&response));
+        let body = read_body(response, deadline)?;
+        if status.is_success() {
+            return serde_json::from_slice(&body)
+                .map_err(|error| ApiError::Absurd(format!("its answer {}", json::reason(&error))));
+        }
+        Err(service_error(status.as_u16(), &body, retry_after))
+    }
+
+    fn authorization(&self, token: &Secret) -> Result<(HeaderName, HeaderValue)> {
+        let unusable = || ApiError::Absurd("the token has a character that no header can carry".to_owned());
+        let name = HeaderName::from_bytes(self.header.name.as_bytes()).map_err(|_| unusable())?;
+        let mut value = HeaderValue::from_str(self.header.value(token).expose_secret()).map_err(|_| unusable())?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    }
+}
+
+/// An answer's body, up to [`MOST`] bytes and to the deadline; a slow one is not waited for byte by byte.
+fn read_body(mut response: Response, deadline: Instant) -> Result<zeroize::Zeroizing<Vec<u8>>> {
+    // Room for every proper answer, so that growing leaves no copy of a token behind.
+    let mut body = zeroize::Zeroizing::new(Vec::with_capacity(16 * 1024));
+    let mut chunk = zeroize::Zeroizing::new([0; 16 * 1024]);
+    loop {
+        if Instant::now() >= deadline {
+            return Err(ApiError::Unreachable("its answer did not end in time".to_owned()));
+        }
+        match response.read(&mut *chunk) {
+            Ok(0) => return Ok(body),
+            Ok(count) => body.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(ApiError::Unreachable(format!("its answer broke off: {}", root_cause(&error)))),
+        }
+        if body.len() > MOST {
+            return Err(ApiError::Absurd("its answer is larger than 1 MiB".to_owned()));
+        }
+    }
+}
+
+fn retry_after(response: &Response) -> Option<u64> {
+    response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// `{"error":{"code","message"}}`, or whatever else came with that status.
+fn service_error(status: u16, body: &[u8], retry_after: Option<u64>) -> ApiError {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        error: Fields,
+    }
+    #[derive(serde::Deserialize)]
+    struct Fields {
+        #[serde(default)]
+        code: String,
+        #[serde(default)]
+        message: String,
+    }
+    let Fields { code, message } = serde_json::from_slice::<Body>(body)
+        .map_or_else(|_| Fields { code: String::new(), message: String::new() }, |body| body.error);
+    ApiError::Service { status, code: shown(&code), message: shown(&message), retry_after }
+}
+
+/// What went wrong in a few words, without the URL.
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() { "it did not answer in time".to_owned() } else { root_cause(error) }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    shown(&root.to_string())
+}
+
+/// A failed call as an error for people: `what` failed at the service.
+pub fn failed(client: &Client, what: &str, error: &ApiError) -> Error {
+    let code = if error.is_passing() { Code::TemporarilyUnavailable } else { Code::Refused };
+    Error::new(code, format!("{what} at {}: {error}", client.host()))
+}
+
+fn device_headers(world: &World) -> reqwest::header::HeaderMap {
+    let mut headers = reqwest::header::HeaderMap::new();
+    let mut add = |name: &'static str, value: Option<String>| {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            headers.insert(name, value);
+        }
+    };
+    add("x-device-id", device_id(world));
+    add("x-device-name", device_name());
+    headers
+}
+
+/// A UUID, kept in `~/.my/device_id`: the service ends a device's former session when it logs in anew.
+fn device_id(world: &World) -> Option<String> {
+    let path = world.paths.in_home(".my/device_id").ok()?;
+    if let Ok(Some(contents)) = private_file::read(&path)
+        && let Ok(id) = uuid::Uuid::parse_str(contents.text.expose_secret().trim())
+    {
+        return Some(id.to_string());
+    }
+    let id = uuid::Uuid::new_v4().to_string();
+    private_file::write(&path, &id).ok()?;
+    Some(id)
+}
+
+#[cfg(unix)]
+fn device_name() -> Option<String> {
+    rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
+}
+
+#[cfg(not(unix))]
+fn device_name() -> Option<String> {
+    crate::environment::Environment::Process.text("COMPUTERNAME")
+}
+
+mod tls {
+    //! Which certificates are trusted: `SSL_CERT_FILE`, else `ca_file` of the configuration, else the bundled roots.
+
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::{ClientConfig, RootCertStore};
+
+    use crate::error::{Error, Result};
+    use crate::world::World;
+
+    pub(super) fn configuration(world: &World) -> Result<ClientConfig> {
+        let file = world.environment.get("SSL_CERT_FILE").map(std::path::PathBuf::from);
+        let roots = match file.as_deref().or(world.configuration()?.ca_file.as_deref()) {
+            Some(file) => roots_of(file)?,
+            None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::invalid_state(format!("TLS: {error}")))?;
+        Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+
+    fn roots_of(file: &Path) -> Result<RootCertStore> {
+        let unreadable = |why: &dyn std::fmt::Display| {
+            Error::invalid_state(format!("the certificates in {}: {why}", file.display()))
+        };
+        let mut roots = RootCertStore::empty();
+        let certificates = CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))?;
+        roots.add_parsable_certificates(certificates.flatten());
+        if roots.is_empty() { Err(unreadable(&"none could be read")) } else { Ok(roots) }
+    }
+}

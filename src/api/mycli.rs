@@ -1,0 +1,195 @@
+//! The API of mycli: login by magic link, sessions, the account. One function a route; the shapes are the service's.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::api::{ApiError, Client, Result};
+use crate::credential::Session;
+use crate::jwt;
+use crate::secret::Secret;
+use crate::timestamp::Timestamp;
+
+/// The longest life of an access token that is believed.
+const LONGEST_LIFE: i64 = 24 * 60 * 60;
+
+/// The answer to the start of a login.
+#[derive(Deserialize)]
+pub struct DeviceLogin {
+    /// Names this login until it is done.
+    pub device_code: String,
+    /// Seconds until link and code die.
+    pub expires_in: u64,
+    /// Seconds between two polls.
+    #[serde(default = "five")]
+    pub interval: u64,
+    /// Whether the mail went out.
+    #[serde(default)]
+    pub email_sent: bool,
+}
+
+fn five() -> u64 {
+    5
+}
+
+/// What a poll brought.
+pub enum Poll {
+    /// Neither the link was clicked nor the code typed.
+    Pending,
+    /// Link and code are dead.
+    Expired,
+    /// Logged in.
+    Done(Box<NewSession>),
+}
+
+/// A session as the service gives it at login.
+#[derive(Deserialize)]
+pub struct NewSession {
+    access_token: String,
+    refresh_token: String,
+    #[serde(default)]
+    expires_in: Value,
+    /// Whether the account has no user name yet.
+    #[serde(default)]
+    pub needs_username: bool,
+}
+
+impl NewSession {
+    /// The session as it is kept, received `now`.
+    pub fn into_session(self, now: Timestamp) -> Session {
+        let access_token = Secret::new(self.access_token);
+        Session {
+            expires_at: expiry(&access_token, &self.expires_in, now),
+            access_token,
+            refresh_token: Some(Secret::new(self.refresh_token)),
+            logged_in_at: now,
+            last_refreshed_at: now,
+        }
+    }
+}
+
+/// Who somebody is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Me {
+    /// The user's id.
+    pub id: String,
+    /// The email address.
+    pub email: String,
+    /// The user name, once one is chosen.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// Whether there is none yet.
+    #[serde(default)]
+    pub needs_username: bool,
+}
+
+/// `POST /v1/auth/device/start`
+pub fn start_login(client: &Client, email: &str) -> Result<DeviceLogin> {
+    client.post("/v1/auth/device/start", None, &json!({ "email": email }))
+}
+
+/// `POST /v1/auth/device/token`
+pub fn poll_login(client: &Client, device_code: &str) -> Result<Poll> {
+    match client.post("/v1/auth/device/token", None, &json!({ "device_code": device_code })) {
+        Ok(session) => Ok(Poll::Done(Box::new(session))),
+        Err(error) if error.code() == "AUTHORIZATION_PENDING" => Ok(Poll::Pending),
+        Err(error) if error.code() == "EXPIRED_TOKEN" => Ok(Poll::Expired),
+        Err(error) => Err(error),
+    }
+}
+
+/// `POST /v1/auth/verify-code`
+pub fn verify_code(client: &Client, device_code: &str, code: &str) -> Result<()> {
+    let body = json!({ "device_code": device_code, "code": code });
+    client.post::<Value>("/v1/auth/verify-code", None, &body).map(drop)
+}
+
+/// `POST /v1/auth/device/resend`
+pub fn resend(client: &Client, device_code: &str, email: &str) -> Result<()> {
+    let body = json!({ "device_code": device_code, "email": email });
+    client.post::<Value>("/v1/auth/device/resend", None, &body).map(drop)
+}
+
+/// `POST /v1/auth/refresh`: redeems a refresh token, which works once. Whatever else is wrong with the answer, a new
+/// refresh token in it is kept: the old one is spent.
+pub fn refresh(client: &Client, spent: &Session, token: &Secret, now: impl Fn() -> Timestamp) -> Result<Session> {
+    #[derive(Deserialize)]
+    struct Answer {
+        access_token: String,
+        refresh_token: Option<String>,
+        #[serde(default)]
+        expires_in: Value,
+    }
+    let body = json!({ "refresh_token": token.expose_secret() });
+    let Answer { access_token, refresh_token, expires_in } = client.post("/v1/auth/refresh", None, &body)?;
+    let (access_token, received) = (Secret::new(access_token), now());
+    if access_token.is_empty() || access_token.expose_secret().chars().any(char::is_control) {
+        return Err(ApiError::Absurd("its answer has no usable access_token".to_owned()));
+    }
+    let refresh_token = refresh_token.map(Secret::new).filter(|token| !token.is_empty());
+    Ok(Session {
+        expires_at: expiry(&access_token, &expires_in, received),
+        access_token,
+        refresh_token: refresh_token.or_else(|| Some(token.clone())),
+        logged_in_at: spent.logged_in_at,
+        last_refreshed_at: received,
+    })
+}
+
+/// Whether a refused refresh means that the session is dead. These three codes alone do.
+pub fn is_definitive(error: &ApiError) -> bool {
+    matches!(error, ApiError::Service { status: 401, .. })
+        && matches!(error.code(), "INVALID_TOKEN" | "SESSION_REVOKED" | "SESSION_EXPIRED")
+}
+
+/// `POST /v1/auth/logout`
+pub fn logout(client: &Client, access_token: &Secret, refresh_token: &Secret) -> Result<()> {
+    let body = json!({ "refresh_token": refresh_token.expose_secret() });
+    client.post::<Value>("/v1/auth/logout", Some(access_token), &body).map(drop)
+}
+
+/// `GET /v1/me`
+pub fn me(client: &Client, token: &Secret) -> Result<Me> {
+    client.get("/v1/me", token)
+}
+
+/// `PATCH /v1/me/username`
+pub fn set_username(client: &Client, token: &Secret, username: &str) -> Result<()> {
+    client.patch::<Value>("/v1/me/username", token, &json!({ "username": username })).map(drop)
+}
+
+/// Receipt plus `expires_in`, held between a second and a day; where the service named none that can be read, the
+/// token's own life.
+fn expiry(access_token: &Secret, expires_in: &Value, received: Timestamp) -> Timestamp {
+    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and the sum is clamped")]
+    let told = expires_in.as_f64().map(|seconds| seconds as i64);
+    let own = || {
+        let claims = jwt::claims(access_token);
+        Some(claims.exp?.saturating_sub(claims.iat?))
+    };
+    let seconds = told.or_else(own).unwrap_or(60).clamp(1, LONGEST_LIFE);
+    received.plus(time::Duration::seconds(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Secret, Timestamp, Value, expiry, json};
+
+    #[test]
+    fn an_absurd_life_is_held_between_a_second_and_a_day() {
+        let received = Timestamp::from_unix(1_700_000_000);
+        // iat 1700000000, exp 1700000900
+        let jwt = Secret::new(
+            "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIiwiaWF0IjoxNzAwMDAwMDAwLCJleHAiOjE3MDAwMDA5MDB9.c2ln",
+        );
+        for (told, seconds) in [
+            (json!(900), 900),
+            (json!(0), 1),
+            (json!(-1), 1),
+            (json!(1e18), 86_400),
+            (json!("soon"), 900),
+            (Value::Null, 900),
+        ] {
+            assert_eq!(expiry(&jwt, &told, received).unix() - received.unix(), seconds, "{told}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! How this program was called: by which name, with which verb. The protocol verbs are answered before the command
+//! line of the account verbs is built, which costs more than most answers (0.2 ms).
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::adapters::{self, Adapter, Answer, json};
+use crate::cli;
+use crate::serve;
+use crate::world::{Overrides, World};
+
+/// The answer to a whole command line, the program's own name first.
+pub fn answer(arguments: &[OsString]) -> Answer {
+    let texts: Option<Vec<String>> = arguments.iter().map(|argument| argument.to_str().map(str::to_owned)).collect();
+    match texts.as_deref().and_then(protocol_call) {
+        Some((adapter, overrides, rest)) => serve::serve(&World::of_this_process(overrides), adapter, rest.to_vec()),
+        None => cli::run(arguments),
+    }
+}
+
+/// The adapter that is meant, what was said before the verb, and the adapter's own arguments; `None` where this is no
+/// protocol verb, or a question about one.
+fn protocol_call(arguments: &[String]) -> Option<(&'static Adapter, Overrides, &[String])> {
+    let (program, mut rest) = arguments.split_first()?;
+    if rest.iter().any(|argument| argument == "--help" || argument == "-h") {
+        return None;
+    }
+    let name = Path::new(program).file_stem()?.to_str()?;
+    if let Some(adapter) = adapters::ALL.iter().find(|adapter| adapter.program == Some(name)) {
+        return Some((adapter, Overrides::default(), rest));
+    }
+    let mut overrides = Overrides::default();
+    while let [flag, value, others @ ..] = rest {
+        let field = match flag.as_str() {
+            "--provider" => &mut overrides.provider,
+            "--api-url" => &mut overrides.api_url,
+            _ => break,
+        };
+        *field = Some(value.clone());
+        rest = others;
+    }
+    let (verb, others) = rest.split_first()?;
+    if json::ADAPTER.operations.contains(&verb.as_str()) {
+        return Some((&json::ADAPTER, overrides, rest));
+    }
+    let adapter = adapters::ALL.iter().find(|adapter| adapter.name == verb)?;
+    Some((adapter, overrides, if adapter.name == json::ADAPTER.name { rest.get(1..)? } else { others }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::protocol_call;
+
+    fn called(line: &str) -> Option<(&'static str, Option<String>, Vec<String>)> {
+        let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        protocol_call(&arguments).map(|(adapter, overrides, rest)| (adapter.name, overrides.provider, rest.to_vec()))
+    }
+
+    #[test]
+    fn the_name_or_the_verb_says_which_protocol_is_spoken() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(called("/x/git-credential-my get"), Some(("git", None, words("get"))));
+        assert_eq!(called("my-credential-helper git get"), Some(("git", None, words("get"))));
+        assert_eq!(called("my-credential-helper get --url u"), Some(("json", None, words("get --url u"))));
+        assert_eq!(
+            called("my-credential-helper --provider acme get"),
+            Some(("json", Some("acme".to_owned()), words("get")))
+        );
+        for account_verb in ["my-credential-helper login", "my-credential-helper", "my-credential-helper get --help"] {
+            assert_eq!(called(account_verb), None, "{account_verb}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! `login`: by a link or a six-digit code that the service sends by email.
+
+mod pending;
+mod waiting;
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::account;
+use crate::adapters::Answer;
+use crate::api::{self, ApiError, Client, mycli};
+use crate::cli::output::Output;
+use crate::cli::{terminal, with_store};
+use crate::clock;
+use crate::configuration::{MyConfig, StoreChoice};
+use crate::credential::Session;
+use crate::error::{Code, Error, Result, shown};
+use crate::keep;
+use crate::provider::{LoginKind, Provider};
+use crate::reply::Stored;
+use crate::stores::session;
+use crate::world::World;
+
+use pending::Pending;
+
+/// What `login` takes.
+#[derive(clap::Args)]
+#[command(after_help = "\
+  my-credential-helper login --email me@acme.dev
+Without a terminal, in two steps:
+  my-credential-helper login --email me@acme.dev --no-wait
+  my-credential-helper login --code 123456")]
+pub(super) struct Arguments {
+    /// The email address; asked for on a terminal where it is not given
+    #[arg(long)]
+    email: Option<String>,
+    /// The six-digit code of a login that has been started
+    #[arg(long, conflicts_with = "email")]
+    code: Option<String>,
+    /// Start the login and do not wait; `login --code` completes it
+    #[arg(long)]
+    no_wait: bool,
+    /// The user name for a new account
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// Log in anew where somebody is logged in already
+    #[arg(long)]
+    force: bool,
+    /// Where to keep the login; the keyring where there is one, otherwise
+    #[arg(long)]
+    store: Option<StoreChoice>,
+}
+
+pub(super) fn run(world: World, arguments: &Arguments, output: &Output) -> Result<Answer> {
+    let world = with_store(world, arguments.store);
+    let provider = world.provider(None)?;
+    if provider.login != LoginKind::MagicLink {
+        return Err(Error::invalid(format!("{} has no login by email; bring a key of it", provider.name))
+            .with_hint(format!("set {}", provider.token_variable)));
+    }
+    let login =
+        Login { api_url: world.api_url(&provider, None)?, world: &world, provider: &provider, arguments, output };
+    login.run()
+}
+
+/// A token in the variable beats every login, which surprises whoever forgot it.
+pub(super) fn variable_notes(world: &World, provider: &Provider) -> Vec<String> {
+    let name = &provider.token_variable;
+    let is_set = world.environment.get(name).is_some();
+    is_set.then(|| format!("{name} is set and stays in effect; `unset {name}` to use the login")).into_iter().collect()
+}
+
+struct Login<'a> {
+    world: &'a World,
+    provider: &'a Provider,
+    api_url: String,
+    arguments: &'a Arguments,
+    output: &'a Output,
+}
+
+impl Login<'_> {
+    fn run(&self) -> Result<Answer> {
+        if !self.arguments.force
+            && self.arguments.code.is_none()
+            && let Some(answer) = self.already_logged_in()?
+        {
+            return Ok(answer);
+        }
+        let client = Client::new(self.world, self.provider, &self.api_url)?;
+        self.world.stores()?.check_new(&self.provider.slot)?;
+        let pending = match &self.arguments.code {
+            Some(code) => self.take_up(&client, code)?,
+            None => self.start(&client)?,
+        };
+        if self.arguments.no_wait {
+            let sentence = format!(
+                "A link and a code are on their way to {}. Click the link, then run \
+                 `my-credential-helper login --code CODE`.",
+                pending.email
+            );
+            return Ok(self.output.done(&sentence, &json!({ "pending": true, "email": pending.email })));
+        }
+        let granted = waiting::Waiting { client: &client, pending: &pending, quiet: self.output.quiet }.wait();
+        let new = match granted {
+            Ok(new) => new,
+            Err(error) => return self.completed_elsewhere(error),
+        };
+        let needs_username = new.needs_username;
+        let session = new.into_session(clock::now());
+        let stored = self.keep(&session)?;
+        Pending::forget(self.world);
+        if needs_username {
+            self.choose_username(&client, &session)?;
+        }
+        Ok(self.greet(&client, &session, &stored))
+    }
+
+    /// Who is logged in, where somebody is and the service agrees.
+    fn already_logged_in(&self) -> Result<Option<Answer>> {
+        let loaded = session::load(&self.world.stores()?.in_order(), &self.provider.slot);
+        if loaded.newest.is_none() || self.world.logged_in_elsewhere(self.provider, None)?.is_some() {
+            return Ok(None);
+        }
+        let who = match account::call(self.world, self.provider, "asking who is logged in", mycli::me) {
+            Ok((me, _)) => me.email,
+            Err(error) if matches!(error.code, Code::TemporarilyUnavailable) => "somebody".to_owned(),
+            // What is kept is of no use any more.
+            Err(_) => return Ok(None),
+        };
+        let sentence =
+            format!("Already logged in to {} as {}. `login --force` logs in anew.", self.provider.name, shown(&who));
+        let fields = json!({ "provider": self.provider.name, "already_logged_in": true, "email": who });
+        Ok(Some(self.output.done(&sentence, &fields).with_notes(&variable_notes(self.world, self.provider))))
+    }
+
+    fn start(&self, client: &Client) -> Result<Pending> {
+        let email = match &self.arguments.email {
+            Some(email) => email.clone(),
+            None if terminal::is_interactive() => terminal::ask("Email address:")?,
+            None => {
+                return Err(Error::invalid("there is no terminal to ask for an email address on")
+                    .with_hint("give it: `my-credential-helper login --email you@example.com`"));
+            }
+        };
+        let started =
+            mycli::start_login(client, &email).map_err(|error| api::failed(client, "starting the login", &error))?;
+        let pending = Pending::new(&email, &self.api_url, &started, clock::now());
+        pending.save(self.world)?;
+        Ok(pending)
+    }
+
+    /// Goes on with a login that was started by another process.
+    fn take_up(&self, client: &Client, code: &str) -> Result<Pending> {
+        let pending = Pending::load(self.world, clock::now())?.filter(|pending| pending.api_url == self.api_url);
+        let pending = pending.ok_or_else(|| {
+            Error::invalid("no login is waiting for a code")
+                .with_hint("start one: `my-credential-helper login --email you@example.com --no-wait`")
+        })?;
+        mycli::verify_code(client, &pending.device_code, code.trim()).map_err(|error| wrong_code(client, &error))?;
+        Ok(pending)
+    }
+
+    /// The code was typed into one process and another one, which waited for it, was quicker.
+    fn completed_elsewhere(&self, error: Error) -> Result<Answer> {
+        if self.arguments.code.is_some() && error.code == Code::SessionExpired {
+            std::thread::sleep(Duration::from_millis(200));
+            if let Some(answer) = self.already_logged_in()? {
+                return Ok(answer);
+            }
+        }
+        Err(error)
+    }
+
+    /// Keeps the session. It belongs to the API URL of the configuration: where that has to change, the old session
+    /// goes first, so that no crash in between sends one service's token to the other.
+    fn keep(&self, session: &Session) -> Result<Stored> {
+        if self.world.logged_in_elsewhere(self.provider, None)?.is_some() {
+            if self.provider.name != Provider::DEFAULT_NAME {
+                let message = format!("{} is configured at another API URL", self.provider.name);
+                return Err(Error::invalid(message).with_hint(format!(
+                    "set `api_url = \"{}\"` under [providers.{}] in config.toml",
+                    self.api_url, self.provider.name
+                )));
+            }
+            keep::forget_session(self.world, self.provider, None)?;
+            MyConfig::set(&self.world.paths, "api_url", &self.api_url)?;
+        }
+        keep::keep_session(self.world, self.provider, session)
+    }
+
+    /// A new account needs a user name, and the service says which are free.
+    fn choose_username(&self, client: &Client, session: &Session) -> Result<()> {
+        let mut chosen = self.arguments.username.clone();
+        loop {
+            let name = match chosen.take() {
+                Some(name) => name,
+                None if terminal::is_interactive() => terminal::ask("Choose a user name (3 to 39 of a-z, 0-9 and -):")?,
+                None => {
+                    self.world.note("the account has no user name yet; `login --force --username NAME` sets one");
+                    return Ok(());
+                }
+            };
+            match mycli::set_username(client, &session.access_token, &name) {
+                Ok(()) => return Ok(()),
+                Err(error)
+                    if matches!(error.code(), "USERNAME_TAKEN" | "INVALID_USERNAME") && terminal::is_interactive() =>
+                {
+                    terminal::tell(&format!("`{}` cannot be had: {error}", shown(&name)));
+                }
+                Err(error) if error.code() == "USERNAME_ALREADY_SET" => return Ok(()),
+                Err(error) => {
+                    // The login stands; the name can be chosen later.
+                    self.world.note(format!("the user name was not set: {error}"));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn greet(&self, client: &Client, session: &Session, stored: &Stored) -> Answer {
+        let me = mycli::me(client, &session.access_token);
+        let (email, username) = me.map_or((None, None), |me| (Some(me.email), me.username));
+        let who = username.clone().or_else(|| email.clone()).unwrap_or_else(|| "you".to_owned());
+        let sentence = format!(
+            "Logged in to {} as {}. Saved in the {}: {}",
+            self.provider.name,
+            shown(&who),
+            stored.source.name(),
+            stored.location
+        );
+        let fields = json!({
+            "provider": self.provider.name, "email": email, "username": username,
+            "stored_in": stored.source.name(), "location": stored.location,
+        });
+        let answer = self.output.done(&sentence, &fields).with_notes(&self.world.take_notes());
+        answer.with_notes(&variable_notes(self.world, self.provider))
+    }
+}
+
+fn wrong_code(client: &Client, error: &ApiError) -> Error {
+    let failure = api::failed(client, "checking the code", error);
+    match error.code() {
+        "INVALID_CODE" => failure.with_hint("look at the newest mail; it has six digits"),
+        "TOO_MANY_ATTEMPTS" => failure.with_hint("start anew: `my-credential-helper login`"),
+        _ => failure,
+    }
+}

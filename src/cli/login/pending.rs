@@ -1,0 +1,60 @@
+//! A login that has been started and not completed: kept in a private file, so that the code can be given to another
+//! process (`login --code`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::mycli::DeviceLogin;
+use crate::error::{Error, Result};
+use crate::private_file;
+use crate::timestamp::Timestamp;
+use crate::world::World;
+
+const FILE: &str = ".my/pending-login.json";
+
+/// A login that waits for its link to be clicked or its code to be typed.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Pending {
+    pub(super) email: String,
+    pub(super) api_url: String,
+    pub(super) device_code: String,
+    pub(super) interval: u64,
+    /// Seconds since 1970.
+    expires_at: i64,
+}
+
+impl Pending {
+    pub(super) fn new(email: &str, api_url: &str, started: &DeviceLogin, now: Timestamp) -> Self {
+        Self {
+            email: email.to_owned(),
+            api_url: api_url.to_owned(),
+            device_code: started.device_code.clone(),
+            interval: started.interval.clamp(1, 60),
+            expires_at: now.unix() + i64::try_from(started.expires_in.min(24 * 3600)).unwrap_or(900),
+        }
+    }
+
+    /// Seconds until link and code die.
+    pub(super) fn seconds_left(&self, now: Timestamp) -> u64 {
+        u64::try_from(self.expires_at - now.unix()).unwrap_or(0)
+    }
+
+    pub(super) fn save(&self, world: &World) -> Result<()> {
+        let path = world.paths.in_home(FILE).map_err(Error::invalid_state)?;
+        Ok(private_file::write(&path, &serde_json::to_string(self).unwrap_or_default())?)
+    }
+
+    /// The login that waits; `None` where none does, or no longer.
+    pub(super) fn load(world: &World, now: Timestamp) -> Result<Option<Self>> {
+        let path = world.paths.in_home(FILE).map_err(Error::invalid_state)?;
+        let contents =
+            private_file::read(&path).map_err(|reason| Error::invalid_state(format!("~/{FILE} {reason}")))?;
+        let pending = contents.and_then(|contents| serde_json::from_str::<Self>(contents.text.expose_secret()).ok());
+        Ok(pending.filter(|pending| pending.seconds_left(now) > 0))
+    }
+
+    pub(super) fn forget(world: &World) {
+        if let Ok(path) = world.paths.in_home(FILE) {
+            let _ = private_file::remove(&path);
+        }
+    }
+}

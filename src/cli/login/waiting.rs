@@ -1,0 +1,140 @@
+//! Waiting for the link to be clicked: polls at the service's interval, shows a spinner and a countdown, and takes the
+//! six-digit code where somebody types it.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Pending;
+use crate::api::{self, ApiError, Client, mycli};
+use crate::cli::terminal::{self, Key, Keys};
+use crate::clock;
+use crate::error::{Code, Error, Result};
+
+/// How often the countdown moves.
+const TICK: Duration = Duration::from_millis(100);
+
+pub(super) struct Waiting<'a> {
+    pub(super) client: &'a Client,
+    pub(super) pending: &'a Pending,
+    pub(super) quiet: bool,
+}
+
+impl Waiting<'_> {
+    /// The session, once it is granted.
+    pub(super) fn wait(&self) -> Result<mycli::NewSession> {
+        let keys = if terminal::is_interactive() { Keys::take() } else { None };
+        let mut screen = Screen::new(&self.pending.email, keys.is_some(), self.quiet);
+        let mut next_poll = Instant::now();
+        loop {
+            if Instant::now() >= next_poll {
+                match self.poll()? {
+                    Some(session) => return Ok(session),
+                    None => next_poll = Instant::now() + Duration::from_secs(self.pending.interval),
+                }
+            }
+            screen.show(self.pending.seconds_left(clock::now()));
+            match &keys {
+                Some(keys) => {
+                    for key in keys.next() {
+                        if self.handle(&key, &mut screen)? {
+                            next_poll = Instant::now();
+                        }
+                    }
+                }
+                None => std::thread::sleep(TICK.min(next_poll.saturating_duration_since(Instant::now()))),
+            }
+        }
+    }
+
+    fn poll(&self) -> Result<Option<mycli::NewSession>> {
+        let expired = || {
+            Error::new(Code::SessionExpired, "link and code have expired")
+                .with_hint("start anew: `my-credential-helper login`")
+        };
+        match mycli::poll_login(self.client, &self.pending.device_code) {
+            Ok(mycli::Poll::Done(session)) => Ok(Some(*session)),
+            Ok(mycli::Poll::Expired) => Err(expired()),
+            Ok(mycli::Poll::Pending) if self.pending.seconds_left(clock::now()) == 0 => Err(expired()),
+            Ok(mycli::Poll::Pending) => Ok(None),
+            // The next poll may succeed; the countdown ends it otherwise.
+            Err(error) if error.is_passing() && self.pending.seconds_left(clock::now()) > 0 => Ok(None),
+            Err(error) => Err(api::failed(self.client, "waiting for the login", &error)),
+        }
+    }
+
+    fn resend(&self) -> String {
+        match mycli::resend(self.client, &self.pending.device_code, &self.pending.email) {
+            Ok(()) => "sent again".to_owned(),
+            Err(error) => format!("not sent again: {error}"),
+        }
+    }
+
+    /// Says whether the code was right.
+    fn handle(&self, key: &Key, screen: &mut Screen) -> Result<bool> {
+        match *key {
+            Key::Stop => return Err(Error::invalid("interrupted")),
+            Key::Char('r' | 'R') => {
+                screen.say(&self.resend());
+            }
+            Key::Char(digit) if digit.is_ascii_digit() && screen.typed.len() < 6 => screen.typed.push(digit),
+            Key::Char(_) | Key::Enter => {}
+            Key::Backspace => drop(screen.typed.pop()),
+        }
+        if screen.typed.len() < 6 {
+            return Ok(false);
+        }
+        let code = std::mem::take(&mut screen.typed);
+        match mycli::verify_code(self.client, &self.pending.device_code, &code) {
+            Ok(()) => Ok(true),
+            Err(error @ ApiError::Service { .. }) if error.code() == "TOO_MANY_ATTEMPTS" => {
+                Err(super::wrong_code(self.client, &error))
+            }
+            Err(error) => {
+                screen.say(&format!("that code was not taken: {error}"));
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// What somebody looks at meanwhile.
+struct Screen {
+    bar: ProgressBar,
+    typed: String,
+    takes_keys: bool,
+}
+
+impl Screen {
+    fn new(email: &str, takes_keys: bool, quiet: bool) -> Self {
+        let email = crate::error::shown(email);
+        if !quiet {
+            terminal::tell(&format!(
+                "A mail is on its way to {email}. Click the link in it{}.",
+                if takes_keys { ", or type its six-digit code here (r sends it again)" } else { "" }
+            ));
+        }
+        // Draws nothing where standard error is no terminal.
+        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        Self { bar, typed: String::new(), takes_keys }
+    }
+
+    fn show(&self, seconds_left: u64) {
+        let code = if self.takes_keys { format!("  code: {:_<6}", self.typed) } else { String::new() };
+        self.bar.set_message(format!("waiting, {}:{:02} left{code}", seconds_left / 60, seconds_left % 60));
+        self.bar.tick();
+    }
+
+    fn say(&self, text: &str) {
+        self.bar.println(text);
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

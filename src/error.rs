@@ -1,0 +1,218 @@
+//! What went wrong, for people and for programs: a code, a message, what was tried, the way out. Never a secret.
+
+use std::fmt;
+
+/// The kinds of failure. The names are those of the JSON protocol, the numbers are the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Nobody is logged in to the provider.
+    NotLoggedIn,
+    /// No credential is stored for what was asked.
+    NotFound,
+    /// The service ended the session; only a new login helps.
+    SessionExpired,
+    /// The request cannot be understood, or asks for what is not allowed.
+    InvalidRequest,
+    /// The request speaks a version of the protocol that this program does not.
+    UnsupportedVersion,
+    /// The network, a lock or the keyring: the same request may succeed later.
+    TemporarilyUnavailable,
+    /// The service understood and said no.
+    Refused,
+    /// Something on this machine is in the way: a file that cannot be read or written.
+    Internal,
+}
+
+impl Code {
+    /// Every code, for the page that lists them.
+    pub const ALL: [Self; 8] = [
+        Self::NotLoggedIn,
+        Self::NotFound,
+        Self::SessionExpired,
+        Self::InvalidRequest,
+        Self::UnsupportedVersion,
+        Self::TemporarilyUnavailable,
+        Self::Refused,
+        Self::Internal,
+    ];
+
+    /// The name in the JSON protocol.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotLoggedIn => "not_logged_in",
+            Self::NotFound => "not_found",
+            Self::SessionExpired => "session_expired",
+            Self::InvalidRequest => "invalid_request",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::Refused => "refused",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The exit status: 1 no credential, 2 a bad request, 3 try again, 4 refused by the service.
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Self::NotLoggedIn | Self::NotFound | Self::SessionExpired | Self::Internal => 1,
+            Self::InvalidRequest | Self::UnsupportedVersion => 2,
+            Self::TemporarilyUnavailable => 3,
+            Self::Refused => 4,
+        }
+    }
+}
+
+/// One place that was asked for a credential, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The place in the user's words: `MY_API_TOKEN`, `keyring`, `file`.
+    pub place: String,
+    /// Why it did not answer, or that it did.
+    pub outcome: String,
+}
+
+impl Attempt {
+    /// A place and what came of it.
+    pub fn new(place: impl Into<String>, outcome: impl Into<String>) -> Self {
+        Self { place: place.into(), outcome: outcome.into() }
+    }
+}
+
+/// A failure that somebody will read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// For programs.
+    pub code: Code,
+    /// What failed and on what, then the cause; lower case, no final stop.
+    pub message: String,
+    /// Every place that was asked, in order.
+    pub tried: Vec<Attempt>,
+    /// The way out.
+    pub hint: Option<String>,
+}
+
+/// What most functions of this crate return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error without attempts or hint.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), tried: Vec::new(), hint: None }
+    }
+
+    /// A request that cannot be understood.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidRequest, message)
+    }
+
+    /// Something on this machine is in the way.
+    pub fn invalid_state(message: impl Into<String>) -> Self {
+        Self::new(Code::Internal, message)
+    }
+
+    /// The same request may succeed later.
+    pub fn temporary(message: impl Into<String>) -> Self {
+        Self::new(Code::TemporarilyUnavailable, message)
+    }
+
+    /// Adds the way out.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the places that were asked.
+    #[must_use]
+    pub fn with_tried(mut self, tried: Vec<Attempt>) -> Self {
+        self.tried = tried;
+        self
+    }
+
+    /// `tried: MY_API_TOKEN (not set), keyring (no session bus)`, or nothing where nothing was tried.
+    pub fn tried_line(&self) -> Option<String> {
+        (!self.tried.is_empty()).then(|| format!("tried: {}", attempts(&self.tried)))
+    }
+
+    /// Message and attempts on one line, for a tool that shows one line only.
+    pub fn one_line(&self) -> String {
+        match self.tried_line() {
+            Some(tried) => format!("{}; {tried}", self.message),
+            None => self.message.clone(),
+        }
+    }
+}
+
+/// `MY_API_TOKEN (not set), keyring (no session bus)`.
+pub fn attempts(tried: &[Attempt]) -> String {
+    let each: Vec<_> = tried.iter().map(|Attempt { place, outcome }| format!("{place} ({outcome})")).collect();
+    each.join(", ")
+}
+
+impl fmt::Display for Error {
+    /// The form for people: the message, what was tried, and the hint after a blank line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.message)?;
+        if let Some(tried) = self.tried_line() {
+            write!(f, "\n  {tried}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<anyhow::Error> for Error {
+    /// What is only reported: the whole chain of causes on one line.
+    fn from(error: anyhow::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(ours) => ours,
+            Err(other) => Self::new(Code::Internal, format!("{other:#}")),
+        }
+    }
+}
+
+/// Makes text from outside safe to show: control characters are written as escapes, and long text is cut.
+///
+/// A terminal would obey them, and a newline could imitate a line of ours (CVE-2024-50349).
+pub fn shown(text: &str) -> String {
+    const MOST: usize = 300;
+    let mut safe = String::with_capacity(text.len().min(MOST));
+    for c in text.chars().take(MOST) {
+        // Controls, and the marks that turn the direction of the line around.
+        if c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    if text.chars().nth(MOST).is_some() {
+        safe.push('…');
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Attempt, Code, Error, shown};
+
+    #[test]
+    fn a_message_has_the_cause_the_places_and_the_way_out() {
+        let error = Error::new(Code::NotLoggedIn, "not logged in to api.mycli.sh")
+            .with_tried(vec![Attempt::new("MY_API_TOKEN", "not set"), Attempt::new("file", "no entry")])
+            .with_hint("run `my-credential-helper login`");
+        assert_eq!(
+            error.to_string(),
+            "not logged in to api.mycli.sh\n  tried: MY_API_TOKEN (not set), file (no entry)\n\n\
+             hint: run `my-credential-helper login`"
+        );
+    }
+
+    #[test]
+    fn text_from_outside_cannot_steer_the_terminal() {
+        assert_eq!(shown("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\nc\\u{202e}d");
+        assert_eq!(shown(&"x".repeat(1000)).chars().count(), 301, "and it does not fill the screen");
+    }
+}

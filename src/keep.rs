@@ -1,0 +1,132 @@
+//! What `store`, `erase` and `list` do: which logins and sessions are kept, and which are forgotten. Asks no service.
+
+use std::time::{Duration, Instant};
+
+use crate::clock;
+use crate::credential::{Kind, Login, Session};
+use crate::error::{Error, Result};
+use crate::jwt;
+use crate::provider::Provider;
+use crate::refresh::{self, Forced};
+use crate::reply::{Erase, Listed, Reply, Source, Store, Stored};
+use crate::resolve;
+use crate::secret::Secret;
+use crate::stores::{Stores, Unavailable, logins, session, variable};
+use crate::timestamp::Timestamp;
+use crate::world::World;
+
+/// How long to wait for a process that is refreshing.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Keeps what a tool or a person brought.
+pub fn store(world: &World, store: Store) -> Result<Reply> {
+    let Store { ask, secret, refresh_token, expires_at, by_habit } = store;
+    let provider = resolve::provider_of(world, &ask, &mut Vec::new())?;
+    let Some(target) = ask.target else {
+        let provider = provider.ok_or_else(|| Error::invalid("`store` needs a `url` or a `provider`"))?;
+        let expires_at = expires_at.or_else(|| jwt::claims(&secret).exp.map(Timestamp::from_unix));
+        let session = Session { refresh_token, ..Session::api_token(secret, expires_at, clock::now()) };
+        return keep_session(world, &provider, &session).map(Reply::Stored);
+    };
+    if let Some(provider) = &provider {
+        // It is the session that we have just handed out, and would stand in its way when that dies.
+        if by_habit {
+            return Ok(Reply::Nothing);
+        }
+        if secret.is_jwt() {
+            return Err(Error::invalid(format!(
+                "a session of {} is not stored as a login for one host",
+                provider.name
+            ))
+            .with_hint(resolve::login_hint(provider)));
+        }
+    }
+    let username = ask.username.unwrap_or_default();
+    let login = Login { target, username, secret, expires_at, refresh_token };
+    logins::save(&world.stores()?, &login, clock::now()).map(Reply::Stored)
+}
+
+/// Keeps a new session under the lock; an older one in the other place goes, as far as it can be reached.
+pub fn keep_session(world: &World, provider: &Provider, session: &Session) -> Result<Stored> {
+    let _lock = refresh::wait_for_lock(world, Instant::now() + PATIENCE)?;
+    let stores = world.stores()?;
+    let stored = stores.write_new(&provider.slot, &session::encode(provider.slot.shape, session))?;
+    let _ = stores.of(stored.source.other()).delete(&provider.slot);
+    Ok(stored)
+}
+
+/// Forgets what a tool was refused, or a person is done with. Says whether anything changed.
+pub fn erase(world: &World, erase: &Erase) -> Result<bool> {
+    let Erase { ask, secret } = erase;
+    let provider = resolve::provider_of(world, ask, &mut Vec::new())?;
+    let stores = world.stores()?;
+    let Some(provider) = provider else { return logins::erase(&stores, ask, secret.as_ref()) };
+    if ask.target.is_none() {
+        return forget_session(world, &provider, secret.as_ref());
+    }
+    let erased = logins::erase(&stores, ask, secret.as_ref())?;
+    // A tool that was refused erases the token; the session behind it lives on, and renews it.
+    let marked = match secret {
+        Some(secret) => refresh::mark_refused(world, &provider, secret, Forced::ByTool)?,
+        None => false,
+    };
+    Ok(erased || marked)
+}
+
+/// Forgets a provider's session in every place; with a secret, only where it is the session's token.
+pub fn forget_session(world: &World, provider: &Provider, secret: Option<&Secret>) -> Result<bool> {
+    let _lock = refresh::wait_for_lock(world, Instant::now() + PATIENCE)?;
+    let Stores { keyring, file, .. } = &world.stores()?;
+    let mut erased = false;
+    for store in [keyring as &dyn crate::stores::Store, file] {
+        let is_other = |secret: &Secret| !matches!(session::read(store, &provider.slot), Ok(Some(found)) if found.access_token == *secret);
+        if secret.is_some_and(is_other) {
+            continue;
+        }
+        match store.delete(&provider.slot) {
+            Ok(deleted) => erased |= deleted,
+            Err(Unavailable::Off(_)) => {}
+            Err(cause) => {
+                return Err(Error::invalid_state(format!(
+                    "the {} still has the login: {cause}",
+                    store.source().name()
+                )));
+            }
+        }
+    }
+    Ok(erased)
+}
+
+/// Everything that is kept, without a secret.
+pub fn list(world: &World) -> Result<Vec<Listed>> {
+    let configuration = world.configuration()?;
+    let mut listed = Vec::new();
+    for name in configuration.names() {
+        listed.extend(list_provider(world, &configuration.provider(name)?)?);
+    }
+    listed.extend(logins::all(&world.paths).into_iter().map(|entry| Listed {
+        url: Some(entry.target.to_string()),
+        provider: None,
+        username: entry.username.clone(),
+        kind: Kind::Login,
+        source: entry.source,
+        expires_at: entry.expires_at,
+    }));
+    Ok(listed)
+}
+
+fn list_provider(world: &World, provider: &Provider) -> Result<Vec<Listed>> {
+    let entry = |kind, source, expires_at| Listed {
+        url: None,
+        provider: Some(provider.name.to_string()),
+        username: provider.basic_username.to_string(),
+        kind,
+        source,
+        expires_at,
+    };
+    let variable = variable::read(&world.environment, &provider.token_variable, clock::now()).ok().flatten();
+    let kept = session::load(&world.stores()?.in_order(), &provider.slot).newest;
+    let variable = variable.map(|variable| entry(variable.kind, Source::Environment, variable.expires_at));
+    let kept = kept.map(|kept| entry(kept.session.kind(), kept.source, kept.session.reported_expiry()));
+    Ok(variable.into_iter().chain(kept).collect())
+}

@@ -1,0 +1,171 @@
+//! A provider is a descriptor: data that says where a service is, which hosts its token may go to, how it is sent,
+//! where it is kept and how one logs in. Two are built in; others are configuration.
+
+use std::borrow::Cow;
+
+use crate::error::Result;
+use crate::target::{HostPattern, Origin, Target};
+
+type Text = Cow<'static, str>;
+
+/// A service that issues tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// Its name: `mycli`.
+    pub name: Text,
+    /// How one logs in, and what the API behind it speaks.
+    pub login: LoginKind,
+    /// The API's base URL where nothing else is configured.
+    pub api_url: Text,
+    /// The variable that gives another base URL.
+    pub api_url_variable: Option<Text>,
+    /// The hosts that its token may go to, besides the API's own.
+    pub hosts: Vec<HostPattern>,
+    /// The variable that holds a token and beats every store.
+    pub token_variable: Text,
+    /// How its long-lived tokens begin: `myc_`.
+    pub token_prefix: Text,
+    /// How a request carries the token.
+    pub header: Header,
+    /// The user name that goes with the token where a protocol wants one.
+    pub basic_username: Text,
+    /// Whether its hosts take the token as the password of Basic authentication.
+    pub takes_password: bool,
+    /// Where its credential is kept.
+    pub slot: Slot,
+}
+
+/// How one logs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginKind {
+    /// A link by email, then sessions that are refreshed: the API of mycli.
+    MagicLink,
+    /// A key that is made elsewhere, and brought.
+    ApiKey,
+}
+
+/// How a request carries a token: `Authorization: Bearer …`, or the bare token in a header of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The header's name.
+    pub name: Text,
+    /// The word before the token, where there is one.
+    pub scheme: Option<Text>,
+}
+
+impl Header {
+    /// `Authorization: Bearer …`.
+    pub const BEARER: Self = Self { name: Cow::Borrowed("Authorization"), scheme: Some(Cow::Borrowed("Bearer")) };
+
+    /// Whether a tool that speaks Bearer alone can carry the token.
+    pub fn is_bearer(&self) -> bool {
+        *self == Self::BEARER
+    }
+
+    /// The header's value for this token, to be sent or encoded at once.
+    pub fn value(&self, token: &crate::secret::Secret) -> crate::secret::Secret {
+        match &self.scheme {
+            Some(scheme) => crate::secret::Secret::new(format!("{scheme} {}", token.expose_secret())),
+            None => token.clone(),
+        }
+    }
+}
+
+/// Where one credential is kept: an item of the keyring, and a file below the home directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The keyring item; `None` where the service's users do not look for it there.
+    pub item: Option<Item>,
+    /// An item of an older program: read once, and moved.
+    pub legacy_item: Option<Item>,
+    /// The file, relative to the home directory.
+    pub file: Text,
+    /// What is in it.
+    pub shape: Shape,
+}
+
+/// The two attributes of a keyring item, as go-keyring writes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The attribute `service`.
+    pub service: Text,
+    /// The attribute `username`.
+    pub user: Text,
+}
+
+/// What the text in a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// The JSON of a session, shared with the `my` command line.
+    Session,
+    /// A key on one line.
+    BareKey,
+}
+
+const fn item(service: &'static str, user: &'static str) -> Item {
+    Item { service: Cow::Borrowed(service), user: Cow::Borrowed(user) }
+}
+
+impl Provider {
+    /// mycli: login by magic link, JWT sessions, `myc_` API tokens; shares its storage with `my`.
+    pub const MYCLI: Self = Self {
+        name: Cow::Borrowed("mycli"),
+        login: LoginKind::MagicLink,
+        api_url: Cow::Borrowed("https://api.mycli.sh"),
+        api_url_variable: Some(Cow::Borrowed("MY_API_URL")),
+        hosts: Vec::new(),
+        token_variable: Cow::Borrowed("MY_API_TOKEN"),
+        token_prefix: Cow::Borrowed("myc_"),
+        header: Header::BEARER,
+        basic_username: Cow::Borrowed("token"),
+        takes_password: true,
+        slot: Slot {
+            item: Some(item("mycli", "mycli-tokens")),
+            legacy_item: Some(item("my-cli", "tokens")),
+            file: Cow::Borrowed(".my/credentials.json"),
+            shape: Shape::Session,
+        },
+    };
+
+    /// Microtica: `mic_` API keys in a header of their own, kept where its users look for them.
+    pub const MICROTICA: Self = Self {
+        name: Cow::Borrowed("microtica"),
+        login: LoginKind::ApiKey,
+        api_url: Cow::Borrowed("https://api.microtica.com"),
+        api_url_variable: Some(Cow::Borrowed("MICROTICA_API_URL")),
+        hosts: Vec::new(),
+        token_variable: Cow::Borrowed("MICROTICA_TOKEN"),
+        token_prefix: Cow::Borrowed("mic_"),
+        header: Header { name: Cow::Borrowed("X-Microtica-Api-Key"), scheme: None },
+        basic_username: Cow::Borrowed("token"),
+        takes_password: false,
+        slot: Slot {
+            item: None,
+            legacy_item: None,
+            file: Cow::Borrowed(".microtica/credentials"),
+            shape: Shape::BareKey,
+        },
+    };
+
+    /// The provider that a request means when it names none, and whose storage is shared with `my`.
+    pub const DEFAULT_NAME: &'static str = "mycli";
+
+    /// Whether the token may go to `target`: the API's own origin, or one of the configured hosts; over plain http on
+    /// this machine alone.
+    pub fn owns(&self, target: &Target, api: &Origin) -> bool {
+        (target.origin == *api && api.is_safe()) || self.hosts.iter().any(|host| host.matches(&target.origin))
+    }
+
+    /// The API's host, for messages; the URL itself where it cannot be read.
+    pub fn api_origin(api_url: &str) -> Result<Origin> {
+        let target = Target::parse(api_url)?;
+        if target.origin.is_safe() {
+            Ok(target.origin)
+        } else {
+            Err(crate::error::Error::invalid(format!(
+                "`{}` cannot be used: a token goes over plain http to loopback addresses only",
+                target.origin
+            )))
+        }
+    }
+}

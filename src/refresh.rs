@@ -1,0 +1,268 @@
+//! The one place that redeems a refresh token. It works once, so however many processes find the same stale session,
+//! one of them asks the service and the others read what it saved; and nothing is spent before it is sure that what
+//! comes back can be kept.
+
+use std::time::{Duration, Instant};
+
+use time::Duration as Validity;
+
+use crate::api::{ApiError, Client, mycli};
+use crate::clock;
+use crate::credential::Session;
+use crate::error::{Code, Error, Result};
+use crate::lock::{self, Lock};
+use crate::provider::{LoginKind, Provider};
+use crate::reply::Source;
+use crate::resolve::{login_hint, nothing_stored};
+use crate::secret::Secret;
+use crate::stores::session::{self, Kept, Loaded};
+use crate::stores::{Stores, Write};
+use crate::world::World;
+
+/// Lock and request together.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Another program may have redeemed the token and not yet saved what it got.
+const SECOND_LOOK: Duration = Duration::from_millis(200);
+
+/// Space for a session, whatever its tokens grow to.
+const RESERVED: usize = 16 * 1024;
+
+/// While the lock is held elsewhere, how often the stores are read again: it costs the keyring some milliseconds.
+const LOOK_EVERY: u32 = 4;
+
+/// A session with at least `min_validity` left, instead of `stale`. Where a refresh fails for a passing reason and the
+/// token still lives, that token, and a note.
+pub fn refresh(world: &World, provider: &Provider, min_validity: Validity, stale: Kept) -> Result<Kept> {
+    let deadline = Instant::now() + PATIENCE;
+    let refresh = Refresh { world, provider, stores: world.stores()?, min_validity, deadline };
+    let _lock = match refresh.take_lock(stale)? {
+        Turn::Mine(lock) => lock,
+        Turn::Answered(kept) => return Ok(kept),
+    };
+    // What was read before the lock is gone: only what is read now may be redeemed.
+    let mut loaded = refresh.load();
+    match loaded.newest.take() {
+        None => Err(nothing_stored(provider, &loaded, loaded.tried.clone())),
+        Some(kept) if refresh.is_fresh(&kept) => Ok(kept),
+        Some(kept) => refresh.redeem(kept, loaded.older.as_ref()),
+    }
+}
+
+/// How often a refused token may force a refresh.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Forced {
+    /// A tool says that it was refused: at most once a minute, or a host that refuses everybody would cost a refresh a
+    /// call.
+    ByTool,
+    /// Our own call was refused by the service itself.
+    ByService,
+}
+
+/// Takes note that this access token was refused: the session counts as stale from now on, so that the next request
+/// refreshes it. Says whether it was the session's.
+pub fn mark_refused(world: &World, provider: &Provider, refused: &Secret, forced: Forced) -> Result<bool> {
+    let stores = world.stores()?;
+    let refused_session = || {
+        let Kept { session, source } = session::load(&stores.in_order(), &provider.slot).newest?;
+        let now = clock::now();
+        let is_due = forced == Forced::ByService || now.since(session.last_refreshed_at) >= Validity::MINUTE;
+        let is_it = session.access_token == *refused && session.refresh_token.is_some();
+        (is_it && is_due && session.is_alive(now)).then_some((session, source))
+    };
+    if refused_session().is_none() {
+        return Ok(false);
+    }
+    let _lock = wait_for_lock(world, Instant::now() + PATIENCE)?;
+    let Some((mut session, source)) = refused_session() else { return Ok(false) };
+    session.expires_at = clock::now();
+    session::write(stores.of(source), &provider.slot, &session)
+        .map_err(|cause| Error::invalid_state(format!("the refused token cannot be marked: {cause}")))?;
+    Ok(true)
+}
+
+/// The lock that every change of a session is made under.
+pub fn wait_for_lock(world: &World, deadline: Instant) -> Result<Lock> {
+    loop {
+        if let Some(lock) = try_lock(world)? {
+            return Ok(lock);
+        }
+        if Instant::now() >= deadline {
+            return Err(locked_out());
+        }
+        std::thread::sleep(lock::PAUSE);
+    }
+}
+
+fn try_lock(world: &World) -> Result<Option<Lock>> {
+    let path = world.paths.in_home(".my/refresh.lock").map_err(Error::invalid_state)?;
+    Ok(lock::try_lock(&path)?)
+}
+
+fn locked_out() -> Error {
+    Error::temporary("another process has been refreshing the session for 5 s").with_hint("try again in a moment")
+}
+
+/// Whose turn it is.
+enum Turn {
+    Mine(Lock),
+    /// Somebody else's, and this can be returned.
+    Answered(Kept),
+}
+
+struct Refresh<'a> {
+    world: &'a World,
+    provider: &'a Provider,
+    stores: Stores<'a>,
+    min_validity: Validity,
+    deadline: Instant,
+}
+
+impl Refresh<'_> {
+    fn load(&self) -> Loaded {
+        session::load(&self.stores.in_order(), &self.provider.slot)
+    }
+
+    fn is_fresh(&self, kept: &Kept) -> bool {
+        kept.session.is_fresh(clock::now(), self.min_validity)
+    }
+
+    /// Waits for the lock; while somebody else holds it, a token that still lives, or what they saved, will do.
+    fn take_lock(&self, stale: Kept) -> Result<Turn> {
+        for round in 1.. {
+            if let Some(lock) = try_lock(self.world)? {
+                return Ok(Turn::Mine(lock));
+            }
+            if stale.session.is_alive(clock::now()) {
+                return Ok(Turn::Answered(stale));
+            }
+            if round % LOOK_EVERY == 0
+                && let Some(kept) = self.load().newest.filter(|kept| self.is_fresh(kept))
+            {
+                return Ok(Turn::Answered(kept));
+            }
+            if Instant::now() >= self.deadline {
+                break;
+            }
+            std::thread::sleep(lock::PAUSE);
+        }
+        Err(locked_out())
+    }
+
+    /// Asks the service, with the lock held. `older` is a copy in the other place.
+    fn redeem(&self, kept: Kept, older: Option<&Kept>) -> Result<Kept> {
+        let Some(token) = kept.session.refresh_token.clone() else {
+            return self.or_living(kept, "it has no refresh token");
+        };
+        // A session that the keyring once refused lies in the file, and its old copy in the keyring: it moves back.
+        let home = older.map_or(kept.source, |_| Source::Keyring);
+        let slot = &self.provider.slot;
+        let write = match self.stores.of(home).prepare(slot, RESERVED) {
+            Ok(write) => write,
+            Err(cause) => return self.or_living(kept, &format!("the new session could not be saved: {cause}")),
+        };
+        match self.ask(&kept.session, &token) {
+            Ok(session) => self.save(write, home, &kept, session),
+            Err(error) if mycli::is_definitive(&error) => self.refused(&kept, &error),
+            Err(error) => self.or_living(kept, &error.to_string()),
+        }
+    }
+
+    /// One request; a second one where the first broke off, since the service may have carried it out, and takes the
+    /// token that it has just replaced for 30 s.
+    fn ask(&self, spent: &Session, token: &Secret) -> Result<Session, ApiError> {
+        let client = self.client().map_err(|error| ApiError::Unreachable(error.message))?;
+        let redeem = || mycli::refresh(&client, spent, token, clock::now);
+        match redeem() {
+            Err(ApiError::Unreachable(_) | ApiError::Absurd(_)) if self.has_time() => redeem(),
+            answer => answer,
+        }
+    }
+
+    fn has_time(&self) -> bool {
+        self.deadline.saturating_duration_since(Instant::now()) > Duration::from_secs(1)
+    }
+
+    fn client(&self) -> Result<Client> {
+        debug_assert_eq!(self.provider.login, LoginKind::MagicLink, "no other kind has a refresh token");
+        let api_url = self.world.configured_api_url(self.provider)?;
+        Ok(Client::new(self.world, self.provider, &api_url)?.until(self.deadline))
+    }
+
+    /// Saves a new session, unless somebody saved a newer one or logged out meanwhile; then the older copies go.
+    fn save(&self, write: Write<'_>, home: Source, spent: &Kept, new: Session) -> Result<Kept> {
+        let slot = &self.provider.slot;
+        match session::read(self.stores.of(spent.source), slot) {
+            Ok(None) => {
+                return Err(Error::new(Code::NotLoggedIn, format!("logged out of {} meanwhile", self.provider.name))
+                    .with_hint(login_hint(self.provider)));
+            }
+            Ok(Some(there)) if there != spent.session && session::issued_at(&there).0 > session::issued_at(&new).0 => {
+                return Ok(Kept { session: there, source: spent.source });
+            }
+            _ => {}
+        }
+        let written = write(&session::encode(slot.shape, &new)).map(|_| home).or_else(|cause| {
+            // The token is spent: wherever the new session can be kept, it is.
+            let stored = session::write(self.stores.of(home.other()), slot, &new)?;
+            self.world.note(format!(
+                "the {} did not take the session ({cause}); it is in {}",
+                home.name(),
+                stored.location
+            ));
+            Ok::<_, crate::stores::Unavailable>(home.other())
+        });
+        match written {
+            Ok(source) => {
+                self.remove_copy(source.other(), &new);
+                Ok(Kept { session: new, source })
+            }
+            Err(cause) => {
+                self.world.note(format!("the new session could not be saved ({cause}); a new login will be needed"));
+                Ok(Kept { session: new, source: spent.source })
+            }
+        }
+    }
+
+    /// Removes an older session from the other place, as far as it can be reached.
+    fn remove_copy(&self, from: Source, than: &Session) {
+        let store = self.stores.of(from);
+        if let Ok(Some(copy)) = session::read(store, &self.provider.slot)
+            && session::issued_at(&copy) <= session::issued_at(than)
+        {
+            let _ = session::delete_if(store, &self.provider.slot, &copy);
+        }
+    }
+
+    /// The service says that the session is dead. Another program may have redeemed the token a moment ago: looks
+    /// again, twice, before it believes so; then clears what was refused, if it still stands there.
+    fn refused(&self, kept: &Kept, error: &ApiError) -> Result<Kept> {
+        for pause in [Duration::ZERO, SECOND_LOOK] {
+            std::thread::sleep(pause);
+            if let Some(other) =
+                self.load().newest.filter(|other| other.session.refresh_token != kept.session.refresh_token)
+            {
+                return if self.is_fresh(&other) {
+                    Ok(other)
+                } else {
+                    self.or_living(other, "it has just been replaced")
+                };
+            }
+        }
+        for store in self.stores.in_order() {
+            let _ = session::delete_if(store, &self.provider.slot, &kept.session);
+        }
+        Err(Error::new(Code::SessionExpired, format!("the session with {} has ended: {error}", self.provider.name))
+            .with_hint(login_hint(self.provider)))
+    }
+
+    /// The refresh failed for a reason that may pass: the session stays, and a token that still lives is used.
+    fn or_living(&self, kept: Kept, why: &str) -> Result<Kept> {
+        let message = format!("the session with {} could not be refreshed: {why}", self.provider.name);
+        if kept.session.is_alive(clock::now()) {
+            self.world.note(message);
+            return Ok(kept);
+        }
+        Err(Error::temporary(message).with_hint("the login is kept; try again in a moment"))
+    }
+}

@@ -1,0 +1,169 @@
+//! What a tool asks for and what it is told, in our own words: the adapters translate every protocol into a
+//! [`Request`], and a [`Reply`] back.
+
+use crate::credential::Kind;
+use crate::error::Attempt;
+use crate::provider::Header;
+use crate::secret::Secret;
+use crate::target::Target;
+use crate::timestamp::Timestamp;
+
+/// What a tool asks for.
+pub enum Request {
+    /// A credential.
+    Get(Ask),
+    /// To keep a credential.
+    Store(Store),
+    /// To forget a credential, or to be told that it was refused.
+    Erase(Erase),
+    /// What is kept, without a secret.
+    List,
+    /// What this program can do.
+    Capabilities,
+    /// Something that this tool's protocol says to pass over.
+    Nothing,
+}
+
+/// Which credential is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// Where it will be sent.
+    pub target: Option<Target>,
+    /// Whether only a login stored for the very path of `target` will do (git's `useHttpPath`), or one for its whole
+    /// host as well.
+    pub exact_path: bool,
+    /// The provider by name.
+    pub provider: Option<String>,
+    /// The API's base URL, where the caller names another one.
+    pub api_url: Option<String>,
+    /// The user name that the tool has in mind.
+    pub username: Option<String>,
+    /// For how long it should stay valid.
+    pub min_validity: time::Duration,
+    /// Whether the tool's protocol can carry a password or a Bearer token alone.
+    pub bearer_or_password_only: bool,
+}
+
+/// A credential to be kept.
+pub struct Store {
+    /// For what.
+    pub ask: Ask,
+    /// The secret.
+    pub secret: Secret,
+    /// The token that renews it.
+    pub refresh_token: Option<Secret>,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+    /// Whether the tool stores what it has just been given, unasked, as git does: on a provider's own hosts that
+    /// changes nothing.
+    pub by_habit: bool,
+}
+
+/// A credential to be forgotten.
+pub struct Erase {
+    /// Which.
+    pub ask: Ask,
+    /// Only entries that equal it.
+    pub secret: Option<Secret>,
+}
+
+/// What a tool is told.
+pub enum Reply {
+    /// The credential.
+    Found(Box<Found>),
+    /// It is kept.
+    Stored(Stored),
+    /// Whether anything was erased.
+    Erased(bool),
+    /// What is kept.
+    Listed(Vec<Listed>),
+    /// What this program can do.
+    Capabilities(Capabilities),
+    /// Nothing was to be done.
+    Nothing,
+}
+
+/// Where a credential is or was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An environment variable.
+    Environment,
+    /// The keyring of the operating system.
+    Keyring,
+    /// A file below the home directory.
+    File,
+}
+
+impl Source {
+    /// `env`, `keyring` or `file`, as the JSON protocol says.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Environment => "env",
+            Self::Keyring => "keyring",
+            Self::File => "file",
+        }
+    }
+
+    /// The other of the two places that can be written.
+    #[must_use]
+    pub fn other(self) -> Self {
+        if self == Self::Keyring { Self::File } else { Self::Keyring }
+    }
+}
+
+/// A credential, ready to be encoded.
+pub struct Found {
+    /// The provider; `None` for a login stored for a URL of nobody's.
+    pub provider: Option<String>,
+    /// What it is.
+    pub kind: Kind,
+    /// The user name to go with it.
+    pub username: String,
+    /// The token or password.
+    pub secret: Secret,
+    /// How a request carries it; `None` for a stored user name and password.
+    pub header: Option<Header>,
+    /// When it ends, already early enough.
+    pub expires_at: Option<Timestamp>,
+    /// git's `oauth_refresh_token` of a stored login. Never a session's: that is ours alone.
+    pub refresh_token: Option<Secret>,
+    /// Where it was.
+    pub source: Source,
+    /// Every place that was asked.
+    pub tried: Vec<Attempt>,
+    /// What the person should know: a refresh that failed, a mode that was repaired.
+    pub notes: Vec<String>,
+}
+
+/// Where a credential went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Keyring or file.
+    pub source: Source,
+    /// The item or the path, for people.
+    pub location: String,
+}
+
+/// One credential that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The URL of a stored login.
+    pub url: Option<String>,
+    /// The provider of a session.
+    pub provider: Option<String>,
+    /// The user name.
+    pub username: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Where it is.
+    pub source: Source,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What this program can do here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Each store by name, and why it does not work here (`None`: it does).
+    pub stores: Vec<(Source, Option<String>)>,
+}

@@ -1,0 +1,185 @@
+//! Which credential answers a request. This file is the order of things: whose host it is, then the variable, a login
+//! stored for that URL, and the session, which is refreshed where it has to be.
+
+use crate::clock;
+use crate::credential::{Kind, Login, Session};
+use crate::error::{Attempt, Code, Error, Result};
+use crate::provider::Provider;
+use crate::refresh;
+use crate::reply::{Ask, Found, Source};
+use crate::stores::session::{self, Kept, Loaded};
+use crate::stores::{Unavailable, logins, variable};
+use crate::target::Origin;
+use crate::world::World;
+
+/// The credential for `ask`; the error lists every place that was tried.
+pub fn resolve(world: &World, ask: &Ask) -> Result<Found> {
+    let mut tried = Vec::new();
+    let Some(provider) = provider_of(world, ask, &mut tried)? else {
+        return stored_login(world, ask, &mut tried)?.ok_or_else(|| not_found(ask, tried));
+    };
+    if ask.bearer_or_password_only && !provider.takes_password {
+        return Err(Error::new(Code::NotFound, format!("{} does not take its token as a password", provider.name)));
+    }
+    if let Some(found) = from_variable(world, ask, &provider, &mut tried)? {
+        return Ok(found);
+    }
+    if let Some(found) = stored_login(world, ask, &mut tried)? {
+        return Ok(found);
+    }
+    from_session(world, ask, &provider, tried)
+}
+
+/// The provider that the request belongs to; `None` where its URL is nobody's.
+pub fn provider_of(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result<Option<Provider>> {
+    let named = ask.provider.as_deref().or(world.overrides.provider.as_deref());
+    let Some(target) = &ask.target else { return world.provider(named).map(Some) };
+    if !target.origin.is_safe() {
+        let message = format!("{} is neither https nor on this machine: no credential goes there", target.origin);
+        return Err(Error::new(Code::NotFound, message));
+    }
+    let configuration = world.configuration()?;
+    for name in named.map_or_else(|| configuration.names(), |name| vec![name]) {
+        let provider = configuration.provider(name)?;
+        let api = world.api_url(&provider, ask.api_url.as_deref())?;
+        if provider.owns(target, &Provider::api_origin(&api)?) {
+            return Ok(Some(provider));
+        }
+        note_withheld(world, &provider, &target.origin, tried);
+    }
+    match named {
+        Some(name) => Err(Error::new(Code::NotFound, format!("{} is no host of {name}", target.origin))
+            .with_tried(std::mem::take(tried))
+            .with_hint(format!("to send its token there, add the host to [providers.{name}] in config.toml"))),
+        None => Ok(None),
+    }
+}
+
+/// A token in a variable goes to its provider's hosts only, and that is said (CVE-2024-53858).
+fn note_withheld(world: &World, provider: &Provider, origin: &Origin, tried: &mut Vec<Attempt>) {
+    if world.environment.get(&provider.token_variable).is_some() {
+        let outcome = format!("withheld: {origin} is no host of {}", provider.name);
+        tried.push(Attempt::new(&*provider.token_variable, outcome));
+    }
+}
+
+fn from_variable(world: &World, ask: &Ask, provider: &Provider, tried: &mut Vec<Attempt>) -> Result<Option<Found>> {
+    let Some(variable) = variable::read(&world.environment, &provider.token_variable, clock::now())? else {
+        tried.push(Attempt::new(&*provider.token_variable, "not set"));
+        return Ok(None);
+    };
+    tried.push(Attempt::new(&*provider.token_variable, "found"));
+    let variable::Variable { token, kind, expires_at } = variable;
+    Ok(Some(Found {
+        provider: Some(provider.name.to_string()),
+        kind,
+        username: username(ask, provider),
+        secret: token,
+        header: Some(provider.header.clone()),
+        expires_at,
+        refresh_token: None,
+        source: Source::Environment,
+        tried: tried.clone(),
+        notes: Vec::new(),
+    }))
+}
+
+fn stored_login(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result<Option<Found>> {
+    if ask.target.is_none() {
+        return Ok(None);
+    }
+    let stores = world.stores()?;
+    let Some((login, source)) = logins::find(&stores, ask, clock::now(), tried) else { return Ok(None) };
+    let Login { target: _, username, secret, expires_at, refresh_token } = login;
+    Ok(Some(Found {
+        provider: None,
+        kind: Kind::Login,
+        username,
+        secret,
+        header: None,
+        expires_at,
+        refresh_token,
+        source,
+        tried: tried.clone(),
+        notes: world.take_notes(),
+    }))
+}
+
+fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<Attempt>) -> Result<Found> {
+    let loaded = session::load(&world.stores()?.in_order(), &provider.slot);
+    tried.extend(loaded.tried.iter().cloned());
+    if loaded.newest.is_some()
+        && let Some(elsewhere) = world.logged_in_elsewhere(provider, ask.api_url.as_deref())?
+    {
+        let in_force = world.api_url(provider, ask.api_url.as_deref())?;
+        return Err(Error::new(Code::NotLoggedIn, format!("logged in at {elsewhere}, not {in_force}"))
+            .with_tried(tried)
+            .with_hint(format!("`my-credential-helper login --api-url {in_force}` logs in there")));
+    }
+    let kept = match &loaded.newest {
+        None => return Err(nothing_stored(provider, &loaded, tried)),
+        Some(kept) if kept.session.is_fresh(clock::now(), ask.min_validity) => kept.clone(),
+        Some(kept) if kept.session.refresh_token.is_some() => {
+            refresh::refresh(world, provider, ask.min_validity, kept.clone())
+                .map_err(|error| if error.tried.is_empty() { error.with_tried(tried.clone()) } else { error })?
+        }
+        Some(kept) if kept.session.is_alive(clock::now()) => kept.clone(),
+        Some(kept) => return Err(ended(provider, &kept.session).with_tried(tried)),
+    };
+    let Kept { session, source } = kept;
+    Ok(Found {
+        provider: Some(provider.name.to_string()),
+        kind: session.kind(),
+        username: username(ask, provider),
+        expires_at: session.reported_expiry(),
+        secret: session.access_token,
+        header: Some(provider.header.clone()),
+        refresh_token: None,
+        source,
+        tried,
+        notes: world.take_notes(),
+    })
+}
+
+fn username(ask: &Ask, provider: &Provider) -> String {
+    ask.username.clone().unwrap_or_else(|| provider.basic_username.to_string())
+}
+
+fn not_found(ask: &Ask, tried: Vec<Attempt>) -> Error {
+    let what = ask.target.as_ref().map(|target| target.origin.to_string()).unwrap_or_default();
+    Error::new(Code::NotFound, format!("no credential for {what}"))
+        .with_tried(tried)
+        .with_hint("if a provider's token may go there, add the host to its `hosts` in config.toml")
+}
+
+/// Nothing was found: not logged in, unless a place that is there could not be read.
+pub fn nothing_stored(provider: &Provider, loaded: &Loaded, tried: Vec<Attempt>) -> Error {
+    let (code, message, hint) = match &loaded.problem {
+        None => (Code::NotLoggedIn, format!("not logged in to {}", provider.name), login_hint(provider)),
+        Some(problem @ (Unavailable::Locked | Unavailable::TimedOut)) => (
+            Code::TemporarilyUnavailable,
+            format!("the keyring cannot be asked for the login to {}: {problem}", provider.name),
+            "unlock the keyring and try again".to_owned(),
+        ),
+        Some(problem) => (
+            Code::Internal,
+            format!("the login to {} cannot be read: {problem}", provider.name),
+            format!("{}, which replaces it", login_hint(provider)),
+        ),
+    };
+    Error::new(code, message).with_tried(tried).with_hint(hint)
+}
+
+fn ended(provider: &Provider, session: &Session) -> Error {
+    let message = format!("the token for {} ended at {}", provider.name, session.expires_at.to_whole_seconds());
+    Error::new(Code::SessionExpired, message).with_hint(login_hint(provider))
+}
+
+/// How one logs in to a provider.
+pub fn login_hint(provider: &Provider) -> String {
+    if provider.name == Provider::DEFAULT_NAME {
+        "run `my-credential-helper login`".to_owned()
+    } else {
+        format!("run `my-credential-helper --provider {} login`", provider.name)
+    }
+}

@@ -1,0 +1,72 @@
+//! One request of a tool from end to end: read standard input, decode, act, encode.
+
+use std::io::{IsTerminal as _, Read as _};
+
+use crate::adapters::{Adapter, Answer, Call, Input, json};
+use crate::error::Result;
+use crate::keep;
+use crate::reply::{Capabilities, Reply, Request, Source};
+use crate::resolve;
+use crate::world::World;
+
+/// More than any protocol sends.
+const MOST_INPUT: u64 = 4 << 20;
+
+/// Answers a tool's call.
+pub fn serve(world: &World, adapter: &Adapter, arguments: Vec<String>) -> Answer {
+    let input = read_input((adapter.input)(&arguments));
+    let variables = adapter.variables.iter().filter_map(|name| Some((*name, world.environment.text(name)?))).collect();
+    let call = Call { arguments, variables, input };
+    let result = (adapter.decode)(&call).and_then(|request| act(world, request));
+    (adapter.encode)(&call, result)
+}
+
+/// Does what was asked.
+pub fn act(world: &World, request: Request) -> Result<Reply> {
+    match request {
+        Request::Get(ask) => resolve::resolve(world, &ask).map(|found| Reply::Found(Box::new(found))),
+        Request::Store(store) => keep::store(world, store),
+        Request::Erase(erase) => keep::erase(world, &erase).map(Reply::Erased),
+        Request::List => keep::list(world).map(Reply::Listed),
+        Request::Capabilities => capabilities(world).map(Reply::Capabilities),
+        Request::Nothing => Ok(Reply::Nothing),
+    }
+}
+
+fn capabilities(world: &World) -> Result<Capabilities> {
+    let keyring = world.stores()?.keyring.probe().err().map(|unavailable| unavailable.to_string());
+    let file = world.paths.in_home("").err();
+    Ok(Capabilities { stores: vec![(Source::Environment, None), (Source::Keyring, keyring), (Source::File, file)] })
+}
+
+/// As much of standard input as belongs to the call; a terminal has none.
+fn read_input(input: Input) -> Vec<u8> {
+    let stdin = std::io::stdin().lock();
+    let mut bytes = Vec::new();
+    if input == Input::Nothing || stdin.is_terminal() {
+        return bytes;
+    }
+    let most = if input == Input::Object { json::MOST as u64 + 1 } else { MOST_INPUT };
+    let mut stdin = stdin.take(most);
+    let mut chunk = zeroize::Zeroizing::new([0; 8 * 1024]);
+    while let Ok(count @ 1..) = stdin.read(&mut *chunk) {
+        bytes.extend_from_slice(&chunk[..count]);
+        if is_complete(input, &bytes) {
+            break;
+        }
+    }
+    bytes
+}
+
+fn is_complete(input: Input, bytes: &[u8]) -> bool {
+    match input {
+        Input::Nothing => true,
+        Input::Everything => false,
+        Input::Paragraph => bytes.ends_with(b"\n\n") || bytes.ends_with(b"\n\r\n"),
+        // An object ends where its parser says, and what is no JSON will not become any.
+        Input::Object => {
+            let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<serde::de::IgnoredAny>();
+            values.next().is_some_and(|value| !value.is_err_and(|error| error.is_eof()))
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A provider's session in the keyring and in the file: how it is written there, and which of two counts.
+//!
+//! The JSON is the one of the `my` command line (`~/.my/credentials.json`), which rewrites it whole and drops keys that
+//! it does not know: nothing else is kept in it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::credential::Session;
+use crate::error::Attempt;
+use crate::json;
+use crate::jwt;
+use crate::provider::{Shape, Slot};
+use crate::reply::{Source, Stored};
+use crate::secret::Secret;
+use crate::stores::{Store, Unavailable};
+use crate::timestamp::Timestamp;
+
+/// A session and where it is kept.
+#[derive(Clone)]
+pub struct Kept {
+    /// The session.
+    pub session: Session,
+    /// Keyring or file.
+    pub source: Source,
+}
+
+/// What the stores hold for one provider.
+#[derive(Default)]
+pub struct Loaded {
+    /// The session that counts.
+    pub newest: Option<Kept>,
+    /// An older copy in the other place.
+    pub older: Option<Kept>,
+    /// Every place, and what came of it.
+    pub tried: Vec<Attempt>,
+    /// A place that is there and could not be read.
+    pub problem: Option<Unavailable>,
+}
+
+/// Reads a provider's session from every store. Two are there after a write that could not remove the other: the one
+/// whose token the service issued last counts.
+pub fn load(stores: &[&dyn Store], slot: &Slot) -> Loaded {
+    let mut loaded = Loaded::default();
+    for store in stores {
+        if store.source() == Source::Keyring && slot.item.is_none() {
+            continue;
+        }
+        let outcome = match read(*store, slot) {
+            Ok(Some(session)) => {
+                loaded.add(Kept { session, source: store.source() });
+                "found".to_owned()
+            }
+            Ok(None) => "no entry".to_owned(),
+            Err(unavailable) => {
+                let reason = unavailable.to_string();
+                if !matches!(unavailable, Unavailable::Off(_)) {
+                    loaded.problem = Some(unavailable);
+                }
+                reason
+            }
+        };
+        loaded.tried.push(Attempt::new(store.source().name(), outcome));
+    }
+    loaded
+}
+
+impl Loaded {
+    fn add(&mut self, kept: Kept) {
+        match self.newest.take() {
+            Some(other) if issued_at(&other.session) >= issued_at(&kept.session) => {
+                (self.newest, self.older) = (Some(other), Some(kept));
+            }
+            other => (self.newest, self.older) = (Some(kept), other),
+        }
+    }
+}
+
+/// By the service's clock where the token says it, then by ours.
+pub fn issued_at(session: &Session) -> (i64, Timestamp) {
+    let iat = jwt::claims(&session.access_token).iat;
+    (iat.unwrap_or_else(|| session.received_at().unix()), session.last_refreshed_at)
+}
+
+/// Reads one store's session.
+pub fn read(store: &dyn Store, slot: &Slot) -> Result<Option<Session>, Unavailable> {
+    let Some(text) = store.read(slot)? else { return Ok(None) };
+    decode(slot.shape, &text).map_err(|reason| {
+        let place = if store.source() == Source::File { format!("~/{} ", slot.file) } else { "the entry ".to_owned() };
+        Unavailable::Failed(place + &reason)
+    })
+}
+
+/// Writes a session to a store.
+pub fn write(store: &dyn Store, slot: &Slot, session: &Session) -> Result<Stored, Unavailable> {
+    store.write(slot, &encode(slot.shape, session))
+}
+
+/// Deletes the session of a store if it is still `expected`; says whether it did.
+pub fn delete_if(store: &dyn Store, slot: &Slot, expected: &Session) -> Result<bool, Unavailable> {
+    match read(store, slot)? {
+        Some(found) if found.access_token == expected.access_token && found.refresh_token == expected.refresh_token => {
+            store.delete(slot)
+        }
+        _ => Ok(false),
+    }
+}
+
+#[derive(Deserialize)]
+struct Record {
+    access_token: String,
+    refresh_token: Option<String>,
+    expires_at: Option<String>,
+    logged_in_at: Option<String>,
+    last_refreshed_at: Option<String>,
+}
+
+/// The session in a text; `None` where the text is blank. The error is a reason without any of the text.
+pub fn decode(shape: Shape, text: &Secret) -> Result<Option<Session>, String> {
+    let text = text.expose_secret().trim();
+    if text.is_empty() {
+        return if shape == Shape::Session { Err("is empty".to_owned()) } else { Ok(None) };
+    }
+    if shape == Shape::BareKey {
+        if text.chars().any(char::is_control) {
+            return Err("has more than one line, or a control character".to_owned());
+        }
+        return Ok(Some(Session::api_token(Secret::new(text), None, Timestamp::ZERO)));
+    }
+    let record: Record = serde_json::from_str(text).map_err(|error| json::reason(&error))?;
+    let Record { access_token, refresh_token, expires_at, logged_in_at, last_refreshed_at } = record;
+    let (access_token, refresh_token) = (Secret::new(access_token), refresh_token.map(Secret::new));
+    if access_token.is_empty() {
+        return Err("has an empty access_token".to_owned());
+    }
+    let time = |name: &str, text: Option<String>| match text.as_deref() {
+        None | Some("") => Ok(Timestamp::ZERO),
+        Some(text) => Timestamp::parse(text).ok_or_else(|| format!("has a {name} that is no RFC 3339 time")),
+    };
+    let mut session = Session {
+        access_token,
+        refresh_token: refresh_token.filter(|token| !token.is_empty()),
+        expires_at: time("expires_at", expires_at)?,
+        logged_in_at: time("logged_in_at", logged_in_at)?,
+        last_refreshed_at: time("last_refreshed_at", last_refreshed_at)?,
+    };
+    if session.expires_at == Timestamp::ZERO && session.kind() == crate::credential::Kind::ApiToken {
+        session.expires_at = Timestamp::NEVER;
+    }
+    Ok(Some(session))
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    access_token: &'a str,
+    refresh_token: &'a str,
+    expires_at: String,
+    logged_in_at: String,
+    last_refreshed_at: String,
+}
+
+/// The text of a session.
+pub fn encode(shape: Shape, session: &Session) -> Secret {
+    let Session { access_token, refresh_token, expires_at, logged_in_at, last_refreshed_at } = session;
+    if shape == Shape::BareKey {
+        return Secret::new(format!("{}\n", access_token.expose_secret()));
+    }
+    let written = Written {
+        access_token: access_token.expose_secret(),
+        refresh_token: refresh_token.as_ref().map_or("", Secret::expose_secret),
+        expires_at: expires_at.to_string(),
+        logged_in_at: logged_in_at.to_string(),
+        last_refreshed_at: last_refreshed_at.to_string(),
+    };
+    // Strings alone cannot fail to be written.
+    Secret::new(serde_json::to_string(&written).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kept, Loaded, Secret, Session, Shape, Source, Timestamp, decode, encode};
+    use crate::credential::Kind;
+
+    /// Laid out as the `my` command line lays it: Go's order of keys, fractions, an offset, a zero time.
+    const FROM_MY: &str = r#"{
+  "access_token": "eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjE3MDAwMDAwMDB9.c2ln",
+  "refresh_token": "r1",
+  "expires_at": "2026-01-02T04:04:05.123456789+01:00",
+  "logged_in_at": "2026-01-02T02:49:05Z",
+  "last_refreshed_at": "0001-01-01T00:00:00Z"
+}"#;
+
+    fn read(text: &str) -> Session {
+        decode(Shape::Session, &Secret::new(text)).unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_my_wrote_is_read_and_written_so_that_my_reads_it() {
+        let session = read(FROM_MY);
+        assert_eq!(session.expires_at.to_string(), "2026-01-02T03:04:05.123456789Z");
+        assert_eq!(session.last_refreshed_at, Timestamp::ZERO);
+        let text = encode(Shape::Session, &session);
+        assert!(text.expose_secret().contains(r#""last_refreshed_at":"0001-01-01T00:00:00Z""#));
+        assert!(read(text.expose_secret()) == session);
+    }
+
+    #[test]
+    fn an_api_token_keeps_the_shape_and_never_ends() {
+        let token = Session::api_token(Secret::new("myc_1"), None, Timestamp::from_unix(0));
+        let text = encode(Shape::Session, &token);
+        assert!(text.expose_secret().contains(r#""refresh_token":"","expires_at":"9999-12-31T00:00:00Z""#));
+        assert!(read(text.expose_secret()) == token);
+        assert_eq!(read(r#"{"access_token":"myc_1","expires_at":"0001-01-01T00:00:00Z"}"#).kind(), Kind::ApiToken);
+        assert!(read(r#"{"access_token":"myc_1"}"#).expires_at.is_never());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_without_any_of_it() {
+        for (text, reason) in [
+            ("", "is empty"),
+            ("hunter2", "is not JSON (line 1, column 1)"),
+            (r#"{"access_token":"hunter2"#, "ends too early (line 1, column 24)"),
+            (r#"{"access_token":7}"#, "has a field that is missing or of the wrong type (line 1, column 17)"),
+            (r#"{"access_token":""}"#, "has an empty access_token"),
+            (r#"{"access_token":"x","expires_at":"hunter2"}"#, "has a expires_at that is no RFC 3339 time"),
+        ] {
+            assert_eq!(decode(Shape::Session, &Secret::new(text)).err().as_deref(), Some(reason));
+        }
+    }
+
+    #[test]
+    fn of_two_sessions_the_one_issued_last_counts_whatever_our_clock_said() {
+        let newer = r#"{"access_token":"eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjE3MDAwMDAwMDF9.c2ln","refresh_token":"r2",
+            "expires_at":"2020-01-01T00:00:00Z","logged_in_at":"2020-01-01T00:00:00Z"}"#;
+        for order in [[FROM_MY, newer], [newer, FROM_MY]] {
+            let mut loaded = Loaded::default();
+            for (text, source) in order.iter().zip([Source::Keyring, Source::File]) {
+                loaded.add(Kept { session: read(text), source });
+            }
+            assert!(loaded.newest.unwrap().session == read(newer) && loaded.older.unwrap().session == read(FROM_MY));
+        }
+    }
+
+    #[test]
+    fn a_bare_key_is_one_line() {
+        let key = decode(Shape::BareKey, &Secret::new("mic_1\n")).unwrap().unwrap();
+        assert!(key.access_token == Secret::new("mic_1") && encode(Shape::BareKey, &key) == Secret::new("mic_1\n"));
+        assert!(decode(Shape::BareKey, &Secret::new(" \n")).unwrap().is_none());
+        assert!(decode(Shape::BareKey, &Secret::new("mic_1\nmic_2\n")).is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! A moment, in UTC. Reads and writes RFC 3339 as the session file has it, from `0001-01-01` to `9999-12-31`.
+//! Knows no clock.
+
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime, UtcDateTime};
+
+/// A moment, to the nanosecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(UtcDateTime);
+
+impl Timestamp {
+    /// `0001-01-01T00:00:00Z`: what Go writes for a time that was never set.
+    pub const ZERO: Self = Self(time::macros::utc_datetime!(0001-01-01 00:00));
+
+    /// `9999-12-31T00:00:00Z`: the expiry of what does not expire, in a file that must name one.
+    pub const NEVER: Self = Self(time::macros::utc_datetime!(9999-12-31 00:00));
+
+    /// Reads RFC 3339 with any offset and any number of fractional digits. `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_utc()?;
+        // An offset can push a year out of what RFC 3339 can say.
+        (0..=9999).contains(&time.year()).then_some(Self(time))
+    }
+
+    /// From seconds since 1970. Values beyond the year 9999 become [`Timestamp::NEVER`].
+    pub fn from_unix(seconds: i64) -> Self {
+        UtcDateTime::from_unix_timestamp(seconds).map_or(Self::NEVER, Self)
+    }
+
+    /// Seconds since 1970, rounded down.
+    pub fn unix(self) -> i64 {
+        self.0.unix_timestamp()
+    }
+
+    /// The time that has passed since `earlier`; negative where that is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0 - earlier.0
+    }
+
+    /// This plus `duration`, within what RFC 3339 can say.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        let beyond = if duration.is_negative() { Self::ZERO } else { Self::NEVER };
+        self.0.checked_add(duration).map_or(beyond, |sum| Self(sum).min(Self::NEVER.max(self)))
+    }
+
+    /// Whether this stands for "does not expire".
+    pub fn is_never(self) -> bool {
+        self.0.year() >= 9999
+    }
+
+    /// RFC 3339 in whole seconds, with `Z`: what Bazel parses and every other tool accepts.
+    pub fn to_whole_seconds(self) -> String {
+        Self::from_unix(self.unix()).to_string()
+    }
+}
+
+impl From<std::time::SystemTime> for Timestamp {
+    fn from(time: std::time::SystemTime) -> Self {
+        Self(UtcDateTime::from(time))
+    }
+}
+
+impl std::fmt::Display for Timestamp {
+    /// RFC 3339 with `Z`, and a fraction where there is one.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A year between 0 and 9999 can always be written.
+        f.write_str(&self.0.format(&Rfc3339).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Timestamp;
+    use time::Duration;
+
+    #[test]
+    fn what_go_writes_is_read_and_written_back() {
+        for (text, written) in [
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+            ("2026-01-02T03:04:05.123456789+01:00", "2026-01-02T02:04:05.123456789Z"),
+            ("2026-01-02T03:04:05-00:30", "2026-01-02T03:34:05Z"),
+        ] {
+            assert_eq!(Timestamp::parse(text).unwrap().to_string(), written);
+        }
+    }
+
+    #[test]
+    fn what_is_no_moment_is_refused_without_a_panic() {
+        for text in ["", "yesterday", "2026-13-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+23:59"]
+        {
+            assert!(Timestamp::parse(text).is_none_or(|time| time.to_string().len() >= 20), "{text}");
+        }
+    }
+
+    #[test]
+    fn sums_stay_within_what_can_be_written() {
+        assert_eq!(Timestamp::NEVER.plus(Duration::MAX), Timestamp::NEVER);
+        assert_eq!(Timestamp::ZERO.plus(Duration::MIN), Timestamp::ZERO);
+        assert_eq!(Timestamp::from_unix(i64::MAX), Timestamp::NEVER);
+    }
+
+    #[test]
+    fn whole_seconds_drop_the_fraction() {
+        let time = Timestamp::parse("2026-01-02T03:04:05.9Z").unwrap();
+        assert_eq!(time.to_whole_seconds(), "2026-01-02T03:04:05Z");
+    }
+}

@@ -1,0 +1,120 @@
+//! What one run of the program has to do with: variables, directories, stores, settings. Each is looked at when it is
+//! first needed, and not before.
+
+use std::cell::{OnceCell, RefCell};
+use std::time::Duration;
+
+use crate::configuration::{Configuration, MyConfig, StoreChoice};
+use crate::environment::Environment;
+use crate::error::Result;
+use crate::paths::Paths;
+use crate::provider::Provider;
+use crate::stores::Stores;
+use crate::stores::file::FileStore;
+use crate::stores::keyring::KeyringStore;
+
+/// How long one run may wait for the keyring, all calls together.
+const KEYRING_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What was said on the command line, for every verb.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--provider`
+    pub provider: Option<String>,
+    /// `--api-url`
+    pub api_url: Option<String>,
+    /// `--store`
+    pub store: Option<StoreChoice>,
+}
+
+/// Everything outside.
+pub struct World {
+    /// The variables.
+    pub environment: Environment,
+    /// The directories.
+    pub paths: Paths,
+    /// What was said on the command line.
+    pub overrides: Overrides,
+    notes: RefCell<Vec<String>>,
+    configuration: OnceCell<Configuration>,
+}
+
+impl World {
+    /// This process.
+    pub fn of_this_process(overrides: Overrides) -> Self {
+        Self::new(Environment::Process, Paths::of_this_process(), overrides)
+    }
+
+    /// Another one, for a test.
+    pub fn new(environment: Environment, paths: Paths, overrides: Overrides) -> Self {
+        Self { environment, paths, overrides, notes: RefCell::default(), configuration: OnceCell::new() }
+    }
+
+    /// `config.toml`, read once.
+    pub fn configuration(&self) -> Result<&Configuration> {
+        if let Some(configuration) = self.configuration.get() {
+            return Ok(configuration);
+        }
+        let configuration = Configuration::load(&self.paths)?;
+        Ok(self.configuration.get_or_init(|| configuration))
+    }
+
+    /// The places that can be written. No connection is made.
+    pub fn stores(&self) -> Result<Stores<'_>> {
+        Ok(Stores {
+            paths: &self.paths,
+            keyring: KeyringStore::new(&self.environment, KEYRING_PATIENCE),
+            file: FileStore::new(&self.paths, &self.notes),
+            choice: self.overrides.store.or(self.configuration()?.store),
+        })
+    }
+
+    /// Tells the person something, where the tool allows it.
+    pub fn note(&self, note: impl Into<String>) {
+        self.notes.borrow_mut().push(note.into());
+    }
+
+    /// What is to be told; it is told once.
+    pub fn take_notes(&self) -> Vec<String> {
+        self.notes.take()
+    }
+
+    /// The provider by name, or the default one: `--provider`, `MY_PROVIDER`, `config.toml`, mycli.
+    pub fn provider(&self, name: Option<&str>) -> Result<Provider> {
+        let configuration = self.configuration()?;
+        let variable = || self.environment.text("MY_PROVIDER");
+        let name = name.map(str::to_owned).or_else(|| self.overrides.provider.clone()).or_else(variable);
+        configuration.provider(name.as_deref().or(configuration.provider.as_deref()).unwrap_or(Provider::DEFAULT_NAME))
+    }
+
+    /// The API's base URL, without a slash at its end: `--api-url`, the provider's variable, then what is configured.
+    pub fn api_url(&self, provider: &Provider, named: Option<&str>) -> Result<String> {
+        match self.api_url_override(provider, named) {
+            Some(url) => Ok(trimmed(&url)),
+            None => self.configured_api_url(provider),
+        }
+    }
+
+    /// Where the stored session is logged in, if that is not the URL in force: then it is neither used nor sent nor
+    /// cleared.
+    pub fn logged_in_elsewhere(&self, provider: &Provider, named: Option<&str>) -> Result<Option<String>> {
+        let Some(in_force) = self.api_url_override(provider, named) else { return Ok(None) };
+        let configured = self.configured_api_url(provider)?;
+        Ok((trimmed(&in_force) != configured).then_some(configured))
+    }
+
+    fn api_url_override(&self, provider: &Provider, named: Option<&str>) -> Option<String> {
+        let variable = || self.environment.text(provider.api_url_variable.as_deref()?);
+        named.map(str::to_owned).or_else(|| self.overrides.api_url.clone()).or_else(variable)
+    }
+
+    /// The URL that a session belongs to. mycli's is where the `my` command line looks for it.
+    pub fn configured_api_url(&self, provider: &Provider) -> Result<String> {
+        let shared = if provider.name == Provider::DEFAULT_NAME { MyConfig::load(&self.paths)?.api_url } else { None };
+        Ok(trimmed(shared.as_deref().unwrap_or(&provider.api_url)))
+    }
+}
+
+fn trimmed(url: &str) -> String {
+    url.trim().trim_end_matches('/').to_owned()
+}
