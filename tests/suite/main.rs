@@ -1,0 +1,6 @@
+//! The end-to-end tests: the real binary in a temporary home, against a real account service on loopback and the real
+//! clients. One binary, so that they are linked once.
+
+mod support;
+
+mod get;

@@ -1,0 +1,219 @@
+//! What the tests stand on: a home of their own, the real binary, the account service, and the clients that may or may
+//! not be installed.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use account_server::{Server, Session, Settings};
+use serde_json::{Value, json};
+
+/// The program under test.
+pub(crate) const HELPER: &str = env!("CARGO_BIN_EXE_my-credential-helper");
+
+/// A service without a rate limit whose tokens are all different.
+pub(crate) fn service() -> Server {
+    service_with(|_| {})
+}
+
+/// The same, with other settings.
+pub(crate) fn service_with(change: impl FnOnce(&mut Settings)) -> Server {
+    let mut settings = Settings { for_tests: true, rate_limit: false, jti: true, ..Settings::default() };
+    change(&mut settings);
+    Server::start(settings).expect("the account service starts on a free port")
+}
+
+/// A home directory of its own, and the variables that the helper is started with: these, and no others.
+pub(crate) struct Home {
+    directory: tempfile::TempDir,
+    variables: BTreeMap<OsString, OsString>,
+}
+
+impl Home {
+    /// An empty home, without a session bus.
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut home = Self { variables: BTreeMap::new(), directory };
+        home.set("PATH", path);
+        home.set("HOME", home.path().to_owned());
+        home
+    }
+
+    /// A home whose `config.json` points at this service.
+    pub(crate) fn at(server: &Server) -> Self {
+        let home = Self::new();
+        home.write(".my/config.json", &json!({ "api_url": server.url() }).to_string());
+        home
+    }
+
+    /// A home that is logged in, with a fresh token.
+    pub(crate) fn logged_in(server: &Server) -> (Self, Session) {
+        let home = Self::at(server);
+        let session = server.session("me@acme.dev").expect("a session");
+        home.write_session(&session, Duration::from_secs(900), Duration::ZERO);
+        (home, session)
+    }
+
+    /// A home that is logged in, and whose access token has ended by this machine's clock.
+    pub(crate) fn with_stale_session(server: &Server) -> (Self, Session) {
+        let home = Self::at(server);
+        let session = server.session("me@acme.dev").expect("a session");
+        home.write_session(&session, Duration::ZERO, Duration::from_secs(3600));
+        (home, session)
+    }
+
+    /// Writes `credentials.json` as the `my` command line lays it: a token with `left` to live, received `age` ago.
+    pub(crate) fn write_session(&self, session: &Session, left: Duration, age: Duration) {
+        self.write(".my/credentials.json", &session_json(session, left, age));
+    }
+
+    /// The directory.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Sets a variable for every program that is started from here.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.variables.insert(name.into(), value.into());
+    }
+
+    /// Writes a file with mode 0600, in directories with mode 0700.
+    pub(crate) fn write(&self, relative: &str, contents: &str) -> PathBuf {
+        use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+        let path = self.path().join(relative);
+        let directory = path.parent().expect("a file in the home");
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).expect("the directory");
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path).expect("the file");
+        file.write_all(contents.as_bytes()).expect("the contents");
+        path
+    }
+
+    /// A file's text, where there is one.
+    pub(crate) fn read(&self, relative: &str) -> Option<String> {
+        std::fs::read(self.path().join(relative)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The session file as JSON.
+    pub(crate) fn session(&self) -> Option<Value> {
+        serde_json::from_str(&self.read(".my/credentials.json")?).ok()
+    }
+
+    /// Every file below the home with its contents, to see that nothing changed.
+    pub(crate) fn snapshot(&self) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+        let mut files = BTreeMap::new();
+        let mut folders = vec![self.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    files.insert(path.clone(), None);
+                    folders.push(path);
+                } else {
+                    let contents = std::fs::read(&path).unwrap_or_default();
+                    files.insert(path, Some(contents));
+                }
+            }
+        }
+        files
+    }
+
+    /// A program with this home's variables and no others.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().envs(&self.variables).current_dir(self.path());
+        command
+    }
+
+    /// Runs the helper with nothing on standard input.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
+        self.run_with(arguments, "")
+    }
+
+    /// Runs the helper with this on standard input.
+    pub(crate) fn run_with(&self, arguments: &[&str], input: impl AsRef<[u8]>) -> Outcome {
+        let mut command = self.command(HELPER);
+        command.args(arguments);
+        finish(spawn(command), input.as_ref())
+    }
+
+    /// The token that `get` prints.
+    pub(crate) fn token(&self) -> String {
+        let outcome = self.run(&["get", "--format", "raw"]);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        outcome.output.trim_end().to_owned()
+    }
+}
+
+/// `credentials.json` as the `my` command line lays it.
+pub(crate) fn session_json(session: &Session, left: Duration, age: Duration) -> String {
+    let now = SystemTime::now();
+    json!({
+        "access_token": session.access_token,
+        "refresh_token": session.refresh_token,
+        "expires_at": rfc3339(now + left),
+        "logged_in_at": rfc3339(now - age),
+        "last_refreshed_at": rfc3339(now - age),
+    })
+    .to_string()
+}
+
+/// A time as Go writes it.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    my_credential_helper::timestamp::Timestamp::from(time).to_string()
+}
+
+/// What a program did.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) output: String,
+    pub(crate) messages: String,
+    pub(crate) status: i32,
+}
+
+impl Outcome {
+    /// Standard output as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.output).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// Starts a program with pipes at its three ends.
+pub(crate) fn spawn(mut command: Command) -> Child {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Writes the input, and waits for the end.
+pub(crate) fn finish(mut child: Child, input: &[u8]) -> Outcome {
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // A program that has read enough closes its end.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    let output = child.wait_with_output().expect("the program ends");
+    Outcome {
+        output: String::from_utf8_lossy(&output.stdout).into_owned(),
+        messages: String::from_utf8_lossy(&output.stderr).into_owned(),
+        status: output.status.code().unwrap_or(-1),
+    }
+}
+
+/// Whether a client is installed. Where it is not, the test says loudly that it is skipped; with
+/// `MY_TEST_REQUIRE_CLIENTS=1` that is a failure.
+pub(crate) fn has_client(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if Path::new(name).is_absolute() && Path::new(name).exists() {
+        return true;
+    }
+    if std::env::split_paths(&path).any(|directory| directory.join(name).is_file()) {
+        return true;
+    }
+    assert!(std::env::var_os("MY_TEST_REQUIRE_CLIENTS").is_none(), "{name} is not installed, and clients are required");
+    // Past the capture of the test runner.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: a test needs {name}, which is not installed");
+    false
+}
