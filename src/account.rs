@@ -11,26 +11,56 @@ use crate::resolve;
 use crate::secret::Secret;
 use crate::world::World;
 
-/// Calls the provider's API with the credential in force; says which one it was.
+/// Calls the provider's API with the credential in force; says which one it was, and what came of the call.
+pub fn ask<T>(
+    world: &World,
+    provider: &Provider,
+    call: impl Fn(&Client, &Secret) -> api::Result<T>,
+) -> Result<(Found, api::Result<T>)> {
+    let client = Client::new(world, provider, &world.api_url(provider, None)?)?;
+    let ask = Ask { provider: Some(provider.name.to_string()), ..Ask::default() };
+    let found = resolve::resolve(world, &ask)?;
+    match call(&client, &found.secret) {
+        Err(error) if is_refused(&error) && is_refreshed(world, provider, &found)? => {
+            let found = resolve::resolve(world, &ask)?;
+            let answer = call(&client, &found.secret);
+            Ok((found, answer))
+        }
+        answer => Ok((found, answer)),
+    }
+}
+
+/// The same, where a call that fails is an error: "cannot `what`".
 pub fn call<T>(
     world: &World,
     provider: &Provider,
     what: &str,
     call: impl Fn(&Client, &Secret) -> api::Result<T>,
 ) -> Result<(T, Found)> {
-    let client = Client::new(world, provider, &world.api_url(provider, None)?)?;
+    match ask(world, provider, call)? {
+        (found, Ok(answer)) => Ok((answer, found)),
+        (found, Err(error)) => Err(failed(world, provider, what, &error, &found)),
+    }
+}
+
+/// The same, for what the service allows a login and no API token.
+pub fn call_as_login<T>(
+    world: &World,
+    provider: &Provider,
+    what: &str,
+    call: impl Fn(&Client, &Secret) -> api::Result<T>,
+) -> Result<T> {
     let ask = Ask { provider: Some(provider.name.to_string()), ..Ask::default() };
     let found = resolve::resolve(world, &ask)?;
-    match call(&client, &found.secret) {
-        Ok(answer) => Ok((answer, found)),
-        Err(error) if is_refused(&error) && is_refreshed(world, provider, &found)? => {
-            let found = resolve::resolve(world, &ask)?;
-            let answer =
-                call(&client, &found.secret).map_err(|error| failed(provider, &client, what, &error, &found))?;
-            Ok((answer, found))
-        }
-        Err(error) => Err(failed(provider, &client, what, &error, &found)),
+    if found.kind != Kind::Session {
+        let hint = match found.source {
+            Source::Environment => format!("`unset {}` to use your login", provider.token_variable),
+            _ => "run `my-credential-helper login --force` and log in by email".to_owned(),
+        };
+        let message = format!("cannot {what} at {}: only a login can do this, not an API token", provider.name);
+        return Err(Error::new(Code::Refused, message).with_hint(hint));
     }
+    self::call(world, provider, what, call).map(|(answer, _)| answer)
 }
 
 fn is_refused(error: &ApiError) -> bool {
@@ -45,14 +75,15 @@ fn is_refreshed(world: &World, provider: &Provider, found: &Found) -> Result<boo
     refresh::mark_refused(world, provider, &found.secret, Forced::ByService)
 }
 
-fn failed(provider: &Provider, client: &Client, what: &str, error: &ApiError, found: &Found) -> Error {
-    let failure = api::failed(client, what, error);
+fn failed(world: &World, provider: &Provider, what: &str, error: &ApiError, found: &Found) -> Error {
+    let host = world.api_url(provider, None).unwrap_or_default();
+    let failure = api::failed(&host, what, error);
     if !is_refused(error) {
         return failure;
     }
     let hint = match found.source {
         Source::Environment => format!("set {0} anew, or `unset {0}` to use your login", provider.token_variable),
-        _ => format!("{} --force", resolve::login_hint(provider).trim_end_matches('`').to_owned() + "`"),
+        _ => format!("{}, with --force", resolve::login_hint(provider)),
     };
     Error { code: Code::Refused, ..failure }.with_hint(hint)
 }

@@ -9,11 +9,14 @@ use crate::cli;
 use crate::serve;
 use crate::world::{Overrides, World};
 
-/// The answer to a whole command line, the program's own name first.
-pub fn answer(arguments: &[OsString]) -> Answer {
+/// The answer to a whole command line, the program's own name first; and the world, where a login that is seldom used
+/// may be kept alive after the answer is written.
+pub fn answer(arguments: &[OsString]) -> (Answer, Option<World>) {
     let texts: Option<Vec<String>> = arguments.iter().map(|argument| argument.to_str().map(str::to_owned)).collect();
     match texts.as_deref().and_then(protocol_call) {
-        Some((adapter, overrides, rest)) => serve::serve(&World::of_this_process(overrides), adapter, rest.to_vec()),
+        Some((adapter, overrides, rest)) => {
+            (serve::serve(&World::of_this_process(overrides), adapter, rest.to_vec()), None)
+        }
         None => cli::run(arguments),
     }
 }

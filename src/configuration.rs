@@ -1,6 +1,8 @@
 //! What the user has set: `config.toml` of ours, and `~/.my/config.json`, which is shared with the `my` command line.
 //! Only the user's own files count; nothing is read from the working directory or a repository.
 
+pub mod edit;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -50,6 +52,7 @@ struct ProviderSettings {
     header: Option<String>,
     basic_username: Option<String>,
     takes_password: Option<bool>,
+    project: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -81,6 +84,16 @@ impl Configuration {
         }
     }
 
+    /// Whether the provider's API URL is the one that it was built with.
+    pub fn is_built_in_url(&self, provider: &Provider) -> bool {
+        self.providers.get(&*provider.name).is_none_or(|settings| settings.api_url.is_none())
+    }
+
+    /// The project that a provider's verbs mean when they name none.
+    pub fn project(&self, provider: &str) -> Option<&str> {
+        self.providers.get(provider)?.project.as_deref()
+    }
+
     /// Every provider's name, the built-in ones first.
     pub fn names(&self) -> Vec<&str> {
         let mut names = vec!["mycli", "microtica"];
@@ -106,13 +119,14 @@ impl ProviderSettings {
             name: name.to_owned().into(),
             login: match self.kind.ok_or_else(|| missing("kind"))? {
                 ProviderKind::MagicLink => LoginKind::MagicLink,
-                ProviderKind::ApiKey => LoginKind::ApiKey,
+                ProviderKind::ApiKey => LoginKind::ApiKey(None),
             },
             api_url: api_url.into(),
             api_url_variable: None,
             hosts: Vec::new(),
             token_variable: token_variable.into(),
             token_prefix: Cow::Borrowed(""),
+            token_digits: None,
             header: Header::BEARER,
             basic_username: "token".into(),
             takes_password: true,
@@ -126,8 +140,9 @@ impl ProviderSettings {
     }
 
     fn applied_to(&self, mut provider: Provider) -> Result<Provider> {
-        let Self { kind: _, api_url, hosts, token_variable, token_prefix, header, basic_username, takes_password } =
-            self;
+        let Self {
+            kind: _, api_url, hosts, token_variable, token_prefix, header, basic_username, takes_password, ..
+        } = self;
         let set = |field: &mut Cow<'static, str>, value: &Option<String>| {
             if let Some(value) = value {
                 *field = value.clone().into();
@@ -171,14 +186,17 @@ impl MyConfig {
         Ok(Self { api_url: config.api_url.filter(|url| !url.trim().is_empty()), ..config })
     }
 
-    /// Sets one key of `config.json`; every other key lives on, also those that this program does not know.
-    pub fn set(paths: &Paths, key: &str, value: &str) -> Result<()> {
+    /// Sets one key of `config.json`, or removes it; every other key lives on, also those that this program does not know.
+    pub fn set(paths: &Paths, key: &str, value: Option<&str>) -> Result<()> {
         let mut config: serde_json::Map<String, serde_json::Value> = match my_config_text(paths)? {
             Some(text) => serde_json::from_str(text.expose_secret())
                 .map_err(|error| Error::invalid(format!("~/{MY_CONFIG} {}", json::reason(&error))))?,
             None => serde_json::Map::new(),
         };
-        config.insert(key.to_owned(), value.into());
+        match value {
+            Some(value) => config.insert(key.to_owned(), value.into()),
+            None => config.remove(key),
+        };
         let path = paths.in_home(MY_CONFIG).map_err(Error::invalid_state)?;
         let text = serde_json::to_string_pretty(&config).unwrap_or_default();
         Ok(private_file::write(&path, &(text + "\n"))?)

@@ -1,11 +1,14 @@
-//! The two claims of a JWT that matter here. Nothing is verified: the service does that, and we only compare our own
+//! The three claims of a JWT that matter here. Nothing is verified: the service does that, and we only compare our own
 //! tokens with each other.
 
 use crate::secret::Secret;
 
 /// What is read of a token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 pub struct Claims {
+    /// Whose it is.
+    #[serde(default)]
+    pub sub: Option<String>,
     /// When it was issued, in seconds since 1970, by the service's clock.
     #[serde(default, deserialize_with = "whole")]
     pub iat: Option<i64>,
@@ -41,7 +44,10 @@ mod tests {
         // {"alg":"HS256","typ":"JWT"} . {"sub":"1","iat":1700000000,"exp":1700000900.5}
         let token =
             "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIiwiaWF0IjoxNzAwMDAwMDAwLCJleHAiOjE3MDAwMDA5MDAuNX0.c2ln";
-        assert_eq!(claims(&Secret::new(token)), Claims { iat: Some(1_700_000_000), exp: Some(1_700_000_900) });
+        assert_eq!(
+            claims(&Secret::new(token)),
+            Claims { sub: Some("1".to_owned()), iat: Some(1_700_000_000), exp: Some(1_700_000_900) }
+        );
         for rubbish in ["", "myc_1", "eyJ.eyJ.x", "eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOiJ4In0.x"] {
             assert_eq!(claims(&Secret::new(rubbish)), Claims::default(), "{rubbish}");
         }

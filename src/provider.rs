@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use crate::error::Result;
+use crate::secret::Secret;
 use crate::target::{HostPattern, Origin, Target};
 
 type Text = Cow<'static, str>;
@@ -25,6 +26,8 @@ pub struct Provider {
     pub token_variable: Text,
     /// How its long-lived tokens begin: `myc_`.
     pub token_prefix: Text,
+    /// How many hex digits follow the prefix, where that is known.
+    pub token_digits: Option<usize>,
     /// How a request carries the token.
     pub header: Header,
     /// The user name that goes with the token where a protocol wants one.
@@ -40,8 +43,19 @@ pub struct Provider {
 pub enum LoginKind {
     /// A link by email, then sessions that are refreshed: the API of mycli.
     MagicLink,
-    /// A key that is made elsewhere, and brought.
-    ApiKey,
+    /// A key that is made elsewhere, and brought; the paths that tell about it, where the API has them.
+    ApiKey(Option<ApiPaths>),
+}
+
+/// Where an API that is spoken to with a key answers, below its base URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiPaths {
+    /// Whose key it is.
+    pub whoami: Text,
+    /// The projects that it sees.
+    pub projects: Text,
+    /// The environments of one; `{id}` is the project's.
+    pub environments: Text,
 }
 
 /// How a request carries a token: `Authorization: Bearer …`, or the bare token in a header of its own.
@@ -63,9 +77,9 @@ impl Header {
     }
 
     /// The header's value for this token, to be sent or encoded at once.
-    pub fn value(&self, token: &crate::secret::Secret) -> crate::secret::Secret {
+    pub fn value(&self, token: &Secret) -> Secret {
         match &self.scheme {
-            Some(scheme) => crate::secret::Secret::new(format!("{scheme} {}", token.expose_secret())),
+            Some(scheme) => Secret::new(format!("{scheme} {}", token.expose_secret())),
             None => token.clone(),
         }
     }
@@ -116,6 +130,7 @@ impl Provider {
         hosts: Vec::new(),
         token_variable: Cow::Borrowed("MY_API_TOKEN"),
         token_prefix: Cow::Borrowed("myc_"),
+        token_digits: Some(40),
         header: Header::BEARER,
         basic_username: Cow::Borrowed("token"),
         takes_password: true,
@@ -130,12 +145,17 @@ impl Provider {
     /// Microtica: `mic_` API keys in a header of their own, kept where its users look for them.
     pub const MICROTICA: Self = Self {
         name: Cow::Borrowed("microtica"),
-        login: LoginKind::ApiKey,
+        login: LoginKind::ApiKey(Some(ApiPaths {
+            whoami: Cow::Borrowed("/api/v1/whoami"),
+            projects: Cow::Borrowed("/api/v1/projects"),
+            environments: Cow::Borrowed("/api/v1/projects/{id}/environments"),
+        })),
         api_url: Cow::Borrowed("https://api.microtica.com"),
         api_url_variable: Some(Cow::Borrowed("MICROTICA_API_URL")),
         hosts: Vec::new(),
         token_variable: Cow::Borrowed("MICROTICA_TOKEN"),
         token_prefix: Cow::Borrowed("mic_"),
+        token_digits: Some(40),
         header: Header { name: Cow::Borrowed("X-Microtica-Api-Key"), scheme: None },
         basic_username: Cow::Borrowed("token"),
         takes_password: false,
@@ -149,6 +169,15 @@ impl Provider {
 
     /// The provider that a request means when it names none, and whose storage is shared with `my`.
     pub const DEFAULT_NAME: &'static str = "mycli";
+
+    /// Whether a token has the form of this provider's long-lived ones.
+    pub fn issues(&self, token: &Secret) -> bool {
+        let Some(digits) = token.expose_secret().strip_prefix(&*self.token_prefix) else { return false };
+        match self.token_digits {
+            Some(count) => digits.len() == count && digits.bytes().all(|b| b.is_ascii_hexdigit()),
+            None => !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_graphic()),
+        }
+    }
 
     /// Whether the token may go to `target`: the API's own origin, or one of the configured hosts; over plain http on
     /// this machine alone.

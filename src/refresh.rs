@@ -31,10 +31,44 @@ const RESERVED: usize = 16 * 1024;
 /// While the lock is held elsewhere, how often the stores are read again: it costs the keyring some milliseconds.
 const LOOK_EVERY: u32 = 4;
 
+/// How long a session may go unrefreshed before an account verb refreshes it in passing.
+const WEEK: Validity = Validity::WEEK;
+
+/// A login this young is left alone.
+const YOUNG: Validity = Validity::minutes(30);
+
 /// A session with at least `min_validity` left, instead of `stale`. Where a refresh fails for a passing reason and the
 /// token still lives, that token, and a note.
 pub fn refresh(world: &World, provider: &Provider, min_validity: Validity, stale: Kept) -> Result<Kept> {
-    let deadline = Instant::now() + PATIENCE;
+    refresh_within(world, provider, min_validity, stale, PATIENCE)
+}
+
+/// Keeps a login alive that is seldom used: refreshes a session that has not been for a week. For account verbs that
+/// need no token, after their answer is written; silent, and at most for 3 s.
+pub fn weekly(world: &World) {
+    let Ok(provider) = world.provider(None) else { return };
+    let Ok(stores) = world.stores() else { return };
+    if world.environment.get(&provider.token_variable).is_some()
+        || !matches!(world.logged_in_elsewhere(&provider, None), Ok(None))
+    {
+        return;
+    }
+    let Some(kept) = session::load(&stores.in_order(), &provider.slot).newest else { return };
+    let (session, now) = (&kept.session, clock::now());
+    let is_due = now.since(session.received_at()) > WEEK && now.since(session.logged_in_at) > YOUNG;
+    if is_due && session.refresh_token.is_some() {
+        let _ = refresh_within(world, &provider, Validity::ZERO, kept, Duration::from_secs(3));
+    }
+}
+
+fn refresh_within(
+    world: &World,
+    provider: &Provider,
+    min_validity: Validity,
+    stale: Kept,
+    patience: Duration,
+) -> Result<Kept> {
+    let deadline = Instant::now() + patience;
     let refresh = Refresh { world, provider, stores: world.stores()?, min_validity, deadline };
     let _lock = match refresh.take_lock(stale)? {
         Turn::Mine(lock) => lock,

@@ -23,6 +23,8 @@ pub struct Overrides {
     pub provider: Option<String>,
     /// `--api-url`
     pub api_url: Option<String>,
+    /// `--project`
+    pub project: Option<String>,
     /// `--store`
     pub store: Option<StoreChoice>,
 }

@@ -4,6 +4,8 @@
 mod answer;
 mod request;
 
+pub use answer::failure;
+
 use crate::adapters::{Adapter, Answer, Call, Input};
 use crate::error::{Code, Error, Result, attempts};
 use crate::reply::{Ask, Erase, Found, Reply, Request, Store};
@@ -131,7 +133,7 @@ fn encode(call: &Call, result: Result<Reply>) -> Answer {
         Ok(other) => Answer::success(answer::reply(&other)),
         Err(error) => {
             // As JSON for the program, and in words for the person behind it.
-            let output = if format == Format::Json { answer::failure(&error) } else { String::new() };
+            let output = if format == Format::Json { failure(&error) } else { String::new() };
             Answer { output: output.into(), ..Answer::failure(error.code.exit_status(), &error) }
         }
     }

@@ -1,8 +1,10 @@
 //! The account services over HTTP. A [`Client`] is bound to one origin: a token given to it can go nowhere else, no
 //! redirect is followed, and every answer is bounded in size and time.
 
+pub mod microtica;
 pub mod mycli;
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,6 @@ use crate::json;
 use crate::private_file;
 use crate::provider::{Header, Provider};
 use crate::secret::Secret;
-use crate::target::Origin;
 use crate::world::World;
 
 /// No answer of a service is larger.
@@ -76,7 +77,6 @@ pub type Result<T> = std::result::Result<T, ApiError>;
 pub struct Client {
     http: reqwest::blocking::Client,
     base: String,
-    origin: Origin,
     header: Header,
     deadline: Option<Instant>,
 }
@@ -97,7 +97,7 @@ impl Client {
         }
         let http =
             builder.build().map_err(|error| Error::invalid_state(format!("the HTTP client: {}", cause(&error))))?;
-        Ok(Self { http, base: api_url.to_owned(), origin, header: provider.header.clone(), deadline: None })
+        Ok(Self { http, base: api_url.to_owned(), header: provider.header.clone(), deadline: None })
     }
 
     /// The same client, which gives up at `deadline`.
@@ -107,9 +107,9 @@ impl Client {
         self
     }
 
-    /// The service's host, for messages.
-    pub fn host(&self) -> String {
-        self.origin.host_and_port()
+    /// The base URL, for messages.
+    pub fn base_url(&self) -> &str {
+        &self.base
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str, token: &Secret) -> Result<T> {
@@ -118,6 +118,10 @@ impl Client {
 
     fn post<T: DeserializeOwned>(&self, path: &str, token: Option<&Secret>, body: &impl serde::Serialize) -> Result<T> {
         self.call(self.http.post(self.url(path)).json(body), token)
+    }
+
+    fn delete<T: DeserializeOwned>(&self, path: &str, token: &Secret) -> Result<T> {
+        self.call(self.http.delete(self.url(path)), Some(token))
     }
 
     fn patch<T: DeserializeOwned>(&self, path: &str, token: &Secret, body: &impl serde::Serialize) -> Result<T> {
@@ -153,6 +157,19 @@ impl Client {
         value.set_sensitive(true);
         Ok((name, value))
     }
+}
+
+/// A value as one segment of a path, or one value of a query: it can begin no other.
+fn segment(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            // A dot too: `..` would be a step up.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
 }
 
 /// An answer's body, up to [`MOST`] bytes and to the deadline; a slow one is not waited for byte by byte.
@@ -211,10 +228,10 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     shown(&root.to_string())
 }
 
-/// A failed call as an error for people: `what` failed at the service.
-pub fn failed(client: &Client, what: &str, error: &ApiError) -> Error {
+/// A failed call as an error for people: the service at `api_url` could not be made to do `what`.
+pub fn failed(api_url: &str, what: &str, error: &ApiError) -> Error {
     let code = if error.is_passing() { Code::TemporarilyUnavailable } else { Code::Refused };
-    Error::new(code, format!("{what} at {}: {error}", client.host()))
+    Error::new(code, format!("cannot {what} at {api_url}: {error}"))
 }
 
 fn device_headers(world: &World) -> reqwest::header::HeaderMap {
@@ -230,7 +247,7 @@ fn device_headers(world: &World) -> reqwest::header::HeaderMap {
 }
 
 /// A UUID, kept in `~/.my/device_id`: the service ends a device's former session when it logs in anew.
-fn device_id(world: &World) -> Option<String> {
+pub fn device_id(world: &World) -> Option<String> {
     let path = world.paths.in_home(".my/device_id").ok()?;
     if let Ok(Some(contents)) = private_file::read(&path)
         && let Ok(id) = uuid::Uuid::parse_str(contents.text.expose_secret().trim())

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::api::{ApiError, Client, Result};
+use crate::api::{ApiError, Client, Result, segment};
 use crate::credential::Session;
 use crate::jwt;
 use crate::secret::Secret;
@@ -155,6 +155,140 @@ pub fn me(client: &Client, token: &Secret) -> Result<Me> {
 /// `PATCH /v1/me/username`
 pub fn set_username(client: &Client, token: &Secret, username: &str) -> Result<()> {
     client.patch::<Value>("/v1/me/username", token, &json!({ "username": username })).map(drop)
+}
+
+/// An API token, without its secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its first characters.
+    pub token_prefix: String,
+    /// The profile that it was made for.
+    #[serde(default)]
+    pub profile_id: Option<String>,
+    /// When it was last used; RFC 3339.
+    #[serde(default)]
+    pub last_used_at: Option<String>,
+    /// When it ends; RFC 3339.
+    #[serde(default)]
+    pub expires_at: Option<String>,
+    /// When it was made; RFC 3339.
+    pub created_at: String,
+}
+
+/// An API token, the only time that it is shown.
+#[derive(Deserialize)]
+pub struct NewApiToken {
+    token: String,
+    /// What may be shown of it.
+    #[serde(flatten)]
+    pub shown: ApiToken,
+}
+
+impl NewApiToken {
+    /// The token itself.
+    pub fn into_parts(self) -> (Secret, ApiToken) {
+        (Secret::new(self.token), self.shown)
+    }
+}
+
+/// `POST /v1/tokens`; `expires_in` is a number with `d`, `h` or `y`.
+pub fn create_token(
+    client: &Client,
+    token: &Secret,
+    name: &str,
+    expires_in: Option<&str>,
+    profile_id: Option<&str>,
+) -> Result<NewApiToken> {
+    let mut body = json!({ "name": name });
+    for (field, value) in [("expires_in", expires_in), ("profile_id", profile_id)] {
+        if let Some(value) = value {
+            body[field] = value.into();
+        }
+    }
+    client.post("/v1/tokens", Some(token), &body)
+}
+
+/// `GET /v1/tokens`
+pub fn tokens(client: &Client, token: &Secret) -> Result<Vec<ApiToken>> {
+    #[derive(Deserialize)]
+    struct Answer {
+        tokens: Vec<ApiToken>,
+    }
+    client.get::<Answer>("/v1/tokens", token).map(|answer| answer.tokens)
+}
+
+/// `DELETE /v1/tokens/{id}`
+pub fn revoke_token(client: &Client, token: &Secret, id: &str) -> Result<()> {
+    client.delete::<Value>(&format!("/v1/tokens/{}", segment(id)), token).map(drop)
+}
+
+/// `GET /v1/profiles/{slug}`: the profile's id.
+pub fn profile_id(client: &Client, token: &Secret, slug: &str) -> Result<String> {
+    #[derive(Deserialize)]
+    struct Answer {
+        profile: Profile,
+    }
+    #[derive(Deserialize)]
+    struct Profile {
+        id: String,
+    }
+    client.get::<Answer>(&format!("/v1/profiles/{}", segment(slug)), token).map(|answer| answer.profile.id)
+}
+
+/// A session, as the account sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccountSession {
+    /// Its id.
+    pub id: String,
+    /// The program that logged in.
+    #[serde(default)]
+    pub user_agent: Option<String>,
+    /// Where from.
+    #[serde(default)]
+    pub ip_address: Option<String>,
+    /// The device's id.
+    #[serde(default)]
+    pub device_id: Option<String>,
+    /// The device's name.
+    #[serde(default)]
+    pub device_name: Option<String>,
+    /// When it was last used; RFC 3339.
+    #[serde(default)]
+    pub last_used_at: Option<String>,
+    /// When it ends; RFC 3339.
+    #[serde(default)]
+    pub expires_at: Option<String>,
+    /// When it began; RFC 3339.
+    #[serde(default)]
+    pub created_at: Option<String>,
+}
+
+/// `GET /v1/sessions`
+pub fn sessions(client: &Client, token: &Secret) -> Result<Vec<AccountSession>> {
+    #[derive(Deserialize)]
+    struct Answer {
+        sessions: Vec<AccountSession>,
+    }
+    client.get::<Answer>("/v1/sessions", token).map(|answer| answer.sessions)
+}
+
+/// `DELETE /v1/sessions/{id}`
+pub fn revoke_session(client: &Client, token: &Secret, id: &str) -> Result<()> {
+    client.delete::<Value>(&format!("/v1/sessions/{}", segment(id)), token).map(drop)
+}
+
+/// `DELETE /v1/sessions?current_session_id=`: every other session; says how many.
+pub fn revoke_other_sessions(client: &Client, token: &Secret, current: &str) -> Result<u64> {
+    #[derive(Deserialize)]
+    struct Answer {
+        revoked_count: u64,
+    }
+    let path = format!("/v1/sessions?current_session_id={}", segment(current));
+    client.delete::<Answer>(&path, token).map(|answer| answer.revoked_count)
 }
 
 /// Receipt plus `expires_in`, held between a second and a day; where the service named none that can be read, the

@@ -1,6 +1,7 @@
-//! `login`: by a link or a six-digit code that the service sends by email.
+//! `login`: by a link or a six-digit code that the service sends by email, or with a token that is brought.
 
 mod pending;
+mod token;
 mod waiting;
 
 use std::time::Duration;
@@ -11,9 +12,9 @@ use crate::account;
 use crate::adapters::Answer;
 use crate::api::{self, ApiError, Client, mycli};
 use crate::cli::output::Output;
-use crate::cli::{terminal, with_store};
+use crate::cli::terminal;
 use crate::clock;
-use crate::configuration::{MyConfig, StoreChoice};
+use crate::configuration::{MyConfig, StoreChoice, edit};
 use crate::credential::Session;
 use crate::error::{Code, Error, Result, shown};
 use crate::keep;
@@ -28,6 +29,7 @@ use pending::Pending;
 #[derive(clap::Args)]
 #[command(after_help = "\
   my-credential-helper login --email me@acme.dev
+  echo \"$TOKEN\" | my-credential-helper login
 Without a terminal, in two steps:
   my-credential-helper login --email me@acme.dev --no-wait
   my-credential-helper login --code 123456")]
@@ -38,6 +40,9 @@ pub(super) struct Arguments {
     /// The six-digit code of a login that has been started
     #[arg(long, conflicts_with = "email")]
     code: Option<String>,
+    /// An API token; better on standard input, since others can see arguments. Without a value it is asked for
+    #[arg(long, num_args = 0..=1, default_missing_value = "", hide_default_value = true, conflicts_with_all = ["email", "code"])]
+    token: Option<String>,
     /// Start the login and do not wait; `login --code` completes it
     #[arg(long)]
     no_wait: bool,
@@ -49,18 +54,19 @@ pub(super) struct Arguments {
     force: bool,
     /// Where to keep the login; the keyring where there is one, otherwise
     #[arg(long)]
-    store: Option<StoreChoice>,
+    pub(super) store: Option<StoreChoice>,
 }
 
-pub(super) fn run(world: World, arguments: &Arguments, output: &Output) -> Result<Answer> {
-    let world = with_store(world, arguments.store);
+pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Result<Answer> {
+    if let Some(token) = token::brought(world, arguments)? {
+        return token::login(world, &token, arguments.force, output);
+    }
     let provider = world.provider(None)?;
     if provider.login != LoginKind::MagicLink {
         return Err(Error::invalid(format!("{} has no login by email; bring a key of it", provider.name))
-            .with_hint(format!("set {}", provider.token_variable)));
+            .with_hint(format!("`echo \"$KEY\" | my-credential-helper --provider {} login`", provider.name)));
     }
-    let login =
-        Login { api_url: world.api_url(&provider, None)?, world: &world, provider: &provider, arguments, output };
+    let login = Login { api_url: world.api_url(&provider, None)?, world, provider: &provider, arguments, output };
     login.run()
 }
 
@@ -69,6 +75,20 @@ pub(super) fn variable_notes(world: &World, provider: &Provider) -> Vec<String> 
     let name = &provider.token_variable;
     let is_set = world.environment.get(name).is_some();
     is_set.then(|| format!("{name} is set and stays in effect; `unset {name}` to use the login")).into_iter().collect()
+}
+
+/// A login belongs to the API URL of the configuration. Where that has to change, the old login goes first, so that no
+/// crash in between sends one service's token to the other.
+fn point_at(world: &World, provider: &Provider, api_url: &str) -> Result<()> {
+    if world.logged_in_elsewhere(provider, None)?.is_none() {
+        return Ok(());
+    }
+    keep::forget_session(world, provider, None)?;
+    if provider.name == Provider::DEFAULT_NAME {
+        MyConfig::set(&world.paths, "api_url", Some(api_url))
+    } else {
+        edit::set(&world.paths, Some(&provider.name), "api_url", Some(api_url.into()))
+    }
 }
 
 struct Login<'a> {
@@ -101,6 +121,9 @@ impl Login<'_> {
             );
             return Ok(self.output.done(&sentence, &json!({ "pending": true, "email": pending.email })));
         }
+        if self.arguments.code.is_none() && !self.output.quiet {
+            waiting::say_what_to_do(&pending);
+        }
         let granted = waiting::Waiting { client: &client, pending: &pending, quiet: self.output.quiet }.wait();
         let new = match granted {
             Ok(new) => new,
@@ -108,7 +131,8 @@ impl Login<'_> {
         };
         let needs_username = new.needs_username;
         let session = new.into_session(clock::now());
-        let stored = self.keep(&session)?;
+        point_at(self.world, self.provider, &self.api_url)?;
+        let stored = keep::keep_session(self.world, self.provider, &session)?;
         Pending::forget(self.world);
         if needs_username {
             self.choose_username(&client, &session)?;
@@ -122,11 +146,16 @@ impl Login<'_> {
         if loaded.newest.is_none() || self.world.logged_in_elsewhere(self.provider, None)?.is_some() {
             return Ok(None);
         }
-        let who = match account::call(self.world, self.provider, "asking who is logged in", mycli::me) {
-            Ok((me, _)) => me.email,
-            Err(error) if matches!(error.code, Code::TemporarilyUnavailable) => "somebody".to_owned(),
-            // What is kept is of no use any more.
-            Err(_) => return Ok(None),
+        // With the variable set, a call would tell whose token that is.
+        let who = if self.world.environment.get(&self.provider.token_variable).is_some() {
+            "somebody".to_owned()
+        } else {
+            match account::call(self.world, self.provider, "ask who is logged in", mycli::me) {
+                Ok((me, _)) => me.email,
+                Err(error) if error.code == Code::TemporarilyUnavailable => "somebody".to_owned(),
+                // What is kept is of no use any more.
+                Err(_) => return Ok(None),
+            }
         };
         let sentence =
             format!("Already logged in to {} as {}. `login --force` logs in anew.", self.provider.name, shown(&who));
@@ -143,8 +172,8 @@ impl Login<'_> {
                     .with_hint("give it: `my-credential-helper login --email you@example.com`"));
             }
         };
-        let started =
-            mycli::start_login(client, &email).map_err(|error| api::failed(client, "starting the login", &error))?;
+        let started = mycli::start_login(client, &email)
+            .map_err(|error| api::failed(client.base_url(), "start the login", &error))?;
         let pending = Pending::new(&email, &self.api_url, &started, clock::now());
         pending.save(self.world)?;
         Ok(pending)
@@ -170,23 +199,6 @@ impl Login<'_> {
             }
         }
         Err(error)
-    }
-
-    /// Keeps the session. It belongs to the API URL of the configuration: where that has to change, the old session
-    /// goes first, so that no crash in between sends one service's token to the other.
-    fn keep(&self, session: &Session) -> Result<Stored> {
-        if self.world.logged_in_elsewhere(self.provider, None)?.is_some() {
-            if self.provider.name != Provider::DEFAULT_NAME {
-                let message = format!("{} is configured at another API URL", self.provider.name);
-                return Err(Error::invalid(message).with_hint(format!(
-                    "set `api_url = \"{}\"` under [providers.{}] in config.toml",
-                    self.api_url, self.provider.name
-                )));
-            }
-            keep::forget_session(self.world, self.provider, None)?;
-            MyConfig::set(&self.world.paths, "api_url", &self.api_url)?;
-        }
-        keep::keep_session(self.world, self.provider, session)
     }
 
     /// A new account needs a user name, and the service says which are free.
@@ -239,7 +251,7 @@ impl Login<'_> {
 }
 
 fn wrong_code(client: &Client, error: &ApiError) -> Error {
-    let failure = api::failed(client, "checking the code", error);
+    let failure = api::failed(client.base_url(), "check the code", error);
     match error.code() {
         "INVALID_CODE" => failure.with_hint("look at the newest mail; it has six digits"),
         "TOO_MANY_ATTEMPTS" => failure.with_hint("start anew: `my-credential-helper login`"),

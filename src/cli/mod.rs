@@ -1,10 +1,14 @@
 //! The account verbs: one file each. This one is the command line.
 
+mod config;
 mod login;
 mod logout;
 mod output;
+mod project;
+mod session;
 mod status;
 mod terminal;
+mod token;
 mod whoami;
 
 use std::ffi::OsString;
@@ -14,8 +18,10 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::adapters::{self, Answer};
 use crate::configuration::StoreChoice;
 use crate::error::{Error, Result};
+use crate::provider::{LoginKind, Provider};
 use crate::serve;
 use crate::world::{Overrides, World};
+use output::Output;
 
 /// One program that git, docker, cargo, Bazel, kubectl and scripts ask for a token.
 ///
@@ -29,6 +35,9 @@ struct CommandLine {
     /// The base URL of the provider's API
     #[arg(long, global = true, value_name = "URL")]
     api_url: Option<String>,
+    /// The project, for verbs that want one
+    #[arg(long, global = true, value_name = "ID")]
+    project: Option<String>,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -45,14 +54,30 @@ looks for (git-credential-my). Where the token comes from: MY_API_TOKEN, the key
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Log in by a link that is sent by email
+    /// Log in by a link that is sent by email, or with a token
     Login(login::Arguments),
     /// Log out: end the session on the service, and forget it here
-    Logout,
+    Logout(logout::Arguments),
     /// Who is logged in, asked of the service
+    #[command(after_help = "  my-credential-helper whoami --json")]
     Whoami,
-    /// What is known here, without asking the service
-    Status,
+    /// What is known here: who is logged in, where that is kept, what each place says
+    Status(status::Arguments),
+    /// API tokens of the account
+    #[command(subcommand)]
+    Token(token::Verb),
+    /// Sessions of the account
+    #[command(subcommand)]
+    Session(session::Verb),
+    /// Projects that an API key sees
+    #[command(subcommand)]
+    Project(project::ProjectVerb),
+    /// Environments that an API key sees
+    #[command(subcommand)]
+    Env(project::EnvVerb),
+    /// Settings
+    #[command(subcommand)]
+    Config(config::Verb),
     /// Print a valid credential
     Get(GetHelp),
     /// Keep a credential: a JSON request on standard input
@@ -95,46 +120,62 @@ struct Rest {
     rest: Vec<String>,
 }
 
-/// Runs an account verb. What protocol verbs come here were written with flags before them.
-pub fn run(arguments: &[OsString]) -> Answer {
+/// Runs an account verb; for [`crate::call::answer`]. What protocol verbs come here were written with flags before them.
+pub fn run(arguments: &[OsString]) -> (Answer, Option<World>) {
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
-        Err(help) => {
-            let text = help.render().ansi().to_string();
-            let text = if terminal::shows_colour(help.use_stderr()) { text } else { help.render().to_string() };
-            let status = u8::try_from(help.exit_code()).unwrap_or(2);
-            return if help.use_stderr() {
-                Answer { messages: text, status, ..Answer::default() }
-            } else {
-                Answer::success(text)
-            };
+        Err(help) => return (help_or_usage(&help), None),
+    };
+    let CommandLine { provider, api_url, project, json, quiet, verb } = line;
+    let world = World::of_this_process(Overrides { provider, api_url, project, store: verb.store() });
+    let output = Output { json, quiet };
+    let needs_no_token = matches!(verb, Verb::Status(_) | Verb::Config(_));
+    let answer = verb.run(&world, &output).unwrap_or_else(|error| output.failure(&error));
+    (answer, needs_no_token.then_some(world))
+}
+
+/// clap's own text: help on standard output, an error on standard error.
+fn help_or_usage(help: &clap::Error) -> Answer {
+    let on_stderr = help.use_stderr();
+    let text = help.render();
+    let text = if terminal::shows_colour(on_stderr) { text.ansi().to_string() } else { text.to_string() };
+    let status = u8::try_from(help.exit_code()).unwrap_or(2);
+    if on_stderr { Answer { messages: text, status, ..Answer::default() } } else { Answer::success(text) }
+}
+
+impl Verb {
+    fn run(&self, world: &World, output: &Output) -> Result<Answer> {
+        match self {
+            Self::Login(arguments) => login::run(world, arguments, output),
+            Self::Logout(arguments) => logout::run(world, arguments, output),
+            Self::Whoami => whoami::run(world, output),
+            Self::Status(arguments) => status::run(world, arguments, output),
+            Self::Token(verb) => token::run(world, verb, output),
+            Self::Session(verb) => session::run(world, verb, output),
+            Self::Project(project::ProjectVerb::List) => project::list_projects(world, output),
+            Self::Env(project::EnvVerb::List) => project::list_environments(world, output),
+            Self::Config(verb) => config::run(world, verb, output),
+            Self::Get(_) => Ok(protocol(world, "get", &[])),
+            Self::Store(Rest { rest }) => Ok(protocol(world, "store", rest)),
+            Self::Erase(Rest { rest }) => Ok(protocol(world, "erase", rest)),
+            Self::List(Rest { rest }) => Ok(protocol(world, "list", rest)),
+            Self::Capabilities(Rest { rest }) => Ok(protocol(world, "capabilities", rest)),
+            Self::Adapter(words) => adapter(world, words),
         }
-    };
-    let CommandLine { provider, api_url, json, quiet, verb } = line;
-    let world = World::of_this_process(Overrides { provider, api_url, store: None });
-    let output = output::Output { json, quiet };
-    let result = match verb {
-        Verb::Login(arguments) => login::run(world, &arguments, &output),
-        Verb::Logout => logout::run(&world, &output),
-        Verb::Whoami => whoami::run(&world, &output),
-        Verb::Status => status::run(&world, &output),
-        Verb::Get(_) => Ok(protocol(&world, "get", Vec::new())),
-        Verb::Store(Rest { rest }) => Ok(protocol(&world, "store", rest)),
-        Verb::Erase(Rest { rest }) => Ok(protocol(&world, "erase", rest)),
-        Verb::List(Rest { rest }) => Ok(protocol(&world, "list", rest)),
-        Verb::Capabilities(Rest { rest }) => Ok(protocol(&world, "capabilities", rest)),
-        Verb::Adapter(words) => adapter(&world, words),
-    };
-    result.unwrap_or_else(|error| output.failure(&error))
+    }
+
+    fn store(&self) -> Option<StoreChoice> {
+        if let Self::Login(arguments) = self { arguments.store } else { None }
+    }
 }
 
-fn protocol(world: &World, verb: &str, mut rest: Vec<String>) -> Answer {
-    rest.insert(0, verb.to_owned());
-    serve::serve(world, &adapters::json::ADAPTER, rest)
+fn protocol(world: &World, verb: &str, rest: &[String]) -> Answer {
+    let words = std::iter::once(verb.to_owned()).chain(rest.iter().cloned()).collect();
+    serve::serve(world, &adapters::json::ADAPTER, words)
 }
 
-fn adapter(world: &World, words: Vec<OsString>) -> Result<Answer> {
-    let mut words = words.into_iter().map(|word| word.to_string_lossy().into_owned());
+fn adapter(world: &World, words: &[OsString]) -> Result<Answer> {
+    let mut words = words.iter().map(|word| word.to_string_lossy().into_owned());
     let name = words.next().unwrap_or_default();
     let Some(adapter) = adapters::ALL.iter().find(|adapter| adapter.name == name) else {
         let message = format!("there is no verb `{}`", crate::error::shown(&name));
@@ -147,10 +188,13 @@ fn adapter(world: &World, words: Vec<OsString>) -> Result<Answer> {
     Ok(serve::serve(world, adapter, words))
 }
 
-/// The store that `--store` names, on top of what the world says.
-fn with_store(mut world: World, store: Option<StoreChoice>) -> World {
-    world.overrides.store = store;
-    world
+/// The provider in force, where it has accounts.
+fn magic_link_provider(world: &World) -> Result<Provider> {
+    let provider = world.provider(None)?;
+    if provider.login == LoginKind::MagicLink {
+        return Ok(provider);
+    }
+    Err(Error::invalid(format!("{} has keys and no accounts", provider.name)).with_hint("leave out `--provider`"))
 }
 
 /// The command line, for completions and manual pages.

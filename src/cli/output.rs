@@ -1,8 +1,9 @@
-//! What an account verb prints: rows for people, the same as JSON for programs, and errors in the same two forms.
+//! What an account verb prints: rows and tables for people, the same as JSON for programs, and errors in both forms.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr as _;
 
-use crate::adapters::Answer;
+use crate::adapters::{Answer, json};
 use crate::error::{Error, shown};
 
 /// How to print.
@@ -19,9 +20,26 @@ impl Output {
         if self.json {
             return Answer::success(format!("{fields}\n"));
         }
-        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 4;
-        let lines = rows.iter().map(|(name, value)| format!("{:width$}{}\n", format!("{name}:"), shown(value)));
-        Answer::success(lines.collect::<String>())
+        let rows: Vec<_> = rows.iter().map(|(name, value)| [format!("{name}:"), value.clone()]).collect();
+        Answer::success(aligned(&rows, 3))
+    }
+
+    /// A table with its headings, or the fields as JSON. Without rows: `none`, on standard error.
+    pub(super) fn table<const N: usize>(
+        &self,
+        headings: [&str; N],
+        rows: Vec<[String; N]>,
+        none: &str,
+        fields: &Value,
+    ) -> Answer {
+        if self.json {
+            return Answer::success(format!("{fields}\n"));
+        }
+        if rows.is_empty() {
+            return Answer { messages: format!("{none}\n"), ..Answer::default() };
+        }
+        let headings = (!self.quiet).then(|| headings.map(str::to_owned));
+        Answer::success(aligned(&headings.into_iter().chain(rows).collect::<Vec<_>>(), 2))
     }
 
     /// One sentence on what was done, or the fields as JSON.
@@ -35,14 +53,31 @@ impl Output {
 
     /// An error in words; with `--json` also as an object.
     pub(super) fn failure(&self, error: &Error) -> Answer {
-        let mut answer = Answer::failure(error.code.exit_status(), error);
-        if self.json {
-            let mut fields = json!({ "code": error.code.name(), "message": error.one_line() });
-            if let Some(hint) = &error.hint {
-                fields["hint"] = hint.as_str().into();
-            }
-            answer.output = format!("{}\n", json!({ "error": fields })).into();
-        }
-        answer
+        let output = if self.json { json::failure(error) } else { String::new() };
+        Answer { output: output.into(), ..Answer::failure(error.code.exit_status(), error) }
+    }
+}
+
+/// Lines whose columns begin below each other, `gap` apart; what came from outside is made safe to show.
+fn aligned<const N: usize>(rows: &[[String; N]], gap: usize) -> String {
+    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| shown(cell))).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.width() + gap)));
+        format!("{}\n", cells.collect::<String>().trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::aligned;
+
+    #[test]
+    fn columns_align_by_what_is_seen_and_controls_are_escaped() {
+        let cells = |a: &str, b: &str| [a.to_owned(), b.to_owned()];
+        assert_eq!(aligned(&[cells("名前", "x"), cells("abc", "y\n")], 2), "名前  x\nabc   y\\n\n");
     }
 }

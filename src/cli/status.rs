@@ -1,9 +1,11 @@
 //! `status`: what is known here, as it is before any refresh. Asks no service.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::account;
 use crate::adapters::Answer;
+use crate::api::{microtica, mycli};
 use crate::cli::output::Output;
 use crate::clock;
 use crate::configuration::MyConfig;
@@ -11,56 +13,139 @@ use crate::credential::Kind;
 use crate::error::Result;
 use crate::jwt;
 use crate::private_file;
+use crate::provider::{LoginKind, Provider};
 use crate::reply::Source;
 use crate::stores::session::{self, Kept};
 use crate::stores::variable;
 use crate::timestamp::Timestamp;
 use crate::world::World;
 
-pub(super) fn run(world: &World, output: &Output) -> Result<Answer> {
-    let provider = world.provider(None)?;
-    let api_url = world.api_url(&provider, None)?;
-    let now = clock::now();
-    let loaded = session::load(&world.stores()?.in_order(), &provider.slot);
-    let (variable_state, in_variable) = match variable::read(&world.environment, &provider.token_variable, now) {
-        Ok(None) => ("not set".to_owned(), false),
-        Ok(Some(_)) => ("set, and in effect".to_owned(), true),
-        Err(error) => (error.message, true),
-    };
-    let login = Login::of(loaded.newest.as_ref(), now);
-    let state = if in_variable { format!("by the token in {}", provider.token_variable) } else { login.state.clone() };
-    let profile = profile(world)?;
-    let catalog = Catalog::of(world, &profile);
-    let stores: Vec<_> = std::iter::once((provider.token_variable.to_string(), variable_state))
-        .chain(loaded.tried.iter().map(|attempt| (attempt.place.clone(), attempt.outcome.clone())))
-        .collect();
+/// What `status` takes.
+#[derive(clap::Args)]
+#[command(after_help = "  my-credential-helper status --check")]
+pub(super) struct Arguments {
+    /// Ask the service too whether it can be reached and accepts the credential
+    #[arg(long)]
+    check: bool,
+}
 
-    let fields = json!({
-        "provider": provider.name,
-        "api_url": api_url,
-        "logged_in_at_api_url": world.logged_in_elsewhere(&provider, None)?,
-        "logged_in": in_variable || loaded.newest.is_some(),
-        "kind": login.kind.map(Kind::name),
-        "source": if in_variable { Some("env") } else { login.source.map(Source::name) },
-        "expires_at": login.expires_at.map(Timestamp::to_whole_seconds),
-        "last_refreshed_at": login.last_refreshed_at.map(Timestamp::to_whole_seconds),
-        "session_ends_at": login.session_ends_at.map(Timestamp::to_whole_seconds),
-        "active_profile": profile,
-        "catalog": { "synced_at": catalog.synced_at, "commands": catalog.commands },
-        "stores": stores.iter().map(|(name, state)| json!({ "name": name, "state": state })).collect::<Vec<_>>(),
-    });
-    let mut rows = vec![("provider", provider.name.to_string()), ("api url", api_url), ("logged in", state)];
-    if let Some(elsewhere) = world.logged_in_elsewhere(&provider, None)? {
-        rows.push(("logged in at", format!("{elsewhere}, which is not the API URL in force")));
+pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Result<Answer> {
+    let status = Status::of(world)?;
+    let check = if arguments.check { Some(Check::of(world, &status.provider)) } else { None };
+    let (mut rows, mut fields) = (status.rows(), status.fields());
+    if let Some(Check { outcome, .. }) = &check {
+        rows.push(("service", outcome.clone()));
+        fields["service"] = outcome.as_str().into();
     }
-    rows.extend(login.rows(now));
-    rows.push(("profile", profile));
-    rows.push(("last sync", catalog.synced_at.clone().unwrap_or_else(|| "never".to_owned())));
-    rows.push(("commands", catalog.commands.to_string()));
-    for (name, state) in &stores {
-        rows.push((name, state.clone()));
+    let mut answer = output.rows(&rows, &fields).with_notes(&world.take_notes());
+    answer.status = check.map_or(0, |check| check.status);
+    Ok(answer)
+}
+
+struct Status {
+    provider: Provider,
+    api_url: String,
+    /// Where the session is logged in, if that is not the URL in force.
+    elsewhere: Option<String>,
+    /// The token variable is set.
+    by_variable: bool,
+    login: Login,
+    /// What only mycli has.
+    profile: Option<(String, Catalog)>,
+    /// Each place with what it says.
+    stores: Vec<(String, String)>,
+    now: Timestamp,
+}
+
+impl Status {
+    fn of(world: &World) -> Result<Self> {
+        let (provider, now) = (world.provider(None)?, clock::now());
+        let loaded = session::load(&world.stores()?.in_order(), &provider.slot);
+        let (state, by_variable) = match variable::read(&world.environment, &provider.token_variable, now) {
+            Ok(None) => ("not set".to_owned(), false),
+            Ok(Some(_)) => ("set, and in effect".to_owned(), true),
+            Err(error) => (error.message, true),
+        };
+        let places = loaded.tried.iter().map(|attempt| (attempt.place.clone(), attempt.outcome.clone()));
+        let profile = (provider.name == Provider::DEFAULT_NAME).then(|| profile(world)).transpose()?;
+        let elsewhere = world.logged_in_elsewhere(&provider, None)?.filter(|_| loaded.newest.is_some());
+        Ok(Self {
+            api_url: world.api_url(&provider, None)?,
+            elsewhere,
+            by_variable,
+            login: Login::of(loaded.newest.as_ref(), now),
+            profile: profile.map(|profile| (profile.clone(), Catalog::of(world, &profile))),
+            stores: std::iter::once((provider.token_variable.to_string(), state)).chain(places).collect(),
+            provider,
+            now,
+        })
     }
-    Ok(output.rows(&rows, &fields).with_notes(&world.take_notes()))
+
+    fn rows(&self) -> Vec<(&str, String)> {
+        let by_variable = || format!("by the token in {}", self.provider.token_variable);
+        let state = if self.by_variable { by_variable() } else { self.login.state.clone() };
+        let mut rows =
+            vec![("provider", self.provider.name.to_string()), ("api url", self.api_url.clone()), ("logged in", state)];
+        if let Some(elsewhere) = &self.elsewhere {
+            rows.push(("logged in at", format!("{elsewhere}, which is not the API URL in force")));
+        }
+        rows.extend(self.login.user_id.iter().map(|id| ("user id", id.clone())));
+        rows.extend(self.login.rows(self.now));
+        if let Some((profile, Catalog { synced_at, commands })) = &self.profile {
+            rows.push(("profile", profile.clone()));
+            rows.push(("last sync", synced_at.clone().unwrap_or_else(|| "never".to_owned())));
+            rows.push(("commands", commands.to_string()));
+        }
+        rows.extend(self.stores.iter().map(|(place, outcome)| (place.as_str(), outcome.clone())));
+        rows
+    }
+
+    fn fields(&self) -> Value {
+        let Login { state: _, kind, source, expires_at, last_refreshed_at, session_ends_at, user_id } = &self.login;
+        let time = |time: &Option<Timestamp>| time.map(Timestamp::to_whole_seconds);
+        let mut fields = json!({
+            "provider": self.provider.name,
+            "api_url": self.api_url,
+            "logged_in": self.by_variable || source.is_some(),
+            "logged_in_at": self.elsewhere,
+            "user_id": user_id,
+            "kind": kind.map(Kind::name),
+            "source": if self.by_variable { Some("env") } else { source.map(Source::name) },
+            "expires_at": time(expires_at),
+            "last_refreshed_at": time(last_refreshed_at),
+            "session_ends_at": time(session_ends_at),
+            "stores": self.stores.iter().map(|(name, state)| json!({ "name": name, "state": state })).collect::<Vec<_>>(),
+        });
+        if let Some((profile, Catalog { synced_at, commands })) = &self.profile {
+            fields["active_profile"] = profile.as_str().into();
+            fields["catalog"] = json!({ "synced_at": synced_at, "commands": commands });
+        }
+        fields
+    }
+}
+
+/// What the service says.
+struct Check {
+    outcome: String,
+    status: u8,
+}
+
+impl Check {
+    fn of(world: &World, provider: &Provider) -> Self {
+        let asked = match &provider.login {
+            LoginKind::MagicLink => account::call(world, provider, "ask who is logged in", mycli::me)
+                .map(|(me, _)| format!("accepts the credential, of {}", me.email)),
+            LoginKind::ApiKey(Some(paths)) => account::call(world, provider, "ask whose key it is", |client, key| {
+                microtica::whoami(client, paths, key)
+            })
+            .map(|(key, _)| format!("accepts the key `{}`", key.key_name.unwrap_or_default())),
+            LoginKind::ApiKey(None) => Ok("cannot be asked".to_owned()),
+        };
+        match asked {
+            Ok(outcome) => Self { outcome, status: 0 },
+            Err(error) => Self { outcome: error.message, status: error.code.exit_status() },
+        }
+    }
 }
 
 /// What a kept session tells.
@@ -72,6 +157,7 @@ struct Login {
     expires_at: Option<Timestamp>,
     last_refreshed_at: Option<Timestamp>,
     session_ends_at: Option<Timestamp>,
+    user_id: Option<String>,
 }
 
 impl Login {
@@ -93,6 +179,7 @@ impl Login {
                 .as_ref()
                 .and_then(|token| jwt::claims(token).exp)
                 .map(Timestamp::from_unix),
+            user_id: jwt::claims(&session.access_token).sub,
         }
     }
 

@@ -32,6 +32,22 @@ pub(super) fn ask(question: &str) -> Result<String> {
     }
 }
 
+/// Asks for something that is not shown.
+pub(super) fn ask_secret(question: &str) -> Result<crate::secret::Secret> {
+    rpassword::prompt_password(format!("{question} "))
+        .map(crate::secret::Secret::new)
+        .map_err(|_| Error::invalid("no answer was given"))
+}
+
+/// Asks for a yes. Without a terminal that is an error, which names the flag.
+pub(super) fn confirm(question: &str) -> Result<bool> {
+    if !is_interactive() {
+        return Err(Error::invalid("there is no terminal to ask on").with_hint("`--force` does not ask"));
+    }
+    let answer = ask(&format!("{question} [y/N]"))?;
+    Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
 /// What a person did while something was awaited.
 pub(super) enum Key {
     /// A key with a character.

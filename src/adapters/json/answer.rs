@@ -34,7 +34,7 @@ pub(super) fn reply(reply: &Reply) -> String {
 }
 
 /// The line for an error.
-pub(super) fn failure(error: &Error) -> String {
+pub fn failure(error: &Error) -> String {
     line(Failure { error: Fault { code: error.code.name(), message: error.one_line(), hint: error.hint.as_deref() } })
 }
 

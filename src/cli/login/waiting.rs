@@ -9,11 +9,18 @@ use super::Pending;
 use crate::api::{self, ApiError, Client, mycli};
 use crate::cli::terminal::{self, Key, Keys};
 use crate::clock;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, shown};
 
 /// How often the countdown moves.
 const TICK: Duration = Duration::from_millis(100);
 
+/// What the person is to do now.
+pub(super) fn say_what_to_do(pending: &Pending) {
+    let keys = if terminal::is_interactive() { ", or type its six-digit code here (r sends it again)" } else { "" };
+    terminal::tell(&format!("A mail is on its way to {}. Click the link in it{keys}.", shown(&pending.email)));
+}
+
+/// A wait for the link or the code.
 pub(super) struct Waiting<'a> {
     pub(super) client: &'a Client,
     pub(super) pending: &'a Pending,
@@ -24,7 +31,7 @@ impl Waiting<'_> {
     /// The session, once it is granted.
     pub(super) fn wait(&self) -> Result<mycli::NewSession> {
         let keys = if terminal::is_interactive() { Keys::take() } else { None };
-        let mut screen = Screen::new(&self.pending.email, keys.is_some(), self.quiet);
+        let mut screen = Screen::new(keys.is_some(), self.quiet);
         let mut next_poll = Instant::now();
         loop {
             if Instant::now() >= next_poll {
@@ -59,7 +66,7 @@ impl Waiting<'_> {
             Ok(mycli::Poll::Pending) => Ok(None),
             // The next poll may succeed; the countdown ends it otherwise.
             Err(error) if error.is_passing() && self.pending.seconds_left(clock::now()) > 0 => Ok(None),
-            Err(error) => Err(api::failed(self.client, "waiting for the login", &error)),
+            Err(error) => Err(api::failed(self.client.base_url(), "wait for the login", &error)),
         }
     }
 
@@ -106,14 +113,7 @@ struct Screen {
 }
 
 impl Screen {
-    fn new(email: &str, takes_keys: bool, quiet: bool) -> Self {
-        let email = crate::error::shown(email);
-        if !quiet {
-            terminal::tell(&format!(
-                "A mail is on its way to {email}. Click the link in it{}.",
-                if takes_keys { ", or type its six-digit code here (r sends it again)" } else { "" }
-            ));
-        }
+    fn new(takes_keys: bool, quiet: bool) -> Self {
         // Draws nothing where standard error is no terminal.
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {

@@ -1,0 +1,204 @@
+//! `config`: the settings, and where each comes from.
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use crate::adapters::Answer;
+use crate::cli::output::Output;
+use crate::configuration::{MyConfig, StoreChoice, edit};
+use crate::error::{Error, Result};
+use crate::provider::Provider;
+use crate::stores::session;
+use crate::world::World;
+
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// Print a setting
+    #[command(after_help = "  my-credential-helper config get api_url")]
+    Get {
+        /// Which
+        key: Key,
+    },
+    /// Change a setting
+    #[command(after_help = "  my-credential-helper config set hosts git.acme.dev '*.registry.acme.dev'\n  \
+                            my-credential-helper --provider microtica config set project PROJECT_ID")]
+    Set {
+        /// Which
+        key: Key,
+        /// To what; `hosts` takes several
+        #[arg(required = true)]
+        values: Vec<String>,
+    },
+    /// Put a setting back to its default
+    #[command(after_help = "  my-credential-helper config unset store")]
+    Unset {
+        /// Which
+        key: Key,
+    },
+    /// List the settings, and where each comes from
+    #[command(after_help = "  my-credential-helper config list")]
+    List,
+}
+
+/// What can be set. The first three are the provider's that is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(super) enum Key {
+    /// The base URL of the provider's API; mycli's is shared with `my`
+    ApiUrl,
+    /// The hosts that the provider's token may go to, besides the API's
+    Hosts,
+    /// The project that `env list` means
+    Project,
+    /// The default provider
+    Provider,
+    /// Where new logins go: keyring or file
+    Store,
+    /// Certificates to trust instead of the bundled roots (PEM)
+    CaFile,
+}
+
+impl Key {
+    const ALL: [Self; 6] = [Self::ApiUrl, Self::Hosts, Self::Project, Self::Provider, Self::Store, Self::CaFile];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::ApiUrl => "api_url",
+            Self::Hosts => "hosts",
+            Self::Project => "project",
+            Self::Provider => "provider",
+            Self::Store => "store",
+            Self::CaFile => "ca_file",
+        }
+    }
+
+    fn is_of_provider(self) -> bool {
+        matches!(self, Self::ApiUrl | Self::Hosts | Self::Project)
+    }
+}
+
+pub(super) fn run(world: &World, verb: &Verb, output: &Output) -> Result<Answer> {
+    match verb {
+        Verb::Get { key } => get(world, *key, output),
+        Verb::Set { key, values } => set(world, *key, values, output),
+        Verb::Unset { key } => unset(world, *key, output),
+        Verb::List => list(world, output),
+    }
+}
+
+/// A setting's value, and where it comes from.
+struct Setting {
+    value: Option<String>,
+    from: String,
+}
+
+fn setting(world: &World, provider: &Provider, key: Key) -> Result<Setting> {
+    let configuration = world.configuration()?;
+    let file = |value: Option<String>, otherwise: &str| match value {
+        Some(value) => Setting { value: Some(value), from: "config.toml".to_owned() },
+        None => Setting { value: None, from: otherwise.to_owned() },
+    };
+    Ok(match key {
+        Key::ApiUrl => api_url(world, provider)?,
+        Key::Hosts => {
+            let hosts: Vec<_> = provider.hosts.iter().map(ToString::to_string).collect();
+            file((!hosts.is_empty()).then(|| hosts.join(" ")), "only the API's own host")
+        }
+        Key::Project => file(configuration.project(&provider.name).map(str::to_owned), "not set"),
+        Key::Provider => match configuration.provider.clone() {
+            Some(name) => file(Some(name), ""),
+            None => Setting { value: Some(Provider::DEFAULT_NAME.to_owned()), from: "built in".to_owned() },
+        },
+        Key::Store => file(
+            configuration.store.map(|store| if store == StoreChoice::File { "file" } else { "keyring" }.to_owned()),
+            "the keyring, where there is one",
+        ),
+        Key::CaFile => file(configuration.ca_file.as_ref().map(|path| path.display().to_string()), "the bundled roots"),
+    })
+}
+
+fn api_url(world: &World, provider: &Provider) -> Result<Setting> {
+    let value = world.api_url(provider, None)?;
+    let variable = provider.api_url_variable.as_deref().filter(|name| world.environment.get(name).is_some());
+    let is_shared = provider.name == Provider::DEFAULT_NAME && MyConfig::load(&world.paths)?.api_url.is_some();
+    let built_in = world.configuration()?.is_built_in_url(provider);
+    let from = match variable {
+        _ if world.overrides.api_url.is_some() => "--api-url",
+        Some(name) => name,
+        None if is_shared => "~/.my/config.json",
+        None if built_in => "built in",
+        None => "config.toml",
+    };
+    Ok(Setting { value: Some(value), from: from.to_owned() })
+}
+
+fn get(world: &World, key: Key, output: &Output) -> Result<Answer> {
+    let Setting { value, from } = setting(world, &world.provider(None)?, key)?;
+    let Some(value) = value else {
+        return Err(Error::new(crate::error::Code::NotFound, format!("{} is not set: {from}", key.name())));
+    };
+    let fields = json!({ "key": key.name(), "value": value, "from": from });
+    Ok(if output.json { Answer::success(format!("{fields}\n")) } else { Answer::success(format!("{value}\n")) })
+}
+
+fn list(world: &World, output: &Output) -> Result<Answer> {
+    let provider = world.provider(None)?;
+    let mut rows = Vec::new();
+    let mut fields = Map::new();
+    for key in Key::ALL {
+        let Setting { value, from } = setting(world, &provider, key)?;
+        fields.insert(key.name().to_owned(), json!({ "value": value, "from": from }));
+        rows.push([key.name().to_owned(), value.unwrap_or_else(|| "-".to_owned()), from]);
+    }
+    Ok(output.table(["KEY", "VALUE", "FROM"], rows, "", &Value::Object(fields)))
+}
+
+fn set(world: &World, key: Key, values: &[String], output: &Output) -> Result<Answer> {
+    let provider = world.provider(None)?;
+    let value = match (key, values) {
+        (Key::Hosts, hosts) => hosts.iter().collect::<toml_edit::Array>().into(),
+        (_, [value]) => toml_edit::Value::from(value.trim()),
+        _ => return Err(Error::invalid(format!("{} takes one value", key.name()))),
+    };
+    if key == Key::ApiUrl {
+        may_move(world, &provider)?;
+        Provider::api_origin(values[0].trim())?;
+    }
+    if key == Key::ApiUrl && provider.name == Provider::DEFAULT_NAME {
+        MyConfig::set(&world.paths, "api_url", Some(values[0].trim().trim_end_matches('/')))?;
+    } else {
+        edit::set(&world.paths, scope(key, &provider), key.name(), Some(value))?;
+    }
+    let value = values.join(" ");
+    let fields = json!({ "key": key.name(), "value": value });
+    Ok(output.done(&format!("{} is {} now.", key.name(), crate::error::shown(&value)), &fields))
+}
+
+fn unset(world: &World, key: Key, output: &Output) -> Result<Answer> {
+    let provider = world.provider(None)?;
+    if key == Key::ApiUrl {
+        may_move(world, &provider)?;
+    }
+    if key == Key::ApiUrl && provider.name == Provider::DEFAULT_NAME {
+        MyConfig::set(&world.paths, "api_url", None)?;
+    } else {
+        edit::set(&world.paths, scope(key, &provider), key.name(), None)?;
+    }
+    let fields = json!({ "key": key.name(), "value": null });
+    Ok(output.done(&format!("{} has its default now.", key.name()), &fields))
+}
+
+fn scope(key: Key, provider: &Provider) -> Option<&str> {
+    key.is_of_provider().then_some(&*provider.name)
+}
+
+/// A session belongs to its API URL: with another one in its place, the next call would send one service's token to the
+/// other.
+fn may_move(world: &World, provider: &Provider) -> Result<()> {
+    if session::load(&world.stores()?.in_order(), &provider.slot).newest.is_none() {
+        return Ok(());
+    }
+    let at = world.configured_api_url(provider)?;
+    Err(Error::invalid(format!("logged in to {} at {at}; that login would go to the new URL", provider.name))
+        .with_hint("`my-credential-helper logout` first, or `login --api-url URL`, which replaces it"))
+}

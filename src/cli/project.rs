@@ -1,0 +1,72 @@
+//! `project list` and `env list`: what an API key sees.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::account;
+use crate::adapters::Answer;
+use crate::api::microtica;
+use crate::cli::output::Output;
+use crate::error::{Code, Error, Result};
+use crate::provider::{ApiPaths, LoginKind, Provider};
+use crate::world::World;
+
+#[derive(Subcommand)]
+pub(super) enum ProjectVerb {
+    /// List the projects that the key sees
+    #[command(after_help = "  my-credential-helper --provider microtica project list")]
+    List,
+}
+
+#[derive(Subcommand)]
+pub(super) enum EnvVerb {
+    /// List the environments of a project that the key sees
+    #[command(after_help = "  my-credential-helper --provider microtica env list --project PROJECT_ID")]
+    List,
+}
+
+pub(super) fn list_projects(world: &World, output: &Output) -> Result<Answer> {
+    let (provider, paths) = provider(world)?;
+    let (projects, _) =
+        account::call(world, &provider, "list the projects", |client, key| microtica::projects(client, &paths, key))?;
+    let rows = projects.iter().map(|project| [project.id.clone(), project.name.clone()]).collect();
+    Ok(output.table(["ID", "NAME"], rows, "The key sees no project.", &json!({ "projects": projects })))
+}
+
+pub(super) fn list_environments(world: &World, output: &Output) -> Result<Answer> {
+    let (provider, paths) = provider(world)?;
+    let project = project(world, &provider)?;
+    let listed = account::call(world, &provider, "list the environments", |client, key| {
+        microtica::environments(client, &paths, key, &project)
+    });
+    let (environments, _) = listed.map_err(|error| match error.code {
+        Code::Refused if error.hint.is_none() => error.with_hint("`project list` shows the projects that the key sees"),
+        _ => error,
+    })?;
+    let row = |environment: &microtica::Environment| {
+        let microtica::Environment { id, name, role } = environment.clone();
+        [id, name, role.unwrap_or_else(|| "-".to_owned())]
+    };
+    let rows = environments.iter().map(row).collect();
+    let fields = json!({ "project": project, "environments": environments });
+    Ok(output.table(["ID", "NAME", "ROLE"], rows, "The key sees no environment of this project.", &fields))
+}
+
+fn provider(world: &World) -> Result<(Provider, ApiPaths)> {
+    let provider = world.provider(None)?;
+    match &provider.login {
+        LoginKind::ApiKey(Some(paths)) => Ok((provider.clone(), paths.clone())),
+        _ => Err(Error::invalid(format!("{} has no projects", provider.name)).with_hint("add `--provider microtica`")),
+    }
+}
+
+fn project(world: &World, provider: &Provider) -> Result<String> {
+    let variable = world.environment.text("MICROTICA_PROJECT_ID").map(|id| id.trim().to_owned());
+    let configured = world.configuration()?.project(&provider.name).map(str::to_owned);
+    world.overrides.project.clone().or(variable).or(configured).ok_or_else(|| {
+        Error::invalid("no project is named").with_hint(format!(
+            "give it as `--project ID`, as MICROTICA_PROJECT_ID, or for good: `my-credential-helper --provider {} config set project ID`",
+            provider.name
+        ))
+    })
+}

@@ -1,0 +1,85 @@
+//! `session`: where the account is logged in, and ending that.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::account;
+use crate::adapters::Answer;
+use crate::api::mycli::{self, AccountSession};
+use crate::api::{self};
+use crate::cli::magic_link_provider;
+use crate::cli::output::Output;
+use crate::error::{Error, Result};
+use crate::provider::Provider;
+use crate::world::World;
+
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// List the sessions of the account; the one of this device has a star
+    #[command(after_help = "  my-credential-helper session list")]
+    List,
+    /// End a session
+    #[command(after_help = "  my-credential-helper session revoke --others")]
+    Revoke {
+        /// Its id
+        #[arg(required_unless_present = "others")]
+        id: Option<String>,
+        /// Every session but this device's
+        #[arg(long, conflicts_with = "id")]
+        others: bool,
+    },
+}
+
+pub(super) fn run(world: &World, verb: &Verb, output: &Output) -> Result<Answer> {
+    let provider = magic_link_provider(world)?;
+    match verb {
+        Verb::List => list(world, &provider, output),
+        Verb::Revoke { id: Some(id), .. } => revoke(world, &provider, output, id),
+        Verb::Revoke { id: None, .. } => revoke_others(world, &provider, output),
+    }
+}
+
+fn sessions(world: &World, provider: &Provider) -> Result<Vec<AccountSession>> {
+    account::call(world, provider, "list the sessions", mycli::sessions).map(|(sessions, _)| sessions)
+}
+
+/// A login ends the former session of its device, so at most one is this device's.
+fn is_current(world: &World, session: &AccountSession) -> bool {
+    session.device_id.is_some() && session.device_id == api::device_id(world)
+}
+
+fn list(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
+    let sessions = sessions(world, provider)?;
+    let row = |session: &AccountSession| {
+        let or = |text: &Option<String>, none: &str| text.clone().unwrap_or_else(|| none.to_owned());
+        let device = or(&session.device_name, "unknown device");
+        let star = if is_current(world, session) { " *" } else { "" };
+        let AccountSession { id, ip_address, last_used_at, expires_at, .. } = session;
+        [id.clone(), format!("{device}{star}"), or(ip_address, "-"), or(last_used_at, "never"), or(expires_at, "never")]
+    };
+    let rows = sessions.iter().map(row).collect();
+    let mut fields = json!({ "sessions": sessions });
+    for (field, session) in fields["sessions"].as_array_mut().into_iter().flatten().zip(&sessions) {
+        field["current"] = is_current(world, session).into();
+    }
+    Ok(output.table(["ID", "DEVICE", "ADDRESS", "LAST USED", "ENDS"], rows, "There are no sessions.", &fields))
+}
+
+fn revoke(world: &World, provider: &Provider, output: &Output, id: &str) -> Result<Answer> {
+    account::call(world, provider, "end the session", |client, token| mycli::revoke_session(client, token, id))?;
+    Ok(output.done(&format!("Ended the session {}.", crate::error::shown(id)), &json!({ "revoked": true, "id": id })))
+}
+
+fn revoke_others(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
+    let current = sessions(world, provider)?.into_iter().find(|session| is_current(world, session));
+    let current = current.ok_or_else(|| {
+        Error::invalid("it cannot be told which session is this device's")
+            .with_hint("end them one by one: `my-credential-helper session list`, `session revoke ID`")
+    })?;
+    let (count, _) = account::call(world, provider, "end the other sessions", |client, token| {
+        mycli::revoke_other_sessions(client, token, &current.id)
+    })?;
+    let sentence =
+        if count == 1 { "Ended 1 other session.".to_owned() } else { format!("Ended {count} other sessions.") };
+    Ok(output.done(&sentence, &json!({ "revoked_count": count })))
+}

@@ -1,0 +1,158 @@
+//! `token`: API tokens of the account, made and revoked. Only a login can manage them.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::account;
+use crate::adapters::Answer;
+use crate::api::ApiError;
+use crate::api::mycli::{self, ApiToken};
+use crate::cli::output::Output;
+use crate::cli::{magic_link_provider, terminal};
+use crate::error::{Code, Error, Result, shown};
+use crate::provider::Provider;
+use crate::world::World;
+
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// Make an API token, and print it this once
+    #[command(after_help = "  my-credential-helper token create ci --expires-in 90d\n  \
+                            MY_API_TOKEN=$(my-credential-helper token create ci --quiet) ./build.sh")]
+    Create {
+        /// What to call it; at most 100 characters
+        name: String,
+        /// How long it lives: a number with d, h or y; for ever without
+        #[arg(long, value_name = "SPAN")]
+        expires_in: Option<String>,
+        /// The profile whose catalog it may read, and no other
+        #[arg(long, value_name = "SLUG")]
+        profile: Option<String>,
+    },
+    /// List the API tokens, without their secrets
+    #[command(after_help = "  my-credential-helper token list")]
+    List,
+    /// Revoke an API token
+    #[command(after_help = "  my-credential-helper token revoke ci")]
+    Revoke {
+        /// Its id or its name
+        #[arg(value_name = "ID|NAME")]
+        token: String,
+        /// Do not ask
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+pub(super) fn run(world: &World, verb: &Verb, output: &Output) -> Result<Answer> {
+    let provider = magic_link_provider(world)?;
+    match verb {
+        Verb::Create { name, expires_in, profile } => {
+            create(world, &provider, output, name, expires_in.as_deref(), profile.as_deref())
+        }
+        Verb::List => list(world, &provider, output),
+        Verb::Revoke { token, force } => revoke(world, &provider, output, token, *force),
+    }
+}
+
+fn create(
+    world: &World,
+    provider: &Provider,
+    output: &Output,
+    name: &str,
+    expires_in: Option<&str>,
+    profile: Option<&str>,
+) -> Result<Answer> {
+    let profile_id = match profile {
+        Some(slug) => {
+            let looked_up = account::call_as_login(world, provider, "look up the profile", |client, token| {
+                mycli::profile_id(client, token, slug)
+            });
+            Some(looked_up.map_err(|error| match error.code {
+                Code::Refused => error.with_hint("the profile's slug is the one that `my` shows"),
+                _ => error,
+            })?)
+        }
+        None => None,
+    };
+    let made = account::call_as_login(world, provider, "make the token", |client, token| {
+        mycli::create_token(client, token, name, expires_in, profile_id.as_deref())
+    });
+    let (token, shown_token) = made.map_err(with_way_out)?.into_parts();
+    if output.quiet && !output.json {
+        return Ok(Answer::success(format!("{}\n", token.expose_secret())));
+    }
+    let ApiToken { id, name, token_prefix, profile_id, expires_at, created_at, last_used_at: _ } = shown_token;
+    let expiry = expires_at.as_deref().map_or("does not expire".to_owned(), |end| format!("expires {end}"));
+    let sentence = format!(
+        "Token `{name}` is made, and {expiry}. It is shown this once:\n\n  {}\n\nGive it to a job as {}. \
+         `my-credential-helper token revoke {id}` ends it.",
+        token.expose_secret(),
+        provider.token_variable,
+        name = shown(&name),
+        expiry = shown(&expiry),
+        id = shown(&id),
+    );
+    let fields = json!({
+        "token": token.expose_secret(), "id": id, "name": name, "token_prefix": token_prefix,
+        "profile_id": profile_id, "expires_at": expires_at, "created_at": created_at,
+    });
+    Ok(output.done(&sentence, &fields))
+}
+
+/// The service's reason, and what to do about it.
+fn with_way_out(error: Error) -> Error {
+    let hint = if error.message.contains("TOKEN_LIMIT_REACHED") {
+        "`my-credential-helper token list` shows them; `token revoke` makes room"
+    } else if error.message.contains("INVALID_REQUEST") {
+        "a name has 1 to 100 characters; --expires-in is a number with d, h or y: 30d"
+    } else {
+        return error;
+    };
+    error.with_hint(hint)
+}
+
+fn list(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
+    let tokens = account::call_as_login(world, provider, "list the tokens", mycli::tokens)?;
+    let row = |token: &ApiToken| {
+        let ApiToken { id, name, token_prefix, last_used_at, expires_at, .. } = token.clone();
+        let or = |time: Option<String>, none: &str| time.unwrap_or_else(|| none.to_owned());
+        [id, name, token_prefix, or(last_used_at, "never"), or(expires_at, "never")]
+    };
+    let rows = tokens.iter().map(row).collect();
+    let headings = ["ID", "NAME", "PREFIX", "LAST USED", "EXPIRES"];
+    Ok(output.table(headings, rows, "There are no API tokens.", &json!({ "tokens": tokens })))
+}
+
+fn revoke(world: &World, provider: &Provider, output: &Output, which: &str, force: bool) -> Result<Answer> {
+    let tokens = account::call_as_login(world, provider, "list the tokens", mycli::tokens)?;
+    let ApiToken { id, name, token_prefix, .. } = pick(&tokens, which)?;
+    let described = format!("`{}` ({})", shown(name), shown(token_prefix));
+    if !force && !terminal::confirm(&format!("Revoke the token {described}?"))? {
+        return Err(Error::invalid("nothing was revoked"));
+    }
+    let revoked = account::call_as_login(world, provider, "revoke the token", |client, token| {
+        match mycli::revoke_token(client, token, id) {
+            // Somebody else was quicker.
+            Err(ApiError::Service { status: 404, .. }) => Ok(()),
+            other => other,
+        }
+    });
+    revoked?;
+    let fields = json!({ "revoked": true, "id": id, "name": name, "token_prefix": token_prefix });
+    Ok(output.done(&format!("Revoked the token {described}."), &fields))
+}
+
+/// The token with that id, or else the only one of that name.
+fn pick<'a>(tokens: &'a [ApiToken], which: &str) -> Result<&'a ApiToken> {
+    if let Some(token) = tokens.iter().find(|token| token.id == which) {
+        return Ok(token);
+    }
+    let mut named = tokens.iter().filter(|token| token.name == which);
+    match (named.next(), named.next()) {
+        (Some(token), None) => Ok(token),
+        (Some(_), Some(_)) => Err(Error::invalid(format!("several tokens are called `{}`", shown(which)))
+            .with_hint("name one by its id: `my-credential-helper token list`")),
+        (None, _) => Err(Error::new(Code::NotFound, format!("there is no token `{}`", shown(which)))
+            .with_hint("`my-credential-helper token list` shows them")),
+    }
+}
