@@ -1,4 +1,37 @@
-//! One program that any tool asks for a token.
+//! One program that any tool asks for a token. This page is the map of the code.
+//!
+//! # The life of one request
+//!
+//! git runs `git-credential-my get`. [`call`] sees by the name which [adapter](adapters::ALL) is meant and hands over to
+//! [`serve`], which reads standard input as far as it belongs to the call. The adapter [`git`](adapters::git) decodes it
+//! into a [`Request`](reply::Request). [`resolve`] looks for the credential: whose host is it, is the variable set, is a
+//! login stored for that URL, is there a session, and is it fresh; a stale one is renewed by [`refresh`]. The adapter
+//! encodes what was found, or the [`Error`](error::Error), and `main` writes it and ends the process.
+//!
+//! # The layers
+//!
+//! An arrow means "may use", and nothing points back.
+//!
+//! ```text
+//! main → call → cli, serve → resolve, refresh, keep, account → stores, api, lock, clock → words
+//!                     serve → adapters → words
+//! ```
+//!
+//! - *words*, pure: [`secret`], [`timestamp`], [`credential`], [`target`], [`provider`], [`reply`], [`error`];
+//!   [`json`] and [`jwt`] say what may be told of a text that holds secrets
+//! - [`adapters`], pure: one file a protocol, `decode` and `encode`
+//! - *edges*: [`stores`] (variable, keyring, file; sessions and logins in them), [`api`] (HTTP, one file a service),
+//!   [`lock`], [`private_file`], [`paths`], [`environment`], [`clock`], [`configuration`]; [`world`] holds them together
+//! - *rules*: [`resolve`] is the order in which the places are asked; [`refresh`] is the only place that redeems a refresh
+//!   token; [`keep`] is what `store` and `erase` do; [`account`] calls a service on behalf of whoever is logged in
+//! - *wiring*: [`serve`] for tools, [`cli`] for people (one file a verb), [`call`] to tell them apart
+//!
+//! # Where to add
+//!
+//! - a tool: a file below `adapters/`, a line in [`adapters::ALL`], its transcripts in `protocol/`, its folder in
+//!   `integrations/`
+//! - a provider: a descriptor like [`provider::Provider::MYCLI`], or configuration alone
+//! - an account verb: a file below `cli/`, a line in its `Verb`
 
 pub mod account;
 pub mod adapters;

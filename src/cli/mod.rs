@@ -1,6 +1,10 @@
 //! The account verbs: one file each. This one is the command line.
 
+#![allow(clippy::doc_markdown, reason = "the comments on arguments are help texts, in which a backtick would be seen")]
+
 mod config;
+mod exec;
+mod export;
 mod login;
 mod logout;
 mod output;
@@ -9,6 +13,7 @@ mod session;
 mod status;
 mod terminal;
 mod token;
+mod variables;
 mod whoami;
 
 use std::ffi::OsString;
@@ -80,6 +85,10 @@ enum Verb {
     Config(config::Verb),
     /// Print a valid credential
     Get(GetHelp),
+    /// Run a command with the token in its environment
+    Exec(exec::Arguments),
+    /// Write the token for a shell or a CI system
+    Export(export::Arguments),
     /// Keep a credential: a JSON request on standard input
     Store(Rest),
     /// Forget a credential: a JSON request on standard input
@@ -155,6 +164,8 @@ impl Verb {
             Self::Project(project::ProjectVerb::List) => project::list_projects(world, output),
             Self::Env(project::EnvVerb::List) => project::list_environments(world, output),
             Self::Config(verb) => config::run(world, verb, output),
+            Self::Exec(arguments) => exec::run(world, arguments),
+            Self::Export(arguments) => export::run(world, arguments),
             Self::Get(_) => Ok(protocol(world, "get", &[])),
             Self::Store(Rest { rest }) => Ok(protocol(world, "store", rest)),
             Self::Erase(Rest { rest }) => Ok(protocol(world, "erase", rest)),
@@ -200,4 +211,12 @@ fn magic_link_provider(world: &World) -> Result<Provider> {
 /// The command line, for completions and manual pages.
 pub fn command() -> clap::Command {
     CommandLine::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::command().debug_assert();
+    }
 }

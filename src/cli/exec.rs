@@ -1,0 +1,59 @@
+//! `exec`: runs a command with the credential in its environment. On Unix the command takes the place of this process:
+//! its exit status, its signals and the terminal are its own. Standard input is not touched.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use crate::adapters::Answer;
+use crate::cli::variables::{Assignment, Variables};
+use crate::error::{Error, Result};
+use crate::world::World;
+
+/// What `exec` takes.
+#[derive(clap::Args)]
+#[command(after_help = "  my-credential-helper exec -- ./deploy.sh\n  \
+                        my-credential-helper exec --env GITHUB_TOKEN -- gh release list\n  \
+                        my-credential-helper exec --env AUTH=header -- make publish")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    variables: Variables,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+pub(super) fn run(world: &World, arguments: &Arguments) -> Result<Answer> {
+    // Where nothing is found, nothing is started.
+    let (assignments, notes) = arguments.variables.assignments(world)?;
+    let (program, rest) = arguments.command.split_first().ok_or_else(|| Error::invalid("no command is given"))?;
+    let mut command = Command::new(program);
+    command.args(rest);
+    for Assignment { name, value } in &assignments {
+        command.env(name, value.expose_secret());
+    }
+    for note in notes {
+        super::terminal::tell(&format!("note: {note}"));
+    }
+    start(&mut command).or_else(|error| {
+        let message = format!("cannot run `{}`: {}", crate::error::shown(&program.to_string_lossy()), error.kind());
+        let error_for_people =
+            Error::invalid(message).with_hint("behind `--` comes a program on PATH, or the path of one");
+        // What env(1), nohup(1) and every shell say of a program that is not there, or cannot be run.
+        let status = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
+        Ok(Answer::failure(status, error_for_people))
+    })
+}
+
+#[cfg(unix)]
+fn start(command: &mut Command) -> std::io::Result<Answer> {
+    use std::os::unix::process::CommandExt as _;
+    // Comes back only where it fails.
+    Err(command.exec())
+}
+
+#[cfg(not(unix))]
+fn start(command: &mut Command) -> std::io::Result<Answer> {
+    let status = command.status()?;
+    let status = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    Ok(Answer { status, ..Answer::default() })
+}

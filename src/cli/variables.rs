@@ -1,0 +1,77 @@
+//! Which variables `exec` and `export` set, and to what.
+
+use crate::error::{Error, Result, shown};
+use crate::reply::{Ask, Found};
+use crate::resolve;
+use crate::secret::Secret;
+use crate::target::Target;
+use crate::timestamp::Timestamp;
+use crate::world::World;
+
+/// What both take.
+#[derive(clap::Args)]
+pub(super) struct Variables {
+    /// A variable to set: NAME for the token, or NAME=token, NAME=username, NAME=header, NAME=expires_at.
+    /// Without one, the provider's own (MY_API_TOKEN) is set
+    #[arg(long, value_name = "NAME[=FIELD]")]
+    env: Vec<String>,
+    /// Where the credential will be sent
+    #[arg(long)]
+    url: Option<String>,
+}
+
+/// A variable and its value.
+pub(super) struct Assignment {
+    pub(super) name: String,
+    pub(super) value: Secret,
+}
+
+impl Variables {
+    /// Finds the credential and says what is to be set, with what the person should know.
+    pub(super) fn assignments(&self, world: &World) -> Result<(Vec<Assignment>, Vec<String>)> {
+        let wanted: Vec<_> = self.env.iter().map(|text| Wanted::parse(text)).collect::<Result<_>>()?;
+        let target = self.url.as_deref().map(Target::parse).transpose()?;
+        let found = resolve::resolve(world, &Ask { target, ..Ask::default() })?;
+        let assignments = if wanted.is_empty() {
+            let name = world.provider(found.provider.as_deref())?.token_variable.into_owned();
+            vec![Assignment { name, value: found.secret.clone() }]
+        } else {
+            wanted.iter().map(|wanted| wanted.of(&found)).collect::<Result<_>>()?
+        };
+        Ok((assignments, found.notes))
+    }
+}
+
+struct Wanted<'a> {
+    name: &'a str,
+    field: &'a str,
+}
+
+impl<'a> Wanted<'a> {
+    fn parse(text: &'a str) -> Result<Self> {
+        let (name, field) = text.split_once('=').unwrap_or((text, "token"));
+        let begins_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !begins_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err(Error::invalid(format!("`{}` cannot be the name of a variable", shown(name))));
+        }
+        if !matches!(field, "token" | "username" | "header" | "expires_at") {
+            let message = format!("{name} can be set to token, username, header or expires_at");
+            return Err(Error::invalid(message));
+        }
+        Ok(Self { name, field })
+    }
+
+    fn of(&self, found: &Found) -> Result<Assignment> {
+        let value = match self.field {
+            "username" => Secret::new(found.username.as_str()),
+            "expires_at" => Secret::new(found.expires_at.map(Timestamp::to_whole_seconds).unwrap_or_default()),
+            "header" => {
+                let none = || Error::invalid("a user name and a password go into no header");
+                let header = found.header.as_ref().ok_or_else(none)?;
+                Secret::new(format!("{}: {}", header.name, header.value(&found.secret).expose_secret()))
+            }
+            _ => found.secret.clone(),
+        };
+        Ok(Assignment { name: self.name.to_owned(), value })
+    }
+}
