@@ -5,4 +5,8 @@
 
 mod support;
 
+mod api_keys;
+mod api_tokens;
+mod exec_and_export;
 mod get;
+mod settings;

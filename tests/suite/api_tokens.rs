@@ -1,0 +1,161 @@
+//! `token` and `session`: what an account manages, against the real service.
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, Outcome, service};
+
+/// A home that is logged in, and an API token of the same account.
+fn account() -> (account_server::Server, Home) {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    (server, home)
+}
+
+fn made(outcome: &Outcome) -> Value {
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    outcome.json()
+}
+
+#[test]
+fn a_token_is_shown_once_with_what_to_do_with_it() {
+    let (_server, home) = account();
+    let outcome = home.run(&["token", "create", "ci", "--expires-in", "30d"]);
+    let mut lines = outcome.output.lines();
+    assert!(lines.next().unwrap().starts_with("Token `ci` is made, and expires 20"), "{outcome:?}");
+    let token = lines.nth(1).unwrap().trim();
+    assert!(token.starts_with("myc_") && token.len() == 44, "{outcome:?}");
+    assert!(lines.nth(1).unwrap().starts_with("Give it to a job as MY_API_TOKEN. `my-credential-helper token revoke "));
+    assert!(!home.run(&["token", "list"]).output.contains(token), "and never again");
+}
+
+#[test]
+fn quiet_prints_the_token_alone_and_it_works() {
+    let (_server, mut home) = account();
+    let outcome = home.run(&["token", "create", "ci", "--quiet"]);
+    let token = outcome.output.strip_suffix('\n').unwrap().to_owned();
+    assert!(token.starts_with("myc_") && !token.contains(char::is_whitespace), "{outcome:?}");
+    home.set("MY_API_TOKEN", &token);
+    let whoami = home.run(&["whoami"]);
+    assert!(whoami.output.ends_with(&format!("api token:   {}...\n", &token[..12])), "{whoami:?}");
+}
+
+#[test]
+fn the_list_is_a_table_for_people_and_json_for_programs() {
+    let (_server, home) = account();
+    assert_eq!(home.run(&["token", "list"]).messages, "There are no API tokens.\n");
+    let token = made(&home.run(&["token", "create", "ci", "--json"]));
+    let (id, prefix) = (token["id"].as_str().unwrap(), token["token_prefix"].as_str().unwrap());
+    let width = id.len();
+    assert_eq!(
+        home.run(&["token", "list"]).output,
+        format!("{:width$}  NAME  PREFIX           LAST USED  EXPIRES\n{id}  ci    {prefix}  never      never\n", "ID")
+    );
+    let listed = made(&home.run(&["token", "list", "--json"]));
+    assert_eq!(listed["tokens"][0]["name"], "ci");
+    assert_eq!(listed["tokens"][0].get("token"), None, "never a secret");
+}
+
+#[test]
+fn a_token_is_revoked_by_id_or_name_and_never_by_accident() {
+    let (server, mut home) = account();
+    let token = made(&home.run(&["token", "create", "ci", "--json"]));
+    let asked = home.run(&["token", "revoke", "ci"]);
+    assert_eq!(
+        (asked.status, asked.messages.as_str()),
+        (2, "error: there is no terminal to ask on\n\nhint: `--force` does not ask\n")
+    );
+    let prefix = token["token_prefix"].as_str().unwrap();
+    let revoked = home.run(&["token", "revoke", "ci", "--force"]);
+    assert_eq!(revoked.output, format!("Revoked the token `ci` ({prefix}).\n"));
+    assert_eq!(home.run(&["token", "revoke", "ci", "--force"]).status, 1, "it is not there any more");
+    let by_id = made(&home.run(&["token", "create", "other", "--json"]));
+    assert_eq!(home.run(&["token", "revoke", by_id["id"].as_str().unwrap(), "--force"]).status, 0);
+    home.set("MY_API_TOKEN", token["token"].as_str().unwrap());
+    let refused = home.run(&["whoami"]);
+    assert_eq!(refused.status, 4, "{refused:?}");
+    assert!(refused.messages.contains("set MY_API_TOKEN anew, or `unset MY_API_TOKEN`"), "{refused:?}");
+    assert_eq!(server.refresh_requests(), 0, "with the variable set no refresh happens");
+}
+
+#[test]
+fn two_tokens_of_one_name_are_told_apart_by_id() {
+    let (_server, home) = account();
+    for _ in 0..2 {
+        made(&home.run(&["token", "create", "ci", "--json"]));
+    }
+    let outcome = home.run(&["token", "revoke", "ci", "--force"]);
+    assert_eq!(outcome.status, 2);
+    assert!(outcome.messages.contains("several tokens are called `ci`"), "{outcome:?}");
+}
+
+#[test]
+fn the_services_limits_come_with_a_way_out() {
+    let (_server, home) = account();
+    let refused = |arguments: &[&str], reason: &str, hint: &str| {
+        let outcome = home.run(arguments);
+        assert_eq!(outcome.status, 4, "{outcome:?}");
+        assert!(outcome.messages.contains(reason) && outcome.messages.contains(hint), "{outcome:?}");
+    };
+    refused(&["token", "create", "x", "--expires-in", "5w"], "INVALID_REQUEST", "a number with d, h or y");
+    refused(&["token", "create", &"x".repeat(101)], "INVALID_REQUEST", "1 to 100 characters");
+    for number in 0..10 {
+        made(&home.run(&["token", "create", &format!("t{number}"), "--json"]));
+    }
+    refused(&["token", "create", "eleventh"], "TOKEN_LIMIT_REACHED", "`token revoke` makes room");
+}
+
+#[test]
+fn only_a_login_manages_tokens_and_that_is_explained() {
+    let (server, mut home) = account();
+    home.set("MY_API_TOKEN", server.api_token("me@acme.dev", "ci").unwrap().token);
+    let outcome = home.run(&["token", "list"]);
+    assert_eq!(outcome.status, 4);
+    assert_eq!(
+        outcome.messages,
+        "error: cannot list the tokens at mycli: only a login can do this, not an API token\n\n\
+         hint: `unset MY_API_TOKEN` to use your login\n"
+    );
+}
+
+#[test]
+fn a_token_made_for_a_profile_reads_that_profiles_catalog_and_no_other() {
+    let (server, home) = account();
+    let session = home.token();
+    for slug in ["work", "home"] {
+        let profile = json!({ "slug": slug, "name": slug }).to_string();
+        ureq::post(format!("{}/v1/profiles", server.url()))
+            .header("authorization", format!("Bearer {session}"))
+            .content_type("application/json")
+            .send(profile)
+            .unwrap();
+    }
+    let token = made(&home.run(&["token", "create", "ci", "--profile", "work", "--json"]));
+    let status = |profile: &str| {
+        let url = format!("{}/v1/catalog?profile={profile}", server.url());
+        let call = ureq::get(url).header("authorization", format!("Bearer {}", token["token"].as_str().unwrap()));
+        match call.call() {
+            Ok(answer) => answer.status().as_u16(),
+            Err(ureq::Error::StatusCode(status)) => status,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!((status("work"), status("home")), (200, 403));
+    assert_eq!(home.run(&["token", "create", "ci", "--profile", "nowhere"]).status, 4);
+}
+
+#[test]
+fn sessions_are_listed_and_the_others_are_ended() {
+    let (server, home) = account();
+    let device = "6f2c1b1e-0000-4000-8000-000000000001";
+    home.write(".my/device_id", device);
+    let mine = server.session_on("me@acme.dev", Some(device)).unwrap();
+    home.write_session(&mine, std::time::Duration::from_secs(900), std::time::Duration::ZERO);
+    let listed = made(&home.run(&["session", "list", "--json"]));
+    let sessions = listed["sessions"].as_array().unwrap();
+    let current: Vec<_> = sessions.iter().filter(|session| session["current"] == true).collect();
+    assert_eq!((sessions.len(), current.len()), (2, 1));
+    assert_eq!(current[0]["id"], mine.session_id.as_str());
+    assert_eq!(home.run(&["session", "revoke", "--others"]).output, "Ended 1 other session.\n");
+    let outcome = home.run(&["session", "revoke", &mine.session_id]);
+    assert_eq!(outcome.output, format!("Ended the session {}.\n", mine.session_id));
+}

@@ -1,0 +1,98 @@
+//! `exec` and `export`, run by real shells.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Command;
+
+use crate::support::{Home, finish, has_client, spawn};
+
+/// Every printable character of ASCII.
+fn printable() -> String {
+    (b'!'..=b'~').map(char::from).collect()
+}
+
+fn home() -> Home {
+    let mut home = Home::new();
+    home.set("MY_API_TOKEN", printable());
+    home
+}
+
+#[test]
+fn the_command_takes_the_place_of_the_helper_with_the_token_and_nothing_else_changed() {
+    let home = home();
+    let outcome = home.run(&["exec", "--env", "TOKEN", "--env", "USER_NAME=username", "--", "env"]);
+    let mut variables: Vec<_> = outcome.output.lines().map(|line| line.split('=').next().unwrap()).collect();
+    variables.sort_unstable();
+    assert_eq!(variables, ["HOME", "MY_API_TOKEN", "PATH", "TOKEN", "USER_NAME"]);
+    assert!(
+        outcome.output.contains(&format!("TOKEN={}\n", printable())) && outcome.output.contains("USER_NAME=token\n")
+    );
+}
+
+#[test]
+fn exit_status_signals_and_standard_input_are_the_commands() {
+    let home = home();
+    assert_eq!(home.run(&["exec", "--", "sh", "-c", "exit 7"]).status, 7);
+    assert_eq!(home.run_with(&["exec", "--", "cat"], "all of it").output, "all of it");
+    let mut command = home.command(crate::support::HELPER);
+    command.args(["exec", "--", "sh", "-c", "kill -TERM $$"]);
+    assert_eq!(command.status().unwrap().signal(), Some(15));
+    assert_eq!(home.run(&["exec", "--", "no-such-program"]).status, 127);
+}
+
+#[test]
+fn where_nothing_is_found_the_command_is_not_started() {
+    let home = Home::new();
+    let outcome = home.run(&["exec", "--", "touch", "started"]);
+    assert_eq!(outcome.status, 1);
+    assert!(!home.path().join("started").exists());
+}
+
+/// Runs a script in a shell with the helper's path as its first argument, and gives what it prints.
+fn printed(home: &Home, shell: &str, script: &str) -> String {
+    let mut command: Command = home.command(shell);
+    command
+        .args(["-c", script])
+        .env_remove("MY_API_TOKEN")
+        .env("GIVEN", printable())
+        .env("HELPER", crate::support::HELPER);
+    let outcome = finish(spawn(command), b"");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    outcome.output
+}
+
+#[test]
+fn every_printable_character_survives_the_real_shells() {
+    let home = home();
+    let script = r#"eval "$(MY_API_TOKEN="$GIVEN" "$HELPER" export --format sh)"; printf %s "$MY_API_TOKEN""#;
+    for shell in ["sh", "bash"] {
+        assert_eq!(printed(&home, shell, script), printable(), "{shell}");
+    }
+    if has_client("fish") {
+        let script = r#"MY_API_TOKEN="$GIVEN" $HELPER export --format fish | source; printf %s "$MY_API_TOKEN""#;
+        assert_eq!(printed(&home, "fish", script), printable());
+    }
+}
+
+#[test]
+fn github_reads_the_variable_from_its_file_and_the_log_has_the_mask_alone() {
+    let mut home = home();
+    let refused = home.run(&["export", "--format", "github-actions"]);
+    assert_eq!(refused.status, 2, "elsewhere there is no such file: {refused:?}");
+    for (variable, flags) in [("GITHUB_ENV", &[][..]), ("GITHUB_OUTPUT", &["--output"][..])] {
+        let file = home.write(variable, "BEFORE=1\n");
+        home.set(variable, file);
+        let arguments = [&["export", "--format", "github-actions", "--env", "GH_TOKEN"], flags].concat();
+        let outcome = home.run(&arguments);
+        assert_eq!(outcome.output, format!("::add-mask::{}\n", printable().replace('%', "%25")));
+        assert_eq!(home.read(variable).unwrap(), format!("BEFORE=1\nGH_TOKEN={}\n", printable()));
+    }
+}
+
+#[test]
+fn azure_gets_a_secret_variable_and_json_an_object() {
+    let home = home();
+    let azure = home.run(&["export", "--format", "azure-pipelines"]).output;
+    let escaped = printable().replace('%', "%AZP25");
+    assert_eq!(azure, format!("##vso[task.setvariable variable=MY_API_TOKEN;issecret=true]{escaped}\n"));
+    assert_eq!(home.run(&["export", "--format", "json"]).json()["MY_API_TOKEN"], printable().as_str());
+}

@@ -1,0 +1,119 @@
+//! `config`, `login --token`, and the refresh in passing of a login that is seldom used.
+
+use std::time::Duration;
+
+use crate::support::{Home, service};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[test]
+fn the_api_url_is_shared_with_my_and_its_other_keys_live_on() {
+    let home = Home::new();
+    home.write(".my/config.json", r#"{"api_url":"https://a.example","telemetry_enabled":false,"other":{"x":[1]}}"#);
+    assert_eq!(home.run(&["config", "set", "api_url", "https://b.example/"]).status, 0);
+    let config: serde_json::Value = serde_json::from_str(&home.read(".my/config.json").unwrap()).unwrap();
+    let expected =
+        serde_json::json!({ "api_url": "https://b.example", "telemetry_enabled": false, "other": { "x": [1] } });
+    assert_eq!(config, expected);
+    let refused = home.run(&["config", "set", "api_url", "http://b.example"]);
+    assert_eq!(refused.status, 2, "plain http is for loopback addresses: {refused:?}");
+}
+
+#[test]
+fn a_flag_beats_the_variable_beats_the_configuration_beats_what_is_built_in() {
+    let mut home = Home::new();
+    let url = |home: &Home, flags: &[&str]| {
+        home.run(&[flags, &["config", "get", "api_url", "--json"]].concat()).json()["value"].clone()
+    };
+    assert_eq!(url(&home, &[]), "https://api.mycli.sh");
+    home.write(".my/config.json", r#"{"api_url":"https://configured.example"}"#);
+    assert_eq!(url(&home, &[]), "https://configured.example");
+    home.set("MY_API_URL", "https://variable.example");
+    assert_eq!(url(&home, &[]), "https://variable.example");
+    assert_eq!(url(&home, &["--api-url", "https://flag.example"]), "https://flag.example");
+}
+
+#[test]
+fn a_session_is_not_moved_to_another_service() {
+    let server = service();
+    let (mut home, session) = Home::logged_in(&server);
+    let other = service();
+    assert_eq!(home.run(&["config", "set", "api_url", other.url()]).status, 2);
+    home.set("MY_API_URL", other.url());
+    let outcome = home.run(&["get"]);
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    let message = format!("logged in at {}, not {}", server.url(), other.url());
+    assert!(outcome.messages.contains(&message) && !outcome.output.contains(&session.access_token), "{outcome:?}");
+    assert_eq!(home.run(&["whoami"]).status, 1);
+    assert!(other.requests().is_empty(), "nothing was sent there");
+}
+
+#[test]
+fn hosts_are_patterns_that_are_checked_before_they_are_written() {
+    let server = service();
+    let (home, session) = Home::logged_in(&server);
+    assert_eq!(home.run(&["config", "set", "hosts", "*"]).status, 2);
+    assert_eq!(home.run(&["config", "set", "hosts", "git.acme.dev", "*.reg.acme.dev"]).status, 0);
+    assert_eq!(home.run(&["config", "get", "hosts"]).output, "git.acme.dev *.reg.acme.dev\n");
+    let raw = |url: &str| home.run(&["get", "--format", "raw", "--url", url]).output;
+    assert_eq!(raw("https://a.reg.acme.dev/v2/"), format!("{}\n", session.access_token));
+    assert_eq!(raw("https://reg.acme.dev/v2/"), "");
+    assert_eq!(home.run(&["config", "unset", "hosts"]).status, 0);
+    assert_eq!(raw("https://git.acme.dev/"), "");
+}
+
+#[test]
+fn an_api_token_is_checked_and_kept_in_the_shape_that_my_understands() {
+    let server = service();
+    let home = Home::at(&server);
+    let token = server.api_token("me@acme.dev", "ci").unwrap().token;
+    for bad in ["myc_12", "myc_0000000000000000000000000000000000000000"] {
+        assert_ne!(home.run_with(&["login"], bad).status, 0);
+        assert_eq!(home.session(), None, "nothing is written before the token is checked");
+    }
+    let outcome = home.run_with(&["login"], &token);
+    assert!(outcome.output.starts_with("Logged in to mycli as me@acme.dev. Saved in the file: "), "{outcome:?}");
+    let session = home.session().unwrap();
+    assert_eq!(session["access_token"], token.as_str());
+    assert_eq!((&session["refresh_token"], &session["expires_at"]), (&"".into(), &"9999-12-31T00:00:00Z".into()));
+    assert_eq!(home.token(), token);
+    assert_eq!(home.run(&["get"]).json().get("expires_at"), None, "it does not end");
+}
+
+#[test]
+fn a_session_gives_way_to_a_token_by_force_alone() {
+    let server = service();
+    let (home, session) = Home::logged_in(&server);
+    let token = server.api_token("me@acme.dev", "ci").unwrap().token;
+    let refused = home.run_with(&["login"], &token);
+    assert_eq!(refused.status, 2, "{refused:?}");
+    assert_eq!(home.token(), session.access_token);
+    assert_eq!(home.run_with(&["login", "--force"], &token).status, 0);
+    assert_eq!(home.token(), token);
+}
+
+#[test]
+fn a_login_that_is_seldom_used_is_refreshed_in_passing() {
+    let server = service();
+    let home = Home::at(&server);
+    let session = server.session("me@acme.dev").unwrap();
+    for (age, verb, refreshes) in [(6 * DAY, "status", 0), (8 * DAY, "list", 0), (8 * DAY, "status", 1)] {
+        home.write_session(&session, Duration::ZERO, age);
+        let outcome = home.run(&[verb]);
+        assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""), "it is silent");
+        assert_eq!(server.refresh_requests(), refreshes, "{verb} after {age:?}");
+    }
+    let kept = home.session().unwrap();
+    assert_ne!(kept["refresh_token"], session.refresh_token.as_str());
+}
+
+#[test]
+fn with_the_variable_set_nothing_is_refreshed_in_passing() {
+    let server = service();
+    let mut home = Home::at(&server);
+    home.write_session(&server.session("me@acme.dev").unwrap(), Duration::ZERO, 8 * DAY);
+    home.set("MY_API_TOKEN", "myc_1");
+    assert_eq!(home.run(&["status"]).status, 0);
+    assert_eq!(home.run(&["whoami"]).status, 4, "the service refuses it");
+    assert_eq!(server.refresh_requests(), 0);
+}
