@@ -19,11 +19,16 @@ struct Arguments {
 enum Command {
     /// Runs the service until it is stopped.
     Serve(serve::Arguments),
+    /// Shows the helper at work against a service of its own, and leaves nothing behind.
+    Tour(tour::Arguments),
 }
 
 fn main() -> ExitCode {
-    let Command::Serve(arguments) = Arguments::parse().command;
-    match serve::run(arguments) {
+    let result = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Tour(arguments) => tour::run(arguments),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

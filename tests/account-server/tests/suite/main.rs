@@ -15,3 +15,4 @@ mod profiles;
 mod refresh;
 mod secrets;
 mod sessions;
+mod tour;
