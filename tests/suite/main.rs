@@ -10,3 +10,4 @@ mod api_tokens;
 mod exec_and_export;
 mod get;
 mod settings;
+mod transcripts;

@@ -1,0 +1,188 @@
+//! What a transcript looks like (protocol/transcripts/README.md), and how all of them are found: by walking the folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use my_credential_helper::adapters::{self, Adapter};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::values::Values;
+
+/// One behaviour of one adapter.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Transcript {
+    /// `git/found`
+    #[serde(skip)]
+    pub(super) name: String,
+    /// The rule, in a sentence.
+    #[serde(rename = "about")]
+    _about: String,
+    #[serde(default)]
+    pub(super) surroundings: Surroundings,
+    pub(super) calls: Vec<Exchange>,
+}
+
+/// What the real program finds when it is started.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Surroundings {
+    pub(super) session: Option<Session>,
+    pub(super) service: Option<Service>,
+    pub(super) variables: BTreeMap<String, String>,
+    /// The lines of `config.toml`.
+    pub(super) config: Vec<String>,
+    pub(super) logins: Vec<Login>,
+    /// Other files below the home directory.
+    pub(super) files: BTreeMap<String, String>,
+}
+
+/// What lies in `~/.my/credentials.json`.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Session {
+    /// Received 300 s ago, and good for another 600.
+    Fresh,
+    /// Received an hour ago, and ended.
+    Stale,
+    /// Received 700 s ago, and good for another 200.
+    Late,
+    /// In its last 30 s: due, and still alive.
+    Ending,
+    /// A long-lived token, as `login --token` keeps it.
+    ApiToken,
+}
+
+/// What is wrong with the account service.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Service {
+    /// The session was revoked there.
+    Revoked,
+    /// It answers 503 whenever it is asked to refresh.
+    Failing,
+}
+
+/// A login that is stored beforehand.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Login {
+    pub(super) url: String,
+    pub(super) username: String,
+    pub(super) secret: String,
+    pub(super) refresh_token: Option<String>,
+    pub(super) expires_at: Option<String>,
+}
+
+/// One call of the program and its answer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Exchange {
+    /// The name of the link that the tool calls, instead of `my-credential-helper <adapter>`.
+    pub(super) called_as: Option<String>,
+    pub(super) arguments: Vec<String>,
+    #[serde(default)]
+    pub(super) input: Text,
+    /// Whether the tool keeps its end of standard input open until it has its answer.
+    #[serde(default)]
+    pub(super) stays_open: bool,
+    /// What `decode` makes of it.
+    pub(super) request: Value,
+    /// What came of it, for `encode`; needed where the request is neither an error nor nothing.
+    pub(super) reply: Option<Value>,
+    #[serde(default)]
+    pub(super) output: Text,
+    #[serde(default)]
+    pub(super) messages: Text,
+    #[serde(default)]
+    pub(super) status: u8,
+}
+
+/// Text in the form in which it is read best.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Text {
+    /// To the letter.
+    Exact(String),
+    /// Each with an LF at its end.
+    Lines(Vec<String>),
+    /// Too long to be written down.
+    Long(Long),
+    /// JSON on one line.
+    Json(Map<String, Value>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Long {
+    #[serde(default)]
+    begin: String,
+    repeat: String,
+    times: usize,
+    #[serde(default)]
+    end: String,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::Exact(String::new())
+    }
+}
+
+impl Text {
+    /// The text, for standard input.
+    pub(super) fn filled(&self, values: &Values) -> String {
+        match self {
+            Self::Exact(text) => values.fill(text),
+            Self::Lines(lines) => lines.iter().map(|line| values.fill(line) + "\n").collect(),
+            Self::Long(Long { begin, repeat, times, end }) => format!("{begin}{}{end}", repeat.repeat(*times)),
+            Self::Json(object) => values.fill(&Value::from(object.clone()).to_string()) + "\n",
+        }
+    }
+
+    /// Whether the program wrote exactly this. The order of the keys of an object means nothing.
+    pub(super) fn is(&self, written: &str, values: &Values) -> bool {
+        let expected = self.filled(values);
+        let is_line = |text: &str| text.strip_suffix('\n').is_some_and(|line| !line.contains('\n'));
+        match self {
+            Self::Json(_) => is_line(written) && json(written).is_some_and(|value| Some(value) == json(&expected)),
+            _ => written == expected,
+        }
+    }
+}
+
+fn json(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok()
+}
+
+/// Where the transcripts and the schemas are.
+pub(super) fn protocol() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("protocol")
+}
+
+/// Every transcript of an adapter, by the name of its file.
+pub(super) fn of(adapter: &Adapter) -> Vec<Transcript> {
+    files(&protocol().join("transcripts").join(adapter.name), "json").iter().map(|path| read(adapter, path)).collect()
+}
+
+/// Every transcript.
+pub(super) fn all() -> Vec<(&'static Adapter, Transcript)> {
+    adapters::ALL.iter().flat_map(|adapter| of(adapter).into_iter().map(move |read| (adapter, read))).collect()
+}
+
+fn read(adapter: &Adapter, path: &Path) -> Transcript {
+    let name = format!("{}/{}", adapter.name, path.file_stem().expect("a name").to_string_lossy());
+    let text = std::fs::read(path).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let transcript = serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    Transcript { name, ..transcript }
+}
+
+/// The files of a folder with that extension, in the order of their names.
+pub(super) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect();
+    files.sort();
+    files
+}

@@ -1,0 +1,188 @@
+//! A transcript against the real program, in a home of its own, with a real account service.
+
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use account_server::{Fault, Server};
+use my_credential_helper::adapters::{Adapter, json};
+use my_credential_helper::clock;
+use my_credential_helper::environment::Environment;
+use my_credential_helper::paths::Paths;
+use my_credential_helper::reply::{Ask, Request, Store};
+use my_credential_helper::secret::Secret;
+use my_credential_helper::serve;
+use my_credential_helper::target::Target;
+use my_credential_helper::timestamp::Timestamp;
+use my_credential_helper::world::{Overrides, World};
+use serde_json::json as object;
+
+use super::format::{Exchange, Login, Service, Session, Transcript};
+use super::values::Values;
+use super::{Written, compare, each_call};
+use crate::support::{self, HELPER, Home, Outcome};
+
+/// Longer than any call takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long before its end a token of 15 minutes is said to end.
+const EARLY: i64 = 60;
+
+/// Runs every call of it, one after the other.
+pub(super) fn run(adapter: &Adapter, transcript: &Transcript, shared: &Server) -> Result<(), String> {
+    // What goes wrong there must not go wrong for the others.
+    let own = transcript.surroundings.service.map(|_| support::service());
+    let mut scene = Scene::new(transcript, own.as_ref().unwrap_or(shared));
+    each_call(transcript, |exchange| {
+        let Outcome { output, messages, status } = scene.call(adapter, exchange)?;
+        scene.look_for_a_refreshed_session();
+        compare(exchange, &scene.values, &Written { output: &output, messages: &messages, status })
+    })
+}
+
+/// A home and what is known of it.
+struct Scene {
+    home: Home,
+    values: Values,
+    /// The access token that was laid out.
+    given: Option<String>,
+}
+
+impl Scene {
+    fn new(transcript: &Transcript, service: &Server) -> Self {
+        let surroundings = &transcript.surroundings;
+        let mut scene = Self { home: Home::at(service), values: Values::new(), given: None };
+        let email = format!("{}@acme.dev", transcript.name.replace(['/', '_'], "-"));
+        let port = service.url().rsplit(':').next().unwrap_or_default();
+        scene.values.set("port", port);
+        scene.values.set("home", scene.home.path().display().to_string());
+        scene.values.set("api_token", service.api_token(&email, "transcript").expect("a token").token);
+        let session = service.session_on(&email, Some("laptop")).expect("a session");
+        scene.values.set("access_token", &session.access_token);
+        scene.values.set("refresh_token", &session.refresh_token);
+        if let Some(state) = surroundings.session {
+            scene.lay_out(state, &session);
+        }
+        match surroundings.service {
+            None => {}
+            // The next login on a device ends its former session.
+            Some(Service::Revoked) => drop(service.session_on(&email, Some("laptop")).expect("a session")),
+            Some(Service::Failing) => {
+                let answer = Fault::Answer { status: 503, body: String::new(), headers: [].into() };
+                service.fault("/v1/auth/refresh", 100, answer);
+            }
+        }
+        let filled = |text: &String| scene.values.fill(text);
+        let config: String = surroundings.config.iter().map(|line| filled(line) + "\n").collect();
+        scene.home.write(".config/my-credential-helper/config.toml", &config);
+        for (path, contents) in &surroundings.files {
+            scene.home.write(path, &filled(contents));
+        }
+        for login in &surroundings.logins {
+            store(&scene.home, &scene.values, login);
+        }
+        for (name, value) in &surroundings.variables {
+            let value = scene.values.fill(value);
+            scene.home.set(name, value);
+        }
+        scene
+    }
+
+    fn lay_out(&mut self, state: Session, session: &account_server::Session) {
+        let (left, age) = match state {
+            Session::Fresh => (600, 300),
+            Session::Late => (200, 700),
+            Session::Ending => (30, 870),
+            Session::Stale => (0, 3600),
+            Session::ApiToken => {
+                let token = self.values.fill("${api_token}");
+                self.home.write(
+                    ".my/credentials.json",
+                    &object!({ "access_token": token, "refresh_token": "", "expires_at": "9999-12-31T00:00:00Z" })
+                        .to_string(),
+                );
+                return;
+            }
+        };
+        let now = Timestamp::from_unix(clock::now().unix());
+        let (expires_at, received_at) = (after(now, left), after(now, -age));
+        let account_server::Session { access_token, refresh_token, .. } = session;
+        let file = object!({
+            "access_token": access_token, "refresh_token": refresh_token, "expires_at": expires_at.to_string(),
+            "logged_in_at": received_at.to_string(), "last_refreshed_at": received_at.to_string(),
+        });
+        self.home.write(".my/credentials.json", &file.to_string());
+        // What is due is told with its real end.
+        let told = after(expires_at, if left > EARLY { -EARLY } else { 0 });
+        self.values.set("expires_at", told.to_whole_seconds());
+        self.values.set("expires_at_unix", told.unix().to_string());
+        self.given = Some(access_token.clone());
+    }
+
+    /// A token that was not there before is the refreshed one.
+    fn look_for_a_refreshed_session(&mut self) {
+        let Some(session) = self.home.session() else { return };
+        let field = |name: &str| session[name].as_str().map(str::to_owned);
+        if let (Some(token), Some(end)) = (field("access_token"), field("expires_at"))
+            && self.given.as_ref().is_some_and(|given| *given != token)
+        {
+            let told = after(Timestamp::parse(&end).expect("a time"), -EARLY);
+            self.values.set("refreshed_token", token);
+            self.values.set("refreshed_expires_at", told.to_whole_seconds());
+            self.values.set("refreshed_expires_at_unix", told.unix().to_string());
+        }
+    }
+
+    fn call(&self, adapter: &Adapter, exchange: &Exchange) -> Result<Outcome, String> {
+        let mut command = self.home.command(HELPER);
+        let is_verb = exchange.arguments.first().is_some_and(|verb| json::ADAPTER.operations.contains(&verb.as_str()));
+        match &exchange.called_as {
+            Some(name) => drop(command.arg0(name)),
+            None if adapter.name == json::ADAPTER.name && is_verb => {}
+            None => drop(command.arg(adapter.name)),
+        }
+        command.args(exchange.arguments.iter().map(|argument| self.values.fill(argument)));
+        let (child, input) = (support::spawn(command), exchange.input.filled(&self.values));
+        if exchange.stays_open { finish_open(child, &input) } else { Ok(support::finish(child, input.as_bytes())) }
+    }
+}
+
+/// Waits for the end with standard input still open.
+fn finish_open(mut child: Child, input: &str) -> Result<Outcome, String> {
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let _ = stdin.write_all(input.as_bytes());
+    let started = Instant::now();
+    while child.try_wait().expect("a child").is_none() {
+        if started.elapsed() > PATIENCE {
+            let _ = child.kill();
+            return Err("the program waits for the end of standard input".to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    drop(stdin);
+    let output = child.wait_with_output().expect("the program has ended");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (output, messages, status) = (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1));
+    Ok(Outcome { output, messages, status })
+}
+
+fn after(time: Timestamp, seconds: i64) -> Timestamp {
+    time.plus(time::Duration::seconds(seconds))
+}
+
+/// Stores a login as the program would; it belongs to this home, and no keyring is there.
+fn store(home: &Home, values: &Values, login: &Login) {
+    let Login { url, username, secret, refresh_token, expires_at } = login;
+    let target = Target::parse(&values.fill(url)).expect("a URL");
+    let ask = Ask { target: Some(target), username: Some(username.clone()), ..Ask::default() };
+    let request = Request::Store(Store {
+        ask,
+        secret: Secret::new(values.fill(secret)),
+        refresh_token: refresh_token.clone().map(Secret::new),
+        expires_at: expires_at.as_deref().map(|end| Timestamp::parse(end).expect("a time")),
+        by_habit: false,
+    });
+    let world = World::new(Environment::Fixed([].into()), Paths::at(home.path()), Overrides::default());
+    serve::act(&world, request).map(drop).expect("the login is stored");
+}
