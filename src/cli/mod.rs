@@ -123,6 +123,16 @@ struct GetHelp {
     explain: bool,
 }
 
+impl GetHelp {
+    /// As they were written: what is dropped here would ask for another host, or for none.
+    fn words(&self) -> Vec<String> {
+        let Self { format, url, username, explain } = self;
+        let options = [("--format", format), ("--url", url), ("--username", username)];
+        let valued = options.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
+        valued.chain(explain.then(|| "--explain".to_owned())).collect()
+    }
+}
+
 #[derive(clap::Args)]
 struct Rest {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
@@ -166,7 +176,7 @@ impl Verb {
             Self::Config(verb) => config::run(world, verb, output),
             Self::Exec(arguments) => exec::run(world, arguments),
             Self::Export(arguments) => export::run(world, arguments),
-            Self::Get(_) => Ok(protocol(world, "get", &[])),
+            Self::Get(arguments) => Ok(protocol(world, "get", &arguments.words())),
             Self::Store(Rest { rest }) => Ok(protocol(world, "store", rest)),
             Self::Erase(Rest { rest }) => Ok(protocol(world, "erase", rest)),
             Self::List(Rest { rest }) => Ok(protocol(world, "list", rest)),
@@ -215,8 +225,20 @@ pub fn command() -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     #[test]
     fn the_command_line_is_well_formed() {
         super::command().debug_assert();
+    }
+
+    #[test]
+    fn get_keeps_what_it_was_told_whatever_stands_before_it() {
+        let line = ["x", "--provider=mycli", "get", "--format", "raw", "--url", "https://acme.dev", "--explain"];
+        let Ok(super::CommandLine { verb: super::Verb::Get(arguments), .. }) = super::CommandLine::try_parse_from(line)
+        else {
+            panic!("`get` is a verb");
+        };
+        assert_eq!(arguments.words(), ["--format=raw", "--url=https://acme.dev", "--explain"]);
     }
 }
