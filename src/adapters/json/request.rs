@@ -43,12 +43,8 @@ impl<'a> Body<'a> {
         }
         // What follows the object is not ours to judge.
         let body = Self::deserialize(&mut serde_json::Deserializer::from_slice(text))
-            .map_err(|error| Error::invalid(format!("the request {}", reason(&error))))?;
-        match &body.version {
-            None => Ok(body),
-            Some(version) if version.as_u64() == Some(VERSION) => Ok(body),
-            Some(_) => Err(Error::new(Code::UnsupportedVersion, "this program speaks version 1 of the protocol")),
-        }
+            .map_err(|error| unreadable(text, &error))?;
+        if is_spoken(body.version.as_ref()) { Ok(body) } else { Err(unsupported()) }
     }
 
     /// What is asked for, on top of what the arguments said.
@@ -75,6 +71,26 @@ impl<'a> Body<'a> {
     pub(super) fn expires_at(&self) -> Result<Option<Timestamp>> {
         let unreadable = || Error::invalid("`expires_at` is no RFC 3339 time");
         self.expires_at.as_deref().map(|text| Timestamp::parse(text).ok_or_else(unreadable)).transpose()
+    }
+}
+
+fn is_spoken(version: Option<&Value>) -> bool {
+    version.is_none_or(|version| version.as_u64() == Some(VERSION))
+}
+
+fn unsupported() -> Error {
+    Error::new(Code::UnsupportedVersion, "this program speaks version 1 of the protocol")
+}
+
+/// Another version may have fields of other types: then the version is what is wrong.
+fn unreadable(text: &[u8], error: &serde_json::Error) -> Error {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: Option<Value>,
+    }
+    match Versioned::deserialize(&mut serde_json::Deserializer::from_slice(text)) {
+        Ok(Versioned { version }) if !is_spoken(version.as_ref()) => unsupported(),
+        _ => Error::invalid(format!("the request {}", reason(error))),
     }
 }
 
