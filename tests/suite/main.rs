@@ -11,3 +11,6 @@ mod exec_and_export;
 mod get;
 mod settings;
 mod transcripts;
+mod keyring;
+mod keyring_edge;
+mod refresh;

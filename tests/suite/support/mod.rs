@@ -1,6 +1,9 @@
 //! What the tests stand on: a home of their own, the real binary, the account service, and the clients that may or may
 //! not be installed.
 
+pub(crate) mod http;
+pub(crate) mod secret_service;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
@@ -10,6 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use account_server::{Server, Session, Settings};
 use serde_json::{Value, json};
+
+use secret_service::SecretService;
 
 /// The program under test.
 pub(crate) const HELPER: &str = env!("CARGO_BIN_EXE_my-credential-helper");
@@ -113,9 +118,13 @@ impl Home {
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     files.insert(path.clone(), None);
                     folders.push(path);
-                } else {
+                } else if entry.file_type().is_ok_and(|kind| kind.is_file()) {
                     let contents = std::fs::read(&path).unwrap_or_default();
                     files.insert(path, Some(contents));
+                } else {
+                    // A link is what it points at; a fifo would keep whoever reads it waiting.
+                    let link = std::fs::read_link(&path).unwrap_or_default();
+                    files.insert(path, Some(link.into_os_string().into_encoded_bytes()));
                 }
             }
         }
@@ -136,9 +145,28 @@ impl Home {
 
     /// Runs the helper with this on standard input.
     pub(crate) fn run_with(&self, arguments: &[&str], input: impl AsRef<[u8]>) -> Outcome {
+        finish(self.start(arguments), input.as_ref())
+    }
+
+    /// Runs the helper against the keyring of this service.
+    pub(crate) fn use_keyring(&mut self, keyring: &SecretService) {
+        self.set("DBUS_SESSION_BUS_ADDRESS", &keyring.bus_address);
+    }
+
+    /// Starts the helper, to be waited for with [`finish`].
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(HELPER);
         command.args(arguments);
-        finish(spawn(command), input.as_ref())
+        spawn(command)
+    }
+
+    /// Logs in by the six digits of the mail, in two steps as where there is no terminal.
+    pub(crate) fn log_in(&self, server: &Server, email: &str, more: &[&str]) -> Outcome {
+        let step = |words: &[&str]| self.run(&[&["login"], words, more].concat());
+        let started = step(&["--email", email, "--no-wait"]);
+        assert_eq!(started.status, 0, "{started:?}");
+        let code = server.inbox().into_iter().find(|mail| mail.to == email).expect("a mail").code;
+        step(&["--code", &code])
     }
 
     /// The token that `get` prints.

@@ -1,0 +1,264 @@
+//! The helper with a real keyring: one item, laid out as `my` lays it, and no copy anywhere else.
+
+use std::time::{Duration, Instant};
+
+use account_server::{Fault, Server};
+use serde_json::{Value, json};
+
+use crate::support::secret_service::SecretService;
+use crate::support::{Home, finish, service, session_json};
+
+const TOKENS: [(&str, &str); 2] = [("service", "mycli"), ("username", "mycli-tokens")];
+const LEGACY: [(&str, &str); 2] = [("service", "my-cli"), ("username", "tokens")];
+const LOGINS: [(&str, &str); 1] = [("service", "my-credential-helper")];
+const REFRESH: &str = "/v1/auth/refresh";
+const HOUR: Duration = Duration::from_secs(3600);
+const QUARTER: Duration = Duration::from_secs(900);
+
+/// A home that knows the service, with a keyring of its own; `None` where there can be none.
+fn with_keyring() -> Option<(Server, SecretService, Home)> {
+    let keyring = SecretService::start()?;
+    let server = service();
+    let mut home = Home::at(&server);
+    home.use_keyring(&keyring);
+    Some((server, keyring, home))
+}
+
+fn json_of(keyring: &SecretService) -> Value {
+    serde_json::from_str(&keyring.value_of(&TOKENS).expect("an item")).expect("JSON")
+}
+
+fn get(home: &Home) -> Value {
+    let outcome = home.run(&["get"]);
+    assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""), "{outcome:?}");
+    outcome.json()
+}
+
+#[test]
+fn what_my_put_there_is_found() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    let session = server.session("me@acme.dev").unwrap();
+    keyring.store(&TOKENS, session_json(&session, QUARTER, Duration::ZERO).as_bytes());
+    let found = get(&home);
+    assert_eq!((&found["secret"], &found["source"]), (&json!(session.access_token), &json!("keyring")));
+    assert_eq!(home.session(), None, "a look-up copies nothing");
+}
+
+#[test]
+fn a_login_is_one_item_that_my_finds() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    let outcome = home.log_in(&server, "me@acme.dev", &[]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(outcome.output.contains("Saved in the keyring: mycli / mycli-tokens"), "{outcome:?}");
+    let items = keyring.attributes_of(&[("service", "mycli")]);
+    assert_eq!(items.len(), 1, "{items:?}");
+    let mut names: Vec<_> = items[0].keys().filter(|name| *name != "xdg:schema").collect();
+    names.sort_unstable();
+    assert_eq!(names, ["service", "username"], "go-keyring looks for exactly these");
+    let mut keys: Vec<_> = json_of(&keyring).as_object().unwrap().keys().cloned().collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["access_token", "expires_at", "last_refreshed_at", "logged_in_at", "refresh_token"]);
+    assert_eq!(home.session(), None, "and no file");
+    assert_eq!(get(&home)["source"], "keyring");
+}
+
+#[test]
+fn the_item_of_an_older_program_is_moved() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    let session = server.session("me@acme.dev").unwrap();
+    let text = session_json(&session, QUARTER, Duration::ZERO);
+    keyring.store(&LEGACY, text.as_bytes());
+    assert_eq!(get(&home)["secret"], session.access_token);
+    assert_eq!(keyring.value_of(&LEGACY), None, "it is read once");
+    assert_eq!(keyring.value_of(&TOKENS), Some(text), "and lies where it is looked for today");
+}
+
+#[test]
+fn a_refresh_writes_back_to_the_keyring_and_leaves_no_file() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    let old = server.session("me@acme.dev").unwrap();
+    keyring.store(&TOKENS, session_json(&old, Duration::ZERO, HOUR).as_bytes());
+    let found = get(&home);
+    assert_ne!(found["secret"], old.access_token);
+    assert_eq!(found["source"], "keyring");
+    assert_eq!(json_of(&keyring)["access_token"], found["secret"]);
+    assert_eq!(home.session(), None);
+    assert_eq!(keyring.attributes_of(&TOKENS).len(), 1, "never two items");
+}
+
+#[test]
+fn of_two_sessions_the_one_issued_last_counts_and_a_refresh_leaves_one() {
+    for newer_in_keyring in [true, false] {
+        let Some((server, keyring, home)) = with_keyring() else { return };
+        let older = server.session("me@acme.dev").unwrap();
+        server.advance(Duration::from_secs(2));
+        let newer = server.session("me@acme.dev").unwrap();
+        let (in_keyring, in_file) = if newer_in_keyring { (&newer, &older) } else { (&older, &newer) };
+        // This machine's clock says the contrary: the older one has been received later.
+        let text = |session, age| session_json(session, QUARTER, age);
+        let age = |is_newer| if is_newer { Duration::from_secs(60) } else { Duration::ZERO };
+        keyring.store(&TOKENS, text(in_keyring, age(newer_in_keyring)).as_bytes());
+        home.write(".my/credentials.json", &text(in_file, age(!newer_in_keyring)));
+        assert_eq!(get(&home)["secret"], newer.access_token, "the service's clock decides");
+
+        let stale = session_json(&newer, Duration::ZERO, HOUR);
+        if newer_in_keyring {
+            keyring.replace(&TOKENS, stale.as_bytes());
+        } else {
+            home.write(".my/credentials.json", &stale);
+        }
+        let found = get(&home);
+        assert_ne!(found["secret"], newer.access_token);
+        assert_eq!(json_of(&keyring)["access_token"], found["secret"], "the keyring holds it");
+        assert_eq!(home.session(), None, "after a refresh the other place holds none");
+    }
+}
+
+#[test]
+fn a_variable_turns_the_keyring_off() {
+    let Some((server, keyring, mut home)) = with_keyring() else { return };
+    let session = server.session("me@acme.dev").unwrap();
+    keyring.store(&TOKENS, session_json(&session, QUARTER, Duration::ZERO).as_bytes());
+    home.set("MY_NO_KEYRING", "1");
+    let outcome = home.run(&["get"]);
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(outcome.messages.contains("keyring (turned off by MY_NO_KEYRING)"), "{outcome:?}");
+    let outcome = home.log_in(&server, "me@acme.dev", &[]);
+    assert!(outcome.status == 0 && outcome.output.contains("Saved in the file"), "{outcome:?}");
+    assert_eq!(json_of(&keyring)["access_token"], session.access_token, "what is turned off is not touched");
+}
+
+#[test]
+fn a_locked_keyring_is_told_at_once() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    let session = server.session("me@acme.dev").unwrap();
+    keyring.store(&TOKENS, session_json(&session, QUARTER, Duration::ZERO).as_bytes());
+    keyring.lock();
+    let start = Instant::now();
+    let outcome = home.run(&["get"]);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (3, &json!("temporarily_unavailable")));
+    assert!(outcome.messages.contains("keyring (locked)") && outcome.messages.contains("unlock"), "{outcome:?}");
+}
+
+#[test]
+fn behind_a_locked_keyring_the_file_answers() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    keyring.lock();
+    let session = server.session("me@acme.dev").unwrap();
+    home.write_session(&session, QUARTER, Duration::ZERO);
+    let outcome = home.run(&["get", "--explain"]);
+    assert_eq!((outcome.status, &outcome.json()["source"]), (0, &json!("file")), "{outcome:?}");
+    assert_eq!(outcome.messages, "tried: MY_API_TOKEN (not set), keyring (locked), file (found)\n");
+    home.write_session(&session, Duration::ZERO, HOUR);
+    let found = get(&home);
+    assert_ne!(found["secret"], session.access_token, "and is refreshed there");
+    assert_eq!(home.session().unwrap()["access_token"], found["secret"]);
+}
+
+#[test]
+fn a_login_that_a_locked_keyring_could_not_take_is_refused_before_a_mail_is_sent() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    keyring.lock();
+    let outcome = home.run(&["login", "--email", "me@acme.dev"]);
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert_eq!(
+        outcome.messages,
+        "error: the keyring did not take the login: locked\n\n\
+         hint: unlock the keyring, or choose the file: `--store file`\n"
+    );
+    assert_eq!((server.inbox().len(), server.requests().len()), (0, 0), "nobody is asked to click for nothing");
+    let outcome = home.log_in(&server, "me@acme.dev", &["--store", "file"]);
+    assert!(outcome.status == 0 && outcome.output.contains("Saved in the file"), "{outcome:?}");
+    assert_eq!(get(&home)["source"], "file");
+}
+
+#[test]
+fn a_keyring_that_is_locked_during_a_refresh_does_not_cost_the_login() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    let old = server.session("me@acme.dev").unwrap();
+    keyring.store(&TOKENS, session_json(&old, Duration::ZERO, HOUR).as_bytes());
+    server.fault(REFRESH, 1, Fault::Delay { delay_ms: 300 });
+    let child = home.start(&["get", "--format", "raw"]);
+    while server.refresh_requests() == 0 {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    keyring.lock();
+    let outcome = finish(child, b"");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(outcome.messages.contains("the keyring did not take the session (locked)"), "{outcome:?}");
+    assert_eq!(home.session().unwrap()["access_token"], outcome.output.trim_end(), "the file takes it");
+    assert_eq!(home.token(), outcome.output.trim_end());
+}
+
+#[test]
+fn a_login_for_a_url_has_its_secret_in_the_keyring_alone() {
+    let Some((_, keyring, home)) = with_keyring() else { return };
+    let url = "https://git.example.com/team";
+    let body = json!({ "url": url, "username": "ada", "secret": "hunter2-hunter2" }).to_string();
+    let outcome = home.run_with(&["store"], body);
+    assert_eq!((outcome.status, &outcome.json()["stored_in"]), (0, &json!("keyring")), "{outcome:?}");
+    let items = keyring.attributes_of(&LOGINS);
+    assert_eq!(items.len(), 1, "{items:?}");
+    assert!(keyring.value_of(&LOGINS).unwrap().contains("hunter2-hunter2"));
+    let is_told = |secret: &str| home.snapshot().values().flatten().any(|bytes| contains(bytes, secret));
+    assert!(!is_told("hunter2-hunter2"), "no file has the secret");
+
+    let listed = home.run(&["list"]);
+    assert_eq!(
+        listed.json()["credentials"],
+        json!([{ "url": url, "username": "ada", "kind": "login", "source": "keyring" }])
+    );
+    assert!(!listed.output.contains("hunter2"));
+    let found = home.run(&["get", "--url", url]).json();
+    assert_eq!((&found["secret"], &found["source"]), (&json!("hunter2-hunter2"), &json!("keyring")));
+
+    let outcome = home.run_with(&["erase"], json!({ "url": url, "secret": "another" }).to_string());
+    assert_eq!(outcome.json()["erased"], false, "another secret is not this login's");
+    let outcome = home.run_with(&["erase"], json!({ "url": url }).to_string());
+    assert_eq!(outcome.json()["erased"], true);
+    assert_eq!(keyring.value_of(&LOGINS), None, "the item is gone");
+    assert_eq!(home.run(&["list"]).json()["credentials"], json!([]), "and the file that told of it");
+    assert_eq!(home.run(&["get", "--url", url]).status, 1);
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn a_login_for_a_url_that_a_locked_keyring_could_not_take_is_refused() {
+    let Some((_, keyring, home)) = with_keyring() else { return };
+    keyring.lock();
+    let before = home.snapshot();
+    let body = json!({ "url": "https://git.example.com", "username": "ada", "secret": "hunter2" }).to_string();
+    let outcome = home.run_with(&["store"], body);
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(outcome.messages.contains("locked") && !outcome.messages.contains("hunter2"), "{outcome:?}");
+    assert_eq!(home.snapshot(), before, "never a silent move to a plain file");
+}
+
+#[test]
+fn an_item_that_is_no_session_is_told_without_any_of_it() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    keyring.store(&TOKENS, b"hunter2");
+    let outcome = home.run(&["get"]);
+    assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (1, &json!("internal")), "{outcome:?}");
+    assert!(outcome.messages.contains("is not JSON") && !outcome.messages.contains("hunter2"), "{outcome:?}");
+    let session = server.session("me@acme.dev").unwrap();
+    home.write_session(&session, QUARTER, Duration::ZERO);
+    assert_eq!(home.token(), session.access_token, "where another place answers it is no error");
+}
+
+#[test]
+fn a_logout_removes_every_item() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    let session = server.session("me@acme.dev").unwrap();
+    let text = session_json(&session, QUARTER, Duration::ZERO);
+    keyring.store(&TOKENS, text.as_bytes());
+    keyring.store(&LEGACY, text.as_bytes());
+    home.write(".my/credentials.json", &text);
+    let outcome = home.run(&["logout"]);
+    assert_eq!((outcome.status, outcome.output.as_str()), (0, "Logged out of mycli.\n"), "{outcome:?}");
+    assert_eq!((keyring.value_of(&TOKENS), keyring.value_of(&LEGACY), home.session()), (None, None, None));
+}

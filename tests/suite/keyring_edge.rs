@@ -1,0 +1,235 @@
+//! The keyring edge against a real gnome-keyring, and against what can be wrong with a bus.
+
+use std::ffi::OsString;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use my_credential_helper::provider::Item;
+use my_credential_helper::stores::Unavailable;
+use my_credential_helper::stores::keyring::{Keyring, Surroundings};
+
+use crate::support::secret_service::SecretService;
+
+const WANTED: [(&str, &str); 2] = [("service", "mycli"), ("username", "mycli-tokens")];
+const BUDGET: Duration = Duration::from_secs(3);
+
+fn tokens() -> Item {
+    Item { service: "mycli".into(), user: "mycli-tokens".into() }
+}
+
+fn keyring_at(address: impl Into<OsString>) -> Keyring {
+    Keyring::new(Surroundings { bus_address: Some(address.into()), ..Surroundings::default() }, BUDGET)
+}
+
+/// Runs a test with a service, where there can be one.
+fn with_service(test: impl FnOnce(&SecretService, &Keyring)) {
+    if let Some(service) = SecretService::start() {
+        test(&service, &keyring_at(&service.bus_address));
+    }
+}
+
+fn value(keyring: &Keyring, item: &Item) -> Option<String> {
+    keyring.read(item).unwrap().map(|value| value.to_string())
+}
+
+#[test]
+fn what_is_written_is_read_back_and_replaced_by_the_next_write() {
+    with_service(|service, keyring| {
+        assert_eq!(value(keyring, &tokens()), None);
+        keyring.write(&tokens(), "my", "first").unwrap();
+        assert_eq!(value(keyring, &tokens()).as_deref(), Some("first"));
+        keyring.write(&tokens(), "my", "second").unwrap();
+        assert_eq!(value(&keyring_at(&service.bus_address), &tokens()).as_deref(), Some("second"));
+        let items = service.attributes_of(&WANTED);
+        assert_eq!(items.len(), 1, "a write replaces: {items:?}");
+        let mut names: Vec<_> = items[0].keys().map(String::as_str).filter(|name| *name != "xdg:schema").collect();
+        names.sort_unstable();
+        assert_eq!(names, ["service", "username"], "go-keyring looks for these alone");
+    });
+}
+
+#[test]
+fn what_go_keyring_wrote_is_found_and_written_in_place() {
+    with_service(|service, keyring| {
+        service.store(&WANTED, b"by my");
+        assert_eq!(value(keyring, &tokens()).as_deref(), Some("by my"));
+        keyring.write(&tokens(), "my", "by us").unwrap();
+        assert_eq!(service.attributes_of(&WANTED).len(), 1);
+    });
+}
+
+#[test]
+fn a_deleted_item_is_gone_and_deleting_twice_is_no_error() {
+    with_service(|_, keyring| {
+        keyring.write(&tokens(), "my", "x").unwrap();
+        assert_eq!(keyring.delete(&tokens()), Ok(true));
+        assert_eq!(keyring.delete(&tokens()), Ok(false));
+        assert_eq!(value(keyring, &tokens()), None);
+    });
+}
+
+#[test]
+fn of_two_items_the_exact_one_is_read_and_a_write_leaves_one() {
+    for exact_first in [true, false] {
+        with_service(|service, keyring| {
+            let extra = [WANTED[0], WANTED[1], ("application", "Python keyring library")];
+            if exact_first {
+                service.store(&WANTED, b"exact");
+            }
+            service.store(&extra, b"extra");
+            assert_eq!(value(keyring, &tokens()).as_deref(), Some(if exact_first { "exact" } else { "extra" }));
+            if !exact_first {
+                service.store(&WANTED, b"exact");
+            }
+            assert_eq!(value(keyring, &tokens()).as_deref(), Some("exact"));
+            assert_eq!(service.attributes_of(&WANTED).len(), 2);
+            keyring.write(&tokens(), "my", "new").unwrap();
+            assert_eq!(service.attributes_of(&WANTED).len(), 1);
+            assert_eq!(value(keyring, &tokens()).as_deref(), Some("new"));
+        });
+    }
+}
+
+#[test]
+fn a_locked_keyring_says_so_at_once_whatever_is_asked() {
+    with_service(|service, keyring| {
+        keyring.write(&tokens(), "my", "x").unwrap();
+        service.lock();
+        let other = Item { service: "not".into(), user: "there".into() };
+        let started = Instant::now();
+        for item in [tokens(), other] {
+            assert_eq!(keyring.read(&item), Err(Unavailable::Locked));
+            assert_eq!(keyring.write(&item, "my", "y"), Err(Unavailable::Locked));
+            assert_eq!(keyring.delete(&item), Err(Unavailable::Locked));
+        }
+        assert_eq!(keyring.probe(), Err(Unavailable::Locked));
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    });
+}
+
+#[test]
+fn bytes_that_are_no_text_are_an_error_without_them() {
+    with_service(|service, keyring| {
+        service.store(&WANTED, b"s3cret\xff\xfe");
+        let error = keyring.read(&tokens()).unwrap_err();
+        assert_eq!(error.to_string(), "the item is not UTF-8");
+        assert!(!format!("{error:?}").contains("s3cret"));
+        keyring.write(&tokens(), "my", "readable").unwrap();
+        assert_eq!(value(keyring, &tokens()).as_deref(), Some("readable"));
+    });
+}
+
+#[test]
+fn long_and_empty_and_foreign_values_come_back_as_they_were() {
+    with_service(|_, keyring| {
+        for text in ["x".repeat(100_000), String::new(), "é\n\"\0\u{1f511}".to_owned()] {
+            keyring.write(&tokens(), "my", &text).unwrap();
+            assert!(value(keyring, &tokens()).as_deref() == Some(&text), "{} bytes", text.len());
+        }
+    });
+}
+
+#[test]
+fn hundreds_of_short_lived_callers_at_once_leave_gnome_keyring_alive() {
+    with_service(|service, keyring| {
+        keyring.write(&tokens(), "my", "x").unwrap();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let keyring = keyring_at(&service.bus_address);
+                        assert_eq!(value(&keyring, &tokens()).as_deref(), Some("x"));
+                    }
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn a_bus_without_a_secret_service_is_told_apart() {
+    let Some(bus) = SecretService::start_bus() else { return };
+    let error = keyring_at(&bus.bus_address).read(&tokens()).unwrap_err();
+    assert_eq!(error.to_string(), "no secret service");
+}
+
+fn reason(surroundings: Surroundings) -> String {
+    let started = Instant::now();
+    let reason = Keyring::new(surroundings, BUDGET).read(&tokens()).unwrap_err().to_string();
+    assert!(started.elapsed() < Duration::from_millis(500), "{reason} after {:?}", started.elapsed());
+    reason
+}
+
+fn at(address: &str) -> String {
+    reason(Surroundings { bus_address: Some(address.into()), ..Surroundings::default() })
+}
+
+#[test]
+fn where_there_is_no_bus_the_answer_is_immediate() {
+    let home = tempfile::tempdir().unwrap();
+    let dead = home.path().join("bus");
+    drop(UnixListener::bind(&dead).unwrap());
+    let dead = format!("unix:path={}", dead.display());
+    assert_eq!(reason(Surroundings::default()), "no session bus");
+    assert_eq!(at(""), "no session bus");
+    assert_eq!(at("unix:path=/nowhere"), "no session bus");
+    assert_eq!(at("unix:path=/etc/passwd"), "no session bus");
+    assert_eq!(at("unix:abstract=/nobody/listens"), "no session bus");
+    assert_eq!(at("unix:runtime=yes"), "no session bus");
+    assert_eq!(at(&dead), "no session bus");
+    assert_eq!(at(&format!("unix:path=/nowhere;{dead},guid=00")), "no session bus");
+    assert_eq!(
+        reason(Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() }),
+        "no session bus"
+    );
+    assert_eq!(
+        reason(Surroundings { off: true, bus_address: Some(dead.into()), ..Surroundings::default() }),
+        "turned off by MY_NO_KEYRING"
+    );
+}
+
+#[test]
+fn an_address_that_starts_a_program_or_leaves_the_machine_is_not_used() {
+    let home = tempfile::tempdir().unwrap();
+    let touched = home.path().join("touched");
+    for address in ["autolaunch:", "tcp:host=127.0.0.1,port=1", "disabled:"] {
+        assert_eq!(at(address), "the session bus is not a local socket", "{address}");
+    }
+    let program = format!("unixexec:path=touch,argv1={}", touched.display());
+    for address in [program.clone(), format!("unix:path=/nowhere;{program}")] {
+        assert_eq!(at(&address), "the session bus is not a local socket");
+    }
+    assert!(!touched.exists());
+}
+
+#[test]
+fn a_socket_that_never_answers_takes_the_budget_once_for_all_calls() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("bus");
+    let _silent = UnixListener::bind(&path).unwrap();
+    let surroundings = Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() };
+    let keyring = Keyring::new(surroundings, Duration::from_millis(300));
+    let started = Instant::now();
+    assert_eq!(keyring.read(&tokens()), Err(Unavailable::TimedOut));
+    assert_eq!(keyring.write(&tokens(), "my", "x"), Err(Unavailable::TimedOut));
+    assert_eq!(keyring.probe(), Err(Unavailable::TimedOut));
+    let took = started.elapsed();
+    assert!((Duration::from_millis(300)..Duration::from_millis(590)).contains(&took), "{took:?}");
+}
+
+#[test]
+fn the_bus_in_the_runtime_directory_is_found_without_an_address() {
+    with_service(|service, keyring| {
+        keyring.write(&tokens(), "my", "x").unwrap();
+        let socket = service.bus_address.strip_prefix("unix:path=").and_then(|rest| rest.split(',').next());
+        let Some(socket) = socket.map(Path::new) else {
+            return;
+        };
+        let home = tempfile::Builder::new().prefix("a %b,c;").tempdir().unwrap();
+        std::os::unix::fs::symlink(socket, home.path().join("bus")).unwrap();
+        let surroundings = Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() };
+        assert_eq!(value(&Keyring::new(surroundings, BUDGET), &tokens()).as_deref(), Some("x"));
+    });
+}
