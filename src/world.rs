@@ -37,6 +37,8 @@ pub struct World {
     pub paths: Paths,
     /// What was said on the command line.
     pub overrides: Overrides,
+    /// One for the whole run: its calls share a connection and a budget of time.
+    keyring: KeyringStore,
     notes: RefCell<Vec<String>>,
     configuration: OnceCell<Configuration>,
 }
@@ -49,7 +51,9 @@ impl World {
 
     /// Another one, for a test.
     pub fn new(environment: Environment, paths: Paths, overrides: Overrides) -> Self {
-        Self { environment, paths, overrides, notes: RefCell::default(), configuration: OnceCell::new() }
+        let keyring = KeyringStore::new(&environment, KEYRING_PATIENCE);
+        let (notes, configuration) = (RefCell::default(), OnceCell::new());
+        Self { environment, paths, overrides, keyring, notes, configuration }
     }
 
     /// `config.toml`, read once.
@@ -65,7 +69,7 @@ impl World {
     pub fn stores(&self) -> Result<Stores<'_>> {
         Ok(Stores {
             paths: &self.paths,
-            keyring: KeyringStore::new(&self.environment, KEYRING_PATIENCE),
+            keyring: &self.keyring,
             file: FileStore::new(&self.paths, &self.notes),
             choice: self.overrides.store.or(self.configuration()?.store),
         })

@@ -69,7 +69,7 @@ pub struct Stores<'a> {
     /// Where files lie.
     pub paths: &'a Paths,
     /// The keyring of the operating system.
-    pub keyring: keyring::KeyringStore,
+    pub keyring: &'a keyring::KeyringStore,
     /// Files below the home directory.
     pub file: file::FileStore<'a>,
     /// What the user chose; the keyring, where there is one, otherwise.
@@ -79,12 +79,12 @@ pub struct Stores<'a> {
 impl Stores<'_> {
     /// In the order in which they are asked.
     pub fn in_order(&self) -> [&dyn Store; 2] {
-        [&self.keyring, &self.file]
+        [self.keyring, &self.file]
     }
 
     /// The store of that name.
     pub fn of(&self, source: Source) -> &dyn Store {
-        if source == Source::Keyring { &self.keyring } else { &self.file }
+        if source == Source::Keyring { self.keyring } else { &self.file }
     }
 
     /// Keeps a new login: in the keyring, or in the file where there is no keyring or the user wants it so. A keyring

@@ -1,5 +1,6 @@
 //! The helper with a real keyring: one item, laid out as `my` lays it, and no copy anywhere else.
 
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use account_server::{Fault, Server};
@@ -189,6 +190,24 @@ fn a_keyring_that_is_locked_during_a_refresh_does_not_cost_the_login() {
     assert!(outcome.messages.contains("the keyring did not take the session (locked)"), "{outcome:?}");
     assert_eq!(home.session().unwrap()["access_token"], outcome.output.trim_end(), "the file takes it");
     assert_eq!(home.token(), outcome.output.trim_end());
+}
+
+#[test]
+fn a_bus_that_never_answers_costs_three_seconds_once() {
+    let server = service();
+    for is_stale in [false, true] {
+        let (mut home, session) = if is_stale { Home::with_stale_session(&server) } else { Home::logged_in(&server) };
+        let bus = home.path().join("bus");
+        let _silent = UnixListener::bind(&bus).unwrap();
+        home.set("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", bus.display()));
+        let start = Instant::now();
+        let outcome = home.run(&["get", "--explain"]);
+        let took = start.elapsed();
+        assert_eq!((outcome.status, &outcome.json()["source"]), (0, &json!("file")), "{outcome:?}");
+        assert_eq!(outcome.json()["secret"] != session.access_token, is_stale);
+        assert!(outcome.messages.contains("keyring (did not answer in time)"), "{outcome:?}");
+        assert!((Duration::from_secs(2)..Duration::from_secs(5)).contains(&took), "all calls together: {took:?}");
+    }
 }
 
 #[test]
