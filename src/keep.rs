@@ -73,12 +73,13 @@ pub fn erase(world: &World, erase: &Erase) -> Result<bool> {
     Ok(erased || marked)
 }
 
-/// Forgets a provider's session in every place; with a secret, only where it is the session's token.
+/// Forgets a provider's session in every place that can be reached, and tells of one that cannot; with a secret, only
+/// where it is the session's token.
 pub fn forget_session(world: &World, provider: &Provider, secret: Option<&Secret>) -> Result<bool> {
     let _lock = refresh::wait_for_lock(world, Instant::now() + PATIENCE)?;
     let Stores { keyring, file, .. } = &world.stores()?;
-    let mut erased = false;
-    for store in [keyring as &dyn crate::stores::Store, file] {
+    let (mut erased, mut left) = (false, None);
+    for store in [*keyring as &dyn crate::stores::Store, file] {
         let is_other = |secret: &Secret| !matches!(session::read(store, &provider.slot), Ok(Some(found)) if found.access_token == *secret);
         if secret.is_some_and(is_other) {
             continue;
@@ -86,15 +87,14 @@ pub fn forget_session(world: &World, provider: &Provider, secret: Option<&Secret
         match store.delete(&provider.slot) {
             Ok(deleted) => erased |= deleted,
             Err(Unavailable::Off(_)) => {}
+            // The other place is cleared nevertheless.
             Err(cause) => {
-                return Err(Error::invalid_state(format!(
-                    "the {} still has the login: {cause}",
-                    store.source().name()
-                )));
+                let problem = format!("the {} may still have the login: {cause}", store.source().name());
+                left = left.or(Some(problem));
             }
         }
     }
-    Ok(erased)
+    left.map_or(Ok(erased), |left| Err(Error::invalid_state(left)))
 }
 
 /// Everything that is kept, without a secret.

@@ -193,6 +193,18 @@ fn a_keyring_that_is_locked_during_a_refresh_does_not_cost_the_login() {
 }
 
 #[test]
+fn a_logout_forgets_the_file_though_the_keyring_is_locked() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    keyring.lock();
+    let session = server.session("me@acme.dev").unwrap();
+    home.write_session(&session, QUARTER, Duration::ZERO);
+    let outcome = home.run(&["logout"]);
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(outcome.messages.contains("locked"), "what may be left is told: {outcome:?}");
+    assert_eq!(home.session(), None, "what can be forgotten is");
+}
+
+#[test]
 fn a_bus_that_never_answers_costs_three_seconds_once() {
     let server = service();
     for is_stale in [false, true] {
