@@ -13,4 +13,5 @@ mod settings;
 mod transcripts;
 mod keyring;
 mod keyring_edge;
+mod login;
 mod refresh;

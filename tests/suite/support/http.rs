@@ -6,6 +6,12 @@ use std::net::TcpStream;
 use account_server::Server;
 use serde_json::{Value, json};
 
+/// Opens a page, as the link in a mail does; the status.
+pub(crate) fn open(url: &str) -> u16 {
+    let (host, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("a URL with a path");
+    exchange(host, &format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).0
+}
+
 /// Sends a JSON body; the status and the answer.
 pub(crate) fn post(server: &Server, path: &str, body: &Value) -> (u16, Value) {
     send(server, path, "", body)

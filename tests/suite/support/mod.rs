@@ -9,9 +9,9 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use account_server::{Server, Session, Settings};
+use account_server::{Mail, Server, Session, Settings};
 use serde_json::{Value, json};
 
 use secret_service::SecretService;
@@ -165,8 +165,7 @@ impl Home {
         let step = |words: &[&str]| self.run(&[&["login"], words, more].concat());
         let started = step(&["--email", email, "--no-wait"]);
         assert_eq!(started.status, 0, "{started:?}");
-        let code = server.inbox().into_iter().find(|mail| mail.to == email).expect("a mail").code;
-        step(&["--code", &code])
+        step(&["--code", &mail_to(server, email).code])
     }
 
     /// The token that `get` prints.
@@ -174,6 +173,18 @@ impl Home {
         let outcome = self.run(&["get", "--format", "raw"]);
         assert_eq!(outcome.status, 0, "{outcome:?}");
         outcome.output.trim_end().to_owned()
+    }
+}
+
+/// The newest mail to this address, as soon as it is there.
+pub(crate) fn mail_to(server: &Server, email: &str) -> Mail {
+    let start = Instant::now();
+    loop {
+        if let Some(mail) = server.inbox().into_iter().find(|mail| mail.to == email) {
+            return mail;
+        }
+        assert!(start.elapsed() < Duration::from_secs(9), "no mail to {email}");
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

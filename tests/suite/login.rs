@@ -1,0 +1,455 @@
+//! Logging in, with and without a terminal; logging out; and what `whoami` and `status` say between the two.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use account_server::{Fault, Server, Settings};
+use my_credential_helper::timestamp::Timestamp;
+use rexpect::process::WaitStatus;
+use rexpect::session::PtySession;
+use serde_json::{Value, json};
+
+use crate::support::http::{open, redeem};
+use crate::support::{HELPER, Home, finish, mail_to, service, service_with};
+
+const ME: &str = "me@acme.dev";
+const POLL: &str = "/v1/auth/device/token";
+
+/// A service that is polled every second.
+fn quick() -> Server {
+    service_with(|settings: &mut Settings| settings.poll_interval = Duration::from_secs(1))
+}
+
+/// Another code than the one in the mail.
+fn another(code: &str) -> String {
+    let first = if code.starts_with('1') { '2' } else { '1' };
+    format!("{first}{}", &code[1..])
+}
+
+fn logged_in_sentence(home: &Home, who: &str) -> String {
+    let file = home.path().join(".my/credentials.json");
+    format!("Logged in to mycli as {who}. Saved in the file: {}\n", file.display())
+}
+
+#[test]
+fn a_click_on_the_link_ends_the_wait_within_one_interval() {
+    let server = quick();
+    let home = Home::at(&server);
+    let child = home.start(&["login", "--email", ME]);
+    assert_eq!(open(&mail_to(&server, ME).link), 200);
+    let clicked = Instant::now();
+    let outcome = finish(child, b"");
+    assert!(clicked.elapsed() < Duration::from_millis(1900), "{:?}", clicked.elapsed());
+    assert_eq!((outcome.status, outcome.output.as_str()), (0, logged_in_sentence(&home, ME).as_str()), "{outcome:?}");
+    assert!(outcome.messages.starts_with("A mail is on its way to me@acme.dev. Click the link in it.\n"));
+    let session = home.session().unwrap();
+    let token = home.token();
+    assert_eq!(session["access_token"], token.as_str());
+    for text in [&outcome.output, &outcome.messages] {
+        assert!(!text.contains(&token) && !text.contains(session["refresh_token"].as_str().unwrap()));
+    }
+    assert_eq!(home.read(".my/pending-login.json"), None, "nothing is left of the way there");
+}
+
+#[test]
+fn a_poll_that_fails_does_not_end_the_wait() {
+    let server = quick();
+    let home = Home::at(&server);
+    server.fault(POLL, 1, Fault::Answer { status: 503, body: String::new(), headers: [].into() });
+    let child = home.start(&["login", "--email", ME]);
+    assert_eq!(open(&mail_to(&server, ME).link), 200);
+    let outcome = finish(child, b"");
+    assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, ME)));
+}
+
+#[test]
+fn a_session_that_was_granted_and_lost_on_the_way_is_told_as_an_error() {
+    let server = quick();
+    let home = Home::at(&server);
+    home.run(&["login", "--email", ME, "--no-wait"]);
+    server.fault(POLL, 1, Fault::CutBody { cut_body_after: 40 });
+    let outcome = home.run(&["login", "--code", &mail_to(&server, ME).code]);
+    assert_eq!((outcome.status, home.session()), (1, None), "{outcome:?}");
+    assert!(outcome.messages.contains("error: link and code have expired"), "{outcome:?}");
+}
+
+#[test]
+fn without_waiting_a_login_takes_two_steps() {
+    let server = service();
+    let home = Home::at(&server);
+    let outcome = home.run(&["login", "--email", ME, "--no-wait"]);
+    assert_eq!(
+        (outcome.status, outcome.output.as_str()),
+        (
+            0,
+            "A link and a code are on their way to me@acme.dev. Click the link, then run \
+             `my-credential-helper login --code CODE`.\n"
+        )
+    );
+    assert_eq!(mode(&home, ".my/pending-login.json"), 0o600);
+    let code = mail_to(&server, ME).code;
+    let outcome = home.run(&["login", "--code", &another(&code)]);
+    assert_eq!(outcome.status, 4, "{outcome:?}");
+    assert!(outcome.messages.contains("(INVALID_CODE)") && outcome.messages.contains("\n\nhint: "), "{outcome:?}");
+    assert_eq!(home.session(), None);
+    let outcome = home.run(&["login", "--code", &code]);
+    assert_eq!((outcome.status, outcome.output.as_str()), (0, logged_in_sentence(&home, ME).as_str()), "{outcome:?}");
+    let outcome = home.run(&["login", "--code", &code]);
+    assert_eq!(outcome.status, 2, "a code works once");
+    assert!(outcome.messages.starts_with("error: no login is waiting for a code\n"), "{outcome:?}");
+}
+
+fn mode(home: &Home, relative: &str) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(home.path().join(relative)).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn link_and_code_expire_and_that_is_told() {
+    let server = service_with(|settings| {
+        settings.poll_interval = Duration::from_secs(1);
+        settings.device_code_lifetime = Duration::from_secs(2);
+    });
+    let home = Home::at(&server);
+    let outcome = home.run(&["login", "--email", ME]);
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(
+        outcome
+            .messages
+            .ends_with("error: link and code have expired\n\nhint: start anew: `my-credential-helper login`\n"),
+        "{outcome:?}"
+    );
+    assert_eq!(home.run(&["login", "--code", "123456"]).status, 2, "then none is waiting");
+    assert_eq!(home.session(), None);
+}
+
+#[test]
+fn without_a_terminal_the_address_has_to_be_given() {
+    let server = service();
+    let home = Home::at(&server);
+    let outcome = home.run(&["login"]);
+    assert_eq!(outcome.status, 2);
+    assert_eq!(
+        outcome.messages,
+        "error: there is no terminal to ask for an email address on\n\n\
+         hint: give it: `my-credential-helper login --email you@example.com`\n"
+    );
+    let outcome = home.run(&["login", "--email", "nobody"]);
+    assert!(outcome.status == 4 && outcome.messages.contains("INVALID_EMAIL"), "{outcome:?}");
+    assert_eq!(server.inbox().len(), 0);
+    assert_eq!(home.read(".my/pending-login.json"), None);
+}
+
+#[test]
+fn whoever_is_logged_in_is_told_as_whom_unless_forced() {
+    let server = service();
+    let home = Home::at(&server);
+    assert_eq!(home.log_in(&server, ME, &[]).status, 0);
+    let before = home.session();
+    let outcome = home.run(&["login", "--email", "other@acme.dev"]);
+    assert_eq!(
+        (outcome.status, outcome.output.as_str()),
+        (0, "Already logged in to mycli as me@acme.dev. `login --force` logs in anew.\n"),
+        "{outcome:?}"
+    );
+    assert_eq!((home.session(), server.inbox().len()), (before, 1));
+    let outcome = home.log_in(&server, "other@acme.dev", &["--force"]);
+    assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, "other@acme.dev")));
+    assert!(home.run(&["whoami"]).output.contains("other@acme.dev"));
+}
+
+#[test]
+fn what_the_service_has_ended_does_not_stand_in_the_way_of_a_login() {
+    let server = service();
+    let (home, session) = Home::with_stale_session(&server);
+    redeem(&server, &session.refresh_token);
+    server.advance(Duration::from_secs(60));
+    assert_eq!(home.log_in(&server, ME, &[]).status, 0);
+}
+
+#[test]
+fn a_logout_ends_the_session_on_the_service_and_can_be_repeated() {
+    let server = service();
+    let (home, session) = Home::logged_in(&server);
+    let outcome = home.run(&["logout"]);
+    assert_eq!((outcome.status, outcome.output.as_str(), outcome.messages.as_str()), (0, "Logged out of mycli.\n", ""));
+    let (status, answer) = redeem(&server, &session.refresh_token);
+    assert_eq!((status, &answer["error"]["code"]), (401, &json!("SESSION_REVOKED")));
+    assert_eq!(home.session(), None);
+    let outcome = home.run(&["logout"]);
+    assert_eq!((outcome.status, outcome.output.as_str()), (0, "Nobody was logged in to mycli.\n"));
+    assert_eq!(home.run(&["get"]).status, 1);
+}
+
+#[test]
+fn a_logout_works_while_the_service_is_down_and_says_what_that_means() {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    drop(server);
+    let outcome = home.run(&["logout"]);
+    assert_eq!((outcome.status, outcome.output.as_str()), (0, "Logged out of mycli.\n"), "{outcome:?}");
+    assert!(outcome.messages.contains("the session could not be ended on the service: "), "{outcome:?}");
+    assert_eq!(home.session(), None);
+}
+
+#[test]
+fn whoami_asks_the_service() {
+    let server = service();
+    let (home, session) = Home::logged_in(&server);
+    let outcome = home.run(&["whoami"]);
+    assert_eq!(
+        (outcome.status, outcome.output),
+        (0, format!("user id:     {}\nemail:       me@acme.dev\nuser name:   none yet\n", session.user_id))
+    );
+    assert_eq!(
+        home.run(&["whoami", "--json"]).json(),
+        json!({
+            "provider": "mycli", "id": session.user_id, "email": "me@acme.dev", "username": null,
+            "kind": "session", "source": "file",
+        })
+    );
+    let outcome = Home::new().run(&["whoami"]);
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.messages.starts_with("error: not logged in to mycli\n"));
+}
+
+#[test]
+fn a_refused_token_of_the_variable_is_not_refreshed() {
+    let server = service();
+    let (mut home, _) = Home::logged_in(&server);
+    home.set("MY_API_TOKEN", "myc_0000000000000000000000000000000000000000");
+    let outcome = home.run(&["whoami"]);
+    assert_eq!((outcome.status, server.refresh_requests()), (4, 0), "{outcome:?}");
+    assert!(outcome.messages.contains("unset MY_API_TOKEN"), "{outcome:?}");
+}
+
+#[test]
+fn status_tells_what_is_known_here_and_asks_nobody() {
+    let home = Home::new();
+    let outcome = home.run(&["status"]);
+    assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""));
+    assert_eq!(
+        outcome.output,
+        "\
+provider:       mycli
+api url:        https://api.mycli.sh
+logged in:      no
+profile:        default
+last sync:      never
+commands:       0
+MY_API_TOKEN:   not set
+keyring:        no session bus
+file:           no entry
+"
+    );
+    let server = service();
+    let (mut home, session) = Home::logged_in(&server);
+    home.write_session(&session, Duration::from_secs(750), Duration::from_secs(150));
+    home.write(
+        ".my/cache/profiles/work/catalog.json",
+        r#"{"items":[{"slug":"a"},{"slug":"b"}],"etag":"e","synced_at":"2026-01-02T03:04:05Z"}"#,
+    );
+    home.set("MY_PROFILE", "work");
+    let url = server.url().to_owned();
+    drop(server);
+    let before = home.snapshot();
+    let outcome = home.run(&["status"]);
+    let kept = home.session().unwrap();
+    let at = |name: &str| Timestamp::parse(kept[name].as_str().unwrap()).unwrap().to_whole_seconds();
+    let end = Timestamp::from_unix(jwt_end(&session.refresh_token)).to_whole_seconds();
+    assert_eq!(
+        outcome.output,
+        format!(
+            "\
+provider:         mycli
+api url:          {url}
+logged in:        by a session in a file
+user id:          {}
+token expires:    {} (in 12 min)
+last refreshed:   {} (2 min ago)
+session ends:     {end} (in 59 d)
+profile:          work
+last sync:        2026-01-02T03:04:05Z
+commands:         2
+MY_API_TOKEN:     not set
+keyring:          no session bus
+file:             found
+",
+            session.user_id,
+            at("expires_at"),
+            at("last_refreshed_at"),
+        )
+    );
+    assert_eq!(home.snapshot(), before);
+    let fields = home.run(&["status", "--json"]).json();
+    assert_eq!(
+        (&fields["logged_in"], &fields["source"], &fields["kind"]),
+        (&json!(true), &json!("file"), &json!("session"))
+    );
+    assert!(!fields.to_string().contains(&session.access_token[20..]));
+}
+
+fn jwt_end(token: &str) -> i64 {
+    let claims = token.split('.').nth(1).unwrap();
+    let bytes = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, claims).unwrap();
+    serde_json::from_slice::<Value>(&bytes).unwrap()["exp"].as_i64().unwrap()
+}
+
+#[test]
+fn a_login_at_another_url_replaces_the_one_before() {
+    let (first, second) = (service(), service());
+    let (home, _) = Home::logged_in(&first);
+    home.write(".my/config.json", &json!({ "api_url": first.url(), "telemetry_enabled": false, "x": [1] }).to_string());
+    let outcome = home.log_in(&second, "new@acme.dev", &["--api-url", second.url()]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let config: Value = serde_json::from_str(&home.read(".my/config.json").unwrap()).unwrap();
+    assert_eq!(config, json!({ "api_url": second.url(), "telemetry_enabled": false, "x": [1] }));
+    assert!(home.run(&["whoami"]).output.contains("new@acme.dev"));
+    assert_eq!(first.requests().len(), 0, "no token of one goes to the other");
+}
+
+#[test]
+fn a_login_names_its_device_so_that_the_service_ends_the_former_one() {
+    let server = service();
+    let home = Home::at(&server);
+    home.log_in(&server, ME, &[]);
+    let former = home.session().unwrap();
+    home.log_in(&server, ME, &["--force"]);
+    let (_, answer) = redeem(&server, former["refresh_token"].as_str().unwrap());
+    assert_eq!(answer["error"]["code"], "SESSION_REVOKED", "one session a device");
+    assert_eq!(mode(&home, ".my/device_id"), 0o600);
+}
+
+/// The helper in a real terminal, of 24 lines.
+fn in_terminal(home: &Home, command: Command) -> PtySession {
+    let mut command = command;
+    command.env("TERM", "xterm").current_dir(home.path());
+    rexpect::session::spawn_command(command, Some(9000)).expect("a pseudo-terminal")
+}
+
+fn login_in_terminal(home: &Home, arguments: &[&str]) -> PtySession {
+    let mut command = home.command(HELPER);
+    command.arg("login").args(arguments);
+    in_terminal(home, command)
+}
+
+fn status_of(session: &mut PtySession) -> i32 {
+    session.exp_eof().expect("the end");
+    match session.process().wait() {
+        Ok(WaitStatus::Exited(_, status)) => status,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn in_a_terminal_the_address_is_asked_for_and_the_code_can_be_typed() {
+    let server = service();
+    let home = Home::at(&server);
+    let mut terminal = login_in_terminal(&home, &["--username", "ada"]);
+    terminal.exp_string("Email address:").unwrap();
+    terminal.send_line(ME).unwrap();
+    terminal
+        .exp_string("A mail is on its way to me@acme.dev. Click the link in it, or type its six-digit code")
+        .unwrap();
+    terminal.exp_string("left").unwrap();
+    terminal.exp_string("code: ______").unwrap();
+    let code = mail_to(&server, ME).code;
+    // A slip of the finger is taken back.
+    terminal.send("7x\u{7f}").unwrap();
+    terminal.send(&another(&code)).unwrap();
+    terminal.flush().unwrap();
+    terminal.exp_string("that code was not taken").unwrap();
+    terminal.send(&code).unwrap();
+    terminal.flush().unwrap();
+    terminal.exp_string("Logged in to mycli as ada. Saved in the file").unwrap();
+    assert_eq!(status_of(&mut terminal), 0);
+    assert!(home.session().is_some());
+    assert!(home.run(&["whoami"]).output.contains("user name:   ada\n"));
+}
+
+#[test]
+fn in_a_terminal_r_sends_the_mail_again() {
+    let server = service();
+    let home = Home::at(&server);
+    let mut terminal = login_in_terminal(&home, &["--email", ME, "--username", "ada"]);
+    terminal.exp_string("code: ______").unwrap();
+    let first = mail_to(&server, ME).code;
+    terminal.send("r").unwrap();
+    terminal.flush().unwrap();
+    terminal.exp_string("sent again").unwrap();
+    assert_eq!(server.inbox().len(), 2);
+    let second = mail_to(&server, ME).code;
+    if first != second {
+        terminal.send(&first).unwrap();
+        terminal.flush().unwrap();
+        terminal.exp_string("that code was not taken").unwrap();
+    }
+    terminal.send(&second).unwrap();
+    terminal.flush().unwrap();
+    assert_eq!(status_of(&mut terminal), 0);
+}
+
+#[test]
+fn in_a_terminal_a_click_ends_the_wait() {
+    let server = quick();
+    let home = Home::at(&server);
+    let mut terminal = login_in_terminal(&home, &["--email", ME, "--username", "ada"]);
+    assert_eq!(open(&mail_to(&server, ME).link), 200);
+    terminal.exp_string("Logged in to mycli as ada").unwrap();
+    assert_eq!(status_of(&mut terminal), 0);
+}
+
+#[test]
+fn an_interruption_puts_the_terminal_back() {
+    let server = service();
+    let home = Home::at(&server);
+    let mut command = home.command("/bin/sh");
+    let script = "stty -g > before; \"$0\" login --email me@acme.dev; echo \"status $?\"; stty -g > after";
+    command.args(["-c", script, HELPER]);
+    let mut terminal = in_terminal(&home, command);
+    terminal.exp_string("code: ______").unwrap();
+    terminal.send_control('c').unwrap();
+    let (_, status) = terminal.exp_regex("status [0-9]+").unwrap();
+    assert_ne!(status, "status 0", "an interrupted login is none");
+    status_of(&mut terminal);
+    assert!(home.read("before").is_some_and(|modes| modes.contains(':')));
+    assert_eq!(home.read("before"), home.read("after"));
+    assert_eq!(home.session(), None);
+}
+
+#[test]
+fn a_new_account_is_asked_for_a_name_until_one_is_free() {
+    let server = service();
+    let home = Home::at(&server);
+    let taken = Home::at(&server);
+    assert_eq!(taken.log_in(&server, "first@acme.dev", &["--username", "ada"]).status, 0);
+    let mut terminal = login_in_terminal(&home, &["--email", ME]);
+    terminal.exp_string("code: ______").unwrap();
+    terminal.send(&mail_to(&server, ME).code).unwrap();
+    terminal.flush().unwrap();
+    for (name, reason) in [("ada", "USERNAME_TAKEN"), ("9", "INVALID_USERNAME")] {
+        terminal.exp_string("Choose a user name (3 to 39 of a-z, 0-9 and -):").unwrap();
+        terminal.send_line(name).unwrap();
+        terminal.exp_string(reason).unwrap();
+    }
+    terminal.exp_string("Choose a user name").unwrap();
+    terminal.send_line("grace").unwrap();
+    terminal.exp_string("Logged in to mycli as grace").unwrap();
+    assert_eq!(status_of(&mut terminal), 0);
+    assert!(home.run(&["whoami"]).output.contains("user name:   grace\n"));
+}
+
+#[test]
+fn a_new_account_without_a_terminal_is_told_how_to_get_its_name() {
+    let server = service();
+    let home = Home::at(&server);
+    let outcome = home.log_in(&server, ME, &[]);
+    assert_eq!(outcome.status, 0);
+    assert!(outcome.messages.contains("`login --force --username NAME` sets one"), "{outcome:?}");
+    let taken = Home::at(&server);
+    taken.log_in(&server, "first@acme.dev", &["--username", "ada"]);
+    let outcome = home.log_in(&server, ME, &["--force", "--username", "ada"]);
+    assert_eq!(outcome.status, 0, "the login stands: {outcome:?}");
+    assert!(outcome.messages.contains("the user name was not set") && outcome.messages.contains("USERNAME_TAKEN"));
+    assert!(home.session().is_some());
+}
