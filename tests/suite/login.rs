@@ -214,6 +214,31 @@ fn whoami_asks_the_service() {
 }
 
 #[test]
+fn whoami_meets_a_refusal_and_refreshes_once() {
+    let server = service();
+    let (home, old) = Home::logged_in(&server);
+    server.revoke_access(&old.access_token);
+    let outcome = home.run(&["whoami"]);
+    assert_eq!((outcome.status, server.refresh_requests()), (0, 1), "{outcome:?}");
+    let new = home.token();
+    assert_ne!(new, old.access_token);
+    server.clear_requests();
+    server.fault(
+        "/v1/me",
+        2,
+        Fault::Answer {
+            status: 401,
+            body: r#"{"error":{"code":"UNAUTHORIZED","message":"who?"}}"#.to_owned(),
+            headers: [].into(),
+        },
+    );
+    let outcome = home.run(&["whoami"]);
+    assert_eq!((outcome.status, server.refresh_requests()), (4, 1), "once, and not for ever: {outcome:?}");
+    assert!(outcome.messages.contains("hint: run `my-credential-helper login`, with --force"), "{outcome:?}");
+    assert!(home.session().is_some(), "and nobody is logged out");
+}
+
+#[test]
 fn a_refused_token_of_the_variable_is_not_refreshed() {
     let server = service();
     let (mut home, _) = Home::logged_in(&server);
