@@ -254,7 +254,10 @@ fn wrong_code(client: &Client, error: &ApiError) -> Error {
     let failure = api::failed(client.base_url(), "check the code", error);
     match error.code() {
         "INVALID_CODE" => failure.with_hint("look at the newest mail; it has six digits"),
-        "TOO_MANY_ATTEMPTS" => failure.with_hint("start anew: `my-credential-helper login`"),
+        // By its status it would be a rate limit, which passes.
+        "TOO_MANY_ATTEMPTS" => {
+            Error { code: Code::Refused, ..failure }.with_hint("start anew: `my-credential-helper login`")
+        }
         _ => failure,
     }
 }

@@ -105,6 +105,21 @@ fn mode(home: &Home, relative: &str) -> u32 {
 }
 
 #[test]
+fn too_many_wrong_codes_end_the_login() {
+    let server = service();
+    let home = Home::at(&server);
+    home.run(&["login", "--email", ME, "--no-wait"]);
+    let wrong = another(&mail_to(&server, ME).code);
+    let mut outcome = home.run(&["login", "--code", &wrong]);
+    for _ in 0..5 {
+        outcome = home.run(&["login", "--code", &wrong]);
+    }
+    assert!(outcome.messages.contains("TOO_MANY_ATTEMPTS"), "{outcome:?}");
+    assert_eq!(outcome.status, 4, "the same request will not succeed later");
+    assert!(outcome.messages.contains("hint: start anew: `my-credential-helper login`"));
+}
+
+#[test]
 fn link_and_code_expire_and_that_is_told() {
     let server = service_with(|settings| {
         settings.poll_interval = Duration::from_secs(1);
