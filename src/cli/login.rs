@@ -143,16 +143,19 @@ impl Login<'_> {
     /// Who is logged in, where somebody is and the service agrees.
     fn already_logged_in(&self) -> Result<Option<Answer>> {
         let loaded = session::load(&self.world.stores()?.in_order(), &self.provider.slot);
-        if loaded.newest.is_none() || self.world.logged_in_elsewhere(self.provider, None)?.is_some() {
+        let Some(kept) = loaded.newest else { return Ok(None) };
+        if self.world.logged_in_elsewhere(self.provider, None)?.is_some() {
             return Ok(None);
         }
-        // With the variable set, a call would tell whose token that is.
+        let unknown = || "somebody".to_owned();
         let who = if self.world.environment.get(&self.provider.token_variable).is_some() {
-            "somebody".to_owned()
+            // The credential in force is not the login, and while it is there nothing is refreshed.
+            let client = Client::new(self.world, self.provider, &self.api_url)?;
+            mycli::me(&client, &kept.session.access_token).map_or_else(|_| unknown(), |me| me.email)
         } else {
             match account::call(self.world, self.provider, "ask who is logged in", mycli::me) {
                 Ok((me, _)) => me.email,
-                Err(error) if error.code == Code::TemporarilyUnavailable => "somebody".to_owned(),
+                Err(error) if matches!(error.code, Code::TemporarilyUnavailable) => unknown(),
                 // What is kept is of no use any more.
                 Err(_) => return Ok(None),
             }

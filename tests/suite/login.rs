@@ -183,6 +183,28 @@ fn what_the_service_has_ended_does_not_stand_in_the_way_of_a_login() {
 }
 
 #[test]
+fn a_token_in_the_variable_is_warned_of_at_login_and_logout() {
+    let server = service();
+    let mut home = Home::at(&server);
+    let token = server.api_token("robot@acme.dev", "ci").unwrap().token;
+    home.set("MY_API_TOKEN", &token);
+    let warning = "MY_API_TOKEN is set and stays in effect; `unset MY_API_TOKEN` to use the login\n";
+    let outcome = home.log_in(&server, ME, &[]);
+    assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, ME)));
+    assert!(outcome.messages.ends_with(warning), "{:?}", outcome.messages);
+    let outcome = home.run(&["login", "--email", ME]);
+    assert_eq!(
+        outcome.output, "Already logged in to mycli as me@acme.dev. `login --force` logs in anew.\n",
+        "the login's owner, not the variable's"
+    );
+    assert!(outcome.messages.ends_with(warning));
+    let outcome = home.run(&["logout"]);
+    assert_eq!((outcome.status, outcome.output.as_str()), (0, "Logged out of mycli.\n"));
+    assert!(outcome.messages.ends_with(warning), "{:?}", outcome.messages);
+    assert_eq!((home.session(), home.token()), (None, token));
+}
+
+#[test]
 fn a_logout_ends_the_session_on_the_service_and_can_be_repeated() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
