@@ -3,12 +3,14 @@
 use serde_json::json;
 
 use crate::adapters::Answer;
-use crate::api::{Client, mycli};
+use crate::api::{self, ApiError, Client, mycli};
 use crate::cli::output::Output;
-use crate::error::Result;
+use crate::credential::Session;
+use crate::error::{Code, Error, Result};
 use crate::keep;
 use crate::provider::Provider;
-use crate::stores::session;
+use crate::refresh::{self, Forced};
+use crate::stores::session::{self, Kept};
 use crate::world::World;
 
 /// What `logout` takes.
@@ -39,10 +41,10 @@ fn logout(world: &World, provider: &Provider, output: &Output) -> Result<Answer>
     let refresh_token = kept.as_ref().is_some_and(|kept| kept.session.refresh_token.is_some());
     // Forgotten here whatever the service says, and only then: what is revoked and still kept would look like a login.
     let unrevoked = match &kept {
-        Some(kept) if refresh_token => revoke(world, provider, &kept.session).err(),
+        Some(kept) if refresh_token => revoke(world, provider, kept).err(),
         _ => None,
     };
-    let was_logged_in = keep::forget_session(world, provider, None)?;
+    let was_logged_in = keep::forget_session(world, provider, None)? || kept.is_some();
     let fields = json!({
         "provider": provider.name, "logged_out": was_logged_in, "revoked": refresh_token && unrevoked.is_none(),
     });
@@ -55,14 +57,33 @@ fn logout(world: &World, provider: &Provider, output: &Output) -> Result<Answer>
     if let Some(cause) = unrevoked {
         answer = answer.with_notes(&[format!("the session could not be ended on the service: {cause}")]);
     }
+    answer = answer.with_notes(&world.take_notes());
     Ok(answer.with_notes(&super::login::variable_notes(world, provider)))
 }
 
-fn revoke(world: &World, provider: &Provider, session: &crate::credential::Session) -> Result<(), String> {
-    let client = world
-        .configured_api_url(provider)
-        .and_then(|api_url| Client::new(world, provider, &api_url))
-        .map_err(|error| error.message)?;
+/// Ends the session. The service wants to know who asks, so an access token that has ended is replaced first: else the
+/// refresh token, forgotten here, would live on there for weeks.
+fn revoke(world: &World, provider: &Provider, kept: &Kept) -> Result<(), String> {
+    let told = |error: Error| error.message;
+    let api_url = world.configured_api_url(provider).map_err(told)?;
+    let client = Client::new(world, provider, &api_url).map_err(told)?;
+    match end(&client, &kept.session) {
+        Err(ApiError::Service { status: 401, .. }) => {}
+        answer => return answer.map_err(|error| error.to_string()),
+    }
+    refresh::mark_refused(world, provider, &kept.session.access_token, Forced::ByService).map_err(told)?;
+    match refresh::refresh(world, provider, time::Duration::ZERO, kept.clone()) {
+        Ok(kept) => end(&client, &kept.session).map_err(|error| error.to_string()),
+        // It has ended already.
+        Err(error) if error.code == Code::SessionExpired => Ok(()),
+        Err(error) => Err(error.message),
+    }
+}
+
+fn end(client: &Client, session: &Session) -> api::Result<()> {
     let Some(refresh_token) = &session.refresh_token else { return Ok(()) };
-    mycli::logout(&client, &session.access_token, refresh_token).map_err(|error| error.to_string())
+    match mycli::logout(client, &session.access_token, refresh_token) {
+        Err(error) if mycli::is_definitive(&error) => Ok(()),
+        answer => answer,
+    }
 }

@@ -219,6 +219,18 @@ fn a_logout_ends_the_session_on_the_service_and_can_be_repeated() {
 }
 
 #[test]
+fn a_logout_with_an_access_token_that_has_ended_ends_the_session_too() {
+    let server = service();
+    let (home, session) = Home::with_stale_session(&server);
+    server.advance(Duration::from_secs(3600));
+    let outcome = home.run(&["logout"]);
+    assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""), "{outcome:?}");
+    let (_, answer) = redeem(&server, &session.refresh_token);
+    assert_eq!(answer["error"]["code"], "SESSION_REVOKED", "what is forgotten must not live on for two months");
+    assert_eq!(home.session(), None);
+}
+
+#[test]
 fn a_logout_works_while_the_service_is_down_and_says_what_that_means() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
