@@ -107,6 +107,8 @@ pub struct Login {
     pub username: String,
     /// The password or token; may be empty.
     pub secret: Secret,
+    /// The word before it in an `Authorization` header (git's `authtype`); `None` for a password.
+    pub scheme: Option<String>,
     /// git's `password_expiry_utc`.
     pub expires_at: Option<Timestamp>,
     /// git's `oauth_refresh_token`.

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Keeps what a tool or a person brought.
 pub fn store(world: &World, store: Store) -> Result<Reply> {
-    let Store { ask, secret, refresh_token, expires_at, by_habit } = store;
+    let Store { ask, secret, scheme, refresh_token, expires_at, by_habit } = store;
     let provider = resolve::provider_of(world, &ask, &mut Vec::new())?;
     let Some(target) = ask.target else {
         let provider = provider.ok_or_else(|| Error::invalid("`store` needs a `url` or a `provider`"))?;
@@ -42,7 +42,7 @@ pub fn store(world: &World, store: Store) -> Result<Reply> {
         }
     }
     let username = ask.username.unwrap_or_default();
-    let login = Login { target, username, secret, expires_at, refresh_token };
+    let login = Login { target, username, secret, scheme, expires_at, refresh_token };
     logins::save(&world.stores()?, &login, clock::now()).map(Reply::Stored)
 }
 

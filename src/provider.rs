@@ -71,6 +71,11 @@ impl Header {
     /// `Authorization: Bearer …`.
     pub const BEARER: Self = Self { name: Cow::Borrowed("Authorization"), scheme: Some(Cow::Borrowed("Bearer")) };
 
+    /// `Authorization`, with this word before the token.
+    pub fn authorization(scheme: impl Into<Text>) -> Self {
+        Self { scheme: Some(scheme.into()), ..Self::BEARER }
+    }
+
     /// Whether a tool that speaks Bearer alone can carry the token.
     pub fn is_bearer(&self) -> bool {
         *self == Self::BEARER

@@ -50,6 +50,8 @@ pub struct Store {
     pub ask: Ask,
     /// The secret.
     pub secret: Secret,
+    /// The word before it in an `Authorization` header; `None` for a password or a provider's token.
+    pub scheme: Option<String>,
     /// The token that renews it.
     pub refresh_token: Option<Secret>,
     /// When it ends.

@@ -4,7 +4,7 @@
 use crate::clock;
 use crate::credential::{Kind, Login, Session};
 use crate::error::{Attempt, Code, Error, Result};
-use crate::provider::Provider;
+use crate::provider::{Header, Provider};
 use crate::refresh;
 use crate::reply::{Ask, Found, Source};
 use crate::stores::session::{self, Kept, Loaded};
@@ -90,13 +90,13 @@ fn stored_login(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result<Op
     }
     let stores = world.stores()?;
     let Some((login, source)) = logins::find(&stores, ask, clock::now(), tried) else { return Ok(None) };
-    let Login { target: _, username, secret, expires_at, refresh_token } = login;
+    let Login { target: _, username, secret, scheme, expires_at, refresh_token } = login;
     Ok(Some(Found {
         provider: None,
         kind: Kind::Login,
         username,
         secret,
-        header: None,
+        header: scheme.map(Header::authorization),
         expires_at,
         refresh_token,
         source,

@@ -4,6 +4,8 @@
 //! A byte parser: LF alone separates, and a CR or NUL inside a value is refused, whatever a friendlier reader would
 //! make of it (CVE-2020-5260, CVE-2024-52006).
 
+use std::fmt::Write as _;
+
 use crate::adapters::{Adapter, Answer, Call, Input};
 use crate::credential::Kind;
 use crate::error::{Code, Error, Result};
@@ -47,17 +49,22 @@ fn decode(call: &Call) -> Result<Request> {
     }
     let attributes = Attributes::parse(&call.input)?;
     let Some(target) = attributes.target()? else { return Ok(Request::Nothing) };
-    let Attributes { username, password, credential, ephemeral, expires_at, refresh_token, .. } = attributes;
+    let Attributes { username, password, authtype, credential, ephemeral, expires_at, refresh_token, .. } = attributes;
     let ask = Ask { target: Some(target), exact_path: true, username, bearer_or_password_only: true, ..Ask::default() };
     let is_safe = ask.target.as_ref().is_some_and(|target| target.origin.is_safe());
-    Ok(match (operation, password) {
-        ("get", _) => Request::Get(ask),
-        ("erase", password) => Request::Erase(Erase { ask, secret: password.or(credential) }),
-        (_, Some(secret)) if is_safe && !ephemeral && ask.username.is_some() => {
-            Request::Store(Store { ask, secret, refresh_token, expires_at, by_habit: true })
-        }
-        _ => Request::Nothing,
-    })
+    match operation {
+        "get" => return Ok(Request::Get(ask)),
+        "erase" => return Ok(Request::Erase(Erase { ask, secret: password.or(credential) })),
+        _ if !is_safe || ephemeral => return Ok(Request::Nothing),
+        _ => {}
+    }
+    // A password has its user; a token that goes into a header says how, and may have none.
+    let (secret, scheme) = match (password, credential) {
+        (Some(password), _) if ask.username.is_some() => (password, None),
+        (_, Some(credential)) if authtype.is_some() => (credential, authtype),
+        _ => return Ok(Request::Nothing),
+    };
+    Ok(Request::Store(Store { ask, secret, scheme, refresh_token, expires_at, by_habit: true }))
 }
 
 /// What git sent, as far as it matters here.
@@ -69,6 +76,7 @@ struct Attributes {
     url: Option<String>,
     username: Option<String>,
     password: Option<Secret>,
+    authtype: Option<String>,
     credential: Option<Secret>,
     refresh_token: Option<Secret>,
     expires_at: Option<Timestamp>,
@@ -82,6 +90,10 @@ impl Attributes {
         let mut attributes = Self::default();
         for line in input.split(|byte| *byte == b'\n') {
             if line.len() >= LONGEST_LINE {
+                // The server wrote it: it must not keep a credential from the user.
+                if line.starts_with(b"wwwauth[]=") {
+                    continue;
+                }
                 return Err(Error::invalid("a line is longer than 65,535 bytes"));
             }
             let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -105,6 +117,7 @@ impl Attributes {
             "path" => value.clone_into(&mut self.path),
             "url" => self.url = Some(value.to_owned()),
             "username" => self.username = Some(value.to_owned()),
+            "authtype" => self.authtype = Some(value.to_owned()).filter(|scheme| !scheme.is_empty()),
             "password" => self.password = Some(Secret::new(value)),
             "credential" => self.credential = Some(Secret::new(value)),
             "oauth_refresh_token" => self.refresh_token = Some(Secret::new(value)),
@@ -127,7 +140,15 @@ impl Attributes {
             "http" => Scheme::Http,
             _ => return Ok(None),
         };
-        if self.host.is_empty() { Ok(None) } else { Target::from_parts(scheme, &self.host, &self.path).map(Some) }
+        if self.host.is_empty() {
+            return Ok(None);
+        }
+        Target::from_parts(scheme, &self.host, &encoded(&self.path)).map(Some)
+    }
+
+    /// Whether this git can carry anything but a password.
+    fn carries_authtype(&self) -> bool {
+        self.capabilities.iter().any(|capability| capability == "authtype")
     }
 
     /// A Bearer token is given only to a git that can carry it, and for a server that asked for it.
@@ -136,8 +157,21 @@ impl Attributes {
             let scheme = challenge.split([' ', ',']).next().unwrap_or_default();
             scheme.eq_ignore_ascii_case("bearer")
         };
-        self.capabilities.iter().any(|capability| capability == "authtype") && self.challenges.iter().any(offers_bearer)
+        self.carries_authtype() && self.challenges.iter().any(offers_bearer)
     }
+}
+
+/// A path as a URL has it: git sends it decoded, and `a?b` would be kept as `a` with a query.
+fn encoded(path: &str) -> String {
+    path.chars().fold(String::with_capacity(path.len()), |mut url, c| {
+        match c {
+            ' ' | '%' | '?' | '#' | '\\' => {
+                let _ = write!(url, "%{:02X}", u32::from(c));
+            }
+            _ => url.push(c),
+        }
+        url
+    })
 }
 
 /// A list that grows line by line; an empty value begins it anew.
@@ -151,8 +185,8 @@ fn encode(call: &Call, result: Result<Reply>) -> Answer {
     }
     match result {
         Ok(Reply::Found(found)) => {
-            let takes_bearer = Attributes::parse(&call.input).is_ok_and(|attributes| attributes.takes_bearer());
-            found_lines(&found, takes_bearer)
+            let asked = Attributes::parse(&call.input).unwrap_or_default();
+            found_lines(&found, &asked)
         }
         Ok(_) => Answer::default(),
         // git asks its next helper, or the person, when nobody answers; a message would only disturb.
@@ -161,16 +195,23 @@ fn encode(call: &Call, result: Result<Reply>) -> Answer {
     }
 }
 
-fn found_lines(found: &Found, takes_bearer: bool) -> Answer {
-    let is_bearer = found.header.as_ref().is_some_and(crate::provider::Header::is_bearer);
+fn found_lines(found: &Found, asked: &Attributes) -> Answer {
     let secret = found.secret.expose_secret();
+    let user = if found.username.is_empty() { String::new() } else { format!("username={}\n", found.username) };
     let mut lines = Vec::new();
-    if takes_bearer && is_bearer && found.kind != Kind::Login {
-        // The capability comes first, and `ephemeral` keeps other helpers from storing what we renew.
-        lines.push("capability[]=authtype\nauthtype=Bearer\n".to_owned());
-        lines.push(format!("credential={secret}\nephemeral=1\n"));
-    } else {
-        lines.push(format!("username={}\npassword={secret}\n", found.username));
+    // The capability comes first.
+    match (&found.header, found.kind) {
+        (Some(header), Kind::Login) => {
+            let Some(scheme) = header.scheme.as_ref().filter(|_| asked.carries_authtype()) else {
+                return Answer::default();
+            };
+            lines.push(format!("capability[]=authtype\nauthtype={scheme}\ncredential={secret}\n{user}"));
+        }
+        // `ephemeral` keeps other helpers from storing what we renew.
+        (Some(header), _) if header.is_bearer() && asked.takes_bearer() => {
+            lines.push(format!("capability[]=authtype\nauthtype=Bearer\ncredential={secret}\nephemeral=1\n"));
+        }
+        _ => lines.push(format!("username={}\npassword={secret}\n", found.username)),
     }
     if let Some(end) = found.expires_at {
         lines.push(format!("password_expiry_utc={}\n", end.unix()));

@@ -56,6 +56,7 @@ fn decode(call: &Call) -> Result<Request> {
         "store" => Ok(Request::Store(Store {
             ask,
             secret: body.secret()?.ok_or_else(|| Error::invalid("`store` needs a `secret`"))?,
+            scheme: None,
             refresh_token: token("refresh_token", body.refresh_token.as_deref())?,
             expires_at: body.expires_at()?,
             by_habit: false,

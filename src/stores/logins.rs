@@ -33,6 +33,8 @@ struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    authtype: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     oauth_refresh_token: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     password_expiry_utc: Option<i64>,
@@ -86,7 +88,8 @@ impl Entry {
         }
         let secret = Secret::new(record.secret.take().unwrap_or_default());
         let refresh_token = record.oauth_refresh_token.take().map(Secret::new);
-        Ok(Some(Login { target, username, secret, expires_at, refresh_token }))
+        let scheme = record.authtype.take();
+        Ok(Some(Login { target, username, secret, scheme, expires_at, refresh_token }))
     }
 }
 
@@ -124,12 +127,13 @@ pub fn find(stores: &Stores<'_>, ask: &Ask, now: Timestamp, tried: &mut Vec<Atte
 
 /// Keeps a login where new logins go, in the place of an older one for the same URL and user.
 pub fn save(stores: &Stores<'_>, login: &Login, now: Timestamp) -> Result<Stored> {
-    let Login { target, username, secret, expires_at, refresh_token } = login;
+    let Login { target, username, secret, scheme, expires_at, refresh_token } = login;
     let slot = slot(target, username);
     let mut record = Record {
         url: target.to_string(),
         username: username.clone(),
         secret: Some(secret.expose_secret().to_owned()),
+        authtype: scheme.clone(),
         oauth_refresh_token: refresh_token.as_ref().map(|token| token.expose_secret().to_owned()),
         password_expiry_utc: expires_at.map(Timestamp::unix),
         in_keyring: false,
