@@ -15,3 +15,4 @@ mod keyring;
 mod keyring_edge;
 mod login;
 mod refresh;
+mod git;
