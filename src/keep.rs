@@ -8,10 +8,11 @@ use crate::error::{Error, Result};
 use crate::jwt;
 use crate::provider::Provider;
 use crate::refresh::{self, Forced};
-use crate::reply::{Erase, Listed, Reply, Source, Store, Stored};
+use crate::reply::{Ask, Erase, Found, Listed, Reply, Source, Store, Stored};
 use crate::resolve;
 use crate::secret::Secret;
 use crate::stores::{Stores, Unavailable, logins, session, variable};
+use crate::target::{HostPattern, Target};
 use crate::timestamp::Timestamp;
 use crate::world::World;
 
@@ -113,6 +114,35 @@ pub fn list(world: &World) -> Result<Vec<Listed>> {
         expires_at: entry.expires_at,
     }));
     Ok(listed)
+}
+
+/// The hosts for which a tool that names a host alone would be given something now: each is asked for as `get` would, so
+/// that none of them fails afterwards. This may refresh a session.
+pub fn list_servable(world: &World) -> Result<Vec<Listed>> {
+    let configuration = world.configuration()?;
+    let mut listed = Vec::new();
+    for name in configuration.names() {
+        let provider = configuration.provider(name)?;
+        let origin = Provider::api_origin(&world.api_url(&provider, None)?)?;
+        let api = Target { origin, path: String::new() };
+        let hosts = [Some(api)].into_iter().chain(provider.hosts.iter().map(HostPattern::target)).flatten();
+        // What a session cannot answer for one host it cannot for the next, and each may take seconds to say so.
+        listed.extend(hosts.map_while(|host| servable(world, host)));
+    }
+    listed.extend(logins::all(&world.paths).into_iter().filter_map(|entry| {
+        let host = Target { path: String::new(), ..entry.target };
+        servable(world, host)
+    }));
+    listed.sort_by(|a, b| a.url.cmp(&b.url));
+    listed.dedup_by(|a, b| a.url == b.url);
+    Ok(listed)
+}
+
+fn servable(world: &World, target: Target) -> Option<Listed> {
+    let url = Some(target.to_string());
+    let ask = Ask { target: Some(target), bearer_or_password_only: true, ..Ask::default() };
+    let Found { provider, kind, username, source, expires_at, .. } = resolve::resolve(world, &ask).ok()?;
+    Some(Listed { url, provider, username, kind, source, expires_at })
 }
 
 fn list_provider(world: &World, provider: &Provider) -> Result<Vec<Listed>> {

@@ -17,7 +17,10 @@ pub enum Request {
     /// To forget a credential, or to be told that it was refused.
     Erase(Erase),
     /// What is kept, without a secret.
-    List,
+    List {
+        /// Only what `get` would answer now, host by host, for a tool that goes on to get each.
+        servable: bool,
+    },
     /// What this program can do.
     Capabilities,
     /// Something that this tool's protocol says to pass over.
@@ -42,6 +45,8 @@ pub struct Ask {
     pub min_validity: time::Duration,
     /// Whether the tool's protocol can carry a password or a Bearer token alone.
     pub bearer_or_password_only: bool,
+    /// Whether a token will do that somebody stored for an `Authorization` header, and not as a password.
+    pub takes_authorization: bool,
 }
 
 /// A credential to be kept.
@@ -149,7 +154,7 @@ pub struct Stored {
 /// One credential that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// The URL of a stored login.
+    /// The URL of a stored login, or of a host that can be served.
     pub url: Option<String>,
     /// The provider of a session.
     pub provider: Option<String>,

@@ -27,7 +27,8 @@ pub fn act(world: &World, request: Request) -> Result<Reply> {
         Request::Get(ask) => resolve::resolve(world, &ask).map(|found| Reply::Found(Box::new(found))),
         Request::Store(store) => keep::store(world, store),
         Request::Erase(erase) => keep::erase(world, &erase).map(Reply::Erased),
-        Request::List => keep::list(world).map(Reply::Listed),
+        Request::List { servable: false } => keep::list(world).map(Reply::Listed),
+        Request::List { servable: true } => keep::list_servable(world).map(Reply::Listed),
         Request::Capabilities => capabilities(world).map(Reply::Capabilities),
         Request::Nothing => Ok(Reply::Nothing),
     }

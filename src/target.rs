@@ -110,19 +110,19 @@ impl Target {
         let (authority, tail) = rest.split_at(end);
         let path = tail.strip_prefix('/').unwrap_or_default();
         let path = &path[..path.find(['?', '#']).unwrap_or(path.len())];
-        if authority.contains('@') {
-            // The text after the `@` is the host, the text before it may be a password: neither is repeated.
-            return Err(Error::invalid("the URL contains a user name or password; give the bare URL"));
-        }
         Self::from_parts(scheme, authority, path)
     }
 
     /// From the parts as git sends them: the host may carry a port.
     pub fn from_parts(scheme: Scheme, authority: &str, path: &str) -> Result<Self> {
+        if authority.contains('@') {
+            // The text after the `@` is the host, the text before it may be a password: neither is repeated.
+            return Err(Error::invalid("the URL contains a user name or password; give the bare URL"));
+        }
         if let Some(bad) = authority.chars().chain(path.chars()).find(|c| c.is_control() || matches!(c, '\\' | ' ')) {
             return Err(refused(authority, &format!("it contains {bad:?}")));
         }
-        if authority.contains(['/', '?', '#', '@', '%', '*']) || authority.is_empty() {
+        if authority.contains(['/', '?', '#', '%', '*']) || authority.is_empty() {
             return Err(refused(authority, "that is no host"));
         }
         let url = Url::parse(&format!("{}://{authority}/", scheme.name()))
@@ -183,6 +183,16 @@ impl HostPattern {
         }
         let port = (http.port == https.port).then_some(http.port);
         Ok(Self { scheme, any_below, host: http.host, port })
+    }
+
+    /// The place itself; `None` where the pattern stands for several.
+    pub fn target(&self) -> Option<Target> {
+        let host = self.host.clone();
+        let loopback = Origin { scheme: Scheme::Http, host, port: 0 }.is_loopback();
+        let scheme = self.scheme.unwrap_or(if loopback { Scheme::Http } else { Scheme::Https });
+        let port = self.port.unwrap_or_else(|| scheme.default_port());
+        let origin = Origin { scheme, host: self.host.clone(), port };
+        (!self.any_below).then_some(Target { origin, path: String::new() })
     }
 
     /// Whether a token bound to this pattern may go to `origin`. Never over plain http off this machine.

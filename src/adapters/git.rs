@@ -49,8 +49,16 @@ fn decode(call: &Call) -> Result<Request> {
     }
     let attributes = Attributes::parse(&call.input)?;
     let Some(target) = attributes.target()? else { return Ok(Request::Nothing) };
+    let takes_authorization = attributes.carries_authtype();
     let Attributes { username, password, authtype, credential, ephemeral, expires_at, refresh_token, .. } = attributes;
-    let ask = Ask { target: Some(target), exact_path: true, username, bearer_or_password_only: true, ..Ask::default() };
+    let ask = Ask {
+        target: Some(target),
+        exact_path: true,
+        username,
+        bearer_or_password_only: true,
+        takes_authorization,
+        ..Ask::default()
+    };
     let is_safe = ask.target.as_ref().is_some_and(|target| target.origin.is_safe());
     match operation {
         "get" => return Ok(Request::Get(ask)),
@@ -202,9 +210,7 @@ fn found_lines(found: &Found, asked: &Attributes) -> Answer {
     // The capability comes first.
     match (&found.header, found.kind) {
         (Some(header), Kind::Login) => {
-            let Some(scheme) = header.scheme.as_ref().filter(|_| asked.carries_authtype()) else {
-                return Answer::default();
-            };
+            let scheme = header.scheme.as_deref().unwrap_or_default();
             lines.push(format!("capability[]=authtype\nauthtype={scheme}\ncredential={secret}\n{user}"));
         }
         // `ephemeral` keeps other helpers from storing what we renew.

@@ -50,7 +50,7 @@ fn decode(call: &Call) -> Result<Request> {
     let ask = body.ask(ask)?;
     match verb {
         "get" => Ok(Request::Get(ask)),
-        "list" => Ok(Request::List),
+        "list" => Ok(Request::List { servable: false }),
         "capabilities" => Ok(Request::Capabilities),
         _ if !named => Err(Error::invalid(format!("`{verb}` needs a `url` or a `provider`"))),
         "store" => Ok(Request::Store(Store {
@@ -82,7 +82,12 @@ enum Format {
 fn arguments(arguments: &[String]) -> Result<Arguments<'_>> {
     let mut arguments = arguments.iter().map(String::as_str);
     let verb = arguments.next().unwrap_or_default();
-    let mut read = Arguments { verb, format: Format::Json, explain: false, ask: Ask::default() };
+    let mut read = Arguments {
+        verb,
+        format: Format::Json,
+        explain: false,
+        ask: Ask { takes_authorization: true, ..Ask::default() },
+    };
     while let Some(argument) = arguments.next() {
         let (name, attached) = argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)));
         if name == "--explain" && verb == "get" {

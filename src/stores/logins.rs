@@ -104,7 +104,7 @@ pub fn find(stores: &Stores<'_>, ask: &Ask, now: Timestamp, tried: &mut Vec<Atte
             return None;
         }
     };
-    entries.retain(|entry| entry.answers(ask, target));
+    entries.retain(|entry| entry.answers(ask, target) && (ask.takes_authorization || entry.record.authtype.is_none()));
     entries.sort_by_key(|entry| (entry.target.path != target.path, -entry.record.stored_at));
     for entry in entries {
         let place = format!("stored login in the {}", entry.source.name());

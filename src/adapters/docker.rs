@@ -1,0 +1,319 @@
+//! Docker's credential protocol as two pure functions (docker-credential-helpers, credentials/). Knows no store, no
+//! network, no clock.
+//!
+//! A server has many spellings, `https://h/v1/`, `h`, `h:443`, and all mean the same credential: scheme and path count
+//! for nothing, and what is matched is http on this machine, https elsewhere.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::adapters::{Adapter, Answer, Call, Input, json};
+use crate::error::{Code, Error, Result};
+use crate::json::reason;
+use crate::reply::{Ask, Erase, Found, Listed, Reply, Request, Store};
+use crate::secret::Secret;
+use crate::target::{Scheme, Target};
+
+/// The line in the table.
+pub const ADAPTER: Adapter = Adapter {
+    name: "docker",
+    operations: &["get", "store", "erase", "list", "version"],
+    program: Some("docker-credential-my"),
+    variables: &[],
+    input,
+    decode,
+    encode,
+};
+
+// Docker compares these sentences byte for byte (docker-credential-helpers, credentials/error.go).
+const NOT_FOUND: &str = "credentials not found in native keychain";
+const NO_SERVER: &str = "no credentials server URL";
+const NO_USERNAME: &str = "no credentials username";
+
+/// Docker Hub's name for itself, and the host in it.
+const HUB: &str = "https://index.docker.io/v1/";
+const HUB_HOST: &str = "index.docker.io";
+
+fn operation(arguments: &[String]) -> &str {
+    if let [operation] = arguments { operation } else { "" }
+}
+
+fn input(arguments: &[String]) -> Input {
+    match operation(arguments) {
+        "get" | "erase" => Input::Everything,
+        "store" => Input::Object,
+        _ => Input::Nothing,
+    }
+}
+
+fn decode(call: &Call) -> Result<Request> {
+    match operation(&call.arguments) {
+        "get" => Ok(Request::Get(ask(&server(&call.input)?, None)?)),
+        "erase" => Ok(Request::Erase(Erase { ask: ask(&server(&call.input)?, None)?, secret: None })),
+        "store" => store(&call.input).map(Request::Store),
+        "list" => Ok(Request::List { servable: true }),
+        "version" => Ok(Request::Nothing),
+        "" => Err(Error::invalid("Usage: docker-credential-my <get|store|erase|list|version>")),
+        other => Err(Error::invalid(format!("docker-credential-my: unknown action: {}", crate::error::shown(other)))),
+    }
+}
+
+fn server(input: &[u8]) -> Result<String> {
+    let text = std::str::from_utf8(input).map_err(|_| Error::invalid("the server URL is not UTF-8"))?.trim();
+    if text.is_empty() { Err(Error::invalid(NO_SERVER)) } else { Ok(text.to_owned()) }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Given {
+    #[serde(default, rename = "ServerURL")]
+    server_url: String,
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    secret: String,
+}
+
+fn store(input: &[u8]) -> Result<Store> {
+    if input.len() > json::MOST {
+        return Err(Error::invalid("the request is larger than 64 KiB"));
+    }
+    // What follows the object is not ours to judge.
+    let given = Given::deserialize(&mut serde_json::Deserializer::from_slice(input))
+        .map_err(|error| Error::invalid(format!("the request {}", reason(&error))))?;
+    let Given { server_url, username, secret } = given;
+    let server = server(server_url.as_bytes())?;
+    if username.is_empty() {
+        return Err(Error::invalid(NO_USERNAME));
+    }
+    // Another protocol might write them on a line of its own.
+    if username.chars().chain(secret.chars()).any(char::is_control) {
+        return Err(Error::invalid("the user name or the secret contains a control character"));
+    }
+    let secret = Secret::new(secret);
+    // `docker login` stores what it has just been given by `get`, too: a session, which must not be kept as a login.
+    let by_habit = secret.is_jwt();
+    let ask = ask(&server, Some(username))?;
+    Ok(Store { ask, secret, scheme: None, refresh_token: None, expires_at: None, by_habit })
+}
+
+fn ask(server: &str, username: Option<String>) -> Result<Ask> {
+    let target = Some(target(server)?);
+    Ok(Ask { target, exact_path: true, username, bearer_or_password_only: true, ..Ask::default() })
+}
+
+/// The place that a server's name stands for.
+fn target(server: &str) -> Result<Target> {
+    let rest = match server.split_once("://") {
+        Some((scheme, rest)) if ["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => rest,
+        Some(_) => return Err(Error::invalid("the server URL is neither https nor http")),
+        None => server,
+    };
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let on_this_machine = Target::from_parts(Scheme::Http, authority, "")?;
+    if on_this_machine.origin.is_loopback() {
+        return Ok(on_this_machine);
+    }
+    // Docker keeps the tokens of a login in the browser beside the login itself, under longer names:
+    // `…/v1/access-token` (docker/cli, cli/internal/oauth/manager).
+    let token = tail.strip_prefix("/v1/").filter(|_| authority == HUB_HOST).unwrap_or_default();
+    Target::from_parts(Scheme::Https, authority, token)
+}
+
+fn encode(call: &Call, result: Result<Reply>) -> Answer {
+    match result {
+        Ok(Reply::Found(found)) => credential(&call.input, &found),
+        Ok(Reply::Listed(listed)) => Answer::success(line(&list(&listed))),
+        Ok(_) if operation(&call.arguments) == "version" => {
+            Answer::success(concat!("docker-credential-my (my-credential-helper) v", env!("CARGO_PKG_VERSION"), "\n"))
+        }
+        Ok(Reply::Nothing) => Answer::default().with_notes(&[
+            "the token is a session's and is not kept here: it is served and renewed while you are logged in"
+                .to_owned(),
+        ]),
+        Ok(_) => Answer::default(),
+        Err(error) => failure(&error),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Credential<'a> {
+    #[serde(rename = "ServerURL")]
+    server_url: &'a str,
+    username: &'a str,
+    secret: &'a str,
+}
+
+fn credential(input: &[u8], found: &Found) -> Answer {
+    let server_url = &server(input).unwrap_or_default();
+    let credential = Credential { server_url, username: &found.username, secret: found.secret.expose_secret() };
+    Answer::success(line(&credential)).with_notes(&found.notes)
+}
+
+/// Each host by a name that `get` understands as the same place.
+fn list(listed: &[Listed]) -> BTreeMap<String, &str> {
+    let named = listed.iter().filter_map(|entry| {
+        let place = Target::parse(entry.url.as_deref()?).ok()?;
+        let host = place.origin.host_and_port();
+        let name = if host == HUB_HOST { HUB.to_owned() } else { host };
+        (target(&name).ok()? == place).then_some((name, &*entry.username))
+    });
+    named.collect()
+}
+
+/// Docker reads errors from standard output.
+fn failure(error: &Error) -> Answer {
+    let sentence = match error.code {
+        Code::NotFound | Code::NotLoggedIn => NOT_FOUND.to_owned(),
+        _ => match &error.hint {
+            Some(hint) => format!("{}; {hint}", error.one_line()),
+            None => error.one_line(),
+        },
+    };
+    Answer { status: 1, ..Answer::success(sentence + "\n") }
+}
+
+fn line(value: &impl Serialize) -> String {
+    // Strings alone cannot fail to be written.
+    serde_json::to_string(value).unwrap_or_default() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ADAPTER, Call, Listed, Reply, Request, Result, Target, target};
+    use crate::credential::Kind;
+    use crate::error::{Code, Error};
+    use crate::reply::{Found, Source};
+    use crate::secret::Secret;
+
+    fn call(operation: &str, input: &str) -> Call {
+        Call { arguments: vec![operation.to_owned()], input: input.as_bytes().to_vec(), ..Call::default() }
+    }
+
+    /// What is printed where decoding fails, or this is the reply; and the exit status.
+    fn said(call: &Call, reply: Result<Reply>) -> (String, u8) {
+        let answer = (ADAPTER.encode)(call, (ADAPTER.decode)(call).and(reply));
+        (answer.output.to_string(), answer.status)
+    }
+
+    fn found() -> Reply {
+        Reply::Found(Box::new(Found {
+            provider: None,
+            kind: Kind::Login,
+            username: "<token>".to_owned(),
+            secret: Secret::new("a \"quoted\" ü"),
+            header: None,
+            expires_at: None,
+            refresh_token: None,
+            source: Source::File,
+            tried: Vec::new(),
+            notes: Vec::new(),
+        }))
+    }
+
+    #[test]
+    fn every_spelling_of_a_server_is_the_same_place() {
+        let place = |server: &str| target(server).unwrap().to_string();
+        for server in [
+            "h.dev",
+            "https://h.dev",
+            "https://h.dev/",
+            "h.dev/v2/",
+            "http://h.dev",
+            "H.dev:443",
+            "HTTPS://h.dev/x?y#z",
+        ] {
+            assert_eq!(place(server), "https://h.dev", "{server}");
+        }
+        assert_eq!(place("h.dev:5000"), "https://h.dev:5000");
+        for server in ["127.0.0.1:5000", "http://127.0.0.1:5000", "https://127.0.0.1:5000/v2/"] {
+            assert_eq!(place(server), "http://127.0.0.1:5000", "{server}");
+        }
+        assert_eq!((place("localhost"), place("[::1]:5000")), ("http://localhost".into(), "http://[::1]:5000".into()));
+        for server in ["https://index.docker.io/v1/", "https://index.docker.io/v1", "index.docker.io"] {
+            assert_eq!(place(server), "https://index.docker.io", "{server}");
+        }
+        assert_ne!(place("https://index.docker.io/v1/access-token"), place("https://index.docker.io/v1/"));
+    }
+
+    #[test]
+    fn what_is_no_server_is_refused_and_no_password_repeated() {
+        for server in
+            ["ftp://h.dev", "https://", "h.dev\\@evil.dev", "h dev", "h.dev\nhost=evil.dev", "user:hunter2@h.dev", "*"]
+        {
+            let (output, status) = said(&call("get", server), Ok(found()));
+            assert_eq!(status, 1, "{server}");
+            assert!(!output.contains("hunter2") && output.lines().count() == 1, "{output}");
+        }
+    }
+
+    #[test]
+    fn the_sentences_are_the_ones_that_docker_compares() {
+        let missing = |code| Err(Error::new(code, "no").with_hint("run it"));
+        for (operation, input, reply, sentence) in [
+            ("get", "h.dev", missing(Code::NotFound), "credentials not found in native keychain"),
+            ("get", "h.dev", missing(Code::NotLoggedIn), "credentials not found in native keychain"),
+            ("get", "h.dev", missing(Code::TemporarilyUnavailable), "no; run it"),
+            ("get", " \n", Ok(Reply::Nothing), "no credentials server URL"),
+            ("erase", "", Ok(Reply::Nothing), "no credentials server URL"),
+            ("store", r#"{"Username":"u","Secret":"s"}"#, Ok(Reply::Nothing), "no credentials server URL"),
+            ("store", r#"{"ServerURL":"h.dev","Secret":"s"}"#, Ok(Reply::Nothing), "no credentials username"),
+            ("store", "{", Ok(Reply::Nothing), "the request ends too early (line 1, column 1)"),
+            (
+                "store",
+                r#"{"ServerURL":"h.dev","Username":"u","Secret":"a\nb"}"#,
+                Ok(Reply::Nothing),
+                "the user name or the secret contains a control character",
+            ),
+            ("frob", "", Ok(Reply::Nothing), "docker-credential-my: unknown action: frob"),
+        ] {
+            assert_eq!(said(&call(operation, input), reply), (format!("{sentence}\n"), 1), "{operation} {input}");
+        }
+        let usage = said(&Call::default(), Ok(Reply::Nothing));
+        assert_eq!(usage, ("Usage: docker-credential-my <get|store|erase|list|version>\n".to_owned(), 1));
+    }
+
+    #[test]
+    fn success_is_an_object_a_line_or_silence() {
+        let answer = r#"{"ServerURL":"https://h.dev/v2/","Username":"<token>","Secret":"a \"quoted\" ü"}"#;
+        assert_eq!(said(&call("get", "https://h.dev/v2/"), Ok(found())), (format!("{answer}\n"), 0));
+        assert_eq!(said(&call("get", "https://h.dev/v2/\r\n"), Ok(found())).0, format!("{answer}\n"));
+        let store = call("store", r#"{"ServerURL":"h.dev","Username":"u","Secret":"s"} and more"#);
+        assert_eq!(said(&store, Ok(Reply::Nothing)), (String::new(), 0));
+        assert_eq!(said(&call("erase", "h.dev"), Ok(Reply::Erased(false))), (String::new(), 0));
+        let version = said(&call("version", ""), Ok(Reply::Nothing));
+        assert_eq!((version.0.lines().count(), version.1), (1, 0));
+        assert!(version.0.starts_with("docker-credential-my (my-credential-helper) v"));
+    }
+
+    #[test]
+    fn the_list_names_each_host_as_get_understands_it() {
+        let entry = |url: &str| Listed {
+            url: Some(url.to_owned()),
+            provider: None,
+            username: "ada".to_owned(),
+            kind: Kind::Login,
+            source: Source::File,
+            expires_at: None,
+        };
+        let urls = ["https://index.docker.io", "https://h.dev:5000", "http://127.0.0.1:5000", "https://localhost:8443"];
+        assert_eq!(
+            said(&call("list", ""), Ok(Reply::Listed(urls.map(entry).to_vec()))).0,
+            "{\"127.0.0.1:5000\":\"ada\",\"h.dev:5000\":\"ada\",\"https://index.docker.io/v1/\":\"ada\"}\n",
+            "https on this machine is another place than the one that `get` would look for"
+        );
+        assert_eq!(said(&call("list", "ignored"), Ok(Reply::Listed(Vec::new()))).0, "{}\n");
+    }
+
+    #[test]
+    fn a_session_is_no_login_to_keep() {
+        for (secret, by_habit) in [("eyJh.eyJh.c2ln", true), ("myc_0123", false)] {
+            let request = format!(r#"{{"ServerURL":"h.dev","Username":"u","Secret":"{secret}"}}"#);
+            let Ok(Request::Store(store)) = (ADAPTER.decode)(&call("store", &request)) else { panic!("{request}") };
+            assert_eq!(store.by_habit, by_habit);
+            assert_eq!(store.ask.target, Some(Target::parse("https://h.dev").unwrap()));
+        }
+    }
+}
