@@ -42,6 +42,10 @@ fn input(arguments: &[String]) -> Input {
 
 fn decode(call: &Call) -> Result<Request> {
     let Arguments { verb, format: _, explain: _, ask } = arguments(&call.arguments)?;
+    if !ADAPTER.operations.contains(&verb) {
+        return Err(Error::invalid(format!("there is no verb `{}`", crate::error::shown(verb)))
+            .with_hint(format!("the verbs are {}", ADAPTER.operations.join(", "))));
+    }
     if call.input.len() > MOST {
         return Err(Error::invalid("the request is larger than 64 KiB"));
     }
