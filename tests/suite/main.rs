@@ -7,6 +7,7 @@ mod support;
 
 mod api_keys;
 mod api_tokens;
+mod ci;
 mod exec_and_export;
 mod get;
 mod git;
