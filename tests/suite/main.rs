@@ -9,6 +9,7 @@ mod api_keys;
 mod api_tokens;
 mod ci;
 mod exec_and_export;
+mod docker;
 mod get;
 mod git;
 mod keyring;
