@@ -49,7 +49,7 @@ fn decode(call: &Call) -> Result<Request> {
     }
     let attributes = Attributes::parse(&call.input)?;
     let Some(target) = attributes.target()? else { return Ok(Request::Nothing) };
-    let takes_authorization = attributes.carries_authtype();
+    let takes_authorization = operation == "get" && attributes.carries_authtype();
     let Attributes { username, password, authtype, credential, ephemeral, expires_at, refresh_token, .. } = attributes;
     let ask = Ask {
         target: Some(target),

@@ -86,12 +86,7 @@ enum Format {
 fn arguments(arguments: &[String]) -> Result<Arguments<'_>> {
     let mut arguments = arguments.iter().map(String::as_str);
     let verb = arguments.next().unwrap_or_default();
-    let mut read = Arguments {
-        verb,
-        format: Format::Json,
-        explain: false,
-        ask: Ask { takes_authorization: true, ..Ask::default() },
-    };
+    let mut read = Arguments { verb, format: Format::Json, explain: false, ask: Ask::default() };
     while let Some(argument) = arguments.next() {
         let (name, attached) = argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)));
         if name == "--explain" && verb == "get" {

@@ -10,6 +10,7 @@ mod api_tokens;
 mod ci;
 mod exec_and_export;
 mod docker;
+mod exec_and_export;
 mod get;
 mod git;
 mod keyring;

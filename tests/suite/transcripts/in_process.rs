@@ -45,9 +45,10 @@ fn described(request: &Result<Request>) -> Value {
     match request {
         Err(error) => json!({ "error": error.code.name() }),
         Ok(Request::Get(ask)) => json!({ "get": said(asked(ask)) }),
-        Ok(Request::Store(Store { ask, secret, refresh_token, expires_at, by_habit })) => {
+        Ok(Request::Store(Store { ask, secret, scheme, refresh_token, expires_at, by_habit })) => {
             let mut fields = asked(ask);
             fields.insert("secret".into(), json!(secret.expose_secret()));
+            fields.insert("scheme".into(), json!(scheme));
             fields.insert("refresh_token".into(), json!(optional(refresh_token)));
             fields.insert("expires_at".into(), json!(expires_at.map(Timestamp::to_whole_seconds)));
             fields.insert("by_habit".into(), json!(by_habit));
@@ -58,14 +59,24 @@ fn described(request: &Result<Request>) -> Value {
             fields.insert("secret".into(), json!(optional(secret)));
             json!({ "erase": said(fields) })
         }
-        Ok(Request::List) => json!("list"),
+        Ok(Request::List { servable: false }) => json!("list"),
+        Ok(Request::List { servable: true }) => json!("list_servable"),
         Ok(Request::Capabilities) => json!("capabilities"),
         Ok(Request::Nothing) => json!("nothing"),
     }
 }
 
 fn asked(ask: &Ask) -> Map<String, Value> {
-    let Ask { target, exact_path, provider, api_url, username, min_validity, bearer_or_password_only } = ask;
+    let Ask {
+        target,
+        exact_path,
+        provider,
+        api_url,
+        username,
+        min_validity,
+        bearer_or_password_only,
+        takes_authorization,
+    } = ask;
     let fields = json!({
         "url": target.as_ref().map(ToString::to_string),
         "exact_path": exact_path,
@@ -74,6 +85,7 @@ fn asked(ask: &Ask) -> Map<String, Value> {
         "username": username,
         "min_validity_seconds": Some(min_validity.whole_seconds()).filter(|seconds| *seconds != 0),
         "bearer_or_password_only": bearer_or_password_only,
+        "takes_authorization": takes_authorization,
     });
     fields.as_object().cloned().unwrap_or_default()
 }

@@ -179,6 +179,7 @@ fn store(home: &Home, values: &Values, login: &Login) {
     let request = Request::Store(Store {
         ask,
         secret: Secret::new(values.fill(secret)),
+        scheme: None,
         refresh_token: refresh_token.clone().map(Secret::new),
         expires_at: expires_at.as_deref().map(|end| Timestamp::parse(end).expect("a time")),
         by_habit: false,

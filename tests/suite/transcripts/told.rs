@@ -41,6 +41,8 @@ struct Credential {
     secret: String,
     /// The header's name, where it is not `Authorization: Bearer`.
     header: Option<String>,
+    /// The word before the secret in `Authorization`, of a login that is no password.
+    scheme: Option<String>,
     expires_at: Option<String>,
     refresh_token: Option<String>,
     source: String,
@@ -110,10 +112,22 @@ fn session(values: &Values, secret: &str, expires_at: &str) -> Reply {
 }
 
 fn found(credential: Credential) -> Found {
-    let Credential { provider, kind, username, secret, header, expires_at, refresh_token, source: from, tried, notes } =
-        credential;
+    let Credential {
+        provider,
+        kind,
+        username,
+        secret,
+        header,
+        scheme,
+        expires_at,
+        refresh_token,
+        source: from,
+        tried,
+        notes,
+    } = credential;
     let header = match header {
         Some(name) => Some(Header { name: name.into(), scheme: None }),
+        None if scheme.is_some() => scheme.map(Header::authorization),
         None => provider.is_some().then_some(Header::BEARER),
     };
     Found {
