@@ -40,10 +40,11 @@ pub(super) async fn walk(screen: &Screen, home: &Path, helper: Option<PathBuf>) 
     screen.say("`$` is a program that is run, `>` a request that the tour sends; tokens are shown shortened.")?;
     let helper = build(screen, helper).await?;
     let by_hand = by_hand(&helper);
-    let mut walk = Walk::start(screen, home, helper)?;
+    let walk = Walk::start(screen, home, helper).await?;
     walk.log_in().await.context("logging in")?;
     let first = walk.get().await.context("getting a token")?;
-    walk.refresh(&first).await.context("refreshing")?;
+    let its_end = Instant::now() + TOKEN_LIFETIME;
+    walk.refresh(&first, its_end).await.context("refreshing")?;
     walk.clone_with_git().await.context("cloning with git")?;
     walk.log_out().await.context("logging out")?;
     screen.heading("Done: every step did what it says")?;
@@ -100,17 +101,12 @@ struct Walk<'a> {
     sandbox: Sandbox,
     browser: Browser,
     server: Server,
-    /// When a token that has just been handed out is past its end.
-    token_ends: Instant,
-}
-
-/// What the helper hands out.
-struct Credential {
-    token: String,
+    /// What git says of itself, where there is one.
+    git: Option<String>,
 }
 
 impl<'a> Walk<'a> {
-    fn start(screen: &'a Screen, home: &Path, helper: PathBuf) -> anyhow::Result<Self> {
+    async fn start(screen: &'a Screen, home: &Path, helper: PathBuf) -> anyhow::Result<Self> {
         screen.heading("2. The account service")?;
         let sandbox = Sandbox::new(home, helper);
         let server = Server::start(Settings {
@@ -126,11 +122,16 @@ impl<'a> Walk<'a> {
         screen.say(&format!("It listens at {}, keeps its accounts in memory,", server.url()))?;
         screen
             .say(&format!("and its access tokens live {} s, so that you can see one end.", TOKEN_LIFETIME.as_secs()))?;
-        Ok(Self { screen, sandbox, browser, server, token_ends: Instant::now() })
+        let git = git_version().await;
+        if git.is_some() {
+            create_repository(&sandbox.path(REPOSITORIES), REPOSITORY)?;
+            screen.say(&format!("It also hosts a git repository, {REPOSITORY}, for those who are logged in."))?;
+        }
+        Ok(Self { screen, sandbox, browser, server, git })
     }
 
     /// The helper waits while the link in the mail is clicked, as it would for a person.
-    async fn log_in(&mut self) -> anyhow::Result<()> {
+    async fn log_in(&self) -> anyhow::Result<()> {
         self.screen.heading("3. Log in, by a link in a mail")?;
         let url = self.server.url().to_owned();
         let arguments = ["login", "--email", EMAIL, "--username", USERNAME, "--api-url", &url];
@@ -152,7 +153,6 @@ impl<'a> Walk<'a> {
         ensure!(page.status == 200 && page.text.contains(EMAIL), "the link does not log in");
 
         let outcome = finish(login).await?;
-        self.token_ends = Instant::now() + TOKEN_LIFETIME;
         while let Some(line) = messages.next_line().await? {
             self.screen.output(&line)?;
         }
@@ -166,35 +166,34 @@ impl<'a> Walk<'a> {
     }
 
     /// The JSON that any program can ask for, and what the token in it is good for.
-    async fn get(&self) -> anyhow::Result<Credential> {
+    async fn get(&self) -> anyhow::Result<String> {
         self.screen.heading("4. A token, for any program that asks")?;
         self.show_helper(&["get"], " </dev/null")?;
         let outcome = self.sandbox.helper(&["get"]).await?;
         self.show(&outcome)?;
-        let credential = credential(&outcome)?;
-        let me = self.me(&credential.token)?;
+        let token = token(&outcome)?;
+        let me = self.me(&token)?;
         ensure!(me.status == 200 && me.json()["email"] == EMAIL, "the token is not {EMAIL}'s");
         self.screen.checked(&format!("the service takes it for {EMAIL}"))?;
-        Ok(credential)
+        Ok(token)
     }
 
     /// The token ends; however many ask for the next one, the service is asked once.
-    async fn refresh(&mut self, first: &Credential) -> anyhow::Result<()> {
+    async fn refresh(&self, first: &str, its_end: Instant) -> anyhow::Result<()> {
         self.screen.heading("5. The token ends, and nobody notices")?;
         let before = self.server.refresh_requests();
-        let left = self.token_ends.saturating_duration_since(Instant::now());
+        let left = its_end.saturating_duration_since(Instant::now());
         self.screen.say(&format!("Waiting {:.1} s for its end.", left.as_secs_f32()))?;
-        sleep_until(self.token_ends).await;
-        let refused = self.me(&first.token)?;
+        sleep_until(its_end).await;
+        let refused = self.me(first)?;
         ensure!(refused.status == 401, "the old token is still good");
 
         self.show_helper(&["get"], &format!(" </dev/null    # {AT_ONCE} of them at the same moment"))?;
         let outcomes = join_all((0..AT_ONCE).map(|_| self.sandbox.helper(&["get"]))).await;
         let outcomes = outcomes.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
         self.show(&outcomes[0])?;
-        let tokens = outcomes.iter().map(|outcome| credential(outcome).map(|found| found.token));
-        let tokens = tokens.collect::<anyhow::Result<Vec<_>>>()?;
-        ensure!(tokens[0] != first.token, "the old token was handed out again");
+        let tokens = outcomes.iter().map(token).collect::<anyhow::Result<Vec<_>>>()?;
+        ensure!(tokens[0] != first, "the old token was handed out again");
         ensure!(tokens.iter().all(|token| *token == tokens[0]), "not all of them have the same token");
         let me = self.me(&tokens[0])?;
         ensure!(me.status == 200, "the new token is refused");
@@ -207,21 +206,12 @@ impl<'a> Walk<'a> {
 
     async fn clone_with_git(&self) -> anyhow::Result<()> {
         self.screen.heading("6. git clone, without a question")?;
-        let version = Command::new("git").arg("--version").stdin(Stdio::null()).output().await;
-        let Some(version) = version.ok().filter(|version| version.status.success()) else {
+        let Some(version) = &self.git else {
             return Ok(self.screen.say("There is no git here: this step is left out.")?);
         };
-        create_repository(&self.sandbox.path(REPOSITORIES), REPOSITORY)?;
+        self.screen.say(version)?;
         let url = format!("{}/git/{REPOSITORY}", self.server.url());
         let helper = self.sandbox.git_helper();
-
-        self.screen.say(String::from_utf8_lossy(&version.stdout).trim())?;
-        let bare = ["-c", "credential.helper=", "ls-remote", &url];
-        self.show_git(&bare)?;
-        let refused = self.sandbox.git(&bare).await?;
-        self.show(&refused)?;
-        ensure!(refused.status != Some(0), "the repository is open to everybody");
-
         let clone = ["-c", "credential.helper=", "-c", &helper, "clone", &url, "hello"];
         self.show_git(&clone)?;
         let cloned = self.sandbox.git(&clone).await?;
@@ -233,7 +223,13 @@ impl<'a> Walk<'a> {
         self.show(&commits)?;
         ensure!(commits.output.lines().count() == 1, "the clone has not the one commit of the repository");
         ensure!(self.sandbox.path("hello/README.md").is_file(), "the clone has no README.md");
-        self.screen.checked("git was refused without the helper, and has its clone with it")?;
+
+        let without = ["-c", "credential.helper=", "ls-remote", &url];
+        self.show_git(&without)?;
+        let refused = self.sandbox.git(&without).await?;
+        self.show(&refused)?;
+        ensure!(refused.status != Some(0), "the repository is open to everybody");
+        self.screen.checked("git has its clone with the helper, and is refused without it")?;
         Ok(())
     }
 
@@ -281,16 +277,21 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The credential in an answer, which must be one for the service, and say when it ends.
-fn credential(outcome: &Outcome) -> anyhow::Result<Credential> {
+async fn git_version() -> Option<String> {
+    let output = Command::new("git").arg("--version").stdin(Stdio::null()).output().await.ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The token in the helper's answer, which must say how it is sent, and when it ends.
+fn token(outcome: &Outcome) -> anyhow::Result<String> {
     ensure!(outcome.status == Some(0), "the helper ended with status {:?}: {}", outcome.status, outcome.messages);
     let answer: Value = serde_json::from_str(&outcome.output).context("the answer is no JSON")?;
     let token = answer["secret"].as_str().context("the answer has no secret")?.to_owned();
     let header = format!("Bearer {token}");
     ensure!(
         answer["version"] == 1 && answer["headers"]["Authorization"][0] == header.as_str(),
-        "the answer is another"
+        "the answer has no header for the token"
     );
     ensure!(answer["expires_at"].is_string(), "the answer does not say when the token ends");
-    Ok(Credential { token })
+    Ok(token)
 }
