@@ -19,3 +19,4 @@ mod login;
 mod refresh;
 mod settings;
 mod transcripts;
+mod session_file;
