@@ -146,7 +146,11 @@ impl fmt::Display for Target {
     }
 }
 
+/// Repeats the text, unless there may be a password or a token in it.
 fn refused(what: &str, why: &str) -> Error {
+    if what.contains(['@', '?', '#']) {
+        return Error::invalid(format!("the URL cannot be used: {why}"));
+    }
     Error::invalid(format!("`{}` cannot be used: {why}", shown(what)))
 }
 
@@ -264,8 +268,16 @@ mod tests {
 
     #[test]
     fn a_refusal_does_not_repeat_a_password() {
-        let error = Target::parse("https://user:hunter2@acme.dev/").unwrap_err();
-        assert!(!error.to_string().contains("hunter2"));
+        for url in [
+            "https://user:hunter2@acme.dev/",
+            "ssh://user:hunter2@acme.dev/",
+            "user:hunter2@acme.dev",
+            "https:/user:hun?ter2@acme.dev",
+            "acme.dev/?token=hunter2",
+        ] {
+            let error = Target::parse(url).unwrap_err();
+            assert!(!error.to_string().contains("hun"), "{error}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::configuration::{Configuration, MyConfig, StoreChoice};
 use crate::environment::Environment;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::paths::Paths;
 use crate::provider::Provider;
 use crate::stores::Stores;
@@ -96,7 +96,7 @@ impl World {
     /// The API's base URL, without a slash at its end: `--api-url`, the provider's variable, then what is configured.
     pub fn api_url(&self, provider: &Provider, named: Option<&str>) -> Result<String> {
         match self.api_url_override(provider, named) {
-            Some(url) => Ok(trimmed(&url)),
+            Some(url) => usable(&url, "the API URL"),
             None => self.configured_api_url(provider),
         }
     }
@@ -106,7 +106,7 @@ impl World {
     pub fn logged_in_elsewhere(&self, provider: &Provider, named: Option<&str>) -> Result<Option<String>> {
         let Some(in_force) = self.api_url_override(provider, named) else { return Ok(None) };
         let configured = self.configured_api_url(provider)?;
-        Ok((trimmed(&in_force) != configured).then_some(configured))
+        Ok((usable(&in_force, "the API URL")? != configured).then_some(configured))
     }
 
     fn api_url_override(&self, provider: &Provider, named: Option<&str>) -> Option<String> {
@@ -117,10 +117,16 @@ impl World {
     /// The URL that a session belongs to. mycli's is where the `my` command line looks for it.
     pub fn configured_api_url(&self, provider: &Provider) -> Result<String> {
         let shared = if provider.name == Provider::DEFAULT_NAME { MyConfig::load(&self.paths)?.api_url } else { None };
-        Ok(trimmed(shared.as_deref().unwrap_or(&provider.api_url)))
+        usable(shared.as_deref().unwrap_or(&provider.api_url), "the configured API URL")
     }
 }
 
-fn trimmed(url: &str) -> String {
-    url.trim().trim_end_matches('/').to_owned()
+/// Without a slash at its end. One that no token could go to is refused here, before anybody shows it: there may be a
+/// password in it.
+fn usable(url: &str, which: &str) -> Result<String> {
+    let url = url.trim().trim_end_matches('/');
+    match Provider::api_origin(url) {
+        Ok(_) => Ok(url.to_owned()),
+        Err(error) => Err(Error { message: format!("{which}: {}", error.message), ..error }),
+    }
 }

@@ -11,6 +11,7 @@ mod ci;
 mod exec_and_export;
 mod docker;
 mod exec_and_export;
+mod bad_input;
 mod get;
 mod git;
 mod keyring;

@@ -1,0 +1,245 @@
+//! Requests that nobody should send: one clear error each, the documented exit status, nothing changed on disk, and
+//! nothing of a secret repeated.
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, Outcome, service};
+
+const READERS: [&str; 3] = ["get", "store", "erase"];
+
+/// What must not come back from wherever it was put.
+const SECRET: &str = "hunter2-is-secret";
+
+/// Inputs that no verb takes, each with words that its error says.
+fn bad() -> Vec<(Vec<u8>, &'static str)> {
+    let url = "https://git.example.com";
+    let with = |name: &str, value: Value| {
+        let mut body = json!({ "url": url, "secret": SECRET });
+        body[name] = value;
+        body.to_string().into_bytes()
+    };
+    let nested = |open: &str, close: &str| format!("{}{}", open.repeat(10_000), close.repeat(10_000));
+    let mut bad = vec![
+        (SECRET.into(), "no JSON object"),
+        (format!("[\"{SECRET}\"]").into(), "no JSON object"),
+        (format!("\"{SECRET}\"").into(), "no JSON object"),
+        (b"42".to_vec(), "no JSON object"),
+        (b"null".to_vec(), "no JSON object"),
+        (b"\xef\xbb\xbf{}".to_vec(), "no JSON object"),
+        (nested("[", "]").into(), "no JSON object"),
+        (format!("{{\"secret\":\"{SECRET}\"").into(), "ends too early"),
+        (format!("{{\"secret\":\"{SECRET}").into(), "ends too early"),
+        (format!("{{\"secret\":\"{SECRET}\",}}").into(), "is not JSON"),
+        (format!("{{'secret':'{SECRET}'}}").into(), "is not JSON"),
+        (format!("{{{SECRET}}}").into(), "is not JSON"),
+        (format!("{{\"url\":\"{url}\",\"version\":{}}}", nested("[", "]")).into(), "is not JSON"),
+        (format!("{{\"url\":\"{url}\",\"secret\":{}}}", nested("{\"a\":", "}")).into(), "the request "),
+        (b"{\"url\":\"https://git.example.com\",\"secret\":\"\xff\xfe\"}".to_vec(), "is not JSON"),
+        (b"{\"url\":\"https://git.example.com\",\"secret\":\"\\ud800\"}".to_vec(), "is not JSON"),
+        (format!("{{\"url\":\"{url}\",\"url\":\"{url}\",\"secret\":\"{SECRET}\"}}").into(), "wrong type"),
+        (with("x", "y".repeat(64 * 1024).into()), "larger than 64 KiB"),
+        (vec![b' '; 64 * 1024 + 1], "larger than 64 KiB"),
+        (with("version", json!(2)), "speaks version 1"),
+        (with("version", json!(0)), "speaks version 1"),
+        (with("version", json!("1")), "speaks version 1"),
+        (with("version", json!(1.5)), "speaks version 1"),
+        (with("version", json!({ "a": SECRET })), "speaks version 1"),
+        (with("username", json!("a\nb")), "`username` contains a control character"),
+        (with("username", json!("a\u{0}b")), "`username` contains a control character"),
+        (with("provider", json!("my\u{1b}[2Jcli")), "`provider` contains a control character"),
+        (with("provider", json!("nobody's")), "there is no provider"),
+    ];
+    for name in ["url", "provider", "username", "secret", "refresh_token", "expires_at"] {
+        for value in [json!(7), json!([SECRET]), json!({ "a": SECRET }), json!(true)] {
+            bad.push((with(name, value), "wrong type"));
+        }
+    }
+    for value in [json!(-1), json!(1.5), json!("60"), json!(1e30)] {
+        bad.push((with("min_validity_seconds", value), "wrong type"));
+    }
+    for url in [
+        format!("https://user:{SECRET}@git.example.com/"),
+        format!("https://{SECRET}@git.example.com/"),
+        format!("ssh://git:{SECRET}@git.example.com/x"),
+        format!("git:{SECRET}@git.example.com:x"),
+        format!("https:/user:{SECRET}@git.example.com"),
+        format!("git.example.com/x?token={SECRET}"),
+        format!("https://git example.com/?token={SECRET}"),
+        format!("https://git.example.com\\@user:{SECRET}@x"),
+        format!("https://user:{SECRET}\n@git.example.com/"),
+        "https://git.example.com/\r\nHost: x".to_owned(),
+        "https://git.exa\u{0}mple.com/".to_owned(),
+        "https://".to_owned(),
+        String::new(),
+    ] {
+        bad.push((with("url", url.into()), ""));
+    }
+    bad
+}
+
+/// The outcome of a request that is to be refused with this status and code.
+fn check_refused(home: &Home, arguments: &[&str], input: &[u8], code: &str) -> Outcome {
+    let what = || format!("{arguments:?} {}", String::from_utf8_lossy(&input[..input.len().min(100)]));
+    let before = home.snapshot();
+    let outcome = home.run_with(arguments, input);
+    assert_eq!(outcome.status, 2, "{}: {outcome:?}", what());
+    let answer = outcome.json();
+    assert_eq!(answer["error"]["code"], code, "{}: {outcome:?}", what());
+    assert_eq!(outcome.output.lines().count(), 1, "one line: {outcome:?}");
+    assert!(outcome.messages.starts_with("error: ") && outcome.messages.matches("error: ").count() == 1, "{outcome:?}");
+    let shown = |text: &str| text.chars().any(|c| c.is_control() && c != '\n');
+    assert!(!shown(&outcome.output) && !shown(&outcome.messages), "nothing steers the terminal: {outcome:?}");
+    assert!(outcome.messages.len() < 1000, "{}: as long as somebody reads", what());
+    for text in [&outcome.output, &outcome.messages] {
+        assert!(!text.contains("hunter2"), "{}: a secret is not repeated: {outcome:?}", what());
+    }
+    assert_eq!(home.snapshot(), before, "{}: nothing is changed", what());
+    outcome
+}
+
+#[test]
+fn what_no_verb_takes_is_one_clear_error() {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    for (input, words) in bad() {
+        let code = if words == "speaks version 1" { "unsupported_version" } else { "invalid_request" };
+        for verb in READERS {
+            let outcome = check_refused(&home, &[verb], &input, code);
+            assert!(outcome.messages.contains(words), "{verb}: {words}: {outcome:?}");
+        }
+    }
+    assert_eq!(server.requests().len(), 0, "none of it reaches the service");
+}
+
+#[test]
+fn what_store_alone_needs_is_asked_for() {
+    let home = Home::new();
+    let url = "https://git.example.com";
+    for (body, words) in [
+        (json!({}), "`store` needs a `url` or a `provider`"),
+        (json!({ "secret": SECRET }), "`store` needs a `url` or a `provider`"),
+        (json!({ "url": url }), "`store` needs a `secret`"),
+        (json!({ "url": url, "secret": "a\nb" }), "`secret` contains a control character"),
+        (json!({ "url": url, "secret": SECRET, "refresh_token": "a\u{7f}" }), "`refresh_token` contains a control"),
+        (json!({ "url": url, "secret": SECRET, "expires_at": "tomorrow" }), "`expires_at` is no RFC 3339 time"),
+    ] {
+        let outcome = check_refused(&home, &["store"], body.to_string().as_bytes(), "invalid_request");
+        assert!(outcome.messages.contains(words), "{words}: {outcome:?}");
+    }
+    let outcome = check_refused(&home, &["erase"], b"", "invalid_request");
+    assert!(outcome.messages.contains("`erase` needs a `url` or a `provider`"), "{outcome:?}");
+    check_refused(&home, &["store"], b"", "invalid_request");
+}
+
+#[test]
+fn words_that_no_verb_takes_are_one_clear_error() {
+    let home = Home::new();
+    let url = format!("https://user:{SECRET}@git.example.com");
+    for arguments in [
+        vec!["get", "--format"],
+        vec!["get", "--format", "yaml"],
+        vec!["get", "--formt", "raw"],
+        vec!["get", "--url"],
+        vec!["get", "--url", "not-a-url"],
+        vec!["get", "--url", &url],
+        vec!["get", "--provider", "nobody"],
+        vec!["get", "more"],
+        vec!["store", "--secret"],
+        vec!["erase", "--all"],
+        vec!["list", "more"],
+        vec!["list", "--format", "json"],
+        vec!["capabilities", "--x"],
+    ] {
+        check_refused(&home, &arguments, b"", "invalid_request");
+    }
+}
+
+#[test]
+fn list_and_capabilities_read_no_input() {
+    let home = Home::new();
+    let before = home.snapshot();
+    for (input, _) in bad() {
+        for verb in ["list", "capabilities"] {
+            let outcome = home.run_with(&[verb], &input);
+            assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""), "{verb}: {outcome:?}");
+            assert_eq!(outcome.json()["version"], 1);
+        }
+    }
+    assert_eq!(home.snapshot(), before);
+}
+
+#[test]
+fn what_is_unknown_deep_or_after_the_object_is_passed_over() {
+    let server = service();
+    let (home, session) = Home::logged_in(&server);
+    let deep = format!(r#"{{"unknown":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+    for input in [
+        "",
+        " \n\t",
+        "{}",
+        "{}\n{\"version\":2}",
+        "{} and so on",
+        r#"{"version":null}"#,
+        r#"{"version":1,"unknown":{"a":[1,2,{}]}}"#,
+        r#"{"url":null,"username":null,"secret":null,"min_validity_seconds":null}"#,
+        r#"{"min_validity_seconds":18446744073709551615}"#,
+        &deep,
+    ] {
+        let outcome = home.run_with(&["get"], input);
+        assert_eq!((outcome.status, &outcome.json()["secret"]), (0, &json!(session.access_token)), "{outcome:?}");
+    }
+}
+
+#[test]
+fn the_end_of_the_object_is_the_end_of_the_request() {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    let mut child = home.start(&["get"]);
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, b"{\"version\":1}").unwrap();
+    // Nobody closes the input.
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    drop(stdin);
+}
+
+#[test]
+fn nothing_a_tool_writes_to_git_is_repeated_either() {
+    let home = Home::new();
+    let before = home.snapshot();
+    for input in [
+        format!("protocol=https\nhost=user:{SECRET}@git.example.com\n\n"),
+        format!("url=https://user:{SECRET}@git.example.com/\nurl=ssh://git:{SECRET}@x\n\n"),
+        format!("protocol=https\nhost=git.example.com\npassword={SECRET}\rx\n\n"),
+        format!("{SECRET}\n\n"),
+        format!("protocol=https\nhost=git example.com\npassword={SECRET}\nusername=a\n\n"),
+    ] {
+        for operation in ["get", "store", "erase"] {
+            let outcome = home.run_with(&["git", operation], &input);
+            assert!((0..=4).contains(&outcome.status), "{outcome:?}");
+            assert!(!outcome.messages.contains("hunter2") && !outcome.output.contains("hunter2"), "{outcome:?}");
+        }
+    }
+    assert_eq!(home.snapshot(), before);
+}
+
+#[test]
+fn a_bad_setting_in_the_environment_is_not_repeated() {
+    let server = service();
+    for (name, value) in [
+        ("MY_API_TOKEN", format!("{SECRET}\n{SECRET}")),
+        ("MY_API_URL", format!("http://user:{SECRET}@api.example.com")),
+        ("MY_API_URL", format!("http://api.example.com/?{SECRET}")),
+        ("MY_API_URL", format!("{SECRET}@api.example.com")),
+        ("MY_PROVIDER", "no\u{1b}[2Jbody".to_owned()),
+    ] {
+        let (mut home, _) = Home::logged_in(&server);
+        home.set(name, &value);
+        for verb in ["get", "whoami", "status"] {
+            let outcome = home.run(&[verb]);
+            assert!((0..=4).contains(&outcome.status), "{verb} {name}: {outcome:?}");
+            for text in [&outcome.output, &outcome.messages] {
+                assert!(!text.contains("hunter2") && !text.contains('\u{1b}'), "{verb} {name}: {outcome:?}");
+            }
+        }
+    }
+}
