@@ -90,8 +90,8 @@ fn gitlabs_job_stops_at_once_where_there_is_no_token() {
         return;
     }
     let (server, _root, mut home) = job();
-    let script: String =
-        GITLAB.lines().filter_map(|line| line.strip_prefix("    - ")).map(|line| format!("{line}\n")).collect();
+    let lines: Vec<_> = GITLAB.lines().filter_map(|line| line.strip_prefix("    - ")).collect();
+    let script = lines.join("\n");
     assert_eq!(script.lines().count(), 2, "every line of before_script is run");
     assert_eq!(bash(&home, &script, &[]).status, 1);
     let token = server.api_token("me@acme.dev", "ci").unwrap().token;
