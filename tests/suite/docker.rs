@@ -10,7 +10,7 @@ use account_server::{Server, Session};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{HELPER, Home, Outcome, finish, has_client, service, service_with, spawn};
+use crate::support::{HELPER, Home, Outcome, finish, has_client, has_rare_client, service, service_with, spawn};
 use registry::Registry;
 use token_service::TokenService;
 
@@ -310,4 +310,25 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/docker/test.sh");
     let outcome = finish(spawn(home.command(script)), b"");
     assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
+}
+
+#[test]
+fn helm_pushes_and_pulls_a_chart() {
+    if !has_rare_client("helm") {
+        return;
+    }
+    let Some((_server, _root, mut home, _, registry)) = of_provider(&[]) else { return };
+    configure(&mut home, &configurations(&registry)[0]);
+    // Without it helm looks into a file of its own, and into the keyring, before it reads docker's.
+    home.set("HELM_REGISTRY_CONFIG", home.path().join("docker/config.json"));
+    home.write("chart/Chart.yaml", "apiVersion: v2\nname: hello\nversion: 1.0.0\n");
+    assert_eq!(run(&home, &["helm", "package", "chart"], "").status, 0);
+    let place = format!("oci://{}/charts", registry.address);
+    let outcome = run(&home, &["helm", "push", "--plain-http", "hello-1.0.0.tgz", &place], "");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let pull = ["helm", "pull", "--plain-http", &format!("{place}/hello"), "-d", "."];
+    let outcome = run(&home, &pull, "");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    home.set("MY_API_TOKEN", "myc_wrong");
+    assert_ne!(run(&home, &pull, "").status, 0);
 }
