@@ -269,38 +269,41 @@ fn an_answer_without_a_new_refresh_token_keeps_the_old_one() {
     assert_eq!(home.session().unwrap()["refresh_token"], old.refresh_token.as_str());
 }
 
-/// The time that a call takes whose service never ends its answer.
-fn timed(home: &Home) -> (Outcome, Duration) {
-    let start = Instant::now();
-    let outcome = home.run(&["get"]);
-    (outcome, start.elapsed())
-}
-
 #[test]
-fn an_answer_byte_by_byte_is_not_waited_for_and_the_next_call_heals() {
+fn whatever_does_not_end_is_given_up_in_time_and_costs_nothing() {
     let server = service();
-    let (home, old) = Home::with_stale_session(&server);
-    let before = home.session();
-    server.fault(REFRESH, 1, Fault::SlowBytes { slow_bytes_ms: 100 });
-    let (outcome, took) = timed(&home);
-    assert_eq!(outcome.status, 3, "{outcome:?}");
-    assert!(took < BOUND, "{took:?}");
-    assert_eq!(home.session(), before);
-    assert_ne!(home.token(), old.access_token, "the token just replaced is still accepted");
-}
-
-#[test]
-fn a_service_that_does_not_answer_takes_a_bounded_time() {
-    let server = service();
-    let (home, _) = Home::with_stale_session(&server);
-    let (living, token) = with_living_stale_session(&server);
-    server.fault(REFRESH, 2, Fault::Delay { delay_ms: 12_000 });
-    let (first, second) = (home.start(&["get"]), living.start(&RAW));
+    let [silent, silent_alive, slow, locked] = [false, true, false, false]
+        .map(|is_alive| if is_alive { with_living_stale_session(&server) } else { Home::with_stale_session(&server) });
+    let before = [&silent, &slow, &locked].map(|(home, _)| home.session());
+    let lock = hold_lock(&locked.0);
     let start = Instant::now();
-    let (outcome, served) = (finish(first, b""), finish(second, b""));
-    assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
-    assert_eq!(outcome.status, 3, "{outcome:?}");
-    assert_eq!((served.status, served.output.trim_end()), (0, token.access_token.as_str()), "{served:?}");
+    let mut children = Vec::new();
+    for (place, fault) in [
+        (&silent, Some(Fault::Delay { delay_ms: 12_000 })),
+        (&silent_alive, Some(Fault::Delay { delay_ms: 12_000 })),
+        (&slow, Some(Fault::SlowBytes { slow_bytes_ms: 100 })),
+        (&locked, None),
+    ] {
+        let asked = server.refresh_requests() + usize::from(fault.is_some());
+        if let Some(fault) = fault {
+            server.fault(REFRESH, 1, fault);
+        }
+        children.push(place.0.start(&["get", "--format", "json"]));
+        wait_for_refresh_requests(&server, asked);
+    }
+    let outcomes: Vec<Outcome> = children.into_iter().map(|child| finish(child, b"")).collect();
+    let took = start.elapsed();
+    assert!((Duration::from_secs(4)..BOUND).contains(&took), "{took:?}");
+    for outcome in [&outcomes[0], &outcomes[2], &outcomes[3]] {
+        assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (3, &json!("temporarily_unavailable")));
+    }
+    assert_eq!((outcomes[1].status, &outcomes[1].json()["secret"]), (0, &json!(silent_alive.1.access_token)));
+    assert!(outcomes[3].messages.contains("another process has been refreshing the session for 5 s"));
+    assert_eq!(server.refresh_requests(), 3, "never without the lock");
+    assert_eq!([&silent, &slow, &locked].map(|(home, _)| home.session()), before);
+    drop(lock);
+    assert_ne!(slow.0.token(), slow.1.access_token, "the token just replaced is still accepted");
+    assert_ne!(locked.0.token(), locked.1.access_token);
 }
 
 #[test]
@@ -425,19 +428,6 @@ fn what_the_holder_of_the_lock_saves_is_served_while_it_is_still_held() {
 }
 
 #[test]
-fn a_lock_that_is_never_given_back_is_waited_for_five_seconds_and_never_passed_by() {
-    let server = service();
-    let (home, _) = Home::with_stale_session(&server);
-    let lock = hold_lock(&home);
-    let (outcome, took) = timed(&home);
-    assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (3, &json!("temporarily_unavailable")));
-    assert!((Duration::from_secs(4)..BOUND).contains(&took), "{took:?}");
-    assert_eq!(server.refresh_requests(), 0, "never without the lock");
-    drop(lock);
-    home.token();
-}
-
-#[test]
 fn a_token_is_not_spent_where_the_new_session_could_not_be_written() {
     let server = service();
     for is_alive in [false, true] {
@@ -494,4 +484,50 @@ fn a_session_of_another_api_url_is_neither_sent_nor_cleared() {
     assert!(outcome.messages.contains(&format!("logged in at {}, not {}", server.url(), other.url())));
     assert_eq!((server.requests().len(), other.requests().len()), (0, 0));
     assert_eq!(home.snapshot(), before);
+}
+
+/// A session that has not been refreshed for so many days.
+fn unused_for(server: &Server, days: u32) -> (Home, Session) {
+    let (home, session) = Home::with_stale_session(server);
+    home.write_session(&session, Duration::ZERO, HOUR * 24 * days);
+    (home, session)
+}
+
+#[test]
+fn a_login_that_is_seldom_used_is_kept_alive_in_passing() {
+    let server = service();
+    let (home, old) = unused_for(&server, 8);
+    let outcome = home.run(&["status"]);
+    assert_eq!((outcome.status, outcome.messages.as_str(), server.refresh_requests()), (0, "", 1), "{outcome:?}");
+    assert!(outcome.output.contains("(8 d ago)"), "the answer comes first: {outcome:?}");
+    assert_ne!(home.session().unwrap()["refresh_token"], old.refresh_token.as_str());
+    home.run(&["status"]);
+    assert_eq!(server.refresh_requests(), 1, "once a week");
+}
+
+#[test]
+fn in_passing_nothing_young_nothing_of_the_variable_and_nothing_elsewhere_is_refreshed() {
+    let server = service();
+    let (young, _) = unused_for(&server, 6);
+    young.run(&["status"]);
+    let (mut home, _) = unused_for(&server, 8);
+    home.run(&["list"]);
+    home.run(&["capabilities"]);
+    home.run(&["--api-url", "http://127.0.0.1:1", "status"]);
+    home.set("MY_API_TOKEN", "myc_1");
+    home.run(&["status"]);
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn what_fails_in_passing_is_neither_told_nor_waited_for() {
+    let server = service();
+    let (home, _) = unused_for(&server, 8);
+    let before = home.session();
+    server.fault(REFRESH, 1, Fault::Delay { delay_ms: 12_000 });
+    let start = Instant::now();
+    let outcome = home.run(&["status"]);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""), "{outcome:?}");
+    assert_eq!(home.session(), before);
 }
