@@ -164,12 +164,18 @@ impl Refresh<'_> {
     /// Waits for the lock; while somebody else holds it, a token that still lives, or what they saved, will do.
     fn take_lock(&self, stale: Kept) -> Result<Turn> {
         for round in 1.. {
-            if let Some(lock) = try_lock(self.world)? {
+            let lock = try_lock(self.world);
+            if let Ok(Some(lock)) = lock {
                 return Ok(Turn::Mine(lock));
             }
             if stale.session.is_alive(clock::now()) {
+                // As in a home that is mounted read-only.
+                if let Err(error) = lock {
+                    self.world.note(self.failure(&error.message));
+                }
                 return Ok(Turn::Answered(stale));
             }
+            lock?;
             if round % LOOK_EVERY == 0
                 && let Some(kept) = self.load().newest.filter(|kept| self.is_fresh(kept))
             {
@@ -290,9 +296,13 @@ impl Refresh<'_> {
             .with_hint(login_hint(self.provider)))
     }
 
+    fn failure(&self, why: &str) -> String {
+        format!("the session with {} could not be refreshed: {why}", self.provider.name)
+    }
+
     /// The refresh failed for a reason that may pass: the session stays, and a token that still lives is used.
     fn or_living(&self, kept: Kept, why: &str) -> Result<Kept> {
-        let message = format!("the session with {} could not be refreshed: {why}", self.provider.name);
+        let message = self.failure(why);
         if kept.session.is_alive(clock::now()) {
             self.world.note(message);
             return Ok(kept);

@@ -486,6 +486,21 @@ fn a_session_of_another_api_url_is_neither_sent_nor_cleared() {
     assert_eq!(home.snapshot(), before);
 }
 
+#[test]
+fn where_no_lock_can_be_had_a_token_that_lives_is_served_and_none_is_spent() {
+    let server = service();
+    for is_alive in [true, false] {
+        let (home, old) = if is_alive { with_living_stale_session(&server) } else { Home::with_stale_session(&server) };
+        // As in a home that is mounted read-only.
+        std::fs::create_dir(home.path().join(".my/refresh.lock")).unwrap();
+        let outcome = home.run(&RAW);
+        assert_eq!(outcome.status, i32::from(!is_alive), "{outcome:?}");
+        assert_eq!(outcome.output.trim_end() == old.access_token, is_alive);
+        assert!(outcome.messages.contains("refresh.lock"), "{outcome:?}");
+    }
+    assert_eq!(server.refresh_requests(), 0, "never without the lock");
+}
+
 /// A session that has not been refreshed for so many days.
 fn unused_for(server: &Server, days: u32) -> (Home, Session) {
     let (home, session) = Home::with_stale_session(server);
