@@ -8,6 +8,7 @@ use time::Duration as Validity;
 
 use crate::api::{ApiError, Client, mycli};
 use crate::clock;
+use crate::configuration::StoreChoice;
 use crate::credential::Session;
 use crate::error::{Code, Error, Result};
 use crate::lock::{self, Lock};
@@ -194,8 +195,10 @@ impl Refresh<'_> {
         let Some(token) = kept.session.refresh_token.clone() else {
             return self.or_living(kept, "it has no refresh token");
         };
-        // A session that the keyring once refused lies in the file, and its old copy in the keyring: it moves back.
-        let home = older.map_or(kept.source, |_| Source::Keyring);
+        // A session that the keyring once refused lies in the file, and its old copy in the keyring: it moves back,
+        // unless somebody wants it in the file.
+        let moves_back = older.is_some() && self.stores.choice != Some(StoreChoice::File);
+        let home = if moves_back { Source::Keyring } else { kept.source };
         let slot = &self.provider.slot;
         let write = match self.stores.of(home).prepare(slot, RESERVED) {
             Ok(write) => write,

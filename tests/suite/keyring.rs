@@ -116,6 +116,21 @@ fn of_two_sessions_the_one_issued_last_counts_and_a_refresh_leaves_one() {
 }
 
 #[test]
+fn where_the_file_was_chosen_a_refresh_stays_there() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    home.write(".config/my-credential-helper/config.toml", "store = \"file\"\n");
+    let older = server.session("me@acme.dev").unwrap();
+    server.advance(Duration::from_secs(2));
+    let newer = server.session("me@acme.dev").unwrap();
+    keyring.store(&TOKENS, session_json(&older, QUARTER, Duration::ZERO).as_bytes());
+    home.write_session(&newer, Duration::ZERO, HOUR);
+    let found = get(&home);
+    assert_eq!(found["source"], "file", "what somebody chose is not changed behind their back");
+    assert_eq!(home.session().unwrap()["access_token"], found["secret"]);
+    assert_eq!(keyring.value_of(&TOKENS), None, "and the other place holds none");
+}
+
+#[test]
 fn a_variable_turns_the_keyring_off() {
     let Some((server, keyring, mut home)) = with_keyring() else { return };
     let session = server.session("me@acme.dev").unwrap();
