@@ -74,6 +74,7 @@ impl std::fmt::Display for ApiError {
 pub type Result<T> = std::result::Result<T, ApiError>;
 
 /// An HTTP client for one origin.
+#[derive(Clone)]
 pub struct Client {
     http: reqwest::blocking::Client,
     base: String,

@@ -492,6 +492,32 @@ fn an_interruption_puts_the_terminal_back() {
 }
 
 #[test]
+fn an_interruption_is_heard_though_the_service_does_not_answer() {
+    let server = service();
+    let home = Home::at(&server);
+    server.fault(POLL, 1, Fault::Delay { delay_ms: 12_000 });
+    let mut terminal = login_in_terminal(&home, &["--email", ME]);
+    terminal.exp_string("code: ______").unwrap();
+    let start = Instant::now();
+    terminal.send_control('c').unwrap();
+    assert_ne!(status_of(&mut terminal), 0);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn what_is_typed_while_the_service_is_asked_is_not_lost() {
+    let server = service();
+    let home = Home::at(&server);
+    server.fault(POLL, 1, Fault::Delay { delay_ms: 700 });
+    let mut terminal = login_in_terminal(&home, &["--email", ME, "--username", "ada"]);
+    terminal.exp_string("code: ______").unwrap();
+    terminal.send(&mail_to(&server, ME).code).unwrap();
+    terminal.flush().unwrap();
+    assert_eq!(status_of(&mut terminal), 0);
+    assert!(home.session().is_some());
+}
+
+#[test]
 fn a_new_account_is_asked_for_a_name_until_one_is_free() {
     let server = service();
     let home = Home::at(&server);

@@ -1,6 +1,8 @@
 //! Waiting for the link to be clicked: polls at the service's interval, shows a spinner and a countdown, and takes the
 //! six-digit code where somebody types it.
 
+use std::collections::VecDeque;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -35,7 +37,7 @@ impl Waiting<'_> {
         let mut next_poll = Instant::now();
         loop {
             if Instant::now() >= next_poll {
-                match self.poll()? {
+                match self.poll(keys.as_ref(), &mut screen)? {
                     Some(session) => return Ok(session),
                     None => next_poll = Instant::now() + Duration::from_secs(self.pending.interval),
                 }
@@ -43,8 +45,9 @@ impl Waiting<'_> {
             screen.show(self.pending.seconds_left(clock::now()));
             match &keys {
                 Some(keys) => {
-                    for key in keys.next() {
-                        if self.handle(&key, &mut screen)? {
+                    screen.keys.extend(keys.next());
+                    while let Some(key) = screen.keys.pop_front() {
+                        if self.handle(&key, keys, &mut screen)? {
                             next_poll = Instant::now();
                         }
                     }
@@ -54,12 +57,37 @@ impl Waiting<'_> {
         }
     }
 
-    fn poll(&self) -> Result<Option<mycli::NewSession>> {
+    /// Asks the service, and looks after screen and keys until it answers: Control-C is heard although the service is
+    /// not. What is typed meanwhile is kept.
+    fn ask<T: Send + 'static>(
+        &self,
+        keys: Option<&Keys>,
+        screen: &mut Screen,
+        ask: impl FnOnce(&Client) -> api::Result<T> + Send + 'static,
+    ) -> Result<api::Result<T>> {
+        let (client, (sender, answer)) = (self.client.clone(), mpsc::channel());
+        std::thread::spawn(move || sender.send(ask(&client)));
+        loop {
+            match answer.recv_timeout(if keys.is_some() { TICK / 10 } else { TICK }) {
+                Ok(answer) => return Ok(answer),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::invalid_state("the call was cut short")),
+            }
+            screen.show(self.pending.seconds_left(clock::now()));
+            screen.keys.extend(keys.map(Keys::next).unwrap_or_default());
+            if screen.keys.iter().any(|key| matches!(key, Key::Stop)) {
+                return Err(interrupted());
+            }
+        }
+    }
+
+    fn poll(&self, keys: Option<&Keys>, screen: &mut Screen) -> Result<Option<mycli::NewSession>> {
         let expired = || {
             Error::new(Code::SessionExpired, "link and code have expired")
                 .with_hint("start anew: `my-credential-helper login`")
         };
-        match mycli::poll_login(self.client, &self.pending.device_code) {
+        let device_code = self.pending.device_code.clone();
+        match self.ask(keys, screen, move |client| mycli::poll_login(client, &device_code))? {
             Ok(mycli::Poll::Done(session)) => Ok(Some(*session)),
             Ok(mycli::Poll::Expired) => Err(expired()),
             Ok(mycli::Poll::Pending) if self.pending.seconds_left(clock::now()) == 0 => Err(expired()),
@@ -70,20 +98,20 @@ impl Waiting<'_> {
         }
     }
 
-    fn resend(&self) -> String {
-        match mycli::resend(self.client, &self.pending.device_code, &self.pending.email) {
-            Ok(()) => "sent again".to_owned(),
-            Err(error) => format!("not sent again: {error}"),
+    fn resend(&self, keys: &Keys, screen: &mut Screen) -> Result<()> {
+        let (device_code, email) = (self.pending.device_code.clone(), self.pending.email.clone());
+        match self.ask(Some(keys), screen, move |client| mycli::resend(client, &device_code, &email))? {
+            Ok(()) => screen.say("sent again"),
+            Err(error) => screen.say(&format!("not sent again: {error}")),
         }
+        Ok(())
     }
 
     /// Says whether the code was right.
-    fn handle(&self, key: &Key, screen: &mut Screen) -> Result<bool> {
+    fn handle(&self, key: &Key, keys: &Keys, screen: &mut Screen) -> Result<bool> {
         match *key {
-            Key::Stop => return Err(Error::invalid("interrupted")),
-            Key::Char('r' | 'R') => {
-                screen.say(&self.resend());
-            }
+            Key::Stop => return Err(interrupted()),
+            Key::Char('r' | 'R') => self.resend(keys, screen)?,
             Key::Char(digit) if digit.is_ascii_digit() && screen.typed.len() < 6 => screen.typed.push(digit),
             Key::Char(_) | Key::Enter => {}
             Key::Backspace => drop(screen.typed.pop()),
@@ -92,7 +120,8 @@ impl Waiting<'_> {
             return Ok(false);
         }
         let code = std::mem::take(&mut screen.typed);
-        match mycli::verify_code(self.client, &self.pending.device_code, &code) {
+        let device_code = self.pending.device_code.clone();
+        match self.ask(Some(keys), screen, move |client| mycli::verify_code(client, &device_code, &code))? {
             Ok(()) => Ok(true),
             Err(error @ ApiError::Service { .. }) if error.code() == "TOO_MANY_ATTEMPTS" => {
                 Err(super::wrong_code(self.client, &error))
@@ -105,9 +134,15 @@ impl Waiting<'_> {
     }
 }
 
+fn interrupted() -> Error {
+    Error::invalid("interrupted")
+}
+
 /// What somebody looks at meanwhile.
 struct Screen {
     bar: ProgressBar,
+    /// Keys that nobody has handled yet.
+    keys: VecDeque<Key>,
     typed: String,
     takes_keys: bool,
 }
@@ -119,7 +154,7 @@ impl Screen {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
             bar.set_style(style);
         }
-        Self { bar, typed: String::new(), takes_keys }
+        Self { bar, keys: VecDeque::new(), typed: String::new(), takes_keys }
     }
 
     fn show(&self, seconds_left: u64) {
