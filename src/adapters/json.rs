@@ -9,6 +9,7 @@ pub use answer::failure;
 use crate::adapters::{Adapter, Answer, Call, Input};
 use crate::error::{Code, Error, Result, attempts};
 use crate::reply::{Ask, Erase, Found, Reply, Request, Store};
+use crate::secret::Secret;
 use crate::target::Target;
 
 use request::{Body, token};
@@ -58,8 +59,8 @@ fn decode(call: &Call) -> Result<Request> {
         "capabilities" => Ok(Request::Capabilities),
         _ if !named => Err(Error::invalid(format!("`{verb}` needs a `url` or a `provider`"))),
         "store" => Ok(Request::Store(Store {
+            secret: needed_secret(&body, &ask)?,
             ask,
-            secret: body.secret()?.ok_or_else(|| Error::invalid("`store` needs a `secret`"))?,
             scheme: None,
             refresh_token: token("refresh_token", body.refresh_token.as_deref())?,
             expires_at: body.expires_at()?,
@@ -67,6 +68,15 @@ fn decode(call: &Call) -> Result<Request> {
         })),
         _ => Ok(Request::Erase(Erase { ask, secret: body.secret()? })),
     }
+}
+
+/// A password may be empty; an empty token would only stand in the way of the session.
+fn needed_secret(body: &Body<'_>, ask: &Ask) -> Result<Secret> {
+    let secret = body.secret()?.ok_or_else(|| Error::invalid("`store` needs a `secret`"))?;
+    if secret.is_empty() && ask.target.is_none() {
+        return Err(Error::invalid("an empty `secret` is no token"));
+    }
+    Ok(secret)
 }
 
 struct Arguments<'a> {
