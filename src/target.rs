@@ -110,18 +110,13 @@ impl Target {
         let (authority, tail) = rest.split_at(end);
         let path = tail.strip_prefix('/').unwrap_or_default();
         let path = &path[..path.find(['?', '#']).unwrap_or(path.len())];
+        no_repairs(authority, tail)?;
         Self::from_parts(scheme, authority, path)
     }
 
     /// From the parts as git sends them: the host may carry a port.
     pub fn from_parts(scheme: Scheme, authority: &str, path: &str) -> Result<Self> {
-        if authority.contains('@') {
-            // The text after the `@` is the host, the text before it may be a password: neither is repeated.
-            return Err(Error::invalid("the URL contains a user name or password; give the bare URL"));
-        }
-        if let Some(bad) = authority.chars().chain(path.chars()).find(|c| c.is_control() || matches!(c, '\\' | ' ')) {
-            return Err(refused(authority, &format!("it contains {bad:?}")));
-        }
+        no_repairs(authority, path)?;
         if authority.contains(['/', '?', '#', '%', '*']) || authority.is_empty() {
             return Err(refused(authority, "that is no host"));
         }
@@ -143,6 +138,18 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.origin)?;
         if self.path.is_empty() { Ok(()) } else { write!(f, "/{}", self.path) }
+    }
+}
+
+/// Refuses what a parser might drop or replace, before it is lost with the query or the fragment.
+fn no_repairs(authority: &str, tail: &str) -> Result<()> {
+    if authority.contains('@') {
+        // The text after the `@` is the host, the text before it may be a password: neither is repeated.
+        return Err(Error::invalid("the URL contains a user name or password; give the bare URL"));
+    }
+    match authority.chars().chain(tail.chars()).find(|c| c.is_control() || matches!(c, '\\' | ' ')) {
+        Some(bad) => Err(refused(authority, &format!("it contains {bad:?}"))),
+        None => Ok(()),
     }
 }
 
@@ -224,7 +231,7 @@ impl fmt::Display for HostPattern {
 
 #[cfg(test)]
 mod tests {
-    use super::{HostPattern, Target};
+    use super::{HostPattern, Scheme, Target};
 
     #[test]
     fn the_same_place_is_recognised_however_it_is_written() {
@@ -253,6 +260,8 @@ mod tests {
             "https://acme.dev\t/",
             "https://acme .dev",
             "https://acme.dev/\n",
+            "https://acme.dev/?\r",
+            "https://acme.dev#a b",
             "https://%61cme.dev",
             "https://0x7f.1/",
             "https://0177.0.0.1/",
@@ -270,6 +279,7 @@ mod tests {
     fn a_refusal_does_not_repeat_a_password() {
         for url in [
             "https://user:hunter2@acme.dev/",
+            "https://user:hunter2 @acme.dev/?a b",
             "ssh://user:hunter2@acme.dev/",
             "user:hunter2@acme.dev",
             "https:/user:hun?ter2@acme.dev",
@@ -278,6 +288,8 @@ mod tests {
             let error = Target::parse(url).unwrap_err();
             assert!(!error.to_string().contains("hun"), "{error}");
         }
+        let parts = Target::from_parts(Scheme::Https, "user:hunter2@acme.dev", "");
+        assert!(!parts.unwrap_err().to_string().contains("hunter2"));
     }
 
     #[test]
