@@ -45,6 +45,11 @@ impl Secret {
         self.0.is_empty()
     }
 
+    /// Whether a character in it would end a line or a header.
+    pub fn has_control_character(&self) -> bool {
+        self.0.chars().any(char::is_control)
+    }
+
     /// Whether this has the form of a JWT: three parts in base64url, of which the first begins an object.
     pub fn is_jwt(&self) -> bool {
         let base64url = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');

@@ -132,6 +132,10 @@ pub fn decode(shape: Shape, text: &Secret) -> Result<Option<Session>, String> {
     if access_token.is_empty() {
         return Err("has an empty access_token".to_owned());
     }
+    // It would break out of a header, or out of a line of another protocol.
+    if [Some(&access_token), refresh_token.as_ref()].into_iter().flatten().any(Secret::has_control_character) {
+        return Err("has a token with a control character".to_owned());
+    }
     let time = |name: &str, text: Option<String>| match text.as_deref() {
         None | Some("") => Ok(Timestamp::ZERO),
         Some(text) => Timestamp::parse(text).ok_or_else(|| format!("has a {name} that is no RFC 3339 time")),
@@ -221,6 +225,8 @@ mod tests {
             (r#"{"access_token":"hunter2"#, "ends too early (line 1, column 24)"),
             (r#"{"access_token":7}"#, "has a field that is missing or of the wrong type (line 1, column 17)"),
             (r#"{"access_token":""}"#, "has an empty access_token"),
+            (r#"{"access_token":"hunter2\n"}"#, "has a token with a control character"),
+            (r#"{"access_token":"x","refresh_token":"hunter2\r"}"#, "has a token with a control character"),
             (r#"{"access_token":"x","expires_at":"hunter2"}"#, "has a expires_at that is no RFC 3339 time"),
         ] {
             assert_eq!(decode(Shape::Session, &Secret::new(text)).err().as_deref(), Some(reason));
