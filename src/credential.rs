@@ -81,10 +81,11 @@ impl Session {
         Ord::min(lifetime / 10, Duration::MINUTE).max(Ord::min(min_validity, lifetime / 2))
     }
 
-    /// The expiry that tools are told: early enough that none of them uses a token that dies on the way. `None` where
-    /// it does not expire.
-    pub fn reported_expiry(&self) -> Option<Timestamp> {
-        (!self.expires_at.is_never()).then(|| self.expires_at.plus(-self.margin(Duration::ZERO)))
+    /// The expiry that tools are told: early enough that none of them uses a token that dies on the way. Once that is
+    /// past, the real one: git drops what is told as ended, and the token still serves. `None` where it does not expire.
+    pub fn reported_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        let early = self.expires_at.plus(-self.margin(Duration::ZERO));
+        (!self.expires_at.is_never()).then_some(if now < early { early } else { self.expires_at })
     }
 
     /// Whether the token can be handed out without a refresh.
@@ -139,7 +140,8 @@ mod tests {
             assert!(session.is_fresh(at(lifetime - margin - 1), Duration::ZERO));
             assert!(!session.is_fresh(at(lifetime - margin), Duration::ZERO));
             assert!(session.is_alive(at(lifetime - 1)) && !session.is_alive(at(lifetime)));
-            assert_eq!(session.reported_expiry(), Some(at(lifetime - margin)));
+            assert_eq!(session.reported_expiry(received), Some(at(lifetime - margin)));
+            assert_eq!(session.reported_expiry(at(lifetime - margin)), Some(at(lifetime)), "nothing renewed it");
         }
     }
 
@@ -164,6 +166,6 @@ mod tests {
         let now = Timestamp::from_unix(1_800_000_000);
         let token = Session::api_token(Secret::new("myc_1"), None, now);
         assert!(token.is_fresh(now.plus(Duration::days(3650)), Duration::days(1)));
-        assert_eq!(token.reported_expiry(), None);
+        assert_eq!(token.reported_expiry(now), None);
     }
 }

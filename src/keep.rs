@@ -157,6 +157,6 @@ fn list_provider(world: &World, provider: &Provider) -> Result<Vec<Listed>> {
     let variable = variable::read(&world.environment, &provider.token_variable, clock::now()).ok().flatten();
     let kept = session::load(&world.stores()?.in_order(), &provider.slot).newest;
     let variable = variable.map(|variable| entry(variable.kind, Source::Environment, variable.expires_at));
-    let kept = kept.map(|kept| entry(kept.session.kind(), kept.source, kept.session.reported_expiry()));
+    let kept = kept.map(|kept| entry(kept.session.kind(), kept.source, kept.session.reported_expiry(clock::now())));
     Ok(variable.into_iter().chain(kept).collect())
 }

@@ -131,7 +131,7 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
         provider: Some(provider.name.to_string()),
         kind: session.kind(),
         username: username(ask, provider),
-        expires_at: session.reported_expiry(),
+        expires_at: session.reported_expiry(clock::now()),
         secret: session.access_token,
         header: Some(provider.header.clone()),
         refresh_token: None,
