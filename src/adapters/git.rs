@@ -141,7 +141,9 @@ impl Attributes {
     /// are not ours.
     fn target(&self) -> Result<Option<Target>> {
         if let Some(url) = &self.url {
-            return Target::parse(url).map(Some);
+            let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+            let is_ours = ["https", "http"].iter().any(|ours| scheme.eq_ignore_ascii_case(ours));
+            return if is_ours { Target::parse(url).map(Some) } else { Ok(None) };
         }
         let scheme = match self.protocol.as_str() {
             "https" => Scheme::Https,
