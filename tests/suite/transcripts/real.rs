@@ -45,7 +45,7 @@ pub(super) fn run(adapter: &Adapter, transcript: &Transcript, shared: &Server) -
 struct Scene {
     home: Home,
     values: Values,
-    /// The access token that was laid out.
+    /// The access token that was laid out, until another one is there.
     given: Option<String>,
 }
 
@@ -120,7 +120,7 @@ impl Scene {
         self.given = Some(access_token.clone());
     }
 
-    /// A token that was not there before is the refreshed one.
+    /// The first token that was not there before is the refreshed one; a second refresh is one too many.
     fn look_for_a_refreshed_session(&mut self) {
         let Some(session) = self.home.session() else { return };
         let field = |name: &str| session[name].as_str().map(str::to_owned);
@@ -131,6 +131,7 @@ impl Scene {
             self.values.set("refreshed_token", token);
             self.values.set("refreshed_expires_at", told.to_whole_seconds());
             self.values.set("refreshed_expires_at_unix", told.unix().to_string());
+            self.given = None;
         }
     }
 
