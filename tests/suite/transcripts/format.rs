@@ -136,7 +136,9 @@ impl Text {
         match self {
             Self::Exact(text) => values.fill(text),
             Self::Lines(lines) => lines.iter().map(|line| values.fill(line) + "\n").collect(),
-            Self::Long(Long { begin, repeat, times, end }) => format!("{begin}{}{end}", repeat.repeat(*times)),
+            Self::Long(Long { begin, repeat, times, end }) => {
+                values.fill(begin) + &repeat.repeat(*times) + &values.fill(end)
+            }
             Self::Json(object) => values.fill(&Value::from(object.clone()).to_string()) + "\n",
         }
     }

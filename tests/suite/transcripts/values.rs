@@ -13,7 +13,7 @@ impl Values {
     pub(super) fn new() -> Self {
         // `["${adapters}"]` is every adapter, so that a new one changes no transcript of another.
         let names: Vec<_> = adapters::ALL.iter().map(|adapter| adapter.name).collect();
-        Self([("adapters", names.join("\",\""))].into())
+        Self([("adapters", names.join("\",\"")), ("version", env!("CARGO_PKG_VERSION").to_owned())].into())
     }
 
     /// What stands for them where nothing is real.
