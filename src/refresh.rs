@@ -12,7 +12,7 @@ use crate::configuration::StoreChoice;
 use crate::credential::Session;
 use crate::error::{Code, Error, Result};
 use crate::lock::{self, Lock};
-use crate::provider::{LoginKind, Provider};
+use crate::provider::Provider;
 use crate::reply::Source;
 use crate::resolve::{login_hint, nothing_stored};
 use crate::secret::Secret;
@@ -38,7 +38,7 @@ const WEEK: Validity = Validity::WEEK;
 /// A login this young is left alone.
 const YOUNG: Validity = Validity::minutes(30);
 
-/// A session with at least `min_validity` left, instead of `stale`. Where a refresh fails for a passing reason and the
+/// A session with at least `min_validity` left, instead of `stale`, with a provider that has such. Where a refresh fails for a passing reason and the
 /// token still lives, that token, and a note.
 pub fn refresh(world: &World, provider: &Provider, min_validity: Validity, stale: Kept) -> Result<Kept> {
     refresh_within(world, provider, min_validity, stale, PATIENCE)
@@ -227,7 +227,6 @@ impl Refresh<'_> {
     }
 
     fn client(&self) -> Result<Client> {
-        debug_assert_eq!(self.provider.login, LoginKind::MagicLink, "no other kind has a refresh token");
         let api_url = self.world.configured_api_url(self.provider)?;
         Ok(Client::new(self.world, self.provider, &api_url)?.until(self.deadline))
     }

@@ -4,7 +4,7 @@
 use crate::clock;
 use crate::credential::{Kind, Login, Session};
 use crate::error::{Attempt, Code, Error, Result};
-use crate::provider::{Header, Provider};
+use crate::provider::{Header, LoginKind, Provider};
 use crate::refresh;
 use crate::reply::{Ask, Found, Source};
 use crate::stores::session::{self, Kept, Loaded};
@@ -119,7 +119,7 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
     let kept = match &loaded.newest {
         None => return Err(nothing_stored(provider, &loaded, tried)),
         Some(kept) if kept.session.is_fresh(clock::now(), ask.min_validity) => kept.clone(),
-        Some(kept) if kept.session.refresh_token.is_some() => {
+        Some(kept) if kept.session.refresh_token.is_some() && provider.login == LoginKind::MagicLink => {
             refresh::refresh(world, provider, ask.min_validity, kept.clone())
                 .map_err(|error| if error.tried.is_empty() { error.with_tried(tried.clone()) } else { error })?
         }

@@ -161,4 +161,10 @@ fn a_provider_can_be_configuration_alone() {
     home.set("ACME_TOKEN", "acm_other");
     assert_eq!(home.run(&["get", "--format", "raw", "--url", "https://git.acme.dev/x"]).output, "acm_other\n");
     assert_eq!(home.run(&["logout", "--provider", "acme"]).status, 0);
+    let stored = r#"{"provider":"acme","secret":"a","refresh_token":"r","expires_at":"2020-01-01T00:00:00Z"}"#;
+    assert_eq!(home.run_with(&["store"], stored).status, 0);
+    home.set("ACME_TOKEN", "");
+    let ended = home.run(&["get", "--provider", "acme"]);
+    assert_eq!((ended.status, ended.json()["error"]["code"].as_str()), (1, Some("session_expired")), "{ended:?}");
+    assert!(server.requests().iter().all(|request| request.path != "/v1/auth/refresh"), "keys are not refreshed");
 }
