@@ -29,8 +29,9 @@ const SECOND_LOOK: Duration = Duration::from_millis(200);
 /// Space for a session, whatever its tokens grow to.
 const RESERVED: usize = 16 * 1024;
 
-/// While the lock is held elsewhere, how often the stores are read again: it costs the keyring some milliseconds.
-const LOOK_EVERY: u32 = 4;
+/// While the lock is held elsewhere, when the stores are first read again; then each time after twice as long. Dozens of
+/// processes that read the keyring all the while would use up its time and their own.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
 
 /// How long a session may go unrefreshed before an account verb refreshes it in passing.
 const WEEK: Validity = Validity::WEEK;
@@ -164,7 +165,8 @@ impl Refresh<'_> {
 
     /// Waits for the lock; while somebody else holds it, a token that still lives, or what they saved, will do.
     fn take_lock(&self, stale: Kept) -> Result<Turn> {
-        for round in 1.. {
+        let (mut pause, mut next_look) = (FIRST_LOOK, Instant::now() + FIRST_LOOK);
+        loop {
             let lock = try_lock(self.world);
             if let Ok(Some(lock)) = lock {
                 return Ok(Turn::Mine(lock));
@@ -177,17 +179,18 @@ impl Refresh<'_> {
                 return Ok(Turn::Answered(stale));
             }
             lock?;
-            if round % LOOK_EVERY == 0
-                && let Some(kept) = self.load().newest.filter(|kept| self.is_fresh(kept))
-            {
-                return Ok(Turn::Answered(kept));
+            if Instant::now() >= next_look {
+                if let Some(kept) = self.load().newest.filter(|kept| self.is_fresh(kept)) {
+                    return Ok(Turn::Answered(kept));
+                }
+                pause *= 2;
+                next_look = Instant::now() + pause;
             }
             if Instant::now() >= self.deadline {
-                break;
+                return Err(locked_out());
             }
             std::thread::sleep(lock::PAUSE);
         }
-        Err(locked_out())
     }
 
     /// Asks the service, with the lock held. `older` is a copy in the other place.
