@@ -307,6 +307,10 @@ impl Refresh<'_> {
 
     /// The refresh failed for a reason that may pass: the session stays, and a token that still lives is used.
     fn or_living(&self, kept: Kept, why: &str) -> Result<Kept> {
+        // Meanwhile another program may have had more luck.
+        if let Some(other) = self.load().newest.filter(|other| self.is_fresh(other)) {
+            return Ok(other);
+        }
         let message = self.failure(why);
         if kept.session.is_alive(clock::now()) {
             self.world.note(message);

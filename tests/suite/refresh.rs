@@ -272,7 +272,7 @@ fn an_answer_without_a_new_refresh_token_keeps_the_old_one() {
 #[test]
 fn whatever_does_not_end_is_given_up_in_time_and_costs_nothing() {
     let server = service();
-    let [silent, silent_alive, slow, locked] = [false, true, false, false]
+    let [silent, silent_alive, slow, rescued, locked] = [false, true, false, false, false]
         .map(|is_alive| if is_alive { with_living_stale_session(&server) } else { Home::with_stale_session(&server) });
     let before = [&silent, &slow, &locked].map(|(home, _)| home.session());
     let lock = hold_lock(&locked.0);
@@ -282,6 +282,7 @@ fn whatever_does_not_end_is_given_up_in_time_and_costs_nothing() {
         (&silent, Some(Fault::Delay { delay_ms: 12_000 })),
         (&silent_alive, Some(Fault::Delay { delay_ms: 12_000 })),
         (&slow, Some(Fault::SlowBytes { slow_bytes_ms: 100 })),
+        (&rescued, Some(Fault::SlowBytes { slow_bytes_ms: 100 })),
         (&locked, None),
     ] {
         let asked = server.refresh_requests() + usize::from(fault.is_some());
@@ -291,15 +292,22 @@ fn whatever_does_not_end_is_given_up_in_time_and_costs_nothing() {
         children.push(place.0.start(&["get", "--format", "json"]));
         wait_for_refresh_requests(&server, asked);
     }
+    let (_, other) = redeem(&server, &rescued.1.refresh_token);
+    rescued.0.write(".my/credentials.json", &session_file(&other));
     let outcomes: Vec<Outcome> = children.into_iter().map(|child| finish(child, b"")).collect();
     let took = start.elapsed();
     assert!((Duration::from_secs(4)..BOUND).contains(&took), "{took:?}");
-    for outcome in [&outcomes[0], &outcomes[2], &outcomes[3]] {
+    for outcome in [&outcomes[0], &outcomes[2], &outcomes[4]] {
         assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (3, &json!("temporarily_unavailable")));
     }
     assert_eq!((outcomes[1].status, &outcomes[1].json()["secret"]), (0, &json!(silent_alive.1.access_token)));
-    assert!(outcomes[3].messages.contains("another process has been refreshing the session for 5 s"));
-    assert_eq!(server.refresh_requests(), 3, "never without the lock");
+    assert_eq!(
+        (outcomes[3].status, &outcomes[3].json()["secret"]),
+        (0, &other["access_token"]),
+        "another had more luck"
+    );
+    assert!(outcomes[4].messages.contains("another process has been refreshing the session for 5 s"));
+    assert_eq!(server.refresh_requests(), 5, "never without the lock");
     assert_eq!([&silent, &slow, &locked].map(|(home, _)| home.session()), before);
     drop(lock);
     assert_ne!(slow.0.token(), slow.1.access_token, "the token just replaced is still accepted");
