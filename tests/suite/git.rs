@@ -235,19 +235,41 @@ fn a_host_that_refuses_every_token_costs_no_refresh_a_call() {
 }
 
 #[test]
-fn submodules_are_cloned_with_the_same_session() {
+fn submodules_are_cloned_at_once_and_share_one_refresh() {
     for program in gits() {
         let (server, root) = host();
         create_repository(root.path(), "super.git").unwrap();
-        let (home, _) = Home::logged_in(&server);
+        let (home, session) = Home::logged_in(&server);
         let git = Git::new(&program, home, Some(&server), WAYS[0]);
         let address = url(&server, "both").replace("hello", "super");
         git.quietly(&["clone", "-q", &address, "super"]);
-        assert_eq!(git.run(&["-C", "super", "submodule", "--quiet", "add", "../hello.git", "hello"]).status, 0);
-        git.quietly(&["-C", "super", "commit", "-q", "-m", "a submodule"]);
+        for name in ["one", "two", "three", "four"] {
+            let outcome = git.run(&["-C", "super", "submodule", "--quiet", "add", "../hello.git", name]);
+            assert_eq!(outcome.status, 0, "{outcome:?}");
+        }
+        git.quietly(&["-C", "super", "commit", "-q", "-m", "submodules"]);
         git.quietly(&["-C", "super", "push", "-q"]);
-        assert_eq!(git.run(&["clone", "-q", "--recurse-submodules", &address, "again"]).status, 0);
-        assert!(git.home.read("again/hello/README.md").is_some());
+        git.quietly(&["clone", "-q", &address, "again"]);
+        git.home.write_session(&session, Duration::ZERO, Duration::from_secs(3600));
+        let outcome = git.run(&["-C", "again", "submodule", "--quiet", "update", "--init", "--jobs", "4"]);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        assert!(git.home.read("again/four/README.md").is_some());
+        assert_eq!(server.refresh_requests(), 1, "four processes found the session stale");
+    }
+}
+
+#[test]
+fn a_user_name_in_the_url_goes_with_the_token() {
+    for program in gits() {
+        let (server, _root) = host();
+        let (home, session) = Home::logged_in(&server);
+        let git = Git::new(&program, home, Some(&server), WAYS[0]);
+        for challenge in ["basic", "both"] {
+            git.quietly(&["clone", "-q", &url(&server, challenge).replace("//", "//ada@"), challenge]);
+        }
+        let host = server.url().trim_start_matches("http://");
+        let question = format!("protocol=http\nhost={host}\nusername=ada\n\n");
+        assert_eq!(git.fill(&question), Some(login("ada", &session.access_token)));
     }
 }
 
