@@ -120,6 +120,9 @@ pub fn list(world: &World) -> Result<Vec<Listed>> {
 /// that none of them fails afterwards. This may refresh a session.
 pub fn list_servable(world: &World) -> Result<Vec<Listed>> {
     let configuration = world.configuration()?;
+    // A keyring that does not answer takes its time for each.
+    let deadline = Instant::now() + PATIENCE;
+    let servable = |host| if Instant::now() < deadline { servable(world, host) } else { None };
     let mut listed = Vec::new();
     for name in configuration.names() {
         let provider = configuration.provider(name)?;
@@ -127,11 +130,11 @@ pub fn list_servable(world: &World) -> Result<Vec<Listed>> {
         let api = Target { origin, path: String::new() };
         let hosts = [Some(api)].into_iter().chain(provider.hosts.iter().map(HostPattern::target)).flatten();
         // What a session cannot answer for one host it cannot for the next, and each may take seconds to say so.
-        listed.extend(hosts.map_while(|host| servable(world, host)));
+        listed.extend(hosts.map_while(servable));
     }
     listed.extend(logins::all(&world.paths).into_iter().filter_map(|entry| {
         let host = Target { path: String::new(), ..entry.target };
-        servable(world, host)
+        servable(host)
     }));
     listed.sort_by(|a, b| a.url.cmp(&b.url));
     listed.dedup_by(|a, b| a.url == b.url);
