@@ -3,6 +3,8 @@
 //! The JSON is the one of the `my` command line (`~/.my/credentials.json`), which rewrites it whole and drops keys that
 //! it does not know: nothing else is kept in it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::credential::Session;
@@ -81,13 +83,30 @@ pub fn issued_at(session: &Session) -> (i64, Timestamp) {
     (iat.unwrap_or_else(|| session.received_at().unix()), session.last_refreshed_at)
 }
 
+/// Another program may be writing the file in place: half of it is looked at again before it counts as broken.
+const LOOKS: u32 = 3;
+
+/// How long such a write may take.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
 /// Reads one store's session.
 pub fn read(store: &dyn Store, slot: &Slot) -> Result<Option<Session>, Unavailable> {
-    let Some(text) = store.read(slot)? else { return Ok(None) };
-    decode(slot.shape, &text).map_err(|reason| {
-        let place = if store.source() == Source::File { format!("~/{} ", slot.file) } else { "the entry ".to_owned() };
-        Unavailable::Failed(place + &reason)
-    })
+    let is_file = store.source() == Source::File;
+    let mut look = 1;
+    loop {
+        let Some(text) = store.read(slot)? else { return Ok(None) };
+        match decode(slot.shape, &text) {
+            Ok(session) => return Ok(session),
+            Err(_) if is_file && look < LOOKS => {
+                look += 1;
+                std::thread::sleep(BETWEEN_LOOKS);
+            }
+            Err(reason) => {
+                let place = if is_file { format!("~/{} ", slot.file) } else { "the entry ".to_owned() };
+                return Err(Unavailable::Failed(place + &reason));
+            }
+        }
+    }
 }
 
 /// Writes a session to a store.

@@ -13,6 +13,7 @@ mod docker;
 mod exec_and_export;
 mod get;
 mod git;
+mod git_callers;
 mod keyring;
 mod keyring_edge;
 mod login;
