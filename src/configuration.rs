@@ -67,9 +67,8 @@ impl Configuration {
     pub fn load(paths: &Paths) -> Result<Self> {
         let Some(path) = paths.configuration() else { return Ok(Self::default()) };
         let unreadable = |reason: String| Error::invalid(format!("{} {reason}", path.display()));
-        let Some(contents) = private_file::read(path).map_err(unreadable)? else { return Ok(Self::default()) };
-        toml::from_str(contents.text.expose_secret())
-            .map_err(|error| unreadable(format!("cannot be read: {}", shown(error.message()))))
+        let Some(text) = private_file::read_public(path).map_err(unreadable)? else { return Ok(Self::default()) };
+        toml::from_str(&text).map_err(|error| unreadable(format!("cannot be read: {}", shown(error.message()))))
     }
 
     /// A provider by its name: built in, changed by the configuration, or of the configuration alone.

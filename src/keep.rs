@@ -19,6 +19,9 @@ use crate::world::World;
 /// How long to wait for a process that is refreshing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The same where a login would be lost otherwise. A refresh takes 5 s at most.
+const LONG_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Keeps what a tool or a person brought.
 pub fn store(world: &World, store: Store) -> Result<Reply> {
     let Store { ask, secret, scheme, refresh_token, expires_at, by_habit } = store;
@@ -50,6 +53,17 @@ pub fn store(world: &World, store: Store) -> Result<Reply> {
 /// Keeps a new session under the lock; an older one in the other place goes, as far as it can be reached.
 pub fn keep_session(world: &World, provider: &Provider, session: &Session) -> Result<Stored> {
     let _lock = refresh::wait_for_lock(world, Instant::now() + PATIENCE)?;
+    write_session(world, provider, session)
+}
+
+/// The same for a session that the service has just granted, and will not grant again: who holds the lock for so long
+/// has stopped, and will find that somebody logged in meanwhile.
+pub fn keep_granted(world: &World, provider: &Provider, session: &Session) -> Result<Stored> {
+    let _lock = refresh::wait_for_lock(world, Instant::now() + LONG_PATIENCE).ok();
+    write_session(world, provider, session)
+}
+
+fn write_session(world: &World, provider: &Provider, session: &Session) -> Result<Stored> {
     let stores = world.stores()?;
     let stored = stores.write_new(&provider.slot, &session::encode(provider.slot.shape, session))?;
     let _ = stores.of(stored.source.other()).delete(&provider.slot);
@@ -59,6 +73,10 @@ pub fn keep_session(world: &World, provider: &Provider, session: &Session) -> Re
 /// Forgets what a tool was refused, or a person is done with. Says whether anything changed.
 pub fn erase(world: &World, erase: &Erase) -> Result<bool> {
     let Erase { ask, secret } = erase;
+    if ask.target.as_ref().is_some_and(|target| !target.origin.is_safe()) {
+        // Nothing is ever kept for it.
+        return Ok(false);
+    }
     let provider = resolve::provider_of(world, ask, &mut Vec::new())?;
     let stores = world.stores()?;
     let Some(provider) = provider else { return logins::erase(&stores, ask, secret.as_ref()) };

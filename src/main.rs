@@ -4,13 +4,22 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use my_credential_helper::adapters::Answer;
+use my_credential_helper::error::Code;
 use my_credential_helper::{call, refresh};
 
 fn main() -> ExitCode {
     let (Answer { output, messages, status }, afterwards) = call::answer(&std::env::args_os().collect::<Vec<_>>());
-    // A reader that went away needs no answer.
-    let _ = std::io::stdout().lock().write_all(output.as_bytes());
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
     let _ = std::io::stderr().lock().write_all(messages.as_bytes());
+    match written {
+        // A reader that went away needs no answer.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(std::io::stderr(), "error: standard output cannot be written: {}", error.kind());
+            return ExitCode::from(Code::Internal.exit_status());
+        }
+        _ => {}
+    }
     if let Some(world) = afterwards {
         refresh::weekly(&world);
     }

@@ -39,6 +39,9 @@ impl Paths {
 }
 
 fn ours(home: PathBuf) -> Result<PathBuf, String> {
+    if !home.is_absolute() {
+        return Err("HOME is not an absolute path".to_owned());
+    }
     for directory in [home.clone(), home.join(".my")] {
         match private_file::is_ours(&directory) {
             Ok(Some(false)) => return Err(format!("{} belongs to another user", directory.display())),

@@ -51,6 +51,33 @@ pub fn read(path: &Path) -> Result<Option<Contents>, String> {
     Ok(Some(Contents { text: Secret::new(std::mem::take(&mut *text)), repaired }))
 }
 
+/// Reads a file that holds no secret, such as the configuration: it may be a link, and readable by all; but only its
+/// owner, or root, may have written it.
+pub fn read_public(path: &Path) -> Result<Option<String>, String> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    owner::open_at_once(&mut options);
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(reason(&error)),
+    };
+    let metadata = file.metadata().map_err(|error| reason(&error))?;
+    if !metadata.is_file() {
+        return Err(if metadata.is_dir() { "is a directory" } else { "is no regular file" }.to_owned());
+    }
+    if metadata.len() > MOST {
+        return Err("is larger than 1 MiB".to_owned());
+    }
+    owner::is_trusted(&metadata)?;
+    let mut text = String::new();
+    file.take(MOST).read_to_string(&mut text).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => "is not UTF-8".to_owned(),
+        _ => reason(&error),
+    })?;
+    Ok(Some(text))
+}
+
 fn open(path: &Path) -> io::Result<File> {
     let mut options = fs::OpenOptions::new();
     options.read(true);
@@ -78,13 +105,14 @@ pub struct Prepared {
 pub fn prepare(path: &Path, size: usize) -> anyhow::Result<Prepared> {
     let directory = path.parent().context("a file without a directory")?;
     owner::create_directory(directory).with_context(|| format!("creating {}", directory.display()))?;
-    remove_left_behind(directory);
+    let prefix = temporary_prefix(path);
+    remove_left_behind(directory, &prefix);
     let writing = || format!("writing {}", path.display());
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
         anyhow::bail!("writing {}: is a directory", path.display());
     }
     let temporary = tempfile::Builder::new()
-        .prefix(TEMPORARY)
+        .prefix(&prefix)
         .suffix(".tmp")
         .tempfile_in(directory)
         .map_err(|error| anyhow::anyhow!("{}", reason(&error)))
@@ -134,9 +162,15 @@ fn sync_directory(path: &Path) {
     }
 }
 
-fn remove_left_behind(directory: &Path) {
+/// A file that is being written is known by the name of the one that it will replace: who writes another one in the same
+/// directory leaves it alone.
+fn temporary_prefix(path: &Path) -> String {
+    format!("{TEMPORARY}{}-", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+fn remove_left_behind(directory: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(TEMPORARY)) {
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
         let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed());
         if matches!(age, Ok(Ok(age)) if age > LEFT_BEHIND) {
             let _ = fs::remove_file(entry.path());
@@ -155,6 +189,8 @@ pub fn open_lock(path: &Path) -> anyhow::Result<File> {
         .open(path)
         .map_err(|error| anyhow::anyhow!("{}", reason(&error)))
         .with_context(|| format!("opening {}", path.display()))?;
+    // A umask may have made it a file that the next process cannot open.
+    owner::narrow(&file).with_context(|| format!("opening {}", path.display()))?;
     Ok(file)
 }
 
@@ -186,6 +222,21 @@ mod owner {
     pub(super) fn open_no_link(options: &mut fs::OpenOptions) {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         options.mode(0o600).custom_flags(flags.bits().cast_signed());
+    }
+
+    /// A fifo does not make us wait.
+    pub(super) fn open_at_once(options: &mut fs::OpenOptions) {
+        options.custom_flags((OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed());
+    }
+
+    pub(super) fn is_trusted(metadata: &Metadata) -> Result<(), String> {
+        if !is_ours(metadata) && metadata.uid() != 0 {
+            return Err("belongs to another user".to_owned());
+        }
+        if metadata.mode() & 0o022 != 0 {
+            return Err("can be written by others; `chmod go-w` it".to_owned());
+        }
+        Ok(())
     }
 
     pub(super) fn was_link(error: &io::Error) -> bool {
@@ -232,7 +283,14 @@ mod owner {
             Ok(metadata) if metadata.mode() & 0o077 == 0 => Ok(()),
             Ok(_) => fs::set_permissions(directory, fs::Permissions::from_mode(0o700)),
             Err(_) => {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+                if let Some(above) = directory.parent().filter(|above| !above.exists()) {
+                    create_directory(above)?;
+                }
+                match fs::DirBuilder::new().mode(0o700).create(directory) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                    _ => {}
+                }
+                // Each by itself: a umask may have made it one in which nothing can be created.
                 fs::set_permissions(directory, fs::Permissions::from_mode(0o700))
             }
         }
@@ -252,6 +310,12 @@ mod owner {
     }
 
     pub(super) fn open_no_link(_: &mut fs::OpenOptions) {}
+
+    pub(super) fn open_at_once(_: &mut fs::OpenOptions) {}
+
+    pub(super) fn is_trusted(_: &Metadata) -> Result<(), String> {
+        Ok(())
+    }
 
     pub(super) fn was_link(_: &io::Error) -> bool {
         false
@@ -333,13 +397,16 @@ mod tests {
     #[test]
     fn what_a_dead_process_left_is_removed_after_a_while() {
         let home = tempfile::tempdir().unwrap();
-        let (old, new) =
-            (home.path().join(".my-credential-helper-1.tmp"), home.path().join(".my-credential-helper-2.tmp"));
-        for file in [&old, &new] {
+        let temporary = |name: &str| home.path().join(format!(".my-credential-helper-{name}.tmp"));
+        let (old, new, of_another) = (temporary("f-1"), temporary("f-2"), temporary("g-1"));
+        for file in [&old, &new, &of_another] {
             fs::File::create(file).unwrap();
         }
-        fs::File::open(&old).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        for file in [&old, &of_another] {
+            fs::File::open(file).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        }
         write(&home.path().join("f"), "x").unwrap();
         assert!(!old.exists() && new.exists(), "another process may still be writing the new one");
+        assert!(of_another.exists(), "who writes one file knows nothing of those who write another");
     }
 }

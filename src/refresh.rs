@@ -2,6 +2,7 @@
 //! one of them asks the service and the others read what it saved; and nothing is spent before it is sure that what
 //! comes back can be kept.
 
+use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use time::Duration as Validity;
@@ -17,7 +18,7 @@ use crate::reply::Source;
 use crate::resolve::{login_hint, nothing_stored};
 use crate::secret::Secret;
 use crate::stores::session::{self, Kept, Loaded};
-use crate::stores::{Stores, Write};
+use crate::stores::{Stores, Unavailable, Write};
 use crate::world::World;
 
 /// Lock and request together.
@@ -25,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Another program may have redeemed the token and not yet saved what it got.
 const SECOND_LOOK: Duration = Duration::from_millis(200);
+
+/// Between a request that broke off and the next.
+const BEFORE_ANOTHER_TRY: Duration = Duration::from_millis(700);
 
 /// Space for a session, whatever its tokens grow to.
 const RESERVED: usize = 16 * 1024;
@@ -146,6 +150,12 @@ enum Turn {
     Answered(Kept),
 }
 
+/// Which session counts after a refresh.
+enum Meanwhile {
+    Ours(Session),
+    Theirs(Session),
+}
+
 struct Refresh<'a> {
     world: &'a World,
     provider: &'a Provider,
@@ -203,30 +213,40 @@ impl Refresh<'_> {
         let moves_back = older.is_some() && self.stores.choice != Some(StoreChoice::File);
         let home = if moves_back { Source::Keyring } else { kept.source };
         let slot = &self.provider.slot;
+        // All that can fail on this machine fails before the token is spent.
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(error) if kept.session.is_alive(clock::now()) => return self.or_living(kept, &error.message),
+            Err(error) => return Err(error),
+        };
         let write = match self.stores.of(home).prepare(slot, RESERVED) {
             Ok(write) => write,
             Err(cause) => return self.or_living(kept, &format!("the new session could not be saved: {cause}")),
         };
-        match self.ask(&kept.session, &token) {
-            Ok(session) => self.save(write, home, &kept, session),
+        match self.ask(&client, &kept.session, &token) {
+            Ok(session) => self.save(&client, write, home, &kept, session),
             Err(error) if mycli::is_definitive(&error) => self.refused(&kept, &error),
+            Err(error @ (ApiError::Unreachable(_) | ApiError::Absurd(_))) => {
+                let hint = "try again at once: for 30 s the service takes the token that it may have replaced";
+                self.or_living(kept, &error.to_string()).map_err(|failure| failure.with_hint(hint))
+            }
             Err(error) => self.or_living(kept, &error.to_string()),
         }
     }
 
     /// One request; a second one where the first broke off, since the service may have carried it out, and takes the
-    /// token that it has just replaced for 30 s.
-    fn ask(&self, spent: &Session, token: &Secret) -> Result<Session, ApiError> {
-        let client = self.client().map_err(|error| ApiError::Unreachable(error.message))?;
-        let redeem = || mycli::refresh(&client, spent, token, clock::now);
-        match redeem() {
-            Err(ApiError::Unreachable(_) | ApiError::Absurd(_)) if self.has_time() => redeem(),
+    /// token that it has just replaced for 30 s, once. What broke it off is given a moment to pass.
+    fn ask(&self, client: &Client, spent: &Session, token: &Secret) -> Result<Session, ApiError> {
+        let redeem = || mycli::refresh(client, spent, token, clock::now);
+        let answer = redeem();
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        match answer {
+            Err(ApiError::Unreachable(_) | ApiError::Absurd(_)) if left > 2 * BEFORE_ANOTHER_TRY => {
+                std::thread::sleep(BEFORE_ANOTHER_TRY);
+                redeem()
+            }
             answer => answer,
         }
-    }
-
-    fn has_time(&self) -> bool {
-        self.deadline.saturating_duration_since(Instant::now()) > Duration::from_secs(1)
     }
 
     fn client(&self) -> Result<Client> {
@@ -234,30 +254,13 @@ impl Refresh<'_> {
         Ok(Client::new(self.world, self.provider, &api_url)?.until(self.deadline))
     }
 
-    /// Saves a new session, unless somebody saved a newer one or logged out meanwhile; then the older copies go.
-    fn save(&self, write: Write<'_>, home: Source, spent: &Kept, new: Session) -> Result<Kept> {
-        let slot = &self.provider.slot;
-        match session::read(self.stores.of(spent.source), slot) {
-            Ok(None) => {
-                return Err(Error::new(Code::NotLoggedIn, format!("logged out of {} meanwhile", self.provider.name))
-                    .with_hint(login_hint(self.provider)));
-            }
-            Ok(Some(there)) if there != spent.session && session::issued_at(&there).0 > session::issued_at(&new).0 => {
-                return Ok(Kept { session: there, source: spent.source });
-            }
-            _ => {}
-        }
-        let written = write(&session::encode(slot.shape, &new)).map(|_| home).or_else(|cause| {
-            // The token is spent: wherever the new session can be kept, it is.
-            let stored = session::write(self.stores.of(home.other()), slot, &new)?;
-            self.world.note(format!(
-                "the {} did not take the session ({cause}); it is in {}",
-                home.name(),
-                stored.location
-            ));
-            Ok::<_, crate::stores::Unavailable>(home.other())
-        });
-        match written {
+    /// Saves a new session, unless what somebody saved meanwhile counts instead; then the older copies go.
+    fn save(&self, client: &Client, write: Write<'_>, home: Source, spent: &Kept, new: Session) -> Result<Kept> {
+        let new = match self.after_others(client, spent, new)? {
+            Meanwhile::Ours(session) => session,
+            Meanwhile::Theirs(session) => return Ok(Kept { session, source: spent.source }),
+        };
+        match self.write_somewhere(write, home, &new) {
             Ok(source) => {
                 self.remove_copy(source.other(), &new);
                 Ok(Kept { session: new, source })
@@ -266,6 +269,52 @@ impl Refresh<'_> {
                 self.world.note(format!("the new session could not be saved ({cause}); a new login will be needed"));
                 Ok(Kept { session: new, source: spent.source })
             }
+        }
+    }
+
+    /// What counts now that another program may have written without the lock while the service was asked.
+    fn after_others(&self, client: &Client, spent: &Kept, new: Session) -> Result<Meanwhile> {
+        let there = match session::read(self.stores.of(spent.source), &self.provider.slot) {
+            Ok(Some(there)) => there,
+            Ok(None) => {
+                return Err(Error::new(Code::NotLoggedIn, format!("logged out of {} meanwhile", self.provider.name))
+                    .with_hint(login_hint(self.provider)));
+            }
+            Err(_) => return Ok(Meanwhile::Ours(new)),
+        };
+        if there.refresh_token == spent.session.refresh_token {
+            return Ok(Meanwhile::Ours(new));
+        }
+        if there.logged_in_at != spent.session.logged_in_at {
+            // Somebody logged in anew, maybe as somebody else.
+            return Ok(Meanwhile::Theirs(there));
+        }
+        match (session::issued_at(&there).0.cmp(&session::issued_at(&new).0), &there.refresh_token) {
+            (Ordering::Greater, _) => Ok(Meanwhile::Theirs(there)),
+            // Both were issued in one second, and only the service knows which of them replaced the other. It takes
+            // either for 30 s, and what it gives for one is the newest.
+            (Ordering::Equal, Some(token)) => {
+                Ok(Meanwhile::Ours(mycli::refresh(client, &there, token, clock::now).unwrap_or(new)))
+            }
+            _ => Ok(Meanwhile::Ours(new)),
+        }
+    }
+
+    /// The token is spent: wherever the new session can be kept, it is.
+    fn write_somewhere(&self, write: Write<'_>, home: Source, new: &Session) -> Result<Source, Unavailable> {
+        let slot = &self.provider.slot;
+        let Err(cause) = write(&session::encode(slot.shape, new)) else { return Ok(home) };
+        // What was prepared may have been taken away since.
+        if session::write(self.stores.of(home), slot, new).is_ok() {
+            return Ok(home);
+        }
+        match session::write(self.stores.of(home.other()), slot, new) {
+            Ok(stored) => {
+                let home = home.name();
+                self.world.note(format!("the {home} did not take the session ({cause}); it is in {}", stored.location));
+                Ok(stored.source)
+            }
+            Err(_) => Err(cause),
         }
     }
 
@@ -296,6 +345,10 @@ impl Refresh<'_> {
         }
         for store in self.stores.in_order() {
             let _ = session::delete_if(store, &self.provider.slot, &kept.session);
+        }
+        // An older session in the other place may still be good; it is what the next call would find.
+        if let Some(other) = self.load().newest.filter(|other| other.session.refresh_token.is_some()) {
+            return self.redeem(other, None);
         }
         Err(Error::new(Code::SessionExpired, format!("the session with {} has ended: {error}", self.provider.name))
             .with_hint(login_hint(self.provider)))

@@ -9,7 +9,7 @@ use crate::refresh;
 use crate::reply::{Ask, Found, Source};
 use crate::stores::session::{self, Kept, Loaded};
 use crate::stores::{Unavailable, logins, variable};
-use crate::target::Origin;
+use crate::target::{Origin, Target};
 use crate::world::World;
 
 /// The credential for `ask`; the error lists every place that was tried.
@@ -40,12 +40,13 @@ pub fn provider_of(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result
     }
     let configuration = world.configuration()?;
     for name in named.map_or_else(|| configuration.names(), |name| vec![name]) {
-        let provider = configuration.provider(name)?;
-        let api = world.api_url(&provider, ask.api_url.as_deref())?;
-        if provider.owns(target, &Provider::api_origin(&api)?) {
-            return Ok(Some(provider));
+        match owner(world, ask, name, target) {
+            Ok((provider, true)) => return Ok(Some(provider)),
+            Ok((provider, false)) => note_withheld(world, &provider, &target.origin, tried),
+            Err(error) if named.is_some() => return Err(error),
+            // A provider whose settings are wrong owns no host; that must not keep the others from theirs.
+            Err(error) => tried.push(Attempt::new(name, error.message)),
         }
-        note_withheld(world, &provider, &target.origin, tried);
     }
     match named {
         Some(name) => Err(Error::new(Code::NotFound, format!("{} is no host of {name}", target.origin))
@@ -53,6 +54,14 @@ pub fn provider_of(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result
             .with_hint(format!("to send its token there, add the host to [providers.{name}] in config.toml"))),
         None => Ok(None),
     }
+}
+
+/// A provider, and whether `target` is one of its hosts.
+fn owner(world: &World, ask: &Ask, name: &str, target: &Target) -> Result<(Provider, bool)> {
+    let provider = world.configuration()?.provider(name)?;
+    let api = Provider::api_origin(&world.api_url(&provider, ask.api_url.as_deref())?)?;
+    let is_owner = provider.owns(target, &api);
+    Ok((provider, is_owner))
 }
 
 /// A token in a variable goes to its provider's hosts only, and that is said (CVE-2024-53858).
@@ -115,6 +124,11 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
         return Err(Error::new(Code::NotLoggedIn, format!("logged in at {elsewhere}, not {in_force}"))
             .with_tried(tried)
             .with_hint(format!("`my-credential-helper login --api-url {in_force}` logs in there")));
+    }
+    if let (Some(_), Some(problem)) = (&loaded.newest, &loaded.problem) {
+        let reason = problem.to_string();
+        let place = loaded.tried.iter().find(|attempt| attempt.outcome == reason);
+        world.note(format!("{}: {reason}", place.map_or("", |attempt| &attempt.place)));
     }
     let kept = match &loaded.newest {
         None => return Err(nothing_stored(provider, &loaded, tried)),

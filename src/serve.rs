@@ -1,23 +1,27 @@
 //! One request of a tool from end to end: read standard input, decode, act, encode.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::{ErrorKind, IsTerminal as _, Read as _};
+use std::time::Duration;
 
 use crate::adapters::{Adapter, Answer, Call, Input, json};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keep;
 use crate::reply::{Capabilities, Reply, Request, Source};
 use crate::resolve;
 use crate::world::World;
 
 /// More than any protocol sends.
-const MOST_INPUT: u64 = 4 << 20;
+const MOST_INPUT: usize = 4 << 20;
 
 /// Answers a tool's call.
 pub fn serve(world: &World, adapter: &Adapter, arguments: Vec<String>) -> Answer {
     let input = read_input((adapter.input)(&arguments));
+    let (input, unread) = input.map_or_else(|error| (Vec::new(), Some(error)), |input| (input, None));
     let variables = adapter.variables.iter().filter_map(|name| Some((*name, world.environment.text(name)?))).collect();
     let call = Call { arguments, variables, input };
-    let result = (adapter.decode)(&call).and_then(|request| act(world, request));
+    // What could not be read must not be taken for an empty request.
+    let request = unread.map_or_else(|| (adapter.decode)(&call), Err);
+    let result = request.and_then(|request| act(world, request));
     (adapter.encode)(&call, result)
 }
 
@@ -41,22 +45,28 @@ fn capabilities(world: &World) -> Result<Capabilities> {
 }
 
 /// As much of standard input as belongs to the call; a terminal has none.
-fn read_input(input: Input) -> Vec<u8> {
-    let stdin = std::io::stdin().lock();
+fn read_input(input: Input) -> Result<Vec<u8>> {
+    let mut stdin = std::io::stdin().lock();
     let mut bytes = Vec::new();
     if input == Input::Nothing || stdin.is_terminal() {
-        return bytes;
+        return Ok(bytes);
     }
-    let most = if input == Input::Object { json::MOST as u64 + 1 } else { MOST_INPUT };
-    let mut stdin = stdin.take(most);
+    let most = if input == Input::Object { json::MOST } else { MOST_INPUT };
     let mut chunk = zeroize::Zeroizing::new([0; 8 * 1024]);
-    while let Ok(count @ 1..) = stdin.read(&mut *chunk) {
-        bytes.extend_from_slice(&chunk[..count]);
-        if is_complete(input, &bytes) {
-            break;
+    while !is_complete(input, &bytes) {
+        match stdin.read(&mut *chunk) {
+            Ok(0) => break,
+            Ok(count) => bytes.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // A pipe that does not block has nothing yet.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => return Err(Error::invalid(format!("standard input cannot be read: {}", error.kind()))),
+        }
+        if bytes.len() > most {
+            return Err(Error::invalid(format!("the request is larger than {} KiB", most / 1024)));
         }
     }
-    bytes
+    Ok(bytes)
 }
 
 fn is_complete(input: Input, bytes: &[u8]) -> bool {

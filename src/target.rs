@@ -100,11 +100,11 @@ impl Target {
     /// user information, is an error.
     pub fn parse(url: &str) -> Result<Self> {
         let (scheme, rest) =
-            url.split_once("://").ok_or_else(|| refused(url, "it has no scheme; write https://host/path"))?;
+            url.split_once("://").ok_or_else(|| refused("it has no scheme; write https://host/path"))?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "https" => Scheme::Https,
             "http" => Scheme::Http,
-            _ => return Err(refused(url, "only https and http are served")),
+            _ => return Err(refused("only https and http are served")),
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, tail) = rest.split_at(end);
@@ -118,20 +118,32 @@ impl Target {
     pub fn from_parts(scheme: Scheme, authority: &str, path: &str) -> Result<Self> {
         no_repairs(authority, path)?;
         if authority.contains(['/', '?', '#', '%', '*']) || authority.is_empty() {
-            return Err(refused(authority, "that is no host"));
+            return Err(refused("that is no host"));
         }
-        let url = Url::parse(&format!("{}://{authority}/", scheme.name()))
-            .map_err(|cause| refused(authority, &cause.to_string()))?;
-        let host = url.host().ok_or_else(|| refused(authority, "that is no host"))?;
-        if let Host::Ipv4(address) = host {
-            let written = authority.split_once(':').map_or(authority, |(host, _)| host);
-            if written != address.to_string() {
-                return Err(refused(authority, "the address is not written as four decimal numbers"));
-            }
-        }
+        let url =
+            Url::parse(&format!("{}://{authority}/", scheme.name())).map_err(|cause| refused(&cause.to_string()))?;
+        let host = url.host().ok_or_else(|| refused("that is no host"))?;
+        is_as_written(authority, &host)?;
         let port = url.port().unwrap_or_else(|| scheme.default_port());
         Ok(Self { origin: Origin { scheme, host: host.to_string(), port }, path: path.to_owned() })
     }
+}
+
+/// Refuses a host or a port that was repaired on the way: `0x7f.1`, full-width letters, a hidden character, `:0443`.
+fn is_as_written(authority: &str, host: &Host<&str>) -> Result<()> {
+    let port_at = authority.rfind(':').filter(|colon| !authority[*colon..].contains(']')).unwrap_or(authority.len());
+    let (written, port) = authority.split_at(port_at);
+    let port_is_plain = |digits: &str| digits.parse::<u16>().is_ok_and(|number| number.to_string() == digits);
+    if !port.strip_prefix(':').is_none_or(port_is_plain) {
+        return Err(refused("the port is not a plain number"));
+    }
+    let is_same = match host {
+        Host::Domain(name) if written.is_ascii() => written.eq_ignore_ascii_case(name),
+        Host::Domain(name) => idna::domain_to_unicode(name).0 == written.to_lowercase(),
+        Host::Ipv4(address) => written == address.to_string(),
+        Host::Ipv6(_) => true,
+    };
+    if is_same { Ok(()) } else { Err(refused("the host is not written in its plain form")) }
 }
 
 impl fmt::Display for Target {
@@ -148,17 +160,14 @@ fn no_repairs(authority: &str, tail: &str) -> Result<()> {
         return Err(Error::invalid("the URL contains a user name or password; give the bare URL"));
     }
     match authority.chars().chain(tail.chars()).find(|c| c.is_control() || matches!(c, '\\' | ' ')) {
-        Some(bad) => Err(refused(authority, &format!("it contains {bad:?}"))),
+        Some(bad) => Err(refused(&format!("it contains {bad:?}"))),
         None => Ok(()),
     }
 }
 
-/// Repeats the text, unless there may be a password or a token in it.
-fn refused(what: &str, why: &str) -> Error {
-    if what.contains(['@', '?', '#']) {
-        return Error::invalid(format!("the URL cannot be used: {why}"));
-    }
-    Error::invalid(format!("`{}` cannot be used: {why}", shown(what)))
+/// What was not understood is not repeated: a password or a token may be in it.
+fn refused(why: &str) -> Error {
+    Error::invalid(format!("the URL cannot be used: {why}"))
 }
 
 /// A host that a provider's token may go to: `git.acme.dev`, `git.acme.dev:8443`, `*.acme.dev`, `http://localhost:3000`.
@@ -176,10 +185,16 @@ pub struct HostPattern {
 impl HostPattern {
     /// Reads a pattern from the configuration.
     pub fn parse(text: &str) -> Result<Self> {
+        // It is the user's own, and no secret.
+        Self::read(text)
+            .map_err(|error| Error { message: format!("the host `{}`: {}", shown(text), error.message), ..error })
+    }
+
+    fn read(text: &str) -> Result<Self> {
         let (scheme, rest) = match text.split_once("://") {
             Some(("https", rest)) => (Some(Scheme::Https), rest),
             Some(("http", rest)) => (Some(Scheme::Http), rest),
-            Some(_) => return Err(refused(text, "only https and http are served")),
+            Some(_) => return Err(refused("only https and http are served")),
             None => (None, text),
         };
         let (any_below, authority) = rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
@@ -187,10 +202,10 @@ impl HostPattern {
         let http = Target::from_parts(Scheme::Http, authority, "")?.origin;
         let https = Target::from_parts(Scheme::Https, authority, "")?.origin;
         if any_below && (!http.host.contains('.') || http.host.parse::<std::net::Ipv4Addr>().is_ok()) {
-            return Err(refused(text, "`*.` needs a domain of at least two labels behind it"));
+            return Err(refused("`*.` needs a domain of at least two labels behind it"));
         }
         if scheme == Some(Scheme::Http) && !http.is_loopback() {
-            return Err(refused(text, "a token goes over plain http to loopback addresses only"));
+            return Err(refused("a token goes over plain http to loopback addresses only"));
         }
         let port = (http.port == https.port).then_some(http.port);
         Ok(Self { scheme, any_below, host: http.host, port })
@@ -267,6 +282,12 @@ mod tests {
             "https://0177.0.0.1/",
             "https://2130706433/",
             "https://acme.dev:99999/",
+            "https://acme.dev:0443/",
+            "https://acme.dev:/",
+            "https://g\u{200b}it.acme.dev/",
+            "https://\u{ff47}it.acme.dev/",
+            "https://git\u{3002}acme.dev/",
+            "https://user:hun/ter2@acme.dev/",
             "https://[::1%25eth0]/",
             "https://[::1/",
             "https://acme.dev:80:80/",
@@ -284,6 +305,8 @@ mod tests {
             "user:hunter2@acme.dev",
             "https:/user:hun?ter2@acme.dev",
             "acme.dev/?token=hunter2",
+            "https://user:hun/ter2@acme.dev/",
+            "myc_hunter",
         ] {
             let error = Target::parse(url).unwrap_err();
             assert!(!error.to_string().contains("hun"), "{error}");

@@ -22,9 +22,10 @@ impl Timestamp {
         (0..=9999).contains(&time.year()).then_some(Self(time))
     }
 
-    /// From seconds since 1970. Values beyond the year 9999 become [`Timestamp::NEVER`].
+    /// From seconds since 1970. Values beyond what RFC 3339 can say become [`Timestamp::NEVER`] or [`Timestamp::ZERO`].
     pub fn from_unix(seconds: i64) -> Self {
-        UtcDateTime::from_unix_timestamp(seconds).map_or(Self::NEVER, Self)
+        let beyond = if seconds < 0 { Self::ZERO } else { Self::NEVER };
+        UtcDateTime::from_unix_timestamp(seconds).map_or(beyond, Self).max(Self::ZERO)
     }
 
     /// Seconds since 1970, rounded down.
@@ -99,6 +100,7 @@ mod tests {
         assert_eq!(Timestamp::NEVER.plus(Duration::MAX), Timestamp::NEVER);
         assert_eq!(Timestamp::ZERO.plus(Duration::MIN), Timestamp::ZERO);
         assert_eq!(Timestamp::from_unix(i64::MAX), Timestamp::NEVER);
+        assert_eq!(Timestamp::from_unix(i64::MIN), Timestamp::ZERO);
     }
 
     #[test]

@@ -105,10 +105,12 @@ fn ask(server: &str, username: Option<String>) -> Result<Ask> {
 
 /// The place that a server's name stands for.
 fn target(server: &str) -> Result<Target> {
-    let rest = match server.split_once("://") {
-        Some((scheme, rest)) if ["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => rest,
+    let (scheme, rest) = match server.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
+        // Off this machine nothing is served for it.
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
         Some(_) => return Err(Error::invalid("the server URL is neither https nor http")),
-        None => server,
+        None => (Scheme::Https, server),
     };
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let on_this_machine = Target::from_parts(Scheme::Http, authority, "")?;
@@ -118,7 +120,7 @@ fn target(server: &str) -> Result<Target> {
     // Docker keeps the tokens of a login in the browser beside the login itself, under longer names:
     // `…/v1/access-token` (docker/cli, cli/internal/oauth/manager).
     let token = tail.strip_prefix("/v1/").filter(|_| authority == HUB_HOST).unwrap_or_default();
-    Target::from_parts(Scheme::Https, authority, token)
+    Target::from_parts(scheme, authority, token)
 }
 
 fn encode(call: &Call, result: Result<Reply>) -> Answer {
@@ -187,17 +189,10 @@ mod tests {
     #[test]
     fn every_spelling_of_a_server_is_the_same_place() {
         let place = |server: &str| target(server).unwrap().to_string();
-        for server in [
-            "h.dev",
-            "https://h.dev",
-            "https://h.dev/",
-            "h.dev/v2/",
-            "http://h.dev",
-            "H.dev:443",
-            "HTTPS://h.dev/x?y#z",
-        ] {
+        for server in ["h.dev", "https://h.dev", "https://h.dev/", "h.dev/v2/", "H.dev:443", "HTTPS://h.dev/x?y#z"] {
             assert_eq!(place(server), "https://h.dev", "{server}");
         }
+        assert_eq!(place("http://h.dev"), "http://h.dev", "another place: no token goes there");
         assert_eq!(place("h.dev:5000"), "https://h.dev:5000");
         for server in ["127.0.0.1:5000", "http://127.0.0.1:5000", "https://127.0.0.1:5000/v2/"] {
             assert_eq!(place(server), "http://127.0.0.1:5000", "{server}");

@@ -25,6 +25,8 @@ const MOST: usize = 1 << 20;
 /// Why a call brought nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApiError {
+    /// No connection: the request was not carried out.
+    NotConnected(String),
     /// No answer, or not all of it. The request may have been carried out.
     Unreachable(String),
     /// An answer that cannot be understood. The request may have been carried out.
@@ -48,6 +50,11 @@ impl ApiError {
         if let Self::Service { code, .. } = self { code } else { "" }
     }
 
+    /// Whether the service itself answered, and knew what it said.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Service { status: ..500, .. })
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_passing(&self) -> bool {
         !matches!(self, Self::Service { status: 400..=428 | 430..=499, .. })
@@ -57,7 +64,7 @@ impl ApiError {
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unreachable(reason) | Self::Absurd(reason) => f.write_str(reason),
+            Self::NotConnected(reason) | Self::Unreachable(reason) | Self::Absurd(reason) => f.write_str(reason),
             Self::Service { status, code, message, retry_after } => {
                 match (code.as_str(), message.as_str()) {
                     ("", _) => write!(f, "it answered with status {status}")?,
@@ -141,7 +148,7 @@ impl Client {
             request = request.header(name, value);
         }
         let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let response = request.timeout(remaining).send().map_err(|error| ApiError::Unreachable(cause(&error)))?;
+        let response = request.timeout(remaining).send().map_err(|error| unsent_or_unanswered(&error))?;
         let (status, retry_after) = (response.status(), retry_after(&response));
         let body = read_body(response, deadline)?;
         if status.is_success() {
@@ -214,6 +221,19 @@ fn service_error(status: u16, body: &[u8], retry_after: Option<u64>) -> ApiError
     let Fields { code, message } = serde_json::from_slice::<Body>(body)
         .map_or_else(|_| Fields { code: String::new(), message: String::new() }, |body| body.error);
     ApiError::Service { status, code: shown(&code), message: shown(&message), retry_after }
+}
+
+fn unsent_or_unanswered(error: &reqwest::Error) -> ApiError {
+    if error.is_connect() { ApiError::NotConnected(cause(error)) } else { ApiError::Unreachable(cause(error)) }
+}
+
+/// A token in an answer. One that could end a header or a line of another protocol is none.
+fn token<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Secret, D::Error> {
+    let token = Secret::new(<String as serde::Deserialize>::deserialize(deserializer)?);
+    if token.is_empty() || token.expose_secret().chars().any(|c| c.is_control() || c == ' ') {
+        return Err(serde::de::Error::custom("no usable token"));
+    }
+    Ok(token)
 }
 
 /// What went wrong in a few words, without the URL.

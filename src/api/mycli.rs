@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::api::{ApiError, Client, Result, segment};
+use crate::api::{ApiError, Client, Result, segment, token};
 use crate::credential::Session;
 use crate::jwt;
 use crate::secret::Secret;
@@ -44,8 +44,10 @@ pub enum Poll {
 /// A session as the service gives it at login.
 #[derive(Deserialize)]
 pub struct NewSession {
-    access_token: String,
-    refresh_token: String,
+    #[serde(deserialize_with = "token")]
+    access_token: Secret,
+    #[serde(deserialize_with = "token")]
+    refresh_token: Secret,
     #[serde(default)]
     expires_in: Value,
     /// Whether the account has no user name yet.
@@ -56,11 +58,11 @@ pub struct NewSession {
 impl NewSession {
     /// The session as it is kept, received `now`.
     pub fn into_session(self, now: Timestamp) -> Session {
-        let access_token = Secret::new(self.access_token);
+        let Self { access_token, refresh_token, expires_in, needs_username: _ } = self;
         Session {
-            expires_at: expiry(&access_token, &self.expires_in, now),
+            expires_at: expiry(&access_token, &expires_in, now),
             access_token,
-            refresh_token: Some(Secret::new(self.refresh_token)),
+            refresh_token: Some(refresh_token),
             logged_in_at: now,
             last_refreshed_at: now,
         }
@@ -111,25 +113,23 @@ pub fn resend(client: &Client, device_code: &str, email: &str) -> Result<()> {
 
 /// `POST /v1/auth/refresh`: redeems a refresh token, which works once. Whatever else is wrong with the answer, a new
 /// refresh token in it is kept: the old one is spent.
-pub fn refresh(client: &Client, spent: &Session, token: &Secret, now: impl Fn() -> Timestamp) -> Result<Session> {
+pub fn refresh(client: &Client, spent: &Session, redeemed: &Secret, now: impl Fn() -> Timestamp) -> Result<Session> {
     #[derive(Deserialize)]
     struct Answer {
-        access_token: String,
+        #[serde(deserialize_with = "token")]
+        access_token: Secret,
         refresh_token: Option<String>,
         #[serde(default)]
         expires_in: Value,
     }
-    let body = json!({ "refresh_token": token.expose_secret() });
+    let body = json!({ "refresh_token": redeemed.expose_secret() });
     let Answer { access_token, refresh_token, expires_in } = client.post("/v1/auth/refresh", None, &body)?;
-    let (access_token, received) = (Secret::new(access_token), now());
-    if access_token.is_empty() || access_token.expose_secret().chars().any(char::is_control) {
-        return Err(ApiError::Absurd("its answer has no usable access_token".to_owned()));
-    }
+    let received = now();
     let refresh_token = refresh_token.map(Secret::new).filter(|token| !token.is_empty());
     Ok(Session {
         expires_at: expiry(&access_token, &expires_in, received),
         access_token,
-        refresh_token: refresh_token.or_else(|| Some(token.clone())),
+        refresh_token: refresh_token.or_else(|| Some(redeemed.clone())),
         logged_in_at: spent.logged_in_at,
         last_refreshed_at: received,
     })
@@ -182,7 +182,8 @@ pub struct ApiToken {
 /// An API token, the only time that it is shown.
 #[derive(Deserialize)]
 pub struct NewApiToken {
-    token: String,
+    #[serde(deserialize_with = "token")]
+    token: Secret,
     /// What may be shown of it.
     #[serde(flatten)]
     pub shown: ApiToken,
@@ -191,7 +192,7 @@ pub struct NewApiToken {
 impl NewApiToken {
     /// The token itself.
     pub fn into_parts(self) -> (Secret, ApiToken) {
-        (Secret::new(self.token), self.shown)
+        (self.token, self.shown)
     }
 }
 

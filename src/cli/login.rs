@@ -132,7 +132,7 @@ impl Login<'_> {
         let needs_username = new.needs_username;
         let session = new.into_session(clock::now());
         point_at(self.world, self.provider, &self.api_url)?;
-        let stored = keep::keep_session(self.world, self.provider, &session)?;
+        let stored = keep::keep_granted(self.world, self.provider, &session)?;
         Pending::forget(self.world);
         if needs_username {
             self.choose_username(&client, &session)?;

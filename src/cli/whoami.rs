@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::account;
 use crate::adapters::Answer;
+use crate::api::microtica;
 use crate::api::mycli::{self, Me};
-use crate::api::{ApiError, microtica};
 use crate::cli::output::Output;
 use crate::credential::Kind;
 use crate::error::{Code, Error, Result};
@@ -45,9 +45,7 @@ fn key(world: &World, provider: &Provider, paths: &ApiPaths, output: &Output) ->
     let (key, asked) = account::ask(world, provider, |client, key| microtica::whoami(client, paths, key))?;
     let prefix = microtica::key_prefix(&key.secret).to_owned();
     let unreachable = match &asked {
-        Err(error @ (ApiError::Unreachable(_) | ApiError::Absurd(_) | ApiError::Service { status: 500.., .. })) => {
-            Some(error.to_string())
-        }
+        Err(error) if !error.is_answer() => Some(error.to_string()),
         _ => None,
     };
     let known = match asked {

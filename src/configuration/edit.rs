@@ -11,8 +11,7 @@ use crate::private_file;
 pub fn set(paths: &Paths, provider: Option<&str>, key: &str, value: Option<Value>) -> Result<()> {
     let path = paths.configuration().ok_or_else(|| Error::invalid_state("there is no configuration directory"))?;
     let unreadable = |reason: String| Error::invalid(format!("{} {reason}", path.display()));
-    let text = private_file::read(path).map_err(unreadable)?;
-    let text = text.as_ref().map_or("", |contents| contents.text.expose_secret());
+    let text = private_file::read_public(path).map_err(unreadable)?.unwrap_or_default();
     let mut document: DocumentMut = text
         .parse()
         .map_err(|error: toml_edit::TomlError| unreadable(format!("cannot be read: {}", shown(error.message()))))?;
@@ -27,7 +26,9 @@ pub fn set(paths: &Paths, provider: Option<&str>, key: &str, value: Option<Value
     }
     let text = document.to_string();
     check(&text, provider)?;
-    Ok(private_file::write(path, &text)?)
+    // A link, as those who keep their configuration in a repository have it, stays one.
+    let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    Ok(private_file::write(&file, &text)?)
 }
 
 fn provider_table<'a>(document: &'a mut DocumentMut, name: &str) -> Option<&'a mut Table> {
@@ -69,7 +70,7 @@ mod tests {
             set(&paths, Some("mycli"), "hosts", Some(["*"].into_iter().collect::<toml_edit::Array>().into())).is_err()
         );
         assert!(set(&paths, Some("mycli"), "api_url", Some("http://acme.dev".into())).is_err());
-        let read = |path| crate::private_file::read(path).unwrap().unwrap().text.expose_secret().to_owned();
+        let read = |path| crate::private_file::read_public(path).unwrap().unwrap();
         assert_eq!(read(path), "# mine\nstore = \"file\" # why\n\n[providers.mycli]\nhosts = [\"git.acme.dev\"]\n");
         set(&paths, None, "store", None).unwrap();
         assert!(!read(path).contains("store"));

@@ -225,7 +225,7 @@ fn a_list_that_has_to_refresh_does_it_once_and_leaves_out_what_failed() {
 #[test]
 fn every_spelling_gets_and_erases_the_same_login() {
     let home = Home::new();
-    let spellings = ["h.dev", "https://h.dev", "https://h.dev/", "http://h.dev", "h.dev:443", "https://h.dev/v2/\n"];
+    let spellings = ["h.dev", "https://h.dev", "https://h.dev/", "H.dev", "h.dev:443", "https://h.dev/v2/\n"];
     for stored in spellings {
         let request = json!({ "ServerURL": stored, "Username": "ada", "Secret": "s" }).to_string();
         assert_eq!(home.run_with(&["docker", "store"], request).status, 0);

@@ -31,7 +31,11 @@ fn json_of(keyring: &SecretService) -> Value {
 
 fn get(home: &Home) -> Value {
     let outcome = home.run(&["get"]);
-    assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""), "{outcome:?}");
+    assert_eq!(
+        (outcome.status, outcome.messages.replace("note: keyring: locked\n", "")),
+        (0, String::new()),
+        "{outcome:?}"
+    );
     outcome.json()
 }
 
@@ -165,7 +169,10 @@ fn behind_a_locked_keyring_the_file_answers() {
     home.write_session(&session, QUARTER, Duration::ZERO);
     let outcome = home.run(&["get", "--explain"]);
     assert_eq!((outcome.status, &outcome.json()["source"]), (0, &json!("file")), "{outcome:?}");
-    assert_eq!(outcome.messages, "tried: MY_API_TOKEN (not set), keyring (locked), file (found)\n");
+    assert_eq!(
+        outcome.messages,
+        "tried: MY_API_TOKEN (not set), keyring (locked), file (found)\nnote: keyring: locked\n"
+    );
     home.write_session(&session, Duration::ZERO, HOUR);
     let found = get(&home);
     assert_ne!(found["secret"], session.access_token, "and is refreshed there");
@@ -305,4 +312,21 @@ fn a_logout_removes_every_item() {
     let outcome = home.run(&["logout"]);
     assert_eq!((outcome.status, outcome.output.as_str()), (0, "Logged out of mycli.\n"), "{outcome:?}");
     assert_eq!((keyring.value_of(&TOKENS), keyring.value_of(&LEGACY), home.session()), (None, None, None));
+}
+
+#[test]
+fn the_older_of_two_sessions_answers_where_the_service_ended_the_newer() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    let older = server.session("me@acme.dev").unwrap();
+    home.write_session(&older, Duration::ZERO, QUARTER);
+    server.advance(Duration::from_secs(2));
+    let newer = server.session("me@acme.dev").unwrap();
+    keyring.store(&TOKENS, session_json(&newer, Duration::ZERO, QUARTER).as_bytes());
+    ureq::post(format!("{}/v1/auth/logout", server.url()))
+        .header("authorization", format!("Bearer {}", newer.access_token))
+        .content_type("application/json")
+        .send(json!({ "refresh_token": newer.refresh_token }).to_string())
+        .unwrap();
+    assert_eq!(get(&home)["source"], "file");
+    assert_eq!(keyring.value_of(&TOKENS), None, "what the service ended is gone");
 }

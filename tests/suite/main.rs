@@ -17,6 +17,7 @@ mod git_callers;
 mod keyring;
 mod keyring_edge;
 mod login;
+mod mishaps;
 mod refresh;
 mod session_file;
 mod settings;
