@@ -66,8 +66,39 @@ pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Resu
         return Err(Error::invalid(format!("{} has no login by email; bring a key of it", provider.name))
             .with_hint(format!("`echo \"$KEY\" | my-credential-helper --provider {} login`", provider.name)));
     }
-    let login = Login { api_url: world.api_url(&provider, None)?, world, provider: &provider, arguments, output };
-    login.run()
+    let waiting = match arguments.code {
+        Some(_) => Some(waiting_login(world, &provider)?),
+        None => None,
+    };
+    let api_url = match &waiting {
+        Some(pending) => pending.api_url.clone(),
+        None => world.api_url(&provider, None)?,
+    };
+    Login { api_url, world, provider: &provider, arguments, output }.run(waiting)
+}
+
+/// The login that another process has started. It knows its service, so that the second step need not name it again;
+/// where another one is named, the code is not sent there.
+fn waiting_login(world: &World, provider: &Provider) -> Result<Pending> {
+    let pending = Pending::load(world, clock::now())?.ok_or_else(|| {
+        Error::invalid("no login is waiting for a code")
+            .with_hint("start one: `my-credential-helper login --email you@example.com --no-wait`")
+    })?;
+    if pending.provider != provider.name {
+        let message = format!("no login to {} is waiting for a code, but one to {}", provider.name, pending.provider);
+        let hint = format!("`my-credential-helper --provider {} login --code CODE` completes it", pending.provider);
+        return Err(Error::invalid(shown(&message)).with_hint(shown(&hint)));
+    }
+    // The configured one names no service here: the login may have been told to replace it.
+    let variable = provider.api_url_variable.as_deref().and_then(|name| world.environment.text(name));
+    let is_named = world.overrides.api_url.is_some() || variable.is_some();
+    let in_force = world.api_url(provider, None)?;
+    if is_named && in_force != pending.api_url {
+        let message = format!("no login is waiting for a code at {in_force}, but one at {}", pending.api_url);
+        let hint = format!("`my-credential-helper --api-url {} login --code CODE` completes it", pending.api_url);
+        return Err(Error::invalid(shown(&message)).with_hint(shown(&hint)));
+    }
+    Ok(pending)
 }
 
 /// A token in the variable beats every login, which surprises whoever forgot it.
@@ -80,7 +111,7 @@ pub(super) fn variable_notes(world: &World, provider: &Provider) -> Vec<String> 
 /// A login belongs to the API URL of the configuration. Where that has to change, the old login goes first, so that no
 /// crash in between sends one service's token to the other.
 fn point_at(world: &World, provider: &Provider, api_url: &str) -> Result<()> {
-    if world.logged_in_elsewhere(provider, None)?.is_none() {
+    if world.configured_api_url(provider)? == api_url {
         return Ok(());
     }
     keep::forget_session(world, provider, None)?;
@@ -100,32 +131,35 @@ struct Login<'a> {
 }
 
 impl Login<'_> {
-    fn run(&self) -> Result<Answer> {
+    fn run(&self, waiting: Option<Pending>) -> Result<Answer> {
         if !self.arguments.force
-            && self.arguments.code.is_none()
+            && waiting.is_none()
             && let Some(answer) = self.already_logged_in()?
         {
             return Ok(answer);
         }
         let client = Client::new(self.world, self.provider, &self.api_url)?;
         self.world.stores()?.check_new(&self.provider.slot)?;
-        let pending = match &self.arguments.code {
-            Some(code) => self.take_up(&client, code)?,
-            None => self.start(&client)?,
+        let (pending, granted) = match waiting {
+            Some(pending) => {
+                let granted = self.take_up(&client, &pending)?;
+                (pending, granted)
+            }
+            None => (self.start(&client)?, None),
         };
         if self.arguments.no_wait {
             let sentence = format!(
-                "A link and a code are on their way to {}. Click the link, then run \
-                 `my-credential-helper login --code CODE`.",
-                pending.email
+                "A link and a code are on their way to {}. `my-credential-helper login --code CODE`, with the six \
+                 digits of the mail, completes the login; the link need not be clicked.",
+                shown(&pending.email)
             );
             return Ok(self.output.done(&sentence, &json!({ "pending": true, "email": pending.email })));
         }
         if self.arguments.code.is_none() && !self.output.quiet {
             waiting::say_what_to_do(&pending);
         }
-        let granted = waiting::Waiting { client: &client, pending: &pending, quiet: self.output.quiet }.wait();
-        let new = match granted {
+        let waiting = waiting::Waiting { client: &client, pending: &pending, quiet: self.output.quiet };
+        let new = match granted.map_or_else(|| waiting.wait(), Ok) {
             Ok(new) => new,
             Err(error) => return self.completed_elsewhere(error),
         };
@@ -177,20 +211,22 @@ impl Login<'_> {
         };
         let started = mycli::start_login(client, &email)
             .map_err(|error| api::failed(client.base_url(), "start the login", &error))?;
-        let pending = Pending::new(&email, &self.api_url, &started, clock::now());
+        let pending = Pending::new(&self.provider.name, &email, &self.api_url, &started, clock::now());
         pending.save(self.world)?;
         Ok(pending)
     }
 
-    /// Goes on with a login that was started by another process.
-    fn take_up(&self, client: &Client, code: &str) -> Result<Pending> {
-        let pending = Pending::load(self.world, clock::now())?.filter(|pending| pending.api_url == self.api_url);
-        let pending = pending.ok_or_else(|| {
-            Error::invalid("no login is waiting for a code")
-                .with_hint("start one: `my-credential-helper login --email you@example.com --no-wait`")
-        })?;
-        mycli::verify_code(client, &pending.device_code, code.trim()).map_err(|error| wrong_code(client, &error))?;
-        Ok(pending)
+    /// Goes on with a login that was started by another process. A click on the link voids the code, and has the
+    /// session granted to whoever asks for it next.
+    fn take_up(&self, client: &Client, pending: &Pending) -> Result<Option<mycli::NewSession>> {
+        let code = self.arguments.code.as_deref().unwrap_or_default();
+        let Err(error) = mycli::verify_code(client, &pending.device_code, code.trim()) else { return Ok(None) };
+        if error.code() == "INVALID_CODE"
+            && let Ok(mycli::Poll::Done(session)) = mycli::poll_login(client, &pending.device_code)
+        {
+            return Ok(Some(*session));
+        }
+        Err(wrong_code(client, &error))
     }
 
     /// The code was typed into one process and another one, which waited for it, was quicker.

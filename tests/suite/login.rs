@@ -82,8 +82,8 @@ fn without_waiting_a_login_takes_two_steps() {
         (outcome.status, outcome.output.as_str()),
         (
             0,
-            "A link and a code are on their way to me@acme.dev. Click the link, then run \
-             `my-credential-helper login --code CODE`.\n"
+            "A link and a code are on their way to me@acme.dev. `my-credential-helper login --code CODE`, with the six \
+             digits of the mail, completes the login; the link need not be clicked.\n"
         )
     );
     assert_eq!(mode(&home, ".my/pending-login.json"), 0o600);
@@ -97,6 +97,52 @@ fn without_waiting_a_login_takes_two_steps() {
     let outcome = home.run(&["login", "--code", &code]);
     assert_eq!(outcome.status, 2, "a code works once");
     assert!(outcome.messages.starts_with("error: no login is waiting for a code\n"), "{outcome:?}");
+}
+
+#[test]
+fn the_second_step_knows_the_service_of_the_first() {
+    let (server, other) = (service(), service());
+    let home = Home::new();
+    let outcome = home.run(&["login", "--email", ME, "--api-url", server.url(), "--no-wait"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let mail = mail_to(&server, ME);
+    let elsewhere = home.run(&["login", "--code", &mail.code, "--api-url", other.url()]);
+    assert_eq!(elsewhere.status, 2);
+    assert_eq!(
+        elsewhere.messages,
+        format!(
+            "error: no login is waiting for a code at {}, but one at {1}\n\n\
+             hint: `my-credential-helper --api-url {1} login --code CODE` completes it\n",
+            other.url(),
+            server.url()
+        )
+    );
+    assert!(other.requests().is_empty(), "the code goes to nobody else");
+    assert_eq!(open(&mail.link), 200);
+    let outcome = home.run(&["login", "--code", &mail.code]);
+    assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, ME)), "clicked or not");
+    assert_eq!(home.run(&["config", "get", "api_url"]).output, format!("{}\n", server.url()));
+    assert!(home.run(&["whoami"]).output.contains(ME));
+}
+
+#[test]
+fn a_code_completes_the_login_of_its_own_provider_alone() {
+    let server = service();
+    let home = Home::new();
+    home.write(
+        ".config/my-credential-helper/config.toml",
+        &format!(
+            "[providers.acme]\nkind = 'magic_link'\napi_url = '{}'\ntoken_variable = 'ACME_TOKEN'\n",
+            server.url()
+        ),
+    );
+    let started = home.run(&["--provider", "acme", "login", "--email", ME, "--no-wait"]);
+    assert_eq!(started.status, 0, "{started:?}");
+    let code = mail_to(&server, ME).code;
+    let outcome = home.run(&["login", "--code", &code]);
+    assert_eq!((outcome.status, home.session()), (2, None), "{outcome:?}");
+    assert!(outcome.messages.contains("`my-credential-helper --provider acme login --code CODE`"), "{outcome:?}");
+    assert_eq!(home.run(&["--provider", "acme", "login", "--code", &code]).status, 0);
 }
 
 fn mode(home: &Home, relative: &str) -> u32 {

@@ -14,6 +14,7 @@ const FILE: &str = ".my/pending-login.json";
 /// A login that waits for its link to be clicked or its code to be typed.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Pending {
+    pub(super) provider: String,
     pub(super) email: String,
     pub(super) api_url: String,
     pub(super) device_code: String,
@@ -23,8 +24,9 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn new(email: &str, api_url: &str, started: &DeviceLogin, now: Timestamp) -> Self {
+    pub(super) fn new(provider: &str, email: &str, api_url: &str, started: &DeviceLogin, now: Timestamp) -> Self {
         Self {
+            provider: provider.to_owned(),
             email: email.to_owned(),
             api_url: api_url.to_owned(),
             device_code: started.device_code.clone(),
