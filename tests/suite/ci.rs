@@ -43,19 +43,20 @@ fn bash(home: &Home, script: &str, variables: &[(&str, &str)]) -> Outcome {
 }
 
 /// Runs the action, and gives what the steps that follow find in their environment.
-fn action(home: &mut Home, token: &str, hosts: &str) -> Vec<(String, String)> {
+fn action(home: &mut Home, token: &str, variable: &str, hosts: &str) -> Vec<(String, String)> {
     let file = home.write("github_env", "");
     home.set("GITHUB_ENV", &file);
     let mut log = String::new();
     for step in steps() {
-        let inputs = [("MY_API_TOKEN", token), ("VARIABLE", "MY_API_TOKEN"), ("HOSTS", hosts)];
+        let inputs = [("MY_API_TOKEN", token), ("VARIABLE", variable), ("HOSTS", hosts)];
         let outcome = bash(home, &step, &inputs);
         assert_eq!(outcome.status, 0, "{step}: {outcome:?}");
         log += &outcome.output;
         log += &outcome.messages;
     }
     assert!(log.starts_with(&format!("::add-mask::{token}\n")), "the mask comes first: {log}");
-    assert_eq!(log.matches(token).count(), 1, "and nowhere else does the log have it: {log}");
+    let masks = log.matches(&format!("::add-mask::{token}\n")).count();
+    assert_eq!(log.matches(token).count(), masks, "and nowhere else does the log have it: {log}");
     let lines = home.read("github_env").unwrap();
     lines.lines().filter_map(|line| line.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
 }
@@ -76,11 +77,16 @@ fn the_action_gives_the_steps_that_follow_a_token_that_is_accepted() {
     }
     let (server, _root, mut home) = job();
     let token = server.api_token("me@acme.dev", "ci").unwrap().token;
-    let variables = action(&mut home, &token, "git.acme.dev *.reg.acme.dev");
-    assert_eq!(variables, [("MY_API_TOKEN".to_owned(), token)]);
+    home.write(".gitconfig", "[credential]\n\thelper = store\n");
+    let variables = action(&mut home, &token, "", "git.acme.dev *.reg.acme.dev");
+    assert_eq!(variables, [("MY_API_TOKEN".to_owned(), token.clone())]);
     assert_eq!(home.run(&["config", "get", "hosts"]).output, "git.acme.dev *.reg.acme.dev\n");
     assert_eq!(clone(&home, &server, &variables), 0);
-    let wrong = action(&mut home, "myc_0000000000000000000000000000000000000000", "");
+    assert_eq!(home.read(".git-credentials"), None, "no helper of before keeps a copy");
+    let both = action(&mut home, &token, "GH_TOKEN", "");
+    assert_eq!(both, ["MY_API_TOKEN", "GH_TOKEN"].map(|name| (name.to_owned(), token.clone())));
+    assert_eq!(clone(&home, &server, &both), 0, "git has its token, whatever else is set");
+    let wrong = action(&mut home, "myc_0000000000000000000000000000000000000000", "", "");
     assert_ne!(clone(&home, &server, &wrong), 0, "a wrong token is refused");
 }
 
@@ -92,13 +98,19 @@ fn gitlabs_job_stops_at_once_where_there_is_no_token() {
     let (server, _root, mut home) = job();
     let lines: Vec<_> = GITLAB.lines().filter_map(|line| line.strip_prefix("    - ")).collect();
     let script = lines.join("\n");
-    assert_eq!(script.lines().count(), 2, "every line of before_script is run");
+    assert_eq!(script.lines().count(), 4, "every line of before_script is run");
     assert_eq!(bash(&home, &script, &[]).status, 1);
     let token = server.api_token("me@acme.dev", "ci").unwrap().token;
     home.set("MY_API_TOKEN", &token);
     let outcome = bash(&home, &script, &[]);
     assert_eq!((outcome.status, outcome.output.as_str()), (0, ""), "the log shows nothing: {outcome:?}");
     assert_eq!(clone(&home, &server, &[]), 0);
+    assert_eq!(home.run(&["config", "get", "hosts"]).status, 1, "none are named");
+    home.write("registry.acme.dev", "a file that a pattern must not stand for");
+    let outcome = bash(&home, &script, &[("MY_HOSTS", "git.acme.dev *.acme.dev")]);
+    assert_eq!((outcome.status, outcome.output.as_str()), (0, ""), "{outcome:?}");
+    assert_eq!(home.run(&["config", "get", "hosts"]).output, "git.acme.dev *.acme.dev\n");
+    assert_eq!(home.read(".gitconfig").unwrap(), "[credential]\n\thelper = \n\thelper = my\n");
 }
 
 #[test]
