@@ -15,10 +15,17 @@ pub fn answer(arguments: &[OsString]) -> (Answer, Option<World>) {
     let texts: Option<Vec<String>> = arguments.iter().map(|argument| argument.to_str().map(str::to_owned)).collect();
     match texts.as_deref().and_then(protocol_call) {
         Some((adapter, overrides, rest)) => {
-            (serve::serve(&World::of_this_process(overrides), adapter, rest.to_vec()), None)
+            let is_json = adapter.name == json::ADAPTER.name;
+            let words = if is_json { without_output_flags(rest) } else { rest.to_vec() };
+            (serve::serve(&World::of_this_process(overrides), adapter, words), None)
         }
         None => cli::run(arguments),
     }
+}
+
+/// The words of a JSON verb without the flags that say how account verbs print: here they change nothing.
+pub(crate) fn without_output_flags(words: &[String]) -> Vec<String> {
+    words.iter().filter(|word| !matches!(word.as_str(), "--json" | "--quiet" | "-q")).cloned().collect()
 }
 
 /// The adapter that is meant, what was said before the verb, and the adapter's own arguments; `None` where this is no

@@ -21,6 +21,7 @@ use std::ffi::OsString;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::adapters::{self, Answer};
+use crate::call;
 use crate::configuration::StoreChoice;
 use crate::error::{Error, Result};
 use crate::provider::{LoginKind, Provider};
@@ -40,10 +41,7 @@ struct CommandLine {
     /// The base URL of the provider's API
     #[arg(long, global = true, value_name = "URL")]
     api_url: Option<String>,
-    /// The project, for verbs that want one
-    #[arg(long, global = true, value_name = "ID")]
-    project: Option<String>,
-    /// Print JSON
+    /// Print JSON, as the protocol verbs do anyway
     #[arg(long, global = true)]
     json: bool,
     /// Print the result alone
@@ -145,8 +143,9 @@ pub fn run(arguments: &[OsString]) -> (Answer, Option<World>) {
         Ok(line) => line,
         Err(help) => return (help_or_usage(&help), None),
     };
-    let CommandLine { provider, api_url, project, json, quiet, verb } = line;
-    let world = World::of_this_process(Overrides { provider, api_url, project, store: verb.store() });
+    let CommandLine { provider, api_url, json, quiet, verb } = line;
+    let (project, store) = (verb.project(), verb.store());
+    let world = World::of_this_process(Overrides { provider, api_url, project, store });
     let output = Output { json, quiet };
     let needs_no_token = matches!(verb, Verb::Status(_) | Verb::Config(_));
     let answer = verb.run(&world, &output).unwrap_or_else(|error| output.failure(&error));
@@ -172,7 +171,7 @@ impl Verb {
             Self::Token(verb) => token::run(world, verb, output),
             Self::Session(verb) => session::run(world, verb, output),
             Self::Project(project::ProjectVerb::List) => project::list_projects(world, output),
-            Self::Env(project::EnvVerb::List) => project::list_environments(world, output),
+            Self::Env(project::EnvVerb::List { .. }) => project::list_environments(world, output),
             Self::Config(verb) => config::run(world, verb, output),
             Self::Exec(arguments) => exec::run(world, arguments),
             Self::Export(arguments) => export::run(world, arguments),
@@ -185,14 +184,18 @@ impl Verb {
         }
     }
 
+    fn project(&self) -> Option<String> {
+        if let Self::Env(project::EnvVerb::List { project }) = self { project.clone() } else { None }
+    }
+
     fn store(&self) -> Option<StoreChoice> {
         if let Self::Login(arguments) = self { arguments.store } else { None }
     }
 }
 
 fn protocol(world: &World, verb: &str, rest: &[String]) -> Answer {
-    let words = std::iter::once(verb.to_owned()).chain(rest.iter().cloned()).collect();
-    serve::serve(world, &adapters::json::ADAPTER, words)
+    let words: Vec<_> = std::iter::once(verb.to_owned()).chain(rest.iter().cloned()).collect();
+    serve::serve(world, &adapters::json::ADAPTER, call::without_output_flags(&words))
 }
 
 fn adapter(world: &World, words: &[OsString]) -> Result<Answer> {

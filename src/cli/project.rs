@@ -22,7 +22,11 @@ pub(super) enum ProjectVerb {
 pub(super) enum EnvVerb {
     /// List the environments of a project that the key sees
     #[command(after_help = "  my-credential-helper --provider microtica env list --project PROJECT_ID")]
-    List,
+    List {
+        /// The project; otherwise MICROTICA_PROJECT_ID, or the one that is configured
+        #[arg(long, value_name = "ID")]
+        project: Option<String>,
+    },
 }
 
 pub(super) fn list_projects(world: &World, output: &Output) -> Result<Answer> {

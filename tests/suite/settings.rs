@@ -117,3 +117,29 @@ fn with_the_variable_set_nothing_is_refreshed_in_passing() {
     assert_eq!(home.run(&["whoami"]).status, 4, "the service refuses it");
     assert_eq!(server.refresh_requests(), 0);
 }
+
+#[test]
+fn the_flags_of_account_verbs_change_nothing_for_the_verbs_that_speak_json_anyway() {
+    let mut home = Home::new();
+    home.set("MY_API_TOKEN", "myc_1");
+    for verb in ["get", "list", "capabilities"] {
+        let plain = home.run(&[verb]);
+        assert_eq!(plain.status, 0, "{plain:?}");
+        for flag in ["--json", "-q", "--quiet"] {
+            assert_eq!(home.run(&[verb, flag]).output, plain.output, "{verb} {flag}");
+            assert_eq!(home.run(&[flag, verb]).output, plain.output, "{flag} {verb}");
+            assert_eq!(home.run(&["--quiet", verb, flag]).output, plain.output, "--quiet {verb} {flag}");
+        }
+    }
+    assert_eq!(home.run(&["get", "--jsno"]).status, 2, "what is misspelt is told");
+}
+
+#[test]
+fn the_project_is_offered_where_it_means_something() {
+    let home = Home::new();
+    assert!(home.run(&["env", "list", "--help"]).output.contains("--project <ID>"));
+    for verb in [&["get"][..], &["login"], &["token", "list"], &[]] {
+        let help = home.run(&[verb, &["--help"]].concat());
+        assert!(help.status == 0 && !help.output.contains("--project"), "{help:?}");
+    }
+}
