@@ -13,7 +13,7 @@ use crate::credential::Kind;
 use crate::error::Result;
 use crate::jwt;
 use crate::private_file;
-use crate::provider::{LoginKind, Provider};
+use crate::provider::{LoginKind, Provider, Slot};
 use crate::reply::Source;
 use crate::stores::session::{self, Kept};
 use crate::stores::variable;
@@ -73,7 +73,7 @@ impl Status {
             api_url: world.api_url(&provider, None)?,
             elsewhere,
             by_variable,
-            login: Login::of(loaded.newest.as_ref(), now),
+            login: loaded.newest.as_ref().map_or_else(Login::none, |kept| Login::of(world, &provider, kept, now)),
             profile: profile.map(|profile| (profile.clone(), Catalog::of(world, &profile))),
             stores: std::iter::once((provider.token_variable.to_string(), state)).chain(places).collect(),
             provider,
@@ -101,17 +101,29 @@ impl Status {
     }
 
     fn fields(&self) -> Value {
-        let Login { state: _, kind, source, expires_at, last_refreshed_at, session_ends_at, user_id } = &self.login;
+        let Login {
+            state: _,
+            kind,
+            source,
+            location,
+            expires_at,
+            logged_in_at,
+            last_refreshed_at,
+            session_ends_at,
+            user_id,
+        } = &self.login;
         let time = |time: &Option<Timestamp>| time.map(Timestamp::to_whole_seconds);
         let mut fields = json!({
             "provider": self.provider.name,
             "api_url": self.api_url,
             "logged_in": self.by_variable || source.is_some(),
-            "logged_in_at": self.elsewhere,
+            "login_api_url": self.elsewhere,
             "user_id": user_id,
             "kind": kind.map(Kind::name),
             "source": if self.by_variable { Some("env") } else { source.map(Source::name) },
+            "location": location,
             "expires_at": time(expires_at),
+            "logged_in_at": time(logged_in_at),
             "last_refreshed_at": time(last_refreshed_at),
             "session_ends_at": time(session_ends_at),
             "stores": self.stores.iter().map(|(name, state)| json!({ "name": name, "state": state })).collect::<Vec<_>>(),
@@ -154,26 +166,40 @@ struct Login {
     state: String,
     kind: Option<Kind>,
     source: Option<Source>,
+    /// The item or the path, for people.
+    location: Option<String>,
     expires_at: Option<Timestamp>,
+    logged_in_at: Option<Timestamp>,
+    /// Of a session: nothing else is refreshed.
     last_refreshed_at: Option<Timestamp>,
     session_ends_at: Option<Timestamp>,
     user_id: Option<String>,
 }
 
 impl Login {
-    fn of(kept: Option<&Kept>, now: Timestamp) -> Self {
-        let Some(Kept { session, source }) = kept else {
-            return Self { state: "no".to_owned(), ..Self::default() };
+    fn none() -> Self {
+        Self { state: "no".to_owned(), ..Self::default() }
+    }
+
+    fn of(world: &World, provider: &Provider, Kept { session, source }: &Kept, now: Timestamp) -> Self {
+        let is_session = session.kind() == Kind::Session;
+        let how = match (is_session, &provider.login) {
+            (true, _) => "a session",
+            (false, LoginKind::MagicLink) => "an API token",
+            (false, LoginKind::ApiKey(_)) => "a key",
         };
-        let how = if session.kind() == Kind::Session { "by a session" } else { "by an API token" };
-        let place = if *source == Source::Keyring { "the keyring" } else { "a file" };
-        let ended = if session.refresh_token.is_none() && !session.is_alive(now) { ", which has ended" } else { "" };
+        let location = location(world, provider, *source);
+        let place = location.as_ref().map_or_else(String::new, |location| format!(": {location}"));
+        let ended = if session.refresh_token.is_none() && !session.is_alive(now) { ", which has ended," } else { "" };
+        let known = |time: Timestamp| (time > Timestamp::ZERO).then_some(time);
         Self {
-            state: format!("{how} in {place}{ended}"),
+            state: format!("by {how}{ended} in the {}{place}", source.name()),
             kind: Some(session.kind()),
             source: Some(*source),
+            location,
             expires_at: (!session.expires_at.is_never()).then_some(session.expires_at),
-            last_refreshed_at: (session.received_at() > Timestamp::ZERO).then(|| session.received_at()),
+            logged_in_at: known(session.logged_in_at),
+            last_refreshed_at: known(session.received_at()).filter(|_| is_session),
             session_ends_at: session
                 .refresh_token
                 .as_ref()
@@ -188,11 +214,21 @@ impl Login {
             time.map(|time| (name, format!("{} ({})", time.to_whole_seconds(), relative(time, now))))
         };
         let rows = [
+            row("since", self.logged_in_at),
             row("token expires", self.expires_at),
             row("last refreshed", self.last_refreshed_at),
             row("session ends", self.session_ends_at),
         ];
         rows.into_iter().flatten().collect()
+    }
+}
+
+/// Where a provider's login is kept: the keyring's item, or the file.
+fn location(world: &World, provider: &Provider, source: Source) -> Option<String> {
+    let Slot { item, file, .. } = &provider.slot;
+    match source {
+        Source::Keyring => item.as_ref().map(|item| format!("{} / {}", item.service, item.user)),
+        _ => world.paths.in_home(file).ok().map(|path| path.display().to_string()),
     }
 }
 

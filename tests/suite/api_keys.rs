@@ -51,6 +51,8 @@ fn a_key_is_checked_before_anything_is_written() {
     );
     assert_eq!(home.read(".microtica/credentials").unwrap(), format!("{}\n", key.key));
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let status = home.run(&["status"]);
+    assert!(status.output.contains(&format!("by a key in the file: {}\n", path.display())), "{status:?}");
     std::fs::remove_file(path).unwrap();
     assert_eq!(home.run(&["whoami"]).status, 1, "deleting the file logs out");
 }

@@ -383,8 +383,9 @@ file:           no entry
             "\
 provider:         mycli
 api url:          {url}
-logged in:        by a session in a file
+logged in:        by a session in the file: {}
 user id:          {}
+since:            {} (2 min ago)
 token expires:    {} (in 12 min)
 last refreshed:   {} (2 min ago)
 session ends:     {end} (in 59 d)
@@ -395,7 +396,9 @@ MY_API_TOKEN:     not set
 keyring:          no session bus
 file:             found
 ",
+            home.path().join(".my/credentials.json").display(),
             session.user_id,
+            at("logged_in_at"),
             at("expires_at"),
             at("last_refreshed_at"),
         )
@@ -406,7 +409,28 @@ file:             found
         (&fields["logged_in"], &fields["source"], &fields["kind"]),
         (&json!(true), &json!("file"), &json!("session"))
     );
+    assert_eq!(
+        (&fields["logged_in_at"], &fields["login_api_url"]),
+        (&json!(at("logged_in_at")), &Value::Null),
+        "a time is a time, and a URL a URL"
+    );
+    assert_eq!(fields["location"], home.path().join(".my/credentials.json").to_str().unwrap());
     assert!(!fields.to_string().contains(&session.access_token[20..]));
+    let elsewhere = home.run(&["status", "--json", "--api-url", "https://other.example"]).json();
+    assert_eq!(elsewhere["login_api_url"], url.as_str());
+}
+
+#[test]
+fn status_calls_a_token_a_token_and_does_not_say_that_it_was_refreshed() {
+    let server = service();
+    let home = Home::at(&server);
+    assert_eq!(home.run_with(&["login"], &server.api_token(ME, "ci").unwrap().token).status, 0);
+    let outcome = home.run(&["status"]);
+    let place = home.path().join(".my/credentials.json");
+    assert!(outcome.output.contains(&format!("by an API token in the file: {}\n", place.display())), "{outcome:?}");
+    assert!(outcome.output.contains("\nsince: ") && !outcome.output.contains("refreshed"), "{outcome:?}");
+    let fields = home.run(&["status", "--json"]).json();
+    assert!(fields["logged_in_at"].is_string() && fields["last_refreshed_at"].is_null(), "{fields}");
 }
 
 fn jwt_end(token: &str) -> i64 {
