@@ -1,5 +1,6 @@
 //! Which variables `exec` and `export` set, and to what.
 
+use crate::credential::Kind;
 use crate::error::{Error, Result, shown};
 use crate::reply::{Ask, Found};
 use crate::resolve;
@@ -12,7 +13,7 @@ use crate::world::World;
 #[derive(clap::Args)]
 pub(super) struct Variables {
     /// A variable to set: NAME for the token, or NAME=token, NAME=username, NAME=header, NAME=expires_at.
-    /// Without one, the provider's own (MY_API_TOKEN) is set
+    /// Without one, the provider's own (MY_API_TOKEN) is set; a login stored for a URL needs one
     #[arg(long, value_name = "NAME[=FIELD]")]
     env: Vec<String>,
     /// Where the credential will be sent
@@ -33,6 +34,13 @@ impl Variables {
         let target = self.url.as_deref().map(Target::parse).transpose()?;
         let found = resolve::resolve(world, &Ask { target, ..Ask::default() })?;
         let assignments = if wanted.is_empty() {
+            // Whatever reads the provider's variable would send a stranger's password to the provider.
+            if found.kind == Kind::Login {
+                return Err(Error::invalid(
+                    "what is kept for that URL is a user name and a password, and no provider's token",
+                )
+                .with_hint("name the variables: `--env NAME`, `--env NAME=username`"));
+            }
             let name = world.provider(found.provider.as_deref())?.token_variable.into_owned();
             vec![Assignment { name, value: found.secret.clone() }]
         } else {

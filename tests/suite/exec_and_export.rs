@@ -96,3 +96,18 @@ fn azure_gets_a_secret_variable_and_json_an_object() {
     assert_eq!(azure, format!("##vso[task.setvariable variable=MY_API_TOKEN;issecret=true]{escaped}\n"));
     assert_eq!(home.run(&["export", "--format", "json"]).json()["MY_API_TOKEN"], printable().as_str());
 }
+
+#[test]
+fn a_stored_password_goes_into_no_variable_that_was_not_named() {
+    let home = Home::new();
+    let url = "https://registry.example.com";
+    let stored = format!(r#"{{"url":"{url}","username":"ada","secret":"correct horse"}}"#);
+    assert_eq!(home.run_with(&["store"], stored).status, 0);
+    for arguments in [&["export", "--format", "sh", "--url", url][..], &["exec", "--url", url, "--", "env"]] {
+        let refused = home.run(arguments);
+        assert_eq!((refused.status, refused.output.as_str()), (2, ""), "{refused:?}");
+        assert!(refused.messages.contains("hint: name the variables: `--env NAME`"), "{refused:?}");
+    }
+    let named = ["export", "--format", "sh", "--url", url, "--env", "PASSWORD", "--env", "WHO=username"];
+    assert_eq!(home.run(&named).output, "export PASSWORD='correct horse'\nexport WHO='ada'\n");
+}
