@@ -1,5 +1,7 @@
 //! `config`: the settings, and where each comes from.
 
+use std::io::Read as _;
+
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
@@ -10,6 +12,9 @@ use crate::error::{Error, Result};
 use crate::provider::Provider;
 use crate::stores::session;
 use crate::world::World;
+
+/// No bundle of certificates is larger.
+const MOST_CERTIFICATES: u64 = 16 << 20;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -155,6 +160,8 @@ fn list(world: &World, output: &Output) -> Result<Answer> {
 
 fn set(world: &World, key: Key, values: &[String], output: &Output) -> Result<Answer> {
     let provider = world.provider(None)?;
+    let certificates = if let (Key::CaFile, [path]) = (key, values) { Some(certificates(path)?) } else { None };
+    let values = certificates.as_ref().map_or(values, std::slice::from_ref);
     let value = match (key, values) {
         (Key::Hosts, hosts) => hosts.iter().collect::<toml_edit::Array>().into(),
         (_, [value]) => toml_edit::Value::from(value.trim()),
@@ -172,6 +179,21 @@ fn set(world: &World, key: Key, values: &[String], output: &Output) -> Result<An
     let value = values.join(" ");
     let fields = json!({ "key": key.name(), "value": value });
     Ok(output.done(&format!("{} is {} now.", key.name(), crate::error::shown(&value)), &fields))
+}
+
+/// The absolute path of a file with certificates. With a file that has none every later call would fail.
+fn certificates(path: &str) -> Result<String> {
+    let unusable = |why: &dyn std::fmt::Display| {
+        Error::invalid(format!("the certificates in {}: {why}", crate::error::shown(path)))
+    };
+    let absolute = std::path::absolute(path.trim()).map_err(|error| unusable(&error.kind()))?;
+    let mut pem = Vec::new();
+    let file = std::fs::File::open(&absolute).map_err(|error| unusable(&error.kind()))?;
+    file.take(MOST_CERTIFICATES).read_to_end(&mut pem).map_err(|error| unusable(&error.kind()))?;
+    if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
+        return Err(unusable(&"none is in it").with_hint("certificates are PEM: `-----BEGIN CERTIFICATE-----`"));
+    }
+    absolute.into_os_string().into_string().map_err(|_| unusable(&"its path is not UTF-8"))
 }
 
 fn unset(world: &World, key: Key, output: &Output) -> Result<Answer> {

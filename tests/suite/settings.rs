@@ -143,3 +143,20 @@ fn the_project_is_offered_where_it_means_something() {
         assert!(help.status == 0 && !help.output.contains("--project"), "{help:?}");
     }
 }
+
+#[test]
+fn a_file_without_certificates_is_refused_before_it_is_written() {
+    let home = Home::new();
+    home.write("empty.pem", "");
+    home.write("roots.pem", "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n");
+    for (bad, reason) in [("nowhere.pem", "not found"), ("empty.pem", "none is in it"), (".", "is a directory")] {
+        let refused = home.run(&["config", "set", "ca_file", bad]);
+        assert_eq!(refused.status, 2, "{refused:?}");
+        assert!(refused.messages.contains(&format!("the certificates in {bad}: ")), "{refused:?}");
+        assert!(refused.messages.contains(reason), "{refused:?}");
+    }
+    assert_eq!(home.read(".config/my-credential-helper/config.toml"), None);
+    assert_eq!(home.run(&["config", "set", "ca_file", "roots.pem"]).status, 0);
+    let absolute = home.path().join("roots.pem");
+    assert_eq!(home.run(&["config", "get", "ca_file"]).output, format!("{}\n", absolute.display()));
+}
