@@ -111,15 +111,20 @@ pub(super) fn variable_notes(world: &World, provider: &Provider) -> Vec<String> 
 /// A login belongs to the API URL of the configuration. Where that has to change, the old login goes first, so that no
 /// crash in between sends one service's token to the other.
 fn point_at(world: &World, provider: &Provider, api_url: &str) -> Result<()> {
-    if world.configured_api_url(provider)? == api_url {
+    let before = world.configured_api_url(provider)?;
+    if before == api_url {
         return Ok(());
     }
     keep::forget_session(world, provider, None)?;
-    if provider.name == Provider::DEFAULT_NAME {
-        MyConfig::set(&world.paths, "api_url", Some(api_url))
+    let file = if provider.name == Provider::DEFAULT_NAME {
+        MyConfig::set(&world.paths, "api_url", Some(api_url))?;
+        "~/.my/config.json, which `my` reads too"
     } else {
-        edit::set(&world.paths, Some(&provider.name), "api_url", Some(api_url.into()))
-    }
+        edit::set(&world.paths, Some(&provider.name), "api_url", Some(api_url.into()))?;
+        "config.toml"
+    };
+    world.note(format!("the API URL of {} is {api_url} from now on, and no longer {before}: {file}", provider.name));
+    Ok(())
 }
 
 struct Login<'a> {

@@ -5,10 +5,10 @@ use serde_json::json;
 use crate::adapters::Answer;
 use crate::api::{self, ApiError, Client, mycli};
 use crate::cli::output::Output;
-use crate::credential::Session;
+use crate::credential::{Kind, Session};
 use crate::error::{Code, Error, Result};
 use crate::keep;
-use crate::provider::Provider;
+use crate::provider::{LoginKind, Provider};
 use crate::refresh::{self, Forced};
 use crate::stores::session::{self, Kept};
 use crate::world::World;
@@ -57,8 +57,21 @@ fn logout(world: &World, provider: &Provider, output: &Output) -> Result<Answer>
     if let Some(cause) = unrevoked {
         answer = answer.with_notes(&[format!("the session could not be ended on the service: {cause}")]);
     }
+    if kept.as_ref().is_some_and(|kept| kept.session.kind() == Kind::ApiToken) {
+        answer = answer.with_notes(&[still_valid(provider)]);
+    }
     answer = answer.with_notes(&world.take_notes());
     Ok(answer.with_notes(&super::login::variable_notes(world, provider)))
+}
+
+/// A token that was brought may be in use elsewhere: it is forgotten here, and ended by whoever wants that.
+fn still_valid(provider: &Provider) -> String {
+    match provider.login {
+        LoginKind::MagicLink => "the API token itself stays valid; logged in by email, \
+                                 `my-credential-helper token revoke ID|NAME` ends it"
+            .to_owned(),
+        LoginKind::ApiKey(_) => format!("the key itself stays valid; {} ends it where it was made", provider.name),
+    }
 }
 
 /// Ends the session. The service wants to know who asks, so an access token that has ended is replaced first: else the

@@ -431,6 +431,12 @@ fn status_calls_a_token_a_token_and_does_not_say_that_it_was_refreshed() {
     assert!(outcome.output.contains("\nsince: ") && !outcome.output.contains("refreshed"), "{outcome:?}");
     let fields = home.run(&["status", "--json"]).json();
     assert!(fields["logged_in_at"].is_string() && fields["last_refreshed_at"].is_null(), "{fields}");
+    let outcome = home.run(&["logout"]);
+    assert_eq!(
+        outcome.messages,
+        "note: the API token itself stays valid; logged in by email, `my-credential-helper token revoke ID|NAME` \
+         ends it\n"
+    );
 }
 
 fn jwt_end(token: &str) -> i64 {
@@ -448,6 +454,12 @@ fn a_login_at_another_url_replaces_the_one_before() {
     assert_eq!(outcome.status, 0, "{outcome:?}");
     let config: Value = serde_json::from_str(&home.read(".my/config.json").unwrap()).unwrap();
     assert_eq!(config, json!({ "api_url": second.url(), "telemetry_enabled": false, "x": [1] }));
+    let note = format!(
+        "note: the API URL of mycli is {} from now on, and no longer {}: ~/.my/config.json, which `my` reads too\n",
+        second.url(),
+        first.url()
+    );
+    assert!(outcome.messages.contains(&note), "{outcome:?}");
     assert!(home.run(&["whoami"]).output.contains("new@acme.dev"));
     assert_eq!(first.requests().len(), 0, "no token of one goes to the other");
 }
