@@ -14,27 +14,42 @@ use crate::world::{Overrides, World};
 pub fn answer(arguments: &[OsString]) -> (Answer, Option<World>) {
     let texts: Option<Vec<String>> = arguments.iter().map(|argument| argument.to_str().map(str::to_owned)).collect();
     match texts.as_deref().and_then(protocol_call) {
-        Some((adapter, overrides, rest)) => {
-            let is_json = adapter.name == json::ADAPTER.name;
-            let words = if is_json { without_output_flags(rest) } else { rest.to_vec() };
-            (serve::serve(&World::of_this_process(overrides), adapter, words), None)
-        }
+        Some((adapter, overrides, rest)) => (spoken(&World::of_this_process(overrides), adapter, rest), None),
         None => cli::run(arguments),
     }
 }
 
-/// The words of a JSON verb without the flags that say how account verbs print: here they change nothing.
-pub(crate) fn without_output_flags(words: &[String]) -> Vec<String> {
-    words.iter().filter(|word| !matches!(word.as_str(), "--json" | "--quiet" | "-q")).cloned().collect()
+/// The answer in an adapter's protocol; to somebody who asks what that is, its usage.
+pub(crate) fn spoken(world: &World, adapter: &Adapter, words: &[String]) -> Answer {
+    if words.iter().any(|word| asks_for_help(word)) {
+        return Answer::success(usage(adapter));
+    }
+    let is_json = adapter.name == json::ADAPTER.name;
+    let says_how_to_print = |word: &str| matches!(word, "--json" | "--quiet" | "-q");
+    // These are flags of every account verb, and change nothing where JSON is spoken anyway.
+    let words = words.iter().filter(|word| !(is_json && says_how_to_print(word))).cloned().collect();
+    serve::serve(world, adapter, words)
+}
+
+fn asks_for_help(word: &str) -> bool {
+    matches!(word, "--help" | "-h")
+}
+
+fn usage(adapter: &Adapter) -> String {
+    let operations = adapter.operations.join("|");
+    let by_name = adapter.program.map_or_else(String::new, |program| format!("       {program} <{operations}>\n"));
+    format!(
+        "Usage: my-credential-helper {name} <{operations}>\n{by_name}\nThe protocol of {tool}, on standard input and \
+         output. `my-credential-helper --help` shows what is for people.\n",
+        name = adapter.name,
+        tool = if adapter.program.is_some() { adapter.name } else { "this program, in JSON" },
+    )
 }
 
 /// The adapter that is meant, what was said before the verb, and the adapter's own arguments; `None` where this is no
 /// protocol verb, or a question about one.
 fn protocol_call(arguments: &[String]) -> Option<(&'static Adapter, Overrides, &[String])> {
     let (program, mut rest) = arguments.split_first()?;
-    if rest.iter().any(|argument| argument == "--help" || argument == "-h") {
-        return None;
-    }
     let name = Path::new(program).file_stem()?.to_str()?;
     if let Some(adapter) = adapters::ALL.iter().find(|adapter| adapter.program == Some(name)) {
         return Some((adapter, Overrides::default(), rest));
@@ -51,7 +66,8 @@ fn protocol_call(arguments: &[String]) -> Option<(&'static Adapter, Overrides, &
     }
     let (verb, others) = rest.split_first()?;
     if json::ADAPTER.operations.contains(&verb.as_str()) {
-        return Some((&json::ADAPTER, overrides, rest));
+        let is_question = others.iter().any(|word| asks_for_help(word));
+        return (!is_question).then_some((&json::ADAPTER, overrides, rest));
     }
     let adapter = adapters::ALL.iter().find(|adapter| adapter.name == verb)?;
     Some((adapter, overrides, if adapter.name == json::ADAPTER.name { rest.get(1..)? } else { others }))

@@ -44,6 +44,11 @@ fn decode(call: &Call) -> Result<Request> {
     let operation = operation(&call.arguments);
     match operation {
         "get" | "store" | "erase" => {}
+        // git always names one, so a person is there.
+        "" => {
+            return Err(Error::invalid("no operation is given")
+                .with_hint("git says which: `git-credential-my <get|store|erase|capability>`"));
+        }
         // gitcredentials(7): "If a helper receives any other operation, it should silently ignore the request."
         _ => return Ok(Request::Nothing),
     }

@@ -19,13 +19,13 @@ const MOST_CERTIFICATES: u64 = 16 << 20;
 #[derive(Subcommand)]
 pub(super) enum Verb {
     /// Print a setting
-    #[command(after_help = "  my-credential-helper config get api_url")]
+    #[command(after_help = "Examples:\n  my-credential-helper config get api_url")]
     Get {
         /// Which
         key: Key,
     },
     /// Change a setting
-    #[command(after_help = "  my-credential-helper config set hosts git.acme.dev '*.registry.acme.dev'\n  \
+    #[command(after_help = "Examples:\n  my-credential-helper config set hosts git.acme.dev '*.registry.acme.dev'\n  \
                             my-credential-helper --provider microtica config set project PROJECT_ID")]
     Set {
         /// Which
@@ -35,13 +35,13 @@ pub(super) enum Verb {
         values: Vec<String>,
     },
     /// Put a setting back to its default
-    #[command(after_help = "  my-credential-helper config unset store")]
+    #[command(after_help = "Examples:\n  my-credential-helper config unset store")]
     Unset {
         /// Which
         key: Key,
     },
     /// List the settings, and where each comes from
-    #[command(after_help = "  my-credential-helper config list")]
+    #[command(after_help = "Examples:\n  my-credential-helper config list")]
     List,
 }
 

@@ -11,7 +11,7 @@ use crate::world::World;
 
 /// What `exec` takes.
 #[derive(clap::Args)]
-#[command(after_help = "  my-credential-helper exec -- ./deploy.sh\n  \
+#[command(after_help = "Examples:\n  my-credential-helper exec -- ./deploy.sh\n  \
                         my-credential-helper exec --env GITHUB_TOKEN -- gh release list\n  \
                         my-credential-helper exec --env AUTH=header -- make publish")]
 pub(super) struct Arguments {

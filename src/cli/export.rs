@@ -15,7 +15,7 @@ use format::Format;
 
 /// What `export` takes.
 #[derive(clap::Args)]
-#[command(after_help = "  eval \"$(my-credential-helper export --format sh)\"\n  \
+#[command(after_help = "Examples:\n  eval \"$(my-credential-helper export --format sh)\"\n  \
                         my-credential-helper export --format fish | source\n  \
                         my-credential-helper export --format github-actions --env GH_TOKEN")]
 pub(super) struct Arguments {

@@ -28,8 +28,10 @@ use pending::Pending;
 /// What `login` takes.
 #[derive(clap::Args)]
 #[command(after_help = "\
+Examples:
   my-credential-helper login --email me@acme.dev
   echo \"$TOKEN\" | my-credential-helper login
+
 Without a terminal, in two steps:
   my-credential-helper login --email me@acme.dev --no-wait
   my-credential-helper login --code 123456")]

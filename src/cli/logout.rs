@@ -15,7 +15,7 @@ use crate::world::World;
 
 /// What `logout` takes.
 #[derive(clap::Args)]
-#[command(after_help = "  my-credential-helper logout --all")]
+#[command(after_help = "Examples:\n  my-credential-helper logout --all")]
 pub(super) struct Arguments {
     /// Of every provider
     #[arg(long)]

@@ -18,22 +18,21 @@ mod whoami;
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::adapters::{self, Answer};
 use crate::call;
 use crate::configuration::StoreChoice;
 use crate::error::{Error, Result};
 use crate::provider::{LoginKind, Provider};
-use crate::serve;
 use crate::world::{Overrides, World};
 use output::Output;
 
-/// One program that git, docker, cargo, Bazel, kubectl and scripts ask for a token.
+/// One program that git, docker, scripts and CI jobs ask for a token.
 ///
 /// Log in once; from then on every tool gets a credential that is valid.
 #[derive(Parser)]
-#[command(version, name = "my-credential-helper", arg_required_else_help = true, after_help = ADAPTERS_HELP)]
+#[command(version, name = "my-credential-helper", arg_required_else_help = true, after_help = ENVIRONMENT_AND_TOOLS)]
 struct CommandLine {
     /// The provider, where it is not the default one
     #[arg(long, global = true, value_name = "NAME")]
@@ -51,9 +50,24 @@ struct CommandLine {
     verb: Verb,
 }
 
-const ADAPTERS_HELP: &str = "\
-Protocols of tools: `my-credential-helper git get` and the like, or a link to this program by the name that the tool
-looks for (git-credential-my). Where the token comes from: MY_API_TOKEN, the keyring, ~/.my/credentials.json.";
+/// One line a paragraph: clap wraps it to the terminal's width.
+const ENVIRONMENT_AND_TOOLS: &str = "\
+Environment:
+  MY_API_TOKEN          A token: it beats every login, and is never refreshed
+  MY_API_URL            The base URL of mycli's API
+  MY_PROVIDER           The provider, where it is not the default one
+  MY_PROFILE            The profile that `status` tells about
+  MY_NO_KEYRING         Set to anything: leave the keyring alone, use the file
+  MICROTICA_TOKEN       The same as MY_API_TOKEN, for Microtica
+  MICROTICA_API_URL     The same as MY_API_URL, for Microtica
+  MICROTICA_PROJECT_ID  The project that `env list` means
+  SSL_CERT_FILE         Certificates to trust instead of the bundled roots (PEM)
+
+An option beats a variable, and a variable beats the configuration. A token is taken from the variable, then from the \
+keyring, then from the file.
+
+Tools ask in their own protocols: `my-credential-helper git get` and the like, or a link to this program by the name \
+that the tool looks for (git-credential-my). `my-credential-helper git --help` tells both.";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -62,7 +76,7 @@ enum Verb {
     /// Log out: end the session on the service, and forget it here
     Logout(logout::Arguments),
     /// Who is logged in, asked of the service
-    #[command(after_help = "  my-credential-helper whoami --json")]
+    #[command(after_help = "Examples:\n  my-credential-helper whoami --json")]
     Whoami,
     /// What is known here: who is logged in, where that is kept, what each place says
     Status(status::Arguments),
@@ -103,7 +117,10 @@ enum Verb {
 /// What the JSON adapter takes; it reads the arguments itself, so that `get` need not wait for this to be built.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Without --format or --url a JSON request is read from standard input; an empty one asks for the default provider's.
+Without --format or --url a JSON request is read from standard input; an empty one asks for the default \
+provider's.
+
+Examples:
   my-credential-helper get </dev/null
   curl -H @<(my-credential-helper get --format header) https://api.mycli.sh/v1/me")]
 struct GetHelp {
@@ -195,7 +212,7 @@ impl Verb {
 
 fn protocol(world: &World, verb: &str, rest: &[String]) -> Answer {
     let words: Vec<_> = std::iter::once(verb.to_owned()).chain(rest.iter().cloned()).collect();
-    serve::serve(world, &adapters::json::ADAPTER, call::without_output_flags(&words))
+    call::spoken(world, &adapters::json::ADAPTER, &words)
 }
 
 fn adapter(world: &World, words: &[OsString]) -> Result<Answer> {
@@ -205,11 +222,7 @@ fn adapter(world: &World, words: &[OsString]) -> Result<Answer> {
         let message = format!("there is no verb `{}`", crate::error::shown(&name));
         return Err(Error::invalid(message).with_hint("`my-credential-helper --help` lists them"));
     };
-    let words: Vec<_> = words.collect();
-    if words.iter().any(|word| word == "--help" || word == "-h") {
-        return Ok(Answer::success(format!("Usage: my-credential-helper {name} <{}>\n", adapter.operations.join("|"))));
-    }
-    Ok(serve::serve(world, adapter, words))
+    Ok(call::spoken(world, adapter, &words.collect::<Vec<_>>()))
 }
 
 /// The provider in force, where it has accounts.
@@ -221,18 +234,34 @@ fn magic_link_provider(world: &World) -> Result<Provider> {
     Err(Error::invalid(format!("{} has keys and no accounts", provider.name)).with_hint("leave out `--provider`"))
 }
 
-/// The command line, for completions and manual pages.
-pub fn command() -> clap::Command {
-    CommandLine::command()
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
+    use clap::{Command, CommandFactory as _, Parser as _};
 
     #[test]
     fn the_command_line_is_well_formed() {
-        super::command().debug_assert();
+        super::CommandLine::command().debug_assert();
+    }
+
+    /// A verb with its verbs, and theirs.
+    fn all(command: &Command) -> Vec<&Command> {
+        std::iter::once(command).chain(command.get_subcommands().flat_map(all)).collect()
+    }
+
+    #[test]
+    fn examples_have_a_heading_and_no_line_is_broken_twice() {
+        let command = super::CommandLine::command();
+        for verb in all(&command) {
+            let text = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let has_examples =
+                text.contains("\n  my-credential-helper ") || text.starts_with("  my-credential-helper ");
+            assert_eq!(has_examples, text.contains("Examples:\n  "), "{}", verb.get_name());
+            // A paragraph is one line here, and wrapped to the terminal's width when it is shown.
+            let broken = text.lines().zip(text.lines().skip(1)).find(|(line, next)| {
+                [line, next].iter().all(|line| !line.is_empty() && !line.starts_with("  ")) && !line.ends_with(':')
+            });
+            assert_eq!(broken, None, "{}", verb.get_name());
+        }
     }
 
     #[test]

@@ -14,14 +14,14 @@ use crate::world::World;
 #[derive(Subcommand)]
 pub(super) enum ProjectVerb {
     /// List the projects that the key sees
-    #[command(after_help = "  my-credential-helper --provider microtica project list")]
+    #[command(after_help = "Examples:\n  my-credential-helper --provider microtica project list")]
     List,
 }
 
 #[derive(Subcommand)]
 pub(super) enum EnvVerb {
     /// List the environments of a project that the key sees
-    #[command(after_help = "  my-credential-helper --provider microtica env list --project PROJECT_ID")]
+    #[command(after_help = "Examples:\n  my-credential-helper --provider microtica env list --project PROJECT_ID")]
     List {
         /// The project; otherwise MICROTICA_PROJECT_ID, or the one that is configured
         #[arg(long, value_name = "ID")]

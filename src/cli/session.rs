@@ -16,10 +16,10 @@ use crate::world::World;
 #[derive(Subcommand)]
 pub(super) enum Verb {
     /// List the sessions of the account; the one of this device has a star
-    #[command(after_help = "  my-credential-helper session list")]
+    #[command(after_help = "Examples:\n  my-credential-helper session list")]
     List,
     /// End a session
-    #[command(after_help = "  my-credential-helper session revoke --others")]
+    #[command(after_help = "Examples:\n  my-credential-helper session revoke --others")]
     Revoke {
         /// Its id
         #[arg(required_unless_present = "others")]

@@ -22,7 +22,7 @@ use crate::world::World;
 
 /// What `status` takes.
 #[derive(clap::Args)]
-#[command(after_help = "  my-credential-helper status --check")]
+#[command(after_help = "Examples:\n  my-credential-helper status --check")]
 pub(super) struct Arguments {
     /// Ask the service too whether it can be reached and accepts the credential
     #[arg(long)]

@@ -16,7 +16,7 @@ use crate::world::World;
 #[derive(Subcommand)]
 pub(super) enum Verb {
     /// Make an API token, and print it this once
-    #[command(after_help = "  my-credential-helper token create ci --expires-in 90d\n  \
+    #[command(after_help = "Examples:\n  my-credential-helper token create ci --expires-in 90d\n  \
                             MY_API_TOKEN=$(my-credential-helper token create ci --quiet) ./build.sh")]
     Create {
         /// What to call it; at most 100 characters
@@ -29,10 +29,10 @@ pub(super) enum Verb {
         profile: Option<String>,
     },
     /// List the API tokens, without their secrets
-    #[command(after_help = "  my-credential-helper token list")]
+    #[command(after_help = "Examples:\n  my-credential-helper token list")]
     List,
     /// Revoke an API token
-    #[command(after_help = "  my-credential-helper token revoke ci")]
+    #[command(after_help = "Examples:\n  my-credential-helper token revoke ci")]
     Revoke {
         /// Its id or its name
         #[arg(value_name = "ID|NAME")]

@@ -160,3 +160,29 @@ fn a_file_without_certificates_is_refused_before_it_is_written() {
     let absolute = home.path().join("roots.pem");
     assert_eq!(home.run(&["config", "get", "ca_file"]).output, format!("{}\n", absolute.display()));
 }
+
+#[test]
+fn an_adapter_tells_its_own_usage_and_stays_silent_where_its_protocol_wants_that() {
+    use crate::support::{HELPER, finish, spawn};
+    let home = Home::new();
+    for (tool, program) in [("git", "git-credential-my"), ("docker", "docker-credential-my")] {
+        let link = home.path().join(program);
+        std::os::unix::fs::symlink(HELPER, &link).unwrap();
+        let by_name = |arguments: &[&str]| {
+            let mut command = home.command(&link);
+            command.args(arguments);
+            finish(spawn(command), b"")
+        };
+        for asked in [by_name(&["--help"]), home.run(&[tool, "-h"]), home.run(&["--quiet", tool, "--help"])] {
+            let first = format!("Usage: my-credential-helper {tool} <get|store|erase|");
+            assert!(asked.output.starts_with(&first) && asked.output.contains(program), "{asked:?}");
+            assert_eq!((asked.status, asked.messages.as_str()), (0, ""));
+        }
+        for told in [by_name(&[]), home.run(&[tool]), home.run(&["--quiet", tool])] {
+            assert!(told.status != 0 && (told.output + &told.messages).contains(&format!("{program} <get|")));
+        }
+    }
+    let unknown = home.run(&["git", "approve"]);
+    assert_eq!((unknown.status, unknown.output, unknown.messages), (0, String::new(), String::new()));
+    assert!(home.run(&["get", "--help"]).output.contains("--explain"), "a verb of one's own has the long help");
+}
