@@ -35,11 +35,13 @@ pub(super) fn run(world: &World, arguments: &Arguments) -> Result<Answer> {
         super::terminal::tell(&format!("note: {note}"));
     }
     start(&mut command).or_else(|error| {
-        let message = format!("cannot run `{}`: {}", crate::error::shown(&program.to_string_lossy()), error.kind());
+        let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+        let why = if is_missing { "command not found".to_owned() } else { error.kind().to_string() };
+        let message = format!("cannot run `{}`: {why}", crate::error::shown(&program.to_string_lossy()));
         let error_for_people =
             Error::invalid(message).with_hint("behind `--` comes a program on PATH, or the path of one");
         // What env(1), nohup(1) and every shell say of a program that is not there, or cannot be run.
-        let status = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
+        let status = if is_missing { 127 } else { 126 };
         Ok(Answer::failure(status, error_for_people))
     })
 }

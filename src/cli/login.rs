@@ -168,7 +168,9 @@ impl Login<'_> {
         let waiting = waiting::Waiting { client: &client, pending: &pending, quiet: self.output.quiet };
         let new = match granted.map_or_else(|| waiting.wait(), Ok) {
             Ok(new) => new,
-            Err(error) => return self.completed_elsewhere(error),
+            // What a shell says of a program that Control-C ended: the terminal was ours, and so was the key.
+            Err(waiting::Stopped::ByPerson) => return Ok(Answer::failure(130, "interrupted")),
+            Err(waiting::Stopped::Failed(error)) => return self.completed_elsewhere(error),
         };
         let needs_username = new.needs_username;
         let session = new.into_session(clock::now());
@@ -208,19 +210,28 @@ impl Login<'_> {
     }
 
     fn start(&self, client: &Client) -> Result<Pending> {
-        let email = match &self.arguments.email {
-            Some(email) => email.clone(),
-            None if terminal::is_interactive() => terminal::ask("Email address:")?,
-            None => {
-                return Err(Error::invalid("there is no terminal to ask for an email address on")
-                    .with_hint("give it: `my-credential-helper login --email you@example.com`"));
+        loop {
+            let email = match &self.arguments.email {
+                Some(email) => email.clone(),
+                None if terminal::is_interactive() => terminal::ask("Email address:")?,
+                None => {
+                    return Err(Error::invalid("there is no terminal to ask for an email address on")
+                        .with_hint("give it: `my-credential-helper login --email you@example.com`"));
+                }
+            };
+            match mycli::start_login(client, &email) {
+                Ok(started) => {
+                    let pending = Pending::new(&self.provider.name, &email, &self.api_url, &started, clock::now());
+                    pending.save(self.world)?;
+                    return Ok(pending);
+                }
+                // A slip of the finger: whoever was asked is asked again.
+                Err(error) if error.code() == "INVALID_EMAIL" && self.arguments.email.is_none() => {
+                    terminal::tell(&format!("`{}` cannot be used: {error}", shown(&email)));
+                }
+                Err(error) => return Err(api::failed(client.base_url(), "start the login", &error)),
             }
-        };
-        let started = mycli::start_login(client, &email)
-            .map_err(|error| api::failed(client.base_url(), "start the login", &error))?;
-        let pending = Pending::new(&self.provider.name, &email, &self.api_url, &started, clock::now());
-        pending.save(self.world)?;
-        Ok(pending)
+        }
     }
 
     /// Goes on with a login that was started by another process. A click on the link voids the code, and has the

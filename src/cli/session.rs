@@ -6,10 +6,10 @@ use serde_json::json;
 use crate::account;
 use crate::adapters::Answer;
 use crate::api::mycli::{self, AccountSession};
-use crate::api::{self};
+use crate::api::{self, ApiError};
 use crate::cli::magic_link_provider;
 use crate::cli::output::Output;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result, shown};
 use crate::provider::Provider;
 use crate::world::World;
 
@@ -66,8 +66,23 @@ fn list(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
 }
 
 fn revoke(world: &World, provider: &Provider, output: &Output, id: &str) -> Result<Answer> {
-    account::call(world, provider, "end the session", |client, token| mycli::revoke_session(client, token, id))?;
-    Ok(output.done(&format!("Ended the session {}.", crate::error::shown(id)), &json!({ "revoked": true, "id": id })))
+    let sessions = sessions(world, provider)?;
+    let session = sessions.iter().find(|session| session.id == id).ok_or_else(|| {
+        Error::new(Code::NotFound, format!("there is no session `{}`", shown(id)))
+            .with_hint("`my-credential-helper session list` shows them")
+    })?;
+    account::call(world, provider, "end the session", |client, token| {
+        match mycli::revoke_session(client, token, id) {
+            // Somebody else was quicker.
+            Err(ApiError::Service { status: 404, .. }) => Ok(()),
+            other => other,
+        }
+    })?;
+    let is_current = is_current(world, session);
+    let fields = json!({ "revoked": true, "id": id, "current": is_current });
+    let note = is_current
+        .then(|| "that was the session of this device; `my-credential-helper logout` forgets it here, too".to_owned());
+    Ok(output.done(&format!("Ended the session {}.", shown(id)), &fields).with_notes(note.as_slice()))
 }
 
 fn revoke_others(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {

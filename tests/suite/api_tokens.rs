@@ -158,4 +158,18 @@ fn sessions_are_listed_and_the_others_are_ended() {
     assert_eq!(home.run(&["session", "revoke", "--others"]).output, "Ended 1 other session.\n");
     let outcome = home.run(&["session", "revoke", &mine.session_id]);
     assert_eq!(outcome.output, format!("Ended the session {}.\n", mine.session_id));
+    assert!(outcome.messages.contains("`my-credential-helper logout` forgets it here, too"), "{outcome:?}");
+}
+
+#[test]
+fn a_session_that_is_not_there_cannot_be_ended_and_another_devices_needs_no_logout() {
+    let (server, home) = account();
+    let other = server.session("me@acme.dev").unwrap();
+    let outcome = home.run(&["session", "revoke", &other.session_id]);
+    assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""), "{outcome:?}");
+    let outcome = home.run(&["session", "revoke", "nowhere"]);
+    assert_eq!(
+        (outcome.status, outcome.messages.as_str()),
+        (1, "error: there is no session `nowhere`\n\nhint: `my-credential-helper session list` shows them\n")
+    );
 }

@@ -36,7 +36,9 @@ fn exit_status_signals_and_standard_input_are_the_commands() {
     let mut command = home.command(crate::support::HELPER);
     command.args(["exec", "--", "sh", "-c", "kill -TERM $$"]);
     assert_eq!(command.status().unwrap().signal(), Some(15));
-    assert_eq!(home.run(&["exec", "--", "no-such-program"]).status, 127);
+    let missing = home.run(&["exec", "--", "no-such-program"]);
+    assert_eq!(missing.status, 127);
+    assert!(missing.messages.starts_with("error: cannot run `no-such-program`: command not found\n"), "{missing:?}");
 }
 
 #[test]

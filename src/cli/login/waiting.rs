@@ -22,6 +22,20 @@ pub(super) fn say_what_to_do(pending: &Pending) {
     terminal::tell(&format!("A mail is on its way to {}. Click the link in it{keys}.", shown(&pending.email)));
 }
 
+/// Why a wait ended without a session.
+pub(super) enum Stopped {
+    /// Control-C or Control-D.
+    ByPerson,
+    /// It cannot succeed any more.
+    Failed(Error),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// A wait for the link or the code.
 pub(super) struct Waiting<'a> {
     pub(super) client: &'a Client,
@@ -31,7 +45,7 @@ pub(super) struct Waiting<'a> {
 
 impl Waiting<'_> {
     /// The session, once it is granted.
-    pub(super) fn wait(&self) -> Result<mycli::NewSession> {
+    pub(super) fn wait(&self) -> Result<mycli::NewSession, Stopped> {
         let keys = if terminal::is_interactive() { Keys::take() } else { None };
         let mut screen = Screen::new(keys.is_some(), self.quiet);
         let mut next_poll = Instant::now();
@@ -64,24 +78,26 @@ impl Waiting<'_> {
         keys: Option<&Keys>,
         screen: &mut Screen,
         ask: impl FnOnce(&Client) -> api::Result<T> + Send + 'static,
-    ) -> Result<api::Result<T>> {
+    ) -> Result<api::Result<T>, Stopped> {
         let (client, (sender, answer)) = (self.client.clone(), mpsc::channel());
         std::thread::spawn(move || sender.send(ask(&client)));
         loop {
             match answer.recv_timeout(if keys.is_some() { TICK / 10 } else { TICK }) {
                 Ok(answer) => return Ok(answer),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(Error::invalid_state("the call was cut short")),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::invalid_state("the call was cut short").into());
+                }
             }
             screen.show(self.pending.seconds_left(clock::now()));
             screen.keys.extend(keys.map(Keys::next).unwrap_or_default());
             if screen.keys.iter().any(|key| matches!(key, Key::Stop)) {
-                return Err(interrupted());
+                return Err(Stopped::ByPerson);
             }
         }
     }
 
-    fn poll(&self, keys: Option<&Keys>, screen: &mut Screen) -> Result<Option<mycli::NewSession>> {
+    fn poll(&self, keys: Option<&Keys>, screen: &mut Screen) -> Result<Option<mycli::NewSession>, Stopped> {
         let expired = || {
             Error::new(Code::SessionExpired, "link and code have expired")
                 .with_hint("start anew: `my-credential-helper login`")
@@ -89,16 +105,16 @@ impl Waiting<'_> {
         let device_code = self.pending.device_code.clone();
         match self.ask(keys, screen, move |client| mycli::poll_login(client, &device_code))? {
             Ok(mycli::Poll::Done(session)) => Ok(Some(*session)),
-            Ok(mycli::Poll::Expired) => Err(expired()),
-            Ok(mycli::Poll::Pending) if self.pending.seconds_left(clock::now()) == 0 => Err(expired()),
+            Ok(mycli::Poll::Expired) => Err(expired().into()),
+            Ok(mycli::Poll::Pending) if self.pending.seconds_left(clock::now()) == 0 => Err(expired().into()),
             Ok(mycli::Poll::Pending) => Ok(None),
             // The next poll may succeed; the countdown ends it otherwise.
             Err(error) if error.is_passing() && self.pending.seconds_left(clock::now()) > 0 => Ok(None),
-            Err(error) => Err(api::failed(self.client.base_url(), "wait for the login", &error)),
+            Err(error) => Err(api::failed(self.client.base_url(), "wait for the login", &error).into()),
         }
     }
 
-    fn resend(&self, keys: &Keys, screen: &mut Screen) -> Result<()> {
+    fn resend(&self, keys: &Keys, screen: &mut Screen) -> Result<(), Stopped> {
         let (device_code, email) = (self.pending.device_code.clone(), self.pending.email.clone());
         match self.ask(Some(keys), screen, move |client| mycli::resend(client, &device_code, &email))? {
             Ok(()) => screen.say("sent again"),
@@ -108,9 +124,9 @@ impl Waiting<'_> {
     }
 
     /// Says whether the code was right.
-    fn handle(&self, key: &Key, keys: &Keys, screen: &mut Screen) -> Result<bool> {
+    fn handle(&self, key: &Key, keys: &Keys, screen: &mut Screen) -> Result<bool, Stopped> {
         match *key {
-            Key::Stop => return Err(interrupted()),
+            Key::Stop => return Err(Stopped::ByPerson),
             Key::Char('r' | 'R') => self.resend(keys, screen)?,
             Key::Char(digit) if digit.is_ascii_digit() && screen.typed.len() < 6 => screen.typed.push(digit),
             Key::Char(_) | Key::Enter => {}
@@ -124,7 +140,7 @@ impl Waiting<'_> {
         match self.ask(Some(keys), screen, move |client| mycli::verify_code(client, &device_code, &code))? {
             Ok(()) => Ok(true),
             Err(error @ ApiError::Service { .. }) if error.code() == "TOO_MANY_ATTEMPTS" => {
-                Err(super::wrong_code(self.client, &error))
+                Err(super::wrong_code(self.client, &error).into())
             }
             Err(error) => {
                 screen.say(&format!("that code was not taken: {error}"));
@@ -132,10 +148,6 @@ impl Waiting<'_> {
             }
         }
     }
-}
-
-fn interrupted() -> Error {
-    Error::invalid("interrupted")
 }
 
 /// What somebody looks at meanwhile.
