@@ -1,6 +1,10 @@
 //! What a tool asks for and what it is told, in our own words: the adapters translate every protocol into a
 //! [`Request`], and a [`Reply`] back.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use zeroize::Zeroizing;
+
 use crate::credential::Kind;
 use crate::error::Attempt;
 use crate::provider::Header;
@@ -29,6 +33,7 @@ pub enum Request {
 
 /// Which credential is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is the habit of a protocol, and they are independent")]
 pub struct Ask {
     /// Where it will be sent.
     pub target: Option<Target>,
@@ -47,6 +52,8 @@ pub struct Ask {
     pub bearer_or_password_only: bool,
     /// Whether a token will do that somebody stored for an `Authorization` header, and not as a password.
     pub takes_authorization: bool,
+    /// Whether the tool has to be told every place that the provider names.
+    pub names_places: bool,
 }
 
 /// A credential to be kept.
@@ -130,6 +137,9 @@ pub struct Found {
     pub secret: Secret,
     /// How a request carries it; `None` for a stored user name and password.
     pub header: Option<Header>,
+    /// Where it may go: the place that was asked for, as far as the credential reaches; for a tool that asked for no
+    /// place and wants to know, every one that the provider names.
+    pub places: Vec<Target>,
     /// When it ends, already early enough.
     pub expires_at: Option<Timestamp>,
     /// git's `oauth_refresh_token` of a stored login. Never a session's: that is ours alone.
@@ -140,6 +150,18 @@ pub struct Found {
     pub tried: Vec<Attempt>,
     /// What the person should know: a refresh that failed, a mode that was repaired.
     pub notes: Vec<String>,
+}
+
+impl Found {
+    /// The header of an HTTP request that carries it, a stored user name and password in the way of RFC 7617.
+    pub fn request_header(&self) -> (&str, Secret) {
+        if let Some(header) = &self.header {
+            return (&header.name, header.value(&self.secret));
+        }
+        let pair = Zeroizing::new(format!("{}:{}", self.username, self.secret.expose_secret()));
+        let basic = Header::authorization("Basic");
+        ("Authorization", basic.value(&Secret::new(BASE64.encode(pair.as_bytes()))))
+    }
 }
 
 /// Where a credential went.

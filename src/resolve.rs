@@ -9,7 +9,7 @@ use crate::refresh;
 use crate::reply::{Ask, Found, Source};
 use crate::stores::session::{self, Kept, Loaded};
 use crate::stores::{Unavailable, logins, variable};
-use crate::target::{Origin, Target};
+use crate::target::{HostPattern, Origin, Target};
 use crate::world::World;
 
 /// The credential for `ask`; the error lists every place that was tried.
@@ -85,6 +85,7 @@ fn from_variable(world: &World, ask: &Ask, provider: &Provider, tried: &mut Vec<
         username: username(ask, provider),
         secret: token,
         header: Some(provider.header.clone()),
+        places: places(world, ask, provider),
         expires_at,
         refresh_token: None,
         source: Source::Environment,
@@ -99,13 +100,14 @@ fn stored_login(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result<Op
     }
     let stores = world.stores()?;
     let Some((login, source)) = logins::find(&stores, ask, clock::now(), tried) else { return Ok(None) };
-    let Login { target: _, username, secret, scheme, expires_at, refresh_token } = login;
+    let Login { target, username, secret, scheme, expires_at, refresh_token } = login;
     Ok(Some(Found {
         provider: None,
         kind: Kind::Login,
         username,
         secret,
         header: scheme.map(Header::authorization),
+        places: vec![target],
         expires_at,
         refresh_token,
         source,
@@ -148,6 +150,7 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
         expires_at: session.reported_expiry(clock::now()),
         secret: session.access_token,
         header: Some(provider.header.clone()),
+        places: places(world, ask, provider),
         refresh_token: None,
         source,
         tried,
@@ -157,6 +160,22 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
 
 fn username(ask: &Ask, provider: &Provider) -> String {
     ask.username.clone().unwrap_or_else(|| provider.basic_username.to_string())
+}
+
+/// Where the provider's token may go: the host that was asked for, or every host that is named exactly.
+fn places(world: &World, ask: &Ask, provider: &Provider) -> Vec<Target> {
+    if let Some(target) = &ask.target {
+        return vec![Target::whole_host(target.origin.clone())];
+    }
+    if !ask.names_places {
+        return Vec::new();
+    }
+    let api = world.api_url(provider, ask.api_url.as_deref()).and_then(|url| Provider::api_origin(&url));
+    let hosts = provider.hosts.iter().flat_map(HostPattern::origins);
+    let mut places: Vec<_> = api.into_iter().chain(hosts).map(Target::whole_host).collect();
+    places.sort_by_key(ToString::to_string);
+    places.dedup();
+    places
 }
 
 fn not_found(ask: &Ask, tried: Vec<Attempt>) -> Error {

@@ -96,6 +96,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// Everything there.
+    pub fn whole_host(origin: Origin) -> Self {
+        Self { origin, path: String::new() }
+    }
+
     /// Reads an `https` or `http` URL. Query and fragment are ignored; anything that parsers disagree about, and any
     /// user information, is an error.
     pub fn parse(url: &str) -> Result<Self> {
@@ -219,6 +224,16 @@ impl HostPattern {
         let port = self.port.unwrap_or_else(|| scheme.default_port());
         let origin = Origin { scheme, host: self.host.clone(), port };
         (!self.any_below).then_some(Target { origin, path: String::new() })
+    }
+
+    /// Every origin that it matches; none where it stands for several hosts.
+    pub fn origins(&self) -> Vec<Origin> {
+        let origin = |scheme: Scheme| {
+            let port = self.port.unwrap_or_else(|| scheme.default_port());
+            Origin { scheme, host: self.host.clone(), port }
+        };
+        let origins = [Scheme::Https, Scheme::Http].into_iter().map(origin);
+        origins.filter(|origin| !self.any_below && self.matches(origin)).collect()
     }
 
     /// Whether a token bound to this pattern may go to `origin`. Never over plain http off this machine.

@@ -1,6 +1,7 @@
 //! Foreign protocols as pure functions: one file each, one line in [`ALL`]. An adapter turns a [`Call`] into a
 //! [`Request`] and what came of it into an [`Answer`]; it knows no store, no network and no clock.
 
+pub mod bazel;
 pub mod docker;
 pub mod git;
 pub mod json;
@@ -11,7 +12,7 @@ use crate::error::Result;
 use crate::reply::{Reply, Request};
 
 /// Every adapter.
-pub const ALL: &[Adapter] = &[json::ADAPTER, git::ADAPTER, docker::ADAPTER];
+pub const ALL: &[Adapter] = &[json::ADAPTER, git::ADAPTER, docker::ADAPTER, bazel::ADAPTER];
 
 /// A protocol.
 pub struct Adapter {

@@ -8,6 +8,7 @@ mod support;
 mod api_keys;
 mod api_tokens;
 mod bad_input;
+mod bazel;
 mod ci;
 mod docker;
 mod exec_and_export;

@@ -138,6 +138,18 @@ impl Home {
         command
     }
 
+    /// Puts a link to the helper on PATH, by the name that a tool looks for.
+    pub(crate) fn link(&mut self, name: &str) -> PathBuf {
+        let bin = self.path().join("bin");
+        std::fs::create_dir_all(&bin).expect("the directory");
+        let link = bin.join(name);
+        std::os::unix::fs::symlink(HELPER, &link).expect("the link");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = [bin].into_iter().chain(std::env::split_paths(&path));
+        self.set("PATH", std::env::join_paths(path).expect("a list"));
+        link
+    }
+
     /// Runs the helper with nothing on standard input.
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         self.run_with(arguments, "")

@@ -76,6 +76,7 @@ fn asked(ask: &Ask) -> Map<String, Value> {
         min_validity,
         bearer_or_password_only,
         takes_authorization,
+        names_places,
     } = ask;
     let fields = json!({
         "url": target.as_ref().map(ToString::to_string),
@@ -86,6 +87,7 @@ fn asked(ask: &Ask) -> Map<String, Value> {
         "min_validity_seconds": Some(min_validity.whole_seconds()).filter(|seconds| *seconds != 0),
         "bearer_or_password_only": bearer_or_password_only,
         "takes_authorization": takes_authorization,
+        "names_places": names_places,
     });
     fields.as_object().cloned().unwrap_or_default()
 }

@@ -5,6 +5,7 @@ use my_credential_helper::error::{Attempt, Code, Error, Result};
 use my_credential_helper::provider::Header;
 use my_credential_helper::reply::{Capabilities, Found, Listed, Reply, Request, Source, Stored};
 use my_credential_helper::secret::Secret;
+use my_credential_helper::target::Target;
 use my_credential_helper::timestamp::Timestamp;
 use serde::Deserialize;
 
@@ -43,6 +44,9 @@ struct Credential {
     header: Option<String>,
     /// The word before the secret in `Authorization`, of a login that is no password.
     scheme: Option<String>,
+    /// Where it may go.
+    #[serde(default)]
+    places: Vec<String>,
     expires_at: Option<String>,
     refresh_token: Option<String>,
     source: String,
@@ -103,6 +107,7 @@ fn session(values: &Values, secret: &str, expires_at: &str) -> Reply {
         username: "token".to_owned(),
         secret: Secret::new(values.fill(secret)),
         header: Some(Header::BEARER),
+        places: Vec::new(),
         expires_at: Some(time(&values.fill(expires_at))),
         refresh_token: None,
         source: Source::File,
@@ -119,6 +124,7 @@ fn found(credential: Credential) -> Found {
         secret,
         header,
         scheme,
+        places,
         expires_at,
         refresh_token,
         source: from,
@@ -136,6 +142,7 @@ fn found(credential: Credential) -> Found {
         username,
         secret: Secret::new(secret),
         header,
+        places: places.iter().map(|url| Target::parse(url).expect("a place")).collect(),
         expires_at: expires_at.as_deref().map(time),
         refresh_token: refresh_token.map(Secret::new),
         source: source(&from),
