@@ -5,6 +5,7 @@ pub mod bazel;
 pub mod docker;
 pub mod git;
 pub mod json;
+pub mod kubectl;
 
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::reply::{Reply, Request};
 
 /// Every adapter.
-pub const ALL: &[Adapter] = &[json::ADAPTER, git::ADAPTER, docker::ADAPTER, bazel::ADAPTER];
+pub const ALL: &[Adapter] = &[json::ADAPTER, git::ADAPTER, docker::ADAPTER, bazel::ADAPTER, kubectl::ADAPTER];
 
 /// A protocol.
 pub struct Adapter {

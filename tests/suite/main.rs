@@ -17,6 +17,7 @@ mod git;
 mod git_callers;
 mod keyring;
 mod keyring_edge;
+mod kubectl;
 mod login;
 mod mishaps;
 mod refresh;

@@ -3,6 +3,7 @@
 
 pub(crate) mod http;
 pub(crate) mod secret_service;
+pub(crate) mod tls;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -148,6 +149,13 @@ impl Home {
         let path = [bin].into_iter().chain(std::env::split_paths(&path));
         self.set("PATH", std::env::join_paths(path).expect("a list"));
         link
+    }
+
+    /// Runs a program of this home's to its end.
+    pub(crate) fn run_client(&self, line: &[&str]) -> Outcome {
+        let mut command = self.command(line[0]);
+        command.args(&line[1..]);
+        finish(spawn(command), b"")
     }
 
     /// Runs the helper with nothing on standard input.
