@@ -54,6 +54,9 @@ pub struct Ask {
     pub takes_authorization: bool,
     /// Whether the tool has to be told every place that the provider names.
     pub names_places: bool,
+    /// Whether the place has just refused whoever asked, with a 401. Where the tool sends the default provider's token
+    /// unasked, that token was refused.
+    pub was_refused: bool,
 }
 
 /// A credential to be kept.

@@ -5,7 +5,7 @@ use crate::clock;
 use crate::credential::{Kind, Login, Session};
 use crate::error::{Attempt, Code, Error, Result};
 use crate::provider::{Header, LoginKind, Provider};
-use crate::refresh;
+use crate::refresh::{self, Forced};
 use crate::reply::{Ask, Found, Source};
 use crate::stores::session::{self, Kept, Loaded};
 use crate::stores::{Unavailable, logins, variable};
@@ -117,7 +117,8 @@ fn stored_login(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result<Op
 }
 
 fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<Attempt>) -> Result<Found> {
-    let loaded = session::load(&world.stores()?.in_order(), &provider.slot);
+    let load = || world.stores().map(|stores| session::load(&stores.in_order(), &provider.slot));
+    let mut loaded = load()?;
     tried.extend(loaded.tried.iter().cloned());
     if loaded.newest.is_some()
         && let Some(elsewhere) = world.logged_in_elsewhere(provider, ask.api_url.as_deref())?
@@ -131,6 +132,11 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
         let reason = problem.to_string();
         let place = loaded.tried.iter().find(|attempt| attempt.outcome == reason);
         world.note(format!("{}: {reason}", place.map_or("", |attempt| &attempt.place)));
+    }
+    if let Some(kept) = loaded.newest.as_ref().filter(|_| ask.was_refused && is_sent_unasked(world, ask, provider))
+        && let Ok(true) = refresh::mark_refused(world, provider, &kept.session.access_token, Forced::ByTool)
+    {
+        loaded = load()?;
     }
     let kept = match &loaded.newest {
         None => return Err(nothing_stored(provider, &loaded, tried)),
@@ -160,6 +166,13 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
 
 fn username(ask: &Ask, provider: &Provider) -> String {
     ask.username.clone().unwrap_or_else(|| provider.basic_username.to_string())
+}
+
+/// Whether a tool that wants to know the places beforehand was given this provider's token for this one.
+fn is_sent_unasked(world: &World, ask: &Ask, provider: &Provider) -> bool {
+    let all = Ask { target: None, names_places: true, ..ask.clone() };
+    let is_there = |target: &Target| places(world, &all, provider).contains(&Target::whole_host(target.origin.clone()));
+    world.provider(None).is_ok_and(|default| default.name == provider.name) && ask.target.as_ref().is_some_and(is_there)
 }
 
 /// Where the provider's token may go: the host that was asked for, or every host that is named exactly.

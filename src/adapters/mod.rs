@@ -4,6 +4,7 @@
 pub mod bazel;
 pub mod docker;
 pub mod git;
+pub mod goauth;
 pub mod json;
 pub mod kubectl;
 
@@ -13,7 +14,8 @@ use crate::error::Result;
 use crate::reply::{Reply, Request};
 
 /// Every adapter.
-pub const ALL: &[Adapter] = &[json::ADAPTER, git::ADAPTER, docker::ADAPTER, bazel::ADAPTER, kubectl::ADAPTER];
+pub const ALL: &[Adapter] =
+    &[json::ADAPTER, git::ADAPTER, docker::ADAPTER, bazel::ADAPTER, kubectl::ADAPTER, goauth::ADAPTER];
 
 /// A protocol.
 pub struct Adapter {

@@ -15,6 +15,7 @@ mod exec_and_export;
 mod get;
 mod git;
 mod git_callers;
+mod goauth;
 mod keyring;
 mod keyring_edge;
 mod kubectl;

@@ -77,6 +77,7 @@ fn asked(ask: &Ask) -> Map<String, Value> {
         bearer_or_password_only,
         takes_authorization,
         names_places,
+        was_refused,
     } = ask;
     let fields = json!({
         "url": target.as_ref().map(ToString::to_string),
@@ -88,6 +89,7 @@ fn asked(ask: &Ask) -> Map<String, Value> {
         "bearer_or_password_only": bearer_or_password_only,
         "takes_authorization": takes_authorization,
         "names_places": names_places,
+        "was_refused": was_refused,
     });
     fields.as_object().cloned().unwrap_or_default()
 }
