@@ -7,6 +7,7 @@ pub mod git;
 pub mod goauth;
 pub mod json;
 pub mod kubectl;
+pub mod terraform;
 
 use std::collections::HashMap;
 
@@ -14,8 +15,15 @@ use crate::error::Result;
 use crate::reply::{Reply, Request};
 
 /// Every adapter.
-pub const ALL: &[Adapter] =
-    &[json::ADAPTER, git::ADAPTER, docker::ADAPTER, bazel::ADAPTER, kubectl::ADAPTER, goauth::ADAPTER];
+pub const ALL: &[Adapter] = &[
+    json::ADAPTER,
+    git::ADAPTER,
+    docker::ADAPTER,
+    bazel::ADAPTER,
+    kubectl::ADAPTER,
+    goauth::ADAPTER,
+    terraform::ADAPTER,
+];
 
 /// A protocol.
 pub struct Adapter {

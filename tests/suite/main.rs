@@ -24,4 +24,5 @@ mod mishaps;
 mod refresh;
 mod session_file;
 mod settings;
+mod terraform;
 mod transcripts;

@@ -4,6 +4,7 @@
 pub(crate) mod http;
 pub(crate) mod secret_service;
 pub(crate) mod tls;
+pub(crate) mod zip;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

@@ -23,8 +23,20 @@ impl Request {
     }
 }
 
-/// Status and body.
-pub(crate) type Response = (u16, Vec<u8>);
+/// What it is told.
+#[derive(Default)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// A header besides those of every answer: `Location: …`.
+    pub(crate) header: Option<String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl From<(u16, Vec<u8>)> for Response {
+    fn from((status, body): (u16, Vec<u8>)) -> Self {
+        Self { status, header: None, body }
+    }
+}
 
 /// Runs until the tests end.
 pub(crate) struct TlsServer {
@@ -37,7 +49,7 @@ pub(crate) struct TlsServer {
 
 impl TlsServer {
     /// Answers on a free port of 127.0.0.1.
-    pub(crate) fn start(answer: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
+    pub(crate) fn start<R: Into<Response>>(answer: impl Fn(&Request) -> R + Send + Sync + 'static) -> Self {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(names).expect("a certificate");
@@ -72,10 +84,10 @@ impl TlsServer {
     }
 }
 
-fn serve(
+fn serve<R: Into<Response>>(
     connection: TcpStream,
     config: Arc<ServerConfig>,
-    answer: &impl Fn(&Request) -> Response,
+    answer: &impl Fn(&Request) -> R,
     journal: &Mutex<Vec<(Request, u16)>>,
 ) -> std::io::Result<()> {
     let session = ServerConnection::new(config).map_err(std::io::Error::other)?;
@@ -93,15 +105,11 @@ fn serve(
     let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     stream.read_exact(&mut vec![0; length])?;
     let request = Request { path, headers };
-    let (status, body) = answer(&request);
+    let Response { status, header, body } = answer(&request).into();
     journal.lock().expect("no panic").push((request, status));
     let stream = stream.get_mut();
-    // RFC 9112: the text behind the status may be empty, but clients differ.
-    write!(
-        stream,
-        "HTTP/1.1 {status} Answered\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    )?;
+    write!(stream, "HTTP/1.1 {status} Answered\r\nContent-Length: {}\r\nConnection: close\r\n", body.len())?;
+    write!(stream, "Content-Type: application/json\r\n{}\r\n", header.map(|it| it + "\r\n").unwrap_or_default())?;
     stream.write_all(&body)?;
     stream.conn.send_close_notify();
     stream.flush()
