@@ -124,16 +124,24 @@ pub fn prepare(path: &Path, size: usize) -> anyhow::Result<Prepared> {
 
 impl Prepared {
     /// Writes, and puts the file in place: afterwards it has survived a power cut.
-    pub fn commit(mut self, contents: &str) -> anyhow::Result<()> {
+    pub fn commit(self, contents: &str) -> anyhow::Result<()> {
+        self.put(contents, true)
+    }
+
+    fn put(mut self, contents: &str, is_lasting: bool) -> anyhow::Result<()> {
         let writing = || format!("writing {}", self.path.display());
         let file = self.temporary.as_file_mut();
         file.rewind().with_context(writing)?;
         file.write_all(contents.as_bytes()).with_context(writing)?;
         file.set_len(contents.len() as u64).with_context(writing)?;
-        file.sync_all().with_context(writing)?;
+        if is_lasting {
+            file.sync_all().with_context(writing)?;
+        }
         let path = self.path;
         self.temporary.persist(&path).with_context(|| format!("replacing {}", path.display()))?;
-        sync_directory(&path);
+        if is_lasting {
+            sync_directory(&path);
+        }
         Ok(())
     }
 }
@@ -141,6 +149,11 @@ impl Prepared {
 /// Writes a whole file.
 pub fn write(path: &Path, contents: &str) -> anyhow::Result<()> {
     prepare(path, contents.len())?.commit(contents)
+}
+
+/// Writes a whole file that nobody misses after a power cut, and does not wait for the disk.
+pub fn write_fleeting(path: &Path, contents: &str) -> anyhow::Result<()> {
+    prepare(path, contents.len())?.put(contents, false)
 }
 
 /// Removes a file; `false` where there was none.

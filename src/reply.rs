@@ -57,6 +57,8 @@ pub struct Ask {
     /// Whether the place has just refused whoever asked, with a 401. Where the tool sends the default provider's token
     /// unasked, that token was refused.
     pub was_refused: bool,
+    /// Whether a tool that cannot tell of a refusal asks again instead, from the same process.
+    pub asks_again_when_refused: bool,
 }
 
 /// A credential to be kept.

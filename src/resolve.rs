@@ -8,7 +8,7 @@ use crate::provider::{Header, LoginKind, Provider};
 use crate::refresh::{self, Forced};
 use crate::reply::{Ask, Found, Source};
 use crate::stores::session::{self, Kept, Loaded};
-use crate::stores::{Unavailable, logins, variable};
+use crate::stores::{Unavailable, handed, logins, variable};
 use crate::target::{HostPattern, Origin, Target};
 use crate::world::World;
 
@@ -133,7 +133,7 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
         let place = loaded.tried.iter().find(|attempt| attempt.outcome == reason);
         world.note(format!("{}: {reason}", place.map_or("", |attempt| &attempt.place)));
     }
-    if let Some(kept) = loaded.newest.as_ref().filter(|_| ask.was_refused && is_sent_unasked(world, ask, provider))
+    if let Some(kept) = loaded.newest.as_ref().filter(|kept| is_refused(world, ask, provider, kept))
         && let Ok(true) = refresh::mark_refused(world, provider, &kept.session.access_token, Forced::ByTool)
     {
         loaded = load()?;
@@ -166,6 +166,15 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
 
 fn username(ask: &Ask, provider: &Provider) -> String {
     ask.username.clone().unwrap_or_else(|| provider.basic_username.to_string())
+}
+
+/// Whether the tool means by its question that the token was refused.
+fn is_refused(world: &World, ask: &Ask, provider: &Provider, kept: &Kept) -> bool {
+    let is_renewable = kept.session.refresh_token.is_some() && provider.login == LoginKind::MagicLink;
+    is_renewable
+        && (ask.was_refused && is_sent_unasked(world, ask, provider)
+            || ask.asks_again_when_refused
+                && handed::is_asked_again(&world.paths, ask.target.as_ref(), &kept.session.access_token))
 }
 
 /// Whether a tool that wants to know the places beforehand was given this provider's token for this one.

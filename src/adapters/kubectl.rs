@@ -77,7 +77,9 @@ fn decode(call: &Call) -> Result<Request> {
             .with_hint("write `args: [kubectl]` into the kubeconfig's `exec`"));
     }
     let target = Info::read(call)?.server().map(Target::parse).transpose()?;
-    Ok(Request::Get(Ask { target, bearer_or_password_only: true, ..Ask::default() }))
+    // client-go keeps what it was given until its end; only a 401 makes it ask earlier.
+    let asks_again_when_refused = call.variables.contains_key(INFO);
+    Ok(Request::Get(Ask { target, bearer_or_password_only: true, asks_again_when_refused, ..Ask::default() }))
 }
 
 fn encode(call: &Call, result: Result<Reply>) -> Answer {

@@ -246,7 +246,7 @@ fn folder_of(origin: &Origin) -> String {
     format!("{FOLDER}/{}", hash(&format!("{}://{}:{port}", origin.scheme().name(), origin.host())))
 }
 
-fn hash(text: &str) -> String {
+pub(super) fn hash(text: &str) -> String {
     use std::fmt::Write as _;
     Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");

@@ -2,6 +2,7 @@
 //! by [`session`] and [`logins`].
 
 pub mod file;
+pub mod handed;
 pub mod keyring;
 pub mod logins;
 pub mod session;

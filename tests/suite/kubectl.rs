@@ -72,6 +72,32 @@ fn kubectl_shows_the_token_of_either_api_version_and_a_stale_one_is_renewed() {
 }
 
 #[test]
+fn a_refused_token_is_renewed_when_kubectl_asks_again() {
+    if !has_client("kubectl") {
+        return;
+    }
+    let service = service();
+    let (mut home, session) = Home::logged_in(&service);
+    // Received five minutes ago: a token that is a minute old is not doubted.
+    home.write_session(&session, Duration::from_secs(600), Duration::from_secs(300));
+    let tokens = Arc::new(Mutex::new(Vec::new()));
+    let server = api_server(&tokens);
+    configure(&mut home, &server, |text| text);
+    let outcome = home.run_client(&["kubectl", "get", "pods"]);
+    assert_ne!(outcome.status, 0, "every token is refused: {outcome:?}");
+    assert_eq!(service.refresh_requests(), 1);
+    let shown: Vec<_> = server.seen().iter().map(|(request, _)| request.header("authorization").to_owned()).collect();
+    let renewed = home.session().unwrap()["access_token"].as_str().unwrap().to_owned();
+    assert!(shown.contains(&format!("Bearer {}", session.access_token)), "the old one was refused");
+    assert!(shown.contains(&format!("Bearer {renewed}")), "and the same kubectl went on with the new one");
+
+    tokens.lock().unwrap().push(renewed);
+    let outcome = home.run_client(&["kubectl", "get", "pods"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(service.refresh_requests(), 1, "another process is no second question");
+}
+
+#[test]
 fn no_other_cluster_is_given_the_token() {
     if !has_client("kubectl") {
         return;

@@ -78,6 +78,7 @@ fn asked(ask: &Ask) -> Map<String, Value> {
         takes_authorization,
         names_places,
         was_refused,
+        asks_again_when_refused,
     } = ask;
     let fields = json!({
         "url": target.as_ref().map(ToString::to_string),
@@ -90,6 +91,7 @@ fn asked(ask: &Ask) -> Map<String, Value> {
         "takes_authorization": takes_authorization,
         "names_places": names_places,
         "was_refused": was_refused,
+        "asks_again_when_refused": asks_again_when_refused,
     });
     fields.as_object().cloned().unwrap_or_default()
 }
