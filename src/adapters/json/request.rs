@@ -30,6 +30,7 @@ pub(super) struct Body<'a> {
     #[serde(borrow)]
     expires_at: Option<Cow<'a, str>>,
     min_validity_seconds: Option<u64>,
+    uri: Option<serde::de::IgnoredAny>,
 }
 
 impl<'a> Body<'a> {
@@ -44,7 +45,15 @@ impl<'a> Body<'a> {
         // What follows the object is not ours to judge.
         let body = Self::deserialize(&mut serde_json::Deserializer::from_slice(text))
             .map_err(|error| unreadable(text, &error))?;
-        if is_spoken(body.version.as_ref()) { Ok(body) } else { Err(unsupported()) }
+        if !is_spoken(body.version.as_ref()) {
+            return Err(unsupported());
+        }
+        // Bazel calls its helper with `get`, too, and would send the default provider's token to whatever host it is.
+        if body.uri.is_some() && body.url.is_none() {
+            return Err(Error::invalid("`uri` is another protocol's; the place is named by `url`")
+                .with_hint("give Bazel the link `bazel-credential-my`"));
+        }
+        Ok(body)
     }
 
     /// What is asked for, on top of what the arguments said.
