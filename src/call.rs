@@ -21,7 +21,8 @@ pub fn answer(arguments: &[OsString]) -> (Answer, Option<World>) {
 
 /// The answer in an adapter's protocol; to somebody who asks what that is, its usage.
 pub(crate) fn spoken(world: &World, adapter: &Adapter, words: &[String]) -> Answer {
-    if words.iter().any(|word| asks_for_help(word)) {
+    // Some tools have a page of their own.
+    if words.iter().any(|word| asks_for_help(word)) && !adapter.operations.contains(&"--help") {
         return Answer::success(usage(adapter));
     }
     let is_json = adapter.name == json::ADAPTER.name;
@@ -37,12 +38,14 @@ fn asks_for_help(word: &str) -> bool {
 
 fn usage(adapter: &Adapter) -> String {
     let operations = adapter.operations.join("|");
-    let by_name = adapter.program.map_or_else(String::new, |program| format!("       {program} <{operations}>\n"));
+    let operations = if operations.is_empty() { operations } else { format!(" <{operations}>") };
+    let by_name = adapter.program.map_or_else(String::new, |program| format!("       {program}{operations}\n"));
+    let is_json = adapter.name == json::ADAPTER.name;
     format!(
-        "Usage: my-credential-helper {name} <{operations}>\n{by_name}\nThe protocol of {tool}, on standard input and \
+        "Usage: my-credential-helper {name}{operations}\n{by_name}\nThe protocol of {tool}, on standard input and \
          output. `my-credential-helper --help` shows what is for people.\n",
         name = adapter.name,
-        tool = if adapter.program.is_some() { adapter.name } else { "this program, in JSON" },
+        tool = if is_json { "this program, in JSON" } else { adapter.name },
     )
 }
 

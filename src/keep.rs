@@ -37,7 +37,7 @@ pub fn store(world: &World, store: Store) -> Result<Reply> {
         if by_habit {
             return Ok(Reply::Nothing);
         }
-        if secret.is_jwt() {
+        if secret.ends_in_jwt() {
             return Err(Error::invalid(format!(
                 "a session of {} is not stored as a login for one host",
                 provider.name

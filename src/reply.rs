@@ -59,6 +59,8 @@ pub struct Ask {
     pub was_refused: bool,
     /// Whether a tool that cannot tell of a refusal asks again instead, from the same process.
     pub asks_again_when_refused: bool,
+    /// Whether only what was stored as the whole value of that header will do, which no other tool is given (cargo).
+    pub whole_value: bool,
 }
 
 /// A credential to be kept.
@@ -67,7 +69,8 @@ pub struct Store {
     pub ask: Ask,
     /// The secret.
     pub secret: Secret,
-    /// The word before it in an `Authorization` header; `None` for a password or a provider's token.
+    /// The word before it in an `Authorization` header, empty where the secret is the whole value; `None` for a password
+    /// or a provider's token.
     pub scheme: Option<String>,
     /// The token that renews it.
     pub refresh_token: Option<Secret>,

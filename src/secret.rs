@@ -50,6 +50,11 @@ impl Secret {
         self.0.chars().any(char::is_control)
     }
 
+    /// Whether the last word of it, behind `Bearer` perhaps, is a JWT.
+    pub fn ends_in_jwt(&self) -> bool {
+        self.0.rsplit_once(' ').map_or_else(|| self.is_jwt(), |(_, last)| Self::new(last).is_jwt())
+    }
+
     /// Whether this has the form of a JWT: three parts in base64url, of which the first begins an object.
     pub fn is_jwt(&self) -> bool {
         let base64url = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
@@ -78,5 +83,7 @@ mod tests {
         for other in ["", "myc_0123", "eyJ.eyJ", "a.b.c", "eyJx.eyJx.x.x", "eyJx.eyJ x.x"] {
             assert!(!Secret::new(other).is_jwt(), "`{other}` is no JWT");
         }
+        let header = Secret::new("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln");
+        assert!(header.ends_in_jwt() && !header.is_jwt());
     }
 }

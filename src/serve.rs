@@ -1,10 +1,11 @@
-//! One request of a tool from end to end: read standard input, decode, act, encode.
+//! One request of a tool from end to end: read standard input, decode, act, encode; and, for a tool that holds a
+//! conversation, one after the other.
 
-use std::io::{ErrorKind, IsTerminal as _, Read as _};
+use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Read as _, Write as _};
 use std::time::Duration;
 
 use crate::adapters::{Adapter, Answer, Call, Input, json};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::keep;
 use crate::reply::{Capabilities, Reply, Request, Source};
 use crate::resolve;
@@ -15,7 +16,44 @@ const MOST_INPUT: usize = 4 << 20;
 
 /// Answers a tool's call.
 pub fn serve(world: &World, adapter: &Adapter, arguments: Vec<String>) -> Answer {
-    let input = read_input((adapter.input)(&arguments));
+    match (adapter.input)(&arguments) {
+        Input::Conversation(greeting) => converse(world, adapter, &arguments, greeting),
+        input => answer(world, adapter, arguments, read_input(input)),
+    }
+}
+
+/// Answers each line as it comes, until the end of the input.
+fn converse(world: &World, adapter: &Adapter, arguments: &[String], greeting: &str) -> Answer {
+    let mut said = say(greeting);
+    while said.is_ok() {
+        let line = read_line();
+        let (is_end, is_last) = (line.as_ref().is_ok_and(Vec::is_empty), line.is_err());
+        if is_end {
+            break;
+        }
+        let Answer { output, messages, .. } = answer(world, adapter, arguments.to_vec(), line);
+        let _ = std::io::stderr().lock().write_all(messages.as_bytes());
+        said = say(&output);
+        if is_last {
+            break;
+        }
+    }
+    match said {
+        // A reader that went away needs no answer.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let message = format!("standard output cannot be written: {}", error.kind());
+            Answer::failure(Code::Internal.exit_status(), message)
+        }
+        _ => Answer::default(),
+    }
+}
+
+fn say(text: &str) -> std::io::Result<()> {
+    let mut output = std::io::stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush())
+}
+
+fn answer(world: &World, adapter: &Adapter, arguments: Vec<String>, input: Result<Vec<u8>>) -> Answer {
     let (input, unread) = input.map_or_else(|error| (Vec::new(), Some(error)), |input| (input, None));
     let variables = adapter.variables.iter().filter_map(|name| Some((*name, world.environment.text(name)?))).collect();
     let call = Call { arguments, variables, input };
@@ -60,19 +98,41 @@ fn read_input(input: Input) -> Result<Vec<u8>> {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // A pipe that does not block has nothing yet.
             Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
-            Err(error) => return Err(Error::invalid(format!("standard input cannot be read: {}", error.kind()))),
+            Err(error) => return Err(unreadable(&error)),
         }
         if bytes.len() > most {
-            return Err(Error::invalid(format!("the request is larger than {} KiB", most / 1024)));
+            return Err(too_large(most));
         }
     }
     Ok(bytes)
 }
 
+/// The next line of standard input; empty at its end.
+fn read_line() -> Result<Vec<u8>> {
+    let (mut stdin, mut line) = (std::io::stdin().lock(), Vec::new());
+    loop {
+        let room = (MOST_INPUT + 1 - line.len()) as u64;
+        match stdin.by_ref().take(room).read_until(b'\n', &mut line) {
+            Ok(_) if line.len() > MOST_INPUT => return Err(too_large(MOST_INPUT)),
+            Ok(_) => return Ok(line),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => return Err(unreadable(&error)),
+        }
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> Error {
+    Error::invalid(format!("standard input cannot be read: {}", error.kind()))
+}
+
+fn too_large(most: usize) -> Error {
+    Error::invalid(format!("the request is larger than {} KiB", most / 1024))
+}
+
 fn is_complete(input: Input, bytes: &[u8]) -> bool {
     match input {
         Input::Nothing => true,
-        Input::Everything => false,
+        Input::Everything | Input::Conversation(_) => false,
         Input::Paragraph => bytes.ends_with(b"\n\n") || bytes.ends_with(b"\n\r\n"),
         // An object ends where its parser says, and what is no JSON will not become any.
         Input::Object => {

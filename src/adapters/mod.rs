@@ -2,11 +2,14 @@
 //! [`Request`] and what came of it into an [`Answer`]; it knows no store, no network and no clock.
 
 pub mod bazel;
+pub mod cargo;
 pub mod docker;
 pub mod git;
 pub mod goauth;
 pub mod json;
+pub mod keyring;
 pub mod kubectl;
+pub mod pnpm;
 pub mod terraform;
 
 use std::collections::HashMap;
@@ -20,9 +23,12 @@ pub const ALL: &[Adapter] = &[
     git::ADAPTER,
     docker::ADAPTER,
     bazel::ADAPTER,
+    cargo::ADAPTER,
     kubectl::ADAPTER,
-    goauth::ADAPTER,
     terraform::ADAPTER,
+    goauth::ADAPTER,
+    pnpm::ADAPTER,
+    keyring::ADAPTER,
 ];
 
 /// A protocol.
@@ -65,6 +71,8 @@ pub enum Input {
     Paragraph,
     /// Everything.
     Everything,
+    /// A line, and another after the answer, until the end: each is a call of its own. This is said first.
+    Conversation(&'static str),
 }
 
 /// What the tool is told. It may hold a secret, so it cannot be shown.

@@ -74,8 +74,14 @@ impl Entry {
     fn answers(&self, ask: &Ask, target: &Target) -> bool {
         let whole_host = self.target.path.is_empty() && !ask.exact_path;
         self.target.origin == target.origin
+            && self.is_whole_value() == ask.whole_value
             && (target.path.is_empty() || self.target.path == target.path || whole_host)
             && ask.username.as_ref().is_none_or(|username| *username == self.username)
+    }
+
+    /// A token that is no password: `Bearer …`, or bare.
+    fn is_whole_value(&self) -> bool {
+        self.record.authtype.as_deref() == Some("")
     }
 
     /// The login with its secret; `None` where the keyring has lost it.
@@ -88,7 +94,7 @@ impl Entry {
         }
         let secret = Secret::new(record.secret.take().unwrap_or_default());
         let refresh_token = record.oauth_refresh_token.take().map(Secret::new);
-        let scheme = record.authtype.take();
+        let scheme = record.authtype.take().filter(|scheme| !scheme.is_empty());
         Ok(Some(Login { target, username, secret, scheme, expires_at, refresh_token }))
     }
 }
@@ -104,7 +110,8 @@ pub fn find(stores: &Stores<'_>, ask: &Ask, now: Timestamp, tried: &mut Vec<Atte
             return None;
         }
     };
-    entries.retain(|entry| entry.answers(ask, target) && (ask.takes_authorization || entry.record.authtype.is_none()));
+    let carries = |scheme: Option<&str>| scheme.is_none_or(|scheme| ask.takes_authorization || scheme.is_empty());
+    entries.retain(|entry| entry.answers(ask, target) && carries(entry.record.authtype.as_deref()));
     entries.sort_by_key(|entry| (entry.target.path != target.path, -entry.record.stored_at));
     for entry in entries {
         let place = format!("stored login in the {}", entry.source.name());

@@ -41,6 +41,13 @@ pub(crate) fn redeem(server: &Server, refresh_token: &str) -> (u16, Value) {
     post(server, "/v1/auth/refresh", &json!({ "refresh_token": refresh_token }))
 }
 
+/// Whether the service at this URL takes the token.
+pub(crate) fn is_accepted(url: &str, token: &str) -> bool {
+    let host = url.strip_prefix("http://").expect("the scheme of a test");
+    let head = format!("Host: {host}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n");
+    exchange(host, &format!("GET /v1/me HTTP/1.1\r\n{head}")).0 == 200
+}
+
 fn exchange(host: &str, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(host).expect("the service listens");
     stream.write_all(request.as_bytes()).expect("the request");

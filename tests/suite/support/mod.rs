@@ -1,6 +1,7 @@
 //! What the tests stand on: a home of their own, the real binary, the account service, and the clients that may or may
 //! not be installed.
 
+pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod secret_service;
 pub(crate) mod tls;
@@ -140,18 +141,6 @@ impl Home {
         command
     }
 
-    /// Puts a link to the helper on PATH, by the name that a tool looks for.
-    pub(crate) fn link(&mut self, name: &str) -> PathBuf {
-        let bin = self.path().join("bin");
-        std::fs::create_dir_all(&bin).expect("the directory");
-        let link = bin.join(name);
-        std::os::unix::fs::symlink(HELPER, &link).expect("the link");
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = [bin].into_iter().chain(std::env::split_paths(&path));
-        self.set("PATH", std::env::join_paths(path).expect("a list"));
-        link
-    }
-
     /// Runs a program of this home's to its end.
     pub(crate) fn run_client(&self, line: &[&str]) -> Outcome {
         let mut command = self.command(line[0]);
@@ -172,6 +161,29 @@ impl Home {
     /// Runs the helper against the keyring of this service.
     pub(crate) fn use_keyring(&mut self, keyring: &SecretService) {
         self.set("DBUS_SESSION_BUS_ADDRESS", &keyring.bus_address);
+    }
+
+    /// Puts the helper on PATH under this name.
+    pub(crate) fn link(&mut self, name: &str) -> PathBuf {
+        let bin = self.path().join("bin");
+        std::fs::create_dir_all(&bin).expect("a directory");
+        let link = bin.join(name);
+        std::os::unix::fs::symlink(HELPER, &link).expect("a link");
+        self.put_on_path(&bin);
+        link
+    }
+
+    /// Puts a directory before the others on PATH.
+    pub(crate) fn put_on_path(&mut self, directory: &Path) {
+        let path = self.variables.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+        let path = [directory.to_owned()].into_iter().chain(std::env::split_paths(&path));
+        self.set("PATH", std::env::join_paths(path).expect("a PATH"));
+    }
+
+    /// Says which hosts the provider's token may go to.
+    pub(crate) fn set_hosts(&self, hosts: &[&str]) {
+        let text = format!("[providers.mycli]\nhosts = {hosts:?}\n");
+        self.write(".config/my-credential-helper/config.toml", &text);
     }
 
     /// Starts the helper, to be waited for with [`finish`].

@@ -79,6 +79,7 @@ fn asked(ask: &Ask) -> Map<String, Value> {
         names_places,
         was_refused,
         asks_again_when_refused,
+        whole_value,
     } = ask;
     let fields = json!({
         "url": target.as_ref().map(ToString::to_string),
@@ -92,6 +93,7 @@ fn asked(ask: &Ask) -> Map<String, Value> {
         "names_places": names_places,
         "was_refused": was_refused,
         "asks_again_when_refused": asks_again_when_refused,
+        "whole_value": whole_value,
     });
     fields.as_object().cloned().unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use account_server::{Fault, Server};
-use my_credential_helper::adapters::{Adapter, json};
+use my_credential_helper::adapters::{Adapter, Input, json};
 use my_credential_helper::clock;
 use my_credential_helper::environment::Environment;
 use my_credential_helper::paths::Paths;
@@ -145,7 +145,14 @@ impl Scene {
         }
         command.args(exchange.arguments.iter().map(|argument| self.values.fill(argument)));
         let (child, input) = (support::spawn(command), exchange.input.filled(&self.values));
-        if exchange.stays_open { finish_open(child, &input) } else { Ok(support::finish(child, input.as_bytes())) }
+        let outcome =
+            if exchange.stays_open { finish_open(child, &input)? } else { support::finish(child, input.as_bytes()) };
+        let Input::Conversation(greeting) = (adapter.input)(&exchange.arguments) else { return Ok(outcome) };
+        // It stands in no transcript.
+        match outcome.output.strip_prefix(greeting) {
+            Some(output) => Ok(Outcome { output: output.to_owned(), ..outcome }),
+            None => Err(format!("there is no greeting: {outcome:?}")),
+        }
     }
 }
 
