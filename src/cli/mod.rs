@@ -28,7 +28,7 @@ use crate::provider::{LoginKind, Provider};
 use crate::world::{Overrides, World};
 use output::Output;
 
-/// One program that git, docker, scripts and CI jobs ask for a token.
+/// One program that git, docker, cargo, Bazel, kubectl, go, terraform and scripts ask for a token.
 ///
 /// Log in once; from then on every tool gets a credential that is valid.
 #[derive(Parser)]

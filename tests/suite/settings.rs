@@ -182,6 +182,10 @@ fn an_adapter_tells_its_own_usage_and_stays_silent_where_its_protocol_wants_that
             assert!(told.status != 0 && (told.output + &told.messages).contains(&format!("{program} <get|")));
         }
     }
+    for tool in ["kubectl", "goauth"] {
+        let asked = home.run(&[tool, "--help"]);
+        assert!(asked.output.starts_with(&format!("Usage: my-credential-helper {tool}\n")), "{asked:?}");
+    }
     let unknown = home.run(&["git", "approve"]);
     assert_eq!((unknown.status, unknown.output, unknown.messages), (0, String::new(), String::new()));
     assert!(home.run(&["get", "--help"]).output.contains("--explain"), "a verb of one's own has the long help");
