@@ -83,7 +83,7 @@ fn failed(world: &World, provider: &Provider, what: &str, error: &ApiError, foun
     }
     let hint = match found.source {
         Source::Environment => format!("set {0} anew, or `unset {0}` to use your login", provider.token_variable),
-        _ => format!("{}, with --force", resolve::login_hint(provider)),
+        _ => format!("{}, with --force", provider.login_hint()),
     };
     Error { code: Code::Refused, ..failure }.with_hint(hint)
 }

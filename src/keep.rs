@@ -42,7 +42,7 @@ pub fn store(world: &World, store: Store) -> Result<Reply> {
                 "a session of {} is not stored as a login for one host",
                 provider.name
             ))
-            .with_hint(resolve::login_hint(provider)));
+            .with_hint(provider.login_hint()));
         }
     }
     let username = ask.username.unwrap_or_default();

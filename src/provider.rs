@@ -175,6 +175,15 @@ impl Provider {
     /// The provider that a request means when it names none, and whose storage is shared with `my`.
     pub const DEFAULT_NAME: &'static str = "mycli";
 
+    /// How one logs in, for a hint.
+    pub fn login_hint(&self) -> String {
+        if self.name == Self::DEFAULT_NAME {
+            "run `my-credential-helper login`".to_owned()
+        } else {
+            format!("run `my-credential-helper --provider {} login`", self.name)
+        }
+    }
+
     /// Whether a token has the form of this provider's long-lived ones.
     pub fn issues(&self, token: &Secret) -> bool {
         let Some(digits) = token.expose_secret().strip_prefix(&*self.token_prefix) else { return false };

@@ -15,7 +15,6 @@ use crate::error::{Code, Error, Result};
 use crate::lock::{self, Lock};
 use crate::provider::Provider;
 use crate::reply::Source;
-use crate::resolve::{login_hint, nothing_stored};
 use crate::secret::Secret;
 use crate::stores::session::{self, Kept, Loaded};
 use crate::stores::{Stores, Unavailable, Write};
@@ -83,7 +82,7 @@ fn refresh_within(
     // What was read before the lock is gone: only what is read now may be redeemed.
     let mut loaded = refresh.load();
     match loaded.newest.take() {
-        None => Err(nothing_stored(provider, &loaded, loaded.tried.clone())),
+        None => Err(loaded.nothing(provider, loaded.tried.clone())),
         Some(kept) if refresh.is_fresh(&kept) => Ok(kept),
         Some(kept) => refresh.redeem(kept, loaded.older.as_ref()),
     }
@@ -278,7 +277,7 @@ impl Refresh<'_> {
             Ok(Some(there)) => there,
             Ok(None) => {
                 return Err(Error::new(Code::NotLoggedIn, format!("logged out of {} meanwhile", self.provider.name))
-                    .with_hint(login_hint(self.provider)));
+                    .with_hint(self.provider.login_hint()));
             }
             Err(_) => return Ok(Meanwhile::Ours(new)),
         };
@@ -351,7 +350,7 @@ impl Refresh<'_> {
             return self.redeem(other, None);
         }
         Err(Error::new(Code::SessionExpired, format!("the session with {} has ended: {error}", self.provider.name))
-            .with_hint(login_hint(self.provider)))
+            .with_hint(self.provider.login_hint()))
     }
 
     fn failure(&self, why: &str) -> String {

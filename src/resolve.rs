@@ -7,8 +7,8 @@ use crate::error::{Attempt, Code, Error, Result};
 use crate::provider::{Header, LoginKind, Provider};
 use crate::refresh::{self, Forced};
 use crate::reply::{Ask, Found, Source};
-use crate::stores::session::{self, Kept, Loaded};
-use crate::stores::{Unavailable, handed, logins, variable};
+use crate::stores::session::{self, Kept};
+use crate::stores::{handed, logins, variable};
 use crate::target::{HostPattern, Origin, Target};
 use crate::world::World;
 
@@ -139,7 +139,7 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
         loaded = load()?;
     }
     let kept = match &loaded.newest {
-        None => return Err(nothing_stored(provider, &loaded, tried)),
+        None => return Err(loaded.nothing(provider, tried)),
         Some(kept) if kept.session.is_fresh(clock::now(), ask.min_validity) => kept.clone(),
         Some(kept) if kept.session.refresh_token.is_some() && provider.login == LoginKind::MagicLink => {
             refresh::refresh(world, provider, ask.min_validity, kept.clone())
@@ -207,34 +207,7 @@ fn not_found(ask: &Ask, tried: Vec<Attempt>) -> Error {
         .with_hint("if a provider's token may go there, add the host to its `hosts` in config.toml")
 }
 
-/// Nothing was found: not logged in, unless a place that is there could not be read.
-pub fn nothing_stored(provider: &Provider, loaded: &Loaded, tried: Vec<Attempt>) -> Error {
-    let (code, message, hint) = match &loaded.problem {
-        None => (Code::NotLoggedIn, format!("not logged in to {}", provider.name), login_hint(provider)),
-        Some(problem @ (Unavailable::Locked | Unavailable::TimedOut)) => (
-            Code::TemporarilyUnavailable,
-            format!("the keyring cannot be asked for the login to {}: {problem}", provider.name),
-            "unlock the keyring and try again".to_owned(),
-        ),
-        Some(problem) => (
-            Code::Internal,
-            format!("the login to {} cannot be read: {problem}", provider.name),
-            format!("{}, which replaces it", login_hint(provider)),
-        ),
-    };
-    Error::new(code, message).with_tried(tried).with_hint(hint)
-}
-
 fn ended(provider: &Provider, session: &Session) -> Error {
     let message = format!("the token for {} ended at {}", provider.name, session.expires_at.to_whole_seconds());
-    Error::new(Code::SessionExpired, message).with_hint(login_hint(provider))
-}
-
-/// How one logs in to a provider.
-pub fn login_hint(provider: &Provider) -> String {
-    if provider.name == Provider::DEFAULT_NAME {
-        "run `my-credential-helper login`".to_owned()
-    } else {
-        format!("run `my-credential-helper --provider {} login`", provider.name)
-    }
+    Error::new(Code::SessionExpired, message).with_hint(provider.login_hint())
 }

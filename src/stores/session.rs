@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::credential::Session;
-use crate::error::Attempt;
+use crate::error::{Attempt, Code, Error};
 use crate::json;
 use crate::jwt;
-use crate::provider::{Shape, Slot};
+use crate::provider::{Provider, Shape, Slot};
 use crate::reply::{Source, Stored};
 use crate::secret::Secret;
 use crate::stores::{Store, Unavailable};
@@ -67,6 +67,24 @@ pub fn load(stores: &[&dyn Store], slot: &Slot) -> Loaded {
 }
 
 impl Loaded {
+    /// What it means that nothing was found: nobody is logged in, unless a place that is there could not be read.
+    pub fn nothing(&self, provider: &Provider, tried: Vec<Attempt>) -> Error {
+        let (code, message, hint) = match &self.problem {
+            None => (Code::NotLoggedIn, format!("not logged in to {}", provider.name), provider.login_hint()),
+            Some(problem @ (Unavailable::Locked | Unavailable::TimedOut)) => (
+                Code::TemporarilyUnavailable,
+                format!("the keyring cannot be asked for the login to {}: {problem}", provider.name),
+                "unlock the keyring and try again".to_owned(),
+            ),
+            Some(problem) => (
+                Code::Internal,
+                format!("the login to {} cannot be read: {problem}", provider.name),
+                format!("{}, which replaces it", provider.login_hint()),
+            ),
+        };
+        Error::new(code, message).with_tried(tried).with_hint(hint)
+    }
+
     fn add(&mut self, kept: Kept) {
         match self.newest.take() {
             Some(other) if issued_at(&other.session) >= issued_at(&kept.session) => {
@@ -84,7 +102,7 @@ pub fn issued_at(session: &Session) -> (i64, Timestamp) {
 }
 
 /// Another program may be writing the file in place: half of it is looked at again before it counts as broken.
-const LOOKS: u32 = 3;
+const LOOKS: u32 = 8;
 
 /// How long such a write may take.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);

@@ -14,7 +14,6 @@ use crate::credential::{Kind, Session};
 use crate::error::{Code, Error, Result, shown};
 use crate::keep;
 use crate::provider::{LoginKind, Provider};
-use crate::resolve;
 use crate::secret::Secret;
 use crate::stores::session;
 use crate::timestamp::Timestamp;
@@ -153,5 +152,5 @@ fn refused(provider: &Provider, api_url: &str, token: &Secret, error: &ApiError)
     }
     let prefix = microtica::key_prefix(token);
     Error::new(Code::Refused, format!("{} does not accept the token {prefix}...: {error}", provider.name))
-        .with_hint(format!("nothing was saved; {} with a token that is in use", resolve::login_hint(provider)))
+        .with_hint(format!("nothing was saved; {} with a token that is in use", provider.login_hint()))
 }
