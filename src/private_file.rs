@@ -27,36 +27,26 @@ pub struct Contents {
     pub repaired: bool,
 }
 
-/// Reads a file that must be a regular one, ours, and of a sensible size. `None` where there is none; the error is the
-/// reason in a few words. A mode wider than 0600 is narrowed.
+/// Reads a file that must be a regular one, ours, and of a sensible size; a link is not followed. `None` where there is
+/// none; the error is the reason in a few words. A mode wider than 0600 is narrowed.
 pub fn read(path: &Path) -> Result<Option<Contents>, String> {
-    let mut file = match open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(reason(&error)),
-    };
-    let metadata = file.metadata().map_err(|error| reason(&error))?;
-    if !metadata.is_file() {
-        return Err(if metadata.is_dir() { "is a directory" } else { "is no regular file" }.to_owned());
-    }
-    if metadata.len() > MOST {
-        return Err("is larger than 1 MiB".to_owned());
-    }
+    let Some((file, metadata)) = open(path, owner::open_no_link)? else { return Ok(None) };
     let repaired = owner::keep_private(&file, &metadata)?;
-    let mut text = zeroize::Zeroizing::new(String::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
-    (&mut file).take(MOST).read_to_string(&mut text).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => "is not UTF-8".to_owned(),
-        _ => reason(&error),
-    })?;
-    Ok(Some(Contents { text: Secret::new(std::mem::take(&mut *text)), repaired }))
+    Ok(Some(Contents { text: text(&file, &metadata)?, repaired }))
 }
 
 /// Reads a file that holds no secret, such as the configuration: it may be a link, and readable by all; but only its
 /// owner, or root, may have written it.
 pub fn read_public(path: &Path) -> Result<Option<String>, String> {
+    let Some((file, metadata)) = open(path, owner::open_at_once)? else { return Ok(None) };
+    owner::is_trusted(&metadata)?;
+    Ok(Some(text(&file, &metadata)?.expose_secret().to_owned()))
+}
+
+fn open(path: &Path, how: fn(&mut fs::OpenOptions)) -> Result<Option<(File, fs::Metadata)>, String> {
     let mut options = fs::OpenOptions::new();
     options.read(true);
-    owner::open_at_once(&mut options);
+    how(&mut options);
     let file = match options.open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -69,20 +59,17 @@ pub fn read_public(path: &Path) -> Result<Option<String>, String> {
     if metadata.len() > MOST {
         return Err("is larger than 1 MiB".to_owned());
     }
-    owner::is_trusted(&metadata)?;
-    let mut text = String::new();
+    Ok(Some((file, metadata)))
+}
+
+fn text(file: &File, metadata: &fs::Metadata) -> Result<Secret, String> {
+    // One more than it holds, so that it never grows and leaves a copy behind.
+    let mut text = zeroize::Zeroizing::new(String::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
     file.take(MOST).read_to_string(&mut text).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => "is not UTF-8".to_owned(),
         _ => reason(&error),
     })?;
-    Ok(Some(text))
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true);
-    owner::open_no_link(&mut options);
-    options.open(path)
+    Ok(Secret::from(text))
 }
 
 /// The cause of a file error in the words of the system, without its number.

@@ -1,15 +1,14 @@
 //! Logging in, with and without a terminal; logging out; and what `whoami` and `status` say between the two.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use account_server::{Fault, Server, Settings};
 use my_credential_helper::timestamp::Timestamp;
-use rexpect::process::WaitStatus;
 use rexpect::session::PtySession;
 use serde_json::{Value, json};
 
 use crate::support::http::{open, redeem};
+use crate::support::terminal::{in_terminal, status_of};
 use crate::support::{HELPER, Home, finish, mail_to, service, service_with};
 
 const ME: &str = "me@acme.dev";
@@ -476,25 +475,10 @@ fn a_login_names_its_device_so_that_the_service_ends_the_former_one() {
     assert_eq!(mode(&home, ".my/device_id"), 0o600);
 }
 
-/// The helper in a real terminal, of 24 lines.
-fn in_terminal(home: &Home, command: Command) -> PtySession {
-    let mut command = command;
-    command.env("TERM", "xterm").current_dir(home.path());
-    rexpect::session::spawn_command(command, Some(9000)).expect("a pseudo-terminal")
-}
-
 fn login_in_terminal(home: &Home, arguments: &[&str]) -> PtySession {
     let mut command = home.command(HELPER);
     command.arg("login").args(arguments);
     in_terminal(home, command)
-}
-
-fn status_of(session: &mut PtySession) -> i32 {
-    session.exp_eof().expect("the end");
-    match session.process().wait() {
-        Ok(WaitStatus::Exited(_, status)) => status,
-        other => panic!("{other:?}"),
-    }
 }
 
 #[test]

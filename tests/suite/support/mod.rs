@@ -4,6 +4,7 @@
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod secret_service;
+pub(crate) mod terminal;
 pub(crate) mod tls;
 pub(crate) mod zip;
 
