@@ -40,6 +40,9 @@ struct CommandLine {
     /// The base URL of the provider's API
     #[arg(long, global = true, value_name = "URL")]
     api_url: Option<String>,
+    /// The project; `env list` alone wants one, and tells of it
+    #[arg(long, global = true, hide = true, value_name = "ID")]
+    project: Option<String>,
     /// Print JSON, as the protocol verbs do anyway
     #[arg(long, global = true)]
     json: bool,
@@ -160,8 +163,8 @@ pub fn run(arguments: &[OsString]) -> (Answer, Option<World>) {
         Ok(line) => line,
         Err(help) => return (help_or_usage(&help), None),
     };
-    let CommandLine { provider, api_url, json, quiet, verb } = line;
-    let (project, store) = (verb.project(), verb.store());
+    let CommandLine { provider, api_url, project, json, quiet, verb } = line;
+    let store = verb.store();
     let world = World::of_this_process(Overrides { provider, api_url, project, store });
     let output = Output { json, quiet };
     let needs_no_token = matches!(verb, Verb::Status(_) | Verb::Config(_));
@@ -188,7 +191,7 @@ impl Verb {
             Self::Token(verb) => token::run(world, verb, output),
             Self::Session(verb) => session::run(world, verb, output),
             Self::Project(project::ProjectVerb::List) => project::list_projects(world, output),
-            Self::Env(project::EnvVerb::List { .. }) => project::list_environments(world, output),
+            Self::Env(project::EnvVerb::List) => project::list_environments(world, output),
             Self::Config(verb) => config::run(world, verb, output),
             Self::Exec(arguments) => exec::run(world, arguments),
             Self::Export(arguments) => export::run(world, arguments),
@@ -199,10 +202,6 @@ impl Verb {
             Self::Capabilities(Rest { rest }) => Ok(protocol(world, "capabilities", rest)),
             Self::Adapter(words) => adapter(world, words),
         }
-    }
-
-    fn project(&self) -> Option<String> {
-        if let Self::Env(project::EnvVerb::List { project }) = self { project.clone() } else { None }
     }
 
     fn store(&self) -> Option<StoreChoice> {

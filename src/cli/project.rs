@@ -20,13 +20,10 @@ pub(super) enum ProjectVerb {
 
 #[derive(Subcommand)]
 pub(super) enum EnvVerb {
-    /// List the environments of a project that the key sees
+    /// List the environments of a project that the key sees: of `--project ID`, else of MICROTICA_PROJECT_ID, else of the
+    /// one that is configured
     #[command(after_help = "Examples:\n  my-credential-helper --provider microtica env list --project PROJECT_ID")]
-    List {
-        /// The project; otherwise MICROTICA_PROJECT_ID, or the one that is configured
-        #[arg(long, value_name = "ID")]
-        project: Option<String>,
-    },
+    List,
 }
 
 pub(super) fn list_projects(world: &World, output: &Output) -> Result<Answer> {

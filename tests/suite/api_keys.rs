@@ -170,3 +170,13 @@ fn a_provider_can_be_configuration_alone() {
     assert_eq!((ended.status, ended.json()["error"]["code"].as_str()), (1, Some("session_expired")), "{ended:?}");
     assert!(server.requests().iter().all(|request| request.path != "/v1/auth/refresh"), "keys are not refreshed");
 }
+
+#[test]
+fn the_project_can_be_named_before_the_verb_or_behind_it() {
+    let (server, project, key) = shop(Role::Read);
+    let mut home = home(&server);
+    home.set("MICROTICA_TOKEN", &key.key);
+    let before = home.run(&["--project", &project, "env", "list"]);
+    let behind = home.run(&["env", "list", "--project", &project]);
+    assert_eq!((before.status, &before.output), (0, &behind.output), "{before:?} {behind:?}");
+}

@@ -137,7 +137,7 @@ fn the_flags_of_account_verbs_change_nothing_for_the_verbs_that_speak_json_anywa
 #[test]
 fn the_project_is_offered_where_it_means_something() {
     let home = Home::new();
-    assert!(home.run(&["env", "list", "--help"]).output.contains("--project <ID>"));
+    assert!(home.run(&["env", "list", "--help"]).output.contains("--project ID"));
     for verb in [&["get"][..], &["login"], &["token", "list"], &[]] {
         let help = home.run(&[verb, &["--help"]].concat());
         assert!(help.status == 0 && !help.output.contains("--project"), "{help:?}");
