@@ -29,7 +29,7 @@
 //! # Where to add
 //!
 //! - a tool: a file below `adapters/`, a line in [`adapters::ALL`], its transcripts in `protocol/`, its folder in
-//!   `integrations/`
+//!   `integrations/`; `protocol/ADDING-A-TOOL.md` shows it with an example
 //! - a provider: a descriptor like [`provider::Provider::MYCLI`], or configuration alone
 //! - an account verb: a file below `cli/`, a line in its `Verb`
 
@@ -59,3 +59,8 @@ pub mod stores;
 pub mod target;
 pub mod timestamp;
 pub mod world;
+
+/// The example of `protocol/ADDING-A-TOOL.md` is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../protocol/ADDING-A-TOOL.md")]
+pub struct AddingATool;
