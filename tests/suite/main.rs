@@ -5,6 +5,7 @@
 
 mod support;
 
+mod account_json;
 mod api_keys;
 mod api_tokens;
 mod bad_input;
