@@ -12,6 +12,7 @@ mod bad_input;
 mod bazel;
 mod cargo;
 mod ci;
+mod crashes;
 mod docker;
 mod docker_sdk;
 mod exec_and_export;
