@@ -95,6 +95,12 @@ impl Entry {
         let secret = Secret::new(record.secret.take().unwrap_or_default());
         let refresh_token = record.oauth_refresh_token.take().map(Secret::new);
         let scheme = record.authtype.take().filter(|scheme| !scheme.is_empty());
+        let texts = [Some(username.as_str()), scheme.as_deref(), Some(secret.expose_secret())];
+        let texts = texts.into_iter().chain([refresh_token.as_ref().map(Secret::expose_secret)]);
+        // Whoever wrote it so: in git's protocol it would begin a line of its own. A tab is as good as any character.
+        if texts.flatten().any(|text| text.contains(['\n', '\r', '\0'])) {
+            return Err(Unavailable::Failed("it contains a line break or NUL".to_owned()));
+        }
         Ok(Some(Login { target, username, secret, scheme, expires_at, refresh_token }))
     }
 }

@@ -214,3 +214,23 @@ fn one_provider_whose_settings_are_wrong_does_not_keep_the_others_from_theirs() 
     let missing = home.run(&["get", "--url", "https://other.dev"]);
     assert!(missing.messages.contains("acme ([providers.acme] has no `api_url`)"), "and it is told: {missing:?}");
 }
+
+#[test]
+fn a_stored_login_that_could_end_a_line_is_not_handed_out() {
+    let home = Home::new();
+    let store = r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#;
+    let stored = home.run_with(&["store"], store);
+    let path = stored.json()["location"].as_str().unwrap().to_owned();
+    let whole = fs::read_to_string(&path).unwrap();
+    for (from, to) in [("hunter2", r"hunter2\nhost=evil.example"), ("\"ada\"", "\"ada\\nhost=evil.example\"")] {
+        fs::write(&path, whole.replace(from, to)).unwrap();
+        let git = home.run_with(&["git", "get"], "protocol=https\nhost=h.dev\n\n");
+        assert_eq!(git.output, "", "{git:?}");
+        let raw = home.run(&["get", "--url", "https://h.dev", "--format", "raw"]);
+        assert!(raw.output.is_empty() && raw.messages.contains("line break"), "{raw:?}");
+    }
+    let place = "protocol=https\nhost=tab.dev\n";
+    assert_eq!(home.run_with(&["git", "store"], format!("{place}username=ada\npassword=a\tb\n\n")).status, 0);
+    let git = home.run_with(&["git", "get"], format!("{place}\n"));
+    assert_eq!(git.output, "username=ada\npassword=a\tb\n", "a tab ends nothing");
+}
