@@ -20,11 +20,12 @@
 //! - *words*, pure: [`secret`], [`timestamp`], [`credential`], [`target`], [`provider`], [`reply`], [`error`];
 //!   [`json`] and [`jwt`] say what may be told of a text that holds secrets
 //! - [`adapters`], pure: one file a protocol, `decode` and `encode`
-//! - *edges*: [`stores`] (variable, keyring, file; sessions and logins in them), [`api`] (HTTP, one file a service),
+//! - *edges*: [`stores`] (variable, keyring, file; in them sessions, logins, and what was handed out last), [`api`] (HTTP, one file a service),
 //!   [`lock`], [`private_file`], [`paths`], [`environment`], [`clock`], [`configuration`]; [`world`] holds them together
 //! - *rules*: [`resolve`] is the order in which the places are asked; [`refresh`] is the only place that redeems a refresh
 //!   token; [`keep`] is what `store` and `erase` do; [`account`] calls a service on behalf of whoever is logged in
-//! - *wiring*: [`serve`] for tools, [`cli`] for people (one file a verb), [`call`] to tell them apart
+//! - *wiring*: [`serve`] for tools, [`cli`] for people (one file a verb), [`call`] to tell them apart; `main` writes the
+//!   answer, and then lets [`refresh`] keep a login alive that is seldom used
 //!
 //! # Where to add
 //!

@@ -218,8 +218,11 @@ pub fn encode(shape: Shape, session: &Session) -> Secret {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kept, Loaded, Secret, Session, Shape, Source, Timestamp, decode, encode};
+    use super::{
+        Kept, Loaded, Provider, Secret, Session, Shape, Slot, Source, Store, Timestamp, Unavailable, decode, encode,
+    };
     use crate::credential::Kind;
+    use crate::stores::Write;
 
     /// Laid out as the `my` command line lays it: Go's order of keys, fractions, an offset, a zero time.
     const FROM_MY: &str = r#"{
@@ -232,6 +235,38 @@ mod tests {
 
     fn read(text: &str) -> Session {
         decode(Shape::Session, &Secret::new(text)).unwrap().unwrap()
+    }
+
+    /// A file that another program is writing in place: half of it at first.
+    struct BeingWritten(std::cell::Cell<u32>);
+
+    impl Store for BeingWritten {
+        fn source(&self) -> Source {
+            Source::File
+        }
+
+        fn read(&self, _: &Slot) -> Result<Option<Secret>, Unavailable> {
+            let halves = self.0.get();
+            self.0.set(halves.saturating_sub(1));
+            Ok(Some(Secret::new(if halves == 0 { FROM_MY } else { &FROM_MY[..halves as usize] })))
+        }
+
+        fn prepare<'a>(&'a self, _: &'a Slot, _: usize) -> Result<Write<'a>, Unavailable> {
+            unreachable!("it is only read")
+        }
+
+        fn delete(&self, _: &Slot) -> Result<bool, Unavailable> {
+            unreachable!("it is only read")
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_in_place_is_looked_at_again_and_not_for_ever() {
+        let looked = |halves: u32| super::read(&BeingWritten(halves.into()), &Provider::MYCLI.slot);
+        for halves in [0, 1, super::LOOKS - 1] {
+            assert!(matches!(looked(halves), Ok(Some(session)) if session == read(FROM_MY)), "{halves}");
+        }
+        assert!(matches!(looked(super::LOOKS), Err(Unavailable::Failed(_))), "then it counts as broken");
     }
 
     #[test]

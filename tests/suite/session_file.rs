@@ -291,28 +291,3 @@ fn a_login_keeps_what_it_does_not_know_in_the_configuration() {
     assert_eq!(mode(&home.path().join(".my/config.json")), 0o600);
     assert!(home.run(&["whoami"]).output.contains("me@acme.dev"), "the next call goes there by itself");
 }
-
-#[test]
-fn a_file_that_is_being_written_in_place_is_looked_at_again() {
-    let server = service();
-    let (home, session) = Home::logged_in(&server);
-    let whole = home.read(".my/credentials.json").unwrap();
-    let path = home.path().join(".my/credentials.json");
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        // As a program does that opens with O_TRUNC, and writes a moment later.
-        scope.spawn(|| {
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                std::fs::write(&path, "").unwrap();
-                std::thread::sleep(std::time::Duration::from_millis(2));
-                std::fs::write(&path, &whole).unwrap();
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            }
-        });
-        let outcomes: Vec<_> = (0..50).map(|_| home.run(&["get", "--format", "raw"])).collect();
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        for outcome in outcomes {
-            assert_eq!(outcome.output.trim_end(), session.access_token, "{outcome:?}");
-        }
-    });
-}
