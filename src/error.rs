@@ -140,6 +140,19 @@ impl Error {
             None => self.message.clone(),
         }
     }
+
+    /// The same with the way out behind it.
+    pub fn one_line_with_hint(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}; {hint}", self.one_line()),
+            None => self.one_line(),
+        }
+    }
+
+    /// Whether there simply is no credential here, so that a tool may turn to its next source.
+    pub fn is_nothing_known(&self) -> bool {
+        matches!(self.code, Code::NotFound | Code::NotLoggedIn)
+    }
 }
 
 /// `MY_API_TOKEN (not set), keyring (no session bus)`.

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::jwt;
 use crate::provider::Provider;
 use crate::refresh::{self, Forced};
-use crate::reply::{Ask, Erase, Found, Listed, Reply, Source, Store, Stored};
+use crate::reply::{Ask, Carries, Erase, Found, Listed, Reply, Source, Store, Stored};
 use crate::resolve;
 use crate::secret::Secret;
 use crate::stores::{Stores, Unavailable, logins, session, variable};
@@ -161,7 +161,7 @@ pub fn list_servable(world: &World) -> Result<Vec<Listed>> {
 
 fn servable(world: &World, target: Target) -> Option<Listed> {
     let url = Some(target.to_string());
-    let ask = Ask { target: Some(target), bearer_or_password_only: true, ..Ask::default() };
+    let ask = Ask { target: Some(target), carries: Carries::PasswordOrBearer, ..Ask::default() };
     let Found { provider, kind, username, source, expires_at, .. } = resolve::resolve(world, &ask).ok()?;
     Some(Listed { url, provider, username, kind, source, expires_at })
 }

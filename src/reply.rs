@@ -33,7 +33,6 @@ pub enum Request {
 
 /// Which credential is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is the habit of a protocol, and they are independent")]
 pub struct Ask {
     /// Where it will be sent.
     pub target: Option<Target>,
@@ -48,19 +47,46 @@ pub struct Ask {
     pub username: Option<String>,
     /// For how long it should stay valid.
     pub min_validity: time::Duration,
-    /// Whether the tool's protocol can carry a password or a Bearer token alone.
-    pub bearer_or_password_only: bool,
-    /// Whether a token will do that somebody stored for an `Authorization` header, and not as a password.
-    pub takes_authorization: bool,
+    /// What the tool's protocol can carry.
+    pub carries: Carries,
     /// Whether the tool has to be told every place that the provider names.
     pub names_places: bool,
-    /// Whether the place has just refused whoever asked, with a 401. Where the tool sends the default provider's token
-    /// unasked, that token was refused.
-    pub was_refused: bool,
-    /// Whether a tool that cannot tell of a refusal asks again instead, from the same process.
-    pub asks_again_when_refused: bool,
-    /// Whether only what was stored as the whole value of that header will do, which no other tool is given (cargo).
-    pub whole_value: bool,
+    /// How the tool says that the place refused what it was given.
+    pub refused: Refused,
+}
+
+/// What a tool's protocol can carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carries {
+    /// A header of any name: nothing is kept from it but what was stored for another tool's header.
+    #[default]
+    AnyHeader,
+    /// A secret that goes out as a password or a Bearer token, which keeps a provider away that has a header of its own.
+    PasswordOrBearer,
+    /// The same, or a token that somebody stored for an `Authorization` header, with its scheme (git 2.46).
+    Authorization,
+    /// The whole value of `Authorization`. Of what is stored only such a value will do, and no other tool is given it
+    /// (cargo).
+    WholeValue,
+}
+
+impl Carries {
+    /// Whether it can be told in which header the secret goes.
+    pub fn names_its_header(self) -> bool {
+        matches!(self, Self::AnyHeader | Self::WholeValue)
+    }
+}
+
+/// How a tool says that the place refused what it was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Refused {
+    /// Not by asking.
+    #[default]
+    Unsaid,
+    /// By this very question, after a 401. Where the tool sends the default provider's token unasked, it was that token.
+    Said,
+    /// By asking again, from the same process, for what should still live.
+    ByAskingAgain,
 }
 
 /// A credential to be kept.
@@ -79,6 +105,13 @@ pub struct Store {
     /// Whether the tool stores what it has just been given, unasked, as git does: on a provider's own hosts that
     /// changes nothing.
     pub by_habit: bool,
+}
+
+impl Store {
+    /// A password or a provider's token, meant to be kept, that says of no end.
+    pub fn new(ask: Ask, secret: Secret) -> Self {
+        Self { ask, secret, scheme: None, refresh_token: None, expires_at: None, by_habit: false }
+    }
 }
 
 /// A credential to be forgotten.

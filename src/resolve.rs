@@ -6,7 +6,7 @@ use crate::credential::{Kind, Login, Session};
 use crate::error::{Attempt, Code, Error, Result};
 use crate::provider::{Header, LoginKind, Provider};
 use crate::refresh::{self, Forced};
-use crate::reply::{Ask, Found, Source};
+use crate::reply::{Ask, Found, Refused, Source};
 use crate::stores::session::{self, Kept};
 use crate::stores::{handed, logins, variable};
 use crate::target::{HostPattern, Origin, Target};
@@ -18,7 +18,7 @@ pub fn resolve(world: &World, ask: &Ask) -> Result<Found> {
     let Some(provider) = provider_of(world, ask, &mut tried)? else {
         return stored_login(world, ask, &mut tried)?.ok_or_else(|| not_found(ask, tried));
     };
-    if ask.bearer_or_password_only && !provider.takes_password {
+    if !ask.carries.names_its_header() && !provider.takes_password {
         return Err(Error::new(Code::NotFound, format!("{} does not take its token as a password", provider.name)));
     }
     if let Some(found) = from_variable(world, ask, &provider, &mut tried)? {
@@ -172,9 +172,13 @@ fn username(ask: &Ask, provider: &Provider) -> String {
 fn is_refused(world: &World, ask: &Ask, provider: &Provider, kept: &Kept) -> bool {
     let is_renewable = kept.session.refresh_token.is_some() && provider.login == LoginKind::MagicLink;
     is_renewable
-        && (ask.was_refused && is_sent_unasked(world, ask, provider)
-            || ask.asks_again_when_refused
-                && handed::is_asked_again(&world.paths, ask.target.as_ref(), &kept.session.access_token))
+        && match ask.refused {
+            Refused::Unsaid => false,
+            Refused::Said => is_sent_unasked(world, ask, provider),
+            Refused::ByAskingAgain => {
+                handed::is_asked_again(&world.paths, ask.target.as_ref(), &kept.session.access_token)
+            }
+        }
 }
 
 /// Whether a tool that wants to know the places beforehand was given this provider's token for this one.

@@ -84,8 +84,7 @@ fn headers(found: &Found) -> Answer {
 
 /// Bazel shows what a helper says as a part of one line.
 fn failure(error: &Error) -> Answer {
-    let hint = error.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-    Answer::failure(error.code.exit_status(), error.one_line() + &hint)
+    Answer::failure(error.code.exit_status(), error.one_line_with_hint())
 }
 
 fn line(headers: &Headers<'_>) -> String {

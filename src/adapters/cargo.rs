@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::adapters::{Adapter, Answer, Call, Input};
 use crate::error::{Code, Error, Result};
 use crate::json::reason;
-use crate::reply::{Ask, Erase, Found, Reply, Request, Store};
+use crate::reply::{Ask, Carries, Erase, Found, Reply, Request, Store};
 use crate::secret::Secret;
 use crate::target::Target;
 
@@ -100,14 +100,11 @@ fn understand(line: &[u8]) -> Result<Request, Refusal> {
     let registry = registry.ok_or_else(|| Error::invalid("cargo's request names no registry"))?;
     let target = target(&registry.index_url).map_err(|error| Refusal(Word::UrlNotSupported, error))?;
     // What `cargo login` stores is no password, and another tool's password is no token.
-    let ask = Ask { target: Some(target), whole_value: true, ..Ask::default() };
+    let ask = Ask { target: Some(target), carries: Carries::WholeValue, ..Ask::default() };
     match kind.as_str() {
         "get" => Ok(Request::Get(ask)),
         "logout" => Ok(Request::Erase(Erase { ask: Ask { exact_path: true, ..ask }, secret: None })),
-        _ => {
-            let (secret, scheme, by_habit) = (login_token(token)?, Some(String::new()), false);
-            Ok(Request::Store(Store { ask, secret, scheme, refresh_token: None, expires_at: None, by_habit }))
-        }
+        _ => Ok(Request::Store(Store { scheme: Some(String::new()), ..Store::new(ask, login_token(token)?) })),
     }
 }
 
@@ -149,7 +146,7 @@ fn encode(call: &Call, result: Result<Reply>) -> Answer {
         (Err(Refusal(word, _)), _) => refused(word, &error),
         (_, Code::NotFound) => refused(Word::NotFound, &error),
         // cargo's own words are about `cargo login` alone.
-        (_, Code::NotLoggedIn) => refused(Word::NotFound, &error).with_notes(&[one_line(&error)]),
+        (_, Code::NotLoggedIn) => refused(Word::NotFound, &error).with_notes(&[error.one_line_with_hint()]),
         _ => refused(Word::Other, &error),
     }
 }
@@ -209,14 +206,7 @@ fn done(done: Done<'_>) -> Answer {
 
 /// The exit status stays 0: cargo takes another one for a program that broke.
 fn refused(kind: Word, error: &Error) -> Answer {
-    Answer::success(line(&Outcome::Err(Failure { kind, message: one_line(error), caused_by: [] })))
-}
-
-fn one_line(error: &Error) -> String {
-    match &error.hint {
-        Some(hint) => format!("{}; {hint}", error.one_line()),
-        None => error.one_line(),
-    }
+    Answer::success(line(&Outcome::Err(Failure { kind, message: error.one_line_with_hint(), caused_by: [] })))
 }
 
 fn line(outcome: &Outcome<'_>) -> String {

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::adapters::{Adapter, Answer, Call, Input, json};
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::json::reason;
-use crate::reply::{Ask, Erase, Found, Listed, Reply, Request, Store};
+use crate::reply::{Ask, Carries, Erase, Found, Listed, Reply, Request, Store};
 use crate::secret::Secret;
 use crate::target::{Scheme, Target};
 
@@ -95,12 +95,12 @@ fn store(input: &[u8]) -> Result<Store> {
     // `docker login` stores what it has just been given by `get`, too: a session, which must not be kept as a login.
     let by_habit = secret.is_jwt();
     let ask = ask(&server, Some(username))?;
-    Ok(Store { ask, secret, scheme: None, refresh_token: None, expires_at: None, by_habit })
+    Ok(Store { by_habit, ..Store::new(ask, secret) })
 }
 
 fn ask(server: &str, username: Option<String>) -> Result<Ask> {
     let target = Some(target(server)?);
-    Ok(Ask { target, exact_path: true, username, bearer_or_password_only: true, ..Ask::default() })
+    Ok(Ask { target, exact_path: true, username, carries: Carries::PasswordOrBearer, ..Ask::default() })
 }
 
 /// The place that a server's name stands for.
@@ -167,13 +167,7 @@ fn list(listed: &[Listed]) -> BTreeMap<String, &str> {
 
 /// Docker reads errors from standard output.
 fn failure(error: &Error) -> Answer {
-    let sentence = match error.code {
-        Code::NotFound | Code::NotLoggedIn => NOT_FOUND.to_owned(),
-        _ => match &error.hint {
-            Some(hint) => format!("{}; {hint}", error.one_line()),
-            None => error.one_line(),
-        },
-    };
+    let sentence = if error.is_nothing_known() { NOT_FOUND.to_owned() } else { error.one_line_with_hint() };
     Answer { status: 1, ..Answer::success(sentence + "\n") }
 }
 

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use crate::adapters::{Adapter, Answer, Call, Input};
 use crate::credential::Kind;
-use crate::error::{Code, Error, Result};
-use crate::reply::{Ask, Erase, Found, Reply, Request, Store};
+use crate::error::{Error, Result};
+use crate::reply::{Ask, Carries, Erase, Found, Reply, Request, Store};
 use crate::secret::Secret;
 use crate::target::{Scheme, Target};
 use crate::timestamp::Timestamp;
@@ -54,16 +54,10 @@ fn decode(call: &Call) -> Result<Request> {
     }
     let attributes = Attributes::parse(&call.input)?;
     let Some(target) = attributes.target()? else { return Ok(Request::Nothing) };
-    let takes_authorization = operation == "get" && attributes.carries_authtype();
+    let takes_scheme = operation == "get" && attributes.carries_authtype();
+    let carries = if takes_scheme { Carries::Authorization } else { Carries::PasswordOrBearer };
     let Attributes { username, password, authtype, credential, ephemeral, expires_at, refresh_token, .. } = attributes;
-    let ask = Ask {
-        target: Some(target),
-        exact_path: true,
-        username,
-        bearer_or_password_only: true,
-        takes_authorization,
-        ..Ask::default()
-    };
+    let ask = Ask { target: Some(target), exact_path: true, username, carries, ..Ask::default() };
     let is_safe = ask.target.as_ref().is_some_and(|target| target.origin.is_safe());
     match operation {
         "get" => return Ok(Request::Get(ask)),
@@ -205,7 +199,7 @@ fn encode(call: &Call, result: Result<Reply>) -> Answer {
         }
         Ok(_) => Answer::default(),
         // git asks its next helper, or the person, when nobody answers; a message would only disturb.
-        Err(error) if matches!(error.code, Code::NotFound | Code::NotLoggedIn) => Answer::default(),
+        Err(error) if error.is_nothing_known() => Answer::default(),
         Err(error) => Answer::failure(error.code.exit_status(), error),
     }
 }

@@ -4,8 +4,8 @@
 //! whatever begins with the prefixes above them, so these are places that are configured, and never what was asked for.
 
 use crate::adapters::{Adapter, Answer, Call, Input};
-use crate::error::{Code, Error, Result};
-use crate::reply::{Ask, Found, Reply, Request};
+use crate::error::{Error, Result};
+use crate::reply::{Ask, Found, Refused, Reply, Request};
 use crate::target::{Scheme, Target};
 
 /// The line in the table.
@@ -26,7 +26,8 @@ fn decode(call: &Call) -> Result<Request> {
             if target.origin.scheme() != Scheme::Https {
                 return Ok(Request::Nothing);
             }
-            Ok(Request::Get(Ask { target: Some(target), was_refused: is_401(&call.input), ..Ask::default() }))
+            let refused = if is_401(&call.input) { Refused::Said } else { Refused::Unsaid };
+            Ok(Request::Get(Ask { target: Some(target), refused, ..Ask::default() }))
         }
         _ => Err(Error::invalid("usage: my-credential-helper goauth [URL]")),
     }
@@ -43,7 +44,7 @@ fn encode(_: &Call, result: Result<Reply>) -> Answer {
         Ok(Reply::Found(found)) => Answer::success(block(&found)).with_notes(&found.notes),
         Ok(_) => Answer::default(),
         // go asks its next command, or goes on without.
-        Err(error) if matches!(error.code, Code::NotFound | Code::NotLoggedIn) => Answer::default(),
+        Err(error) if error.is_nothing_known() => Answer::default(),
         Err(error) => Answer::failure(error.code.exit_status(), error),
     }
 }

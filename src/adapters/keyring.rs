@@ -7,8 +7,8 @@
 use serde::Serialize;
 
 use crate::adapters::{Adapter, Answer, Call, Input};
-use crate::error::{Code, Error, Result, shown};
-use crate::reply::{Ask, Erase, Found, Reply, Request, Store};
+use crate::error::{Error, Result, shown};
+use crate::reply::{Ask, Carries, Erase, Found, Reply, Request, Store};
 use crate::secret::Secret;
 use crate::target::{Scheme, Target};
 
@@ -93,7 +93,7 @@ fn decode(call: &Call) -> Result<Request> {
     let ask = Ask {
         target: Some(target(service)?),
         username: username.map(str::to_owned),
-        bearer_or_password_only: true,
+        carries: Carries::PasswordOrBearer,
         ..Ask::default()
     };
     match operation {
@@ -129,7 +129,7 @@ fn store(ask: Ask, input: &[u8]) -> Result<Request> {
     }
     // pip offers to keep what it has just been given: a session, which must not be kept as a login.
     let by_habit = secret.is_jwt();
-    Ok(Request::Store(Store { ask, secret, scheme: None, refresh_token: None, expires_at: None, by_habit }))
+    Ok(Request::Store(Store { by_habit, ..Store::new(ask, secret) }))
 }
 
 fn encode(call: &Call, result: Result<Reply>) -> Answer {
@@ -147,9 +147,7 @@ fn encode(call: &Call, result: Result<Reply>) -> Answer {
         Ok(Reply::Nothing) => Answer::success(told(read.operation)),
         Ok(_) => Answer::default(),
         // pip and uv go on, and ask the person.
-        Err(error) if read.operation == "get" && matches!(error.code, Code::NotFound | Code::NotLoggedIn) => {
-            Answer { status: 1, ..Answer::default() }
-        }
+        Err(error) if read.operation == "get" && error.is_nothing_known() => Answer { status: 1, ..Answer::default() },
         Err(error) => Answer::failure(error.code.exit_status(), error),
     }
 }

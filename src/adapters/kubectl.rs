@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::adapters::{Adapter, Answer, Call, Input};
 use crate::error::{Error, Result, shown};
 use crate::json::reason;
-use crate::reply::{Ask, Found, Reply, Request};
+use crate::reply::{Ask, Carries, Found, Refused, Reply, Request};
 use crate::target::Target;
 use crate::timestamp::Timestamp;
 
@@ -78,8 +78,9 @@ fn decode(call: &Call) -> Result<Request> {
     }
     let target = Info::read(call)?.server().map(Target::parse).transpose()?;
     // client-go keeps what it was given until its end; only a 401 makes it ask earlier.
-    let asks_again_when_refused = call.variables.contains_key(INFO);
-    Ok(Request::Get(Ask { target, bearer_or_password_only: true, asks_again_when_refused, ..Ask::default() }))
+    let asks_again = call.variables.contains_key(INFO);
+    let refused = if asks_again { Refused::ByAskingAgain } else { Refused::Unsaid };
+    Ok(Request::Get(Ask { target, carries: Carries::PasswordOrBearer, refused, ..Ask::default() }))
 }
 
 fn encode(call: &Call, result: Result<Reply>) -> Answer {

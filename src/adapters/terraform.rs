@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::adapters::{Adapter, Answer, Call, Input};
-use crate::error::{Code, Error, Result, shown};
+use crate::error::{Error, Result, shown};
 use crate::json::reason;
-use crate::reply::{Ask, Erase, Found, Reply, Request, Store};
+use crate::reply::{Ask, Carries, Erase, Found, Reply, Request, Store};
 use crate::secret::Secret;
 use crate::target::{Scheme, Target};
 
@@ -41,15 +41,11 @@ fn decode(call: &Call) -> Result<Request> {
     }
     let target = Some(Target::from_parts(Scheme::Https, host, "")?);
     let username = Some(String::new());
-    let ask = Ask { target, exact_path: true, username, bearer_or_password_only: true, ..Ask::default() };
+    let ask = Ask { target, exact_path: true, username, carries: Carries::PasswordOrBearer, ..Ask::default() };
     match operation.as_str() {
         "get" => Ok(Request::Get(ask)),
         "forget" => Ok(Request::Erase(Erase { ask, secret: None })),
-        _ => {
-            let secret = token(&call.input)?;
-            let (scheme, refresh_token, expires_at, by_habit) = (None, None, None, false);
-            Ok(Request::Store(Store { ask, secret, scheme, refresh_token, expires_at, by_habit }))
-        }
+        _ => Ok(Request::Store(Store::new(ask, token(&call.input)?))),
     }
 }
 
@@ -75,7 +71,7 @@ fn encode(_: &Call, result: Result<Reply>) -> Answer {
     match result {
         Ok(Reply::Found(found)) => credential(&found),
         // terraform goes on without a credential, and the host says what it thinks of that.
-        Err(error) if matches!(error.code, Code::NotFound | Code::NotLoggedIn) => Answer::success("{}\n"),
+        Err(error) if error.is_nothing_known() => Answer::success("{}\n"),
         Ok(_) => Answer::default(),
         Err(error) => Answer::failure(error.code.exit_status(), error),
     }

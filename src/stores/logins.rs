@@ -16,7 +16,7 @@ use crate::json;
 use crate::paths::Paths;
 use crate::private_file;
 use crate::provider::{Item, Shape, Slot};
-use crate::reply::{Ask, Source, Stored};
+use crate::reply::{Ask, Carries, Source, Stored};
 use crate::secret::Secret;
 use crate::stores::{Store, Stores, Unavailable};
 use crate::target::{Origin, Target};
@@ -74,7 +74,7 @@ impl Entry {
     fn answers(&self, ask: &Ask, target: &Target) -> bool {
         let whole_host = self.target.path.is_empty() && !ask.exact_path;
         self.target.origin == target.origin
-            && self.is_whole_value() == ask.whole_value
+            && self.is_whole_value() == (ask.carries == Carries::WholeValue)
             && (target.path.is_empty() || self.target.path == target.path || whole_host)
             && ask.username.as_ref().is_none_or(|username| *username == self.username)
     }
@@ -82,6 +82,11 @@ impl Entry {
     /// A token that is no password: `Bearer …`, or bare.
     fn is_whole_value(&self) -> bool {
         self.record.authtype.as_deref() == Some("")
+    }
+
+    /// A token that goes out behind this word.
+    fn has_scheme(&self) -> bool {
+        self.record.authtype.as_ref().is_some_and(|scheme| !scheme.is_empty())
     }
 
     /// The login with its secret; `None` where the keyring has lost it.
@@ -116,8 +121,8 @@ pub fn find(stores: &Stores<'_>, ask: &Ask, now: Timestamp, tried: &mut Vec<Atte
             return None;
         }
     };
-    let carries = |scheme: Option<&str>| scheme.is_none_or(|scheme| ask.takes_authorization || scheme.is_empty());
-    entries.retain(|entry| entry.answers(ask, target) && carries(entry.record.authtype.as_deref()));
+    let takes_scheme = ask.carries == Carries::Authorization;
+    entries.retain(|entry| entry.answers(ask, target) && (takes_scheme || !entry.has_scheme()));
     entries.sort_by_key(|entry| (entry.target.path != target.path, -entry.record.stored_at));
     for entry in entries {
         let place = format!("stored login in the {}", entry.source.name());

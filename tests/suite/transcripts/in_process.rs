@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use my_credential_helper::adapters::{Adapter, Answer, Call, Input};
 use my_credential_helper::error::Result;
-use my_credential_helper::reply::{Ask, Erase, Request, Store};
+use my_credential_helper::reply::{Ask, Carries, Erase, Refused, Request, Store};
 use my_credential_helper::secret::Secret;
 use my_credential_helper::timestamp::Timestamp;
 use serde_json::{Map, Value, json};
@@ -67,20 +67,7 @@ fn described(request: &Result<Request>) -> Value {
 }
 
 fn asked(ask: &Ask) -> Map<String, Value> {
-    let Ask {
-        target,
-        exact_path,
-        provider,
-        api_url,
-        username,
-        min_validity,
-        bearer_or_password_only,
-        takes_authorization,
-        names_places,
-        was_refused,
-        asks_again_when_refused,
-        whole_value,
-    } = ask;
+    let Ask { target, exact_path, provider, api_url, username, min_validity, carries, names_places, refused } = ask;
     let fields = json!({
         "url": target.as_ref().map(ToString::to_string),
         "exact_path": exact_path,
@@ -88,12 +75,18 @@ fn asked(ask: &Ask) -> Map<String, Value> {
         "api_url": api_url,
         "username": username,
         "min_validity_seconds": Some(min_validity.whole_seconds()).filter(|seconds| *seconds != 0),
-        "bearer_or_password_only": bearer_or_password_only,
-        "takes_authorization": takes_authorization,
+        "carries": match carries {
+            Carries::AnyHeader => None,
+            Carries::PasswordOrBearer => Some("password or bearer"),
+            Carries::Authorization => Some("authorization"),
+            Carries::WholeValue => Some("whole value"),
+        },
         "names_places": names_places,
-        "was_refused": was_refused,
-        "asks_again_when_refused": asks_again_when_refused,
-        "whole_value": whole_value,
+        "refused": match refused {
+            Refused::Unsaid => None,
+            Refused::Said => Some("said"),
+            Refused::ByAskingAgain => Some("by asking again"),
+        },
     });
     fields.as_object().cloned().unwrap_or_default()
 }
