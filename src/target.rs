@@ -148,7 +148,17 @@ fn is_as_written(authority: &str, host: &Host<&str>) -> Result<()> {
         Host::Ipv4(address) => written == address.to_string(),
         Host::Ipv6(_) => true,
     };
-    if is_same { Ok(()) } else { Err(refused("the host is not written in its plain form")) }
+    match host {
+        _ if !is_same => Err(refused("the host is not written in its plain form")),
+        Host::Domain(name) if !is_dns_name(name) => Err(refused("the host has a label that is empty or too long")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a name server could know it (RFC 1035, 2.3.4): what is too long may be cut by whoever connects.
+fn is_dns_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()))
 }
 
 impl fmt::Display for Target {
@@ -306,6 +316,11 @@ mod tests {
             "https://[::1%25eth0]/",
             "https://[::1/",
             "https://acme.dev:80:80/",
+            "https://git..acme.dev/",
+            "https://.acme.dev/",
+            "https://acme.dev../",
+            &format!("https://{}.acme.dev/", "a".repeat(64)),
+            &format!("https://{}acme.dev/", "a.".repeat(123)),
         ] {
             assert!(Target::parse(url).is_err(), "`{url}` must be refused");
         }

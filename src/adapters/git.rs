@@ -112,9 +112,24 @@ impl Attributes {
             }
             let line = std::str::from_utf8(line).map_err(|_| Error::invalid("a line is not UTF-8"))?;
             let (key, value) = line.split_once('=').ok_or_else(|| Error::invalid("a line is no `key=value`"))?;
+            attributes.comes_once(key)?;
             attributes.set(key, value);
         }
         Ok(attributes)
+    }
+
+    /// Refuses a second line that says where: an old git wrote what stood behind a newline in a URL as a line of its own,
+    /// and sent what it was given for that line's host to the first one's (CVE-2020-5260).
+    fn comes_once(&self, key: &str) -> Result<()> {
+        let is_parts = ![&self.protocol, &self.host, &self.path].into_iter().all(String::is_empty);
+        let is_there = match key {
+            "protocol" => self.url.is_some() || !self.protocol.is_empty(),
+            "host" => self.url.is_some() || !self.host.is_empty(),
+            "path" => self.url.is_some() || !self.path.is_empty(),
+            "url" => self.url.is_some() || is_parts,
+            _ => false,
+        };
+        if is_there { Err(Error::invalid("the place is named twice")) } else { Ok(()) }
     }
 
     fn set(&mut self, key: &str, value: &str) {

@@ -20,6 +20,7 @@ mod get;
 mod git;
 mod git_callers;
 mod goauth;
+mod hosts;
 mod keyring;
 mod keyring_edge;
 mod kubectl;
