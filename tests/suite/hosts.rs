@@ -93,7 +93,7 @@ fn readable(answer: &str) -> String {
     let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
     let coded = answer.split("Basic ").skip(1).map(|rest| rest.split(|c| !is_base64(c)).next().unwrap_or_default());
     let plain = coded.filter_map(|coded| base64::prelude::BASE64_STANDARD.decode(coded).ok());
-    plain.fold(answer.to_owned(), |all, bytes| all + &String::from_utf8_lossy(&bytes))
+    plain.fold(answer.to_owned(), |all, bytes| all + &*String::from_utf8_lossy(&bytes))
 }
 
 /// Whether an answer holds what it may, and nothing else.

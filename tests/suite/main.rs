@@ -26,6 +26,7 @@ mod keyring_edge;
 mod kubectl;
 mod login;
 mod mishaps;
+mod pages;
 mod pnpm;
 mod python;
 mod questions;

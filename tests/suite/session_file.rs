@@ -135,7 +135,7 @@ fn obstacles() -> Vec<Obstacle> {
         ("wrong type", |path, _| write(path, r#"{"refresh_token":"hunter2"}"#)),
         ("has an empty access_token", |path, _| write(path, r#"{"access_token":"","refresh_token":"hunter2"}"#)),
         ("no RFC 3339 time", |path, _| write(path, r#"{"access_token":"hunter2","expires_at":"hunter2"}"#)),
-        ("is larger than 1 MiB", |path, session| write(path, session.to_owned() + &" ".repeat(10 << 20))),
+        ("is larger than 1 MiB", |path, session| write(path, [session, &" ".repeat(10 << 20)].concat())),
         ("is a directory", |path, _| std::fs::create_dir(path).unwrap()),
         ("is a symbolic link, which is not followed", |path, session| {
             let target = path.with_file_name("elsewhere.json");

@@ -179,7 +179,7 @@ fn an_adapter_tells_its_own_usage_and_stays_silent_where_its_protocol_wants_that
             assert_eq!((asked.status, asked.messages.as_str()), (0, ""));
         }
         for told in [by_name(&[]), home.run(&[tool]), home.run(&["--quiet", tool])] {
-            assert!(told.status != 0 && (told.output + &told.messages).contains(&format!("{program} <get|")));
+            assert!(told.status != 0 && [told.output, told.messages].concat().contains(&format!("{program} <get|")));
         }
     }
     for tool in ["kubectl", "goauth"] {

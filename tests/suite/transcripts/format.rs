@@ -137,7 +137,7 @@ impl Text {
             Self::Exact(text) => values.fill(text),
             Self::Lines(lines) => lines.iter().map(|line| values.fill(line) + "\n").collect(),
             Self::Long(Long { begin, repeat, times, end }) => {
-                values.fill(begin) + &repeat.repeat(*times) + &values.fill(end)
+                [values.fill(begin), repeat.repeat(*times), values.fill(end)].concat()
             }
             Self::Json(object) => values.fill(&Value::from(object.clone()).to_string()) + "\n",
         }
