@@ -18,7 +18,7 @@ pub fn ask<T>(
     call: impl Fn(&Client, &Secret) -> api::Result<T>,
 ) -> Result<(Found, api::Result<T>)> {
     let client = Client::new(world, provider, &world.api_url(provider, None)?)?;
-    let ask = Ask { provider: Some(provider.name.to_string()), ..Ask::default() };
+    let ask = ask_of(provider);
     let found = resolve::resolve(world, &ask)?;
     match call(&client, &found.secret) {
         Err(error) if is_refused(&error) && is_refreshed(world, provider, &found)? => {
@@ -28,6 +28,10 @@ pub fn ask<T>(
         }
         answer => Ok((found, answer)),
     }
+}
+
+fn ask_of(Provider { name, account, .. }: &Provider) -> Ask {
+    Ask { provider: Some(name.to_string()), account: Some(account.to_string()), ..Ask::default() }
 }
 
 /// The same, where a call that fails is an error: "cannot `what`".
@@ -50,7 +54,7 @@ pub fn call_as_login<T>(
     what: &str,
     call: impl Fn(&Client, &Secret) -> api::Result<T>,
 ) -> Result<T> {
-    let ask = Ask { provider: Some(provider.name.to_string()), ..Ask::default() };
+    let ask = ask_of(provider);
     let found = resolve::resolve(world, &ask)?;
     if found.kind != Kind::Session {
         let hint = match found.source {

@@ -61,6 +61,7 @@ fn protocol_call(arguments: &[String]) -> Option<(&'static Adapter, Overrides, &
     while let [flag, value, others @ ..] = rest {
         let field = match flag.as_str() {
             "--provider" => &mut overrides.provider,
+            "--account" => &mut overrides.account,
             "--api-url" => &mut overrides.api_url,
             _ => break,
         };

@@ -1,6 +1,7 @@
 //! What the user has set: `config.toml` of ours, and `~/.my/config.json`, which is shared with the `my` command line.
 //! Only the user's own files count; nothing is read from the working directory or a repository.
 
+pub mod accounts;
 pub mod edit;
 
 use std::borrow::Cow;
@@ -12,9 +13,11 @@ use crate::error::{Error, Result, shown};
 use crate::json;
 use crate::paths::Paths;
 use crate::private_file;
-use crate::provider::{Header, Item, LoginKind, Provider, Shape, Slot};
+use crate::provider::{Account, Header, LoginKind, Provider, Slot};
 use crate::secret::Secret;
 use crate::target::HostPattern;
+
+use accounts::AccountPatterns;
 
 /// `config.toml`. Without the file every field has its default.
 #[derive(Debug, Default, Deserialize)]
@@ -26,6 +29,9 @@ pub struct Configuration {
     pub store: Option<StoreChoice>,
     /// Certificates to trust instead of the bundled roots (PEM).
     pub ca_file: Option<std::path::PathBuf>,
+    /// Which account answers for which places, where it is not the one in use.
+    #[serde(default)]
+    accounts: AccountPatterns,
     #[serde(default)]
     providers: BTreeMap<String, ProviderSettings>,
 }
@@ -53,6 +59,9 @@ struct ProviderSettings {
     basic_username: Option<String>,
     takes_password: Option<bool>,
     project: Option<String>,
+    account: Option<Account>,
+    #[serde(default)]
+    accounts: Vec<Account>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -71,7 +80,8 @@ impl Configuration {
         toml::from_str(&text).map_err(|error| unreadable(format!("cannot be read: {}", shown(error.message()))))
     }
 
-    /// A provider by its name: built in, changed by the configuration, or of the configuration alone.
+    /// A provider by its name: built in, changed by the configuration, or of the configuration alone. It speaks for its
+    /// default account.
     pub fn provider(&self, name: &str) -> Result<Provider> {
         let built_in = [Provider::MYCLI, Provider::MICROTICA].into_iter().find(|provider| provider.name == name);
         match (built_in, self.providers.get(name)) {
@@ -113,7 +123,6 @@ impl ProviderSettings {
         }
         let api_url = self.api_url.clone().ok_or_else(|| missing("api_url"))?;
         let token_variable = self.token_variable.clone().ok_or_else(|| missing("token_variable"))?;
-        let item = Item { service: "my-credential-helper".into(), user: format!("{name}/default").into() };
         Ok(Provider {
             name: name.to_owned().into(),
             login: match self.kind.ok_or_else(|| missing("kind"))? {
@@ -129,12 +138,8 @@ impl ProviderSettings {
             header: Header::BEARER,
             basic_username: "token".into(),
             takes_password: true,
-            slot: Slot {
-                item: Some(item),
-                legacy_item: None,
-                file: format!(".my/sessions/{name}/default.json").into(),
-                shape: Shape::Session,
-            },
+            account: Account::DEFAULT,
+            slot: Slot::of_account(name, &Account::DEFAULT),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::accounts;
 use crate::clock;
 use crate::credential::{Kind, Login, Session};
 use crate::error::{Error, Result};
@@ -28,6 +29,7 @@ pub fn store(world: &World, store: Store) -> Result<Reply> {
     let provider = resolve::provider_of(world, &ask, &mut Vec::new())?;
     let Some(target) = ask.target else {
         let provider = provider.ok_or_else(|| Error::invalid("`store` needs a `url` or a `provider`"))?;
+        let provider = accounts::choose(world, &Ask { target: None, ..ask }, provider)?.provider;
         let expires_at = expires_at.or_else(|| jwt::claims(&secret).exp.map(Timestamp::from_unix));
         let session = Session { refresh_token, ..Session::api_token(secret, expires_at, clock::now()) };
         return keep_session(world, &provider, &session).map(Reply::Stored);
@@ -52,18 +54,19 @@ pub fn store(world: &World, store: Store) -> Result<Reply> {
 
 /// Keeps a new session under the lock; an older one in the other place goes, as far as it can be reached.
 pub fn keep_session(world: &World, provider: &Provider, session: &Session) -> Result<Stored> {
-    let _lock = refresh::wait_for_lock(world, Instant::now() + PATIENCE)?;
+    let _lock = refresh::wait_for_lock(world, &provider.slot, Instant::now() + PATIENCE)?;
     write_session(world, provider, session)
 }
 
 /// The same for a session that the service has just granted, and will not grant again: who holds the lock for so long
 /// has stopped, and will find that somebody logged in meanwhile.
 pub fn keep_granted(world: &World, provider: &Provider, session: &Session) -> Result<Stored> {
-    let _lock = refresh::wait_for_lock(world, Instant::now() + LONG_PATIENCE).ok();
+    let _lock = refresh::wait_for_lock(world, &provider.slot, Instant::now() + LONG_PATIENCE).ok();
     write_session(world, provider, session)
 }
 
 fn write_session(world: &World, provider: &Provider, session: &Session) -> Result<Stored> {
+    accounts::register(world, provider)?;
     let stores = world.stores()?;
     let stored = stores.write_new(&provider.slot, &session::encode(provider.slot.shape, session))?;
     let _ = stores.of(stored.source.other()).delete(&provider.slot);
@@ -81,21 +84,32 @@ pub fn erase(world: &World, erase: &Erase) -> Result<bool> {
     let stores = world.stores()?;
     let Some(provider) = provider else { return logins::erase(&stores, ask, secret.as_ref()) };
     if ask.target.is_none() {
+        let provider = accounts::choose(world, ask, provider)?.provider;
         return forget_session(world, &provider, secret.as_ref());
     }
     let erased = logins::erase(&stores, ask, secret.as_ref())?;
-    // A tool that was refused erases the token; the session behind it lives on, and renews it.
     let marked = match secret {
-        Some(secret) => refresh::mark_refused(world, &provider, secret, Forced::ByTool)?,
+        Some(secret) => mark_refused(world, &provider, secret)?,
         None => false,
     };
     Ok(erased || marked)
 }
 
+/// A tool that was refused erases the token; the session behind it lives on, and renews it. Whichever account's it is:
+/// what the tool was told as the user name need not be what it asked for.
+fn mark_refused(world: &World, provider: &Provider, secret: &Secret) -> Result<bool> {
+    for provider in accounts::all(world, &provider.name)? {
+        if refresh::mark_refused(world, &provider, secret, Forced::ByTool)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Forgets a provider's session in every place that can be reached, and tells of one that cannot; with a secret, only
 /// where it is the session's token.
 pub fn forget_session(world: &World, provider: &Provider, secret: Option<&Secret>) -> Result<bool> {
-    let _lock = refresh::wait_for_lock(world, Instant::now() + PATIENCE)?;
+    let _lock = refresh::wait_for_lock(world, &provider.slot, Instant::now() + PATIENCE)?;
     let Stores { keyring, file, .. } = &world.stores()?;
     let (mut erased, mut left) = (false, None);
     for store in [*keyring as &dyn crate::stores::Store, file] {
@@ -121,11 +135,14 @@ pub fn list(world: &World) -> Result<Vec<Listed>> {
     let configuration = world.configuration()?;
     let mut listed = Vec::new();
     for name in configuration.names() {
-        listed.extend(list_provider(world, &configuration.provider(name)?)?);
+        for provider in accounts::all(world, name)? {
+            listed.extend(list_provider(world, &provider)?);
+        }
     }
     listed.extend(logins::all(&world.paths).into_iter().map(|entry| Listed {
         url: Some(entry.target.to_string()),
         provider: None,
+        account: None,
         username: entry.username.clone(),
         kind: Kind::Login,
         source: entry.source,
@@ -162,20 +179,23 @@ pub fn list_servable(world: &World) -> Result<Vec<Listed>> {
 fn servable(world: &World, target: Target) -> Option<Listed> {
     let url = Some(target.to_string());
     let ask = Ask { target: Some(target), carries: Carries::PasswordOrBearer, ..Ask::default() };
-    let Found { provider, kind, username, source, expires_at, .. } = resolve::resolve(world, &ask).ok()?;
-    Some(Listed { url, provider, username, kind, source, expires_at })
+    let Found { provider, account, kind, username, source, expires_at, .. } = resolve::resolve(world, &ask).ok()?;
+    Some(Listed { url, provider, account, username, kind, source, expires_at })
 }
 
 fn list_provider(world: &World, provider: &Provider) -> Result<Vec<Listed>> {
     let entry = |kind, source, expires_at| Listed {
         url: None,
         provider: Some(provider.name.to_string()),
+        account: (!provider.account.is_default()).then(|| provider.account.to_string()),
         username: provider.basic_username.to_string(),
         kind,
         source,
         expires_at,
     };
     let variable = variable::read(&world.environment, &provider.token_variable, clock::now()).ok().flatten();
+    // It is nobody's account, and listed once.
+    let variable = variable.filter(|_| provider.account.is_default());
     let kept = session::load(&world.stores()?.in_order(), &provider.slot).newest;
     let variable = variable.map(|variable| entry(variable.kind, Source::Environment, variable.expires_at));
     let kept = kept.map(|kept| entry(kept.session.kind(), kept.source, kept.session.reported_expiry(clock::now())));

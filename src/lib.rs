@@ -35,6 +35,7 @@
 //! - an account verb: a file below `cli/`, a line in its `Verb`
 
 pub mod account;
+pub mod accounts;
 pub mod adapters;
 pub mod api;
 pub mod call;

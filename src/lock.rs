@@ -1,5 +1,5 @@
-//! `flock(2)` on `~/.my/refresh.lock`, the lock that `my` takes around a refresh too. Held until it is dropped, or the
-//! process dies.
+//! `flock(2)` on a file: for mycli's default account `~/.my/refresh.lock`, which `my` takes around a refresh too. Held
+//! until it is dropped, or the process dies.
 
 use std::fs::File;
 use std::path::Path;

@@ -1,11 +1,15 @@
 //! A provider is a descriptor: data that says where a service is, which hosts its token may go to, how it is sent,
 //! where it is kept and how one logs in. Two are built in; others are configuration.
 
+mod account;
+
 use std::borrow::Cow;
 
 use crate::error::Result;
 use crate::secret::Secret;
 use crate::target::{HostPattern, Origin, Target};
+
+pub use account::Account;
 
 type Text = Cow<'static, str>;
 
@@ -34,7 +38,9 @@ pub struct Provider {
     pub basic_username: Text,
     /// Whether its hosts take the token as the password of Basic authentication.
     pub takes_password: bool,
-    /// Where its credential is kept.
+    /// Which of its logins this is about.
+    pub account: Account,
+    /// Where the credential of that account is kept.
     pub slot: Slot,
 }
 
@@ -45,6 +51,13 @@ pub enum LoginKind {
     MagicLink,
     /// A key that is made elsewhere, and brought; the paths that tell about it, where the API has them.
     ApiKey(Option<ApiPaths>),
+}
+
+impl LoginKind {
+    /// Whether its sessions are renewed with a refresh token.
+    pub fn renews(&self) -> bool {
+        matches!(self, Self::MagicLink)
+    }
 }
 
 /// Where an API that is spoken to with a key answers, below its base URL.
@@ -101,6 +114,21 @@ pub struct Slot {
     pub file: Text,
     /// What is in it.
     pub shape: Shape,
+    /// The lock that every change of a session is made under, relative to the home directory.
+    pub lock: Text,
+}
+
+impl Slot {
+    /// The slot of an account that no other program knows of.
+    pub fn of_account(provider: &str, account: &Account) -> Self {
+        Self {
+            item: Some(Item { service: "my-credential-helper".into(), user: format!("{provider}/{account}").into() }),
+            legacy_item: None,
+            file: format!(".my/sessions/{provider}/{account}.json").into(),
+            shape: Shape::Session,
+            lock: format!(".my/sessions/{provider}/{account}.lock").into(),
+        }
+    }
 }
 
 /// The two attributes of a keyring item, as go-keyring writes them.
@@ -139,11 +167,13 @@ impl Provider {
         header: Header::BEARER,
         basic_username: Cow::Borrowed("token"),
         takes_password: true,
+        account: Account::DEFAULT,
         slot: Slot {
             item: Some(item("mycli", "mycli-tokens")),
             legacy_item: Some(item("my-cli", "tokens")),
             file: Cow::Borrowed(".my/credentials.json"),
             shape: Shape::Session,
+            lock: Cow::Borrowed(".my/refresh.lock"),
         },
     };
 
@@ -164,24 +194,51 @@ impl Provider {
         header: Header { name: Cow::Borrowed("X-Microtica-Api-Key"), scheme: None },
         basic_username: Cow::Borrowed("token"),
         takes_password: false,
+        account: Account::DEFAULT,
         slot: Slot {
             item: None,
             legacy_item: None,
             file: Cow::Borrowed(".microtica/credentials"),
             shape: Shape::BareKey,
+            lock: Cow::Borrowed(".my/sessions/microtica/default.lock"),
         },
     };
 
     /// The provider that a request means when it names none, and whose storage is shared with `my`.
     pub const DEFAULT_NAME: &'static str = "mycli";
 
+    /// The same provider, for another of its logins. Of a provider that speaks for its default account: that one may lie
+    /// where other programs look for it, and every other one where they do not.
+    #[must_use]
+    pub fn with_account(self, account: Account) -> Self {
+        if account == self.account {
+            return self;
+        }
+        Self { slot: Slot::of_account(&self.name, &account), account, ..self }
+    }
+
+    /// Its name in a message, with the account where it is not the default one.
+    pub fn title(&self) -> String {
+        if self.account.is_default() {
+            self.name.to_string()
+        } else {
+            format!("{} (account {})", self.name, self.account)
+        }
+    }
+
     /// How one logs in, for a hint.
     pub fn login_hint(&self) -> String {
-        if self.name == Self::DEFAULT_NAME {
-            "run `my-credential-helper login`".to_owned()
-        } else {
-            format!("run `my-credential-helper --provider {} login`", self.name)
-        }
+        format!("run `{}`", self.command("login"))
+    }
+
+    /// A verb about this provider and account, for a hint.
+    pub fn command(&self, verb: &str) -> String {
+        let named = |flag: &str, is_named: bool, name: &str| {
+            if is_named { format!(" {flag} {name}") } else { String::new() }
+        };
+        let provider = named("--provider", self.name != Self::DEFAULT_NAME, &self.name);
+        let account = named("--account", !self.account.is_default(), &self.account);
+        format!("my-credential-helper{provider}{account} {verb}")
     }
 
     /// Whether a token has the form of this provider's long-lived ones.

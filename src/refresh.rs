@@ -13,7 +13,7 @@ use crate::configuration::StoreChoice;
 use crate::credential::Session;
 use crate::error::{Code, Error, Result};
 use crate::lock::{self, Lock};
-use crate::provider::Provider;
+use crate::provider::{Provider, Slot};
 use crate::reply::Source;
 use crate::secret::Secret;
 use crate::stores::session::{self, Kept, Loaded};
@@ -112,7 +112,7 @@ pub fn mark_refused(world: &World, provider: &Provider, refused: &Secret, forced
     if refused_session().is_none() {
         return Ok(false);
     }
-    let _lock = wait_for_lock(world, Instant::now() + PATIENCE)?;
+    let _lock = wait_for_lock(world, &provider.slot, Instant::now() + PATIENCE)?;
     let Some((mut session, source)) = refused_session() else { return Ok(false) };
     session.expires_at = clock::now();
     session::write(stores.of(source), &provider.slot, &session)
@@ -121,9 +121,9 @@ pub fn mark_refused(world: &World, provider: &Provider, refused: &Secret, forced
 }
 
 /// The lock that every change of a session is made under.
-pub fn wait_for_lock(world: &World, deadline: Instant) -> Result<Lock> {
+pub fn wait_for_lock(world: &World, slot: &Slot, deadline: Instant) -> Result<Lock> {
     loop {
-        if let Some(lock) = try_lock(world)? {
+        if let Some(lock) = try_lock(world, slot)? {
             return Ok(lock);
         }
         if Instant::now() >= deadline {
@@ -133,8 +133,8 @@ pub fn wait_for_lock(world: &World, deadline: Instant) -> Result<Lock> {
     }
 }
 
-fn try_lock(world: &World) -> Result<Option<Lock>> {
-    let path = world.paths.in_home(".my/refresh.lock").map_err(Error::invalid_state)?;
+fn try_lock(world: &World, slot: &Slot) -> Result<Option<Lock>> {
+    let path = world.paths.in_home(&slot.lock).map_err(Error::invalid_state)?;
     Ok(lock::try_lock(&path)?)
 }
 
@@ -176,7 +176,7 @@ impl Refresh<'_> {
     fn take_lock(&self, stale: Kept) -> Result<Turn> {
         let (mut pause, mut next_look) = (FIRST_LOOK, Instant::now() + FIRST_LOOK);
         loop {
-            let lock = try_lock(self.world);
+            let lock = try_lock(self.world, &self.provider.slot);
             if let Ok(Some(lock)) = lock {
                 return Ok(Turn::Mine(lock));
             }
@@ -276,8 +276,11 @@ impl Refresh<'_> {
         let there = match session::read(self.stores.of(spent.source), &self.provider.slot) {
             Ok(Some(there)) => there,
             Ok(None) => {
-                return Err(Error::new(Code::NotLoggedIn, format!("logged out of {} meanwhile", self.provider.name))
-                    .with_hint(self.provider.login_hint()));
+                return Err(Error::new(
+                    Code::NotLoggedIn,
+                    format!("logged out of {} meanwhile", self.provider.title()),
+                )
+                .with_hint(self.provider.login_hint()));
             }
             Err(_) => return Ok(Meanwhile::Ours(new)),
         };
@@ -349,12 +352,12 @@ impl Refresh<'_> {
         if let Some(other) = self.load().newest.filter(|other| other.session.refresh_token.is_some()) {
             return self.redeem(other, None);
         }
-        Err(Error::new(Code::SessionExpired, format!("the session with {} has ended: {error}", self.provider.name))
+        Err(Error::new(Code::SessionExpired, format!("the session with {} has ended: {error}", self.provider.title()))
             .with_hint(self.provider.login_hint()))
     }
 
     fn failure(&self, why: &str) -> String {
-        format!("the session with {} could not be refreshed: {why}", self.provider.name)
+        format!("the session with {} could not be refreshed: {why}", self.provider.title())
     }
 
     /// The refresh failed for a reason that may pass: the session stays, and a token that still lives is used.

@@ -41,6 +41,8 @@ pub struct Ask {
     pub exact_path: bool,
     /// The provider by name.
     pub provider: Option<String>,
+    /// The account of the provider by name.
+    pub account: Option<String>,
     /// The API's base URL, where the caller names another one.
     pub api_url: Option<String>,
     /// The user name that the tool has in mind.
@@ -170,6 +172,8 @@ impl Source {
 pub struct Found {
     /// The provider; `None` for a login stored for a URL of nobody's.
     pub provider: Option<String>,
+    /// Which of the provider's accounts, where it is not the default one.
+    pub account: Option<String>,
     /// What it is.
     pub kind: Kind,
     /// The user name to go with it.
@@ -221,6 +225,8 @@ pub struct Listed {
     pub url: Option<String>,
     /// The provider of a session.
     pub provider: Option<String>,
+    /// Its account, where it is not the default one.
+    pub account: Option<String>,
     /// The user name.
     pub username: String,
     /// What it is.

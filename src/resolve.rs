@@ -1,10 +1,11 @@
 //! Which credential answers a request. This file is the order of things: whose host it is, then the variable, a login
 //! stored for that URL, and the session, which is refreshed where it has to be.
 
+use crate::accounts::{self, Chosen};
 use crate::clock;
 use crate::credential::{Kind, Login, Session};
 use crate::error::{Attempt, Code, Error, Result};
-use crate::provider::{Header, LoginKind, Provider};
+use crate::provider::{Header, Provider};
 use crate::refresh::{self, Forced};
 use crate::reply::{Ask, Found, Refused, Source};
 use crate::stores::session::{self, Kept};
@@ -27,13 +28,18 @@ pub fn resolve(world: &World, ask: &Ask) -> Result<Found> {
     if let Some(found) = stored_login(world, ask, &mut tried)? {
         return Ok(found);
     }
-    from_session(world, ask, &provider, tried)
+    let Chosen { provider, reason, place, by_username } = accounts::choose(world, ask, provider)?;
+    tried.splice(0..0, reason);
+    let username = ask.username.clone().filter(|_| !by_username);
+    let found = from_session(world, &Ask { username, ..ask.clone() }, &provider, tried)?;
+    // What a pattern gives to a part of a host must not be told to be for all of it.
+    Ok(Found { places: place.map_or(found.places, |place| vec![place]), ..found })
 }
 
-/// The provider that the request belongs to; `None` where its URL is nobody's.
+/// The provider that the request belongs to, with its default account; `None` where its URL is nobody's.
 pub fn provider_of(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result<Option<Provider>> {
     let named = ask.provider.as_deref().or(world.overrides.provider.as_deref());
-    let Some(target) = &ask.target else { return world.provider(named).map(Some) };
+    let Some(target) = &ask.target else { return world.descriptor(named).map(Some) };
     if !target.origin.is_safe() {
         let message = format!("{} is neither https nor on this machine: no credential goes there", target.origin);
         return Err(Error::new(Code::NotFound, message));
@@ -81,6 +87,7 @@ fn from_variable(world: &World, ask: &Ask, provider: &Provider, tried: &mut Vec<
     let variable::Variable { token, kind, expires_at } = variable;
     Ok(Some(Found {
         provider: Some(provider.name.to_string()),
+        account: None,
         kind,
         username: username(ask, provider),
         secret: token,
@@ -103,6 +110,7 @@ fn stored_login(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result<Op
     let Login { target, username, secret, scheme, expires_at, refresh_token } = login;
     Ok(Some(Found {
         provider: None,
+        account: None,
         kind: Kind::Login,
         username,
         secret,
@@ -126,7 +134,7 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
         let in_force = world.api_url(provider, ask.api_url.as_deref())?;
         return Err(Error::new(Code::NotLoggedIn, format!("logged in at {elsewhere}, not {in_force}"))
             .with_tried(tried)
-            .with_hint(format!("`my-credential-helper login --api-url {in_force}` logs in there")));
+            .with_hint(format!("`{}` logs in there", provider.command(&format!("login --api-url {in_force}")))));
     }
     if let (Some(_), Some(problem)) = (&loaded.newest, &loaded.problem) {
         let reason = problem.to_string();
@@ -141,7 +149,7 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
     let kept = match &loaded.newest {
         None => return Err(loaded.nothing(provider, tried)),
         Some(kept) if kept.session.is_fresh(clock::now(), ask.min_validity) => kept.clone(),
-        Some(kept) if kept.session.refresh_token.is_some() && provider.login == LoginKind::MagicLink => {
+        Some(kept) if kept.session.refresh_token.is_some() && provider.login.renews() => {
             refresh::refresh(world, provider, ask.min_validity, kept.clone())
                 .map_err(|error| if error.tried.is_empty() { error.with_tried(tried.clone()) } else { error })?
         }
@@ -151,6 +159,7 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
     let Kept { session, source } = kept;
     Ok(Found {
         provider: Some(provider.name.to_string()),
+        account: (!provider.account.is_default()).then(|| provider.account.to_string()),
         kind: session.kind(),
         username: username(ask, provider),
         expires_at: session.reported_expiry(clock::now()),
@@ -170,7 +179,7 @@ fn username(ask: &Ask, provider: &Provider) -> String {
 
 /// Whether the tool means by its question that the token was refused.
 fn is_refused(world: &World, ask: &Ask, provider: &Provider, kept: &Kept) -> bool {
-    let is_renewable = kept.session.refresh_token.is_some() && provider.login == LoginKind::MagicLink;
+    let is_renewable = kept.session.refresh_token.is_some() && provider.login.renews();
     is_renewable
         && match ask.refused {
             Refused::Unsaid => false,
@@ -185,7 +194,8 @@ fn is_refused(world: &World, ask: &Ask, provider: &Provider, kept: &Kept) -> boo
 fn is_sent_unasked(world: &World, ask: &Ask, provider: &Provider) -> bool {
     let all = Ask { target: None, names_places: true, ..ask.clone() };
     let is_there = |target: &Target| places(world, &all, provider).contains(&Target::whole_host(target.origin.clone()));
-    world.provider(None).is_ok_and(|default| default.name == provider.name) && ask.target.as_ref().is_some_and(is_there)
+    world.descriptor(None).is_ok_and(|default| default.name == provider.name)
+        && ask.target.as_ref().is_some_and(is_there)
 }
 
 /// Where the provider's token may go: the host that was asked for, or every host that is named exactly.
@@ -199,6 +209,8 @@ fn places(world: &World, ask: &Ask, provider: &Provider) -> Vec<Target> {
     let api = world.api_url(provider, ask.api_url.as_deref()).and_then(|url| Provider::api_origin(&url));
     let hosts = provider.hosts.iter().flat_map(HostPattern::origins);
     let mut places: Vec<_> = api.into_iter().chain(hosts).map(Target::whole_host).collect();
+    // Who is told of a host sends the token everywhere on it; where a part has an account of its own, it asks for each.
+    places.retain(|place| world.configuration().is_ok_and(|configuration| !configuration.splits_host(place)));
     places.sort_by_key(ToString::to_string);
     places.dedup();
     places
@@ -212,6 +224,6 @@ fn not_found(ask: &Ask, tried: Vec<Attempt>) -> Error {
 }
 
 fn ended(provider: &Provider, session: &Session) -> Error {
-    let message = format!("the token for {} ended at {}", provider.name, session.expires_at.to_whole_seconds());
+    let message = format!("the token for {} ended at {}", provider.title(), session.expires_at.to_whole_seconds());
     Error::new(Code::SessionExpired, message).with_hint(provider.login_hint())
 }

@@ -8,7 +8,7 @@ use crate::configuration::{Configuration, MyConfig, StoreChoice};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::paths::Paths;
-use crate::provider::Provider;
+use crate::provider::{Account, Provider};
 use crate::stores::Stores;
 use crate::stores::file::FileStore;
 use crate::stores::keyring::KeyringStore;
@@ -21,6 +21,8 @@ const KEYRING_PATIENCE: Duration = Duration::from_secs(3);
 pub struct Overrides {
     /// `--provider`
     pub provider: Option<String>,
+    /// `--account`
+    pub account: Option<String>,
     /// `--api-url`
     pub api_url: Option<String>,
     /// `--project`
@@ -85,8 +87,39 @@ impl World {
         self.notes.take()
     }
 
-    /// The provider by name, or the default one: `--provider`, `MY_PROVIDER`, `config.toml`, mycli.
+    /// The provider by name, or the default one, with its account in force: `--account`, `MY_ACCOUNT`, the one in use.
     pub fn provider(&self, name: Option<&str>) -> Result<Provider> {
+        let provider = self.descriptor(name)?;
+        let account = match self.account_override(&provider.name)? {
+            Some((account, _)) => account,
+            None => self.configuration()?.account_in_use(&provider.name),
+        };
+        Ok(provider.with_account(account))
+    }
+
+    /// The account that is asked for by name, and where.
+    pub fn account_override(&self, provider: &str) -> Result<Option<(Account, &'static str)>> {
+        let by_option = self.overrides.account.clone().map(|name| (name, "--account"));
+        let Some((name, by)) = by_option.or_else(|| Some((self.environment.text("MY_ACCOUNT")?, "MY_ACCOUNT"))) else {
+            return Ok(None);
+        };
+        Ok(Some((self.account(provider, &name)?, by)))
+    }
+
+    /// An account by its name, be it known or new.
+    pub fn account(&self, provider: &str, name: &str) -> Result<Account> {
+        let account = Account::parse(name)?;
+        // Where the file system does not tell them apart, one would be the other.
+        let is_twin = |other: &&Account| other.eq_ignore_ascii_case(&account) && **other != account;
+        match self.configuration()?.further_accounts(provider).iter().chain([&Account::DEFAULT]).find(is_twin) {
+            Some(other) => Err(Error::invalid(format!("the account of {provider} is written `{other}`"))),
+            None => Ok(account),
+        }
+    }
+
+    /// The provider by name, or the default one: `--provider`, `MY_PROVIDER`, `config.toml`, mycli; with its default
+    /// account, whichever is in force.
+    pub fn descriptor(&self, name: Option<&str>) -> Result<Provider> {
         let configuration = self.configuration()?;
         let variable = || self.environment.text("MY_PROVIDER");
         let name = name.map(str::to_owned).or_else(|| self.overrides.provider.clone()).or_else(variable);

@@ -103,7 +103,7 @@ fn arguments(arguments: &[String]) -> Result<Arguments<'_>> {
             read.explain = true;
             continue;
         }
-        if !matches!(name, "--provider" | "--api-url") && verb != "get" {
+        if !matches!(name, "--provider" | "--account" | "--api-url") && verb != "get" {
             return Err(usage(verb, argument));
         }
         let mut value =
@@ -112,6 +112,7 @@ fn arguments(arguments: &[String]) -> Result<Arguments<'_>> {
             "--format" => read.format = format(value()?)?,
             "--url" => read.ask.target = Some(Target::parse(value()?)?),
             "--provider" => read.ask.provider = Some(value()?.to_owned()),
+            "--account" => read.ask.account = Some(value()?.to_owned()),
             "--api-url" => read.ask.api_url = Some(value()?.to_owned()),
             "--username" => read.ask.username = Some(value()?.to_owned()),
             _ => return Err(usage(verb, argument)),

@@ -97,7 +97,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))
             .user_agent(concat!("my-credential-helper/", env!("CARGO_PKG_VERSION")))
-            .default_headers(device_headers(world))
+            .default_headers(device_headers(world, provider))
             .tls_backend_preconfigured(tls::configuration(world)?);
         if origin.is_loopback() {
             // A proxy for this machine would see a token that was meant to stay on it.
@@ -255,21 +255,24 @@ pub fn failed(api_url: &str, what: &str, error: &ApiError) -> Error {
     Error::new(code, format!("cannot {what} at {api_url}: {error}"))
 }
 
-fn device_headers(world: &World) -> reqwest::header::HeaderMap {
+fn device_headers(world: &World, provider: &Provider) -> reqwest::header::HeaderMap {
     let mut headers = reqwest::header::HeaderMap::new();
     let mut add = |name: &'static str, value: Option<String>| {
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
             headers.insert(name, value);
         }
     };
-    add("x-device-id", device_id(world));
+    add("x-device-id", device_id(world, provider));
     add("x-device-name", device_name());
     headers
 }
 
-/// A UUID, kept in `~/.my/device_id`: the service ends a device's former session when it logs in anew.
-pub fn device_id(world: &World) -> Option<String> {
-    let path = world.paths.in_home(".my/device_id").ok()?;
+/// A UUID, kept in `~/.my/device_id`: the service ends a device's former session when it logs in anew. A further account
+/// is a device of its own, since it may be the same person's.
+pub fn device_id(world: &World, Provider { name, account, .. }: &Provider) -> Option<String> {
+    let further = || format!(".my/sessions/{name}/{account}.device_id");
+    let file = if account.is_default() { ".my/device_id".to_owned() } else { further() };
+    let path = world.paths.in_home(&file).ok()?;
     if let Ok(Some(contents)) = private_file::read(&path)
         && let Ok(id) = uuid::Uuid::parse_str(contents.text.expose_secret().trim())
     {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::account;
+use crate::accounts;
 use crate::adapters::Answer;
 use crate::api::{self, ApiError, Client, mycli};
 use crate::cli::output::Output;
@@ -18,7 +19,7 @@ use crate::configuration::{MyConfig, StoreChoice, edit};
 use crate::credential::Session;
 use crate::error::{Code, Error, Result, shown};
 use crate::keep;
-use crate::provider::{LoginKind, Provider};
+use crate::provider::{Account, LoginKind, Provider};
 use crate::reply::Stored;
 use crate::stores::session;
 use crate::world::World;
@@ -30,6 +31,7 @@ use pending::Pending;
 #[command(after_help = "\
 Examples:
   my-credential-helper login --email me@acme.dev
+  my-credential-helper login --account work
   echo \"$TOKEN\" | my-credential-helper login
 
 Without a terminal, in two steps:
@@ -72,6 +74,10 @@ pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Resu
         Some(_) => Some(waiting_login(world, &provider)?),
         None => None,
     };
+    let provider = match &waiting {
+        Some(pending) => of_account(world, &provider, pending)?,
+        None => provider,
+    };
     let api_url = match &waiting {
         Some(pending) => pending.api_url.clone(),
         None => world.api_url(&provider, None)?,
@@ -103,6 +109,17 @@ fn waiting_login(world: &World, provider: &Provider) -> Result<Pending> {
     Ok(pending)
 }
 
+/// The account that the login was started for, which need not be named again.
+fn of_account(world: &World, provider: &Provider, pending: &Pending) -> Result<Provider> {
+    match world.account_override(&provider.name)? {
+        Some((account, _)) if *account != *pending.account => {
+            let message = format!("the login that waits for a code is for the account {}", shown(&pending.account));
+            Err(Error::invalid(message).with_hint("leave out the account, or start another login"))
+        }
+        _ => Ok(world.descriptor(Some(&provider.name))?.with_account(Account::parse(&pending.account)?)),
+    }
+}
+
 /// A token in the variable beats every login, which surprises whoever forgot it.
 pub(super) fn variable_notes(world: &World, provider: &Provider) -> Vec<String> {
     let name = &provider.token_variable;
@@ -117,7 +134,9 @@ fn point_at(world: &World, provider: &Provider, api_url: &str) -> Result<()> {
     if before == api_url {
         return Ok(());
     }
-    keep::forget_session(world, provider, None)?;
+    for account in accounts::all(world, &provider.name)? {
+        keep::forget_session(world, &account, None)?;
+    }
     let file = if provider.name == Provider::DEFAULT_NAME {
         MyConfig::set(&world.paths, "api_url", Some(api_url))?;
         "~/.my/config.json, which `my` reads too"
@@ -160,7 +179,9 @@ impl Login<'_> {
                  digits of the mail, completes the login; the link need not be clicked.",
                 shown(&pending.email)
             );
-            return Ok(self.output.done(&sentence, &json!({ "pending": true, "email": pending.email })));
+            return Ok(self
+                .output
+                .done(&sentence, &json!({ "pending": true, "account": pending.account, "email": pending.email })));
         }
         if self.arguments.code.is_none() && !self.output.quiet {
             waiting::say_what_to_do(&pending);
@@ -204,8 +225,8 @@ impl Login<'_> {
             }
         };
         let sentence =
-            format!("Already logged in to {} as {}. `login --force` logs in anew.", self.provider.name, shown(&who));
-        let fields = json!({ "provider": self.provider.name, "already_logged_in": true, "email": who });
+            format!("Already logged in to {} as {}. `login --force` logs in anew.", self.provider.title(), shown(&who));
+        let fields = json!({ "provider": self.provider.name, "account": &*self.provider.account, "already_logged_in": true, "email": who });
         Ok(Some(self.output.done(&sentence, &fields).with_notes(&variable_notes(self.world, self.provider))))
     }
 
@@ -221,7 +242,7 @@ impl Login<'_> {
             };
             match mycli::start_login(client, &email) {
                 Ok(started) => {
-                    let pending = Pending::new(&self.provider.name, &email, &self.api_url, &started, clock::now());
+                    let pending = Pending::new(self.provider, &email, &self.api_url, &started, clock::now());
                     pending.save(self.world)?;
                     return Ok(pending);
                 }
@@ -293,13 +314,13 @@ impl Login<'_> {
         let who = username.clone().or_else(|| email.clone()).unwrap_or_else(|| "you".to_owned());
         let sentence = format!(
             "Logged in to {} as {}. Saved in the {}: {}",
-            self.provider.name,
+            self.provider.title(),
             shown(&who),
             stored.source.name(),
             stored.location
         );
         let fields = json!({
-            "provider": self.provider.name, "email": email, "username": username,
+            "provider": self.provider.name, "account": &*self.provider.account, "email": email, "username": username,
             "stored_in": stored.source.name(), "location": stored.location,
         });
         let answer = self.output.done(&sentence, &fields).with_notes(&self.world.take_notes());

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::accounts;
 use crate::adapters::Answer;
 use crate::api::{self, ApiError, Client, mycli};
 use crate::cli::output::Output;
@@ -15,9 +16,9 @@ use crate::world::World;
 
 /// What `logout` takes.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  my-credential-helper logout --all")]
+#[command(after_help = "Examples:\n  my-credential-helper logout --account work\n  my-credential-helper logout --all")]
 pub(super) struct Arguments {
-    /// Of every provider
+    /// Of every provider and account
     #[arg(long)]
     all: bool,
 }
@@ -29,9 +30,11 @@ pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Resu
     let configuration = world.configuration()?;
     let mut all = Answer::default();
     for name in configuration.names() {
-        let Answer { output, messages, .. } = logout(world, &configuration.provider(name)?, output)?;
-        all.output.push_str(&output);
-        all.messages.push_str(&messages);
+        for provider in accounts::all(world, name)? {
+            let Answer { output, messages, .. } = logout(world, &provider, output)?;
+            all.output.push_str(&output);
+            all.messages.push_str(&messages);
+        }
     }
     Ok(all)
 }
@@ -45,13 +48,14 @@ fn logout(world: &World, provider: &Provider, output: &Output) -> Result<Answer>
         _ => None,
     };
     let was_logged_in = keep::forget_session(world, provider, None)? || kept.is_some();
+    accounts::unregister(world, provider)?;
     let fields = json!({
-        "provider": provider.name, "logged_out": was_logged_in, "revoked": refresh_token && unrevoked.is_none(),
+        "provider": provider.name, "account": &*provider.account, "logged_out": was_logged_in, "revoked": refresh_token && unrevoked.is_none(),
     });
     let sentence = if was_logged_in {
-        format!("Logged out of {}.", provider.name)
+        format!("Logged out of {}.", provider.title())
     } else {
-        format!("Nobody was logged in to {}.", provider.name)
+        format!("Nobody was logged in to {}.", provider.title())
     };
     let mut answer = output.done(&sentence, &fields);
     if let Some(cause) = unrevoked {

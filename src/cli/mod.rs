@@ -2,6 +2,7 @@
 
 #![allow(clippy::doc_markdown, reason = "the comments on arguments are help texts, in which a backtick would be seen")]
 
+mod account;
 mod config;
 mod exec;
 mod export;
@@ -37,6 +38,9 @@ struct CommandLine {
     /// The provider, where it is not the default one
     #[arg(long, global = true, value_name = "NAME")]
     provider: Option<String>,
+    /// Which of several logins with the provider
+    #[arg(long, global = true, value_name = "NAME")]
+    account: Option<String>,
     /// The base URL of the provider's API
     #[arg(long, global = true, value_name = "URL")]
     api_url: Option<String>,
@@ -59,6 +63,7 @@ Environment:
   MY_API_TOKEN          A token: it beats every login, and is never refreshed
   MY_API_URL            The base URL of mycli's API
   MY_PROVIDER           The provider, where it is not the default one
+  MY_ACCOUNT            Which of several logins with the provider
   MY_PROFILE            The profile that `status` tells about
   MY_NO_KEYRING         Set to anything: leave the keyring alone, use the file
   MICROTICA_TOKEN       The same as MY_API_TOKEN, for Microtica
@@ -83,6 +88,9 @@ enum Verb {
     Whoami,
     /// What is known here: who is logged in, where that is kept, what each place says
     Status(status::Arguments),
+    /// Several logins with one provider: which there are, and which is in use
+    #[command(subcommand)]
+    Account(account::Verb),
     /// API tokens of the account
     #[command(subcommand)]
     Token(token::Verb),
@@ -163,11 +171,11 @@ pub fn run(arguments: &[OsString]) -> (Answer, Option<World>) {
         Ok(line) => line,
         Err(help) => return (help_or_usage(&help), None),
     };
-    let CommandLine { provider, api_url, project, json, quiet, verb } = line;
+    let CommandLine { provider, account, api_url, project, json, quiet, verb } = line;
     let store = verb.store();
-    let world = World::of_this_process(Overrides { provider, api_url, project, store });
+    let world = World::of_this_process(Overrides { provider, account, api_url, project, store });
     let output = Output { json, quiet };
-    let needs_no_token = matches!(verb, Verb::Status(_) | Verb::Config(_));
+    let needs_no_token = matches!(verb, Verb::Status(_) | Verb::Config(_) | Verb::Account(_));
     let answer = verb.run(&world, &output).unwrap_or_else(|error| output.failure(&error));
     (answer, needs_no_token.then_some(world))
 }
@@ -188,6 +196,7 @@ impl Verb {
             Self::Logout(arguments) => logout::run(world, arguments, output),
             Self::Whoami => whoami::run(world, output),
             Self::Status(arguments) => status::run(world, arguments, output),
+            Self::Account(verb) => account::run(world, verb, output),
             Self::Token(verb) => token::run(world, verb, output),
             Self::Session(verb) => session::run(world, verb, output),
             Self::Project(project::ProjectVerb::List) => project::list_projects(world, output),

@@ -44,8 +44,8 @@ fn sessions(world: &World, provider: &Provider) -> Result<Vec<AccountSession>> {
 }
 
 /// A login ends the former session of its device, so at most one is this device's.
-fn is_current(world: &World, session: &AccountSession) -> bool {
-    session.device_id.is_some() && session.device_id == api::device_id(world)
+fn is_current(world: &World, provider: &Provider, session: &AccountSession) -> bool {
+    session.device_id.is_some() && session.device_id == api::device_id(world, provider)
 }
 
 fn list(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
@@ -53,14 +53,14 @@ fn list(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
     let row = |session: &AccountSession| {
         let or = |text: &Option<String>, none: &str| text.clone().unwrap_or_else(|| none.to_owned());
         let device = or(&session.device_name, "unknown device");
-        let star = if is_current(world, session) { " *" } else { "" };
+        let star = if is_current(world, provider, session) { " *" } else { "" };
         let AccountSession { id, ip_address, last_used_at, expires_at, .. } = session;
         [id.clone(), format!("{device}{star}"), or(ip_address, "-"), or(last_used_at, "never"), or(expires_at, "never")]
     };
     let rows = sessions.iter().map(row).collect();
     let mut fields = json!({ "sessions": sessions });
     for (field, session) in fields["sessions"].as_array_mut().into_iter().flatten().zip(&sessions) {
-        field["current"] = is_current(world, session).into();
+        field["current"] = is_current(world, provider, session).into();
     }
     Ok(output.table(["ID", "DEVICE", "ADDRESS", "LAST USED", "ENDS"], rows, "There are no sessions.", &fields))
 }
@@ -78,7 +78,7 @@ fn revoke(world: &World, provider: &Provider, output: &Output, id: &str) -> Resu
             other => other,
         }
     })?;
-    let is_current = is_current(world, session);
+    let is_current = is_current(world, provider, session);
     let fields = json!({ "revoked": true, "id": id, "current": is_current });
     let note = is_current
         .then(|| "that was the session of this device; `my-credential-helper logout` forgets it here, too".to_owned());
@@ -86,7 +86,7 @@ fn revoke(world: &World, provider: &Provider, output: &Output, id: &str) -> Resu
 }
 
 fn revoke_others(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
-    let current = sessions(world, provider)?.into_iter().find(|session| is_current(world, session));
+    let current = sessions(world, provider)?.into_iter().find(|session| is_current(world, provider, session));
     let current = current.ok_or_else(|| {
         Error::invalid("it cannot be told which session is this device's")
             .with_hint("end them one by one: `my-credential-helper session list`, `session revoke ID`")

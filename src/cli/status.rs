@@ -44,6 +44,8 @@ pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Resu
 
 struct Status {
     provider: Provider,
+    /// How many further accounts the provider has.
+    others: usize,
     api_url: String,
     /// Where the session is logged in, if that is not the URL in force.
     elsewhere: Option<String>,
@@ -74,6 +76,7 @@ impl Status {
             elsewhere,
             by_variable,
             login: loaded.newest.as_ref().map_or_else(Login::none, |kept| Login::of(world, &provider, kept, now)),
+            others: world.configuration()?.further_accounts(&provider.name).len(),
             profile: profile.map(|profile| (profile.clone(), Catalog::of(world, &profile))),
             stores: std::iter::once((provider.token_variable.to_string(), state)).chain(places).collect(),
             provider,
@@ -84,8 +87,11 @@ impl Status {
     fn rows(&self) -> Vec<(&str, String)> {
         let by_variable = || format!("by the token in {}", self.provider.token_variable);
         let state = if self.by_variable { by_variable() } else { self.login.state.clone() };
-        let mut rows =
-            vec![("provider", self.provider.name.to_string()), ("api url", self.api_url.clone()), ("logged in", state)];
+        let mut rows = vec![("provider", self.provider.name.to_string())];
+        if self.others > 0 || !self.provider.account.is_default() {
+            rows.push(("account", self.provider.account.to_string()));
+        }
+        rows.extend([("api url", self.api_url.clone()), ("logged in", state)]);
         if let Some(elsewhere) = &self.elsewhere {
             rows.push(("logged in at", format!("{elsewhere}, which is not the API URL in force")));
         }
@@ -115,6 +121,7 @@ impl Status {
         let time = |time: &Option<Timestamp>| time.map(Timestamp::to_whole_seconds);
         let mut fields = json!({
             "provider": self.provider.name,
+            "account": &*self.provider.account,
             "api_url": self.api_url,
             "logged_in": self.by_variable || source.is_some(),
             "login_api_url": self.elsewhere,

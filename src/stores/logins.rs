@@ -256,6 +256,8 @@ fn slot(target: &Target, username: &str) -> Slot {
         legacy_item: None,
         file: file.into(),
         shape: Shape::Session,
+        // Nothing works once in it.
+        lock: "".into(),
     }
 }
 

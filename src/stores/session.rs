@@ -70,15 +70,15 @@ impl Loaded {
     /// What it means that nothing was found: nobody is logged in, unless a place that is there could not be read.
     pub fn nothing(&self, provider: &Provider, tried: Vec<Attempt>) -> Error {
         let (code, message, hint) = match &self.problem {
-            None => (Code::NotLoggedIn, format!("not logged in to {}", provider.name), provider.login_hint()),
+            None => (Code::NotLoggedIn, format!("not logged in to {}", provider.title()), provider.login_hint()),
             Some(problem @ (Unavailable::Locked | Unavailable::TimedOut)) => (
                 Code::TemporarilyUnavailable,
-                format!("the keyring cannot be asked for the login to {}: {problem}", provider.name),
+                format!("the keyring cannot be asked for the login to {}: {problem}", provider.title()),
                 "unlock the keyring and try again".to_owned(),
             ),
             Some(problem) => (
                 Code::Internal,
-                format!("the login to {} cannot be read: {problem}", provider.name),
+                format!("the login to {} cannot be read: {problem}", provider.title()),
                 format!("{}, which replaces it", provider.login_hint()),
             ),
         };

@@ -6,6 +6,7 @@
 mod support;
 
 mod account_json;
+mod accounts;
 mod api_keys;
 mod api_tokens;
 mod bad_input;

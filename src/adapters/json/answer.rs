@@ -69,6 +69,8 @@ struct Fault<'a> {
 struct Credential<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a str>,
     kind: &'a str,
     username: &'a str,
     secret: &'a str,
@@ -83,6 +85,7 @@ struct Credential<'a> {
 pub(super) fn credential(found: &Found) -> String {
     line(Credential {
         provider: found.provider.as_deref(),
+        account: found.account.as_deref(),
         kind: found.kind.name(),
         username: &found.username,
         secret: found.secret.expose_secret(),
@@ -116,6 +119,8 @@ struct Entry<'a> {
     url: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a str>,
     username: &'a str,
     kind: &'a str,
     source: &'a str,
@@ -124,10 +129,11 @@ struct Entry<'a> {
 }
 
 fn listed_fields(listed: &Listed) -> Entry<'_> {
-    let Listed { url, provider, username, kind, source, expires_at } = listed;
+    let Listed { url, provider, account, username, kind, source, expires_at } = listed;
     Entry {
         url: url.as_deref(),
         provider: provider.as_deref(),
+        account: account.as_deref(),
         username,
         kind: kind.name(),
         source: source.name(),

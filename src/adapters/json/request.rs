@@ -22,6 +22,8 @@ pub(super) struct Body<'a> {
     #[serde(borrow)]
     pub(super) provider: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    account: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     username: Option<Cow<'a, str>>,
     #[serde(borrow)]
     secret: Option<Cow<'a, str>>,
@@ -67,6 +69,7 @@ impl<'a> Body<'a> {
         Ok(Ask {
             target: target.or(arguments.target),
             provider: named("provider", &self.provider)?.or(arguments.provider),
+            account: named("account", &self.account)?.or(arguments.account),
             username: named("username", &self.username)?.or(arguments.username),
             min_validity: time::Duration::seconds(seconds),
             ..arguments

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::mycli::DeviceLogin;
 use crate::error::{Error, Result};
 use crate::private_file;
+use crate::provider::{Account, Provider};
 use crate::timestamp::Timestamp;
 use crate::world::World;
 
@@ -15,6 +16,8 @@ const FILE: &str = ".my/pending-login.json";
 #[derive(Serialize, Deserialize)]
 pub(super) struct Pending {
     pub(super) provider: String,
+    #[serde(default = "default")]
+    pub(super) account: String,
     pub(super) email: String,
     pub(super) api_url: String,
     pub(super) device_code: String,
@@ -23,10 +26,15 @@ pub(super) struct Pending {
     expires_at: i64,
 }
 
+fn default() -> String {
+    Account::DEFAULT.to_string()
+}
+
 impl Pending {
-    pub(super) fn new(provider: &str, email: &str, api_url: &str, started: &DeviceLogin, now: Timestamp) -> Self {
+    pub(super) fn new(provider: &Provider, email: &str, api_url: &str, started: &DeviceLogin, now: Timestamp) -> Self {
         Self {
-            provider: provider.to_owned(),
+            provider: provider.name.to_string(),
+            account: provider.account.to_string(),
             email: email.to_owned(),
             api_url: api_url.to_owned(),
             device_code: started.device_code.clone(),

@@ -71,9 +71,9 @@ pub(super) fn login(world: &World, token: &Secret, force: bool, output: &Output)
     let stored = keep::keep_session(world, &provider, &session)?;
     let named = who.name.as_deref().map_or_else(String::new, |name| format!(" as {}", shown(name)));
     let sentence =
-        format!("Logged in to {}{named}. Saved in the {}: {}", provider.name, stored.source.name(), stored.location);
+        format!("Logged in to {}{named}. Saved in the {}: {}", provider.title(), stored.source.name(), stored.location);
     let fields = json!({
-        "provider": provider.name, "kind": Kind::ApiToken.name(), "name": who.name, "verified": verified,
+        "provider": provider.name, "account": &*provider.account, "kind": Kind::ApiToken.name(), "name": who.name, "verified": verified,
         "expires_at": who.expires_at, "stored_in": stored.source.name(), "location": stored.location,
     });
     Ok(output.done(&sentence, &fields).with_notes(&world.take_notes()).with_notes(&variable_notes(world, &provider)))
@@ -88,7 +88,7 @@ fn provider_of(world: &World, token: &Secret) -> Result<Provider> {
             let provider = configuration.provider(name)?;
             let prefix = &*provider.token_prefix;
             if !prefix.is_empty() && token.expose_secret().starts_with(prefix) {
-                return Ok(provider);
+                return world.provider(Some(name));
             }
         }
     }
@@ -119,7 +119,7 @@ fn may_replace(world: &World, provider: &Provider, token: &Secret, force: bool) 
     let is_session =
         kept.is_some_and(|kept| kept.session.refresh_token.is_some() && kept.session.access_token != *token);
     if is_session && !force {
-        return Err(Error::invalid(format!("already logged in to {} by a session", provider.name))
+        return Err(Error::invalid(format!("already logged in to {} by a session", provider.title()))
             .with_hint("`--force` replaces it by the token; `my-credential-helper whoami` tells whose it is"));
     }
     Ok(())

@@ -67,11 +67,13 @@ fn described(request: &Result<Request>) -> Value {
 }
 
 fn asked(ask: &Ask) -> Map<String, Value> {
-    let Ask { target, exact_path, provider, api_url, username, min_validity, carries, names_places, refused } = ask;
+    let Ask { target, exact_path, provider, api_url, username, min_validity, carries, names_places, refused, account } =
+        ask;
     let fields = json!({
         "url": target.as_ref().map(ToString::to_string),
         "exact_path": exact_path,
         "provider": provider,
+        "account": account,
         "api_url": api_url,
         "username": username,
         "min_validity_seconds": Some(min_validity.whole_seconds()).filter(|seconds| *seconds != 0),

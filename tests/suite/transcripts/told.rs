@@ -103,6 +103,7 @@ pub(super) fn reply(decoded: Result<Request>, exchange: &Exchange, values: &Valu
 fn session(values: &Values, secret: &str, expires_at: &str) -> Reply {
     Reply::Found(Box::new(Found {
         provider: Some("mycli".to_owned()),
+        account: None,
         kind: Kind::Session,
         username: "token".to_owned(),
         secret: Secret::new(values.fill(secret)),
@@ -138,6 +139,7 @@ fn found(credential: Credential) -> Found {
     };
     Found {
         provider,
+        account: None,
         kind: self::kind(&kind),
         username,
         secret: Secret::new(secret),
@@ -154,7 +156,7 @@ fn found(credential: Credential) -> Found {
 fn listed(entry: Entry) -> Listed {
     let Entry { url, provider, username, kind, source: from, expires_at } = entry;
     let expires_at = expires_at.as_deref().map(time);
-    Listed { url, provider, username, kind: self::kind(&kind), source: source(&from), expires_at }
+    Listed { url, provider, account: None, username, kind: self::kind(&kind), source: source(&from), expires_at }
 }
 
 fn error(failure: Failure) -> Error {

@@ -1,0 +1,114 @@
+//! `account`: the logins that are kept with each provider, and which of them is in use. Asks no service.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::accounts;
+use crate::adapters::Answer;
+use crate::cli::output::Output;
+use crate::clock;
+use crate::credential::Kind;
+use crate::error::{Code, Error, Result, shown};
+use crate::provider::Provider;
+use crate::reply::Source;
+use crate::stores::session;
+use crate::timestamp::Timestamp;
+use crate::world::World;
+
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// List the accounts that are logged in; the one in use has a star
+    #[command(after_help = "Examples:\n  my-credential-helper account list")]
+    List,
+    /// Put an account in use: it answers where nothing says which
+    #[command(after_help = "Examples:\n  my-credential-helper login --account work\n  \
+                            my-credential-helper account use work")]
+    Use {
+        /// Its name; `default` is the one without a name
+        name: String,
+    },
+}
+
+pub(super) fn run(world: &World, verb: &Verb, output: &Output) -> Result<Answer> {
+    match verb {
+        Verb::List => list(world, output),
+        Verb::Use { name } => use_account(world, name, output),
+    }
+}
+
+struct Row {
+    provider: Provider,
+    is_in_use: bool,
+    login: Option<(Kind, Source, Option<Timestamp>)>,
+    /// What the places say where there is no login.
+    state: String,
+}
+
+impl Row {
+    fn of(world: &World, provider: Provider) -> Result<Self> {
+        let loaded = session::load(&world.stores()?.in_order(), &provider.slot);
+        let login =
+            loaded.newest.map(|kept| (kept.session.kind(), kept.source, kept.session.reported_expiry(clock::now())));
+        let state = match (&login, loaded.problem) {
+            (Some((kind, source, _)), _) => format!("{} in the {}", kind.name().replace('_', " "), source.name()),
+            (None, Some(problem)) => problem.to_string(),
+            (None, None) => "not logged in".to_owned(),
+        };
+        let is_in_use = world.configuration()?.account_in_use(&provider.name) == provider.account;
+        Ok(Self { provider, is_in_use, login, state })
+    }
+
+    fn cells(&self) -> [String; 4] {
+        let star = if self.is_in_use { " *" } else { "" };
+        let end = self.login.as_ref().and_then(|(.., end)| *end).map_or("-".to_owned(), Timestamp::to_whole_seconds);
+        [self.provider.name.to_string(), format!("{}{star}", self.provider.account), self.state.clone(), end]
+    }
+
+    fn fields(&self) -> serde_json::Value {
+        let Self { provider, is_in_use, login, state: _ } = self;
+        json!({
+            "provider": provider.name, "account": &*provider.account, "in_use": is_in_use,
+            "logged_in": login.is_some(), "kind": login.as_ref().map(|(kind, ..)| kind.name()),
+            "source": login.as_ref().map(|(_, source, _)| source.name()),
+            "expires_at": login.as_ref().and_then(|(.., end)| end.map(Timestamp::to_whole_seconds)),
+        })
+    }
+}
+
+/// Of every provider, unless one is named. A default account that nobody uses is left out.
+fn list(world: &World, output: &Output) -> Result<Answer> {
+    let configuration = world.configuration()?;
+    let is_named = world.overrides.provider.is_some() || world.environment.get("MY_PROVIDER").is_some();
+    let named = if is_named { Some(world.descriptor(None)?.name) } else { None };
+    let mut rows = Vec::new();
+    for name in configuration.names().into_iter().filter(|name| named.as_deref().is_none_or(|named| named == *name)) {
+        for provider in accounts::all(world, name)? {
+            let row = Row::of(world, provider)?;
+            if row.login.is_some() || !row.provider.account.is_default() {
+                rows.push(row);
+            }
+        }
+    }
+    let fields = json!({ "accounts": rows.iter().map(Row::fields).collect::<Vec<_>>() });
+    let cells = rows.iter().map(Row::cells).collect();
+    let headings = ["PROVIDER", "ACCOUNT", "LOGIN", "TOKEN ENDS"];
+    Ok(output.table(headings, cells, "Nobody is logged in.", &fields).with_notes(&world.take_notes()))
+}
+
+fn use_account(world: &World, name: &str, output: &Output) -> Result<Answer> {
+    let provider = world.descriptor(None)?;
+    let account = world.account(&provider.name, name)?;
+    let known: Vec<_> = accounts::all(world, &provider.name)?.into_iter().map(|other| other.account).collect();
+    if !known.contains(&account) {
+        let names: Vec<_> = known.iter().map(ToString::to_string).collect();
+        let hint = format!(
+            "its accounts are {}; `{}` logs in to another",
+            names.join(", "),
+            provider.with_account(account).command("login")
+        );
+        return Err(Error::new(Code::NotFound, format!("there is no account `{}`", shown(name))).with_hint(hint));
+    }
+    accounts::use_account(world, &provider, &account)?;
+    let fields = json!({ "provider": provider.name, "account": &*account });
+    Ok(output.done(&format!("The account {account} of {} is in use now.", provider.name), &fields))
+}
