@@ -1,16 +1,18 @@
-//! cargo against a registry that lets in nobody without a token: to read, to publish and to yank, `cargo login` and
-//! `cargo logout`.
+//! cargo against a registry that lets in nobody without a token: every operation, `cargo login` and `cargo logout`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
+use account_server::Fault;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::gate::{Answers, Gate, Permits, Request, issued_by};
+use crate::support::secret_service::SecretService;
 use crate::support::{HELPER, Home, Outcome, finish, service, spawn};
 
 const CHALLENGE: &str = "Cargo login_url=\"http://127.0.0.1:1/me\"";
@@ -45,6 +47,16 @@ fn registry_answers() -> Box<Answers> {
             ("DELETE", ["api", "v1", "crates", name, _, "yank"]) => {
                 crates.get_mut(*name)?.0["yanked"] = true.into();
                 Some(br#"{"ok":true}"#.into())
+            }
+            ("PUT", ["api", "v1", "crates", name, _, "unyank"]) => {
+                crates.get_mut(*name)?.0["yanked"] = false.into();
+                Some(br#"{"ok":true}"#.into())
+            }
+            ("GET", ["api", "v1", "crates", _, "owners"]) => {
+                Some(json!({ "users": [{ "id": 1, "login": "ada", "name": null }] }).to_string().into())
+            }
+            ("PUT" | "DELETE", ["api", "v1", "crates", _, "owners"]) => {
+                Some(json!({ "ok": true, "msg": "so be it" }).to_string().into())
             }
             _ => None,
         }
@@ -93,9 +105,16 @@ fn run(home: &Home, folder: &str, words: &[&str]) -> Outcome {
 
 const PUBLISH: [&str; 3] = ["publish", "--no-verify", "--allow-dirty"];
 const YANK: [&str; 5] = ["yank", "--registry", "my", "--version=1.0.0", "hello"];
+const UNYANK: [&str; 6] = ["yank", "--undo", "--registry", "my", "--version=1.0.0", "hello"];
+const LOGIN: [&str; 3] = ["login", "--registry", "my"];
+const LOGOUT: [&str; 3] = ["logout", "--registry", "my"];
+
+fn owner<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["owner", "--registry", "my"], more, &["hello"]].concat()
+}
 
 #[test]
-fn the_session_serves_to_publish_to_read_and_to_yank_and_is_refreshed() {
+fn the_session_serves_every_operation_and_is_refreshed() {
     let server = service();
     let registry = registry(issued_by(&server));
     let (mut home, _) = Home::with_stale_session(&server);
@@ -106,20 +125,28 @@ fn the_session_serves_to_publish_to_read_and_to_yank_and_is_refreshed() {
     assert_eq!(outcome.status, 0, "{outcome:?}");
     let outcome = run(&home, "user", &["fetch"]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
-    let outcome = run(&home, "empty", &YANK);
-    assert_eq!(outcome.status, 0, "{outcome:?}");
+    for words in [&YANK[..], &UNYANK, &owner(&["--add", "bob"]), &owner(&["--remove", "bob"])] {
+        let outcome = run(&home, "empty", words);
+        assert_eq!(outcome.status, 0, "{words:?}: {outcome:?}");
+    }
+    let outcome = run(&home, "empty", &owner(&["--list"]));
+    assert_eq!((outcome.status, &*outcome.output), (0, "ada\n"), "{outcome:?}");
     for line in [
         "GET /index/config.json refused",
         "GET /index/config.json let in",
         "PUT /api/v1/crates/new let in",
         "GET /dl/hello/1.0.0/download let in",
         "DELETE /api/v1/crates/hello/1.0.0/yank let in",
+        "PUT /api/v1/crates/hello/1.0.0/unyank let in",
+        "GET /api/v1/crates/hello/owners let in",
+        "PUT /api/v1/crates/hello/owners let in",
+        "DELETE /api/v1/crates/hello/owners let in",
     ] {
         assert!(registry.saw(line), "{line}: {:?}", registry.seen());
     }
     assert_eq!(server.refresh_requests(), 1, "and its end was told, so that one is enough");
 
-    let outcome = run(&home, "empty", &["logout", "--registry", "my"]);
+    let outcome = run(&home, "empty", &LOGOUT);
     assert!(outcome.messages.contains("not currently logged in"), "{outcome:?}");
     assert!(home.session().is_some(), "cargo's logout is no logout");
     home.set("MY_API_TOKEN", "myc_wrong");
@@ -136,8 +163,7 @@ fn cargo_login_keeps_a_token_as_it_is_until_cargo_logout() {
     let outcome = run(&home, "empty", &YANK);
     assert_ne!(outcome.status, 0, "the registry asks");
 
-    let login = ["login", "--registry", "my"];
-    let outcome = run_in(&home, "empty", &login, "Token 0123\n");
+    let outcome = run_in(&home, "empty", &LOGIN, "Token 0123\n");
     assert_eq!(outcome.status, 0, "{outcome:?}");
     let kept = home.run(&["list"]).json()["credentials"].clone();
     assert_eq!((&kept[0]["username"], &kept[0]["kind"]), (&json!(""), &json!("login")), "{kept}");
@@ -148,10 +174,48 @@ fn cargo_login_keeps_a_token_as_it_is_until_cargo_logout() {
     assert_eq!(run(&home, "user", &["fetch"]).status, 0);
     assert!(registry.saw("PUT /api/v1/crates/new let in"), "{:?}", registry.seen());
 
-    let outcome = run(&home, "empty", &["logout", "--registry", "my"]);
+    let outcome = run(&home, "empty", &LOGOUT);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert_eq!(home.run(&["list"]).json()["credentials"], json!([]));
     assert_ne!(run(&home, "empty", &YANK).status, 0);
+}
+
+#[test]
+fn cargo_login_goes_into_the_keyring_and_cargo_logout_takes_it_out() {
+    let Some(keyring) = SecretService::start() else { return };
+    let registry = registry(Box::new(|authorization| authorization == "Token 0123"));
+    let mut home = Home::new();
+    home.use_keyring(&keyring);
+    configure(&mut home, &registry);
+    let outcome = run_in(&home, "empty", &LOGIN, "Token 0123\n");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(keyring.login().unwrap().contains("Token 0123"));
+    assert!(!home.login_files_hold("Token 0123"), "no file has it");
+    let outcome = run(&home, "hello", &PUBLISH);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let outcome = run(&home, "empty", &LOGOUT);
+    assert_eq!((outcome.status, keyring.login()), (0, None), "{outcome:?}");
+    assert_ne!(run(&home, "empty", &YANK).status, 0);
+}
+
+#[test]
+fn only_where_nothing_is_known_does_cargo_ask_its_next_provider() {
+    let server = service();
+    let registry = registry(Box::new(|authorization| authorization == "of cargo's own file"));
+    let mut home = Home::at(&server);
+    configure(&mut home, &registry);
+    home.write(".cargo/credentials.toml", "[registries.my]\ntoken = \"of cargo's own file\"\n");
+    let outcome = run(&home, "hello", &PUBLISH);
+    assert_eq!(outcome.status, 0, "a registry of nobody's: {outcome:?}");
+
+    home.set_hosts(&[&registry.address]);
+    let session = server.session("me@acme.dev").unwrap();
+    home.write_session(&session, Duration::ZERO, Duration::from_secs(3600));
+    let failing = Fault::Answer { status: 503, body: String::new(), headers: BTreeMap::new() };
+    server.fault("/v1/auth/refresh", 9, failing);
+    let outcome = run(&home, "empty", &YANK);
+    assert_ne!(outcome.status, 0, "the service fails, which is no \"not found\"");
+    assert!(outcome.messages.contains("credential-my") && !outcome.messages.contains("401"), "{outcome:?}");
 }
 
 #[test]

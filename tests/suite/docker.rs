@@ -10,7 +10,7 @@ use account_server::{Server, Session};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{HELPER, Home, Outcome, finish, has_client, has_rare_client, service, service_with, spawn};
+use crate::support::{HELPER, Home, Outcome, finish, has_client, service, service_with, spawn};
 use registry::Registry;
 use token_service::TokenService;
 
@@ -314,10 +314,7 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
 
 #[test]
 fn helm_pushes_and_pulls_a_chart() {
-    if !has_rare_client("helm") {
-        return;
-    }
-    let Some((_server, _root, mut home, _, registry)) = of_provider(&[]) else { return };
+    let Some((_server, _root, mut home, _, registry)) = of_provider(&["helm"]) else { return };
     configure(&mut home, &configurations(&registry)[0]);
     // Without it helm looks into a file of its own, and into the keyring, before it reads docker's.
     home.set("HELM_REGISTRY_CONFIG", home.path().join("docker/config.json"));

@@ -7,6 +7,7 @@ use account_server::Server;
 use serde_json::json;
 
 use crate::support::gate::{Gate, Permits, Request, issued_by, of_user};
+use crate::support::secret_service::SecretService;
 use crate::support::{HELPER, Home, Outcome, finish, has_client, service, spawn};
 
 const WHEEL: &str = "hello-1.0.0-py3-none-any.whl";
@@ -140,6 +141,26 @@ fn a_password_that_is_set_serves_pip_and_uv_with_and_without_a_user_name() {
         assert_ne!(run(&home, PIP).status, 0);
         assert_eq!(run(&home, &["keyring", "del", service, "ada"]).status, 1, "it is gone");
     }
+}
+
+#[test]
+fn a_password_that_is_set_goes_into_the_keyring_until_it_is_deleted() {
+    let Some(index) = index(of_user("ada", "hunter2")) else { return };
+    let Some(keyring) = SecretService::start() else { return };
+    let mut home = Home::new();
+    home.use_keyring(&keyring);
+    configure(&mut home, &index);
+    let url = format!("http://{}/simple/", index.address);
+    assert_eq!(home.run_with(&["keyring", "set", &url, "ada"], "hunter2\n").status, 0);
+    assert!(keyring.login().unwrap().contains("hunter2"));
+    assert!(!home.login_files_hold("hunter2"), "no file has it");
+    for line in [PIP, UV] {
+        let outcome = run(&home, line);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+    }
+    assert_eq!(run(&home, &["keyring", "del", &url, "ada"]).status, 0);
+    assert_eq!(keyring.login(), None);
+    assert_ne!(run(&home, PIP).status, 0);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
+use crate::support::secret_service::SecretService;
 use crate::support::tls::{Request, Response, TlsServer};
 use crate::support::zip::zip;
 use crate::support::{HELPER, Home, Outcome, finish, has_rare_client, service, spawn};
@@ -138,6 +139,27 @@ fn terraform_login_is_kept_serves_and_is_forgotten_by_terraform_logout() {
 
     let outcome = terraform(&home, &["logout", &registry.address]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_ne!(init(&home).status, 0);
+}
+
+#[test]
+fn terraform_login_goes_into_the_keyring_and_terraform_logout_takes_it_out() {
+    if !has_rare_client("terraform") {
+        return;
+    }
+    let Some(keyring) = SecretService::start() else { return };
+    let registry = registry(&Arc::new(Mutex::new(vec!["tfe-1".to_owned()])));
+    let mut home = Home::new();
+    home.use_keyring(&keyring);
+    configure(&mut home, &registry, "");
+    let outcome = log_in(&home, &registry, "tfe-1");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(keyring.login().unwrap().contains("tfe-1"));
+    assert!(!home.login_files_hold("tfe-1"), "no file has it");
+    let outcome = init(&home);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let outcome = terraform(&home, &["logout", &registry.address]);
+    assert_eq!((outcome.status, keyring.login()), (0, None), "{outcome:?}");
     assert_ne!(init(&home).status, 0);
 }
 

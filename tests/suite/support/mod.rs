@@ -109,6 +109,14 @@ impl Home {
         std::fs::read(self.path().join(relative)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Whether the file of a stored login has this text in it.
+    pub(crate) fn login_files_hold(&self, text: &str) -> bool {
+        let entries =
+            |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let files: Vec<_> = entries(&self.path().join(".my/logins")).flat_map(|host| entries(&host)).collect();
+        files.iter().any(|file| std::fs::read_to_string(file).is_ok_and(|found| found.contains(text)))
+    }
+
     /// The session file as JSON.
     pub(crate) fn session(&self) -> Option<Value> {
         serde_json::from_str(&self.read(".my/credentials.json")?).ok()

@@ -161,6 +161,11 @@ impl SecretService {
         Some(String::from_utf8_lossy(&secret.2).into_owned())
     }
 
+    /// The one stored login, as its item has it.
+    pub(crate) fn login(&self) -> Option<String> {
+        self.value_of(&[("service", "my-credential-helper")])
+    }
+
     fn is_up(&self) -> bool {
         self.call::<_, (Variant<bool>,)>(
             LOGIN,
