@@ -34,6 +34,8 @@
 //! - a provider: a descriptor like [`provider::Provider::MYCLI`], or configuration alone
 //! - an account verb: a file below `cli/`, a line in its `Verb`
 
+#![forbid(unsafe_code)]
+
 pub mod account;
 pub mod accounts;
 pub mod adapters;

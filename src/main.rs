@@ -1,13 +1,23 @@
 //! The thin binary: looks at the name that it was called by, writes the answer, and ends the process.
 
+#![cfg_attr(all(target_os = "linux", target_env = "gnu"), no_main)]
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod start;
+
 use std::io::Write as _;
-use std::process::ExitCode;
 
 use my_credential_helper::adapters::Answer;
 use my_credential_helper::error::Code;
 use my_credential_helper::{call, refresh};
 
-fn main() -> ExitCode {
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn main() -> std::process::ExitCode {
+    run().into()
+}
+
+/// Answers, and returns the exit status.
+fn run() -> u8 {
     let (Answer { output, messages, status }, afterwards) = call::answer(&std::env::args_os().collect::<Vec<_>>());
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
@@ -16,12 +26,12 @@ fn main() -> ExitCode {
         // A reader that went away needs no answer.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             let _ = writeln!(std::io::stderr(), "error: standard output cannot be written: {}", error.kind());
-            return ExitCode::from(Code::Internal.exit_status());
+            return Code::Internal.exit_status();
         }
         _ => {}
     }
     if let Some(world) = afterwards {
         refresh::weekly(&world);
     }
-    ExitCode::from(status)
+    status
 }

@@ -11,6 +11,9 @@ use crate::reply::{Capabilities, Reply, Request, Source};
 use crate::resolve;
 use crate::world::World;
 
+/// A request fits into one such; what holds it is wiped, byte by byte.
+const CHUNK: usize = 1024;
+
 /// More than any protocol sends.
 const MOST_INPUT: usize = 4 << 20;
 
@@ -90,7 +93,7 @@ fn read_input(input: Input) -> Result<Vec<u8>> {
         return Ok(bytes);
     }
     let most = if input == Input::Object { json::MOST } else { MOST_INPUT };
-    let mut chunk = zeroize::Zeroizing::new([0; 8 * 1024]);
+    let mut chunk = zeroize::Zeroizing::new([0; CHUNK]);
     while !is_complete(input, &bytes) {
         match stdin.read(&mut *chunk) {
             Ok(0) => break,

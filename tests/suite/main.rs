@@ -34,5 +34,6 @@ mod questions;
 mod refresh;
 mod session_file;
 mod settings;
+mod start;
 mod terraform;
 mod transcripts;

@@ -1,11 +1,12 @@
 //! Waiting for the link to be clicked: polls at the service's interval, shows a spinner and a countdown, and takes the
 //! six-digit code where somebody types it.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use console::Term;
 
 use super::Pending;
 use crate::api::{self, ApiError, Client, mycli};
@@ -150,38 +151,47 @@ impl Waiting<'_> {
     }
 }
 
-/// What somebody looks at meanwhile.
+/// What somebody looks at meanwhile: one line of standard error, drawn anew. Nothing, where that is no terminal.
 struct Screen {
-    bar: ProgressBar,
+    terminal: Option<Term>,
+    began: Instant,
+    drawn: RefCell<String>,
     /// Keys that nobody has handled yet.
     keys: VecDeque<Key>,
     typed: String,
     takes_keys: bool,
 }
 
+/// One after the other, a tick each.
+const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+
 impl Screen {
     fn new(takes_keys: bool, quiet: bool) -> Self {
-        // Draws nothing where standard error is no terminal.
-        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-            bar.set_style(style);
-        }
-        Self { bar, keys: VecDeque::new(), typed: String::new(), takes_keys }
+        let terminal = Some(Term::stderr()).filter(|terminal| terminal.is_term() && !quiet);
+        let (keys, typed, drawn) = (VecDeque::new(), String::new(), RefCell::default());
+        Self { terminal, began: Instant::now(), drawn, keys, typed, takes_keys }
     }
 
     fn show(&self, seconds_left: u64) {
         let code = if self.takes_keys { format!("  code: {:_<6}", self.typed) } else { String::new() };
-        self.bar.set_message(format!("waiting, {}:{:02} left{code}", seconds_left / 60, seconds_left % 60));
-        self.bar.tick();
+        let ticks = self.began.elapsed().as_millis() / TICK.as_millis();
+        let spinner = SPINNER[usize::try_from(ticks).unwrap_or(0) % SPINNER.len()];
+        self.draw(format!("{spinner} waiting, {}:{:02} left{code}", seconds_left / 60, seconds_left % 60));
     }
 
     fn say(&self, text: &str) {
-        self.bar.println(text);
+        self.draw(format!("{text}\n"));
+    }
+
+    fn draw(&self, text: String) {
+        let Some(terminal) = self.terminal.as_ref().filter(|_| *self.drawn.borrow() != text) else { return };
+        let _ = terminal.clear_line().and_then(|()| terminal.write_str(&text)).and_then(|()| terminal.flush());
+        self.drawn.replace(text);
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        self.draw(String::new());
     }
 }
