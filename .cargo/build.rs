@@ -18,8 +18,9 @@ fn main() {
         println!("cargo:rustc-link-lib=gcc_eh");
     }
     // GNU ld makes one entry of a symbol that both Rust and C call, where lld makes two: 40 look-ups less (25,000
-    // instructions of 365,000).
-    if compiler(&["-fuse-ld=bfd", "-Wl,--version"]).is_some() {
+    // instructions of 365,000). It takes its time over one with debug information.
+    let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    if is_release && compiler(&["-fuse-ld=bfd", "-Wl,--version"]).is_some() {
         println!("cargo:rustc-link-arg-bins=-fuse-ld=bfd");
     }
 }
