@@ -26,6 +26,11 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(millis(span)))
     }
 
+    /// The moment that is `span` earlier, or the first one there is.
+    pub(crate) fn before(self, span: Duration) -> Self {
+        Self::from_millis(self.0.saturating_sub(millis(span)))
+    }
+
     /// The same, where it is before the end of the year 9999.
     pub(crate) fn checked_after(self, span: Duration) -> Option<Self> {
         let later = self.0.checked_add(millis(span))?;
@@ -40,6 +45,31 @@ impl Timestamp {
     /// Whole seconds from `self` to `later`, begun ones counted; 0 where it is past.
     pub(crate) fn seconds_until(self, later: Self) -> i64 {
         (later.0 - self.0).max(0).div_euclid(1000) + i64::from((later.0 - self.0).max(0) % 1000 > 0)
+    }
+}
+
+/// As people read it.
+impl Timestamp {
+    /// The day, as `2026-11-23`.
+    pub(crate) fn day(self) -> String {
+        self.to_string().chars().take(10).collect()
+    }
+
+    /// The minute, as `2026-11-23 22:48 UTC`.
+    pub(crate) fn minute(self) -> String {
+        let text = self.to_string().replacen('T', " ", 1);
+        format!("{} UTC", text.chars().take(16).collect::<String>())
+    }
+
+    /// The second, as `2026-11-23 22:48:05`.
+    pub(crate) fn second(self) -> String {
+        self.to_string().replacen('T', " ", 1).chars().take(19).collect()
+    }
+
+    /// The end of a day that is written like `2026-11-23`.
+    pub(crate) fn end_of_day(text: &str) -> Option<Self> {
+        let start: Self = format!("{text}T00:00:00Z").parse().ok()?;
+        start.checked_after(Duration::from_secs(24 * 60 * 60))
     }
 }
 
@@ -119,6 +149,18 @@ mod tests {
         assert_eq!(start.seconds_until(Timestamp(2_001)), 2);
         assert_eq!(start.seconds_until(Timestamp(3_000)), 2);
         assert_eq!(start.seconds_until(Timestamp(1)), 0, "what is past has no seconds left");
+    }
+
+    #[test]
+    fn people_read_days_and_minutes() {
+        let moment: Timestamp = "2026-11-23T22:48:05.25Z".parse().unwrap();
+        assert_eq!(moment.day(), "2026-11-23");
+        assert_eq!(moment.minute(), "2026-11-23 22:48 UTC");
+        assert_eq!(moment.second(), "2026-11-23 22:48:05");
+        assert_eq!(Timestamp::end_of_day("2026-11-23").unwrap().minute(), "2026-11-24 00:00 UTC");
+        for text in ["", "2026-02-30", "23.11.2026", "2026-11-23T00:00:00Z", "9999-12-31"] {
+            assert_eq!(Timestamp::end_of_day(text), None, "{text:?} is no day with another after it");
+        }
     }
 
     #[test]

@@ -71,6 +71,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
+/// Two variable parts of a path.
+pub(crate) struct NamedIn(pub(crate) String, pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for NamedIn {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Path((whole, part)) = Path::from_request_parts(parts, state).await?;
+        Ok(Self(whole, part))
+    }
+}
+
 /// The query.
 pub(crate) struct Asked<T>(pub(crate) T);
 
@@ -110,8 +122,37 @@ impl<S: Send + Sync> FromRequestParts<S> for Device {
     }
 }
 
-/// A header's value, at most 200 characters of it; nothing where it is empty or not text.
+/// A header's value, at most 200 characters of it; nothing where it is empty or not text. Whoever sends it chooses it,
+/// and it is shown to somebody who has to trust what is around it: so no character in it can turn that round.
 fn word(headers: &HeaderMap, name: &str) -> Option<String> {
-    let value = headers.get(name)?.to_str().ok()?.trim();
-    (!value.is_empty()).then(|| value.chars().take(200).collect())
+    let value = std::str::from_utf8(headers.get(name)?.as_bytes()).ok()?.trim();
+    let shown = value.chars().filter(|character| !is_unseen(*character));
+    let value: String = shown.take(200).collect();
+    (!value.is_empty()).then_some(value)
+}
+
+/// Control characters, those that change the direction of writing, and those that take no room.
+pub(crate) fn is_unseen(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_device_is_called_what_can_be_seen() {
+        let name = |bytes: &[u8]| {
+            let value = HeaderValue::from_bytes(bytes).unwrap();
+            word(&HeaderMap::from_iter([(header::HOST, value)]), "host")
+        };
+        assert_eq!(name("Adas Büro".as_bytes()).as_deref(), Some("Adas Büro"));
+        assert_eq!(name("safe\u{202e}gnp.exe".as_bytes()).as_deref(), Some("safegnp.exe"));
+        assert_eq!(name("\u{200b}".as_bytes()), None, "what takes no room is no name");
+        assert_eq!(name(b"\xff"), None);
+        assert_eq!(name("ä".repeat(300).as_bytes()).map(|name| name.chars().count()), Some(200));
+    }
 }

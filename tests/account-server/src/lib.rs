@@ -1,7 +1,8 @@
-//! The account service that the tests and the tour run against: mycli's API, Microtica's, and git hosting.
+//! The account service that the tests and the tour run against: mycli's API, Microtica's API and console,
+//! and git hosting.
 //!
 //! A request comes in at `connection`, which hands it to `routes`. On its way it passes the journal and the faults
-//! of `testing`, where tests asked for them. Then a handler in `mycli`, `microtica`, `pages` or `git_host` decides,
+//! of `testing`, where tests asked for them. Then a handler in `mycli`, `microtica`, `console`, `pages` or `git_host` decides,
 //! with the tables of `store` and the rest of what `service` holds, and answers or returns a `refusal`.
 //!
 //! ```
@@ -19,15 +20,18 @@
 
 mod clock;
 mod connection;
+mod console;
 mod database;
 mod extract;
 pub mod git_host;
 mod hs256;
 mod jwt;
+mod login;
 mod mail;
 mod microtica;
 mod mycli;
 mod pages;
+mod product;
 mod refusal;
 mod routes;
 mod secret;

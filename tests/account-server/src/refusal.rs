@@ -15,6 +15,7 @@ pub(crate) enum Refusal {
     ExpiredToken,
     InvalidCode,
     InvalidUsername,
+    NotForPrefetch,
     Unauthorized,
     InvalidToken,
     SessionRevoked,
@@ -36,8 +37,9 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// The status, the code and the message.
     #[rustfmt::skip]
-    fn parts(self) -> (u16, &'static str, &'static str) {
+    pub(crate) fn parts(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::InvalidRequest(reason) => (400, "INVALID_REQUEST", reason),
             Self::InvalidEmail => (400, "INVALID_EMAIL", "this is not an email address that can be used here"),
@@ -45,6 +47,7 @@ impl Refusal {
             Self::ExpiredToken => (400, "EXPIRED_TOKEN", "the device code is unknown, used or expired"),
             Self::InvalidCode => (400, "INVALID_CODE", "the code is wrong, used or expired"),
             Self::InvalidUsername => (400, "INVALID_USERNAME", "3 to 39 of a-z, 0-9 and -, the first a letter"),
+            Self::NotForPrefetch => (400, "NOT_FOR_PREFETCH", "a link that works once is not loaded in advance"),
             Self::Unauthorized => (401, "UNAUTHORIZED", "the credential is missing, unknown or expired"),
             Self::InvalidToken => (401, "INVALID_TOKEN", "the refresh token is unknown or was used"),
             Self::SessionRevoked => (401, "SESSION_REVOKED", "the session was revoked"),
@@ -73,6 +76,8 @@ impl IntoResponse for Refusal {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = Json(json!({"error": {"code": code, "message": message}}));
         let mut response = (status, body).into_response();
+        // The console makes a page of it.
+        response.extensions_mut().insert(self);
         if self == Self::RateLimited {
             let wait = HeaderValue::from_static("1");
             response.headers_mut().insert(header::RETRY_AFTER, wait);

@@ -6,18 +6,20 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use crate::refusal::Refusal;
 use crate::service::Shared;
 use crate::testing::{self, faults, journal};
-use crate::{extract, git_host, microtica, mycli, pages};
+use crate::{console, extract, git_host, microtica, mycli, pages};
 
 /// The whole service.
 pub(crate) fn all(service: &Shared) -> Router {
-    let mut routes = mycli::routes(service).merge(microtica::routes()).merge(pages::routes(service));
+    let mut routes = mycli::routes(service).merge(microtica::routes(service)).merge(pages::routes(service));
+    routes = routes.merge(console::routes(service));
     if service.settings.for_tests {
         routes = routes.merge(testing::routes());
     }
     routes = routes
         .fallback(async || Refusal::NotFound)
         .method_not_allowed_fallback(async || Refusal::MethodNotAllowed)
-        .layer(from_fn(extract::limit_body));
+        .layer(from_fn(extract::limit_body))
+        .layer(from_fn(console::refusals_as_pages));
     // Git sends as much as it has.
     if service.settings.git_root.is_some() {
         routes = routes.merge(git_host::routes());

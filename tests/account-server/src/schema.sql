@@ -11,13 +11,19 @@ CREATE TABLE IF NOT EXISTS users (
 CREATE TABLE IF NOT EXISTS logins (
     device_code BLOB PRIMARY KEY,
     email TEXT NOT NULL,
+    product TEXT NOT NULL,
     link BLOB NOT NULL UNIQUE,
     code BLOB NOT NULL,
     wrong_codes INTEGER NOT NULL DEFAULT 0,
+    user_agent TEXT,
+    ip_address TEXT,
+    device_name TEXT,
+    started_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     authorized_at INTEGER,
     redeemed_at INTEGER
 ) STRICT;
+CREATE INDEX IF NOT EXISTS logins_of_an_address ON logins (email, started_at);
 
 CREATE TABLE IF NOT EXISTS sessions (
     id TEXT PRIMARY KEY,
@@ -72,6 +78,14 @@ CREATE TABLE IF NOT EXISTS microtica_projects (
     name TEXT NOT NULL
 ) STRICT;
 
+-- All members may do the same.
+CREATE TABLE IF NOT EXISTS microtica_members (
+    project_id TEXT NOT NULL REFERENCES microtica_projects (id),
+    user_id TEXT NOT NULL REFERENCES users (id),
+    PRIMARY KEY (project_id, user_id)
+) STRICT;
+CREATE INDEX IF NOT EXISTS microtica_projects_of_a_user ON microtica_members (user_id);
+
 CREATE TABLE IF NOT EXISTS microtica_environments (
     id TEXT PRIMARY KEY,
     project_id TEXT NOT NULL REFERENCES microtica_projects (id),
@@ -88,12 +102,33 @@ CREATE TABLE IF NOT EXISTS microtica_keys (
     baseline TEXT NOT NULL,
     expires_at INTEGER,
     revoked_at INTEGER,
+    last_used_at INTEGER,
+    created_by TEXT,
     created_at INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS microtica_keys_of_a_project ON microtica_keys (project_id);
 
 CREATE TABLE IF NOT EXISTS microtica_upgrades (
     key_id TEXT NOT NULL REFERENCES microtica_keys (id),
     environment_id TEXT NOT NULL REFERENCES microtica_environments (id),
     role TEXT NOT NULL,
     PRIMARY KEY (key_id, environment_id)
+) STRICT;
+
+-- Who did what. Without a prefix it was a person, not a key. What is written stays, whatever becomes of who did it.
+CREATE TABLE IF NOT EXISTS microtica_audit (
+    id INTEGER PRIMARY KEY,
+    project_id TEXT NOT NULL REFERENCES microtica_projects (id),
+    actor TEXT NOT NULL,
+    prefix TEXT,
+    action TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS microtica_audit_of_a_project ON microtica_audit (project_id, id);
+
+-- Who is signed in to the console, by the digest of the cookie.
+CREATE TABLE IF NOT EXISTS console_sessions (
+    secret BLOB PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    expires_at INTEGER NOT NULL
 ) STRICT;

@@ -78,6 +78,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let server = Server::start(arguments.into())?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "serving {}", server.url())?;
+    writeln!(out, "console {}/console", server.url())?;
     if has_inbox {
         writeln!(out, "inbox   {}/inbox", server.url())?;
     }

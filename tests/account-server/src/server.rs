@@ -9,10 +9,10 @@ use anyhow::{Context, anyhow};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-use crate::connection;
 use crate::extract::Device;
 use crate::mail::{Inbox, Mail};
 use crate::microtica::keys::{self, MadeKey, NewKey};
+use crate::microtica::members;
 use crate::microtica::projects::{self, NewProject, Project};
 use crate::mycli::api_tokens::{self, NewToken, Wanted};
 use crate::refusal::Refusal;
@@ -22,6 +22,7 @@ use crate::settings::Settings;
 use crate::testing::accounts::{self, Session};
 use crate::testing::faults::Fault;
 use crate::testing::journal::Recorded;
+use crate::{connection, console};
 
 const REFRESH: &str = "/v1/auth/refresh";
 
@@ -83,12 +84,26 @@ impl Server {
 
     /// Makes an API key of Microtica, shown this once.
     pub fn microtica_key(&self, key: &NewKey) -> anyhow::Result<MadeKey> {
-        keys::make(&self.service, key).map_err(told)
+        keys::make(&self.service, key, None).map_err(told)
     }
 
     /// Revokes an API key of Microtica.
     pub fn revoke_microtica_key(&self, id: &str) -> anyhow::Result<()> {
-        keys::revoke(&self.service, id).map_err(told)
+        let now = self.service.now();
+        self.service.database.transaction(|db| keys::revoke(db, id, now)).map_err(told)
+    }
+
+    /// Makes the user of that address a member of a project of Microtica.
+    pub fn join_microtica_project(&self, project: &str, email: &str) -> anyhow::Result<()> {
+        let user = accounts::user_of(&self.service, email).map_err(told)?;
+        self.service.database.transaction(|db| Ok(members::join(db, project, &user)?)).map_err(told)
+    }
+
+    /// Signs that address in to the console, without the walk through the mail: the name and the value of the cookie.
+    pub fn console_cookie(&self, email: &str) -> anyhow::Result<(&'static str, String)> {
+        let user = accounts::user_of(&self.service, email).map_err(told)?;
+        let secret = console::sign_in_as(&self.service, &user).map_err(told)?;
+        Ok((console::cookie_name(&self.service), secret))
     }
 
     /// The mails of the inbox, the newest first.

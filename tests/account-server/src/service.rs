@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::{Clock, Timestamp};
+use crate::console::unshown::Unshown;
 use crate::database::{self, Database};
 use crate::jwt::{Claims, Issuer};
 use crate::mail::Mailer;
@@ -23,6 +24,8 @@ pub(crate) struct Service {
     pub(crate) issuer: Issuer,
     pub(crate) mailer: Mailer,
     pub(crate) rate_limit: RateLimit,
+    /// Keys that were made and are yet to be shown.
+    pub(crate) unshown: Unshown,
     pub(crate) controls: Controls,
 }
 
@@ -38,6 +41,7 @@ impl Service {
             issuer: Issuer::new(&key, settings.jti),
             mailer: Mailer::new(settings.smtp.as_deref())?,
             rate_limit: RateLimit::default(),
+            unshown: Unshown::default(),
             controls: Controls::default(),
             settings,
         })

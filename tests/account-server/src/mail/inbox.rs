@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
+use crate::clock::Timestamp;
+
 /// The oldest mails go when there are more.
 const KEPT: usize = 1000;
 
@@ -24,6 +26,13 @@ pub struct Mail {
     pub text: String,
     /// When it was sent, as RFC 3339.
     pub sent_at: String,
+}
+
+impl Mail {
+    /// When it was sent, to the minute.
+    pub(crate) fn minute(&self) -> String {
+        self.sent_at.parse::<Timestamp>().map(Timestamp::minute).unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for Mail {

@@ -6,14 +6,15 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::extract::Device;
+use crate::product::Product;
 use crate::refusal::Refusal;
 pub(crate) use inbox::Inbox;
 pub use inbox::Mail;
 
 mod inbox;
 
-const SENDER: &str = "mycli <no-reply@mycli.invalid>";
-const SUBJECT: &str = "Confirm your login to mycli";
+const SENDER: &str = "no-reply@mycli.invalid";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the mail of a login tells.
@@ -21,6 +22,16 @@ pub(crate) struct LoginMail {
     pub(crate) link: String,
     pub(crate) code: String,
     pub(crate) minutes: i64,
+    pub(crate) product: Product,
+    /// Who asked for it, and when.
+    pub(crate) device: Device,
+    pub(crate) asked_at: Timestamp,
+}
+
+impl LoginMail {
+    fn subject(&self) -> String {
+        format!("Confirm your login to {}", self.product.name())
+    }
 }
 
 #[derive(Template)]
@@ -73,7 +84,10 @@ impl Mailer {
             }
             Self::Smtp(server) => {
                 let html = Html { mail }.render()?;
-                Ok(deliver(server, &to, text, html).await.inspect_err(|error| eprintln!("mail: {error:#}")).is_ok())
+                Ok(deliver(server, &to, mail, text, html)
+                    .await
+                    .inspect_err(|error| eprintln!("mail: {error:#}"))
+                    .is_ok())
             }
         }
     }
@@ -82,7 +96,7 @@ impl Mailer {
 fn received(to: String, mail: &LoginMail, text: String, now: Timestamp) -> Mail {
     Mail {
         to,
-        subject: SUBJECT.to_owned(),
+        subject: mail.subject(),
         link: mail.link.clone(),
         code: mail.code.clone(),
         text,
@@ -93,13 +107,14 @@ fn received(to: String, mail: &LoginMail, text: String, now: Timestamp) -> Mail 
 async fn deliver(
     server: &AsyncSmtpTransport<Tokio1Executor>,
     to: &str,
+    mail: &LoginMail,
     text: String,
     html: String,
 ) -> anyhow::Result<()> {
     let message = Message::builder()
-        .from(SENDER.parse::<Mailbox>()?)
+        .from(Mailbox::new(Some(mail.product.name().to_owned()), SENDER.parse()?))
         .to(to.parse::<Mailbox>()?)
-        .subject(SUBJECT)
+        .subject(mail.subject())
         .multipart(MultiPart::alternative_plain_html(text, html))?;
     server.send(message).await?;
     Ok(())

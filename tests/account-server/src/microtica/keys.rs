@@ -17,12 +17,16 @@ const PREFIX: &str = "mic_";
 
 /// A key, without its secret.
 pub(crate) struct Key {
-    id: String,
+    pub(crate) id: String,
     pub(crate) project_id: String,
     pub(crate) name: String,
     pub(crate) prefix: String,
     pub(crate) baseline: Role,
     pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) last_used_at: Option<Timestamp>,
+    /// Who made it in the console. A key belongs to its project, and works on when that person has left.
+    pub(crate) created_by: Option<String>,
+    pub(crate) created_at: Timestamp,
     revoked_at: Option<Timestamp>,
 }
 
@@ -37,26 +41,57 @@ pub(crate) struct Seen {
     role: Role,
 }
 
+/// Whether a key works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Active,
+    Expired,
+    Revoked,
+}
+
+impl Status {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 impl Key {
+    pub(crate) fn status(&self, now: Timestamp) -> Status {
+        if self.revoked_at.is_some() {
+            Status::Revoked
+        } else if self.expires_at.is_some_and(|end| end <= now) {
+            Status::Expired
+        } else {
+            Status::Active
+        }
+    }
+
     /// Refuses a key that was revoked or whose time is over.
     pub(crate) fn check_active(&self, now: Timestamp) -> Result<(), Refusal> {
-        if self.revoked_at.is_some() {
-            return Err(Refusal::ApiKeyRevoked);
+        match self.status(now) {
+            Status::Active => Ok(()),
+            Status::Expired => Err(Refusal::ApiKeyExpired),
+            Status::Revoked => Err(Refusal::ApiKeyRevoked),
         }
-        if self.expires_at.is_some_and(|end| end <= now) {
-            return Err(Refusal::ApiKeyExpired);
-        }
-        Ok(())
     }
 
     pub(crate) fn sees_its_project(&self, upgrades: &Upgrades) -> bool {
         self.baseline > Role::None || !upgrades.is_empty()
     }
 
+    /// What the key may do in the environment of that name.
+    pub(crate) fn role_in(&self, upgrades: &Upgrades, environment: &str) -> Role {
+        upgrades.get(environment).copied().unwrap_or(self.baseline)
+    }
+
     /// The environment with the role that the key has there, where it has one.
     pub(crate) fn look_at(&self, upgrades: &Upgrades, environment: Environment) -> Option<Seen> {
         let Environment { id, name } = environment;
-        let role = upgrades.get(&name).copied().unwrap_or(self.baseline);
+        let role = self.role_in(upgrades, &name);
         (role > Role::None).then_some(Seen { id, name, role })
     }
 }
@@ -69,6 +104,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Key> {
         prefix: row.get("prefix")?,
         baseline: row.get("baseline")?,
         expires_at: row.get("expires_at")?,
+        last_used_at: row.get("last_used_at")?,
+        created_by: row.get("created_by")?,
+        created_at: row.get("created_at")?,
         revoked_at: row.get("revoked_at")?,
     })
 }
@@ -76,6 +114,22 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Key> {
 pub(crate) fn of_secret(db: &Connection, secret: &str) -> rusqlite::Result<Option<Key>> {
     let sql = "SELECT * FROM microtica_keys WHERE key = ?1";
     db.query_row(sql, [Digest::of(secret)], read).optional()
+}
+
+/// The keys of a project, the newest first.
+pub(crate) fn of_project(db: &Connection, project: &str) -> rusqlite::Result<Vec<Key>> {
+    let sql = "SELECT * FROM microtica_keys WHERE project_id = ?1 ORDER BY created_at DESC, id";
+    db.prepare(sql)?.query_map([project], read)?.collect()
+}
+
+pub(crate) fn find(db: &Connection, project: &str, id: &str) -> rusqlite::Result<Option<Key>> {
+    let sql = "SELECT * FROM microtica_keys WHERE project_id = ?1 AND id = ?2";
+    db.query_row(sql, [project, id], read).optional()
+}
+
+pub(crate) fn note_use(db: &Connection, key: &Key, now: Timestamp) -> rusqlite::Result<()> {
+    db.execute("UPDATE microtica_keys SET last_used_at = ?2 WHERE id = ?1", params![key.id, now])?;
+    Ok(())
 }
 
 pub(crate) fn upgrades(db: &Connection, key: &Key) -> rusqlite::Result<Upgrades> {
@@ -105,7 +159,7 @@ pub struct NewKey {
 }
 
 /// A key, the only time that it is shown.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub struct MadeKey {
     /// The key: `mic_` and 40 hex digits.
     pub key: String,
@@ -115,7 +169,8 @@ pub struct MadeKey {
     pub id: String,
 }
 
-pub(crate) fn make(service: &Service, new: &NewKey) -> Result<MadeKey, Refusal> {
+/// Makes a key; `by` is who does it in the console.
+pub(crate) fn make(service: &Service, new: &NewKey, by: Option<&str>) -> Result<MadeKey, Refusal> {
     let end = new.expires_at.as_deref().map(str::parse).transpose();
     let end = end.map_err(|_| Refusal::InvalidRequest("expires_at is a time as in RFC 3339"))?;
     let key = format!("{PREFIX}{}", secret::random_hex::<20>()?);
@@ -123,8 +178,11 @@ pub(crate) fn make(service: &Service, new: &NewKey) -> Result<MadeKey, Refusal> 
     let now = service.now();
     service.database.transaction(|db| {
         projects::find(db, &new.project)?.ok_or(Refusal::NotFound)?;
-        insert(db, new, &made, end, now)?;
-        upgrade(db, new, &made.id)
+        insert(db, new, &made, end, by, now)?;
+        for (name, role) in &new.environments {
+            upgrade(db, &new.project, &made.id, name, (*role, new.baseline))?;
+        }
+        Ok(())
     })?;
     Ok(made)
 }
@@ -134,38 +192,42 @@ fn insert(
     new: &NewKey,
     made: &MadeKey,
     end: Option<Timestamp>,
+    by: Option<&str>,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let MadeKey { key, prefix, id } = made;
     db.execute(
-        "INSERT INTO microtica_keys (id, project_id, name, key, prefix, baseline, expires_at, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![id, new.project, new.name, Digest::of(key), prefix, new.baseline, end, now],
+        "INSERT INTO microtica_keys (id, project_id, name, key, prefix, baseline, expires_at, created_by, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![id, new.project, new.name, Digest::of(key), prefix, new.baseline, end, by, now],
     )?;
     Ok(())
 }
 
-/// Each upgrade is of an environment of the project, and strictly stronger than the baseline.
-fn upgrade(db: &Connection, new: &NewKey, key_id: &str) -> Result<(), Refusal> {
-    let environments = projects::environments(db, &new.project)?;
-    for (name, role) in &new.environments {
-        let environment = environments.iter().find(|known| known.name == *name);
-        let environment = environment.ok_or(Refusal::InvalidRequest("the project has no such environment"))?;
-        if *role <= new.baseline {
-            let reason = "an upgrade is stronger than the baseline";
-            return Err(Refusal::InvalidRequest(reason));
-        }
-        db.execute(
-            "INSERT INTO microtica_upgrades (key_id, environment_id, role) VALUES (?1, ?2, ?3)",
-            params![key_id, environment.id, role],
-        )?;
+/// An upgrade is of an environment of the project, and strictly stronger than what the key could do there before.
+pub(crate) fn upgrade(
+    db: &Connection,
+    project: &str,
+    key_id: &str,
+    environment: &str,
+    (role, before): (Role, Role),
+) -> Result<(), Refusal> {
+    let environments = projects::environments(db, project)?;
+    let environment = environments.iter().find(|known| known.name == environment);
+    let environment = environment.ok_or(Refusal::InvalidRequest("the project has no such environment"))?;
+    if role <= before {
+        return Err(Refusal::InvalidRequest("an upgrade is stronger than the baseline"));
     }
+    db.execute(
+        "INSERT INTO microtica_upgrades (key_id, environment_id, role) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET role = excluded.role",
+        params![key_id, environment.id, role],
+    )?;
     Ok(())
 }
 
-pub(crate) fn revoke(service: &Service, id: &str) -> Result<(), Refusal> {
-    let now = service.now();
+pub(crate) fn revoke(db: &Connection, id: &str, now: Timestamp) -> Result<(), Refusal> {
     let sql = "UPDATE microtica_keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1";
-    let revoked = service.database.transaction(|db| Ok(db.execute(sql, params![id, now])?))?;
+    let revoked = db.execute(sql, params![id, now])?;
     (revoked > 0).then_some(()).ok_or(Refusal::NotFound)
 }

@@ -1,8 +1,9 @@
-//! Microtica's side: what an API key is told. Keys are made elsewhere: by tests, and in a console.
+//! Microtica's side: what an API key is told, and what is written down of it. Keys are made elsewhere: in the console.
 
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use serde_json::{Value, json};
 
@@ -11,16 +12,19 @@ use crate::refusal::Refusal;
 use crate::service::Shared;
 use caller::KeyHolder;
 
+pub(crate) mod audit;
 pub(crate) mod caller;
 pub(crate) mod keys;
+pub(crate) mod members;
 pub(crate) mod projects;
 pub(crate) mod role;
 
-pub(crate) fn routes() -> Router<Shared> {
+pub(crate) fn routes(service: &Shared) -> Router<Shared> {
     Router::new()
         .route("/api/v1/whoami", get(who_am_i))
         .route("/api/v1/projects", get(list_projects))
         .route("/api/v1/projects/{id}/environments", get(list_environments))
+        .route_layer(from_fn_with_state(service.clone(), audit::note))
 }
 
 async fn who_am_i(State(service): State<Shared>, KeyHolder(key): KeyHolder) -> Result<Json<Value>, Refusal> {

@@ -1,6 +1,6 @@
 //! Projects and their environments.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ pub struct Project {
     pub name: String,
 }
 
+#[derive(Clone)]
 pub(crate) struct Environment {
     pub(crate) id: String,
     pub(crate) name: String,
@@ -65,12 +66,13 @@ fn insert_environment(db: &Connection, project: &str, name: &str) -> rusqlite::R
     Ok(())
 }
 
+pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Project> {
+    let (id, name) = (row.get(0)?, row.get(1)?);
+    Ok(Project { id, name })
+}
+
 pub(crate) fn find(db: &Connection, id: &str) -> rusqlite::Result<Option<Project>> {
     let sql = "SELECT id, name FROM microtica_projects WHERE id = ?1";
-    let read = |row: &rusqlite::Row<'_>| {
-        let (id, name) = (row.get(0)?, row.get(1)?);
-        Ok(Project { id, name })
-    };
     db.query_row(sql, [id], read).optional()
 }
 

@@ -1,5 +1,7 @@
 //! What a key may do, from nothing to everything. Each role may do what the one before it may.
 
+use std::fmt;
+
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde::{Deserialize, Serialize};
 
@@ -20,9 +22,10 @@ pub enum Role {
 }
 
 impl Role {
-    const ALL: [Self; 5] = [Self::None, Self::Read, Self::Write, Self::Admin, Self::Owner];
+    pub(crate) const ALL: [Self; 5] = [Self::None, Self::Read, Self::Write, Self::Admin, Self::Owner];
 
-    fn name(self) -> &'static str {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Read => "read",
@@ -30,6 +33,22 @@ impl Role {
             Self::Admin => "admin",
             Self::Owner => "owner",
         }
+    }
+
+    /// The role of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
+    /// Those that are strictly stronger, the weakest first.
+    pub(crate) fn stronger(self) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |role| *role > self)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
     }
 }
 
@@ -41,8 +60,6 @@ impl ToSql for Role {
 
 impl FromSql for Role {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let name = value.as_str()?;
-        let mut roles = Self::ALL.into_iter();
-        roles.find(|role| role.name() == name).ok_or(FromSqlError::InvalidType)
+        Self::named(value.as_str()?).ok_or(FromSqlError::InvalidType)
     }
 }

@@ -1,27 +1,21 @@
-//! The device login: a device waits, its user confirms by link or by code, the device gets a session.
-//! Never tells whether an address has an account.
+//! The device login as devices speak it: start, wait, confirm, get a session. What a login is stands in `login`.
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
-use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{email, sessions};
-use crate::clock::Timestamp;
 use crate::extract::{Asked, Device, Sent};
-use crate::mail::LoginMail;
-use crate::pages::verify::{self, Outcome};
+use crate::login;
+use crate::pages::verify;
+use crate::product::Product;
 use crate::refusal::Refusal;
-use crate::secret::{self, Digest};
-use crate::service::{Service, Shared};
+use crate::service::Shared;
 use crate::settings::whole_seconds;
-use crate::store::logins::{self, Login, Proofs};
 use crate::store::users;
-
-/// A code can be guessed this often; then the login must be started again.
-const WRONG_CODES: u32 = 5;
 
 #[derive(Deserialize)]
 pub(crate) struct Start {
@@ -36,54 +30,19 @@ pub(crate) struct Started {
     email_sent: bool,
 }
 
-pub(crate) async fn start(State(service): State<Shared>, Sent(sent): Sent<Start>) -> Result<Json<Started>, Refusal> {
+pub(crate) async fn start(
+    State(service): State<Shared>,
+    device: Device,
+    Sent(sent): Sent<Start>,
+) -> Result<Json<Started>, Refusal> {
     let email = email::normalize(&sent.email)?;
-    let device_code = secret::random_hex::<32>()?;
-    let confirmation = Confirmation::new()?;
-    let proofs = confirmation.proofs(&device_code);
-    let end = service.now().after(service.settings.device_code_lifetime);
-    service.database.transaction(|db| {
-        let hash = Digest::of(&device_code);
-        Ok(logins::insert(db, hash, &email, &proofs, end)?)
-    })?;
+    let begun = login::begin(&service, Product::Mycli, &email, device).await?;
     Ok(Json(Started {
-        device_code,
+        device_code: begun.device_code,
         expires_in: whole_seconds(service.settings.device_code_lifetime),
         interval: whole_seconds(service.settings.poll_interval).max(1),
-        email_sent: confirmation.send(&service, email).await?,
+        email_sent: begun.email_sent,
     }))
-}
-
-/// What a login can be confirmed with, as it goes into the mail.
-struct Confirmation {
-    link: String,
-    code: String,
-}
-
-impl Confirmation {
-    fn new() -> Result<Self, Refusal> {
-        let link = secret::random_hex::<32>()?;
-        let code = secret::random_code()?;
-        Ok(Self { link, code })
-    }
-
-    fn proofs(&self, device_code: &str) -> Proofs {
-        Proofs { link: Digest::of(&self.link), code: Digest::of_code(device_code, &self.code) }
-    }
-
-    async fn send(self, service: &Service, to: String) -> Result<bool, Refusal> {
-        let Self { link, code } = self;
-        let link = format!("{}/v1/auth/verify?token={link}", service.public_url);
-        let minutes = whole_seconds(service.settings.device_code_lifetime).div_euclid(60);
-        let mail = LoginMail { link, code, minutes: minutes.max(1) };
-        service.mailer.send(to, &mail, service.now()).await
-    }
-}
-
-/// The login that waits with this device code, unless its time is over or it has been redeemed.
-fn waiting(db: &Connection, device_code: &str, now: Timestamp) -> Result<Option<Login>, rusqlite::Error> {
-    let login = logins::of_device_code(db, Digest::of(device_code))?;
-    Ok(login.filter(|login| login.expires_at > now && login.redeemed_at.is_none()))
 }
 
 #[derive(Deserialize)]
@@ -107,11 +66,7 @@ pub(crate) async fn redeem(
 ) -> Result<Json<Redeemed>, Refusal> {
     let now = service.now();
     service.database.transaction(|db| {
-        let login = waiting(db, &sent.device_code, now)?.ok_or(Refusal::ExpiredToken)?;
-        if login.authorized_at.is_none() {
-            return Err(Refusal::AuthorizationPending);
-        }
-        logins::redeem(db, &login, now)?;
+        let login = login::redeem(db, Product::Mycli, &sent.device_code, now)?;
         let user = users::of_email(db, &login.email, now)?;
         let opened = sessions::open(&service, db, &user.id, &device, now)?;
         Ok(Json(Redeemed {
@@ -134,34 +89,8 @@ pub(crate) async fn confirm_by_code(
     State(service): State<Shared>,
     Sent(sent): Sent<ConfirmByCode>,
 ) -> Result<Json<Value>, Refusal> {
-    let now = service.now();
-    // The refusal is inside: a wrong code that is refused must still be counted.
-    let answer = service.database.transaction(|db| {
-        let login = waiting(db, &sent.device_code, now)?;
-        Ok(try_code(db, login, &sent, now)?)
-    })?;
-    answer.map(|()| Json(json!({"authorized": true})))
-}
-
-fn try_code(
-    db: &Connection,
-    login: Option<Login>,
-    sent: &ConfirmByCode,
-    now: Timestamp,
-) -> rusqlite::Result<Result<(), Refusal>> {
-    let Some(login) = login.filter(|login| login.authorized_at.is_none()) else {
-        return Ok(Err(Refusal::InvalidCode));
-    };
-    if login.wrong_codes >= WRONG_CODES {
-        return Ok(Err(Refusal::TooManyAttempts));
-    }
-    let code = Digest::of_code(&sent.device_code, sent.code.trim());
-    if !login.code.matches(&code) {
-        logins::count_wrong_code(db, &login)?;
-        return Ok(Err(Refusal::InvalidCode));
-    }
-    logins::authorize(db, &login, now)?;
-    Ok(Ok(()))
+    login::confirm_by_code(&service, Product::Mycli, &sent.device_code, &sent.code)?;
+    Ok(Json(json!({"authorized": true})))
 }
 
 #[derive(Deserialize)]
@@ -170,22 +99,11 @@ pub(crate) struct Resend {
     email: String,
 }
 
-/// Sends a new link and a new code; the former ones are void, the wrong codes still count.
 pub(crate) async fn resend(State(service): State<Shared>, Sent(sent): Sent<Resend>) -> Result<Json<Value>, Refusal> {
     let email = email::normalize(&sent.email)?;
-    let now = service.now();
-    let confirmation = Confirmation::new()?;
-    let end = service.database.transaction(|db| {
-        let login = waiting(db, &sent.device_code, now)?.ok_or(Refusal::ExpiredToken)?;
-        if login.email != email {
-            return Err(Refusal::InvalidEmail);
-        }
-        logins::replace_proofs(db, &login, &confirmation.proofs(&sent.device_code))?;
-        Ok(login.expires_at)
-    })?;
-    let mailed = confirmation.send(&service, email).await?;
-    let expires_in = now.seconds_until(end);
-    Ok(Json(json!({"sent": mailed, "expires_in": expires_in})))
+    let resent = login::resend(&service, Product::Mycli, &sent.device_code, &email).await?;
+    let expires_in = service.now().seconds_until(resent.expires_at);
+    Ok(Json(json!({"sent": resent.sent, "expires_in": expires_in})))
 }
 
 #[derive(Deserialize)]
@@ -195,24 +113,21 @@ pub(crate) struct Link {
 
 pub(crate) async fn confirm_by_link(
     State(service): State<Shared>,
+    headers: HeaderMap,
     Asked(link): Asked<Link>,
 ) -> Result<Response, Refusal> {
-    let now = service.now();
-    let token = link.token.unwrap_or_default();
-    let outcome = service.database.transaction(|db| {
-        let login = logins::of_link(db, Digest::of(&token))?;
-        Ok(follow_link(db, login, now)?)
-    })?;
-    verify::page(outcome)
+    if is_prefetch(&headers) {
+        return Err(Refusal::NotForPrefetch);
+    }
+    let (outcome, login) = login::confirm_by_link(&service, &link.token.unwrap_or_default())?;
+    verify::page(outcome, login.as_ref())
 }
 
-fn follow_link(db: &Connection, login: Option<Login>, now: Timestamp) -> rusqlite::Result<Outcome> {
-    let Some(login) = login.filter(|login| login.expires_at > now) else {
-        return Ok(Outcome::Expired);
+/// Whether a browser loads the page in advance, which nobody has asked it to.
+fn is_prefetch(headers: &HeaderMap) -> bool {
+    let says_so = |name: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.contains("prefetch") || value.contains("prerender") || value.contains("preview")
     };
-    if login.authorized_at.is_some() {
-        return Ok(Outcome::AlreadyUsed);
-    }
-    logins::authorize(db, &login, now)?;
-    Ok(Outcome::Verified { email: login.email })
+    ["sec-purpose", "purpose", "x-moz"].into_iter().any(says_so)
 }

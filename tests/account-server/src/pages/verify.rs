@@ -1,51 +1,35 @@
-//! The page behind a magic link. Never shows the token.
+//! The page behind a magic link: what following it did, and who had asked for it. Never shows the token.
 
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 
+use crate::login::Outcome;
+use crate::product::Product;
 use crate::refusal::Refusal;
+use crate::store::logins::Login;
 
-/// What following the link did.
-pub(crate) enum Outcome {
-    Verified { email: String },
-    AlreadyUsed,
-    Expired,
+#[derive(Template)]
+#[template(path = "verify.html")]
+struct Page<'a> {
+    outcome: Outcome,
+    product: Product,
+    login: Option<&'a Login>,
 }
 
-impl Outcome {
+impl Page<'_> {
     fn title(&self) -> &'static str {
-        match self {
-            Self::Verified { .. } => "Login confirmed",
-            Self::AlreadyUsed => "Link already used",
-            Self::Expired => "Link expired",
+        match self.outcome {
+            Outcome::Verified => "Login confirmed",
+            Outcome::AlreadyUsed => "Link already used",
+            Outcome::TooManyAttempts => "Too many wrong codes",
+            Outcome::Expired => "Link expired",
         }
     }
 }
 
-#[derive(Template)]
-#[template(path = "verify.html")]
-struct Page {
-    outcome: Outcome,
-}
-
-pub(crate) fn page(outcome: Outcome) -> Result<Response, Refusal> {
-    let status = match outcome {
-        Outcome::Verified { .. } => StatusCode::OK,
-        Outcome::AlreadyUsed | Outcome::Expired => StatusCode::BAD_REQUEST,
-    };
-    super::answer(status, &Page { outcome })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_echoed_is_escaped() {
-        let email = "\"<script>\"@example.com".to_owned();
-        let outcome = Outcome::Verified { email };
-        let html = Page { outcome }.render().unwrap();
-        assert!(!html.contains("<script>"), "an address is text, not markup");
-    }
+pub(crate) fn page(outcome: Outcome, login: Option<&Login>) -> Result<Response, Refusal> {
+    let status = if outcome == Outcome::Verified { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    let product = login.map_or(Product::Mycli, |login| login.product);
+    super::answer(status, &Page { outcome, product, login })
 }

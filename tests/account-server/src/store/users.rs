@@ -11,7 +11,7 @@ pub(crate) struct User {
     pub(crate) username: Option<String>,
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<User> {
+pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<User> {
     Ok(User { id: row.get("id")?, email: row.get("email")?, username: row.get("username")? })
 }
 

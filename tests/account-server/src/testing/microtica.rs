@@ -1,4 +1,4 @@
-//! Projects and keys of Microtica as tests want them, until its console makes them.
+//! Projects and keys of Microtica as tests want them, without the walk through its console.
 
 use axum::Json;
 use axum::extract::State;
@@ -23,11 +23,12 @@ pub(crate) async fn key(
     State(service): State<Shared>,
     Sent(new): Sent<NewKey>,
 ) -> Result<(StatusCode, Json<MadeKey>), Refusal> {
-    let made = keys::make(&service, &new)?;
+    let made = keys::make(&service, &new, None)?;
     Ok((StatusCode::CREATED, Json(made)))
 }
 
 pub(crate) async fn revoke(State(service): State<Shared>, Named(id): Named) -> Result<Json<Value>, Refusal> {
-    keys::revoke(&service, &id)?;
+    let now = service.now();
+    service.database.transaction(|db| keys::revoke(db, &id, now))?;
     Ok(Json(json!({"revoked": true})))
 }

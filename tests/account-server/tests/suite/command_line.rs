@@ -22,24 +22,24 @@ fn program() -> Command {
 }
 
 /// Serves on a free port; gives the program and the lines that it printed.
-fn serve(arguments: &[&str]) -> (Running, [String; 2]) {
+fn serve(arguments: &[&str]) -> (Running, [String; 3]) {
     let mut serve = program();
     serve.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
     let mut running = Running(serve.stdout(Stdio::piped()).spawn().unwrap());
     let mut out = BufReader::new(running.0.stdout.take().unwrap()).lines();
-    let lines = [(); 2].map(|()| out.next().unwrap().unwrap());
+    let lines = [(); 3].map(|()| out.next().unwrap().unwrap());
     (running, lines)
 }
 
-fn url(lines: &[String; 2]) -> &str {
+fn url(lines: &[String; 3]) -> &str {
     lines[0].strip_prefix("serving ").expect("the address comes first")
 }
 
 #[test]
-fn serve_prints_where_it_is_and_where_the_mails_are() {
+fn serve_prints_where_it_is_and_where_the_console_and_the_mails_are() {
     let (_running, lines) = serve(&["--access-token-lifetime", "2s"]);
     let url = url(&lines);
-    assert_eq!(lines[1], format!("inbox   {url}/inbox"));
+    assert_eq!(lines[1..], [format!("console {url}/console"), format!("inbox   {url}/inbox")]);
     assert_eq!(Client::at(url).get("/health").text, "ok");
 }
 

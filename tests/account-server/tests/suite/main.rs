@@ -3,9 +3,11 @@
 mod api_tokens;
 mod client;
 mod command_line;
+mod console;
 mod device_login;
 mod faults;
 mod git;
+mod guessing;
 mod limits;
 mod mail;
 mod me;
