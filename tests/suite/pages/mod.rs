@@ -1,17 +1,42 @@
-//! The pages that people meet on their way, in a real Chromium.
+//! The pages that people meet on their way, in a real Chromium: the one behind the magic link, the inbox, the console of
+//! Microtica. With `MY_TEST_SCREENSHOTS=DIRECTORY` each page is also kept as a picture, wide and narrow, light and dark.
+
+mod console;
+mod keys;
+mod magic_link;
+mod seen;
+
+use account_server::{NewProject, Server};
+use serde_json::json;
 
 use crate::support::browser::Browser;
-use crate::support::{Home, mail_to, service};
 
-#[test]
-fn the_link_of_a_mail_logs_in_a_helper_that_waits() {
-    let Some(browser) = Browser::lend() else { return };
-    let server = service();
-    let home = Home::at(&server);
-    let login = home.start(&["login", "--email", "ada@acme.dev", "--username", "ada"]);
-    browser.open(&mail_to(&server, "ada@acme.dev").link);
-    assert!(browser.text().contains("You are logged in as ada@acme.dev."), "{}", browser.text());
-    assert_eq!(browser.messages(), Vec::<String>::new(), "a page violates no policy");
-    let outcome = crate::support::finish(login, b"");
-    assert_eq!(outcome.status, 0, "{outcome:?}");
+const ADA: &str = "ada@acme.dev";
+
+/// What nobody should call anything: markup, a script, a change of the direction of writing, and no end.
+const HOSTILE: &str = "<script>document.title='owned'</script>\"><img src=x onerror=\"document.title='owned'\">";
+
+/// A browser whose person is signed in to the console already.
+fn signed_in(server: &Server, email: &str) -> Option<Browser> {
+    let browser = Browser::lend()?;
+    let (name, value) = server.console_cookie(email).expect("a session");
+    browser.devtools("Network.setCookie", json!({"name": name, "value": value, "url": server.url(), "httpOnly": true}));
+    Some(browser)
+}
+
+/// A project of Ada's; its id.
+fn shop(server: &Server) -> String {
+    project(server, "shop", &["development", "production"])
+}
+
+fn project(server: &Server, name: &str, environments: &[&str]) -> String {
+    let environments = environments.iter().map(|name| (*name).to_owned()).collect();
+    let project =
+        server.microtica_project(NewProject { id: None, name: name.to_owned(), environments }).expect("a project");
+    server.join_microtica_project(&project.id, ADA).expect("a member");
+    project.id
+}
+
+fn part(server: &Server, project: &str, part: &str) -> String {
+    format!("{}/console/projects/{project}/{part}", server.url())
 }

@@ -1,10 +1,9 @@
 //! What a person does with a page, in a real Chromium: open it, read it, fill in its fields by their labels, press its
 //! buttons. One browser serves the whole binary, lent to a test at a time and wiped in between.
 
-#![allow(dead_code, reason = "not every page has every kind of field yet")]
-
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use thirtyfour::By;
@@ -14,6 +13,12 @@ use tokio::runtime::Runtime;
 
 use super::chromium::Driver;
 use super::has_client;
+
+/// A machine may be busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The key, as WebDriver writes it.
+pub(crate) const ENTER: &str = "\u{e007}";
 
 /// The one browser; it goes when the process has ended.
 struct Opened {
@@ -108,16 +113,49 @@ impl Browser {
         self.find(label, By::XPath(path))
     }
 
+    /// The button of this name.
+    #[track_caller]
+    pub(crate) fn button(&self, name: &str) -> Element {
+        self.find(name, By::XPath(format!("//button[normalize-space() = {name:?}]")))
+    }
+
     /// Presses the button of this name and waits for the page that follows.
     #[track_caller]
     pub(crate) fn press(&self, name: &str) {
-        self.find(name, By::XPath(format!("//button[normalize-space() = {name:?}]"))).click(self);
+        let button = self.button(name);
+        self.turn_page(|| button.click(self));
     }
 
     /// Follows the link of this text.
     #[track_caller]
     pub(crate) fn follow(&self, text: &str) {
-        self.find(text, By::XPath(format!("//a[normalize-space() = {text:?}]"))).click(self);
+        let link = self.find(text, By::XPath(format!("//a[normalize-space() = {text:?}]")));
+        self.turn_page(|| link.click(self));
+    }
+
+    /// Presses Enter in whatever has the focus, and waits for the page that follows.
+    #[track_caller]
+    pub(crate) fn enter(&self) {
+        self.turn_page(|| self.type_keys(ENTER));
+    }
+
+    /// Does what leads to another page, and waits for it: chromedriver comes back from a click before a slow server has
+    /// answered.
+    #[track_caller]
+    pub(crate) fn turn_page(&self, act: impl FnOnce()) {
+        let page = || self.opened.runtime.block_on(self.browser().find(By::Tag("html"))).map(|page| page.element_id());
+        let before = page().expect("a page");
+        act();
+        let deadline = Instant::now() + PATIENCE;
+        while page().is_ok_and(|page| page == before) || !self.is_loaded() {
+            assert!(Instant::now() < deadline, "no page follows {}", self.url());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn is_loaded(&self) -> bool {
+        let state = self.browser().execute("return document.readyState", Vec::new());
+        self.opened.runtime.block_on(state).is_ok_and(|state| state.json() == "complete")
     }
 
     #[track_caller]
