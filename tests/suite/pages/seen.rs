@@ -115,8 +115,8 @@ fn is_status(message: &str) -> bool {
 
 fn keep_picture(browser: &Browser, name: &str, width: u32) {
     let Some(directory) = std::env::var_os("MY_TEST_SCREENSHOTS").map(PathBuf::from) else { return };
-    let height = browser.evaluate("return document.documentElement.scrollHeight").as_u64().unwrap_or(800);
-    let height = u32::try_from(height).unwrap_or(800).clamp(480, 2400);
+    let height = browser.evaluate("return Math.ceil(document.body.getBoundingClientRect().height)").as_u64();
+    let height = height.and_then(|height| u32::try_from(height).ok()).unwrap_or(800).clamp(320, 2400);
     browser.resize(width, height);
     std::fs::create_dir_all(&directory).expect("the directory of the pictures");
     std::fs::write(directory.join(format!("{name}.png")), browser.screenshot()).expect("a picture");
