@@ -153,3 +153,28 @@ fn guesses_at_the_code_of_the_console_are_counted() {
     let refused = post(&visitor, "/console/sign-in/code", &right);
     assert!(refused.status == 422 && refused.text.contains("too many wrong codes"), "{}", refused.text);
 }
+
+#[test]
+fn pages_load_nothing_of_others_and_one_alone_has_a_script() {
+    let server = service();
+    let (ada, token) = signed_in(&server, ADA);
+    let project = format!("/console/projects/{}", project(&server, ADA));
+    let made = post(&ada, &format!("{project}/keys"), &format!("name=ci&expires=never&baseline=read&token={token}"));
+    let created = made.headers["location"].to_str().unwrap().to_owned();
+    let others =
+        ["/console".to_owned(), format!("{project}/keys"), format!("{project}/audit"), "/console/none".to_owned()];
+    for path in others.iter().chain([&created]) {
+        let page = ada.get(path);
+        let policy = page.headers["content-security-policy"].to_str().unwrap();
+        for rule in ["default-src 'none'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
+            assert!(policy.contains(rule), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(policy.contains("script-src 'self'"), *path == created, "{path}");
+        let told = |name: &str| page.headers[name].to_str().unwrap().to_owned();
+        assert_eq!(told("referrer-policy"), "no-referrer");
+        assert_eq!(told("x-content-type-options"), "nosniff");
+        assert_eq!(told("cache-control"), "no-store", "a key is in nobody's cache");
+        assert_eq!(told("cross-origin-opener-policy"), "same-origin");
+    }
+}
