@@ -21,7 +21,7 @@
 //!   [`json`] and [`jwt`] say what may be told of a text that holds secrets
 //! - [`adapters`], pure: one file a protocol, `decode` and `encode`
 //! - *edges*: [`stores`] (variable, keyring, file; in them sessions, logins, and what was handed out last), [`api`] (HTTP, one file a service),
-//!   [`lock`], [`private_file`], [`paths`], [`environment`], [`clock`], [`configuration`]; [`world`] holds them together
+//!   [`lock`], [`private_file`], [`paths`], [`environment`], [`clock`], [`memory`], [`configuration`], [`trace`]; [`world`] holds them together
 //! - *rules*: [`resolve`] is the order in which the places are asked; [`refresh`] is the only place that redeems a refresh
 //!   token; [`keep`] is what `store` and `erase` do; [`account`] calls a service on behalf of whoever is logged in
 //! - *wiring*: [`serve`] for tools, [`cli`] for people (one file a verb), [`call`] to tell them apart; `main` writes the
@@ -51,6 +51,7 @@ pub mod json;
 pub mod jwt;
 pub mod keep;
 pub mod lock;
+pub mod memory;
 pub mod paths;
 pub mod private_file;
 pub mod provider;
@@ -62,6 +63,7 @@ pub mod serve;
 pub mod stores;
 pub mod target;
 pub mod timestamp;
+pub mod trace;
 pub mod world;
 
 /// The example of `protocol/ADDING-A-TOOL.md` is compiled and run.

@@ -9,7 +9,7 @@ use std::io::Write as _;
 
 use my_credential_helper::adapters::Answer;
 use my_credential_helper::error::Code;
-use my_credential_helper::{call, refresh};
+use my_credential_helper::{call, memory, refresh};
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn main() -> std::process::ExitCode {
@@ -18,6 +18,7 @@ fn main() -> std::process::ExitCode {
 
 /// Answers, and returns the exit status.
 fn run() -> u8 {
+    memory::keep_private();
     let (Answer { output, messages, status }, afterwards) = call::answer(&std::env::args_os().collect::<Vec<_>>());
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());

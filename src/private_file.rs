@@ -194,12 +194,18 @@ pub fn open_lock(path: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// Whether a directory belongs to whoever runs this; `None` where it does not exist.
+/// Whether a directory belongs to whoever runs this; `None` where it does not exist. It may be a link to one, of ours or
+/// of root's: some keep their dotfiles elsewhere. Somebody else's link could be turned to where they like.
 pub fn is_ours(directory: &Path) -> io::Result<Option<bool>> {
-    match fs::metadata(directory) {
-        Ok(metadata) => Ok(Some(owner::is_ours(&metadata))),
+    let known = |found: io::Result<fs::Metadata>| match found {
+        Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    };
+    match known(fs::symlink_metadata(directory))? {
+        Some(link) if link.is_symlink() && !owner::may_link(&link) => Ok(Some(false)),
+        Some(link) if link.is_symlink() => Ok(known(fs::metadata(directory))?.map(|found| owner::is_ours(&found))),
+        found => Ok(found.map(|found| owner::is_ours(&found))),
     }
 }
 
@@ -216,6 +222,11 @@ mod owner {
 
     pub(super) fn is_ours(metadata: &Metadata) -> bool {
         metadata.uid() == rustix::process::geteuid().as_raw()
+    }
+
+    /// Whether whoever made the link could do everything else, too.
+    pub(super) fn may_link(metadata: &Metadata) -> bool {
+        is_ours(metadata) || metadata.uid() == 0
     }
 
     /// Links are not followed, and a fifo does not make us wait.
@@ -306,6 +317,10 @@ mod owner {
     use std::path::Path;
 
     pub(super) fn is_ours(_: &Metadata) -> bool {
+        true
+    }
+
+    pub(super) fn may_link(_: &Metadata) -> bool {
         true
     }
 

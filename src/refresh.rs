@@ -75,6 +75,7 @@ fn refresh_within(
 ) -> Result<Kept> {
     let deadline = Instant::now() + patience;
     let refresh = Refresh { world, provider, stores: world.stores()?, min_validity, deadline };
+    world.trace.say(|| format!("the session ends at {}: a refresh is due", stale.session.expires_at));
     let _lock = match refresh.take_lock(stale)? {
         Turn::Mine(lock) => lock,
         Turn::Answered(kept) => return Ok(kept),

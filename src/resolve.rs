@@ -4,7 +4,7 @@
 use crate::accounts::{self, Chosen};
 use crate::clock;
 use crate::credential::{Kind, Login, Session};
-use crate::error::{Attempt, Code, Error, Result};
+use crate::error::{Attempt, Code, Error, Result, attempts};
 use crate::provider::{Header, Provider};
 use crate::refresh::{self, Forced};
 use crate::reply::{Ask, Found, Refused, Source};
@@ -15,6 +15,23 @@ use crate::world::World;
 
 /// The credential for `ask`; the error lists every place that was tried.
 pub fn resolve(world: &World, ask: &Ask) -> Result<Found> {
+    world.trace.say(|| match &ask.target {
+        Some(target) => format!("a credential for {}", target.origin),
+        None => format!("a credential of {}", ask.provider.as_deref().unwrap_or("the default provider")),
+    });
+    let found = look(world, ask);
+    world.trace.say(|| match &found {
+        Ok(Found { kind, source, expires_at, tried, .. }) => {
+            let end =
+                expires_at.map_or_else(|| "no end".to_owned(), |end| format!("an end at {}", end.to_whole_seconds()));
+            format!("found in {}: {} with {end}; tried: {}", source.name(), kind.name(), attempts(tried))
+        }
+        Err(error) => format!("none: {}", error.one_line()),
+    });
+    found
+}
+
+fn look(world: &World, ask: &Ask) -> Result<Found> {
     let mut tried = Vec::new();
     let Some(provider) = provider_of(world, ask, &mut tried)? else {
         return stored_login(world, ask, &mut tried)?.ok_or_else(|| not_found(ask, tried));

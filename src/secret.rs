@@ -67,6 +67,13 @@ impl Secret {
     }
 }
 
+/// In what is read, so that no field of it is a plain string.
+impl<'de> serde::Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
 impl From<Zeroizing<String>> for Secret {
     fn from(secret: Zeroizing<String>) -> Self {
         Self(secret)

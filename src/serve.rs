@@ -59,7 +59,7 @@ fn say(text: &str) -> std::io::Result<()> {
 fn answer(world: &World, adapter: &Adapter, arguments: Vec<String>, input: Result<Vec<u8>>) -> Answer {
     let (input, unread) = input.map_or_else(|error| (Vec::new(), Some(error)), |input| (input, None));
     let variables = adapter.variables.iter().filter_map(|name| Some((*name, world.environment.text(name)?))).collect();
-    let call = Call { arguments, variables, input };
+    let call = Call { arguments, variables, input: input.into() };
     // What could not be read must not be taken for an empty request.
     let request = unread.map_or_else(|| (adapter.decode)(&call), Err);
     let result = request.and_then(|request| act(world, request));

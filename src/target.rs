@@ -144,7 +144,11 @@ fn is_as_written(authority: &str, host: &Host<&str>) -> Result<()> {
     }
     let is_same = match host {
         Host::Domain(name) if written.is_ascii() => written.eq_ignore_ascii_case(name),
-        Host::Domain(name) => idna::domain_to_unicode(name).0 == written.to_lowercase(),
+        // The sign for kelvin is a `k` in lower case.
+        Host::Domain(name) => {
+            let stays_foreign = |c: char| c.is_ascii() || c.to_lowercase().all(|lower| !lower.is_ascii());
+            written.chars().all(stays_foreign) && idna::domain_to_unicode(name).0 == written.to_lowercase()
+        }
         Host::Ipv4(address) => written == address.to_string(),
         Host::Ipv6(_) => true,
     };
@@ -317,6 +321,7 @@ mod tests {
             "https://[::1/",
             "https://acme.dev:80:80/",
             "https://git..acme.dev/",
+            "https://\u{212a}it.acme.dev/",
             "https://.acme.dev/",
             "https://acme.dev../",
             &format!("https://{}.acme.dev/", "a".repeat(64)),

@@ -42,7 +42,7 @@ impl Timestamp {
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let beyond = if duration.is_negative() { Self::ZERO } else { Self::NEVER };
-        self.0.checked_add(duration).map_or(beyond, |sum| Self(sum).min(Self::NEVER.max(self)))
+        self.0.checked_add(duration).map_or(beyond, |sum| Self(sum).clamp(Self::ZERO.min(self), Self::NEVER.max(self)))
     }
 
     /// Whether this stands for "does not expire".
@@ -99,6 +99,8 @@ mod tests {
     fn sums_stay_within_what_can_be_written() {
         assert_eq!(Timestamp::NEVER.plus(Duration::MAX), Timestamp::NEVER);
         assert_eq!(Timestamp::ZERO.plus(Duration::MIN), Timestamp::ZERO);
+        let long_ago = Timestamp::from_unix(0).plus(Duration::days(-365 * 3000));
+        assert_eq!(long_ago, Timestamp::ZERO, "a year before Christ could not be written");
         assert_eq!(Timestamp::from_unix(i64::MAX), Timestamp::NEVER);
         assert_eq!(Timestamp::from_unix(i64::MIN), Timestamp::ZERO);
     }

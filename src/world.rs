@@ -12,6 +12,7 @@ use crate::provider::{Account, Provider};
 use crate::stores::Stores;
 use crate::stores::file::FileStore;
 use crate::stores::keyring::KeyringStore;
+use crate::trace::Trace;
 
 /// How long one run may wait for the keyring, all calls together.
 const KEYRING_PATIENCE: Duration = Duration::from_secs(3);
@@ -39,6 +40,8 @@ pub struct World {
     pub paths: Paths,
     /// What was said on the command line.
     pub overrides: Overrides,
+    /// For whoever wants to know what happens.
+    pub trace: Trace,
     /// One for the whole run: its calls share a connection and a budget of time.
     keyring: KeyringStore,
     notes: RefCell<Vec<String>>,
@@ -55,7 +58,8 @@ impl World {
     pub fn new(environment: Environment, paths: Paths, overrides: Overrides) -> Self {
         let keyring = KeyringStore::new(&environment, KEYRING_PATIENCE);
         let (notes, configuration) = (RefCell::default(), OnceCell::new());
-        Self { environment, paths, overrides, keyring, notes, configuration }
+        let trace = Trace::of(&environment);
+        Self { environment, paths, overrides, trace, keyring, notes, configuration }
     }
 
     /// `config.toml`, read once.
@@ -64,6 +68,10 @@ impl World {
             return Ok(configuration);
         }
         let configuration = Configuration::load(&self.paths)?;
+        self.trace.say(|| match self.paths.configuration() {
+            Some(path) => format!("settings of {}, where it is there", path.display()),
+            None => "no settings: the home directory is not ours".to_owned(),
+        });
         Ok(self.configuration.get_or_init(|| configuration))
     }
 

@@ -72,7 +72,7 @@ struct Version {
 struct Given {
     kind: String,
     registry: Option<Registry>,
-    token: Option<String>,
+    token: Option<Secret>,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +92,6 @@ fn understand(line: &[u8]) -> Result<Request, Refusal> {
         return Err(Error::new(Code::UnsupportedVersion, message).into());
     }
     let Given { kind, registry, token } = read(line)?;
-    let token = token.map(Secret::new);
     if !matches!(kind.as_str(), "get" | "login" | "logout") {
         let message = format!("there is no operation `{}` here", crate::error::shown(&kind));
         return Err(Refusal(Word::OperationNotSupported, Error::invalid(message)));

@@ -71,8 +71,7 @@ struct Given {
     server_url: String,
     #[serde(default)]
     username: String,
-    #[serde(default)]
-    secret: String,
+    secret: Option<Secret>,
 }
 
 fn store(input: &[u8]) -> Result<Store> {
@@ -83,15 +82,15 @@ fn store(input: &[u8]) -> Result<Store> {
     let given = Given::deserialize(&mut serde_json::Deserializer::from_slice(input))
         .map_err(|error| Error::invalid(format!("the request {}", reason(&error))))?;
     let Given { server_url, username, secret } = given;
+    let secret = secret.unwrap_or_else(|| Secret::new(""));
     let server = server(server_url.as_bytes())?;
     if username.is_empty() {
         return Err(Error::invalid(NO_USERNAME));
     }
     // Another protocol might write them on a line of its own.
-    if username.chars().chain(secret.chars()).any(char::is_control) {
+    if username.contains(char::is_control) || secret.has_control_character() {
         return Err(Error::invalid("the user name or the secret contains a control character"));
     }
-    let secret = Secret::new(secret);
     // `docker login` stores what it has just been given by `get`, too: a session, which must not be kept as a login.
     let by_habit = secret.is_jwt();
     let ask = ask(&server, Some(username))?;

@@ -122,6 +122,7 @@ fn arguments(arguments: &[String]) -> Result<Arguments<'_>> {
 }
 
 fn usage(verb: &str, argument: &str) -> Error {
+    let verb = crate::error::shown(verb);
     Error::invalid(format!("`{verb}` does not take `{}`", crate::error::shown(argument)))
         .with_hint(format!("`my-credential-helper {verb} --help` tells what it takes"))
 }

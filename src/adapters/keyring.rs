@@ -90,6 +90,10 @@ fn decode(call: &Call) -> Result<Request> {
     if username.is_none() && !(operation == "get" && creds) {
         return Err(Error::invalid(format!("{operation} requires a service and a user name")));
     }
+    // In an answer of lines it would begin one of its own.
+    if username.is_some_and(|name| name.contains(char::is_control)) {
+        return Err(Error::invalid("the user name contains a control character"));
+    }
     let ask = Ask {
         target: Some(target(service)?),
         username: username.map(str::to_owned),
@@ -124,8 +128,8 @@ fn store(ask: Ask, input: &[u8]) -> Result<Request> {
     if secret.is_empty() {
         return Err(Error::invalid("there is no password on standard input, and nothing prompts here"));
     }
-    if secret.has_control_character() || ask.username.as_deref().unwrap_or_default().contains(char::is_control) {
-        return Err(Error::invalid("the user name or the password contains a control character"));
+    if secret.has_control_character() {
+        return Err(Error::invalid("the password contains a control character"));
     }
     // pip offers to keep what it has just been given: a session, which must not be kept as a login.
     let by_habit = secret.is_jwt();

@@ -57,7 +57,7 @@ pub struct Call {
     /// The adapter's variables, as far as they are set.
     pub variables: HashMap<&'static str, String>,
     /// Standard input, as much as belongs to the call.
-    pub input: Vec<u8>,
+    pub input: zeroize::Zeroizing<Vec<u8>>,
 }
 
 /// How much of standard input belongs to a call.

@@ -4,6 +4,7 @@
 pub mod microtica;
 pub mod mycli;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ use crate::json;
 use crate::private_file;
 use crate::provider::{Header, Provider};
 use crate::secret::Secret;
+use crate::target::Target;
+use crate::trace::Trace;
 use crate::world::World;
 
 /// No answer of a service is larger.
@@ -80,19 +83,24 @@ impl std::fmt::Display for ApiError {
 /// Every call's result.
 pub type Result<T> = std::result::Result<T, ApiError>;
 
-/// An HTTP client for one origin.
+/// An HTTP client for one origin. Whoever has one names a path, and never a host: the token that is given with it goes
+/// to that origin or nowhere.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::blocking::Client,
+    /// The origin, and the path of the base URL.
+    bound: Target,
     base: String,
     header: Header,
     deadline: Option<Instant>,
+    trace: Trace,
 }
 
 impl Client {
     /// A client for the provider's API at `api_url`. Nothing is connected yet; TLS is set up only for https.
     pub fn new(world: &World, provider: &Provider, api_url: &str) -> crate::error::Result<Self> {
         let origin = Provider::api_origin(api_url)?;
+        let bound = Target { origin: origin.clone(), ..Target::parse(api_url)? };
         let mut builder = reqwest::blocking::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))
@@ -105,7 +113,14 @@ impl Client {
         }
         let http =
             builder.build().map_err(|error| Error::invalid_state(format!("the HTTP client: {}", cause(&error))))?;
-        Ok(Self { http, base: api_url.to_owned(), header: provider.header.clone(), deadline: None })
+        Ok(Self {
+            http,
+            bound,
+            base: api_url.to_owned(),
+            header: provider.header.clone(),
+            deadline: None,
+            trace: world.trace,
+        })
     }
 
     /// The same client, which gives up at `deadline`.
@@ -121,41 +136,71 @@ impl Client {
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str, token: &Secret) -> Result<T> {
-        self.call(self.http.get(self.url(path)), Some(token))
+        self.call(self.http.get(self.url(path)), Some(token), &[])
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, token: Option<&Secret>, body: &impl serde::Serialize) -> Result<T> {
-        self.call(self.http.post(self.url(path)).json(body), token)
+        self.call(self.http.post(self.url(path)).json(body), token, &[])
+    }
+
+    /// A body with secrets in it, none of which comes back in an error.
+    fn post_secrets<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        token: Option<&Secret>,
+        secrets: &[(&'static str, &Secret)],
+        others: &[(&'static str, &str)],
+    ) -> Result<T> {
+        // Written from where they are: no copy of a secret lies about in it.
+        let exposed = secrets.iter().map(|(name, secret)| (*name, secret.expose_secret()));
+        let body: BTreeMap<_, _> = exposed.chain(others.iter().copied()).collect();
+        self.call(self.http.post(self.url(path)).json(&body), token, secrets)
     }
 
     fn delete<T: DeserializeOwned>(&self, path: &str, token: &Secret) -> Result<T> {
-        self.call(self.http.delete(self.url(path)), Some(token))
+        self.call(self.http.delete(self.url(path)), Some(token), &[])
     }
 
     fn patch<T: DeserializeOwned>(&self, path: &str, token: &Secret, body: &impl serde::Serialize) -> Result<T> {
-        self.call(self.http.patch(self.url(path)).json(body), Some(token))
+        self.call(self.http.patch(self.url(path)).json(body), Some(token), &[])
     }
 
-    /// `path` begins with a slash, so that it cannot change the host.
+    /// The origin as we write it ourselves, and a slash behind it, whatever the path is: it cannot change the host.
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+        let Target { origin, path: prefix } = &self.bound;
+        let slash = if prefix.is_empty() { "" } else { "/" };
+        format!("{origin}{slash}{}/{}", prefix.trim_end_matches('/'), path.trim_start_matches('/'))
     }
 
-    fn call<T: DeserializeOwned>(&self, mut request: RequestBuilder, token: Option<&Secret>) -> Result<T> {
+    fn call<T: DeserializeOwned>(
+        &self,
+        mut request: RequestBuilder,
+        token: Option<&Secret>,
+        secrets: &[(&str, &Secret)],
+    ) -> Result<T> {
         let deadline = self.deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(15));
         if let Some(token) = token {
             let (name, value) = self.authorization(token)?;
             request = request.header(name, value);
         }
         let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let response = request.timeout(remaining).send().map_err(|error| unsent_or_unanswered(&error))?;
+        let request = request.timeout(remaining).build().map_err(|error| unsent_or_unanswered(&error))?;
+        self.trace.say(|| format!("{} {}{}", request.method(), self.bound.origin, request.url().path()));
+        let response = self.http.execute(request).map_err(|error| unsent_or_unanswered(&error))?;
         let (status, retry_after) = (response.status(), retry_after(&response));
+        self.trace.say(|| format!("{} answers with status {}", self.bound.origin, status.as_u16()));
         let body = read_body(response, deadline)?;
         if status.is_success() {
             return serde_json::from_slice(&body)
                 .map_err(|error| ApiError::Absurd(format!("its answer {}", json::reason(&error))));
         }
-        Err(service_error(status.as_u16(), &body, retry_after))
+        // Some services repeat what they were sent, to be helpful.
+        let sent = token.into_iter().chain(secrets.iter().map(|(_, secret)| *secret));
+        let hide = |text: String| {
+            let sent = sent.clone().map(Secret::expose_secret).filter(|secret| !secret.is_empty());
+            shown(&without_tokens(&sent.fold(text, |text, secret| text.replace(secret, HIDDEN))))
+        };
+        Err(service_error(status.as_u16(), &body, retry_after, hide))
     }
 
     fn authorization(&self, token: &Secret) -> Result<(HeaderName, HeaderValue)> {
@@ -201,12 +246,26 @@ fn read_body(mut response: Response, deadline: Instant) -> Result<zeroize::Zeroi
     }
 }
 
+/// What stands for a secret in a service's message.
+const HIDDEN: &str = "[secret]";
+
+/// A message without whatever has the length of a token; an id (36 characters) is shorter.
+fn without_tokens(message: &str) -> String {
+    const SHORTEST: usize = 40;
+    let is_end = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    let pieces = message.split_inclusive(is_end).map(|piece| {
+        let (word, end) = piece.split_at(piece.find(is_end).unwrap_or(piece.len()));
+        if word.len() < SHORTEST { [word, end] } else { [HIDDEN, end] }
+    });
+    pieces.flatten().collect()
+}
+
 fn retry_after(response: &Response) -> Option<u64> {
     response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// `{"error":{"code","message"}}`, or whatever else came with that status.
-fn service_error(status: u16, body: &[u8], retry_after: Option<u64>) -> ApiError {
+/// `{"error":{"code","message"}}`, as it can be `shown`, or whatever else came with that status.
+fn service_error(status: u16, body: &[u8], retry_after: Option<u64>, shown: impl Fn(String) -> String) -> ApiError {
     #[derive(serde::Deserialize)]
     struct Body {
         error: Fields,
@@ -220,7 +279,7 @@ fn service_error(status: u16, body: &[u8], retry_after: Option<u64>) -> ApiError
     }
     let Fields { code, message } = serde_json::from_slice::<Body>(body)
         .map_or_else(|_| Fields { code: String::new(), message: String::new() }, |body| body.error);
-    ApiError::Service { status, code: shown(&code), message: shown(&message), retry_after }
+    ApiError::Service { status, code: shown(code), message: shown(message), retry_after }
 }
 
 fn unsent_or_unanswered(error: &reqwest::Error) -> ApiError {
@@ -229,7 +288,7 @@ fn unsent_or_unanswered(error: &reqwest::Error) -> ApiError {
 
 /// A token in an answer. One that could end a header or a line of another protocol is none.
 fn token<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Secret, D::Error> {
-    let token = Secret::new(<String as serde::Deserialize>::deserialize(deserializer)?);
+    let token = <Secret as serde::Deserialize>::deserialize(deserializer)?;
     if token.is_empty() || token.expose_secret().chars().any(|c| c.is_control() || c == ' ') {
         return Err(serde::de::Error::custom("no usable token"));
     }

@@ -16,7 +16,7 @@ const LONGEST_LIFE: i64 = 24 * 60 * 60;
 #[derive(Deserialize)]
 pub struct DeviceLogin {
     /// Names this login until it is done.
-    pub device_code: String,
+    pub device_code: Secret,
     /// Seconds until link and code die.
     pub expires_in: u64,
     /// Seconds between two polls.
@@ -90,8 +90,8 @@ pub fn start_login(client: &Client, email: &str) -> Result<DeviceLogin> {
 }
 
 /// `POST /v1/auth/device/token`
-pub fn poll_login(client: &Client, device_code: &str) -> Result<Poll> {
-    match client.post("/v1/auth/device/token", None, &json!({ "device_code": device_code })) {
+pub fn poll_login(client: &Client, device_code: &Secret) -> Result<Poll> {
+    match client.post_secrets("/v1/auth/device/token", None, &[("device_code", device_code)], &[]) {
         Ok(session) => Ok(Poll::Done(Box::new(session))),
         Err(error) if error.code() == "AUTHORIZATION_PENDING" => Ok(Poll::Pending),
         Err(error) if error.code() == "EXPIRED_TOKEN" => Ok(Poll::Expired),
@@ -100,15 +100,15 @@ pub fn poll_login(client: &Client, device_code: &str) -> Result<Poll> {
 }
 
 /// `POST /v1/auth/verify-code`
-pub fn verify_code(client: &Client, device_code: &str, code: &str) -> Result<()> {
-    let body = json!({ "device_code": device_code, "code": code });
-    client.post::<Value>("/v1/auth/verify-code", None, &body).map(drop)
+pub fn verify_code(client: &Client, device_code: &Secret, code: &Secret) -> Result<()> {
+    let secrets = [("device_code", device_code), ("code", code)];
+    client.post_secrets::<Value>("/v1/auth/verify-code", None, &secrets, &[]).map(drop)
 }
 
 /// `POST /v1/auth/device/resend`
-pub fn resend(client: &Client, device_code: &str, email: &str) -> Result<()> {
-    let body = json!({ "device_code": device_code, "email": email });
-    client.post::<Value>("/v1/auth/device/resend", None, &body).map(drop)
+pub fn resend(client: &Client, device_code: &Secret, email: &str) -> Result<()> {
+    let (secrets, others) = ([("device_code", device_code)], [("email", email)]);
+    client.post_secrets::<Value>("/v1/auth/device/resend", None, &secrets, &others).map(drop)
 }
 
 /// `POST /v1/auth/refresh`: redeems a refresh token, which works once. Whatever else is wrong with the answer, a new
@@ -118,14 +118,14 @@ pub fn refresh(client: &Client, spent: &Session, redeemed: &Secret, now: impl Fn
     struct Answer {
         #[serde(deserialize_with = "token")]
         access_token: Secret,
-        refresh_token: Option<String>,
+        refresh_token: Option<Secret>,
         #[serde(default)]
         expires_in: Value,
     }
-    let body = json!({ "refresh_token": redeemed.expose_secret() });
-    let Answer { access_token, refresh_token, expires_in } = client.post("/v1/auth/refresh", None, &body)?;
+    let Answer { access_token, refresh_token, expires_in } =
+        client.post_secrets("/v1/auth/refresh", None, &[("refresh_token", redeemed)], &[])?;
     let received = now();
-    let refresh_token = refresh_token.map(Secret::new).filter(|token| !token.is_empty());
+    let refresh_token = refresh_token.filter(|token| !token.is_empty());
     Ok(Session {
         expires_at: expiry(&access_token, &expires_in, received),
         access_token,
@@ -143,8 +143,8 @@ pub fn is_definitive(error: &ApiError) -> bool {
 
 /// `POST /v1/auth/logout`
 pub fn logout(client: &Client, access_token: &Secret, refresh_token: &Secret) -> Result<()> {
-    let body = json!({ "refresh_token": refresh_token.expose_secret() });
-    client.post::<Value>("/v1/auth/logout", Some(access_token), &body).map(drop)
+    let secrets = [("refresh_token", refresh_token)];
+    client.post_secrets::<Value>("/v1/auth/logout", Some(access_token), &secrets, &[]).map(drop)
 }
 
 /// `GET /v1/me`

@@ -21,6 +21,7 @@ use crate::error::{Code, Error, Result, shown};
 use crate::keep;
 use crate::provider::{Account, LoginKind, Provider};
 use crate::reply::Stored;
+use crate::secret::Secret;
 use crate::stores::session;
 use crate::world::World;
 
@@ -258,8 +259,8 @@ impl Login<'_> {
     /// Goes on with a login that was started by another process. A click on the link voids the code, and has the
     /// session granted to whoever asks for it next.
     fn take_up(&self, client: &Client, pending: &Pending) -> Result<Option<mycli::NewSession>> {
-        let code = self.arguments.code.as_deref().unwrap_or_default();
-        let Err(error) = mycli::verify_code(client, &pending.device_code, code.trim()) else { return Ok(None) };
+        let code = Secret::new(self.arguments.code.as_deref().unwrap_or_default().trim());
+        let Err(error) = mycli::verify_code(client, &pending.device_code, &code) else { return Ok(None) };
         if error.code() == "INVALID_CODE"
             && let Ok(mycli::Poll::Done(session)) = mycli::poll_login(client, &pending.device_code)
         {

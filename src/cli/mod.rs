@@ -65,6 +65,7 @@ Environment:
   MY_PROVIDER           The provider, where it is not the default one
   MY_ACCOUNT            Which of several logins with the provider
   MY_PROFILE            The profile that `status` tells about
+  MY_LOG                `debug`: what is looked at, and why, on standard error
   MY_NO_KEYRING         Set to anything: leave the keyring alone, use the file
   MICROTICA_TOKEN       The same as MY_API_TOKEN, for Microtica
   MICROTICA_API_URL     The same as MY_API_URL, for Microtica

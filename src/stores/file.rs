@@ -1,6 +1,7 @@
 //! Slots as files below the home directory. Knows nothing of what is in them.
 
 use std::cell::RefCell;
+use std::path::Path;
 
 use crate::paths::Paths;
 use crate::private_file;
@@ -20,6 +21,11 @@ impl<'a> FileStore<'a> {
     pub fn new(paths: &'a Paths, notes: &'a RefCell<Vec<String>>) -> Self {
         Self { paths, notes }
     }
+
+    /// Tells that a file's mode was narrowed.
+    pub fn tell_repaired(&self, path: &Path) {
+        self.notes.borrow_mut().push(format!("{} was readable by others; its mode is 0600 now", path.display()));
+    }
 }
 
 impl Store for FileStore<'_> {
@@ -33,9 +39,7 @@ impl Store for FileStore<'_> {
             private_file::read(&path).map_err(|reason| Unavailable::Failed(format!("{} {reason}", path.display())))?;
         Ok(contents.map(|private_file::Contents { text, repaired }| {
             if repaired {
-                self.notes
-                    .borrow_mut()
-                    .push(format!("{} was readable by others; its mode is 0600 now", path.display()));
+                self.tell_repaired(&path);
             }
             text
         }))

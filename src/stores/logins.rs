@@ -5,7 +5,7 @@
 //! without a login never costs a connection to the keyring.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -63,6 +63,8 @@ pub struct Entry {
     pub expires_at: Option<Timestamp>,
     /// Where the secret is.
     pub source: Source,
+    /// Its file, where others could read that until now.
+    repaired: Option<PathBuf>,
     record: Record,
 }
 
@@ -92,7 +94,7 @@ impl Entry {
     /// The login with its secret; `None` where the keyring has lost it.
     fn open(self, stores: &Stores<'_>) -> Result<Option<Login>, Unavailable> {
         let slot = self.slot();
-        let Self { target, username, expires_at, source, mut record } = self;
+        let Self { target, username, expires_at, source, mut record, repaired: _ } = self;
         if source == Source::Keyring {
             let Some(text) = stores.keyring.read(&slot)? else { return Ok(None) };
             record = decode(&text).map_err(|reason| Unavailable::Failed(format!("the entry {reason}")))?;
@@ -123,6 +125,7 @@ pub fn find(stores: &Stores<'_>, ask: &Ask, now: Timestamp, tried: &mut Vec<Atte
     };
     let takes_scheme = ask.carries == Carries::Authorization;
     entries.retain(|entry| entry.answers(ask, target) && (takes_scheme || !entry.has_scheme()));
+    entries.iter().filter_map(|entry| entry.repaired.as_deref()).for_each(|path| stores.file.tell_repaired(path));
     entries.sort_by_key(|entry| (entry.target.path != target.path, -entry.record.stored_at));
     for entry in entries {
         let place = format!("stored login in the {}", entry.source.name());
@@ -234,6 +237,7 @@ fn entry(path: &Path) -> Result<Option<Entry>, String> {
         username: record.username.clone(),
         expires_at: record.password_expiry_utc.map(Timestamp::from_unix),
         source: if record.in_keyring { Source::Keyring } else { Source::File },
+        repaired: contents.repaired.then(|| path.to_owned()),
         record,
     }))
 }

@@ -144,8 +144,8 @@ pub fn delete_if(store: &dyn Store, slot: &Slot, expected: &Session) -> Result<b
 
 #[derive(Deserialize)]
 struct Record {
-    access_token: String,
-    refresh_token: Option<String>,
+    access_token: Secret,
+    refresh_token: Option<Secret>,
     expires_at: Option<String>,
     logged_in_at: Option<String>,
     last_refreshed_at: Option<String>,
@@ -165,7 +165,6 @@ pub fn decode(shape: Shape, text: &Secret) -> Result<Option<Session>, String> {
     }
     let record: Record = serde_json::from_str(text).map_err(|error| json::reason(&error))?;
     let Record { access_token, refresh_token, expires_at, logged_in_at, last_refreshed_at } = record;
-    let (access_token, refresh_token) = (Secret::new(access_token), refresh_token.map(Secret::new));
     if access_token.is_empty() {
         return Err("has an empty access_token".to_owned());
     }

@@ -17,6 +17,22 @@ use crate::support::{HELPER, Home, finish, rfc3339, spawn};
 use corpus::{Case, Family, families};
 use forms::Form;
 
+/// Every URL of the corpus.
+pub(crate) fn urls() -> Vec<String> {
+    families().into_iter().flat_map(|family| family.cases).map(|case| case.url).collect()
+}
+
+/// Every host that is configured in it.
+pub(crate) fn patterns() -> Vec<String> {
+    families().into_iter().flat_map(|family| family.hosts).collect()
+}
+
+/// Every URL of it in every form of an adapter.
+pub(crate) fn calls(adapter: &str) -> Vec<Call> {
+    let forms = forms::ALL.iter().filter(|form| form.adapter().name == adapter);
+    forms.flat_map(|form| urls().into_iter().map(|url| form.call(&url))).collect()
+}
+
 /// What the provider's hosts are given.
 const TOKEN: &str = "token-of-the-provider;";
 /// What nobody is ever given.
@@ -66,7 +82,7 @@ fn store_logins(world: &World, urls: &[String]) {
     let call = |adapter: &str, arguments: &[&str], input: String| {
         let adapter = adapters::ALL.iter().find(|other| other.name == adapter).expect("an adapter");
         let arguments = arguments.iter().map(|&word| word.to_owned()).collect();
-        let answer = spoken(world, adapter, &Call { arguments, input: input.into_bytes(), ..Call::default() });
+        let answer = spoken(world, adapter, &Call { arguments, input: input.into_bytes().into(), ..Call::default() });
         assert!(!answer.contains("error") && !answer.contains("Err"), "{answer}");
     };
     for url in urls {

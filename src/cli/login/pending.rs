@@ -1,12 +1,13 @@
 //! A login that has been started and not completed: kept in a private file, so that the code can be given to another
 //! process (`login --code`).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::api::mycli::DeviceLogin;
 use crate::error::{Error, Result};
 use crate::private_file;
 use crate::provider::{Account, Provider};
+use crate::secret::Secret;
 use crate::timestamp::Timestamp;
 use crate::world::World;
 
@@ -20,7 +21,8 @@ pub(super) struct Pending {
     pub(super) account: String,
     pub(super) email: String,
     pub(super) api_url: String,
-    pub(super) device_code: String,
+    #[serde(serialize_with = "exposed")]
+    pub(super) device_code: Secret,
     pub(super) interval: u64,
     /// Seconds since 1970.
     expires_at: i64,
@@ -28,6 +30,11 @@ pub(super) struct Pending {
 
 fn default() -> String {
     Account::DEFAULT.to_string()
+}
+
+/// This file is where it may stand: whoever has it and the code is logged in.
+fn exposed<S: Serializer>(device_code: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(device_code.expose_secret())
 }
 
 impl Pending {
@@ -50,7 +57,8 @@ impl Pending {
 
     pub(super) fn save(&self, world: &World) -> Result<()> {
         let path = world.paths.in_home(FILE).map_err(Error::invalid_state)?;
-        Ok(private_file::write(&path, &serde_json::to_string(self).unwrap_or_default())?)
+        let text = Secret::new(serde_json::to_string(self).unwrap_or_default());
+        Ok(private_file::write(&path, text.expose_secret())?)
     }
 
     /// The login that waits; `None` where none does, or no longer.

@@ -13,6 +13,7 @@ use crate::api::{self, ApiError, Client, mycli};
 use crate::cli::terminal::{self, Key, Keys};
 use crate::clock;
 use crate::error::{Code, Error, Result, shown};
+use crate::secret::Secret;
 
 /// How often the countdown moves.
 const TICK: Duration = Duration::from_millis(100);
@@ -136,7 +137,7 @@ impl Waiting<'_> {
         if screen.typed.len() < 6 {
             return Ok(false);
         }
-        let code = std::mem::take(&mut screen.typed);
+        let code = Secret::new(std::mem::take(&mut screen.typed));
         let device_code = self.pending.device_code.clone();
         match self.ask(Some(keys), screen, move |client| mycli::verify_code(client, &device_code, &code))? {
             Ok(()) => Ok(true),

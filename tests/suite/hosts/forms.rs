@@ -56,7 +56,7 @@ pub(super) const ALL: &[Form] = &[
 
 fn input(arguments: &[&str], input: impl Into<Vec<u8>>) -> Call {
     let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-    Call { arguments, input: input.into(), variables: HashMap::new() }
+    Call { arguments, input: input.into().into(), variables: HashMap::new() }
 }
 
 fn cargo(index_url: &str) -> String {

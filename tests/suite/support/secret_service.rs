@@ -144,6 +144,20 @@ impl SecretService {
         found.iter().map(attributes).collect()
     }
 
+    /// What a keyring program shows of each item: its label, and its attributes.
+    pub(crate) fn shown(&self) -> Vec<String> {
+        let (found,): (Vec<dbus::Path<'static>>,) =
+            self.call(LOGIN, "org.freedesktop.Secret.Collection", "SearchItems", (owned(&[]),)).unwrap();
+        let label = |path: &dbus::Path<'static>| {
+            let asked = ("org.freedesktop.Secret.Item", "Label");
+            let (Variant(label),): (Variant<String>,) =
+                self.call(path, "org.freedesktop.DBus.Properties", "Get", asked).unwrap();
+            label
+        };
+        let attributes = self.attributes_of(&[]).into_iter().map(|attributes| format!("{attributes:?}"));
+        found.iter().map(label).chain(attributes).collect()
+    }
+
     /// The value of the one item that has these attributes; `None` where there is no such item.
     pub(crate) fn value_of(&self, wanted: &[(&str, &str)]) -> Option<String> {
         let bus = self.connect().unwrap();

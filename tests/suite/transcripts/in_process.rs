@@ -29,14 +29,14 @@ pub(super) fn run(adapter: &Adapter, transcript: &Transcript) -> Result<(), Stri
     })
 }
 
-fn call(adapter: &Adapter, transcript: &Transcript, exchange: &Exchange, values: &Values) -> Call {
+pub(super) fn call(adapter: &Adapter, transcript: &Transcript, exchange: &Exchange, values: &Values) -> Call {
     let arguments: Vec<_> = exchange.arguments.iter().map(|argument| values.fill(argument)).collect();
     let variables = &transcript.surroundings.variables;
     let variables: HashMap<_, _> =
         adapter.variables.iter().filter_map(|name| Some((*name, values.fill(variables.get(*name)?)))).collect();
     let is_read = (adapter.input)(&arguments) != Input::Nothing;
     let input = if is_read { exchange.input.filled(values).into_bytes() } else { Vec::new() };
-    Call { arguments, variables, input }
+    Call { arguments, variables, input: input.into() }
 }
 
 /// A request as a transcript has it: what is not said is left out.

@@ -65,6 +65,15 @@ fn the_examples_of_the_protocol_page_keep_to_the_schemas() {
     report(schemas::check_page());
 }
 
+/// Every call of an adapter's transcripts.
+pub(crate) fn calls(adapter: &adapters::Adapter) -> Vec<adapters::Call> {
+    let values = Values::examples();
+    let transcripts = format::of(adapter);
+    let calls =
+        transcripts.iter().flat_map(|transcript| transcript.calls.iter().map(move |exchange| (transcript, exchange)));
+    calls.map(|(transcript, exchange)| in_process::call(adapter, transcript, exchange, &values)).collect()
+}
+
 /// Fails with everything that is wrong, not with the first alone.
 fn report(outcomes: Vec<Result<(), String>>) {
     assert!(!outcomes.is_empty(), "nothing was looked at");

@@ -1,0 +1,11 @@
+//! What other programs may see of this process's memory: nothing that the system lets us keep from them.
+
+/// No core dump, and no debugger of the same user. A command that `exec` runs is not touched: the system forgets this
+/// when another program takes the process's place.
+pub fn keep_private() {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        // Where that is not to be had, everything works as before.
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    }
+}

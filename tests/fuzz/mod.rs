@@ -1,0 +1,47 @@
+//! What must hold for any bytes whatever, decoder by decoder: no panic, no answer for a host that is not configured,
+//! and nothing that breaks out of an answer's form. The suite runs them on seeds that it changes at random, and `fuzz/`
+//! on what a fuzzer finds.
+
+mod adapters;
+mod stores;
+mod texts;
+
+/// A rule, and the name of what it is about.
+pub(super) struct Property {
+    /// `git`, `urls`.
+    pub(super) name: &'static str,
+    /// Panics where the rule is broken.
+    pub(super) check: fn(&[u8]),
+}
+
+const fn property(name: &'static str, check: fn(&[u8])) -> Property {
+    Property { name, check }
+}
+
+/// Every rule: one for each adapter, and one for each other reader of what comes from outside.
+pub(super) const ALL: &[Property] = &[
+    property("json", |data| adapters::check("json", data)),
+    property("git", |data| adapters::check("git", data)),
+    property("docker", |data| adapters::check("docker", data)),
+    property("bazel", |data| adapters::check("bazel", data)),
+    property("cargo", |data| adapters::check("cargo", data)),
+    property("kubectl", |data| adapters::check("kubectl", data)),
+    property("terraform", |data| adapters::check("terraform", data)),
+    property("goauth", |data| adapters::check("goauth", data)),
+    property("pnpm", |data| adapters::check("pnpm", data)),
+    property("keyring", |data| adapters::check("keyring", data)),
+    property("urls", texts::urls),
+    property("patterns", texts::patterns),
+    property("timestamps", texts::timestamps),
+    property("tokens", texts::tokens),
+    property("messages", texts::messages),
+    property("configuration", texts::configuration),
+    property("answers", texts::answers),
+    property("sessions", stores::sessions),
+    property("logins", stores::logins),
+    property("variable", stores::variable),
+    property("go-keyring", stores::go_keyring),
+];
+
+/// What stands between the arguments of a call, and before its standard input: no byte of a text.
+pub(super) const SEPARATOR: u8 = 0xff;

@@ -1,0 +1,98 @@
+//! What is kept, as somebody else may have left it.
+
+use std::path::PathBuf;
+
+use my_credential_helper::adapters::{self, Call};
+use my_credential_helper::environment::Environment;
+use my_credential_helper::paths::Paths;
+use my_credential_helper::provider::Shape;
+use my_credential_helper::secret::Secret;
+use my_credential_helper::serve;
+use my_credential_helper::stores::keyring::go_keyring;
+use my_credential_helper::stores::{session, variable as token_variable};
+use my_credential_helper::timestamp::Timestamp;
+use my_credential_helper::world::{Overrides, World};
+
+/// A session that is read is the same when it was written, in either shape.
+pub(super) fn sessions(data: &[u8]) {
+    let text = Secret::new(String::from_utf8_lossy(data).into_owned());
+    for shape in [Shape::Session, Shape::BareKey] {
+        let Ok(Some(read)) = session::decode(shape, &text) else { continue };
+        assert!(!read.access_token.has_control_character() && !read.access_token.is_empty());
+        assert!(!read.refresh_token.as_ref().is_some_and(Secret::has_control_character));
+        let written = session::encode(shape, &read);
+        assert!(matches!(session::decode(shape, &written), Ok(Some(again)) if again == read));
+    }
+}
+
+struct Kept {
+    world: World,
+    file: PathBuf,
+    _home: tempfile::TempDir,
+}
+
+impl Kept {
+    /// A home with one login, whose file is about to be replaced.
+    fn new() -> Self {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let variables = [("MY_NO_KEYRING".to_owned(), "1".into())].into();
+        let world = World::new(Environment::Fixed(variables), Paths::at(home.path()), Overrides::default());
+        let login = br#"{"url":"https://git.acme.dev","username":"ada","secret":"hunter2"}"#;
+        let answer = spoken(&world, "json", "store", login);
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("an answer");
+        let file = answer["location"].as_str().expect("a file").into();
+        Self { world, file, _home: home }
+    }
+}
+
+fn spoken(world: &World, adapter: &str, operation: &str, input: &[u8]) -> String {
+    let adapter = adapters::ALL.iter().find(|other| other.name == adapter).expect("an adapter of that name");
+    let call = Call { arguments: vec![operation.to_owned()], input: input.to_vec().into(), ..Call::default() };
+    let result = (adapter.decode)(&call).and_then(|request| serve::act(world, request));
+    (adapter.encode)(&call, result).output.to_string()
+}
+
+thread_local! {
+    static KEPT: Kept = Kept::new();
+}
+
+/// Whatever the file of a login holds: git is told lines of its own protocol, and nothing for another host.
+pub(super) fn logins(data: &[u8]) {
+    KEPT.with(|Kept { world, file, .. }| {
+        std::fs::write(file, data).expect("the file");
+        let input = b"capability[]=authtype\nprotocol=https\nhost=git.acme.dev\n\n";
+        let lines = spoken(world, "git", "get", input);
+        let known = [
+            "capability[]",
+            "authtype",
+            "credential",
+            "username",
+            "password",
+            "password_expiry_utc",
+            "oauth_refresh_token",
+        ];
+        let is_known = |line: &str| line.split_once('=').is_some_and(|(key, _)| known.contains(&key));
+        assert!(lines.lines().all(is_known) && lines.lines().count() <= 6, "{lines:?}");
+        let elsewhere = spoken(world, "git", "get", b"protocol=https\nhost=evil.dev\n\n");
+        assert_eq!(elsewhere, "", "a login for another host");
+    });
+}
+
+/// A token in the variable has no character that ends a line.
+#[cfg(unix)]
+pub(super) fn variable(data: &[u8]) {
+    use std::os::unix::ffi::OsStrExt as _;
+    let value = std::ffi::OsStr::from_bytes(data).to_owned();
+    let environment = Environment::Fixed([("T".to_owned(), value)].into());
+    if let Ok(Some(read)) = token_variable::read(&environment, "T", Timestamp::from_unix(1_700_000_000)) {
+        assert!(!read.token.is_empty() && !read.token.has_control_character());
+    }
+}
+
+/// What is written to the keychain of macOS is read again, and what is there is read or not.
+pub(super) fn go_keyring(data: &[u8]) {
+    let _ = go_keyring::decode(data);
+    let value = String::from_utf8_lossy(data);
+    let read = go_keyring::decode(go_keyring::encode(&value).as_bytes());
+    assert!(read.is_some_and(|read| *read == *value));
+}

@@ -1,0 +1,95 @@
+//! Files that hold a secret: whose they are, who can read them, and what a link may do.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
+
+use crate::support::{Home, service};
+
+/// Somebody else.
+const STRANGER: u32 = 12345;
+
+/// Gives a file away; where that cannot be done, says so.
+fn give_away(outcome: &std::io::Result<()>) -> bool {
+    if outcome.is_err() {
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: only root can give a file away\n");
+    }
+    outcome.is_ok()
+}
+
+#[test]
+fn a_link_to_the_folder_is_followed_where_it_is_ours_and_only_then() {
+    let server = service();
+    let (home, session) = Home::logged_in(&server);
+    let (folder, kept) = (home.path().join(".my"), home.path().join("kept"));
+    fs::rename(&folder, &kept).unwrap();
+    symlink(&kept, &folder).unwrap();
+    assert_eq!(home.token(), session.access_token, "as with dotfiles that are kept elsewhere");
+    if give_away(&lchown(&folder, Some(STRANGER), None)) {
+        let outcome = home.run(&["get"]);
+        assert!(outcome.status == 1 && outcome.messages.contains("belongs to another user"), "{outcome:?}");
+        assert!(!outcome.output.contains(&session.access_token));
+    }
+}
+
+#[test]
+fn a_file_of_another_user_is_no_session_and_no_login() {
+    let server = service();
+    let (home, session) = Home::logged_in(&server);
+    let stored = home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#);
+    let login = stored.json()["location"].as_str().unwrap().to_owned();
+    for file in [home.path().join(".my/credentials.json"), login.into()] {
+        if !give_away(&chown(&file, Some(STRANGER), None)) {
+            return;
+        }
+        assert_eq!(fs::metadata(&file).unwrap().uid(), STRANGER);
+    }
+    for arguments in [&["get"][..], &["get", "--url", "https://h.dev"]] {
+        let outcome = home.run(arguments);
+        assert!(outcome.status == 1 && outcome.messages.contains("belongs to another user"), "{outcome:?}");
+        assert!(!outcome.output.contains(&session.access_token) && !outcome.output.contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_stored_login_that_others_could_read_is_repaired_and_told_once() {
+    let home = Home::new();
+    let stored = home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#);
+    let file = stored.json()["location"].as_str().unwrap().to_owned();
+    for mode in [0o644, 0o660, 0o606, 0o777] {
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        let outcome = home.run(&["get", "--url", "https://h.dev", "--format", "raw"]);
+        assert_eq!(
+            outcome.messages,
+            format!("note: {file} was readable by others; its mode is 0600 now\n"),
+            "{mode:o}"
+        );
+        assert_eq!((outcome.output.as_str(), fs::metadata(&file).unwrap().mode() & 0o777), ("hunter2\n", 0o600));
+        assert_eq!(home.run(&["get", "--url", "https://h.dev", "--format", "raw"]).messages, "");
+    }
+}
+
+#[test]
+fn a_folder_that_others_could_look_into_is_narrowed_by_the_next_write() {
+    let server = service();
+    let (home, _) = Home::with_stale_session(&server);
+    let folder = home.path().join(".my");
+    fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(home.run(&["get"]).status, 0);
+    assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_stored_login_that_is_a_link_is_not_followed() {
+    let home = Home::new();
+    let stored = home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#);
+    let file = stored.json()["location"].as_str().unwrap().to_owned();
+    let elsewhere = home.path().join("elsewhere.json");
+    fs::rename(&file, &elsewhere).unwrap();
+    symlink(&elsewhere, &file).unwrap();
+    let outcome = home.run(&["get", "--url", "https://h.dev"]);
+    assert!(outcome.status == 1 && outcome.messages.contains("is a symbolic link"), "{outcome:?}");
+    let store = r#"{"url":"https://h.dev","username":"ada","secret":"another"}"#;
+    assert_eq!(home.run_with(&["store"], store).status, 0);
+    assert!(fs::read_to_string(&elsewhere).unwrap().contains("hunter2"), "what it pointed at is not written to");
+    assert!(!fs::symlink_metadata(&file).unwrap().is_symlink());
+}
