@@ -1,5 +1,7 @@
 //! What went wrong, for people and for programs: a code, a message, what was tried, the way out. Never a secret.
 
+pub mod explained;
+
 use std::fmt;
 
 /// The kinds of failure. The names are those of the JSON protocol, the numbers are the exit status.
@@ -35,6 +37,11 @@ impl Code {
         Self::Refused,
         Self::Internal,
     ];
+
+    /// The code of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
 
     /// The name in the JSON protocol.
     pub fn name(self) -> &'static str {

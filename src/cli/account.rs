@@ -1,10 +1,12 @@
 //! `account`: the logins that are kept with each provider, and which of them is in use. Asks no service.
 
 use clap::Subcommand;
+use clap_complete::ArgValueCandidates;
 use serde_json::json;
 
 use crate::accounts;
 use crate::adapters::Answer;
+use crate::cli::completions::candidates;
 use crate::cli::output::Output;
 use crate::clock;
 use crate::credential::Kind;
@@ -25,6 +27,7 @@ pub(super) enum Verb {
                             my-credential-helper account use work")]
     Use {
         /// Its name; `default` is the one without a name
+        #[arg(add = ArgValueCandidates::new(candidates::accounts))]
         name: String,
     },
 }

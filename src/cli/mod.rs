@@ -3,11 +3,14 @@
 #![allow(clippy::doc_markdown, reason = "the comments on arguments are help texts, in which a backtick would be seen")]
 
 mod account;
+mod completions;
 mod config;
+mod errors;
 mod exec;
 mod export;
 mod login;
 mod logout;
+mod man;
 mod output;
 mod project;
 mod session;
@@ -19,7 +22,8 @@ mod whoami;
 
 use std::ffi::OsString;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::ArgValueCandidates;
 
 use crate::adapters::{self, Answer};
 use crate::call;
@@ -36,10 +40,10 @@ use output::Output;
 #[command(version, name = "my-credential-helper", arg_required_else_help = true, after_help = ENVIRONMENT_AND_TOOLS)]
 struct CommandLine {
     /// The provider, where it is not the default one
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", add = ArgValueCandidates::new(completions::candidates::providers))]
     provider: Option<String>,
     /// Which of several logins with the provider
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", add = ArgValueCandidates::new(completions::candidates::accounts))]
     account: Option<String>,
     /// The base URL of the provider's API
     #[arg(long, global = true, value_name = "URL")]
@@ -121,6 +125,12 @@ enum Verb {
     List(Rest),
     /// What this program can do here
     Capabilities(Rest),
+    /// What an error means, and what to do about it
+    Errors(errors::Arguments),
+    /// Completions for a shell
+    Completions(completions::Arguments),
+    /// The manual, a page a verb
+    Man(man::Arguments),
     /// The protocol of a tool
     #[command(external_subcommand)]
     Adapter(Vec<OsString>),
@@ -168,6 +178,9 @@ struct Rest {
 
 /// Runs an account verb; for [`crate::call::answer`]. What protocol verbs come here were written with flags before them.
 pub fn run(arguments: &[OsString]) -> (Answer, Option<World>) {
+    if let Some(candidates) = completions::answer(CommandLine::command, arguments) {
+        return (candidates, None);
+    }
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(help) => return (help_or_usage(&help), None),
@@ -210,6 +223,9 @@ impl Verb {
             Self::Erase(Rest { rest }) => Ok(protocol(world, "erase", rest)),
             Self::List(Rest { rest }) => Ok(protocol(world, "list", rest)),
             Self::Capabilities(Rest { rest }) => Ok(protocol(world, "capabilities", rest)),
+            Self::Errors(arguments) => errors::run(arguments, output),
+            Self::Completions(arguments) => completions::run(arguments),
+            Self::Man(arguments) => man::run(CommandLine::command(), arguments, output),
             Self::Adapter(words) => adapter(world, words),
         }
     }

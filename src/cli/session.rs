@@ -1,12 +1,14 @@
 //! `session`: where the account is logged in, and ending that.
 
 use clap::Subcommand;
+use clap_complete::ArgValueCandidates;
 use serde_json::json;
 
 use crate::account;
 use crate::adapters::Answer;
 use crate::api::mycli::{self, AccountSession};
 use crate::api::{self, ApiError};
+use crate::cli::completions::candidates;
 use crate::cli::magic_link_provider;
 use crate::cli::output::Output;
 use crate::error::{Code, Error, Result, shown};
@@ -22,7 +24,7 @@ pub(super) enum Verb {
     #[command(after_help = "Examples:\n  my-credential-helper session revoke --others")]
     Revoke {
         /// Its id
-        #[arg(required_unless_present = "others")]
+        #[arg(required_unless_present = "others", add = ArgValueCandidates::new(candidates::sessions))]
         id: Option<String>,
         /// Every session but this device's
         #[arg(long, conflicts_with = "id")]

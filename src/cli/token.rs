@@ -1,12 +1,14 @@
 //! `token`: API tokens of the account, made and revoked. Only a login can manage them.
 
 use clap::Subcommand;
+use clap_complete::ArgValueCandidates;
 use serde_json::json;
 
 use crate::account;
 use crate::adapters::Answer;
 use crate::api::ApiError;
 use crate::api::mycli::{self, ApiToken};
+use crate::cli::completions::candidates;
 use crate::cli::output::Output;
 use crate::cli::{magic_link_provider, terminal};
 use crate::error::{Code, Error, Result, shown};
@@ -35,7 +37,7 @@ pub(super) enum Verb {
     #[command(after_help = "Examples:\n  my-credential-helper token revoke ci")]
     Revoke {
         /// Its id or its name
-        #[arg(value_name = "ID|NAME")]
+        #[arg(value_name = "ID|NAME", add = ArgValueCandidates::new(candidates::tokens))]
         token: String,
         /// Do not ask
         #[arg(long)]

@@ -42,6 +42,8 @@ fn the_fields_of_an_account_are_the_ones_on_the_page() {
         ("`config get`", &["config", "get", "api_url"]),
         ("`config set`, `config unset`", &["config", "set", "hosts", "git.acme.dev"]),
         ("`config set`, `config unset`", &["config", "unset", "hosts"]),
+        ("`errors`", &["errors"]),
+        ("`man --dir`", &["man", "--dir", "man"]),
         ("`logout`", &["logout"]),
     ] {
         is_described(row, &home.run(&[arguments, &["--json"]].concat()));

@@ -29,6 +29,7 @@ mod keyring_edge;
 mod kubectl;
 mod leaks;
 mod login;
+mod manual;
 mod mishaps;
 mod pages;
 mod pnpm;

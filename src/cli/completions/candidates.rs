@@ -1,0 +1,97 @@
+//! What can stand in an argument, as far as only this user's files and account know it. Nothing is refreshed, nobody is
+//! asked, and what does not answer at once offers nothing.
+
+use std::time::{Duration, Instant};
+
+use clap_complete::CompletionCandidate;
+
+use crate::api::mycli::{self, AccountSession, ApiToken};
+use crate::api::{self, Client};
+use crate::cli::magic_link_provider;
+use crate::clock;
+use crate::credential::Kind;
+use crate::provider::Account;
+use crate::secret::Secret;
+use crate::stores::session;
+use crate::world::{Overrides, World};
+
+/// Somebody waits with a finger on the key.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// For `--provider`.
+pub(in crate::cli) fn providers() -> Vec<CompletionCandidate> {
+    let world = World::of_this_process(Overrides::default());
+    let names = world.configuration().map(|configuration| configuration.names().join("\n")).unwrap_or_default();
+    names.lines().map(CompletionCandidate::new).collect()
+}
+
+/// For `--account`: those of the provider in force.
+pub(in crate::cli) fn accounts() -> Vec<CompletionCandidate> {
+    let world = World::of_this_process(Overrides::default());
+    let named = || {
+        let provider = world.descriptor(None).ok()?;
+        let further = world.configuration().ok()?.further_accounts(&provider.name);
+        Some(further.iter().map(|account| CompletionCandidate::new(account.to_string())).collect::<Vec<_>>())
+    };
+    let mut candidates = vec![CompletionCandidate::new(Account::DEFAULT.to_string())];
+    candidates.extend(named().unwrap_or_default());
+    candidates
+}
+
+/// For `token revoke`.
+pub(in crate::cli) fn tokens() -> Vec<CompletionCandidate> {
+    asked(mycli::tokens).iter().filter_map(token).collect()
+}
+
+/// By its name, where a shell takes that as one word, else by its id.
+fn token(ApiToken { id, name, token_prefix, .. }: &ApiToken) -> Option<CompletionCandidate> {
+    let word = [name, id].into_iter().find(|word| is_one_word(word))?;
+    Some(CompletionCandidate::new(word).help(Some(crate::error::shown(token_prefix).into())))
+}
+
+/// For `session revoke`.
+pub(in crate::cli) fn sessions() -> Vec<CompletionCandidate> {
+    let candidate = |AccountSession { id, device_name, .. }: &AccountSession| {
+        let device = crate::error::shown(device_name.as_deref().unwrap_or("unknown device"));
+        is_one_word(id).then(|| CompletionCandidate::new(id).help(Some(device.into())))
+    };
+    asked(mycli::sessions).iter().filter_map(candidate).collect()
+}
+
+/// A shell may take anything else apart, or run it.
+fn is_one_word(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@+".contains(&byte))
+        && !text.starts_with('-')
+}
+
+/// What the service answers to the access token as it is kept. A refresh is not for a press of a key: it could be cut off.
+fn asked<T>(call: impl Fn(&Client, &Secret) -> api::Result<Vec<T>>) -> Vec<T> {
+    let asked = || {
+        let world = World::of_this_process(Overrides::default());
+        let provider = magic_link_provider(&world).ok()?;
+        if world.logged_in_elsewhere(&provider, None).ok()?.is_some() {
+            return None;
+        }
+        let kept = session::load(&world.stores().ok()?.in_order(), &provider.slot).newest?.session;
+        if kept.kind() != Kind::Session || !kept.is_alive(clock::now()) {
+            return None;
+        }
+        let client = Client::new(&world, &provider, &world.api_url(&provider, None).ok()?).ok()?;
+        call(&client.until(Instant::now() + PATIENCE), &kept.access_token).ok()
+    };
+    asked().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_one_word;
+
+    #[test]
+    fn what_a_shell_would_take_apart_is_not_offered() {
+        assert!(is_one_word("ci-2026.1"));
+        for word in ["", "two words", "$(reboot)", "a;b", "*", "-f", "a\u{1b}[2J", "a:b"] {
+            assert!(!is_one_word(word), "{word}");
+        }
+    }
+}

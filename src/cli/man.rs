@@ -1,0 +1,59 @@
+//! `man`: the manual, a page a verb, written from the command line itself.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Command;
+use clap_mangen::Man;
+
+use crate::adapters::Answer;
+use crate::cli::errors;
+use crate::cli::output::Output;
+use crate::error::{Error, Result, shown};
+
+/// The page that belongs to no verb.
+const ERRORS: &str = "my-credential-helper-errors.7";
+
+/// What `man` takes.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  my-credential-helper man token create | man -l -\n  \
+                        my-credential-helper man --dir ~/.local/share/man/man1")]
+pub(super) struct Arguments {
+    /// The verb; all of them in short without
+    verb: Vec<String>,
+    /// Write every page into this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "verb")]
+    dir: Option<PathBuf>,
+}
+
+pub(super) fn run(command: Command, arguments: &Arguments, output: &Output) -> Result<Answer> {
+    let Arguments { verb, dir } = arguments;
+    if let Some(dir) = dir {
+        write_all(command, dir)?;
+        let sentence = format!("The manual is in {}.", dir.display());
+        return Ok(output.done(&sentence, &serde_json::json!({ "directory": dir })));
+    }
+    page(command, verb).map(Answer::success)
+}
+
+fn page(mut command: Command, verb: &[String]) -> Result<String> {
+    if verb == ["errors"] {
+        return Ok(errors::manual());
+    }
+    command.build();
+    let found = verb.iter().try_fold(&command, |command, word| command.find_subcommand(word));
+    let found = found.ok_or_else(|| Error::invalid(format!("there is no verb `{}`", shown(&verb.join(" ")))))?;
+    let mut page = Vec::new();
+    Man::new(found.clone()).render(&mut page).context("the manual page")?;
+    Ok(String::from_utf8_lossy(&page).into_owned())
+}
+
+fn write_all(command: Command, dir: &Path) -> Result<()> {
+    let writing = || format!("writing the manual into {}", dir.display());
+    std::fs::create_dir_all(dir).with_context(writing)?;
+    clap_mangen::generate_to(command, dir).with_context(writing)?;
+    let mut file = File::create(dir.join(ERRORS)).with_context(writing)?;
+    Ok(file.write_all(errors::manual().as_bytes()).with_context(writing)?)
+}
