@@ -1,0 +1,53 @@
+#!/bin/sh
+# Installs my-credential-helper from the folder that this file is in, or removes it.
+#   ./install.sh [--prefix DIR] [--uninstall]
+# DIR is ~/.local; /usr/local for root.
+set -eu
+here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
+if [ "$(id -u)" -eq 0 ]; then prefix=/usr/local; else prefix=$HOME/.local; fi
+uninstall=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --prefix) prefix=${2:?--prefix needs a directory}; shift ;;
+    --uninstall) uninstall=1 ;;
+    *) sed -n 's/^# \{0,1\}//p' "$0" | sed -n 2,4p; exit 2 ;;
+    esac
+    shift
+done
+
+# Every file and link of this folder, but for this one.
+contents() { (cd "$here" && find bin share ! -type d); }
+
+if [ -n "$uninstall" ]; then
+    contents | while IFS= read -r file; do rm -f "$prefix/$file"; done
+    rmdir "$prefix/share/doc/my-credential-helper" 2>/dev/null || true
+    echo "my-credential-helper is removed from $prefix; your login is not: \`my-credential-helper logout\` ends it before."
+    exit 0
+fi
+
+# A file that is not of ours is never replaced.
+contents | while IFS= read -r file; do
+    old=$prefix/$file
+    [ -e "$old" ] || [ -L "$old" ] || continue
+    case $file in
+    bin/my-credential-helper | share/*my-credential-helper*) ;;
+    *)
+        case $(readlink "$old" || true) in
+        my-credential-helper | */my-credential-helper) ;;
+        *) echo "error: $old is there, and is no link to my-credential-helper; move it away first" >&2; exit 1 ;;
+        esac
+        ;;
+    esac
+done
+contents | while IFS= read -r file; do
+    mkdir -p "$prefix/$(dirname "$file")"
+    # Beside and renamed: a program that is running is not written over.
+    cp -P "$here/$file" "$prefix/$file.new.$$"
+    mv -f "$prefix/$file.new.$$" "$prefix/$file"
+done
+echo "my-credential-helper is in $prefix/bin."
+case ":$PATH:" in
+*":$prefix/bin:"*) ;;
+*) echo "Put it on PATH, in your shell's profile: export PATH=\"$prefix/bin:\$PATH\"" ;;
+esac
+echo 'Next: my-credential-helper login --email you@example.com'
