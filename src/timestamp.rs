@@ -1,7 +1,7 @@
 //! A moment, in UTC. Reads and writes RFC 3339 as the session file has it, from `0001-01-01` to `9999-12-31`.
 //! Knows no clock.
 
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::{Duration, OffsetDateTime, UtcDateTime};
 
 /// A moment, to the nanosecond.
@@ -20,6 +20,11 @@ impl Timestamp {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_utc()?;
         // An offset can push a year out of what RFC 3339 can say.
         (0..=9999).contains(&time.year()).then_some(Self(time))
+    }
+
+    /// Reads the date of an HTTP header, `Mon, 01 Jan 2026 12:00:00 GMT`. `None` for anything else.
+    pub fn from_http(text: &str) -> Option<Self> {
+        OffsetDateTime::parse(text, &Rfc2822).ok()?.checked_to_utc().map(Self)
     }
 
     /// From seconds since 1970. Values beyond what RFC 3339 can say become [`Timestamp::NEVER`] or [`Timestamp::ZERO`].
@@ -72,6 +77,13 @@ impl std::fmt::Display for Timestamp {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_date_of_a_header_is_read() {
+        let read = super::Timestamp::from_http("Thu, 01 Jan 2026 12:00:00 GMT").unwrap();
+        assert_eq!(read.to_string(), "2026-01-01T12:00:00Z");
+        assert_eq!(super::Timestamp::from_http("tomorrow"), None);
+    }
+
     use super::Timestamp;
     use time::Duration;
 

@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::{RequestBuilder, Response};
-use reqwest::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderName, HeaderValue, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 
 use crate::error::{Code, Error, shown};
@@ -19,6 +19,7 @@ use crate::private_file;
 use crate::provider::{Header, Provider};
 use crate::secret::Secret;
 use crate::target::Target;
+use crate::timestamp::Timestamp;
 use crate::trace::Trace;
 use crate::world::World;
 
@@ -133,6 +134,16 @@ impl Client {
     /// The base URL, for messages.
     pub fn base_url(&self) -> &str {
         &self.base
+    }
+
+    /// The service's clock, as it tells it with any answer; `None` where it does not. Nothing is asked of it, and no
+    /// token goes along.
+    pub fn time(&self) -> Result<Option<Timestamp>> {
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(15));
+        let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let response = self.http.get(&self.base).timeout(remaining).send();
+        let response = response.map_err(|error| unsent_or_unanswered(&error))?;
+        Ok(response.headers().get(DATE).and_then(|date| Timestamp::from_http(date.to_str().ok()?)))
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str, token: &Secret) -> Result<T> {

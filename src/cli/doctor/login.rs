@@ -1,0 +1,71 @@
+//! The login: whether there is one, and what keeps its places from answering.
+
+use super::Finding;
+use crate::clock;
+use crate::error::Result;
+use crate::stores::{Unavailable, session, variable};
+use crate::world::World;
+
+/// What was found, and whether tools can be given a credential.
+pub(super) fn examine(world: &World) -> (Vec<Finding>, bool) {
+    examined(world).unwrap_or_else(|error| {
+        (
+            vec![Finding::problem(
+                "login",
+                error.message,
+                error.hint.unwrap_or_else(|| "`my-credential-helper config list` shows the settings".to_owned()),
+            )],
+            false,
+        )
+    })
+}
+
+fn examined(world: &World) -> Result<(Vec<Finding>, bool)> {
+    let (provider, stores) = (world.provider(None)?, world.stores()?);
+    let mut findings: Vec<_> = keyring(stores.keyring.probe().err()).into_iter().collect();
+    let name = &*provider.token_variable;
+    match variable::read(&world.environment, name, clock::now()) {
+        Ok(Some(_)) => {
+            findings.push(Finding::note("login", format!("the token in {name} is in effect, before every login")));
+            return Ok((findings, true));
+        }
+        Err(error) => {
+            findings.push(Finding::problem("login", error.message, format!("set it anew, or `unset {name}`")));
+            return Ok((findings, false));
+        }
+        Ok(None) => {}
+    }
+    let loaded = session::load(&stores.in_order(), &provider.slot);
+    let elsewhere = world.logged_in_elsewhere(&provider, None)?;
+    let (finding, is_logged_in) = match (&loaded.newest, elsewhere) {
+        (None, _) => {
+            let tried: Vec<_> = loaded.tried.iter().map(|at| format!("{}: {}", at.place, at.outcome)).collect();
+            let message = format!("nobody is logged in to {} ({})", provider.name, tried.join(", "));
+            (Finding::problem("login", message, format!("`{}`", provider.command("login"))), false)
+        }
+        (Some(_), Some(at)) => {
+            let message = format!("logged in at {at}, which is not the API URL in force");
+            (Finding::problem("login", message, "drop `--api-url`, or `unset MY_API_URL`"), false)
+        }
+        (Some(kept), None) => {
+            (Finding::fine("login", format!("logged in to {}, in the {}", provider.name, kept.source.name())), true)
+        }
+    };
+    findings.push(finding);
+    Ok((findings, is_logged_in))
+}
+
+fn keyring(unavailable: Option<Unavailable>) -> Option<Finding> {
+    Some(match unavailable? {
+        Unavailable::Off(reason) => Finding::note("keyring", format!("not used: {reason}; logins are kept in a file")),
+        Unavailable::Locked => Finding::problem(
+            "keyring",
+            "it is locked",
+            "unlock it: log in to the desktop, or `gnome-keyring-daemon --unlock`",
+        ),
+        Unavailable::TimedOut => {
+            Finding::problem("keyring", "it does not answer in time", "set MY_NO_KEYRING, and log in to the file")
+        }
+        Unavailable::Failed(reason) => Finding::problem("keyring", reason, "set MY_NO_KEYRING, and log in to the file"),
+    })
+}

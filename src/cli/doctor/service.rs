@@ -1,0 +1,51 @@
+//! The account service: whether it can be reached, and whether its clock and this one agree.
+
+use std::time::{Duration, Instant};
+
+use super::Finding;
+use crate::api::Client;
+use crate::clock;
+use crate::error::Result;
+use crate::world::World;
+
+/// An answer that takes longer is none.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a token's times are allowed to be off by.
+const AGREES: u64 = 60;
+
+pub(super) fn examine(world: &World) -> Vec<Finding> {
+    examined(world).unwrap_or_else(|error| {
+        vec![Finding::problem(
+            "service",
+            error.message,
+            "`my-credential-helper config list` shows where the URL comes from",
+        )]
+    })
+}
+
+fn examined(world: &World) -> Result<Vec<Finding>> {
+    let provider = world.provider(None)?;
+    let url = world.api_url(&provider, None)?;
+    let client = Client::new(world, &provider, &url)?.until(Instant::now() + PATIENCE);
+    let theirs = match client.time() {
+        Err(error) => {
+            let message = format!("{url} cannot be reached: {error}");
+            return Ok(vec![Finding::problem(
+                "service",
+                message,
+                "check the network and the proxy; `config set ca_file FILE` for an authority of your own",
+            )]);
+        }
+        Ok(None) => return Ok(vec![Finding::fine("service", format!("{url} answers"))]),
+        Ok(Some(time)) => time,
+    };
+    let behind = theirs.since(clock::now()).whole_seconds();
+    let reached = Finding::fine("service", format!("{url} answers"));
+    if behind.unsigned_abs() <= AGREES {
+        return Ok(vec![reached]);
+    }
+    let direction = if behind > 0 { "behind" } else { "ahead of" };
+    let message = format!("this machine is {} s {direction} the service", behind.unsigned_abs());
+    Ok(vec![reached, Finding::problem("clock", message, "set the clock: `sudo timedatectl set-ntp true`")])
+}
