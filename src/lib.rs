@@ -30,7 +30,8 @@
 //! # Where to add
 //!
 //! - a tool: a file below `adapters/`, a line in [`adapters::ALL`], its transcripts in `protocol/`, its folder in
-//!   `integrations/`; `protocol/ADDING-A-TOOL.md` shows it with an example
+//!   `integrations/`; `protocol/ADDING-A-TOOL.md` shows it with an example. Where `setup` can connect it: a file below
+//!   `cli/setup/`, and a line in its table, which `doctor` goes by too
 //! - a provider: a descriptor like [`provider::Provider::MYCLI`], or configuration alone
 //! - an account verb: a file below `cli/`, a line in its `Verb`
 

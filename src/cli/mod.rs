@@ -5,6 +5,7 @@
 mod account;
 mod completions;
 mod config;
+mod doctor;
 mod errors;
 mod exec;
 mod export;
@@ -14,6 +15,7 @@ mod man;
 mod output;
 mod project;
 mod session;
+mod setup;
 mod status;
 mod terminal;
 mod token;
@@ -125,6 +127,10 @@ enum Verb {
     List(Rest),
     /// What this program can do here
     Capabilities(Rest),
+    /// Connect a tool: its link, and its configuration
+    Setup(setup::Arguments),
+    /// What is wrong here, and how to mend it
+    Doctor(doctor::Arguments),
     /// What an error means, and what to do about it
     Errors(errors::Arguments),
     /// Completions for a shell
@@ -223,6 +229,8 @@ impl Verb {
             Self::Erase(Rest { rest }) => Ok(protocol(world, "erase", rest)),
             Self::List(Rest { rest }) => Ok(protocol(world, "list", rest)),
             Self::Capabilities(Rest { rest }) => Ok(protocol(world, "capabilities", rest)),
+            Self::Setup(arguments) => setup::run(world, arguments, output),
+            Self::Doctor(arguments) => doctor::run(world, arguments, output),
             Self::Errors(arguments) => errors::run(arguments, output),
             Self::Completions(arguments) => completions::run(arguments),
             Self::Man(arguments) => man::run(CommandLine::command(), arguments, output),

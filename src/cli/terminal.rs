@@ -44,6 +44,11 @@ pub(super) fn confirm(question: &str) -> Result<bool> {
     if !is_interactive() {
         return Err(Error::invalid("there is no terminal to ask on").with_hint("`--force` does not ask"));
     }
+    agrees(question)
+}
+
+/// Asks for a yes where somebody is there.
+pub(super) fn agrees(question: &str) -> Result<bool> {
     let answer = ask(&format!("{question} [y/N]"))?;
     Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
 }

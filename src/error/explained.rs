@@ -53,7 +53,7 @@ const NOT_LOGGED_IN: &[Case] = &[
     ),
     case(
         "The login is there, and this process does not see it: another HOME, `sudo`, a keyring without a session bus.",
-        "`my-credential-helper status` says what each place answers.",
+        "`my-credential-helper status` says what each place answers; `my-credential-helper doctor` says how to mend it.",
     ),
     case(
         "The login belongs to another API URL than the one in force: \"logged in at Y, not X\".",

@@ -304,3 +304,17 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let outcome = finish(spawn(home.command(script)), b"");
     assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
 }
+
+#[test]
+fn what_setup_writes_is_enough_for_cargo() {
+    let server = service();
+    let registry = registry(issued_by(&server));
+    let (mut home, _) = Home::logged_in(&server);
+    configure(&mut home, &registry);
+    let own = format!("# mine\n[registries.my]\nindex = \"sparse+http://{}/index/\"\n", registry.address);
+    home.write(".cargo/config.toml", &own);
+    assert_ne!(run(&home, "hello", &PUBLISH).status, 0);
+    home.set_up("cargo", &registry.address);
+    let outcome = run(&home, "hello", &PUBLISH);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}

@@ -329,3 +329,20 @@ fn helm_pushes_and_pulls_a_chart() {
     home.set("MY_API_TOKEN", "myc_wrong");
     assert_ne!(run(&home, &pull, "").status, 0);
 }
+
+#[test]
+fn what_setup_writes_is_enough_for_docker() {
+    let Some((_server, _root, mut home, _, registry)) = of_provider(&["docker"]) else { return };
+    home.write(".docker/config.json", r#"{"auths": {}, "credsStore": "desktop"}"#);
+    home.set("DOCKER_CONFIG", home.path().join(".docker"));
+    assert_ne!(inspect(&home, &registry).status, 0);
+    home.set_up("docker", &registry.address);
+    let outcome = inspect(&home, &registry);
+    assert_eq!((outcome.status, &*outcome.messages), (0, ""), "{outcome:?}");
+    if has_client("skopeo") {
+        home.set_up("podman", &registry.address);
+        let image = format!("docker://{}", registry.image());
+        let outcome = run(&home, &["skopeo", "inspect", "--tls-verify=false", &image], "");
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+    }
+}

@@ -447,3 +447,29 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
         assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
     }
 }
+
+#[test]
+fn what_setup_writes_is_enough_for_every_git() {
+    for program in gits() {
+        let (server, _root) = host();
+        let (mut home, _) = Home::logged_in(&server);
+        home.set("GIT_CONFIG_NOSYSTEM", "1");
+        home.set("GIT_TERMINAL_PROMPT", "0");
+        home.write(".gitconfig", "[credential]\n\thelper = store\n");
+        let clone = |home: &Home, to: &str| {
+            let mut command = home.command(&program);
+            command.args(["clone", "-q", &url(&server, "basic"), to]);
+            finish(spawn(command), b"")
+        };
+        assert_ne!(clone(&home, "before").status, 0);
+        home.set_up("git", server.url());
+        let outcome = clone(&home, "after");
+        assert_eq!((outcome.status, &*outcome.messages), (0, ""), "{outcome:?}");
+        assert_eq!(home.read(".git-credentials"), None, "the helper of the other hosts is told no token");
+        let examined = home.run(&["doctor"]);
+        assert_eq!(examined.status, 0, "{examined:?}");
+        assert!(examined.output.contains("gets a credential for"), "{examined:?}");
+        assert_eq!(home.run(&["setup", "git", "--undo"]).status, 0);
+        assert_ne!(clone(&home, "undone").status, 0);
+    }
+}

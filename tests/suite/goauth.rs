@@ -152,3 +152,21 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let outcome = finish(spawn(home.command(script)), b"");
     assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
 }
+
+#[test]
+fn what_setup_writes_is_enough_for_go() {
+    if !has_client("go") {
+        return;
+    }
+    let service = service();
+    let (mut home, session) = Home::logged_in(&service);
+    let proxy = proxy("authorization", &accepted(format!("Bearer {}", session.access_token)));
+    configure(&mut home, &proxy, "");
+    home.set("GOAUTH", "");
+    let outcome = home.run(&["setup", "go", "--host", &proxy.address]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let outcome = fetch(&home);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(home.run(&["setup", "go", "--undo"]).status, 0);
+    assert_ne!(fetch(&home).status, 0);
+}

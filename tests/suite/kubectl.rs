@@ -138,3 +138,20 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
     assert!(server.statuses("/version").contains(&401));
 }
+
+#[test]
+fn what_setup_writes_is_enough_for_kubectl() {
+    if !has_client("kubectl") {
+        return;
+    }
+    let service = service();
+    let (mut home, session) = Home::logged_in(&service);
+    let server = api_server(&Arc::new(Mutex::new(vec![session.access_token.clone()])));
+    configure(&mut home, &server, |text| text.split("users:").next().unwrap_or_default().to_owned());
+    assert_ne!(version(&home).status, 0);
+    home.put_on_path(&home.path().join("bin"));
+    let outcome = home.run(&["setup", "kubectl", "--host", &server.address]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let outcome = version(&home);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}

@@ -68,6 +68,12 @@ fn publishes_and_installs(pnpm: &str, server: &Server, registry: &Verdaccio) {
     assert!(format!("{outcome:?}").contains("401"), "{pnpm}: {outcome:?}");
     assert!(home.session().is_some(), "{pnpm}: and the login stays");
 
+    home.set("MY_API_TOKEN", "");
+    home.write(".npmrc", &format!("@my:registry=http://{}/\n", registry.address));
+    home.set_up("pnpm", &registry.address);
+    let outcome = run_in(&home, "another", &add_anew);
+    assert_eq!(outcome.status, 0, "{pnpm}: what setup writes is enough: {outcome:?}");
+
     let mut nobody = Home::at(server);
     configure(&mut nobody, registry, &package);
     let outcome = run_in(&nobody, "project", &add_anew);

@@ -207,3 +207,24 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let outcome = finish(spawn(home.command(script)), b"");
     assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
 }
+
+#[test]
+fn what_setup_writes_is_enough_for_pip_and_uv() {
+    let Some((server, index)) = of_provider() else { return };
+    let (mut home, _) = Home::logged_in(&server);
+    configure(&mut home, &index);
+    let url = format!("http://{}/simple/", index.address);
+    home.write(".config/pip/pip.conf", &format!("[global]\nindex-url = {url}\n"));
+    let index_of_uv = format!("[[index]]\nurl = \"{url}\"\ndefault = true\nauthenticate = \"always\"\n");
+    home.write(".config/uv/uv.toml", &index_of_uv);
+    // Of the other tests: where `setup` puts it is another folder.
+    std::fs::remove_file(home.path().join("bin/keyring")).unwrap();
+    for (tool, line) in [("pip", PIP), ("uv", UV)] {
+        assert_ne!(run(&home, line).status, 0);
+        let outcome = home.run(&["setup", tool, "--host", &index.address]);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        home.put_on_path(&home.path().join(".local/share/my-credential-helper/bin"));
+        let outcome = run(&home, line);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+    }
+}

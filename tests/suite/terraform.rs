@@ -182,3 +182,20 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let outcome = finish(spawn(home.command(script)), b"");
     assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
 }
+
+#[test]
+fn what_setup_writes_is_enough_for_terraform() {
+    if !has_rare_client("terraform") {
+        return;
+    }
+    let service = service();
+    let (mut home, session) = Home::logged_in(&service);
+    let registry = registry(&Arc::new(Mutex::new(vec![session.access_token.clone()])));
+    configure(&mut home, &registry, "");
+    home.write(".terraformrc", "# mine\n");
+    std::fs::remove_file(home.path().join(".terraform.d/plugins/terraform-credentials-my")).unwrap();
+    assert_ne!(init(&home).status, 0);
+    home.set_up("terraform", &registry.address);
+    let outcome = init(&home);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}

@@ -191,6 +191,16 @@ impl Home {
         self.set("PATH", std::env::join_paths(path).expect("a PATH"));
     }
 
+    /// Lets the helper connect a tool for this host, as somebody does who has just installed it.
+    pub(crate) fn set_up(&mut self, tool: &str, host: &str) -> Outcome {
+        if !self.path().join("bin/my-credential-helper").exists() {
+            self.link("my-credential-helper");
+        }
+        let outcome = self.run(&["setup", tool, "--host", host]);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        outcome
+    }
+
     /// Says which hosts the provider's token may go to.
     pub(crate) fn set_hosts(&self, hosts: &[&str]) {
         let text = format!("[providers.mycli]\nhosts = {hosts:?}\n");

@@ -1,0 +1,91 @@
+//! docker, podman, buildah, skopeo, helm: `credHelpers` in docker's configuration, which all of them read. What else
+//! stands there stays as it is written.
+
+use std::path::PathBuf;
+
+use jsonc_parser::ParseOptions;
+use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstObjectProp, CstRootNode};
+
+use super::place::Place;
+use super::tools::{Ask, Folder, Probe, Tool};
+use crate::error::{Error, Result};
+
+pub(super) const DOCKER: Tool = Tool {
+    name: "docker",
+    programs: &["docker"],
+    link: Some(("docker-credential-my", Folder::Programs)),
+    names_hosts: true,
+    file,
+    add,
+    remove,
+    notes,
+    probe: Probe { arguments: &["get"], input: "{host}", proof: "Secret" },
+    version: &["--version"],
+    least: None,
+};
+
+pub(super) const PODMAN: Tool = Tool { name: "podman", programs: &["podman", "buildah", "skopeo"], ..DOCKER };
+
+const HELPERS: &str = "credHelpers";
+
+fn file(place: &Place) -> PathBuf {
+    place.variable("DOCKER_CONFIG").unwrap_or_else(|| place.home.join(".docker")).join("config.json")
+}
+
+fn parsed(text: &str) -> Result<(CstRootNode, CstObject)> {
+    // docker writes with tabs.
+    let text = if text.trim().is_empty() { "{\n}\n" } else { text };
+    let unreadable = || Error::invalid("docker's config.json is no JSON object");
+    let root = CstRootNode::parse(text, &ParseOptions::default()).map_err(|_| unreadable())?;
+    let object = root.object_value().ok_or_else(unreadable)?;
+    Ok((root, object))
+}
+
+fn helper_of(entry: &CstObjectProp) -> Option<String> {
+    entry.value().as_ref().and_then(CstNode::as_string_lit)?.decoded_value().ok()
+}
+
+fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
+    let (root, object) = parsed(text)?;
+    let helpers =
+        object.object_value_or_create(HELPERS).ok_or_else(|| Error::invalid("docker's `credHelpers` is no object"))?;
+    for host in ask.exact_hosts() {
+        if helpers.get(&host).is_none() {
+            helpers.append(&host, CstInputValue::String("my".to_owned()));
+        }
+    }
+    Ok(root.to_string())
+}
+
+fn remove(_: &Place, text: &str) -> Result<String> {
+    let (root, object) = parsed(text)?;
+    let Some(entry) = object.get(HELPERS) else { return Ok(text.to_owned()) };
+    let helpers = entry.object_value().map(|helpers| helpers.properties()).unwrap_or_default();
+    let (ours, others): (Vec<_>, Vec<_>) =
+        helpers.into_iter().partition(|entry| helper_of(entry).as_deref() == Some("my"));
+    if ours.is_empty() {
+        return Ok(text.to_owned());
+    }
+    if others.is_empty() {
+        entry.remove();
+    } else {
+        ours.into_iter().for_each(CstObjectProp::remove);
+    }
+    Ok(root.to_string())
+}
+
+fn notes(ask: &Ask<'_>, text: &str) -> Vec<String> {
+    let Ok((_, object)) = parsed(text) else { return Vec::new() };
+    let mut notes = Vec::new();
+    if let Some(store) = object.get("credsStore").as_ref().and_then(helper_of).filter(|store| store != "my") {
+        notes.push(format!("`{store}` stays the store of every other registry"));
+    }
+    let helpers = object.object_value(HELPERS);
+    for host in ask.exact_hosts() {
+        let entry = helpers.as_ref().and_then(|helpers| helpers.get(&host));
+        if let Some(other) = entry.as_ref().and_then(helper_of).filter(|helper| helper != "my") {
+            notes.push(format!("`{other}` is the helper of {host} already, and stays; remove it from `credHelpers` to have this program asked"));
+        }
+    }
+    notes
+}

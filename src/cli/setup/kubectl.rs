@@ -1,0 +1,96 @@
+//! kubectl and other clients of Kubernetes: a user of the kubeconfig that asks this program, by `kubectl config`.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::copy::{self, Copy};
+use super::place::Place;
+use super::tools::{Ask, Probe, Tool};
+use crate::error::{Error, Result};
+
+pub(super) const TOOL: Tool = Tool {
+    name: "kubectl",
+    programs: &["kubectl"],
+    link: None,
+    names_hosts: false,
+    file,
+    add,
+    remove,
+    notes,
+    probe: Probe { arguments: &["kubectl"], input: "", proof: "\"token\"" },
+    version: &["version", "--client"],
+    least: Some((1, 22, "is older than the exec plugins of `v1`; 1.22 is the least")),
+};
+
+/// The user of the kubeconfig.
+const USER: &str = "mycli";
+
+/// The first of the files that `KUBECONFIG` lists: the one that `kubectl config` writes.
+fn file(place: &Place) -> PathBuf {
+    let listed = place.variable("KUBECONFIG");
+    let first = listed.and_then(|listed| std::env::split_paths(&listed).find(|path| !path.as_os_str().is_empty()));
+    first.unwrap_or_else(|| place.home.join(".kube/config"))
+}
+
+fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
+    if has_user(text) {
+        return Ok(text.to_owned());
+    }
+    let command = format!("--exec-command={}", ask.command());
+    change(
+        ask.place,
+        text,
+        &[
+            "set-credentials",
+            USER,
+            "--exec-api-version=client.authentication.k8s.io/v1",
+            &command,
+            "--exec-arg=kubectl",
+            "--exec-interactive-mode=IfAvailable",
+            "--exec-provide-cluster-info=true",
+        ],
+    )
+}
+
+fn remove(place: &Place, text: &str) -> Result<String> {
+    if !has_user(text) {
+        return Ok(text.to_owned());
+    }
+    let rest = change(place, text, &["delete-user", USER])?;
+    Ok(if is_empty(&rest) { String::new() } else { rest })
+}
+
+/// Whether nothing is left but the frame that kubectl made.
+fn is_empty(text: &str) -> bool {
+    const FRAME: [&str; 6] =
+        ["apiVersion: v1", "kind: Config", "clusters:", "contexts:", "users:", "current-context: \"\""];
+    let frame = |line: &str| FRAME.contains(&line.trim_end_matches(" null").trim_end_matches(" []"));
+    text.lines().all(|line| frame(line) || line == "preferences: {}")
+}
+
+/// Whether a user runs this program. What stands around it is kubectl's business.
+fn has_user(text: &str) -> bool {
+    let command = |line: &str| {
+        let value = line.trim_start_matches(['-', ' ']).strip_prefix("command:")?;
+        let value = std::path::Path::new(value.trim().trim_matches(['"', '\''])).file_stem()?;
+        (value == "my-credential-helper").then_some(())
+    };
+    text.lines().any(|line| command(line.trim()).is_some())
+}
+
+fn change(place: &Place, text: &str, arguments: &[&str]) -> Result<String> {
+    let kubectl = place.find("kubectl");
+    let kubectl =
+        kubectl.ok_or_else(|| Error::invalid("kubectl is not on PATH").with_hint("install it, and run this again"))?;
+    let copy = Copy::of(text)?;
+    let mut command = Command::new(kubectl);
+    command.arg("config").arg("--kubeconfig").arg(copy.path()).args(arguments);
+    copy::must(command)?;
+    copy.text()
+}
+
+fn notes(_: &Ask<'_>, text: &str) -> Vec<String> {
+    let is_used = text.lines().any(|line| line.trim() == format!("user: {USER}"));
+    let note = format!("let a context use it: `kubectl config set-context CONTEXT --user={USER}`");
+    (!is_used).then_some(note).into_iter().collect()
+}

@@ -1,0 +1,54 @@
+//! terraform and OpenTofu: the one credentials helper that they take. Where there is another, the lines are told.
+
+use std::path::PathBuf;
+
+use super::lines;
+use super::place::Place;
+use super::tools::{Ask, Folder, Probe, Tool};
+use crate::error::Result;
+
+pub(super) const TOOL: Tool = Tool {
+    name: "terraform",
+    programs: &["terraform", "tofu"],
+    link: Some(("terraform-credentials-my", Folder::TerraformPlugins)),
+    names_hosts: false,
+    file,
+    add,
+    remove,
+    notes,
+    probe: Probe { arguments: &["get", "{host}"], input: "", proof: "\"token\"" },
+    version: &["--version"],
+    least: Some((0, 12, "asks no credentials helper; 0.12 is the first that does")),
+};
+
+const LINE: &str = "credentials_helper \"my\" {}";
+
+fn file(place: &Place) -> PathBuf {
+    let name = if cfg!(windows) { "terraform.rc" } else { ".terraformrc" };
+    let folder = place.variable("APPDATA").filter(|_| cfg!(windows)).unwrap_or_else(|| place.home.clone());
+    place.variable("TF_CLI_CONFIG_FILE").unwrap_or_else(|| folder.join(name))
+}
+
+/// terraform refuses a file with two.
+fn has_another(text: &str) -> bool {
+    text.lines().any(|line| line.trim_start().starts_with("credentials_helper") && !is_ours(line))
+}
+
+fn is_ours(line: &str) -> bool {
+    line.split_whitespace().collect::<String>().starts_with("credentials_helper\"my\"{")
+}
+
+fn add(_: &Ask<'_>, text: &str) -> Result<String> {
+    let is_there = text.lines().any(is_ours);
+    Ok(if has_another(text) || is_there { text.to_owned() } else { lines::with(text, LINE) })
+}
+
+fn remove(_: &Place, text: &str) -> Result<String> {
+    Ok(lines::without(text, |line| line == LINE))
+}
+
+fn notes(_: &Ask<'_>, text: &str) -> Vec<String> {
+    let note =
+        format!("another credentials helper stands there, and terraform takes one; put this in its place: {LINE}");
+    has_another(text).then_some(note).into_iter().collect()
+}

@@ -1,0 +1,112 @@
+//! The tools that `setup` connects, a line each, and what it has to know of one.
+
+use std::path::{Path, PathBuf};
+
+use super::place::Place;
+use super::{bazel, cargo, docker, git, go, kubectl, pip, pnpm, terraform, uv};
+use crate::error::Result;
+use crate::target::HostPattern;
+
+/// Every tool.
+pub(in crate::cli) const ALL: &[Tool] = &[
+    git::TOOL,
+    docker::DOCKER,
+    docker::PODMAN,
+    cargo::TOOL,
+    kubectl::TOOL,
+    terraform::TOOL,
+    bazel::TOOL,
+    go::TOOL,
+    pnpm::TOOL,
+    pip::TOOL,
+    uv::TOOL,
+];
+
+/// How a tool is connected.
+pub(in crate::cli) struct Tool {
+    /// `setup git`
+    pub(in crate::cli) name: &'static str,
+    /// It is installed where one of these is on PATH.
+    pub(in crate::cli) programs: &'static [&'static str],
+    /// What it looks for, and where.
+    pub(in crate::cli) link: Option<(&'static str, Folder)>,
+    /// Whether its configuration names the hosts that a helper is for.
+    pub(in crate::cli) names_hosts: bool,
+    /// Its own configuration.
+    pub(in crate::cli) file: fn(&Place) -> PathBuf,
+    /// The configuration with our part; the same where it is there already.
+    pub(in crate::cli) add: fn(&Ask<'_>, &str) -> Result<String>,
+    /// The configuration without our part.
+    pub(in crate::cli) remove: fn(&Place, &str) -> Result<String>,
+    /// What stays for the user to do.
+    pub(in crate::cli) notes: fn(&Ask<'_>, &str) -> Vec<String>,
+    /// How it asks, and what must stand in the answer.
+    pub(in crate::cli) probe: Probe,
+    /// What its program is asked for its version.
+    pub(in crate::cli) version: &'static [&'static str],
+    /// The least version that supports all of it, and what an earlier one lacks.
+    pub(in crate::cli) least: Option<(u32, u32, &'static str)>,
+}
+
+/// A question as the tool asks it; `{url}`, `{scheme}` and `{host}` are filled in.
+pub(in crate::cli) struct Probe {
+    /// Behind the link's name, or this program's.
+    pub(in crate::cli) arguments: &'static [&'static str],
+    /// On standard input.
+    pub(in crate::cli) input: &'static str,
+    /// What every good answer has.
+    pub(in crate::cli) proof: &'static str,
+}
+
+/// Where a tool looks for a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Folder {
+    /// On PATH.
+    Programs,
+    /// A folder of ours, for a name that another program may have.
+    Ours,
+    /// Terraform's plugins.
+    TerraformPlugins,
+}
+
+/// What an edit has to go by.
+pub(in crate::cli) struct Ask<'a> {
+    /// This machine.
+    pub(in crate::cli) place: &'a Place,
+    /// The hosts that the tool is set up for.
+    pub(in crate::cli) hosts: &'a [HostPattern],
+    /// The link, or this program where there is none.
+    pub(in crate::cli) link: &'a Path,
+}
+
+impl Ask<'_> {
+    /// The link's name where PATH finds it, else its path.
+    pub(in crate::cli) fn command(&self) -> String {
+        let name = self.link.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let folder = self.link.parent().unwrap_or(self.link);
+        if self.place.is_on_path(folder) { name } else { self.link.display().to_string() }
+    }
+
+    /// Each host as a tool writes it that knows no patterns: `git.acme.dev:8443`.
+    pub(in crate::cli) fn exact_hosts(&self) -> Vec<String> {
+        let port = |origin: &crate::target::Origin| origin.host_and_port();
+        self.hosts.iter().filter_map(HostPattern::target).map(|target| port(&target.origin)).collect()
+    }
+}
+
+impl Tool {
+    /// The tool's program, where it is installed.
+    pub(in crate::cli) fn program(&self, place: &Place) -> Option<PathBuf> {
+        self.programs.iter().find_map(|name| place.find(name))
+    }
+
+    /// Whether it is installed.
+    pub(in crate::cli) fn is_installed(&self, place: &Place) -> bool {
+        self.program(place).is_some()
+    }
+}
+
+/// For a tool with nothing to say.
+pub(super) fn no_notes(_: &Ask<'_>, _: &str) -> Vec<String> {
+    Vec::new()
+}
