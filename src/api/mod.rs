@@ -141,7 +141,7 @@ impl Client {
     pub fn time(&self) -> Result<Option<Timestamp>> {
         let deadline = self.deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(15));
         let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let response = self.http.get(&self.base).timeout(remaining).send();
+        let response = self.http.get(self.url("")).timeout(remaining).send();
         let response = response.map_err(|error| unsent_or_unanswered(&error))?;
         Ok(response.headers().get(DATE).and_then(|date| Timestamp::from_http(date.to_str().ok()?)))
     }
