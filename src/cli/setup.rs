@@ -30,7 +30,7 @@ use crate::cli::terminal;
 use crate::configuration::edit as settings;
 use crate::error::{Error, Result};
 use crate::provider::Provider;
-use crate::target::HostPattern;
+use crate::target::{HostPattern, Origin};
 use crate::world::World;
 use place::Place;
 use plan::Plan;
@@ -66,7 +66,8 @@ pub(super) struct Arguments {
 pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Result<Answer> {
     let place = Place::of(world)?;
     let provider = world.provider(None)?;
-    let new_hosts = new_hosts(&provider, &arguments.host)?;
+    let api = Provider::api_origin(&world.api_url(&provider, None)?)?;
+    let new_hosts = new_hosts(&provider, &api, &arguments.host)?;
     let hosts = wanted_hosts(&provider, &arguments.host)?;
     let (mut plans, mut notes) = (Vec::new(), Vec::new());
     for tool in chosen(arguments, &place)? {
@@ -134,11 +135,10 @@ fn plan(place: &Place, tool: &'static Tool, hosts: &[HostPattern], undo: bool) -
 }
 
 /// The hosts of `--host` that are none of the provider's yet.
-fn new_hosts(provider: &Provider, named: &[String]) -> Result<Vec<String>> {
+fn new_hosts(provider: &Provider, api: &Origin, named: &[String]) -> Result<Vec<String>> {
     let mut new = Vec::new();
-    let own = Provider::api_origin(&provider.api_url).ok();
     for pattern in parsed(named)? {
-        let is_api = pattern.target().is_some_and(|target| Some(&target.origin) == own.as_ref());
+        let is_api = pattern.target().is_some_and(|target| target.origin == *api);
         if !is_api && !provider.hosts.contains(&pattern) && !new.contains(&pattern.to_string()) {
             new.push(pattern.to_string());
         }

@@ -91,7 +91,10 @@ fn a_link_that_path_does_not_find_is_told_with_the_line_that_mends_it() {
     let package = tempfile::tempdir().unwrap();
     symlink(HELPER, package.path().join("my-credential-helper")).unwrap();
     home.put_on_path(package.path());
-    assert_eq!(home.run(&["setup", "git", "--host", server.url()]).status, 0);
+    let outcome = home.run(&["setup", "git", "--host", server.url()]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(!outcome.output.contains("becomes a host"), "the API's own host is one: {outcome:?}");
+    assert!(!outcome.output.contains("PATH"), "and nothing is left to do: {outcome:?}");
     let named = home.read(".gitconfig").unwrap();
     assert!(named.contains("/.local/bin/git-credential-my"), "what PATH does not find is named by its path: {named}");
     assert_eq!(doctor(&home, &[]).status, 0);

@@ -49,7 +49,7 @@ impl Plan {
         let ask = Ask { place, hosts, link: program };
         let after = (tool.add)(&ask, text)?;
         let mut notes = (tool.notes)(&ask, text);
-        notes.extend(link.as_ref().and_then(|link| path_note(place, tool, link)));
+        notes.extend(link.as_ref().and_then(|link| path_note(place, tool, link).filter(|_| !names(&after, link))));
         // The first state without anything of ours is the one to come back to.
         let is_first = before.is_some() && (tool.remove)(place, text)? == text;
         let backup = if is_first && after != text { Backup::IsWritten } else { Backup::Stays };
@@ -162,6 +162,11 @@ fn is_shared(place: &Place, tool: &Tool) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Whether a configuration names the link by its path.
+fn names(text: &str, link: &Link) -> bool {
+    text.contains(&*link.path.to_string_lossy())
 }
 
 /// What to do where the tool would not find its link, or would find another program first.
