@@ -235,7 +235,8 @@ impl Refresh<'_> {
     }
 
     /// One request; a second one where the first broke off, since the service may have carried it out, and takes the
-    /// token that it has just replaced for 30 s, once. What broke it off is given a moment to pass.
+    /// token that it has just replaced for 30 s, once. What broke it off is given a moment to pass; where it has not, the
+    /// one try that is left is left to the next call.
     fn ask(&self, client: &Client, spent: &Session, token: &Secret) -> Result<Session, ApiError> {
         let redeem = || mycli::refresh(client, spent, token, clock::now);
         let answer = redeem();
@@ -243,7 +244,7 @@ impl Refresh<'_> {
         match answer {
             Err(ApiError::Unreachable(_) | ApiError::Absurd(_)) if left > 2 * BEFORE_ANOTHER_TRY => {
                 std::thread::sleep(BEFORE_ANOTHER_TRY);
-                redeem()
+                if mycli::is_reachable(client) { redeem() } else { answer }
             }
             answer => answer,
         }
