@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod edit;
+mod oauth;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use crate::error::{Error, Result, shown};
 use crate::json;
 use crate::paths::Paths;
 use crate::private_file;
+use crate::provider::known::{self, Known};
+use crate::provider::oauth::Grant;
 use crate::provider::{Account, Header, LoginKind, Provider, Slot};
 use crate::secret::Secret;
 use crate::target::HostPattern;
@@ -62,13 +65,43 @@ struct ProviderSettings {
     account: Option<Account>,
     #[serde(default)]
     accounts: Vec<Account>,
+    issuer: Option<String>,
+    authorization_endpoint: Option<String>,
+    token_endpoint: Option<String>,
+    device_authorization_endpoint: Option<String>,
+    revocation_endpoint: Option<String>,
+    userinfo_endpoint: Option<String>,
+    client_id: Option<String>,
+    client_secret_variable: Option<String>,
+    client_secret_file: Option<std::path::PathBuf>,
+    scopes: Option<Vec<String>>,
+    grant: Option<Grant>,
+    redirect_port: Option<u16>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// `kind`: how one logs in, or a service that is known by name.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
 enum ProviderKind {
     MagicLink,
     ApiKey,
+    OAuth(Option<&'static Known>),
+}
+
+impl TryFrom<String> for ProviderKind {
+    type Error = String;
+
+    fn try_from(kind: String) -> Result<Self, String> {
+        match kind.as_str() {
+            "magic_link" => Ok(Self::MagicLink),
+            "api_key" => Ok(Self::ApiKey),
+            "oauth" => Ok(Self::OAuth(None)),
+            name => Known::of(name).map(|known| Self::OAuth(Some(known))).ok_or_else(|| {
+                let known: Vec<_> = known::ALL.iter().map(|known| known.kind).collect();
+                format!("`{}` is no kind: oauth, api_key, magic_link, {}", shown(name), known.join(", "))
+            }),
+        }
+    }
 }
 
 impl Configuration {
@@ -121,26 +154,15 @@ impl ProviderSettings {
                 shown(name)
             )));
         }
+        let kind = self.kind.ok_or_else(|| missing("kind"))?;
+        if let ProviderKind::OAuth(known) = kind {
+            return self.oauth_provider(name, known);
+        }
         let api_url = self.api_url.clone().ok_or_else(|| missing("api_url"))?;
         let token_variable = self.token_variable.clone().ok_or_else(|| missing("token_variable"))?;
-        Ok(Provider {
-            name: name.to_owned().into(),
-            login: match self.kind.ok_or_else(|| missing("kind"))? {
-                ProviderKind::MagicLink => LoginKind::MagicLink,
-                ProviderKind::ApiKey => LoginKind::ApiKey(None),
-            },
-            api_url: api_url.into(),
-            api_url_variable: None,
-            hosts: Vec::new(),
-            token_variable: token_variable.into(),
-            token_prefix: Cow::Borrowed(""),
-            token_digits: None,
-            header: Header::BEARER,
-            basic_username: "token".into(),
-            takes_password: true,
-            account: Account::DEFAULT,
-            slot: Slot::of_account(name, &Account::DEFAULT),
-        })
+        let login =
+            if matches!(kind, ProviderKind::MagicLink) { LoginKind::MagicLink } else { LoginKind::ApiKey(None) };
+        Ok(configured(name, login, api_url, token_variable))
     }
 
     fn applied_to(&self, mut provider: Provider) -> Result<Provider> {
@@ -166,6 +188,25 @@ impl ProviderSettings {
             provider.hosts.push(HostPattern::parse(host)?);
         }
         Ok(provider)
+    }
+}
+
+/// A provider that is configuration alone, before anything else is set.
+fn configured(name: &str, login: LoginKind, api_url: String, token_variable: String) -> Provider {
+    Provider {
+        name: name.to_owned().into(),
+        login,
+        api_url: api_url.into(),
+        api_url_variable: None,
+        hosts: Vec::new(),
+        token_variable: token_variable.into(),
+        token_prefix: Cow::Borrowed(""),
+        token_digits: None,
+        header: Header::BEARER,
+        basic_username: "token".into(),
+        takes_password: true,
+        account: Account::DEFAULT,
+        slot: Slot::of_account(name, &Account::DEFAULT),
     }
 }
 
@@ -238,6 +279,11 @@ mod tests {
             Err(error) => error.message().to_owned(),
         };
         assert_eq!(error("[providers.acme]\nkind = 'api_key'"), "[providers.acme] has no `api_url`");
+        assert_eq!(
+            error("[providers.acme]\nkind = 'oauth'"),
+            "[providers.acme] has neither `issuer` nor `token_endpoint`"
+        );
+        assert!(error("[providers.acme]\nkind = 'github2'").starts_with("`github2` is no kind: oauth, "));
         assert_eq!(error(""), "there is no provider `acme`");
         assert!(error("sotre = 'file'").contains("sotre"));
     }

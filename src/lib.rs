@@ -23,7 +23,8 @@
 //! - *edges*: [`stores`] (variable, keyring, file; in them sessions, logins, and what was handed out last), [`api`] (HTTP, one file a service),
 //!   [`lock`], [`private_file`], [`paths`], [`environment`], [`clock`], [`memory`], [`configuration`], [`trace`]; [`world`] holds them together
 //! - *rules*: [`resolve`] is the order in which the places are asked; [`refresh`] is the only place that redeems a refresh
-//!   token; [`keep`] is what `store` and `erase` do; [`account`] calls a service on behalf of whoever is logged in
+//!   token; [`keep`] is what `store` and `erase` do; [`accounts`] says which of several logins answers;
+//!   [`account`] calls a service on behalf of whoever is logged in
 //! - *wiring*: [`serve`] for tools, [`cli`] for people (one file a verb), [`call`] to tell them apart; `main` writes the
 //!   answer, and then lets [`refresh`] keep a login alive that is seldom used
 //!
@@ -32,7 +33,8 @@
 //! - a tool: a file below `adapters/`, a line in [`adapters::ALL`], its transcripts in `protocol/`, its folder in
 //!   `integrations/`; `protocol/ADDING-A-TOOL.md` shows it with an example. Where `setup` can connect it: a file below
 //!   `cli/setup/`, and a line in its table, which `doctor` goes by too
-//! - a provider: a descriptor like [`provider::Provider::MYCLI`], or configuration alone
+//! - a provider: configuration alone (`protocol/OAUTH.md`), or a descriptor like [`provider::Provider::MYCLI`]; one that
+//!   many people log in to by OAuth 2 is a line of data in [`provider::known`]
 //! - an account verb: a file below `cli/`, a line in its `Verb`
 
 #![forbid(unsafe_code)]

@@ -2,14 +2,18 @@
 //! where it is kept and how one logs in. Two are built in; others are configuration.
 
 mod account;
+pub mod known;
+pub mod oauth;
 
 use std::borrow::Cow;
 
+use crate::credential::Session;
 use crate::error::Result;
 use crate::secret::Secret;
 use crate::target::{HostPattern, Origin, Target};
 
 pub use account::Account;
+pub use oauth::{Grant, OAuth};
 
 type Text = Cow<'static, str>;
 
@@ -51,12 +55,21 @@ pub enum LoginKind {
     MagicLink,
     /// A key that is made elsewhere, and brought; the paths that tell about it, where the API has them.
     ApiKey(Option<ApiPaths>),
+    /// OAuth 2, by a code that is typed elsewhere, by a page in the browser, or as the program itself.
+    OAuth(Box<OAuth>),
 }
 
 impl LoginKind {
     /// Whether its sessions are renewed with a refresh token.
     pub fn renews(&self) -> bool {
-        matches!(self, Self::MagicLink)
+        matches!(self, Self::MagicLink | Self::OAuth(_))
+    }
+
+    /// Whether a session can be replaced without anybody logging in: it has a refresh token, or the program logs in
+    /// itself.
+    pub fn can_renew(&self, session: &Session) -> bool {
+        let by_itself = matches!(self, Self::OAuth(oauth) if oauth.grant == Grant::ClientCredentials);
+        by_itself || self.renews() && session.refresh_token.is_some()
     }
 }
 

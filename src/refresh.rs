@@ -1,13 +1,22 @@
 //! The one place that redeems a refresh token. It works once, so however many processes find the same stale session,
 //! one of them asks the service and the others read what it saved; and nothing is spent before it is sure that what
 //! comes back can be kept.
+//!
+//! A service with a grace (mycli: 30 s) is asked again at once where its answer broke off. One that speaks OAuth 2 may end
+//! the whole login when a token comes back that it has replaced, and is never asked twice by one call; its answer is
+//! waited for longer. What was cut off there is sent again by a later call, once the access token has ended: if the
+//! service has carried the first request out, the login is lost with the answer, whoever asks or does not; if it has not,
+//! nothing is. So a crash between its answer and the write of it costs the login, which no client can prevent: between
+//! the two there is nothing but that write, into space that was reserved before.
+
+mod renewal;
 
 use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use time::Duration as Validity;
 
-use crate::api::{ApiError, Client, mycli};
+use crate::api::{self, ApiError};
 use crate::clock;
 use crate::configuration::StoreChoice;
 use crate::credential::Session;
@@ -19,6 +28,7 @@ use crate::secret::Secret;
 use crate::stores::session::{self, Kept, Loaded};
 use crate::stores::{Stores, Unavailable, Write};
 use crate::world::World;
+use renewal::Renewal;
 
 /// Lock and request together.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,7 +40,7 @@ const SECOND_LOOK: Duration = Duration::from_millis(200);
 const BEFORE_ANOTHER_TRY: Duration = Duration::from_millis(700);
 
 /// Space for a session, whatever its tokens grow to.
-const RESERVED: usize = 16 * 1024;
+const RESERVED: usize = 40 * 1024;
 
 /// While the lock is held elsewhere, when the stores are first read again; then each time after twice as long. Dozens of
 /// processes that read the keyring all the while would use up its time and their own.
@@ -61,7 +71,7 @@ pub fn weekly(world: &World) {
     let Some(kept) = session::load(&stores.in_order(), &provider.slot).newest else { return };
     let (session, now) = (&kept.session, clock::now());
     let is_due = now.since(session.received_at()) > WEEK && now.since(session.logged_in_at) > YOUNG;
-    if is_due && session.refresh_token.is_some() {
+    if is_due && provider.login.can_renew(session) {
         let _ = refresh_within(world, &provider, Validity::ZERO, kept, Duration::from_secs(3));
     }
 }
@@ -107,7 +117,7 @@ pub fn mark_refused(world: &World, provider: &Provider, refused: &Secret, forced
         let Kept { session, source } = session::load(&stores.in_order(), &provider.slot).newest?;
         let now = clock::now();
         let is_due = forced == Forced::ByService || now.since(session.last_refreshed_at) >= Validity::MINUTE;
-        let is_it = session.access_token == *refused && session.refresh_token.is_some();
+        let is_it = session.access_token == *refused && provider.login.can_renew(&session);
         (is_it && is_due && session.is_alive(now)).then_some((session, source))
     };
     if refused_session().is_none() {
@@ -205,17 +215,17 @@ impl Refresh<'_> {
 
     /// Asks the service, with the lock held. `older` is a copy in the other place.
     fn redeem(&self, kept: Kept, older: Option<&Kept>) -> Result<Kept> {
-        let Some(token) = kept.session.refresh_token.clone() else {
+        if !self.provider.login.can_renew(&kept.session) {
             return self.or_living(kept, "it has no refresh token");
-        };
+        }
         // A session that the keyring once refused lies in the file, and its old copy in the keyring: it moves back,
         // unless somebody wants it in the file.
         let moves_back = older.is_some() && self.stores.choice != Some(StoreChoice::File);
         let home = if moves_back { Source::Keyring } else { kept.source };
         let slot = &self.provider.slot;
         // All that can fail on this machine fails before the token is spent.
-        let client = match self.client() {
-            Ok(client) => client,
+        let renewal = match Renewal::of(self.world, self.provider, self.deadline) {
+            Ok(renewal) => renewal,
             Err(error) if kept.session.is_alive(clock::now()) => return self.or_living(kept, &error.message),
             Err(error) => return Err(error),
         };
@@ -223,10 +233,15 @@ impl Refresh<'_> {
             Ok(write) => write,
             Err(cause) => return self.or_living(kept, &format!("the new session could not be saved: {cause}")),
         };
-        match self.ask(&client, &kept.session, &token) {
-            Ok(session) => self.save(&client, write, home, &kept, session),
-            Err(error) if mycli::is_definitive(&error) => self.refused(&kept, &error),
-            Err(error @ (ApiError::Unreachable(_) | ApiError::Absurd(_))) => {
+        match self.ask(&renewal, &kept.session) {
+            Ok(session) => self.save(&renewal, write, home, &kept, session),
+            Err(error) if renewal.is_definitive(&error) => self.refused(&kept, &error),
+            Err(error) if renewal.refuses_the_program(&error) => {
+                let hint = "the login is kept; see to `client_id` and the client secret in config.toml";
+                self.or_living(kept, &error.to_string())
+                    .map_err(|failure| Error { code: Code::Refused, ..failure }.with_hint(hint))
+            }
+            Err(error @ (ApiError::Unreachable(_) | ApiError::Absurd(_))) if renewal.has_grace() => {
                 let hint = "try again at once: for 30 s the service takes the token that it may have replaced";
                 self.or_living(kept, &error.to_string()).map_err(|failure| failure.with_hint(hint))
             }
@@ -234,30 +249,26 @@ impl Refresh<'_> {
         }
     }
 
-    /// One request; a second one where the first broke off, since the service may have carried it out, and takes the
-    /// token that it has just replaced for 30 s, once. What broke it off is given a moment to pass; where it has not, the
-    /// one try that is left is left to the next call.
-    fn ask(&self, client: &Client, spent: &Session, token: &Secret) -> Result<Session, ApiError> {
-        let redeem = || mycli::refresh(client, spent, token, clock::now);
-        let answer = redeem();
+    /// One request; with a service that has a grace a second one where the first broke off, since it may have carried
+    /// that out, and takes the token that it has just replaced for 30 s, once. What broke it off is given a moment to
+    /// pass.
+    fn ask(&self, renewal: &Renewal<'_>, spent: &Session) -> api::Result<Session> {
+        let answer = renewal.ask(spent);
         let left = self.deadline.saturating_duration_since(Instant::now());
         match answer {
-            Err(ApiError::Unreachable(_) | ApiError::Absurd(_)) if left > 2 * BEFORE_ANOTHER_TRY => {
+            Err(ApiError::Unreachable(_) | ApiError::Absurd(_))
+                if renewal.has_grace() && left > 2 * BEFORE_ANOTHER_TRY =>
+            {
                 std::thread::sleep(BEFORE_ANOTHER_TRY);
-                if mycli::is_reachable(client) { redeem() } else { answer }
+                renewal.ask(spent)
             }
             answer => answer,
         }
     }
 
-    fn client(&self) -> Result<Client> {
-        let api_url = self.world.configured_api_url(self.provider)?;
-        Ok(Client::new(self.world, self.provider, &api_url)?.until(self.deadline))
-    }
-
     /// Saves a new session, unless what somebody saved meanwhile counts instead; then the older copies go.
-    fn save(&self, client: &Client, write: Write<'_>, home: Source, spent: &Kept, new: Session) -> Result<Kept> {
-        let new = match self.after_others(client, spent, new)? {
+    fn save(&self, renewal: &Renewal<'_>, write: Write<'_>, home: Source, spent: &Kept, new: Session) -> Result<Kept> {
+        let new = match self.after_others(renewal, spent, new)? {
             Meanwhile::Ours(session) => session,
             Meanwhile::Theirs(session) => return Ok(Kept { session, source: spent.source }),
         };
@@ -274,7 +285,7 @@ impl Refresh<'_> {
     }
 
     /// What counts now that another program may have written without the lock while the service was asked.
-    fn after_others(&self, client: &Client, spent: &Kept, new: Session) -> Result<Meanwhile> {
+    fn after_others(&self, renewal: &Renewal<'_>, spent: &Kept, new: Session) -> Result<Meanwhile> {
         let there = match session::read(self.stores.of(spent.source), &self.provider.slot) {
             Ok(Some(there)) => there,
             Ok(None) => {
@@ -297,8 +308,8 @@ impl Refresh<'_> {
             (Ordering::Greater, _) => Ok(Meanwhile::Theirs(there)),
             // Both were issued in one second, and only the service knows which of them replaced the other. It takes
             // either for 30 s, and what it gives for one is the newest.
-            (Ordering::Equal, Some(token)) => {
-                Ok(Meanwhile::Ours(mycli::refresh(client, &there, token, clock::now).unwrap_or(new)))
+            (Ordering::Equal, Some(_)) if renewal.has_grace() => {
+                Ok(Meanwhile::Ours(renewal.ask(&there).unwrap_or(new)))
             }
             _ => Ok(Meanwhile::Ours(new)),
         }

@@ -166,7 +166,7 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
     let kept = match &loaded.newest {
         None => return Err(loaded.nothing(provider, tried)),
         Some(kept) if kept.session.is_fresh(clock::now(), ask.min_validity) => kept.clone(),
-        Some(kept) if kept.session.refresh_token.is_some() && provider.login.renews() => {
+        Some(kept) if provider.login.can_renew(&kept.session) => {
             refresh::refresh(world, provider, ask.min_validity, kept.clone())
                 .map_err(|error| if error.tried.is_empty() { error.with_tried(tried.clone()) } else { error })?
         }
@@ -196,7 +196,7 @@ fn username(ask: &Ask, provider: &Provider) -> String {
 
 /// Whether the tool means by its question that the token was refused.
 fn is_refused(world: &World, ask: &Ask, provider: &Provider, kept: &Kept) -> bool {
-    let is_renewable = kept.session.refresh_token.is_some() && provider.login.renews();
+    let is_renewable = provider.login.can_renew(&kept.session);
     is_renewable
         && match ask.refused {
             Refused::Unsaid => false,

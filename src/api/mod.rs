@@ -3,6 +3,7 @@
 
 pub mod microtica;
 pub mod mycli;
+pub mod oauth;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,7 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Code, Error, shown};
 use crate::json;
 use crate::private_file;
-use crate::provider::{Header, Provider};
+use crate::provider::{Header, LoginKind, Provider};
 use crate::secret::Secret;
 use crate::target::Target;
 use crate::timestamp::Timestamp;
@@ -81,8 +82,16 @@ impl std::fmt::Display for ApiError {
     }
 }
 
+impl std::error::Error for ApiError {}
+
 /// Every call's result.
 pub type Result<T> = std::result::Result<T, ApiError>;
+
+struct Answer {
+    status: reqwest::StatusCode,
+    retry_after: Option<u64>,
+    body: zeroize::Zeroizing<Vec<u8>>,
+}
 
 /// An HTTP client for one origin. Whoever has one names a path, and never a host: the token that is given with it goes
 /// to that origin or nowhere.
@@ -107,7 +116,6 @@ impl Client {
             .connect_timeout(Duration::from_secs(5))
             .user_agent(concat!("my-credential-helper/", env!("CARGO_PKG_VERSION")))
             .default_headers(device_headers(world, provider))
-            .dns_resolver(names::Resolver.into())
             .tls_backend_preconfigured(tls::configuration(world)?);
         if origin.is_loopback() {
             // A proxy for this machine would see a token that was meant to stay on it.
@@ -186,39 +194,18 @@ impl Client {
 
     fn call<T: DeserializeOwned>(
         &self,
-        request: RequestBuilder,
-        token: Option<&Secret>,
-        secrets: &[(&str, &Secret)],
-    ) -> Result<T> {
-        let body = self.send(request, token, secrets)?;
-        serde_json::from_slice(&body).map_err(|error| ApiError::Absurd(format!("its answer {}", json::reason(&error))))
-    }
-
-    /// An answer without a credential, as it is.
-    fn read(&self, path: &str) -> Result<zeroize::Zeroizing<Vec<u8>>> {
-        self.send(self.http.get(self.url(path)), None, &[])
-    }
-
-    fn send(
-        &self,
         mut request: RequestBuilder,
         token: Option<&Secret>,
         secrets: &[(&str, &Secret)],
-    ) -> Result<zeroize::Zeroizing<Vec<u8>>> {
-        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(15));
+    ) -> Result<T> {
         if let Some(token) = token {
             let (name, value) = self.authorization(token)?;
             request = request.header(name, value);
         }
-        let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let request = request.timeout(remaining).build().map_err(|error| unsent_or_unanswered(&error))?;
-        self.trace.say(|| format!("{} {}{}", request.method(), self.bound.origin, request.url().path()));
-        let response = self.http.execute(request).map_err(|error| unsent_or_unanswered(&error))?;
-        let (status, retry_after) = (response.status(), retry_after(&response));
-        self.trace.say(|| format!("{} answers with status {}", self.bound.origin, status.as_u16()));
-        let body = read_body(response, deadline)?;
+        let Answer { status, retry_after, body } = self.send(request)?;
         if status.is_success() {
-            return Ok(body);
+            return serde_json::from_slice(&body)
+                .map_err(|error| ApiError::Absurd(format!("its answer {}", json::reason(&error))));
         }
         // Some services repeat what they were sent, to be helpful.
         let sent = token.into_iter().chain(secrets.iter().map(|(_, secret)| *secret));
@@ -227,6 +214,22 @@ impl Client {
             shown(&without_tokens(&sent.fold(text, |text, secret| text.replace(secret, HIDDEN))))
         };
         Err(service_error(status.as_u16(), &body, retry_after, hide))
+    }
+
+    /// Status and body, whatever they mean.
+    fn exchange(&self, request: RequestBuilder) -> Result<(u16, zeroize::Zeroizing<Vec<u8>>)> {
+        self.send(request).map(|Answer { status, body, .. }| (status.as_u16(), body))
+    }
+
+    fn send(&self, request: RequestBuilder) -> Result<Answer> {
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(15));
+        let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let request = request.timeout(remaining).build().map_err(|error| unsent_or_unanswered(&error))?;
+        self.trace.say(|| format!("{} {}{}", request.method(), self.bound.origin, request.url().path()));
+        let response = self.http.execute(request).map_err(|error| unsent_or_unanswered(&error))?;
+        let (status, retry_after) = (response.status(), retry_after(&response));
+        self.trace.say(|| format!("{} answers with status {}", self.bound.origin, status.as_u16()));
+        Ok(Answer { status, retry_after, body: read_body(response, deadline)? })
     }
 
     fn authorization(&self, token: &Secret) -> Result<(HeaderName, HeaderValue)> {
@@ -342,6 +345,10 @@ pub fn failed(api_url: &str, what: &str, error: &ApiError) -> Error {
 
 fn device_headers(world: &World, provider: &Provider) -> reqwest::header::HeaderMap {
     let mut headers = reqwest::header::HeaderMap::new();
+    if matches!(provider.login, LoginKind::OAuth(_)) {
+        // Whoever it is need not know one machine from another.
+        return headers;
+    }
     let mut add = |name: &'static str, value: Option<String>| {
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
             headers.insert(name, value);
@@ -376,33 +383,6 @@ fn device_name() -> Option<String> {
 #[cfg(not(unix))]
 fn device_name() -> Option<String> {
     crate::environment::Environment::Process.text("COMPUTERNAME")
-}
-
-mod names {
-    //! Host names, looked up in a thread of its own. The system's look-up cannot be called off, and `reqwest`, which has
-    //! it done by its runtime, would wait for it long after the deadline: 40 s for a name server that does not answer.
-
-    use std::net::ToSocketAddrs as _;
-
-    use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-    use tokio::sync::oneshot;
-
-    pub(super) struct Resolver;
-
-    impl Resolve for Resolver {
-        fn resolve(&self, name: Name) -> Resolving {
-            let (sender, answer) = oneshot::channel();
-            let look_up = move || {
-                let addresses = (name.as_str(), 0).to_socket_addrs().map(|found| Box::new(found) as Addrs);
-                let _ = sender.send(addresses); // nobody listens after the deadline
-            };
-            let thread = std::thread::Builder::new().spawn(look_up);
-            Box::pin(async move {
-                thread?;
-                Ok(answer.await??)
-            })
-        }
-    }
 }
 
 mod tls {

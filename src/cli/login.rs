@@ -1,10 +1,13 @@
 //! `login`: by a link or a six-digit code that the service sends by email, or with a token that is brought.
 
+mod browser;
+mod device;
+mod oauth;
 mod pending;
 mod token;
 mod waiting;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -29,10 +32,12 @@ use pending::Pending;
 
 /// What `login` takes.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(after_help = "\
 Examples:
   my-credential-helper login --email me@acme.dev
   my-credential-helper login --account work
+  my-credential-helper --provider acme login --device
   echo \"$TOKEN\" | my-credential-helper login
 
 Without a terminal, in two steps:
@@ -48,6 +53,16 @@ pub(super) struct Arguments {
     /// An API token; better on standard input, since others can see arguments. Without a value it is asked for
     #[arg(long, num_args = 0..=1, default_missing_value = "", hide_default_value = true, conflicts_with_all = ["email", "code"])]
     token: Option<String>,
+    /// Of a service with OAuth 2: by a code that is typed on any device
+    #[arg(long, conflicts_with_all = ["email", "code", "token"])]
+    device: bool,
+    /// Of a service with OAuth 2: by its page in the browser of this machine
+    #[arg(long, conflicts_with_all = ["email", "code", "token", "device"])]
+    browser: bool,
+    /// Of a service with OAuth 2: as the program itself, as in CI; the secret from where the configuration says, or on
+    /// standard input
+    #[arg(long, conflicts_with_all = ["email", "code", "token", "device", "browser"])]
+    client_credentials: bool,
     /// Start the login and do not wait; `login --code` completes it
     #[arg(long)]
     no_wait: bool,
@@ -62,11 +77,25 @@ pub(super) struct Arguments {
     pub(super) store: Option<StoreChoice>,
 }
 
+impl Arguments {
+    /// Whether it is said how to log in, with a service that offers several ways.
+    fn names_a_flow(&self) -> bool {
+        self.device || self.browser || self.client_credentials
+    }
+}
+
 pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Result<Answer> {
     if let Some(token) = token::brought(world, arguments)? {
         return token::login(world, &token, arguments.force, output);
     }
     let provider = world.provider(None)?;
+    if let LoginKind::OAuth(service) = &provider.login {
+        return oauth::OAuthLogin { world, provider: &provider, oauth: service, arguments, output }.run();
+    }
+    if arguments.names_a_flow() {
+        return Err(Error::invalid(format!("{} does not speak OAuth 2", provider.name))
+            .with_hint("name the provider before the verb: `my-credential-helper --provider NAME login`"));
+    }
     if provider.login != LoginKind::MagicLink {
         return Err(Error::invalid(format!("{} has no login by email; bring a key of it", provider.name))
             .with_hint(format!("`echo \"$KEY\" | my-credential-helper --provider {} login`", provider.name)));
@@ -119,11 +148,6 @@ fn of_account(world: &World, provider: &Provider, pending: &Pending) -> Result<P
         }
         _ => Ok(world.descriptor(Some(&provider.name))?.with_account(Account::parse(&pending.account)?)),
     }
-}
-
-/// A login that was started and not completed is over too.
-pub(super) fn forget_pending(world: &World, provider: &Provider) {
-    Pending::forget_of(world, provider, clock::now());
 }
 
 /// A token in the variable beats every login, which surprises whoever forgot it.
@@ -192,8 +216,7 @@ impl Login<'_> {
         if self.arguments.code.is_none() && !self.output.quiet {
             waiting::say_what_to_do(&pending);
         }
-        let gives_up = self.arguments.code.as_ref().map(|_| Instant::now() + waiting::PATIENCE);
-        let waiting = waiting::Waiting { client: &client, pending: &pending, quiet: self.output.quiet, gives_up };
+        let waiting = waiting::Waiting { client: &client, pending: &pending, quiet: self.output.quiet };
         let new = match granted.map_or_else(|| waiting.wait(), Ok) {
             Ok(new) => new,
             // What a shell says of a program that Control-C ended: the terminal was ours, and so was the key.

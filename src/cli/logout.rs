@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::accounts;
 use crate::adapters::Answer;
+use crate::api::oauth::Service;
 use crate::api::{self, ApiError, Client, mycli};
 use crate::cli::output::Output;
 use crate::credential::{Kind, Session};
@@ -41,17 +42,17 @@ pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Resu
 
 fn logout(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
     let kept = session::load(&world.stores()?.in_order(), &provider.slot).newest;
-    let refresh_token = kept.as_ref().is_some_and(|kept| kept.session.refresh_token.is_some());
+    let can_end = |kept: &Kept| kept.session.refresh_token.is_some() || matches!(provider.login, LoginKind::OAuth(_));
+    let is_of_service = kept.as_ref().is_some_and(can_end);
     // Forgotten here whatever the service says, and only then: what is revoked and still kept would look like a login.
     let unrevoked = match &kept {
-        Some(kept) if refresh_token => revoke(world, provider, kept).err(),
+        Some(kept) if is_of_service => revoke(world, provider, kept).err(),
         _ => None,
     };
-    super::login::forget_pending(world, provider);
     let was_logged_in = keep::forget_session(world, provider, None)? || kept.is_some();
     accounts::unregister(world, provider)?;
     let fields = json!({
-        "provider": provider.name, "account": &*provider.account, "logged_out": was_logged_in, "revoked": refresh_token && unrevoked.is_none(),
+        "provider": provider.name, "account": &*provider.account, "logged_out": was_logged_in, "revoked": is_of_service && unrevoked.is_none(),
     });
     let sentence = if was_logged_in {
         format!("Logged out of {}.", provider.title())
@@ -62,7 +63,7 @@ fn logout(world: &World, provider: &Provider, output: &Output) -> Result<Answer>
     if let Some(cause) = unrevoked {
         answer = answer.with_notes(&[format!("the session could not be ended on the service: {cause}")]);
     }
-    if kept.as_ref().is_some_and(|kept| kept.session.kind() == Kind::ApiToken) {
+    if kept.as_ref().is_some_and(|kept| kept.session.kind() == Kind::ApiToken) && !is_of_service {
         answer = answer.with_notes(&[still_valid(provider)]);
     }
     answer = answer.with_notes(&world.take_notes());
@@ -75,7 +76,9 @@ fn still_valid(provider: &Provider) -> String {
         LoginKind::MagicLink => "the API token itself stays valid; logged in by email, \
                                  `my-credential-helper token revoke ID|NAME` ends it"
             .to_owned(),
-        LoginKind::ApiKey(_) => format!("the key itself stays valid; {} ends it where it was made", provider.name),
+        LoginKind::ApiKey(_) | LoginKind::OAuth(_) => {
+            format!("the key itself stays valid; {} ends it where it was made", provider.name)
+        }
     }
 }
 
@@ -83,6 +86,10 @@ fn still_valid(provider: &Provider) -> String {
 /// refresh token, forgotten here, would live on there for weeks.
 fn revoke(world: &World, provider: &Provider, kept: &Kept) -> Result<(), String> {
     let told = |error: Error| error.message;
+    if let LoginKind::OAuth(oauth) = &provider.login {
+        let service = Service::known(world, provider, oauth).map_err(told)?;
+        return service.revoke(&kept.session).map_err(|error| error.to_string());
+    }
     let api_url = world.configured_api_url(provider).map_err(told)?;
     let client = Client::new(world, provider, &api_url).map_err(told)?;
     match end(&client, &kept.session) {

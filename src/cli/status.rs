@@ -158,6 +158,9 @@ impl Check {
                 microtica::whoami(client, paths, key)
             })
             .map(|(key, _)| format!("accepts the key `{}`", key.key_name.unwrap_or_default())),
+            LoginKind::OAuth(oauth) => crate::cli::whoami::userinfo(world, provider, oauth).map(|(who, _)| {
+                format!("accepts the credential, of {}", who.name().unwrap_or_else(|| "somebody".to_owned()))
+            }),
             LoginKind::ApiKey(None) => Ok("cannot be asked".to_owned()),
         };
         match asked {
@@ -194,6 +197,7 @@ impl Login {
             (true, _) => "a session",
             (false, LoginKind::MagicLink) => "an API token",
             (false, LoginKind::ApiKey(_)) => "a key",
+            (false, LoginKind::OAuth(_)) => "a token",
         };
         let location = location(world, provider, *source);
         let place = location.as_ref().map_or_else(String::new, |location| format!(": {location}"));

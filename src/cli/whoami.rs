@@ -1,15 +1,17 @@
 //! `whoami`: who the credential in force belongs to, asked of the service.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::account;
 use crate::adapters::Answer;
 use crate::api::microtica;
 use crate::api::mycli::{self, Me};
+use crate::api::oauth::Service;
 use crate::cli::output::Output;
 use crate::credential::Kind;
 use crate::error::{Code, Error, Result};
-use crate::provider::{ApiPaths, LoginKind, Provider};
+use crate::provider::{ApiPaths, LoginKind, OAuth, Provider};
+use crate::reply::Found;
 use crate::world::World;
 
 pub(super) fn run(world: &World, output: &Output) -> Result<Answer> {
@@ -17,6 +19,7 @@ pub(super) fn run(world: &World, output: &Output) -> Result<Answer> {
     match &provider.login {
         LoginKind::MagicLink => account(world, &provider, output),
         LoginKind::ApiKey(Some(paths)) => key(world, &provider, paths, output),
+        LoginKind::OAuth(oauth) => user(world, &provider, oauth, output),
         LoginKind::ApiKey(None) => Err(Error::invalid(format!("{} cannot be asked whose key it is", provider.name))
             .with_hint("`my-credential-helper status` tells what is known here")),
     }
@@ -37,6 +40,50 @@ fn account(world: &World, provider: &Provider, output: &Output) -> Result<Answer
         fields["token_prefix"] = prefix.as_str().into();
         rows.push(("api token", format!("{prefix}...")));
     }
+    Ok(output.rows(&rows, &fields).with_notes(&found.notes))
+}
+
+/// Who a service says that somebody is. The names of the fields are OpenID Connect's; where the user name is, each has
+/// its own.
+pub(super) struct User(pub(super) Value);
+
+impl User {
+    /// A field as text; ids are numbers with some.
+    pub(super) fn text(&self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| match self.0.get(name)? {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        })
+    }
+
+    /// What the person calls herself there.
+    pub(super) fn name(&self) -> Option<String> {
+        self.text(&["preferred_username", "login", "username", "nickname", "email", "name", "sub"])
+    }
+}
+
+/// Asks whose the token is, where the service tells.
+pub(super) fn userinfo(world: &World, provider: &Provider, oauth: &OAuth) -> Result<(User, Found)> {
+    let service = Service::known(world, provider, oauth)?;
+    if service.endpoints().userinfo.is_none() {
+        return Err(Error::invalid(format!("{} tells nobody whose a token is", provider.name))
+            .with_hint("`my-credential-helper status` tells what is known here"));
+    }
+    let (user, found) = account::call(world, provider, "ask whose the token is", |_, token| service.userinfo(token))?;
+    Ok((User(user), found))
+}
+
+fn user(world: &World, provider: &Provider, oauth: &OAuth, output: &Output) -> Result<Answer> {
+    let (user, found) = userinfo(world, provider, oauth)?;
+    let id = user.text(&["sub", "id", "account_id"]);
+    let (email, username) = (user.text(&["email"]), user.name());
+    let fields = json!({
+        "provider": provider.name, "account": &*provider.account, "id": id, "email": email, "username": username,
+        "kind": found.kind.name(), "source": found.source.name(),
+    });
+    let or_untold = |text: Option<String>| text.unwrap_or_else(|| "not told".to_owned());
+    let rows = [("user id", or_untold(id)), ("email", or_untold(email)), ("user name", or_untold(username))];
     Ok(output.rows(&rows, &fields).with_notes(&found.notes))
 }
 

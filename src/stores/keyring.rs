@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::environment::Environment;
-use crate::paths::Paths;
 use crate::provider::{Item, Slot};
 use crate::reply::{Source, Stored};
 use crate::secret::Secret;
@@ -33,8 +32,8 @@ pub struct Surroundings {
     pub bus_address: Option<OsString>,
     /// `XDG_RUNTIME_DIR`, where the bus is when no address is given.
     pub runtime_dir: Option<OsString>,
-    /// Why the keyring is not to be touched.
-    pub off: Option<&'static str>,
+    /// Whether the user turned the keyring off.
+    pub off: bool,
 }
 
 /// The keyring; it is connected to when first asked.
@@ -80,8 +79,8 @@ impl Keyring {
         &self,
         work: impl FnOnce(&Session) -> Result<T, Unavailable> + Send + 'static,
     ) -> Result<T, Unavailable> {
-        if let Some(reason) = self.surroundings.off {
-            return Err(Unavailable::Off(std::borrow::Cow::Borrowed(reason)));
+        if self.surroundings.off {
+            return Err(Unavailable::Off(std::borrow::Cow::Borrowed("turned off by MY_NO_KEYRING")));
         }
         let place = platform::look(&self.surroundings)?;
         let left = self.left.get();
@@ -119,18 +118,12 @@ fn text(secret: Vec<u8>) -> Result<Zeroizing<String>, Unavailable> {
 pub struct KeyringStore(Keyring);
 
 impl KeyringStore {
-    /// The keyring of this session; none where the home belongs to another user, as after `sudo`: then the session bus
-    /// is theirs too, and root may speak on it. Connects to nothing.
-    pub fn new(environment: &Environment, paths: &Paths, budget: Duration) -> Self {
-        let off = if environment.get("MY_NO_KEYRING").is_some() {
-            Some("turned off by MY_NO_KEYRING")
-        } else {
-            paths.is_of_another().then_some("the home belongs to another user")
-        };
+    /// The keyring of this session. Connects to nothing.
+    pub fn new(environment: &Environment, budget: Duration) -> Self {
         let surroundings = Surroundings {
             bus_address: environment.get("DBUS_SESSION_BUS_ADDRESS"),
             runtime_dir: environment.get("XDG_RUNTIME_DIR"),
-            off,
+            off: environment.get("MY_NO_KEYRING").is_some(),
         };
         Self(Keyring::new(surroundings, budget))
     }

@@ -28,14 +28,14 @@ pub(super) fn brought(world: &World, arguments: &Arguments) -> Result<Option<Sec
     if let Some(token) = arguments.token.as_deref().filter(|token| !token.is_empty()) {
         return Ok(Some(Secret::new(token)));
     }
-    if arguments.email.is_some() || arguments.code.is_some() {
+    if arguments.email.is_some() || arguments.code.is_some() || arguments.names_a_flow() {
         return Ok(None);
     }
     if !std::io::stdin().is_terminal() {
         return from_input();
     }
     let provider = world.provider(None)?;
-    if arguments.token.is_none() && provider.login == LoginKind::MagicLink {
+    if arguments.token.is_none() && provider.login.renews() {
         return Ok(None);
     }
     terminal::ask_secret(&format!("Token for {}:", provider.name)).map(Some)
@@ -108,7 +108,7 @@ fn check_form(provider: &Provider, token: &Secret) -> Result<()> {
         LoginKind::MagicLink => {
             "without a terminal, log in by email: `my-credential-helper login --email you@example.com`"
         }
-        LoginKind::ApiKey(_) => "copy the whole key; it is shown once, where it is made",
+        LoginKind::ApiKey(_) | LoginKind::OAuth(_) => "copy the whole key; it is shown once, where it is made",
     };
     Err(Error::invalid(format!("that is no token of {}: it would be {form}", provider.name)).with_hint(hint))
 }
@@ -142,7 +142,7 @@ fn owner(client: &Client, provider: &Provider, token: &Secret) -> api::Result<Ow
             let name = key.key_name.map(|name| format!("the key `{name}`"));
             Ok(Owner { name, expires_at: key.expires_at })
         }
-        LoginKind::ApiKey(None) => Ok(Owner::default()),
+        LoginKind::ApiKey(None) | LoginKind::OAuth(_) => Ok(Owner::default()),
     }
 }
 

@@ -18,9 +18,6 @@ use crate::secret::Secret;
 /// How often the countdown moves.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long a service that has taken the code may be out of reach: nobody is on the way to click anything.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-
 /// What the person is to do now.
 pub(super) fn say_what_to_do(pending: &Pending) {
     let keys = if terminal::is_interactive() { ", or type its six-digit code here (r sends it again)" } else { "" };
@@ -46,8 +43,6 @@ pub(super) struct Waiting<'a> {
     pub(super) client: &'a Client,
     pub(super) pending: &'a Pending,
     pub(super) quiet: bool,
-    /// From when on a poll that fails ends the wait; link or code otherwise, with their end.
-    pub(super) gives_up: Option<Instant>,
 }
 
 impl Waiting<'_> {
@@ -116,17 +111,9 @@ impl Waiting<'_> {
             Ok(mycli::Poll::Pending) if self.pending.seconds_left(clock::now()) == 0 => Err(expired().into()),
             Ok(mycli::Poll::Pending) => Ok(None),
             // The next poll may succeed; the countdown ends it otherwise.
-            Err(error) if error.is_passing() && self.has_patience() => Ok(None),
-            Err(error) if error.is_passing() => {
-                let hint = "try again; the code that was taken, or a click, still counts";
-                Err(api::failed(self.client.base_url(), "wait for the login", &error).with_hint(hint).into())
-            }
+            Err(error) if error.is_passing() && self.pending.seconds_left(clock::now()) > 0 => Ok(None),
             Err(error) => Err(api::failed(self.client.base_url(), "wait for the login", &error).into()),
         }
-    }
-
-    fn has_patience(&self) -> bool {
-        self.pending.seconds_left(clock::now()) > 0 && self.gives_up.is_none_or(|end| Instant::now() < end)
     }
 
     fn resend(&self, keys: &Keys, screen: &mut Screen) -> Result<(), Stopped> {
@@ -166,7 +153,7 @@ impl Waiting<'_> {
 }
 
 /// What somebody looks at meanwhile: one line of standard error, drawn anew. Nothing, where that is no terminal.
-struct Screen {
+pub(super) struct Screen {
     terminal: Option<Term>,
     began: Instant,
     drawn: RefCell<String>,
@@ -180,13 +167,13 @@ struct Screen {
 const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 
 impl Screen {
-    fn new(takes_keys: bool, quiet: bool) -> Self {
+    pub(super) fn new(takes_keys: bool, quiet: bool) -> Self {
         let terminal = Some(Term::stderr()).filter(|terminal| terminal.is_term() && !quiet);
         let (keys, typed, drawn) = (VecDeque::new(), String::new(), RefCell::default());
         Self { terminal, began: Instant::now(), drawn, keys, typed, takes_keys }
     }
 
-    fn show(&self, seconds_left: u64) {
+    pub(super) fn show(&self, seconds_left: u64) {
         let code = if self.takes_keys { format!("  code: {:_<6}", self.typed) } else { String::new() };
         let ticks = self.began.elapsed().as_millis() / TICK.as_millis();
         let spinner = SPINNER[usize::try_from(ticks).unwrap_or(0) % SPINNER.len()];

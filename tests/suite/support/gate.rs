@@ -71,7 +71,7 @@ pub(crate) fn issued_by(server: &Server) -> Box<Permits> {
 }
 
 /// `user:password`
-fn decoded(basic: &str) -> String {
+pub(crate) fn decoded(basic: &str) -> String {
     let bytes = base64::engine::general_purpose::STANDARD.decode(basic).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -1,0 +1,242 @@
+//! A provider that is configuration alone, against npm's `oidc-provider`: a refresh token that comes back there ends the
+//! whole login, so that any race is a logout. `MY_TEST_ROUNDS` and `MY_TEST_CRASHES` make the long runs long, and
+//! `MY_TEST_SEED` repeats one.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::oidc::{Oidc, SESSION};
+use crate::support::{HELPER, Home, finish, has_client, spawn};
+
+const RAW: [&str; 3] = ["get", "--format", "raw"];
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+fn kept(home: &Home) -> Value {
+    serde_json::from_str(&home.read(SESSION).expect("a session")).expect("the file is whole")
+}
+
+/// Turns the clock of the session forward past its end.
+fn age(home: &Home) {
+    let mut session = kept(home);
+    for field in ["expires_at", "last_refreshed_at", "logged_in_at"] {
+        session[field] = "2020-01-01T00:00:00Z".into();
+    }
+    home.write(SESSION, &session.to_string());
+}
+
+#[test]
+fn sixty_four_processes_on_a_stale_session_stay_logged_in() {
+    let Some(service) = Oidc::start() else { return };
+    let home = service.stale_home();
+    for round in 1..=number("MY_TEST_ROUNDS", 2) {
+        service.clear_journal();
+        let children: Vec<_> = (0..64).map(|_| home.start(&RAW)).collect();
+        let mut tokens: Vec<_> = children
+            .into_iter()
+            .map(|child| {
+                let outcome = finish(child, b"");
+                assert_eq!((outcome.status, &*outcome.messages), (0, ""), "round {round}: each is served");
+                outcome.output
+            })
+            .collect();
+        tokens.dedup();
+        assert_eq!(tokens.len(), 1, "round {round}: all of them the same");
+        assert_eq!((service.count("token request"), service.count("grant.revoked")), (1, 0), "round {round}");
+        assert!(service.is_active(tokens[0].trim_end()), "round {round}: still logged in");
+        age(&home);
+    }
+}
+
+#[test]
+fn a_refresh_that_is_killed_loses_the_login_only_with_the_answer() {
+    let Some(service) = Oidc::start() else { return };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let (seed, crashes) = (number("MY_TEST_SEED", now), number("MY_TEST_CRASHES", 12));
+    println!("MY_TEST_SEED={seed}");
+    let (mut state, mut lost) = (seed, 0);
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    };
+    let home = service.home("");
+    for crash in 0..crashes {
+        service.make_stale(&home);
+        service.delay(Duration::from_millis(next() % 20));
+        service.clear_journal();
+        let mut command = home.command(HELPER);
+        command.args(RAW);
+        let mut child = spawn(command);
+        std::thread::sleep(Duration::from_micros(next() % 40_000));
+        let _ = child.kill();
+        child.wait().unwrap();
+        // Its answer may still be on the way to nobody.
+        std::thread::sleep(Duration::from_millis(60));
+        let was_spent = service.count("refresh_token.consumed") > 0;
+        let outcome = home.run(&RAW);
+        if outcome.status == 0 {
+            assert_eq!(kept(&home)["access_token"], outcome.output.trim_end(), "seed {seed}, crash {crash}");
+            continue;
+        }
+        lost += 1;
+        assert!(was_spent, "seed {seed}, crash {crash}: lost, and the service had given nothing: {outcome:?}");
+        assert_eq!(outcome.status, 1, "{outcome:?}");
+        assert!(outcome.messages.contains("has ended") && outcome.messages.contains("login`"), "{outcome:?}");
+        assert_eq!(home.read(SESSION), None, "what was refused is cleared");
+    }
+    println!("{lost} of {crashes} were killed between the service's answer and the write");
+}
+
+#[test]
+fn a_token_that_may_be_spent_is_not_sent_twice_by_one_call() {
+    let Some(service) = Oidc::start() else { return };
+    let home = service.stale_home();
+    // Longer than a refresh of mycli is waited for: who hangs up has lost the login.
+    service.delay(Duration::from_millis(6500));
+    service.clear_journal();
+    let outcome = home.run(&RAW);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!((service.count("token request"), service.count("grant.revoked")), (1, 0));
+}
+
+#[test]
+fn a_service_that_is_away_is_no_logout() {
+    let Some(service) = Oidc::start() else { return };
+    let home = service.stale_home();
+    assert_eq!(home.run(&RAW).status, 0, "its description is kept");
+    let url = service.url.clone();
+    drop(service);
+    let living = home.run(&RAW);
+    assert_eq!(living.status, 0, "a living token needs no service");
+    age(&home);
+    let before = kept(&home);
+    let outcome = home.run(&RAW);
+    assert_eq!(outcome.status, 3, "{outcome:?} {url}");
+    assert!(kept(&home) == before, "the login is kept");
+    let _ = std::fs::remove_file(home.path().join(".my/sessions/acme.metadata.json"));
+    assert_eq!(home.run(&RAW).status, 3, "nor where its description cannot be had");
+    assert!(kept(&home) == before);
+}
+
+#[test]
+fn logging_out_ends_the_login_on_the_service() {
+    let Some(service) = Oidc::start() else { return };
+    let home = service.stale_home();
+    let token = home.token();
+    assert!(service.is_active(&token));
+    let outcome = home.run(&["logout", "--json"]);
+    assert_eq!(outcome.json()["revoked"], true, "{outcome:?}");
+    assert!(!service.is_active(&token), "the service knows");
+    assert_eq!(home.read(SESSION), None);
+    assert_eq!(home.run(&RAW).status, 1);
+}
+
+#[test]
+fn a_login_that_was_ended_elsewhere_says_so_once() {
+    let Some(service) = Oidc::start() else { return };
+    let home = service.stale_home();
+    let refresh_token = kept(&home)["refresh_token"].as_str().unwrap().to_owned();
+    let form = [("token", &*refresh_token), ("client_id", "helper")];
+    ureq::post(format!("{}/token/revocation", service.url)).send_form(form).unwrap();
+    let outcome = home.run(&RAW);
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(outcome.messages.contains("the session with acme has ended"), "{outcome:?}");
+    assert!(home.run(&RAW).messages.contains("not logged in to acme"));
+}
+
+#[test]
+fn everybody_who_may_know_is_told_whose_token_it_is() {
+    let Some(service) = Oidc::start() else { return };
+    let home = service.stale_home();
+    let who = home.run(&["whoami", "--json"]).json();
+    assert_eq!((&who["id"], &who["source"]), (&"ada".into(), &"file".into()), "{who}");
+    let status = home.run(&["status", "--check", "--json"]).json();
+    assert_eq!(
+        (&status["kind"], &status["service"]),
+        (&"session".into(), &"accepts the credential, of ada@acme.dev".into())
+    );
+    let listed = home.run(&["list"]).json();
+    assert_eq!(listed["credentials"][0]["provider"], "acme", "{listed}");
+    let told = home.run(&["exec", "--env", "TOKEN", "--", "sh", "-c", "echo $TOKEN"]);
+    assert_eq!(told.output.trim_end(), home.token());
+    assert_eq!(home.session(), None, "nothing of it is where `my` looks");
+}
+
+#[test]
+fn a_program_logs_in_itself_and_asks_again_when_its_token_ends() {
+    let Some(service) = Oidc::start() else { return };
+    let mut home = service.home("client_id = \"ci\"\nclient_secret_variable = \"ACME_SECRET\"");
+    let missing = home.run(&["login", "--client-credentials"]);
+    assert_eq!(missing.status, 2, "{missing:?}");
+    home.set("ACME_SECRET", "wrong");
+    let wrong = home.run(&["login", "--client-credentials"]);
+    assert_eq!(wrong.status, 4, "{wrong:?}");
+    home.set("ACME_SECRET", "hush");
+    let outcome = home.run(&["login", "--client-credentials"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let first = home.token();
+    assert!(service.is_active(&first));
+    age(&home);
+    let second = home.token();
+    assert!(first != second && service.is_active(&second), "it asks again");
+    home.set("ACME_SECRET", "wrong");
+    age(&home);
+    let refused = home.run(&RAW);
+    assert_eq!(refused.status, 4, "{refused:?}");
+    home.set("ACME_SECRET", "hush");
+    assert_eq!(home.run(&RAW).status, 0, "a wrong secret ends nothing");
+    assert!(home.snapshot().values().flatten().all(|text| !String::from_utf8_lossy(text).contains("hush")));
+}
+
+#[test]
+fn a_client_secret_on_standard_input_is_kept_nowhere() {
+    let Some(service) = Oidc::start() else { return };
+    let home = service.home("client_id = \"ci\"");
+    let outcome = home.run_with(&["login", "--client-credentials"], "hush\n");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(service.is_active(&home.token()));
+    assert!(home.snapshot().values().flatten().all(|text| !String::from_utf8_lossy(text).contains("hush")));
+    age(&home);
+    let ended = home.run(&RAW);
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.messages.contains("client_secret_variable"), "{ended:?}");
+}
+
+#[test]
+fn git_clones_from_a_host_that_asks_the_service_about_the_token() {
+    let (Some(service), true) = (Oidc::start(), has_client("git")) else { return };
+    let root = tempfile::tempdir().unwrap();
+    account_server::git_host::create_repository(root.path(), "hello.git").unwrap();
+    let repository = root.path().join("hello.git");
+    let mut home = service.stale_home();
+    // The files of a repository are a repository, with this.
+    home.run_client(&["git", "-C", repository.to_str().unwrap(), "update-server-info"]);
+    let url = service.url.clone();
+    let (files, service) = (root.path().to_owned(), std::sync::Arc::new(service));
+    let asked = service.clone();
+    let permits = move |authorization: &str| {
+        let basic = authorization.strip_prefix("Basic ").map(crate::support::gate::decoded).unwrap_or_default();
+        basic.strip_prefix("oauth2:").is_some_and(|token| asked.is_active(token))
+    };
+    let answers = move |request: &crate::support::gate::Request| {
+        let path = request.path.split('?').next().unwrap_or_default();
+        std::fs::read(files.join(path.trim_start_matches('/'))).ok()
+    };
+    let gate = crate::support::gate::Gate::start("Basic realm=\"git\"", Box::new(permits), Box::new(answers));
+    let configuration = format!(
+        "provider = \"acme\"\n[providers.acme]\nkind = \"oauth\"\nissuer = \"{url}\"\nclient_id = \"helper\"\n\
+         hosts = [\"{}\"]\nbasic_username = \"oauth2\"\n",
+        gate.address
+    );
+    home.write(".config/my-credential-helper/config.toml", &configuration);
+    let gitconfig = home.write("gitconfig", &format!("[credential]\nhelper = !{HELPER} git\n"));
+    home.set("GIT_CONFIG_GLOBAL", gitconfig);
+    home.set("GIT_TERMINAL_PROMPT", "0");
+    let outcome = home.run_client(&["git", "clone", "-q", &format!("http://{}/hello.git", gate.address), "clone"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(gate.saw("let in") && gate.saw("refused"), "{:?}", gate.seen());
+    assert!(home.path().join("clone/.git").exists());
+}

@@ -1,0 +1,215 @@
+//! What a hostile or broken service answers, from a double: another issuer, endpoints without TLS, tokens that no header
+//! carries, polls that slow down. None of it may log anybody in, or out.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::oidc::SESSION;
+use crate::support::{Home, Outcome, rfc3339};
+
+type Answers = dyn Fn(&str, usize) -> (u16, String) + Send + Sync;
+
+/// A double of a service: `answers` is told the path, and how often it was asked before.
+struct Double {
+    url: String,
+    asked: Arc<Mutex<Vec<(String, Instant)>>>,
+}
+
+impl Double {
+    fn start(answers: impl Fn(&str, &str, usize) -> (u16, String) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (own, asked) = (url.clone(), Arc::new(Mutex::new(Vec::<(String, Instant)>::new())));
+        let answers: Arc<Answers> = Arc::new(move |path, before| answers(&own, path, before));
+        let journal = asked.clone();
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let mut reader = BufReader::new(&connection);
+                let (mut first, mut line, mut length) = (String::new(), String::new(), 0);
+                let _ = reader.read_line(&mut first);
+                while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        length = value.trim().parse().unwrap_or(0);
+                    }
+                    line.clear();
+                }
+                let _ = reader.read_exact(&mut vec![0; length]);
+                let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+                let before = {
+                    let mut journal = journal.lock().unwrap();
+                    let before = journal.iter().filter(|(other, _)| *other == path).count();
+                    journal.push((path.clone(), Instant::now()));
+                    before
+                };
+                let (status, body) = answers(&path, before);
+                let head = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: ");
+                let _ = (&connection)
+                    .write_all(format!("{head}{}\r\nConnection: close\r\n\r\n{body}", body.len()).as_bytes());
+            }
+        });
+        Self { url, asked }
+    }
+
+    fn home(&self) -> Home {
+        let mut home = Home::new();
+        let url = &self.url;
+        let text = format!(
+            "provider = \"acme\"\n[providers.acme]\nkind = \"oauth\"\nissuer = \"{url}\"\nclient_id = \"me\"\n"
+        );
+        home.write(".config/my-credential-helper/config.toml", &text);
+        home.set("MY_NO_KEYRING", "1");
+        home
+    }
+
+    fn times(&self, path: &str) -> Vec<Instant> {
+        self.asked.lock().unwrap().iter().filter(|(other, _)| other == path).map(|(_, time)| *time).collect()
+    }
+}
+
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+
+fn description(url: &str) -> serde_json::Value {
+    json!({ "issuer": url, "token_endpoint": format!("{url}/token"), "device_authorization_endpoint": format!("{url}/device") })
+}
+
+fn device(url: &str) -> (u16, String) {
+    let answer = json!({ "device_code": "d", "user_code": "ABCD", "verification_uri": format!("{url}/go"), "expires_in": 60, "interval": 1 });
+    (200, answer.to_string())
+}
+
+/// A `login --device` at a service that gives this at the end.
+fn log_in(given: String) -> (Home, Outcome) {
+    let double = Double::start(move |url, path, _| match path {
+        DISCOVERY => (200, description(url).to_string()),
+        "/device" => device(url),
+        _ => (200, given.clone()),
+    });
+    let home = double.home();
+    let outcome = home.run(&["login", "--device"]);
+    (home, outcome)
+}
+
+#[test]
+fn a_service_that_describes_another_or_names_an_endpoint_without_tls_is_not_believed() {
+    for (field, value) in [("issuer", "https://evil.dev"), ("token_endpoint", "http://evil.dev/token")] {
+        let double = Double::start(move |url, _, _| {
+            let mut answer = description(url);
+            answer[field] = value.into();
+            (200, answer.to_string())
+        });
+        let home = double.home();
+        let outcome = home.run(&["login", "--device"]);
+        assert_eq!(outcome.status, 4, "{outcome:?}");
+        assert!(outcome.messages.contains(value), "{outcome:?}");
+        assert_eq!(double.times("/device").len() + double.times("/token").len(), 0, "nothing more is asked of it");
+    }
+}
+
+#[test]
+fn a_page_without_tls_is_not_shown_to_anybody() {
+    let double = Double::start(|url, path, _| match path {
+        DISCOVERY => (200, description(url).to_string()),
+        _ => device("http://evil.dev"),
+    });
+    let outcome = double.home().run(&["login", "--device"]);
+    assert_eq!(outcome.status, 4, "{outcome:?}");
+    assert!(outcome.messages.contains("without TLS") && !outcome.messages.contains("ABCD"), "{outcome:?}");
+}
+
+#[test]
+fn tokens_that_no_header_carries_are_not_kept() {
+    let long = "x".repeat(100_000);
+    for (given, part) in [
+        (json!({ "access_token": long, "token_type": "Bearer" }).to_string(), "100000 bytes"),
+        (json!({ "access_token": "a\nb", "token_type": "Bearer" }).to_string(), "no usable token"),
+        (json!({ "access_token": "a", "token_type": "mac" }).to_string(), "`mac`"),
+        ("{}".to_owned(), "its answer"),
+        ("[".repeat(100_000), "its answer"),
+    ] {
+        let (home, outcome) = log_in(given);
+        assert_ne!(outcome.status, 0, "{part}");
+        assert!(outcome.messages.contains(part), "{outcome:?}");
+        assert!(outcome.messages.len() < 1000, "and none of it is repeated");
+        assert_eq!(home.read(SESSION), None);
+    }
+}
+
+#[test]
+fn a_refusal_with_status_200_is_one_and_a_service_that_asks_to_slow_down_is_polled_less() {
+    let double = Double::start(|url, path, before| match (path, before) {
+        (DISCOVERY, _) => (200, description(url).to_string()),
+        ("/device", _) => device(url),
+        // As GitHub says it.
+        (_, 0) => (200, r#"{"error":"authorization_pending"}"#.to_owned()),
+        (_, 1) => (400, r#"{"error":"slow_down"}"#.to_owned()),
+        // A proxy that is busy ends no login.
+        (_, 2) => (502, "<html>".to_owned()),
+        _ => (200, r#"{"access_token":"a","token_type":"bearer"}"#.to_owned()),
+    });
+    let home = double.home();
+    let outcome = home.run(&["login", "--device"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let polls = double.times("/token");
+    assert_eq!(polls.len(), 4);
+    assert!(polls[1] - polls[0] < Duration::from_secs(5) && polls[2] - polls[1] >= Duration::from_secs(6));
+    assert_eq!(home.token(), "a");
+    assert_eq!(home.run(&["get"]).json()["expires_at"], serde_json::Value::Null, "no end is known");
+}
+
+#[test]
+fn no_answer_but_the_one_ends_a_login_and_one_call_sends_a_token_once() {
+    for (status, body) in [
+        (500, r#"{"error":"invalid_grant"}"#),
+        (429, r#"{"error":"invalid_grant"}"#),
+        (400, r#"{"error":"invalid_request"}"#),
+        (401, "<html>please log in to the hotel</html>"),
+        (302, ""),
+        (200, "{}"),
+        (200, "<html>"),
+        (200, ""),
+    ] {
+        let double = Double::start(move |url, path, _| match path {
+            DISCOVERY => (200, description(url).to_string()),
+            _ => (status, body.to_owned()),
+        });
+        let home = double.home();
+        let then = rfc3339(std::time::SystemTime::now() - Duration::from_secs(3600));
+        let session =
+            json!({ "access_token": "a", "refresh_token": "r", "expires_at": then, "logged_in_at": then }).to_string();
+        home.write(SESSION, &session);
+        let outcome = home.run(&["get"]);
+        assert_eq!(outcome.status, 3, "{status} {body}: {outcome:?}");
+        assert_eq!(double.times("/token").len(), 1, "{status} {body}");
+        assert_eq!(home.read(SESSION).as_deref(), Some(&*session), "{status} {body}");
+    }
+}
+
+#[test]
+fn a_service_that_gives_no_new_refresh_token_keeps_the_old_one() {
+    let double = Double::start(|url, path, before| match path {
+        DISCOVERY => (200, description(url).to_string()),
+        _ => (200, format!(r#"{{"access_token":"a{before}","token_type":"Bearer","expires_in":"1"}}"#)),
+    });
+    let home = double.home();
+    let then = rfc3339(std::time::SystemTime::now() - Duration::from_secs(3600));
+    home.write(SESSION, &json!({ "access_token": "a", "refresh_token": "r", "expires_at": then }).to_string());
+    assert_eq!(home.token(), "a0");
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(home.token(), "a1");
+    assert!(home.read(SESSION).unwrap().contains(r#""refresh_token":"r""#));
+    assert_eq!(double.times(DISCOVERY).len(), 1, "what the service said of itself is kept");
+}
+
+#[test]
+fn who_has_no_client_id_is_told_where_to_get_one() {
+    let home = Home::new();
+    home.write(".config/my-credential-helper/config.toml", "[providers.hub]\nkind = \"github\"\n");
+    let outcome = home.run(&["--provider", "hub", "login", "--device"]);
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(outcome.messages.contains("[providers.hub] has no `client_id`"), "{outcome:?}");
+    assert!(outcome.messages.contains("https://github.com/settings/applications/new"), "{outcome:?}");
+}

@@ -1,0 +1,90 @@
+// A real OAuth 2 service for the tests: npm's oidc-provider, on a free port of this machine, with rotation on, so that an
+// old refresh token that comes back ends the whole login. Prints its URL, and ends with its standard input.
+import { webcrypto } from 'node:crypto';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+
+// Node.js 18, which Debian 12 has, does not know them yet.
+globalThis.crypto ??= webcrypto;
+URL.parse ??= (text, base) => (URL.canParse(text, base) ? new URL(text, base) : null);
+
+// Found where NODE_PATH or the working directory says, which `import` alone does not look at.
+const found = createRequire(`${process.cwd()}/`).resolve('oidc-provider');
+const { Provider } = await import(pathToFileURL(found));
+
+const server = createServer();
+await new Promise((done) => server.listen(0, '127.0.0.1', done));
+const issuer = `http://127.0.0.1:${server.address().port}`;
+
+// What the tests look at and change, below /test.
+const journal = [];
+let delay = 0;
+
+const provider = new Provider(issuer, {
+  clients: [
+    {
+      client_id: 'helper',
+      token_endpoint_auth_method: 'none',
+      application_type: 'native',
+      redirect_uris: ['http://127.0.0.1/callback'],
+      grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+    },
+    { client_id: 'other', token_endpoint_auth_method: 'none', application_type: 'native',
+      redirect_uris: ['http://127.0.0.1/callback'], grant_types: ['authorization_code'] },
+    { client_id: 'ci', client_secret: 'hush', redirect_uris: [], response_types: [], grant_types: ['client_credentials'] },
+    { client_id: 'git', client_secret: 'host', redirect_uris: [], response_types: [], grant_types: ['client_credentials'] },
+  ],
+  features: {
+    clientCredentials: { enabled: true },
+    deviceFlow: { enabled: true },
+    introspection: { enabled: true, allowedPolicy: () => true },
+    revocation: { enabled: true, allowedPolicy: () => true },
+  },
+  pkce: { required: () => true },
+  issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
+  rotateRefreshToken: true,
+  ttl: { AccessToken: 900, ClientCredentials: 900, RefreshToken: 14 * 86400, Grant: 14 * 86400, Session: 86400, Interaction: 3600, DeviceCode: 600, IdToken: 900, AuthorizationCode: 60 },
+  claims: { openid: ['sub', 'email'] },
+  findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@acme.dev` }) }),
+  cookies: { keys: ['of a test'] },
+});
+
+for (const event of ['grant.success', 'grant.error', 'grant.revoked', 'refresh_token.consumed', 'access_token.issued']) {
+  provider.on(event, (first) => journal.push({ event, grant_type: first?.oidc?.params?.grant_type }));
+}
+for (const event of ['server_error', 'introspection.error', 'revocation.error', 'grant.error', 'authorization.error']) {
+  provider.on(event, (ctx, error) => console.error(event, error?.message, error?.error_detail ?? ''));
+}
+
+// A login that has been made: what a browser would bring, without one.
+async function seed(accountId) {
+  const client = await provider.Client.find('helper');
+  const grant = new provider.Grant({ accountId, clientId: 'helper' });
+  grant.addOIDCScope('openid');
+  const grantId = await grant.save();
+  const common = { accountId, client, grantId, gty: 'authorization_code', scope: 'openid' };
+  const access_token = await new provider.AccessToken(common).save();
+  const refresh_token = await new provider.RefreshToken({ ...common, rotations: 0 }).save();
+  return { access_token, refresh_token };
+}
+
+const answer = provider.callback();
+server.on('request', async (request, response) => {
+  const url = new URL(request.url, issuer);
+  const tell = (value) => response.setHeader('content-type', 'application/json').end(JSON.stringify(value));
+  switch (url.pathname) {
+    case '/test/seed': return tell(await seed(url.searchParams.get('account') ?? 'ada'));
+    case '/test/journal': return tell(journal);
+    case '/test/clear': journal.length = 0; return tell({});
+    case '/test/delay': delay = Number(url.searchParams.get('ms')); return tell({});
+  }
+  if (url.pathname === '/token') {
+    journal.push({ event: 'token request' });
+    if (delay) await new Promise((done) => setTimeout(done, delay));
+  }
+  return answer(request, response);
+});
+
+process.stdin.resume().on('end', () => process.exit(0));
+console.log(issuer);

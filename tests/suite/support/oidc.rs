@@ -1,0 +1,122 @@
+//! A service that speaks OAuth 2 and is nobody's here: npm's `oidc-provider`, with rotation on.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::{Home, has_client, rfc3339};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/support/oidc-provider/server.mjs");
+
+/// Where `.ci/run` installs what `.ci/package.json` names.
+const INSTALLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ci/npm/node_modules");
+
+/// Below the home directory.
+pub(crate) const SESSION: &str = ".my/sessions/acme/default.json";
+
+/// A running service; it ends with its standard input, and so with the tests.
+pub(crate) struct Oidc {
+    pub(crate) url: String,
+    child: Child,
+}
+
+impl Drop for Oidc {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+impl Oidc {
+    /// `None`, told loudly, where node or the package is not installed.
+    pub(crate) fn start() -> Option<Self> {
+        if !has_client("node") {
+            return None;
+        }
+        let places = std::env::var_os("NODE_PATH").unwrap_or_else(|| INSTALLED.into());
+        let mut command = Command::new("node");
+        command.arg(SCRIPT).current_dir("/").env("NODE_PATH", places);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("node starts");
+        let mut line = String::new();
+        let _ = BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line);
+        let service = Self { url: line.trim().to_owned(), child };
+        if service.url.is_empty() {
+            let required = std::env::var_os("MY_TEST_REQUIRE_CLIENTS").is_some();
+            assert!(!required, "npm's oidc-provider is not installed, and clients are required");
+            let _ = writeln!(std::io::stderr(), "SKIPPED: a test needs npm's oidc-provider, which is not installed");
+            return None;
+        }
+        Some(service)
+    }
+
+    fn test(&self, what: &str) -> Value {
+        let mut answer = ureq::get(format!("{}/test/{what}", self.url)).call().expect("the service answers");
+        answer.body_mut().read_json().expect("JSON")
+    }
+
+    /// A login that has been made: access and refresh token.
+    pub(crate) fn seed(&self) -> (String, String) {
+        let tokens = self.test("seed");
+        let token = |name: &str| tokens[name].as_str().expect("a token").to_owned();
+        (token("access_token"), token("refresh_token"))
+    }
+
+    /// Holds every answer of the token endpoint for so long.
+    pub(crate) fn delay(&self, time: Duration) {
+        self.test(&format!("delay?ms={}", time.as_millis()));
+    }
+
+    pub(crate) fn clear_journal(&self) {
+        self.test("clear");
+    }
+
+    /// How often this happened: `token request`, `refresh_token.consumed`, `grant.revoked`.
+    pub(crate) fn count(&self, event: &str) -> usize {
+        let journal = self.test("journal");
+        journal.as_array().into_iter().flatten().filter(|entry| entry["event"] == event).count()
+    }
+
+    /// Whether the service says that the token is good, to a host that asks for it (RFC 7662).
+    pub(crate) fn is_active(&self, token: &str) -> bool {
+        let form = [("token", token), ("client_id", "git"), ("client_secret", "host")];
+        let url = format!("{}/token/introspection", self.url);
+        // `git:host`
+        let request = ureq::post(&url).header("Authorization", "Basic Z2l0Omhvc3Q=");
+        let mut answer = request.send_form(form.into_iter().take(1)).expect("the service answers");
+        answer.body_mut().read_json::<Value>().expect("JSON")["active"] == true
+    }
+
+    /// A home that knows the service as `acme`, and uses it.
+    pub(crate) fn home(&self, more: &str) -> Home {
+        let mut home = Home::new();
+        let url = &self.url;
+        let text = format!(
+            "provider = \"acme\"\n[providers.acme]\nkind = \"oauth\"\nissuer = \"{url}\"\nscopes = [\"openid\"]\n{more}\n"
+        );
+        let text = if more.contains("client_id") { text } else { format!("{text}client_id = \"helper\"\n") };
+        home.write(".config/my-credential-helper/config.toml", &text);
+        home.set("MY_NO_KEYRING", "1");
+        home
+    }
+
+    /// The same with a login whose access token has ended by this machine's clock.
+    pub(crate) fn stale_home(&self) -> Home {
+        let home = self.home("");
+        self.make_stale(&home);
+        home
+    }
+
+    /// Puts such a login there.
+    pub(crate) fn make_stale(&self, home: &Home) {
+        let (access_token, refresh_token) = self.seed();
+        let then = rfc3339(SystemTime::now() - Duration::from_secs(3600));
+        let session = json!({
+            "access_token": access_token, "refresh_token": refresh_token,
+            "expires_at": then, "logged_in_at": then, "last_refreshed_at": then,
+        });
+        home.write(SESSION, &session.to_string());
+    }
+}
