@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use zeroize::Zeroizing;
 
 use crate::credential::Kind;
-use crate::error::Attempt;
+use crate::error::{Attempt, Error, Result};
 use crate::provider::Header;
 use crate::secret::Secret;
 use crate::target::Target;
@@ -198,14 +198,24 @@ pub struct Found {
 }
 
 impl Found {
-    /// The header of an HTTP request that carries it, a stored user name and password in the way of RFC 7617.
-    pub fn request_header(&self) -> (&str, Secret) {
+    /// The header of an HTTP request that carries it, a stored user name and password in the way of RFC 7617, where the
+    /// user name ends at the first colon: one that has a colon is an error.
+    pub fn request_header(&self) -> Result<(&str, Secret)> {
         if let Some(header) = &self.header {
-            return (&header.name, header.value(&self.secret));
+            return Ok((&header.name, header.value(&self.secret)));
+        }
+        if self.username.contains(':') {
+            return Err(self.has_colon());
         }
         let pair = Zeroizing::new(format!("{}:{}", self.username, self.secret.expose_secret()));
         let basic = Header::authorization("Basic");
-        ("Authorization", basic.value(&Secret::new(BASE64.encode(pair.as_bytes()))))
+        Ok(("Authorization", basic.value(&Secret::new(BASE64.encode(pair.as_bytes())))))
+    }
+
+    fn has_colon(&self) -> Error {
+        let place = self.places.first().map(ToString::to_string).unwrap_or_default();
+        let message = format!("the user name stored for {place} has a colon, which Basic authentication cannot carry");
+        Error::invalid_state(message).with_hint("store the login again under a name without one")
     }
 }
 

@@ -55,7 +55,7 @@ fn decode(call: &Call) -> Result<Request> {
 
 fn encode(_: &Call, result: Result<Reply>) -> Answer {
     match result {
-        Ok(Reply::Found(found)) => headers(&found),
+        Ok(Reply::Found(found)) => headers(&found).unwrap_or_else(|error| failure(&error)),
         Ok(_) => Answer::success(line(&Headers::default())),
         Err(error) if error.code == Code::NotFound => {
             let withheld: Vec<_> =
@@ -74,12 +74,12 @@ struct Headers<'a> {
     expires: Option<String>,
 }
 
-fn headers(found: &Found) -> Answer {
-    let (name, value) = found.request_header();
+fn headers(found: &Found) -> Result<Answer> {
+    let (name, value) = found.request_header()?;
     // Bazel parses `yyyy-MM-dd'T'HH:mm:ssXXX`: a fraction of a second would fail the build.
     let expires = found.expires_at.map(Timestamp::to_whole_seconds);
     let answer = Headers { headers: [(name, [value.expose_secret()])].into(), expires };
-    Answer::success(line(&answer)).with_notes(&found.notes)
+    Ok(Answer::success(line(&answer)).with_notes(&found.notes))
 }
 
 /// Bazel shows what a helper says as a part of one line.

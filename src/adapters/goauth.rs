@@ -41,21 +41,28 @@ fn is_401(response: &[u8]) -> bool {
 
 fn encode(_: &Call, result: Result<Reply>) -> Answer {
     match result {
-        Ok(Reply::Found(found)) => Answer::success(block(&found)).with_notes(&found.notes),
+        Ok(Reply::Found(found)) => match block(&found) {
+            Ok(block) => Answer::success(block).with_notes(&found.notes),
+            Err(error) => failure(error),
+        },
         Ok(_) => Answer::default(),
         // go asks its next command, or goes on without.
         Err(error) if error.is_nothing_known() => Answer::default(),
-        Err(error) => Answer::failure(error.code.exit_status(), error),
+        Err(error) => failure(error),
     }
 }
 
+fn failure(error: Error) -> Answer {
+    Answer::failure(error.code.exit_status(), error)
+}
+
 /// Prefixes, a blank line, a header, and a blank line again: go insists on both.
-fn block(found: &Found) -> String {
+fn block(found: &Found) -> Result<String> {
     let is_https = |place: &&Target| place.origin.scheme() == Scheme::Https;
     let prefixes: Vec<_> = found.places.iter().filter(is_https).map(ToString::to_string).collect();
     if prefixes.is_empty() {
-        return String::new();
+        return Ok(String::new());
     }
-    let (name, value) = found.request_header();
-    format!("{}\n\n{name}: {}\n\n", prefixes.join("\n"), value.expose_secret())
+    let (name, value) = found.request_header()?;
+    Ok(format!("{}\n\n{name}: {}\n\n", prefixes.join("\n"), value.expose_secret()))
 }
