@@ -175,13 +175,18 @@ impl Attributes {
         self.capabilities.iter().any(|capability| capability == "authtype")
     }
 
-    /// A Bearer token is given only to a git that can carry it, and for a server that asked for it.
+    /// A Bearer token is given only to a git that can carry it, and for a server that asks for it and for no password:
+    /// before git sends more than `http.postBuffer` it asks once more, and then forgets the header, but no password
+    /// (`probe_rpc` in remote-curl.c, since 2.46).
     fn takes_bearer(&self) -> bool {
-        let offers_bearer = |challenge: &String| {
-            let scheme = challenge.split([' ', ',']).next().unwrap_or_default();
-            scheme.eq_ignore_ascii_case("bearer")
+        self.carries_authtype() && self.is_offered("bearer") && !self.is_offered("basic")
+    }
+
+    fn is_offered(&self, scheme: &str) -> bool {
+        let of = |challenge: &String| {
+            challenge.split([' ', ',']).next().is_some_and(|offered| offered.eq_ignore_ascii_case(scheme))
         };
-        self.carries_authtype() && self.challenges.iter().any(offers_bearer)
+        self.challenges.iter().any(of)
     }
 }
 

@@ -1,5 +1,7 @@
 //! git: the real client, every version of it that is here, against a host that asks in each of its ways.
 
+mod push;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -310,7 +312,8 @@ fn a_second_helper_does_not_disturb_and_is_not_disturbed() {
             let (server, _root) = host();
             let (home, session) = Home::logged_in(&server);
             let git = Git::new(&program, home, Some(&server), order);
-            git.quietly(&["clone", "-q", &url(&server, "both"), "clone"]);
+            let challenge = if git.carries_bearer() { "bearer" } else { "both" };
+            git.quietly(&["clone", "-q", &url(&server, challenge), "clone"]);
             let plain = git.home.read(".git-credentials").unwrap_or_default();
             // Where git carries it as a header it is marked as ephemeral; as a password every helper is told.
             assert_eq!(plain.contains(&session.access_token), !git.carries_bearer(), "{order}");
