@@ -1,40 +1,44 @@
 //! The credentials helper with the real terraform, against a registry that refuses whoever shows no token.
 
+mod providers;
+
 use std::io::{Read as _, Write as _};
 use std::process::Child;
 use std::sync::{Arc, Mutex};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::secret_service::SecretService;
 use crate::support::tls::{Request, Response, TlsServer};
 use crate::support::zip::zip;
 use crate::support::{HELPER, Home, Outcome, finish, has_rare_client, service, spawn};
 
+fn is_let_in(tokens: &Mutex<Vec<String>>, request: &Request) -> bool {
+    let shown = request.header("authorization");
+    tokens.lock().unwrap().iter().any(|token| shown == format!("Bearer {token}"))
+}
+
+fn answer(value: &Value) -> Response {
+    Response::from((200, value.to_string().into_bytes()))
+}
+
 /// A registry with one module, which lets in whoever has one of these tokens.
 fn registry(tokens: &Arc<Mutex<Vec<String>>>) -> TlsServer {
     let tokens = tokens.clone();
-    TlsServer::start(move |request: &Request| {
-        let shown = request.header("authorization");
-        let is_let_in = tokens.lock().unwrap().iter().any(|token| shown == format!("Bearer {token}"));
-        let json = |value: serde_json::Value| Response::from((200, value.to_string().into_bytes()));
-        match &*request.path {
-            "/.well-known/terraform.json" => json(json!({ "modules.v1": "/v1/modules/", "tfe.v2": "/api/v2/" })),
-            "/module.zip" => {
-                Response::from((200, zip(&[("main.tf".to_owned(), "output \"hello\" {\n  value = 1\n}\n")])))
-            }
-            _ if !is_let_in => Response::from((401, Vec::new())),
-            "/v1/modules/acme/hello/test/versions" => {
-                json(json!({ "modules": [{ "versions": [{ "version": "1.0.0" }] }] }))
-            }
-            "/v1/modules/acme/hello/test/1.0.0/download" => {
-                Response { status: 204, header: Some("X-Terraform-Get: /module.zip".to_owned()), body: Vec::new() }
-            }
-            "/api/v2/account/details" => {
-                json(json!({ "data": { "id": "user-1", "type": "users", "attributes": { "username": "ada" } } }))
-            }
-            _ => Response::from((404, Vec::new())),
+    TlsServer::start(move |request: &Request| match &*request.path {
+        "/.well-known/terraform.json" => answer(&json!({ "modules.v1": "/v1/modules/", "tfe.v2": "/api/v2/" })),
+        "/module.zip" => Response::from((200, zip(&[("main.tf".to_owned(), "output \"hello\" {\n  value = 1\n}\n")]))),
+        _ if !is_let_in(&tokens, request) => Response::from((401, Vec::new())),
+        "/v1/modules/acme/hello/test/versions" => {
+            answer(&json!({ "modules": [{ "versions": [{ "version": "1.0.0" }] }] }))
         }
+        "/v1/modules/acme/hello/test/1.0.0/download" => {
+            Response { status: 204, header: Some("X-Terraform-Get: /module.zip".to_owned()), body: Vec::new() }
+        }
+        "/api/v2/account/details" => {
+            answer(&json!({ "data": { "id": "user-1", "type": "users", "attributes": { "username": "ada" } } }))
+        }
+        _ => Response::from((404, Vec::new())),
     })
 }
 
