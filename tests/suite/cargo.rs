@@ -72,7 +72,7 @@ fn parts(body: &[u8]) -> Option<(Value, Vec<u8>)> {
 }
 
 /// Lets cargo ask the helper for this registry; projects that publish `hello` and that need it.
-fn configure(home: &mut Home, registry: &Gate) {
+pub(crate) fn configure(home: &mut Home, registry: &Gate) {
     home.link("cargo-credential-my");
     let configuration = include_str!("../../integrations/cargo/config.toml")
         .replace("sparse+https://crates.mycli.sh", &format!("sparse+http://{}", registry.address));
@@ -99,11 +99,11 @@ fn run_in(home: &Home, folder: &str, words: &[&str], input: &str) -> Outcome {
     finish(spawn(command), input.as_bytes())
 }
 
-fn run(home: &Home, folder: &str, words: &[&str]) -> Outcome {
+pub(crate) fn run(home: &Home, folder: &str, words: &[&str]) -> Outcome {
     run_in(home, folder, words, "")
 }
 
-const PUBLISH: [&str; 3] = ["publish", "--no-verify", "--allow-dirty"];
+pub(crate) const PUBLISH: [&str; 3] = ["publish", "--no-verify", "--allow-dirty"];
 const YANK: [&str; 5] = ["yank", "--registry", "my", "--version=1.0.0", "hello"];
 const UNYANK: [&str; 6] = ["yank", "--undo", "--registry", "my", "--version=1.0.0", "hello"];
 const LOGIN: [&str; 3] = ["login", "--registry", "my"];

@@ -15,7 +15,7 @@ use registry::Registry;
 use token_service::TokenService;
 
 /// Puts the helper on PATH and this into docker's configuration.
-fn configure(home: &mut Home, configuration: &Value) {
+pub(crate) fn configure(home: &mut Home, configuration: &Value) {
     let bin = home.path().join("bin");
     if !bin.exists() {
         std::fs::create_dir(&bin).unwrap();
@@ -52,7 +52,7 @@ fn listed(home: &Home) -> Value {
 }
 
 /// A service, a logged-in home, and a registry of the provider's that takes what the service issued.
-fn of_provider(clients: &[&str]) -> Option<(Server, TempDir, Home, Session, Registry)> {
+pub(crate) fn of_provider(clients: &[&str]) -> Option<(Server, TempDir, Home, Session, Registry)> {
     let root = tempfile::tempdir().unwrap();
     create_repository(root.path(), "hello.git").unwrap();
     let server = service_with(|settings| settings.git_root = Some(root.path().to_owned()));

@@ -9,6 +9,7 @@ mod account_json;
 mod accounts;
 mod api_keys;
 mod api_tokens;
+mod at_once;
 mod bad_input;
 mod bazel;
 mod cargo;

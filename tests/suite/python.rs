@@ -25,7 +25,7 @@ with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
 ";
 
 /// An index that has `hello`, and takes uploads. `None` where pip or uv is not installed.
-fn index(permits: Box<Permits>) -> Option<Gate> {
+pub(crate) fn index(permits: Box<Permits>) -> Option<Gate> {
     if !["pip", "uv", "python3"].iter().all(|client| has_client(client)) || !pip_needs_no_name() {
         return None;
     }
@@ -59,7 +59,7 @@ fn make_wheel(path: &std::path::Path) {
 }
 
 /// Lets pip and uv ask the helper.
-fn configure(home: &mut Home, index: &Gate) {
+pub(crate) fn configure(home: &mut Home, index: &Gate) {
     home.link("keyring");
     let url = format!("http://{}", index.address);
     let of_index = |text: &str| text.replace("https://pypi.mycli.sh", &url);

@@ -14,9 +14,9 @@ use tempfile::TempDir;
 use crate::support::has_client;
 
 /// `docker-registry`, and perhaps nginx before it; they stop when this is dropped.
-pub(super) struct Registry {
+pub(crate) struct Registry {
     processes: Vec<Child>,
-    pub(super) address: String,
+    pub(crate) address: String,
     directory: TempDir,
 }
 
@@ -120,7 +120,7 @@ impl Registry {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    pub(super) fn image(&self) -> String {
+    pub(crate) fn image(&self) -> String {
         format!("{}/hello:1", self.address)
     }
 }
