@@ -7,6 +7,7 @@ use crate::clock;
 use crate::credential::{Kind, Login, Session};
 use crate::error::{Error, Result};
 use crate::jwt;
+use crate::private_file;
 use crate::provider::Provider;
 use crate::refresh::{self, Forced};
 use crate::reply::{Ask, Carries, Erase, Found, Listed, Reply, Source, Store, Stored};
@@ -126,6 +127,10 @@ pub fn forget_session(world: &World, provider: &Provider, secret: Option<&Secret
                 left = left.or(Some(problem));
             }
         }
+    }
+    // A refresh that was killed leaves its new session beside the old one. With the lock held nobody is writing there.
+    if let Some(path) = world.paths.in_home(&provider.slot.file).ok().filter(|_| secret.is_none()) {
+        path.parent().inspect(|directory| private_file::sweep(directory, Duration::ZERO));
     }
     left.map_or(Ok(erased), |left| Err(Error::invalid_state(left)))
 }

@@ -32,11 +32,18 @@ impl Paths {
         self.home.as_ref().map(|home| home.join(relative)).map_err(Clone::clone)
     }
 
+    /// Whether nothing may be touched because the home is somebody else's.
+    pub fn is_of_another(&self) -> bool {
+        self.home.as_ref().is_err_and(|reason| reason.ends_with(OF_ANOTHER))
+    }
+
     /// `config.toml`; `None` where the home may not be touched.
     pub fn configuration(&self) -> Option<&Path> {
         self.home.is_ok().then_some(self.configuration.as_deref()).flatten()
     }
 }
+
+const OF_ANOTHER: &str = "belongs to another user";
 
 fn ours(home: PathBuf) -> Result<PathBuf, String> {
     if !home.is_absolute() {
@@ -44,7 +51,7 @@ fn ours(home: PathBuf) -> Result<PathBuf, String> {
     }
     for directory in [home.clone(), home.join(".my")] {
         match private_file::is_ours(&directory) {
-            Ok(Some(false)) => return Err(format!("{} belongs to another user", directory.display())),
+            Ok(Some(false)) => return Err(format!("{} {OF_ANOTHER}", directory.display())),
             Ok(_) => {}
             Err(error) => return Err(format!("{}: {}", directory.display(), error.kind())),
         }

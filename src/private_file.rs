@@ -16,8 +16,8 @@ const MOST: u64 = 1 << 20;
 /// How the name of a file that is being written begins; one that stays behind after a crash is recognised by it.
 const TEMPORARY: &str = ".my-credential-helper-";
 
-/// A temporary file this old was left by a process that died.
-const LEFT_BEHIND: Duration = Duration::from_secs(60);
+/// A temporary file this old was left by a process that died: nobody takes so long to write one.
+pub const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
 /// What a file held.
 pub struct Contents {
@@ -92,12 +92,13 @@ pub struct Prepared {
 pub fn prepare(path: &Path, size: usize) -> anyhow::Result<Prepared> {
     let directory = path.parent().context("a file without a directory")?;
     owner::create_directory(directory).with_context(|| format!("creating {}", directory.display()))?;
-    let prefix = temporary_prefix(path);
-    remove_left_behind(directory, &prefix);
+    sweep(directory, LEFT_BEHIND);
     let writing = || format!("writing {}", path.display());
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
         anyhow::bail!("writing {}: is a directory", path.display());
     }
+    // With the name of the file that it will replace, for whoever finds it.
+    let prefix = format!("{TEMPORARY}{}-", path.file_name().unwrap_or_default().to_string_lossy());
     let temporary = tempfile::Builder::new()
         .prefix(&prefix)
         .suffix(".tmp")
@@ -115,7 +116,17 @@ impl Prepared {
         self.put(contents, true)
     }
 
-    fn put(mut self, contents: &str, is_lasting: bool) -> anyhow::Result<()> {
+    fn put(self, contents: &str, is_lasting: bool) -> anyhow::Result<()> {
+        let path = self.path.clone();
+        // Taken for one that was left behind, where this process was stopped for long: once more.
+        if !self.replace(contents, is_lasting)? && !prepare(&path, contents.len())?.replace(contents, is_lasting)? {
+            anyhow::bail!("replacing {}: another process removes what is written", path.display());
+        }
+        Ok(())
+    }
+
+    /// Says whether the successor was still there.
+    fn replace(mut self, contents: &str, is_lasting: bool) -> anyhow::Result<bool> {
         let writing = || format!("writing {}", self.path.display());
         let file = self.temporary.as_file_mut();
         file.rewind().with_context(writing)?;
@@ -125,11 +136,14 @@ impl Prepared {
             file.sync_all().with_context(writing)?;
         }
         let path = self.path;
-        self.temporary.persist(&path).with_context(|| format!("replacing {}", path.display()))?;
+        match self.temporary.persist(&path) {
+            Err(error) if error.error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            result => result.with_context(|| format!("replacing {}", path.display()))?,
+        };
         if is_lasting {
             sync_directory(&path);
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -143,8 +157,9 @@ pub fn write_fleeting(path: &Path, contents: &str) -> anyhow::Result<()> {
     prepare(path, contents.len())?.put(contents, false)
 }
 
-/// Removes a file; `false` where there was none.
+/// Removes a file, and what dead processes left beside it; `false` where there was none.
 pub fn remove(path: &Path) -> anyhow::Result<bool> {
+    path.parent().inspect(|directory| sweep(directory, LEFT_BEHIND));
     match fs::remove_file(path) {
         Ok(()) => {
             sync_directory(path);
@@ -162,19 +177,20 @@ fn sync_directory(path: &Path) {
     }
 }
 
-/// A file that is being written is known by the name of the one that it will replace: who writes another one in the same
-/// directory leaves it alone.
-fn temporary_prefix(path: &Path) -> String {
-    format!("{TEMPORARY}{}-", path.file_name().unwrap_or_default().to_string_lossy())
+/// Removes what processes that died left in a directory: temporary files of this program that are older than `age`.
+pub fn sweep(directory: &Path, age: Duration) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    entries.flatten().for_each(|entry| remove_left_behind(&entry, age));
 }
 
-fn remove_left_behind(directory: &Path, prefix: &str) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
-        let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed());
-        if matches!(age, Ok(Ok(age)) if age > LEFT_BEHIND) {
-            let _ = fs::remove_file(entry.path());
-        }
+/// The same for one entry of a directory that somebody reads anyway.
+pub fn remove_left_behind(entry: &fs::DirEntry, age: Duration) {
+    if !entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+        return;
+    }
+    let modified = entry.metadata().and_then(|metadata| metadata.modified());
+    if matches!(modified.map(|time| time.elapsed()), Ok(Ok(elapsed)) if elapsed >= age) {
+        let _ = fs::remove_file(entry.path());
     }
 }
 
@@ -363,7 +379,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-    use super::{prepare, read, write};
+    use super::{prepare, read, remove, sweep, write};
 
     fn reason(path: &std::path::Path) -> String {
         read(path).err().unwrap()
@@ -413,15 +429,32 @@ mod tests {
     fn what_a_dead_process_left_is_removed_after_a_while() {
         let home = tempfile::tempdir().unwrap();
         let temporary = |name: &str| home.path().join(format!(".my-credential-helper-{name}.tmp"));
-        let (old, new, of_another) = (temporary("f-1"), temporary("f-2"), temporary("g-1"));
-        for file in [&old, &new, &of_another] {
-            fs::File::create(file).unwrap();
-        }
-        for file in [&old, &of_another] {
-            fs::File::open(file).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-        }
-        write(&home.path().join("f"), "x").unwrap();
-        assert!(!old.exists() && new.exists(), "another process may still be writing the new one");
-        assert!(of_another.exists(), "who writes one file knows nothing of those who write another");
+        let path = home.path().join("f");
+        let leave = || {
+            let (old, new) = (temporary("1"), temporary("2"));
+            fs::File::create(&old).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+            fs::File::create(&new).unwrap();
+        };
+        let is_swept = || {
+            assert!(temporary("2").exists(), "another process may still be writing the new one");
+            !temporary("1").exists()
+        };
+        leave();
+        write(&path, "x").unwrap();
+        assert!(is_swept(), "by the next write");
+        leave();
+        remove(&path).unwrap();
+        assert!(is_swept(), "by the next removal");
+    }
+
+    #[test]
+    fn a_file_is_written_though_its_successor_was_taken_for_one_that_was_left_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("f");
+        let prepared = prepare(&path, 1).unwrap();
+        sweep(home.path(), std::time::Duration::ZERO);
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+        prepared.commit("x").unwrap();
+        assert!(read(&path).unwrap().unwrap().text.expose_secret() == "x");
     }
 }

@@ -251,7 +251,7 @@ impl Refresh<'_> {
 
     /// One request; with a service that has a grace a second one where the first broke off, since it may have carried
     /// that out, and takes the token that it has just replaced for 30 s, once. What broke it off is given a moment to
-    /// pass.
+    /// pass; where it has not, the one try that is left is left to the next call.
     fn ask(&self, renewal: &Renewal<'_>, spent: &Session) -> api::Result<Session> {
         let answer = renewal.ask(spent);
         let left = self.deadline.saturating_duration_since(Instant::now());
@@ -260,7 +260,7 @@ impl Refresh<'_> {
                 if renewal.has_grace() && left > 2 * BEFORE_ANOTHER_TRY =>
             {
                 std::thread::sleep(BEFORE_ANOTHER_TRY);
-                renewal.ask(spent)
+                if renewal.is_reachable() { renewal.ask(spent) } else { answer }
             }
             answer => answer,
         }

@@ -38,6 +38,11 @@ impl Timestamp {
         self.0.unix_timestamp()
     }
 
+    /// The nanoseconds of the second that [`Timestamp::unix`] rounds down to.
+    pub fn nanosecond(self) -> u32 {
+        self.0.nanosecond()
+    }
+
     /// The time that has passed since `earlier`; negative where that is later.
     pub fn since(self, earlier: Self) -> Duration {
         self.0 - earlier.0

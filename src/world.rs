@@ -56,7 +56,7 @@ impl World {
 
     /// Another one, for a test.
     pub fn new(environment: Environment, paths: Paths, overrides: Overrides) -> Self {
-        let keyring = KeyringStore::new(&environment, KEYRING_PATIENCE);
+        let keyring = KeyringStore::new(&environment, &paths, KEYRING_PATIENCE);
         let (notes, configuration) = (RefCell::default(), OnceCell::new());
         let trace = Trace::of(&environment);
         Self { environment, paths, overrides, trace, keyring, notes, configuration }

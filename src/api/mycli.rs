@@ -135,6 +135,15 @@ pub fn refresh(client: &Client, spent: &Session, redeemed: &Secret, now: impl Fn
     })
 }
 
+/// `GET /health`: whether the service's own answers arrive whole. A proxy that asks for a login answers otherwise.
+pub fn is_reachable(client: &Client) -> bool {
+    match client.exchange(client.http.get(client.url("/health"))) {
+        Ok((200..300, body)) => body.trim_ascii() == b"ok",
+        Ok((status, _)) => status < 500,
+        Err(_) => false,
+    }
+}
+
 /// Whether a refused refresh means that the session is dead. These three codes alone do.
 pub fn is_definitive(error: &ApiError) -> bool {
     matches!(error, ApiError::Service { status: 401, .. })

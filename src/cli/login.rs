@@ -7,7 +7,7 @@ mod pending;
 mod token;
 mod waiting;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -150,6 +150,11 @@ fn of_account(world: &World, provider: &Provider, pending: &Pending) -> Result<P
     }
 }
 
+/// A login that was started and not completed is over too.
+pub(super) fn forget_pending(world: &World, provider: &Provider) {
+    Pending::forget_of(world, provider, clock::now());
+}
+
 /// A token in the variable beats every login, which surprises whoever forgot it.
 pub(super) fn variable_notes(world: &World, provider: &Provider) -> Vec<String> {
     let name = &provider.token_variable;
@@ -216,7 +221,8 @@ impl Login<'_> {
         if self.arguments.code.is_none() && !self.output.quiet {
             waiting::say_what_to_do(&pending);
         }
-        let waiting = waiting::Waiting { client: &client, pending: &pending, quiet: self.output.quiet };
+        let gives_up = self.arguments.code.as_ref().map(|_| Instant::now() + waiting::PATIENCE);
+        let waiting = waiting::Waiting { client: &client, pending: &pending, quiet: self.output.quiet, gives_up };
         let new = match granted.map_or_else(|| waiting.wait(), Ok) {
             Ok(new) => new,
             // What a shell says of a program that Control-C ended: the terminal was ours, and so was the key.

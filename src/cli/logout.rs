@@ -49,6 +49,7 @@ fn logout(world: &World, provider: &Provider, output: &Output) -> Result<Answer>
         Some(kept) if is_of_service => revoke(world, provider, kept).err(),
         _ => None,
     };
+    super::login::forget_pending(world, provider);
     let was_logged_in = keep::forget_session(world, provider, None)? || kept.is_some();
     accounts::unregister(world, provider)?;
     let fields = json!({

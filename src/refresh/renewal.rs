@@ -74,6 +74,14 @@ impl<'a> Renewal<'a> {
         matches!(self, Self::MagicLink(_))
     }
 
+    /// Whether its answers arrive whole.
+    pub(super) fn is_reachable(&self) -> bool {
+        match self {
+            Self::MagicLink(client) => mycli::is_reachable(client),
+            Self::OAuth(..) => true,
+        }
+    }
+
     /// Whether it is the program that was refused, and not the session.
     pub(super) fn refuses_the_program(&self, error: &ApiError) -> bool {
         matches!(self, Self::OAuth(..)) && matches!(error.code(), "invalid_client" | "unauthorized_client")

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::environment::Environment;
+use crate::paths::Paths;
 use crate::provider::{Item, Slot};
 use crate::reply::{Source, Stored};
 use crate::secret::Secret;
@@ -32,8 +33,8 @@ pub struct Surroundings {
     pub bus_address: Option<OsString>,
     /// `XDG_RUNTIME_DIR`, where the bus is when no address is given.
     pub runtime_dir: Option<OsString>,
-    /// Whether the user turned the keyring off.
-    pub off: bool,
+    /// Why the keyring is not to be touched.
+    pub off: Option<&'static str>,
 }
 
 /// The keyring; it is connected to when first asked.
@@ -79,8 +80,8 @@ impl Keyring {
         &self,
         work: impl FnOnce(&Session) -> Result<T, Unavailable> + Send + 'static,
     ) -> Result<T, Unavailable> {
-        if self.surroundings.off {
-            return Err(Unavailable::Off(std::borrow::Cow::Borrowed("turned off by MY_NO_KEYRING")));
+        if let Some(reason) = self.surroundings.off {
+            return Err(Unavailable::Off(std::borrow::Cow::Borrowed(reason)));
         }
         let place = platform::look(&self.surroundings)?;
         let left = self.left.get();
@@ -118,12 +119,18 @@ fn text(secret: Vec<u8>) -> Result<Zeroizing<String>, Unavailable> {
 pub struct KeyringStore(Keyring);
 
 impl KeyringStore {
-    /// The keyring of this session. Connects to nothing.
-    pub fn new(environment: &Environment, budget: Duration) -> Self {
+    /// The keyring of this session; none where the home belongs to another user, as after `sudo`: then the session bus
+    /// is theirs too, and root may speak on it. Connects to nothing.
+    pub fn new(environment: &Environment, paths: &Paths, budget: Duration) -> Self {
+        let off = if environment.get("MY_NO_KEYRING").is_some() {
+            Some("turned off by MY_NO_KEYRING")
+        } else {
+            paths.is_of_another().then_some("the home belongs to another user")
+        };
         let surroundings = Surroundings {
             bus_address: environment.get("DBUS_SESSION_BUS_ADDRESS"),
             runtime_dir: environment.get("XDG_RUNTIME_DIR"),
-            off: environment.get("MY_NO_KEYRING").is_some(),
+            off,
         };
         Self(Keyring::new(surroundings, budget))
     }

@@ -4,6 +4,7 @@
 //! thousand, and `list` needs no keyring. Where the keyring has the secret, the file has the rest and says so: a host
 //! without a login never costs a connection to the keyring.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,15 @@ struct Record {
     /// Seconds since 1970, for the order among several users of one host: the latest first.
     #[serde(default)]
     stored_at: i64,
+    /// The rest, in nanoseconds: a tool may store two users within a second.
+    #[serde(default)]
+    stored_at_nanos: u32,
+}
+
+impl Record {
+    fn stored_at(&self) -> (i64, u32) {
+        (self.stored_at, self.stored_at_nanos)
+    }
 }
 
 impl Drop for Record {
@@ -126,7 +136,7 @@ pub fn find(stores: &Stores<'_>, ask: &Ask, now: Timestamp, tried: &mut Vec<Atte
     let takes_scheme = ask.carries == Carries::Authorization;
     entries.retain(|entry| entry.answers(ask, target) && (takes_scheme || !entry.has_scheme()));
     entries.iter().filter_map(|entry| entry.repaired.as_deref()).for_each(|path| stores.file.tell_repaired(path));
-    entries.sort_by_key(|entry| (entry.target.path != target.path, -entry.record.stored_at));
+    entries.sort_by_key(|entry| (entry.target.path != target.path, Reverse(entry.record.stored_at())));
     for entry in entries {
         let place = format!("stored login in the {}", entry.source.name());
         if entry.expires_at.is_some_and(|end| end <= now) && entry.record.oauth_refresh_token.is_none() {
@@ -159,6 +169,7 @@ pub fn save(stores: &Stores<'_>, login: &Login, now: Timestamp) -> Result<Stored
         password_expiry_utc: expires_at.map(Timestamp::unix),
         in_keyring: false,
         stored_at: now.unix(),
+        stored_at_nanos: now.nanosecond(),
     };
     let stored = stores.write_new(&slot, &encode(&record))?;
     if stored.source == Source::Keyring {
@@ -173,8 +184,8 @@ pub fn save(stores: &Stores<'_>, login: &Login, now: Timestamp) -> Result<Stored
 /// Forgets every login that answers `ask` and, where a secret is given, equals it. Says whether there was one.
 pub fn erase(stores: &Stores<'_>, ask: &Ask, secret: Option<&Secret>) -> Result<bool> {
     let Some(target) = &ask.target else { return Ok(false) };
-    let mut erased = false;
-    let entries = of_host(stores.paths, &target.origin, &mut Vec::new()).map_err(Error::invalid_state)?;
+    let (mut erased, mut unread) = (false, Vec::new());
+    let entries = of_host(stores.paths, &target.origin, &mut unread).map_err(Error::invalid_state)?;
     for entry in entries.into_iter().filter(|entry| entry.answers(ask, target)) {
         let (slot, source) = (entry.slot(), entry.source);
         if let Some(secret) = secret
@@ -188,7 +199,11 @@ pub fn erase(stores: &Stores<'_>, ask: &Ask, secret: Option<&Secret>) -> Result<
         }
         erased |= stores.file.delete(&slot).map_err(|cause| cannot_erase(&cause))?;
     }
-    Ok(erased)
+    // It may have been the one that was meant.
+    match unread.pop() {
+        Some(Attempt { outcome, .. }) if !erased => Err(cannot_erase(&Unavailable::Failed(outcome))),
+        _ => Ok(erased),
+    }
 }
 
 /// Every login, without secrets, in the order of their URLs.
@@ -218,7 +233,13 @@ fn in_folder(folder: &Path, tried: &mut Vec<Attempt>) -> Result<Vec<Entry>, Stri
         Err(error) => return Err(error.kind().to_string()),
     };
     let mut entries = Vec::new();
-    for path in files.flatten().map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "json")) {
+    for file in files {
+        let file = file.map_err(|error| error.kind().to_string())?;
+        let path = file.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            private_file::remove_left_behind(&file, private_file::LEFT_BEHIND);
+            continue;
+        }
         match entry(&path) {
             Ok(Some(entry)) => entries.push(entry),
             Ok(None) => {}

@@ -1,45 +1,198 @@
-//! A refresh that is killed at any moment costs nobody the login. Seeded: `MY_TEST_SEED` repeats a run, and
-//! `MY_TEST_CRASHES` says how many kills there are.
+//! A process that is killed at any step, or whose disk or network fails at any step, costs nobody the login. Seeded:
+//! `MY_TEST_SEED` repeats a run; `MY_TEST_CRASHES` says how many kills there are of each verb, and of a refresh at
+//! random times.
+
+mod verbs;
 
 use std::time::Duration;
 
 use account_server::Fault;
 
-use crate::support::{HELPER, Home, service, spawn};
-
-/// A number from the environment.
-pub(crate) fn number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-}
-
-/// A sequence that the seed repeats (Knuth's MMIX).
-pub(crate) fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    *state >> 33
-}
+use crate::support::seed::{Seed, number};
+use crate::support::strace::{self, Call};
+use crate::support::{HELPER, Home, Outcome, service, spawn};
+use verbs::{Case, Verb};
 
 #[test]
 fn a_refresh_that_is_killed_at_any_moment_leaves_the_next_one_to_succeed() {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let (seed, crashes) = (number("MY_TEST_SEED", now), number("MY_TEST_CRASHES", 40));
-    println!("MY_TEST_SEED={seed}");
+    let mut seed = Seed::from_environment();
     let server = service();
-    let mut state = seed;
-    for crash in 0..crashes {
+    for crash in 0..number("MY_TEST_CRASHES", 40) {
         let (home, _) = Home::with_stale_session(&server);
         // Half of them are in the middle of the request, the others anywhere else.
-        if next(&mut state).is_multiple_of(2) {
-            server.fault("/v1/auth/refresh", 1, Fault::Delay { delay_ms: next(&mut state) % 10 });
+        if seed.below(2) == 0 {
+            server.fault("/v1/auth/refresh", 1, Fault::Delay { delay_ms: seed.below(10) as u64 });
         }
         let mut command = home.command(HELPER);
         command.args(["get", "--format", "raw"]);
         let mut child = spawn(command);
-        std::thread::sleep(Duration::from_micros(next(&mut state) % 25_000));
+        std::thread::sleep(Duration::from_micros(seed.below(25_000) as u64));
         let _ = child.kill();
         child.wait().unwrap();
         let outcome = home.run(&["get", "--format", "raw"]);
-        assert_eq!(outcome.status, 0, "seed {seed}, crash {crash}: the login is lost: {outcome:?}");
+        assert_eq!(outcome.status, 0, "seed {}, crash {crash}: the login is lost: {outcome:?}", seed.number);
         let kept = home.session().expect("the file is whole");
-        assert_eq!(kept["access_token"], outcome.output.trim_end(), "seed {seed}, crash {crash}");
+        assert_eq!(kept["access_token"], outcome.output.trim_end(), "seed {}, crash {crash}", seed.number);
     }
+}
+
+/// How many places of a verb are tried.
+fn count(otherwise: u64) -> usize {
+    usize::try_from(number("MY_TEST_CRASHES", otherwise)).unwrap_or(usize::MAX)
+}
+
+/// Each of a verb's calls to the disk and the network, or a sample.
+fn places(verb: &Verb, seed: &mut Seed, count: usize) -> Vec<Call> {
+    let server = service();
+    let case = (verb.lay)(&server);
+    let (outcome, calls) = strace::calls_of(&case.home, &case.arguments, &case.input);
+    assert_eq!(outcome.status, 0, "{}: {outcome:?}", verb.name);
+    assert!(calls.len() > 5, "{}: {calls:?}", verb.name);
+    (verb.done)(&case, &outcome);
+    seed.sample(calls, count)
+}
+
+/// Says where it happened if something does not hold.
+fn at<T>(verb: &Verb, seed: &Seed, what: &str, check: impl FnOnce() -> T) -> T {
+    let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
+    checked.unwrap_or_else(|_| panic!("MY_TEST_SEED={}: {}: {what}", seed.number, verb.name))
+}
+
+/// Kills a verb before each of its calls, and sees what is left.
+fn kill_everywhere(names: &[&str]) {
+    if !strace::is_permitted() {
+        return;
+    }
+    let mut seed = Seed::from_environment();
+    let server = service();
+    for verb in names.iter().map(|name| verbs::of(name)) {
+        for call in places(verb, &mut seed, count(6)) {
+            at(verb, &seed, &format!("killed before {call:?}"), || {
+                let case = (verb.lay)(&server);
+                strace::kill_before(&case.home, &case.arguments, &case.input, &call);
+                case.is_whole();
+                assert!(case.temporaries().len() < 2, "{:?}", case.temporaries());
+                make_old(&case);
+                (verb.holds)(&case);
+                case.is_whole();
+                assert_eq!(case.temporaries(), Vec::<std::path::PathBuf>::new(), "none stays for long");
+            });
+        }
+    }
+}
+
+/// As after some minutes.
+fn make_old(case: &Case<'_>) {
+    for path in case.temporaries() {
+        let old = std::time::SystemTime::now() - Duration::from_secs(600);
+        std::fs::File::open(path).unwrap().set_modified(old).unwrap();
+    }
+}
+
+#[test]
+fn a_refresh_that_is_killed_before_any_of_its_calls_costs_no_login() {
+    kill_everywhere(&["refresh", "mark of a refused token"]);
+}
+
+#[test]
+fn a_login_that_is_killed_before_any_of_its_calls_can_be_repeated() {
+    kill_everywhere(&["login, first step", "login, second step", "login elsewhere"]);
+}
+
+#[test]
+fn a_login_with_a_token_that_is_killed_before_any_of_its_calls_leaves_the_old_or_the_new() {
+    kill_everywhere(&["login with a token", "login with a token instead of a session"]);
+}
+
+#[test]
+fn a_store_or_an_erase_that_is_killed_before_any_of_its_calls_leaves_the_old_or_the_new() {
+    kill_everywhere(&["store", "store anew", "erase"]);
+}
+
+#[test]
+fn a_logout_that_is_killed_before_any_of_its_calls_can_be_repeated() {
+    kill_everywhere(&["erase of a session", "logout"]);
+}
+
+/// What a call may fail with: a full disk or quota, a broken one, missing rights, a signal, no more files; a network
+/// that is refused or breaks off.
+fn errors_of(call: &Call) -> &'static [&'static str] {
+    match call.name.as_str() {
+        "write" | "fsync" | "ftruncate" => &["ENOSPC", "EDQUOT", "EIO"],
+        "fallocate" => &["ENOSPC", "EDQUOT", "EINTR", "EOPNOTSUPP"],
+        "renameat" | "rename" | "renameat2" => &["ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS"],
+        "openat" => &["EACCES", "EMFILE", "ENFILE", "EIO", "EINTR", "ENOSPC"],
+        "mkdir" | "mkdirat" => &["ENOSPC", "EDQUOT", "EACCES", "EROFS"],
+        "unlink" | "unlinkat" => &["EIO", "EACCES", "EROFS"],
+        "flock" => &["ENOLCK", "EINTR", "EIO"],
+        "read" | "getdents64" => &["EIO"],
+        "fchmod" | "chmod" | "fchmodat" => &["EPERM", "EROFS", "EIO"],
+        "socket" => &["EMFILE", "ENOBUFS"],
+        "connect" => &["ECONNREFUSED", "ENETUNREACH", "ETIMEDOUT"],
+        // Longer than a login waits for a service that is out of reach.
+        "writev" | "sendto" => &["ECONNRESET", "EPIPE"],
+        "recvfrom" => &["ECONNRESET", "EINTR"],
+        _ => &[],
+    }
+}
+
+/// Lets each call of a verb fail, once or from then on.
+fn fail_everywhere(names: &[&str]) {
+    if !strace::is_permitted() {
+        return;
+    }
+    let mut seed = Seed::from_environment();
+    let server = service();
+    for verb in names.iter().map(|name| verbs::of(name)) {
+        let faults = |call: &Call| -> Vec<(Call, &'static str, bool)> {
+            // It would befall another thread too.
+            let errors = if call.is_shared { &[] } else { errors_of(call) };
+            let all = errors.iter().flat_map(|error| [(*error, false), (*error, true)]);
+            // Whoever is interrupted tries again, for ever; and threads wake each other by a write.
+            let all = all.filter(|(error, lasts)| !lasts || *error != "EINTR" && call.name != "write");
+            all.map(|(error, lasts)| (call.clone(), error, lasts)).collect()
+        };
+        let all = places(verb, &mut seed, usize::MAX).iter().flat_map(faults).collect();
+        for (call, error, lasts) in seed.sample(all, count(8)) {
+            let what = format!("{error} at {call:?}{}", if lasts { " and from then on" } else { "" });
+            at(verb, &seed, &what, || {
+                let case = (verb.lay)(&server);
+                let outcome = strace::fail(&case.home, &case.arguments, &case.input, &call, error, lasts);
+                is_told(&case, &outcome);
+                case.is_whole();
+                if outcome.status == 0 {
+                    (verb.done)(&case, &outcome);
+                }
+                make_old(&case);
+                (verb.holds)(&case);
+            });
+        }
+    }
+}
+
+/// A failure has its status and its words, and nothing of a secret.
+fn is_told(case: &Case<'_>, outcome: &Outcome) {
+    assert!((0..=4).contains(&outcome.status), "{outcome:?}");
+    assert_eq!(outcome.status == 0, !outcome.messages.contains("error: "), "{outcome:?}");
+    assert!(!outcome.messages.contains("panicked") && !outcome.messages.contains("secret"), "{outcome:?}");
+    let session = case.home.session().unwrap_or_default();
+    for token in [&session["access_token"], &session["refresh_token"]].into_iter().filter_map(|token| token.as_str()) {
+        assert!(token.is_empty() || !outcome.messages.contains(token), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_refresh_whose_disk_or_network_fails_at_any_call_costs_no_login() {
+    fail_everywhere(&["refresh", "mark of a refused token"]);
+}
+
+#[test]
+fn a_login_whose_disk_or_network_fails_at_any_call_can_be_repeated() {
+    fail_everywhere(&["login, first step", "login, second step", "login elsewhere", "login with a token"]);
+    fail_everywhere(&["login with a token instead of a session"]);
+}
+
+#[test]
+fn a_store_an_erase_or_a_logout_whose_disk_fails_at_any_call_says_so_and_can_be_repeated() {
+    fail_everywhere(&["store", "store anew", "erase", "erase of a session", "logout"]);
 }

@@ -10,7 +10,7 @@ mod seeds;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crate::crashes::number;
+use crate::support::seed::number;
 use mutation::Random;
 use properties::{ALL, Property};
 

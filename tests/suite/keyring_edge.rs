@@ -185,7 +185,11 @@ fn where_there_is_no_bus_the_answer_is_immediate() {
         "no session bus"
     );
     assert_eq!(
-        reason(Surroundings { off: true, bus_address: Some(dead.into()), ..Surroundings::default() }),
+        reason(Surroundings {
+            off: Some("turned off by MY_NO_KEYRING"),
+            bus_address: Some(dead.into()),
+            ..Surroundings::default()
+        }),
         "turned off by MY_NO_KEYRING"
     );
 }

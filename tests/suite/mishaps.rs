@@ -46,6 +46,45 @@ fn a_session_is_saved_though_what_was_prepared_for_it_is_gone() {
 }
 
 #[test]
+fn the_one_try_that_is_left_is_not_spent_on_a_network_that_is_still_broken() {
+    let server = service();
+    let elsewhere = Fault::Answer { status: 200, body: "<html>pay here</html>".to_owned(), headers: [].into() };
+    for still in [Fault::CloseAfterCommit { close_after_commit: true }, elsewhere] {
+        let (home, old) = Home::with_stale_session(&server);
+        server.clear_requests();
+        server.fault(REFRESH, 1, Fault::CloseAfterCommit { close_after_commit: true });
+        server.fault("/health", 1, still);
+        let outcome = home.run(&["get"]);
+        assert_eq!((outcome.status, server.refresh_requests()), (3, 1), "{outcome:?}");
+        assert!(outcome.messages.contains("hint: try again at once: for 30 s"), "{outcome:?}");
+        assert_ne!(home.token(), old.access_token, "the next call heals it");
+    }
+}
+
+#[test]
+fn a_logout_leaves_nothing_of_a_login_that_waits_nor_of_a_refresh_that_died() {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    let left = home.write(".my/.my-credential-helper-0aB1cD.tmp", "a new session");
+    assert_eq!(home.run(&["login", "--email", "me@acme.dev", "--no-wait", "--force"]).status, 0);
+    assert!(home.read(".my/pending-login.json").is_some());
+    assert_eq!(home.run(&["logout"]).status, 0);
+    assert_eq!(home.read(".my/pending-login.json"), None);
+    assert!(!left.exists(), "nobody else writes a session under the lock");
+}
+
+#[test]
+fn a_stored_login_that_cannot_be_read_is_not_said_to_be_erased() {
+    let home = Home::new();
+    let body = r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#;
+    let location = home.run_with(&["store"], body).json()["location"].as_str().unwrap().to_owned();
+    fs::write(&location, "half of i").unwrap();
+    let outcome = home.run_with(&["erase"], r#"{"url":"https://h.dev"}"#);
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(outcome.messages.contains(&location), "{outcome:?}");
+}
+
+#[test]
 fn a_login_that_another_program_makes_during_a_refresh_stays() {
     let server = service();
     let (home, _) = Home::with_stale_session(&server);

@@ -70,6 +70,15 @@ impl Pending {
         Ok(pending.filter(|pending| pending.seconds_left(now) > 0))
     }
 
+    /// Forgets a login of this provider's account that waits, and what cannot be completed any more.
+    pub(super) fn forget_of(world: &World, provider: &Provider, now: Timestamp) {
+        let waiting = Self::load(world, now).ok().flatten();
+        let is_it = |it: Self| *it.provider == *provider.name && *it.account == *provider.account;
+        if waiting.is_none_or(is_it) {
+            Self::forget(world);
+        }
+    }
+
     pub(super) fn forget(world: &World) {
         if let Ok(path) = world.paths.in_home(FILE) {
             let _ = private_file::remove(&path);

@@ -18,6 +18,9 @@ use crate::secret::Secret;
 /// How often the countdown moves.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long a service that has taken the code may be out of reach: nobody is on the way to click anything.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
 /// What the person is to do now.
 pub(super) fn say_what_to_do(pending: &Pending) {
     let keys = if terminal::is_interactive() { ", or type its six-digit code here (r sends it again)" } else { "" };
@@ -43,6 +46,8 @@ pub(super) struct Waiting<'a> {
     pub(super) client: &'a Client,
     pub(super) pending: &'a Pending,
     pub(super) quiet: bool,
+    /// From when on a poll that fails ends the wait; link or code otherwise, with their end.
+    pub(super) gives_up: Option<Instant>,
 }
 
 impl Waiting<'_> {
@@ -111,9 +116,17 @@ impl Waiting<'_> {
             Ok(mycli::Poll::Pending) if self.pending.seconds_left(clock::now()) == 0 => Err(expired().into()),
             Ok(mycli::Poll::Pending) => Ok(None),
             // The next poll may succeed; the countdown ends it otherwise.
-            Err(error) if error.is_passing() && self.pending.seconds_left(clock::now()) > 0 => Ok(None),
+            Err(error) if error.is_passing() && self.has_patience() => Ok(None),
+            Err(error) if error.is_passing() => {
+                let hint = "try again; the code that was taken, or a click, still counts";
+                Err(api::failed(self.client.base_url(), "wait for the login", &error).with_hint(hint).into())
+            }
             Err(error) => Err(api::failed(self.client.base_url(), "wait for the login", &error).into()),
         }
+    }
+
+    fn has_patience(&self) -> bool {
+        self.pending.seconds_left(clock::now()) > 0 && self.gives_up.is_none_or(|end| Instant::now() < end)
     }
 
     fn resend(&self, keys: &Keys, screen: &mut Screen) -> Result<(), Stopped> {

@@ -10,7 +10,7 @@ impl Random {
     }
 
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(crate::crashes::next(&mut self.0)).unwrap_or(0) % end.max(1)
+        usize::try_from(crate::support::seed::next(&mut self.0)).unwrap_or(0) % end.max(1)
     }
 
     fn one_of<'a, T>(&mut self, list: &'a [T]) -> &'a T {

@@ -7,6 +7,8 @@ pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod oidc;
 pub(crate) mod secret_service;
+pub(crate) mod seed;
+pub(crate) mod strace;
 pub(crate) mod terminal;
 pub(crate) mod tls;
 pub(crate) mod zip;

@@ -95,6 +95,35 @@ impl SecretService {
         Ok(Self { bus_address: bus_address.trim().to_owned(), daemons: vec![daemon], directory })
     }
 
+    /// From now on the bus hands no write on to the service.
+    pub(crate) fn refuse_writes(&self) {
+        let deny = |interface: &str, member: &str| {
+            format!("<deny send_interface=\"org.freedesktop.Secret.{interface}\" send_member=\"{member}\"/>")
+        };
+        let rules = format!("{}{}</policy>", deny("Item", "SetSecret"), deny("Collection", "CreateItem"));
+        fs::write(self.directory.path().join("bus.conf"), BUS.replace("</policy>", &rules)).unwrap();
+        let bus = Connection::new_address(&self.bus_address).unwrap();
+        let () = bus
+            .with_proxy("org.freedesktop.DBus", "/org/freedesktop/DBus", PATIENCE)
+            .method_call("org.freedesktop.DBus", "ReloadConfig", ())
+            .unwrap();
+    }
+
+    /// The service does nothing from now on, as one that hangs.
+    pub(crate) fn stop(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// It goes on, and answers what it was asked meanwhile.
+    pub(crate) fn go_on(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let daemon = self.daemons.last().expect("a daemon");
+        rustix::process::kill_process(rustix::process::Pid::from_child(daemon), signal).unwrap();
+    }
+
     /// Locks the login collection, as a screen lock or `seahorse` does.
     pub(crate) fn lock(&self) {
         let paths = vec![dbus::Path::from(LOGIN)];

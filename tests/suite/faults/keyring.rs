@@ -1,0 +1,110 @@
+//! A keyring at its worst: gnome-keyring that is stopped, that comes back late, that refuses a write; an item that is
+//! garbage, or of 100 KB. Never more than three seconds in all, never a silent move to a plain file, and never a rotated
+//! session lost. A bus that is missing, dead or silent is in `keyring_edge`.
+
+use std::time::{Duration, Instant};
+
+use account_server::Server;
+use serde_json::json;
+
+use crate::support::secret_service::SecretService;
+use crate::support::{Home, Outcome, service, session_json};
+
+const TOKENS: [(&str, &str); 2] = [("service", "mycli"), ("username", "mycli-tokens")];
+const QUARTER: Duration = Duration::from_secs(900);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn home_with(keyring: &SecretService) -> (Server, Home) {
+    let server = service();
+    let mut home = Home::at(&server);
+    home.use_keyring(keyring);
+    (server, home)
+}
+
+/// A call that takes no longer than the keyring may, and what a process takes besides on a busy machine.
+fn in_time(call: impl FnOnce() -> Outcome) -> Outcome {
+    let begun = Instant::now();
+    let outcome = call();
+    assert!(begun.elapsed() < Duration::from_millis(4500), "{:?}: {outcome:?}", begun.elapsed());
+    outcome
+}
+
+#[test]
+fn a_service_that_is_stopped_costs_three_seconds_and_moves_nothing_to_a_file() {
+    let Some(keyring) = SecretService::start() else { return };
+    let (server, home) = home_with(&keyring);
+    let session = server.session("me@acme.dev").unwrap();
+    keyring.store(&TOKENS, session_json(&session, QUARTER, Duration::ZERO).as_bytes());
+    keyring.stop();
+    let outcome = in_time(|| home.run(&["get"]));
+    assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (3, &json!("temporarily_unavailable")));
+    assert!(outcome.messages.contains("did not answer in time"), "{outcome:?}");
+    let outcome = in_time(|| home.run_with(&["store"], r#"{"url":"https://h.dev","username":"a","secret":"hunter2"}"#));
+    assert_eq!(outcome.status, 3, "{outcome:?}");
+    let outcome = in_time(|| home.run(&["login", "--email", "me@acme.dev", "--force"]));
+    assert_eq!((outcome.status, server.inbox().len()), (3, 0), "{outcome:?}");
+    assert_eq!((home.session(), home.read(".my/logins")), (None, None), "never a silent move");
+    assert!(!home.snapshot().into_values().flatten().any(|bytes| bytes.windows(7).any(|part| part == b"hunter2")));
+    keyring.go_on();
+    assert_eq!(home.token(), session.access_token, "nothing is lost");
+}
+
+#[test]
+fn a_service_that_answers_late_is_not_waited_for_and_is_asked_again_by_the_next_call() {
+    let Some(keyring) = SecretService::start() else { return };
+    let (server, home) = home_with(&keyring);
+    let old = server.session("me@acme.dev").unwrap();
+    keyring.store(&TOKENS, session_json(&old, Duration::ZERO, HOUR).as_bytes());
+    keyring.stop();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_secs(10));
+            keyring.go_on();
+        });
+        let begun = Instant::now();
+        let mut tries = 0;
+        while home.run(&["get", "--format", "raw"]).status != 0 {
+            tries += 1;
+            assert!(begun.elapsed() < Duration::from_secs(30), "it never comes back");
+        }
+        assert!((2..=5).contains(&tries), "{tries}: three seconds each");
+    });
+    assert!(keyring.value_of(&TOKENS).unwrap().contains(&home.token()), "it is refreshed where it was");
+    assert_eq!((server.refresh_requests(), home.session()), (1, None));
+}
+
+#[test]
+fn a_keyring_that_refuses_every_write_costs_no_rotated_session_and_takes_no_new_one() {
+    let Some(keyring) = SecretService::start() else { return };
+    let (server, home) = home_with(&keyring);
+    let old = server.session("me@acme.dev").unwrap();
+    keyring.store(&TOKENS, session_json(&old, Duration::ZERO, HOUR).as_bytes());
+    keyring.refuse_writes();
+    let before = home.session();
+    let outcome = in_time(|| home.run_with(&["store"], r#"{"url":"https://h.dev","username":"a","secret":"hunter2"}"#));
+    assert_eq!((outcome.status, home.session()), (1, before), "{outcome:?}");
+    assert!(outcome.messages.contains("the keyring did not take the login"), "{outcome:?}");
+    let outcome = in_time(|| home.run(&["get", "--format", "raw"]));
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(outcome.messages.contains("the keyring did not take the session"), "said, and not silent: {outcome:?}");
+    assert_eq!(home.session().unwrap()["access_token"], outcome.output.trim_end(), "the file takes it");
+    server.advance(Duration::from_secs(60));
+    assert_eq!(home.token(), outcome.output.trim_end(), "and the newer of the two counts");
+}
+
+#[test]
+fn an_item_of_garbage_or_of_100_kb_is_told_or_read() {
+    let Some(keyring) = SecretService::start() else { return };
+    let (server, home) = home_with(&keyring);
+    let session = server.session("me@acme.dev").unwrap();
+    let text = session_json(&session, QUARTER, Duration::ZERO);
+    for garbage in [&b"hunter2"[..], b"\xff\xfehunter2", b"", &vec![b'h'; 100_000], &text.as_bytes()[..text.len() / 2]]
+    {
+        keyring.replace(&TOKENS, garbage);
+        let outcome = in_time(|| home.run(&["get"]));
+        assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (1, &json!("internal")), "{outcome:?}");
+        assert!(!outcome.messages.contains("hunter2") && outcome.messages.len() < 1000, "{outcome:?}");
+    }
+    keyring.replace(&TOKENS, format!("{text}{}", " ".repeat(100_000)).as_bytes());
+    assert_eq!(home.token(), session.access_token, "100 KB that mean something");
+}

@@ -1,0 +1,196 @@
+//! A network that fails in every way between the helper and the service. What the service itself may answer is in
+//! `refresh`.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::tls::TlsServer;
+use crate::support::{HELPER, Home, Outcome, finish, service, spawn};
+
+/// Whatever goes wrong, a call ends before this.
+const BOUND: Duration = Duration::from_secs(9);
+
+/// A place that is called instead of the service, and words of what is said of it.
+struct Place {
+    url: String,
+    words: &'static [&'static str],
+    /// Lives as long as the place.
+    _held: Vec<TcpStream>,
+}
+
+fn place(url: impl Into<String>, words: &'static [&'static str]) -> Place {
+    Place { url: url.into(), words, _held: Vec::new() }
+}
+
+/// A server that does this to every connection.
+fn server(words: &'static [&'static str], behave: impl Fn(TcpStream) + Copy + Send + 'static) -> Place {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            std::thread::spawn(move || behave(connection));
+        }
+    });
+    place(url, words)
+}
+
+/// One that reads the request and answers this.
+fn answering(words: &'static [&'static str], answer: &'static [u8]) -> Place {
+    server(words, move |mut connection| {
+        let _ = connection.read(&mut [0; 4096]);
+        let _ = connection.write_all(answer);
+    })
+}
+
+/// Nobody takes the connections of this port, and there is no room for another.
+fn full() -> Place {
+    let listener = Box::leak(Box::new(TcpListener::bind("127.0.0.1:0").unwrap()));
+    let address: SocketAddr = listener.local_addr().unwrap();
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
+    let held = std::iter::from_fn(connect).take(10_000).collect();
+    Place { _held: held, ..place(format!("http://{address}"), &["did not answer in time"]) }
+}
+
+fn refused() -> Place {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    place(format!("http://{address}"), &["Connection refused"])
+}
+
+fn reset() -> Place {
+    // What is closed before all of it was read is reset.
+    server(&["reset", "closed", "Broken pipe"], |connection| {
+        let _ = connection.peek(&mut [0; 1]);
+    })
+}
+
+fn slow_head() -> Place {
+    server(&["did not answer in time"], |mut connection| {
+        for byte in b"HTTP/1.1 200 OK\r\nx-slow: ".iter().chain(std::iter::repeat(&b'z')) {
+            std::thread::sleep(Duration::from_millis(100));
+            if connection.write_all(&[*byte]).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// A body of this size and never less than it can be sent.
+fn large() -> Place {
+    server(&["larger than 1 MiB"], |mut connection| {
+        let _ = connection.read(&mut [0; 4096]);
+        let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 50000000\r\n\r\n");
+        while connection.write_all(&[b' '; 8192]).is_ok() {}
+    })
+}
+
+fn endless_head() -> Place {
+    server(&["unexpected message", "message head", "did not answer"], |mut connection| {
+        let _ = connection.write_all(b"HTTP/1.1 200 OK\r\n");
+        while connection.write_all(b"x-more: and more\r\n").is_ok() {}
+    })
+}
+
+/// TLS with a certificate that nobody signed.
+fn untrusted() -> Place {
+    let tls = TlsServer::start(|_| (200, b"{}".to_vec()));
+    place(format!("https://{}", tls.address), &["certificate"])
+}
+
+/// TLS spoken to what does not speak it.
+fn no_tls() -> Place {
+    let plain = answering(&["corrupt", "InvalidContentType", "TLS", "tls"], b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    Place { url: plain.url.replace("http:", "https:"), ..plain }
+}
+
+fn places() -> Vec<Place> {
+    vec![
+        refused(),
+        full(),
+        reset(),
+        slow_head(),
+        large(),
+        endless_head(),
+        untrusted(),
+        no_tls(),
+        server(&["did not answer in time"], |connection| drop((connection, std::thread::sleep(2 * BOUND)).0)),
+        answering(&["invalid HTTP", "HTTP version", "parse"], b"SSH-2.0-OpenSSH_9.2\r\n"),
+        answering(&["closed", "broke off", "end of file", "incomplete"], b""),
+        answering(&["status 502"], b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"),
+        answering(
+            &["wrong type"],
+            b"HTTP/1.1 200 OK\r\ncontent-length: 60\r\n\r\n{\"access_token\":[\"a\"],\"refresh_token\":{\"b\":1},\"expires_in\":[]}",
+        ),
+        answering(&["ends too early"], b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"access_token\":\""),
+        // Reserved for what does not exist (RFC 6761).
+        place("https://nobody.invalid", &["lookup", "resolve", "Name", "name", "did not answer in time"]),
+    ]
+}
+
+/// A home that looks for the service elsewhere, with a stale token that has so long to live.
+fn home_at(url: &str, left: Duration) -> (account_server::Server, Home, account_server::Session) {
+    let service = service();
+    let (home, session) = Home::with_stale_session(&service);
+    home.write_session(&session, left, Duration::from_secs(870));
+    home.write(".my/config.json", &json!({ "api_url": url }).to_string());
+    (service, home, session)
+}
+
+/// Starts `get`, and says how long it took.
+fn finish_in_time(child: Child, begun: Instant, place: &str) -> Outcome {
+    let outcome = finish(child, b"");
+    assert!(begun.elapsed() < BOUND, "{place}: {:?}: {outcome:?}", begun.elapsed());
+    outcome
+}
+
+#[test]
+fn no_network_costs_the_session_or_more_than_some_seconds() {
+    std::thread::scope(|scope| {
+        for place in places() {
+            scope.spawn(move || check(&place));
+        }
+    });
+}
+
+fn check(place: &Place) {
+    let (service, home, session) = home_at(&place.url, Duration::ZERO);
+    let (_other, living, token) = home_at(&place.url, Duration::from_secs(30));
+    let before = home.session();
+    let begun = Instant::now();
+    let [dead, alive] = [&home, &living].map(|home| home.start(&["get", "--format", "raw"]));
+    let [dead, alive] = [dead, alive].map(|child| finish_in_time(child, begun, &place.url));
+    assert_eq!((dead.status, &*dead.output), (3, ""), "{}: {dead:?}", place.url);
+    assert!(place.words.iter().any(|word| dead.messages.contains(word)), "{:?}: {dead:?}", place.words);
+    assert!(dead.messages.contains("\n\nhint: ") && !dead.messages.contains(&session.refresh_token), "{dead:?}");
+    assert_eq!((alive.status, alive.output.trim_end()), (0, &*token.access_token), "{}: {alive:?}", place.url);
+    assert!(alive.messages.contains("could not be refreshed"), "{alive:?}");
+    assert_eq!(home.session(), before, "{}", place.url);
+    home.write(".my/config.json", &json!({ "api_url": service.url() }).to_string());
+    assert_ne!(home.token(), session.access_token, "{}: with a network again the login is good", place.url);
+}
+
+#[test]
+fn a_name_server_that_never_answers_costs_some_seconds_and_no_session() {
+    let Ok(silent) = UdpSocket::bind("127.0.0.77:53") else {
+        let _ = std::io::stderr().write_all(b"SKIPPED: only root can be a name server that never answers\n");
+        return;
+    };
+    let (_service, home, _) = home_at("https://silent.example.com", Duration::ZERO);
+    home.write("resolv.conf", "nameserver 127.0.0.77\noptions timeout:20\n");
+    let mut command = home.command("unshare");
+    let script = r#"mount --bind resolv.conf /etc/resolv.conf || exit 99; exec "$0" get --format raw"#;
+    command.args(["--mount", "sh", "-c", script, HELPER]);
+    let begun = Instant::now();
+    let outcome = finish_in_time(spawn(command), begun, "a silent name server");
+    if outcome.status == 99 || outcome.status == 1 && outcome.messages.contains("unshare") {
+        let _ = std::io::stderr().write_all(b"SKIPPED: nothing can be mounted here\n");
+        return;
+    }
+    assert_eq!(outcome.status, 3, "{outcome:?}");
+    assert!(outcome.messages.contains("did not answer in time"), "{outcome:?}");
+    assert!(home.session().is_some());
+    drop(silent);
+}
