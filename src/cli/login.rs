@@ -26,6 +26,7 @@ use crate::provider::{Account, LoginKind, Provider};
 use crate::reply::Stored;
 use crate::secret::Secret;
 use crate::stores::session;
+use crate::timestamp::Timestamp;
 use crate::world::World;
 
 use pending::Pending;
@@ -112,7 +113,7 @@ pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Resu
         Some(pending) => pending.api_url.clone(),
         None => world.api_url(&provider, None)?,
     };
-    Login { api_url, world, provider: &provider, arguments, output }.run(waiting)
+    Login { api_url, world, provider: &provider, arguments, output, began: clock::now() }.run(waiting)
 }
 
 /// The login that another process has started. It knows its service, so that the second step need not name it again;
@@ -189,6 +190,7 @@ struct Login<'a> {
     api_url: String,
     arguments: &'a Arguments,
     output: &'a Output,
+    began: Timestamp,
 }
 
 impl Login<'_> {
@@ -308,7 +310,11 @@ impl Login<'_> {
     fn completed_elsewhere(&self, error: Error) -> Result<Answer> {
         if self.arguments.code.is_some() && error.code == Code::SessionExpired {
             std::thread::sleep(Duration::from_millis(200));
-            if let Some(answer) = self.already_logged_in()? {
+            // Who was logged in before is not meant.
+            let kept = session::load(&self.world.stores()?.in_order(), &self.provider.slot).newest;
+            if kept.is_some_and(|kept| kept.session.logged_in_at >= self.began)
+                && let Some(answer) = self.already_logged_in()?
+            {
                 return Ok(answer);
             }
         }

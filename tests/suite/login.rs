@@ -73,6 +73,18 @@ fn a_session_that_was_granted_and_lost_on_the_way_is_told_as_an_error() {
 }
 
 #[test]
+fn where_somebody_was_logged_in_before_a_session_that_was_lost_on_the_way_is_an_error_too() {
+    let server = quick();
+    let (home, _) = Home::logged_in(&server);
+    let before = home.session();
+    home.run(&["login", "--email", "other@acme.dev", "--no-wait", "--force"]);
+    server.fault(POLL, 1, Fault::CutBody { cut_body_after: 40 });
+    let outcome = home.run(&["login", "--code", &mail_to(&server, "other@acme.dev").code]);
+    assert_eq!((outcome.status, home.session()), (1, before), "{outcome:?}");
+    assert!(outcome.messages.contains("error: link and code have expired"), "{outcome:?}");
+}
+
+#[test]
 fn without_waiting_a_login_takes_two_steps() {
     let server = service();
     let home = Home::at(&server);

@@ -39,7 +39,7 @@ pub(crate) fn is_permitted() -> bool {
 fn traced(home: &Home, expressions: &[&str], arguments: &[String]) -> Command {
     // Whatever happens, it ends: with this status for a program that did not.
     let mut command = home.command("timeout");
-    command.args(["--signal=KILL", "40", "strace"]);
+    command.args(["--signal=KILL", "60", "strace"]);
     command.args(["-f", "--seccomp-bpf", "-qq", "-yy", "-s", "0", "-o"]).arg(home.path().join("strace.log"));
     for expression in expressions {
         command.args(["-e", expression]);
