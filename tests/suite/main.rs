@@ -19,6 +19,7 @@ mod crowds;
 mod docker;
 mod docker_sdk;
 mod doctor;
+mod documents;
 mod exec_and_export;
 mod faults;
 mod files;
