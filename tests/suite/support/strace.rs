@@ -16,7 +16,7 @@ const CALLS: &str = "openat,read,write,writev,fsync,fdatasync,rename,renameat,re
 pub(crate) struct Call {
     pub(crate) name: String,
     pub(crate) number: usize,
-    /// Whether another thread has a call of that name and number.
+    /// Whether another thread has calls of that name: how many differs from run to run.
     pub(crate) is_shared: bool,
     #[expect(dead_code, reason = "shown where something does not hold")]
     shown: String,
@@ -60,7 +60,7 @@ pub(crate) fn calls_of(home: &Home, arguments: &[String], input: &str) -> (Outco
         line.contains(&place) || line.contains("<TCP") || line.contains("<UNIX")
     };
     let mut counts = std::collections::HashMap::<(String, String), usize>::new();
-    let mut seen = std::collections::HashMap::<(String, usize), usize>::new();
+    let mut threads = std::collections::HashMap::<String, std::collections::HashSet<String>>::new();
     let mut calls = Vec::new();
     for line in log.lines() {
         // `4711 openat(AT_FDCWD</x>, …`; a call that is resumed has been counted.
@@ -70,15 +70,14 @@ pub(crate) fn calls_of(home: &Home, arguments: &[String], input: &str) -> (Outco
         };
         let count = counts.entry((thread.to_owned(), name.to_owned())).or_default();
         *count += 1;
-        let threads = seen.entry((name.to_owned(), *count)).or_default();
-        *threads += 1;
+        threads.entry(name.to_owned()).or_default().insert(thread.to_owned());
         if is_ours(line) {
             let (name, shown) = (name.to_owned(), rest.trim_start().to_owned());
             calls.push(Call { name, number: *count, is_shared: false, shown });
         }
     }
     for call in &mut calls {
-        call.is_shared = seen[&(call.name.clone(), call.number)] > 1;
+        call.is_shared = threads[&call.name].len() > 1;
     }
     (outcome, calls)
 }
