@@ -21,7 +21,7 @@
 //!   [`json`] and [`jwt`] say what may be told of a text that holds secrets
 //! - [`adapters`], pure: one file a protocol, `decode` and `encode`
 //! - *edges*: [`stores`] (variable, keyring, file; in them sessions, logins, and what was handed out last), [`api`] (HTTP, one file a service),
-//!   [`lock`], [`private_file`], [`paths`], [`environment`], [`clock`], [`memory`], [`configuration`], [`trace`]; [`world`] holds them together
+//!   [`lock`], [`private_file`], [`paths`], [`environment`], [`clock`], [`memory`], [`signals`], [`configuration`], [`trace`]; [`world`] holds them together
 //! - *rules*: [`resolve`] is the order in which the places are asked; [`refresh`] is the only place that redeems a refresh
 //!   token; [`keep`] is what `store` and `erase` do; [`accounts`] says which of several logins answers;
 //!   [`account`] calls a service on behalf of whoever is logged in
@@ -63,6 +63,7 @@ pub mod reply;
 pub mod resolve;
 pub mod secret;
 pub mod serve;
+pub mod signals;
 pub mod stores;
 pub mod target;
 pub mod timestamp;

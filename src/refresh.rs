@@ -3,11 +3,13 @@
 //! comes back can be kept.
 //!
 //! A service with a grace (mycli: 30 s) is asked again at once where its answer broke off. One that speaks OAuth 2 may end
-//! the whole login when a token comes back that it has replaced, and is never asked twice by one call; its answer is
-//! waited for longer. What was cut off there is sent again by a later call, once the access token has ended: if the
-//! service has carried the first request out, the login is lost with the answer, whoever asks or does not; if it has not,
-//! nothing is. So a crash between its answer and the write of it costs the login, which no client can prevent: between
-//! the two there is nothing but that write, into space that was reserved before.
+//! the whole login when a token comes back that it has replaced, so one call sends it once, and waits longer for the
+//! answer. Where none came, the token stays and the next call sends it again: if the service has carried the first request
+//! out, the login is lost with that answer, whether anybody asks or not; if it has not, nothing is.
+//!
+//! From the request to the write of its answer, into space that was reserved before, Control-C and requests to end wait
+//! ([`signals`]). What kills at once, or a machine that dies, between the service's answer and the write costs the login
+//! with such a service. No client can prevent that.
 
 mod renewal;
 
@@ -25,6 +27,7 @@ use crate::lock::{self, Lock};
 use crate::provider::{Provider, Slot};
 use crate::reply::Source;
 use crate::secret::Secret;
+use crate::signals;
 use crate::stores::session::{self, Kept, Loaded};
 use crate::stores::{Stores, Unavailable, Write};
 use crate::world::World;
@@ -233,6 +236,8 @@ impl Refresh<'_> {
             Ok(write) => write,
             Err(cause) => return self.or_living(kept, &format!("the new session could not be saved: {cause}")),
         };
+        // From here on the token may be spent, and the answer is not there twice.
+        let _held_off = signals::hold_off();
         match self.ask(&renewal, &kept.session) {
             Ok(session) => self.save(&renewal, write, home, &kept, session),
             Err(error) if renewal.is_definitive(&error) => self.refused(&kept, &error),

@@ -19,6 +19,7 @@ use crate::json;
 use crate::private_file;
 use crate::provider::{Header, LoginKind, Provider};
 use crate::secret::Secret;
+use crate::signals;
 use crate::target::Target;
 use crate::timestamp::Timestamp;
 use crate::trace::Trace;
@@ -122,6 +123,8 @@ impl Client {
             // A proxy for this machine would see a token that was meant to stay on it.
             builder = builder.no_proxy();
         }
+        // Its thread takes no signal, so that whoever holds them off need not ask which clients there are.
+        let _held_off = signals::hold_off();
         let http =
             builder.build().map_err(|error| Error::invalid_state(format!("the HTTP client: {}", cause(&error))))?;
         Ok(Self {

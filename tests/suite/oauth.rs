@@ -2,8 +2,10 @@
 //! whole login, so that any race is a logout. `MY_TEST_ROUNDS` and `MY_TEST_CRASHES` make the long runs long, and
 //! `MY_TEST_SEED` repeats one.
 
-use std::time::Duration;
+use std::os::unix::process::ExitStatusExt as _;
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::oidc::{Oidc, SESSION};
@@ -88,6 +90,30 @@ fn a_refresh_that_is_killed_loses_the_login_only_with_the_answer() {
         assert_eq!(home.read(SESSION), None, "what was refused is cleared");
     }
     println!("{lost} of {crashes} were killed between the service's answer and the write");
+}
+
+#[test]
+fn whoever_is_interrupted_while_a_token_is_redeemed_keeps_the_login() {
+    let Some(service) = Oidc::start() else { return };
+    let home = service.home("");
+    service.delay(Duration::from_millis(300));
+    // `whoami` has a client of its own, whose thread is there before the refresh begins.
+    let cases = [(&RAW[..], Signal::INT), (&RAW, Signal::TERM), (&RAW, Signal::HUP), (&["whoami"], Signal::INT)];
+    for (verb, signal) in cases {
+        service.make_stale(&home);
+        service.clear_journal();
+        let mut child = home.start(verb);
+        let start = Instant::now();
+        while service.count("token request") == 0 {
+            assert!(start.elapsed() < Duration::from_secs(9), "nothing is asked of the service");
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(signal.as_raw()), "{verb:?} ends by the signal");
+        let token = home.token();
+        assert_eq!(kept(&home)["access_token"], token, "{verb:?} {signal:?}");
+        assert_eq!((service.count("token request"), service.count("grant.revoked")), (1, 0), "{verb:?} {signal:?}");
+        assert!(service.is_active(&token), "{verb:?} {signal:?}");
+    }
 }
 
 #[test]
