@@ -3,13 +3,14 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::oidc::SESSION;
-use crate::support::{Home, Outcome, rfc3339};
+use crate::support::oidc::{Oidc, SESSION};
+use crate::support::{HELPER, Home, Outcome, rfc3339};
 
 type Answers = dyn Fn(&str, usize) -> (u16, String) + Send + Sync;
 
@@ -212,4 +213,55 @@ fn who_has_no_client_id_is_told_where_to_get_one() {
     assert_eq!(outcome.status, 2, "{outcome:?}");
     assert!(outcome.messages.contains("[providers.hub] has no `client_id`"), "{outcome:?}");
     assert!(outcome.messages.contains("https://github.com/settings/applications/new"), "{outcome:?}");
+}
+
+fn without_interval(url: &str) -> String {
+    let mut answer: serde_json::Value = serde_json::from_str(&device(url).1).unwrap();
+    assert!(answer.as_object_mut().unwrap().remove("interval").is_some());
+    answer.to_string()
+}
+
+#[test]
+fn a_service_that_names_no_interval_is_polled_every_five_seconds() {
+    let double = Double::start(|url, path, before| match (path, before) {
+        (DISCOVERY, _) => (200, description(url).to_string()),
+        ("/device", _) => (200, without_interval(url)),
+        (_, 0) => (400, r#"{"error":"authorization_pending"}"#.to_owned()),
+        _ => (200, r#"{"access_token":"a","token_type":"bearer"}"#.to_owned()),
+    });
+    let outcome = double.home().run(&["login", "--device"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let polls = double.times("/token");
+    assert!(polls.len() == 2 && polls[1] - polls[0] >= Duration::from_secs(5));
+}
+
+#[test]
+fn a_code_of_another_client_another_login_or_another_issuer_logs_nobody_in() {
+    let Some(service) = Oidc::start() else { return };
+    let good = service.url.clone();
+    for (issuer, change, part) in [
+        (&*good, ["", ""], "Logged in to acme as ada"),
+        (&good, ["client_id=helper", "client_id=other"], "invalid_grant"),
+        (&good, ["code_challenge=", "code_challenge=of-another-"], "invalid_grant"),
+        (&good, ["%2Fcallback", "%2Felsewhere"], "invalid_grant"),
+        ("https://evil.dev", ["", ""], "is not from http://"),
+    ] {
+        let home = service.home("");
+        let mut command = home.command(HELPER);
+        command.args(["login", "--browser"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut login = command.spawn().unwrap();
+        let mut told = BufReader::new(login.stderr.take().unwrap()).lines();
+        assert_eq!(told.next().unwrap().unwrap(), "Open this in a browser on this machine:");
+        let asked = url::Url::parse(&told.next().unwrap().unwrap()).unwrap();
+        let parameter = |name: &str| asked.query_pairs().find(|(found, _)| found == name).unwrap().1.into_owned();
+        let code = service.code(&asked.query().unwrap().replace(change[0], change[1]));
+        let (back, state) = (parameter("redirect_uri"), parameter("state"));
+        // What the page says is 400 where it failed.
+        let _ = ureq::get(&back).query("code", code).query("state", state).query("iss", issuer).call();
+        let said: Vec<_> = told.map(Result::unwrap).collect();
+        let outcome = login.wait_with_output().unwrap();
+        let all = format!("{}{}", String::from_utf8_lossy(&outcome.stdout), said.concat());
+        assert!(all.contains(part), "{change:?}: {all}");
+        assert_eq!(home.read(SESSION).is_some(), change == ["", ""] && issuer == good, "{change:?}: {all}");
+    }
 }

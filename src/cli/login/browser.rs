@@ -83,7 +83,7 @@ fn wait(listener: &TcpListener) -> Result<(TcpStream, Vec<(String, String)>)> {
         };
         match called(&browser) {
             Some(query) => return Ok((browser, url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())),
-            None => write(&browser, "404 Not Found", "Nothing is here."),
+            None => write(&browser, "404 Not Found", "Nothing is here", "A login comes back to another page."),
         }
     }
     Err(Error::new(Code::SessionExpired, "nobody logged in within 10 minutes").with_hint("start anew"))
@@ -136,21 +136,19 @@ fn code(
 
 fn tell(browser: &TcpStream, is_logged_in: bool) {
     if is_logged_in {
-        write(browser, "200 OK", "You are logged in. This window can be closed.");
+        write(browser, "200 OK", "You are logged in", "This window can be closed.");
     } else {
-        write(browser, "400 Bad Request", "The login failed; the terminal says why. This window can be closed.");
+        write(browser, "400 Bad Request", "The login failed", "The terminal says why. This window can be closed.");
     }
 }
 
-fn write(mut browser: &TcpStream, status: &str, sentence: &str) {
-    let page = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>my-credential-helper</title>\
-         <link rel=\"icon\" href=\"data:,\"><p>{sentence}</p></html>\n"
-    );
+/// A page that loads nothing from anywhere.
+fn write(mut browser: &TcpStream, status: &str, heading: &str, sentence: &str) {
+    let page = include_str!("page.html").replace("{heading}", heading).replace("{sentence}", sentence);
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
-         Content-Security-Policy: default-src 'none'; img-src data:\r\nReferrer-Policy: no-referrer\r\n\
-         Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+         Content-Security-Policy: default-src 'none'; img-src data:; style-src 'unsafe-inline'\r\n\
+         Referrer-Policy: no-referrer\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
         page.len()
     );
     // The login does not depend on whether the page is seen.

@@ -4,6 +4,7 @@
 mod console;
 mod keys;
 mod magic_link;
+mod oauth;
 mod seen;
 
 use account_server::{NewProject, Server};

@@ -15,7 +15,7 @@ use thirtyfour::prelude::{WebDriver, WebDriverResult};
 /// chromedriver, in which Chromium is: chromedriver itself leaves it running.
 const KEEPER: &str = r#"setsid "$@" & read -r _; kill -s KILL -- "-$!"; wait; rm -rf "$HOME""#;
 
-const FLAGS: [&str; 9] = [
+const FLAGS: [&str; 10] = [
     "--headless",
     "--disable-gpu",
     "--disable-quic",
@@ -25,6 +25,8 @@ const FLAGS: [&str; 9] = [
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
+    // A page that loads something from elsewhere must not wait for a network.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ];
 
 /// A running chromedriver.

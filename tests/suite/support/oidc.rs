@@ -1,7 +1,7 @@
 //! A service that speaks OAuth 2 and is nobody's here: npm's `oidc-provider`, with rotation on.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ pub(crate) const SESSION: &str = ".my/sessions/acme/default.json";
 pub(crate) struct Oidc {
     pub(crate) url: String,
     child: Child,
+    /// Without a reader its next word would end it.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Drop for Oidc {
@@ -41,8 +43,9 @@ impl Oidc {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("node starts");
         let mut line = String::new();
-        let _ = BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line);
-        let service = Self { url: line.trim().to_owned(), child };
+        let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+        let _ = output.read_line(&mut line);
+        let service = Self { url: line.trim().to_owned(), child, _output: output };
         if service.url.is_empty() {
             let required = std::env::var_os("MY_TEST_REQUIRE_CLIENTS").is_some();
             assert!(!required, "npm's oidc-provider is not installed, and clients are required");
@@ -62,6 +65,11 @@ impl Oidc {
         let tokens = self.test("seed");
         let token = |name: &str| tokens[name].as_str().expect("a token").to_owned();
         (token("access_token"), token("refresh_token"))
+    }
+
+    /// The code that the page gives to whoever asks as this query does.
+    pub(crate) fn code(&self, query: &str) -> String {
+        self.test(&format!("code?{query}"))["code"].as_str().expect("a code").to_owned()
     }
 
     /// Holds every answer of the token endpoint for so long.

@@ -57,13 +57,25 @@ for (const event of ['server_error', 'introspection.error', 'revocation.error', 
   provider.on(event, (ctx, error) => console.error(event, error?.message, error?.error_detail ?? ''));
 }
 
+// What somebody has agreed to.
+async function agreed(accountId, clientId) {
+  const client = await provider.Client.find(clientId);
+  const grant = new provider.Grant({ accountId, clientId });
+  grant.addOIDCScope('openid');
+  return { accountId, client, grantId: await grant.save(), gty: 'authorization_code', scope: 'openid' };
+}
+
+// What the page would send a browser back with.
+async function code(asked) {
+  const [redirectUri, codeChallenge] = [asked.get('redirect_uri'), asked.get('code_challenge')];
+  const bound = { redirectUri, codeChallenge, codeChallengeMethod: 'S256' };
+  const common = await agreed('ada', asked.get('client_id'));
+  return { code: await new provider.AuthorizationCode({ ...common, ...bound }).save() };
+}
+
 // A login that has been made: what a browser would bring, without one.
 async function seed(accountId) {
-  const client = await provider.Client.find('helper');
-  const grant = new provider.Grant({ accountId, clientId: 'helper' });
-  grant.addOIDCScope('openid');
-  const grantId = await grant.save();
-  const common = { accountId, client, grantId, gty: 'authorization_code', scope: 'openid' };
+  const common = await agreed(accountId, 'helper');
   const access_token = await new provider.AccessToken(common).save();
   const refresh_token = await new provider.RefreshToken({ ...common, rotations: 0 }).save();
   return { access_token, refresh_token };
@@ -75,6 +87,7 @@ server.on('request', async (request, response) => {
   const tell = (value) => response.setHeader('content-type', 'application/json').end(JSON.stringify(value));
   switch (url.pathname) {
     case '/test/seed': return tell(await seed(url.searchParams.get('account') ?? 'ada'));
+    case '/test/code': return tell(await code(url.searchParams));
     case '/test/journal': return tell(journal);
     case '/test/clear': journal.length = 0; return tell({});
     case '/test/delay': delay = Number(url.searchParams.get('ms')); return tell({});

@@ -1,0 +1,184 @@
+//! Both logins of a person with a service that speaks OAuth 2, from a real terminal to the pages of npm's `oidc-provider`
+//! and back: by the page that the helper opens, and by a code on another device.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use qrcode::{Color, QrCode};
+use rexpect::session::PtySession;
+
+use super::seen::assert_well_made;
+use crate::support::browser::Browser;
+use crate::support::oidc::{Oidc, SESSION};
+use crate::support::terminal::{in_terminal, status_of};
+use crate::support::{HELPER, Home};
+
+fn start() -> Option<(Oidc, Browser)> {
+    Some((Oidc::start()?, Browser::lend()?))
+}
+
+/// Writes down what it is told to open.
+const BROWSER: &str = "#!/bin/sh\nprintf %s \"$1\" >\"$HOME/opened.new\" && mv \"$HOME/opened.new\" \"$HOME/opened\"\n";
+
+/// `login` in a terminal of this home's.
+fn log_in(home: &Home) -> PtySession {
+    let mut command = home.command(HELPER);
+    command.arg("login");
+    in_terminal(home, command)
+}
+
+/// Where there is a browser to be opened, and which page it is told to open.
+fn log_in_by_browser(service: &Oidc) -> (Home, PtySession, String) {
+    let mut home = service.home("");
+    let script = home.write("browser", BROWSER);
+    std::fs::set_permissions(&script, Permissions::from_mode(0o700)).unwrap();
+    home.set("BROWSER", script);
+    let mut session = log_in(&home);
+    session.exp_string("The browser opens. If it does not, open").unwrap();
+    let start = Instant::now();
+    loop {
+        if let Some(url) = home.read("opened") {
+            session.exp_string(&url).unwrap();
+            return (home, session, url);
+        }
+        assert!(start.elapsed() < Duration::from_secs(9), "no page is opened");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// On the service's page, up to the question whether the helper may.
+fn sign_in(browser: &Browser) {
+    browser.element("[name=login]").type_in(browser, "ada");
+    browser.element("[name=password]").type_in(browser, "any");
+    browser.press("Sign-in");
+    assert!(browser.text().contains("Authorize"), "{}", browser.text());
+    // What the service's own pages tell the console is theirs.
+    browser.messages();
+}
+
+/// A session that the service knows, and that can be renewed.
+fn assert_logged_in(service: &Oidc, home: &Home) {
+    assert!(service.is_active(&home.token()));
+    let kept: serde_json::Value = serde_json::from_str(&home.read(SESSION).unwrap()).unwrap();
+    assert!(kept["refresh_token"].is_string());
+    assert_eq!(home.run(&["whoami", "--json"]).json()["id"], "ada");
+}
+
+#[test]
+fn the_page_of_the_service_opens_and_comes_back_to_one_that_can_be_closed() {
+    let Some((service, browser)) = start() else { return };
+    let (home, mut session, url) = log_in_by_browser(&service);
+    assert!(url.starts_with(&format!("{}/auth?", service.url)), "{url}");
+    for part in ["code_challenge_method=S256", "redirect_uri=http%3A%2F%2F127.0.0.1%3A", "&state="] {
+        assert!(url.contains(part), "{url}");
+    }
+    browser.open(&url);
+    sign_in(&browser);
+    browser.press("Continue");
+    let text = browser.text();
+    assert!(text.contains("You are logged in") && text.contains("This window can be closed."), "{text}");
+    assert!(browser.url().starts_with("http://127.0.0.1:") && !browser.url().starts_with(&service.url));
+    assert_well_made(&browser, "oauth-logged-in");
+    session.exp_string("Logged in to acme as ada").unwrap();
+    assert_eq!(status_of(&mut session), 0);
+    assert_logged_in(&service, &home);
+}
+
+#[test]
+fn a_person_who_does_not_agree_is_not_logged_in_and_both_sides_say_so() {
+    let Some((service, browser)) = start() else { return };
+    let (home, mut session, url) = log_in_by_browser(&service);
+    browser.open(&url);
+    sign_in(&browser);
+    browser.follow("[ Cancel ]");
+    let text = browser.text();
+    assert!(text.contains("The login failed") && text.contains("This window can be closed."), "{text}");
+    assert_well_made(&browser, "oauth-refused");
+    session.exp_string("acme refused the login (access_denied)").unwrap();
+    assert_eq!(status_of(&mut session), 4);
+    assert_eq!(home.read(SESSION), None);
+}
+
+#[test]
+fn what_comes_back_from_another_login_is_refused_by_its_state() {
+    let Some((service, browser)) = start() else { return };
+    let (home, mut session, url) = log_in_by_browser(&service);
+    let state = url.split("&state=").nth(1).and_then(|rest| rest.split('&').next()).unwrap();
+    browser.open(&url.replace(state, "of-somebody-else"));
+    sign_in(&browser);
+    browser.press("Continue");
+    assert!(browser.text().contains("The login failed"), "{}", browser.text());
+    session.exp_string("its `state` does not match").unwrap();
+    assert_eq!(status_of(&mut session), 4);
+    assert_eq!((home.read(SESSION), service.count("token request")), (None, 0), "and its code is not redeemed");
+}
+
+#[test]
+fn a_code_is_typed_on_another_device() {
+    let Some((service, browser)) = start() else { return };
+    // No display, no `BROWSER`: nothing can be opened here.
+    let home = service.home("");
+    let mut session = log_in(&home);
+    session.exp_string("Open ").unwrap();
+    let page = session.exp_string(" on any device, and type the code ").unwrap();
+    let code = session.exp_string(" there.").unwrap();
+    browser.open(&page);
+    browser.element("[name=user_code]").type_in(&browser, &code);
+    browser.press("Continue");
+    assert!(browser.text().contains(&code), "it asks whether {code} is what stands there: {}", browser.text());
+    browser.press("Continue");
+    sign_in(&browser);
+    browser.press("Continue");
+    assert!(browser.text().contains("Sign-in Success"), "{}", browser.text());
+    session.exp_string("Logged in to acme as ada").unwrap();
+    assert_eq!(status_of(&mut session), 0);
+    assert_logged_in(&service, &home);
+}
+
+#[test]
+fn a_link_that_knows_the_code_is_a_picture_for_a_phone_and_may_be_turned_down() {
+    let Some((service, browser)) = start() else { return };
+    let mut home = service.home("");
+    // A browser could be opened, and not where the person is.
+    home.set("DISPLAY", ":0");
+    home.set("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22");
+    let mut session = log_in(&home);
+    session.exp_string("Or open ").unwrap();
+    let link = session.exp_string(", which knows the code.").unwrap();
+    let picture = text_of(&session.exp_string("waiting, ").unwrap());
+    assert!(modules(&picture) == modules_of(&link), "{picture}");
+    let (_, left) = session.exp_regex("[0-9]+:[0-9]{2} left").unwrap();
+    assert!(left.starts_with("9:") || left.starts_with("10:"), "of the ten minutes that the service gives: {left}");
+    browser.open(&link);
+    browser.press("[ Abort ]");
+    session.exp_string("the login to acme was refused").unwrap();
+    assert_eq!(status_of(&mut session), 4);
+    assert_eq!(home.read(SESSION), None);
+}
+
+/// What stood on the terminal, of which `rexpect` makes a character a byte.
+fn text_of(bytes: &str) -> String {
+    let bytes: Vec<u8> = bytes.chars().filter_map(|c| u8::try_from(c).ok()).collect();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// The code of a picture of half blocks, as it stands on a dark terminal: true where it is dark.
+fn modules(picture: &str) -> Vec<Vec<bool>> {
+    let lines = || picture.lines().map(str::trim_end).filter(|line| line.starts_with(['█', '▀']));
+    let row = |line: &str, lit: [char; 2]| line.chars().map(|c| !lit.contains(&c)).collect();
+    let rows = lines().flat_map(|line| [row(line, ['█', '▀']), row(line, ['█', '▄'])]);
+    // The last line may be half of one.
+    rows.take(lines().next().unwrap_or_default().chars().count()).collect()
+}
+
+/// The same of a text, with the light edge that a camera looks for.
+fn modules_of(text: &str) -> Vec<Vec<bool>> {
+    const EDGE: usize = 4;
+    let code = QrCode::new(text).unwrap();
+    let inside = EDGE..EDGE + code.width();
+    let is_dark =
+        |x: usize, y: usize| inside.contains(&x) && inside.contains(&y) && code[(x - EDGE, y - EDGE)] == Color::Dark;
+    let side = code.width() + 2 * EDGE;
+    (0..side).map(|y| (0..side).map(|x| is_dark(x, y)).collect()).collect()
+}
