@@ -53,9 +53,10 @@ fn say_what_to_do(login: &DeviceLogin, provider: &Provider) -> Result<()> {
     if std::io::stderr().is_terminal()
         && let Ok(code) = QrCode::new(complete.as_bytes())
     {
-        // Light on dark, as most terminals are; a camera takes either.
+        // White blocks on black, whatever the terminal's own colours are: not every camera reads it the other way round.
+        let (begin, end) = if terminal::shows_colour(true) { ("\x1b[97;40m", "\x1b[0m") } else { ("", "") };
         let image = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
-        terminal::tell(&image);
+        image.lines().for_each(|line| terminal::tell(&format!("{begin}{line}{end}")));
     }
     Ok(())
 }

@@ -163,9 +163,9 @@ fn text_of(bytes: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// The code of a picture of half blocks, as it stands on a dark terminal: true where it is dark.
+/// The code of a picture of half blocks, white on black: true where it is dark.
 fn modules(picture: &str) -> Vec<Vec<bool>> {
-    let lines = || picture.lines().map(str::trim_end).filter(|line| line.starts_with(['█', '▀']));
+    let lines = || picture.lines().filter_map(|line| line.strip_prefix("\u{1b}[97;40m")?.strip_suffix("\u{1b}[0m"));
     let row = |line: &str, lit: [char; 2]| line.chars().map(|c| !lit.contains(&c)).collect();
     let rows = lines().flat_map(|line| [row(line, ['█', '▀']), row(line, ['█', '▄'])]);
     // The last line may be half of one.
