@@ -279,9 +279,15 @@ impl Endpoints {
     }
 }
 
-/// Whether a refused refresh means that the login is over. This one code alone does (RFC 6749, 5.2).
+/// Whether a refused refresh means that the login is over: the one code that says so (RFC 6749, 5.2), or GitHub's for it.
 pub fn is_definitive(error: &ApiError) -> bool {
-    matches!(error, ApiError::Service { status: 400 | 401, .. }) && error.code() == "invalid_grant"
+    matches!(error, ApiError::Service { status: 400 | 401, .. })
+        && matches!(error.code(), "invalid_grant" | "bad_refresh_token")
+}
+
+/// Whether it is the program that was refused (RFC 6749, 5.2), or GitHub's word for it.
+pub fn refuses_the_program(error: &ApiError) -> bool {
+    matches!(error.code(), "invalid_client" | "unauthorized_client" | "incorrect_client_credentials")
 }
 
 /// The secret of the client, where the configuration says where it is.

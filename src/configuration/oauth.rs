@@ -16,6 +16,10 @@ impl ProviderSettings {
             oauth.endpoints = Endpoints::default();
         }
         self.set_oauth(&mut oauth)?;
+        if let (Some(known), Some(issuer)) = (known, &oauth.issuer) {
+            let device = &mut oauth.endpoints.device_authorization;
+            *device = device.take().or_else(|| known.device_authorization(issuer));
+        }
         let api_url = self.api_url.clone().or_else(|| public.and_then(|known| known.api_url).map(str::to_owned));
         let api_url = match api_url.or_else(|| oauth.issuer.as_ref().map(ToString::to_string)) {
             Some(url) => url,
@@ -105,6 +109,20 @@ mod tests {
         assert!(owns(text, "https://gitlab.com/a/b.git"));
         let text = "[providers.x]\nkind = 'gitlab'\nissuer = 'https://git.acme.dev'\n";
         assert!(!owns(text, "https://gitlab.com/a/b.git") && owns(text, "https://git.acme.dev/a/b.git"));
+    }
+
+    #[test]
+    fn gitlab_takes_a_code_where_its_description_says_nothing_of_it() {
+        for (issuer, expected) in [
+            ("", "https://gitlab.com/oauth/authorize_device"),
+            ("issuer = 'https://git.acme.dev/gitlab/'\n", "https://git.acme.dev/gitlab/oauth/authorize_device"),
+            ("device_authorization_endpoint = 'https://acme.dev/code'\n", "https://acme.dev/code"),
+        ] {
+            let text = format!("[providers.x]\nkind = 'gitlab'\n{issuer}");
+            let provider = toml::from_str::<Configuration>(&text).unwrap().provider("x").unwrap();
+            let LoginKind::OAuth(oauth) = provider.login else { panic!("{issuer}") };
+            assert_eq!(oauth.endpoints.device_authorization.as_deref(), Some(expected));
+        }
     }
 
     #[test]

@@ -19,10 +19,33 @@ pub struct Known {
     issuer: Option<&'static str>,
     /// Authorization, token, device authorization, revocation, userinfo.
     endpoints: [Option<&'static str>; 5],
+    /// The login by a code below the issuer, where the description leaves it out.
+    device_path: Option<&'static str>,
     registration: &'static str,
     secret_in_body: bool,
+    page_wants_secret: bool,
+    codes_are_for_others: bool,
     scopes: &'static [&'static str],
     parameters: &'static [(&'static str, &'static str)],
+}
+
+impl Known {
+    /// A service of which nothing is known.
+    const NONE: Self = Self {
+        kind: "",
+        api_url: None,
+        hosts: &[],
+        basic_username: "oauth2",
+        issuer: None,
+        endpoints: [None; 5],
+        device_path: None,
+        registration: "",
+        secret_in_body: false,
+        page_wants_secret: false,
+        codes_are_for_others: false,
+        scopes: &[],
+        parameters: &[],
+    };
 }
 
 /// Every service that is known by name.
@@ -32,10 +55,10 @@ pub const ALL: [Known; 6] = [
         // https://docs.github.com/en/rest/users/users#get-the-authenticated-user
         api_url: Some("https://api.github.com"),
         hosts: &["github.com"],
-        // https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation
+        // https://github.com/cli/cli/blob/trunk/pkg/cmd/auth/gitcredential/helper.go: of a token without a name.
         basic_username: "x-access-token",
-        issuer: None,
-        // https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps
+        // https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps: a code that is typed
+        // needs no secret, and the page does, here and in a refresh of a GitHub App's token.
         endpoints: [
             Some("https://github.com/login/oauth/authorize"),
             Some("https://github.com/login/oauth/access_token"),
@@ -43,62 +66,57 @@ pub const ALL: [Known; 6] = [
             None,
             Some("https://api.github.com/user"),
         ],
+        page_wants_secret: true,
         registration: "https://github.com/settings/applications/new",
+        // The same page: a parameter of the request.
         secret_in_body: true,
         // https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps
         scopes: &["repo"],
-        parameters: &[],
+        ..Known::NONE
     },
     Known {
         kind: "gitlab",
-        api_url: None,
         hosts: &["gitlab.com"],
         // https://docs.gitlab.com/api/oauth2/#access-git-over-https-with-access-token
         basic_username: "oauth2",
         // https://docs.gitlab.com/integration/openid_connect_provider/
         issuer: Some("https://gitlab.com"),
-        endpoints: [None; 5],
-        registration: "https://gitlab.com/-/user_settings/applications",
-        secret_in_body: false,
+        // https://docs.gitlab.com/api/oauth2/#device-authorization-grant-flow, from 17.3 on. The description leaves it
+        // out: https://github.com/int128/kubelogin/issues/1584
+        device_path: Some("/oauth/authorize_device"),
+        // https://docs.gitlab.com/api/oauth2/#supported-oauth-20-flows
+        registration: "<the issuer>/-/user_settings/applications",
         // https://docs.gitlab.com/integration/oauth_provider/#view-all-authorized-applications
         scopes: &["openid", "read_repository", "write_repository"],
-        parameters: &[],
+        ..Known::NONE
     },
     Known {
         kind: "gitea",
-        api_url: None,
-        hosts: &[],
-        // https://docs.gitea.com/development/oauth2-provider: the token stands in the place of the password.
-        basic_username: "oauth2",
-        issuer: None,
-        endpoints: [None; 5],
+        // The endpoints are described by the installation, the registration is named and so are the scopes:
+        // https://docs.gitea.com/development/oauth2-provider
         registration: "<the issuer>/user/settings/applications",
-        secret_in_body: false,
-        // https://docs.gitea.com/development/oauth2-provider#scopes
         scopes: &["openid", "read:user", "write:repository"],
-        parameters: &[],
+        // Any user name will do, says who made it: https://github.com/hickford/git-credential-oauth/blob/main/main.go
+        basic_username: "oauth2",
+        ..Known::NONE
     },
     Known {
         kind: "forgejo",
-        api_url: None,
-        hosts: &[],
-        // https://forgejo.org/docs/latest/user/oauth2-provider/
-        basic_username: "oauth2",
-        issuer: None,
-        endpoints: [None; 5],
+        // https://forgejo.org/docs/latest/user/oauth2-provider: scopes are not looked at yet, and a token may do all
+        // that the person may. They stand here for the day when they are.
         registration: "<the issuer>/user/settings/applications",
-        secret_in_body: false,
         scopes: &["openid", "read:user", "write:repository"],
-        parameters: &[],
+        basic_username: "oauth2",
+        ..Known::NONE
     },
     Known {
         kind: "bitbucket",
         api_url: Some("https://api.bitbucket.org"),
         hosts: &["bitbucket.org"],
-        // https://developer.atlassian.com/cloud/bitbucket/oauth-2/#cloning-a-repository-with-an-access-token
+        // https://support.atlassian.com/bitbucket-cloud/docs/use-oauth-on-bitbucket-cloud/
         basic_username: "x-token-auth",
-        issuer: None,
-        // https://developer.atlassian.com/cloud/bitbucket/oauth-2/
+        // https://developer.atlassian.com/cloud/bitbucket/oauth-2/: all of its requests carry the secret. The scopes are
+        // those of the registration; it takes none in a request.
         endpoints: [
             Some("https://bitbucket.org/site/oauth2/authorize"),
             Some("https://bitbucket.org/site/oauth2/access_token"),
@@ -106,27 +124,28 @@ pub const ALL: [Known; 6] = [
             None,
             Some("https://api.bitbucket.org/2.0/user"),
         ],
-        registration: "https://bitbucket.org/<workspace>/workspace/settings/api",
-        secret_in_body: false,
-        // The registration says which.
-        scopes: &[],
-        parameters: &[],
+        page_wants_secret: true,
+        registration: "`OAuth consumers` in the settings of a workspace on bitbucket.org",
+        ..Known::NONE
     },
     Known {
         kind: "google",
-        api_url: None,
         // https://cloud.google.com/artifact-registry/docs/docker/authentication#token
         hosts: &["*.pkg.dev"],
         basic_username: "oauth2accesstoken",
         // https://accounts.google.com/.well-known/openid-configuration
         issuer: Some("https://accounts.google.com"),
-        endpoints: [None; 5],
         registration: "https://console.cloud.google.com/apis/credentials",
         // https://developers.google.com/identity/protocols/oauth2/native-app#exchange-authorization-code
         secret_in_body: true,
+        page_wants_secret: true,
+        // https://developers.google.com/identity/protocols/oauth2/limited-input-device: a few scopes, and a
+        // registration of its own; command lines are sent to the page.
+        codes_are_for_others: true,
         scopes: &["openid", "email", "https://www.googleapis.com/auth/cloud-platform"],
         // https://developers.google.com/identity/protocols/oauth2/web-server#offline: else there is no refresh token.
         parameters: &[("access_type", "offline"), ("prompt", "consent")],
+        ..Known::NONE
     },
 ];
 
@@ -134,6 +153,11 @@ impl Known {
     /// The service of that name.
     pub fn of(kind: &str) -> Option<&'static Self> {
         ALL.iter().find(|known| known.kind == kind)
+    }
+
+    /// Where a login by a code begins on the installation at `issuer`.
+    pub fn device_authorization(&self, issuer: &str) -> Option<Text> {
+        self.device_path.map(|path| format!("{}{path}", issuer.trim_end_matches('/')).into())
     }
 
     /// What a login needs to know of it.
@@ -146,6 +170,8 @@ impl Known {
             endpoints: Endpoints { authorization, token, device_authorization, revocation, userinfo },
             registration: Some(self.registration.into()),
             secret_in_body: self.secret_in_body,
+            page_wants_secret: self.page_wants_secret,
+            codes_are_for_others: self.codes_are_for_others,
             scopes: self.scopes.iter().map(text).collect(),
             parameters: self.parameters.iter().map(|(name, value)| (text(name), text(value))).collect(),
             ..OAuth::default()

@@ -17,6 +17,10 @@ pub struct OAuth {
     pub client_secret: Option<SecretPlace>,
     /// Whether the secret goes into the body of a request, and not into a header (RFC 6749, 2.3.1).
     pub secret_in_body: bool,
+    /// Whether a login on its page is for those alone who know the secret.
+    pub page_wants_secret: bool,
+    /// Whether its login by a code is for other kinds of programs, and none of ours unless it is asked for.
+    pub codes_are_for_others: bool,
     /// What is asked for.
     pub scopes: Vec<Text>,
     /// Further parameters of the page that one logs in on.

@@ -84,6 +84,6 @@ impl<'a> Renewal<'a> {
 
     /// Whether it is the program that was refused, and not the session.
     pub(super) fn refuses_the_program(&self, error: &ApiError) -> bool {
-        matches!(self, Self::OAuth(..)) && matches!(error.code(), "invalid_client" | "unauthorized_client")
+        matches!(self, Self::OAuth(..)) && oauth::refuses_the_program(error)
     }
 }

@@ -265,3 +265,49 @@ fn a_code_of_another_client_another_login_or_another_issuer_logs_nobody_in() {
         assert_eq!(home.read(SESSION).is_some(), change == ["", ""] && issuer == good, "{change:?}: {all}");
     }
 }
+
+/// A home that knows the double as another installation of a service that is known by name.
+fn known(double: &Double, kind: &str) -> Home {
+    let (mut home, url) = (double.home(), &double.url);
+    let endpoints = format!(
+        "authorization_endpoint = '{url}/page'\ntoken_endpoint = '{url}/token'\n\
+         device_authorization_endpoint = '{url}/device'\n"
+    );
+    let text = format!("provider = 'acme'\n[providers.acme]\nkind = '{kind}'\nclient_id = 'me'\n{endpoints}");
+    home.write(".config/my-credential-helper/config.toml", &text);
+    home.set("BROWSER", "/bin/true");
+    home
+}
+
+#[test]
+fn a_page_that_wants_a_secret_is_no_way_in_without_one() {
+    let double = Double::start(|url, path, _| match path {
+        "/device" => device(url),
+        _ => (200, r#"{"access_token":"a","token_type":"bearer"}"#.to_owned()),
+    });
+    let hub = known(&double, "github");
+    let asked = hub.run(&["login", "--browser"]);
+    assert_eq!(asked.status, 2, "{asked:?}");
+    assert!(asked.messages.contains("client_secret_variable") && asked.messages.contains("--device"), "{asked:?}");
+    let outcome = hub.run(&["login"]);
+    assert_eq!(outcome.status, 0, "by a code, which needs none: {outcome:?}");
+    assert_eq!(double.times("/device").len(), 1);
+    let google = known(&double, "google").run(&["login"]);
+    assert_eq!(google.status, 2, "its codes are for televisions: {google:?}");
+    assert!(google.messages.contains("client_secret_variable"), "{google:?}");
+    assert_eq!(double.times("/device").len(), 1);
+}
+
+#[test]
+fn github_ends_a_login_in_its_own_words() {
+    let then = rfc3339(std::time::SystemTime::now() - Duration::from_secs(3600));
+    let session = json!({ "access_token": "a", "refresh_token": "ghr_old", "expires_at": then, "logged_in_at": then });
+    for (code, status, is_kept) in [("bad_refresh_token", 1, false), ("incorrect_client_credentials", 4, true)] {
+        let double = Double::start(move |_, _, _| (200, json!({ "error": code }).to_string()));
+        let home = known(&double, "github");
+        home.write(SESSION, &session.to_string());
+        let outcome = home.run(&["get"]);
+        assert_eq!(outcome.status, status, "{outcome:?}");
+        assert_eq!(home.read(SESSION).is_some(), is_kept, "{outcome:?}");
+    }
+}

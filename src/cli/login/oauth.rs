@@ -62,6 +62,7 @@ impl OAuthLogin<'_> {
         let name = &self.provider.name;
         if self.oauth.client_id.is_none() {
             let register = self.oauth.registration.as_deref().unwrap_or("its settings");
+            let register = register.replace("<the issuer>", self.oauth.issuer.as_deref().unwrap_or("<the issuer>"));
             return Err(Error::invalid(format!("[providers.{name}] has no `client_id`")).with_hint(format!(
                 "register an application at {register} (public, redirect to http://127.0.0.1/callback, device flow \
                  on), and put the id that it is given into config.toml"
@@ -91,19 +92,33 @@ impl OAuthLogin<'_> {
     fn way(&self, service: &Service<'_>) -> Result<Way> {
         let Arguments { device, browser, client_credentials, .. } = self.arguments;
         let offers = service.endpoints();
-        let (on_device, in_browser) = (offers.device_authorization.is_some(), offers.authorization.is_some());
+        let (on_device, has_page) = (offers.device_authorization.is_some(), offers.authorization.is_some());
+        let in_browser = has_page && (service.has_secret() || !self.oauth.page_wants_secret);
+        let by_code = on_device && !self.oauth.codes_are_for_others;
         let not_offered = |what: &str| Error::invalid(format!("{} offers no login {what}", self.provider.name));
         match (device, browser, client_credentials) {
             (_, _, true) => Ok(Way::Itself),
             (true, ..) if on_device => Ok(Way::Device),
             (true, ..) => Err(not_offered("by a code").with_hint("`--browser` logs in on its page")),
             (_, true, _) if in_browser => Ok(Way::Browser),
+            (_, true, _) if has_page => Err(self.wants_secret()),
             (_, true, _) => Err(not_offered("in the browser").with_hint("`--device` logs in by a code")),
             _ if self.oauth.grant == Grant::ClientCredentials => Ok(Way::Itself),
-            _ if in_browser && (browser::can_be_opened(self.world) || !on_device) => Ok(Way::Browser),
-            _ if on_device => Ok(Way::Device),
+            _ if in_browser && (browser::can_be_opened(self.world) || !by_code) => Ok(Way::Browser),
+            _ if by_code => Ok(Way::Device),
+            _ if has_page => Err(self.wants_secret()),
             _ => Err(not_offered("by a code, and none in the browser")),
         }
+    }
+
+    /// Said before anybody has been to the page for nothing.
+    fn wants_secret(&self) -> Error {
+        let name = &self.provider.name;
+        Error::invalid(format!("{name} takes a login in the browser from those alone who know its client secret"))
+            .with_hint(format!(
+                "say where it is: `client_secret_variable` or `client_secret_file` in [providers.{name}] of \
+                 config.toml; or `--device` logs in by a code, where that is offered"
+            ))
     }
 
     /// The program is its own user, from now on.
