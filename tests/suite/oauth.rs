@@ -54,6 +54,59 @@ fn sixty_four_processes_on_a_stale_session_stay_logged_in() {
 }
 
 #[test]
+fn a_crowd_whose_first_dies_before_it_asks_is_served_by_the_next() {
+    let Some(service) = Oidc::start() else { return };
+    for crowd in [1, 31] {
+        // It knows nothing of the service yet, and holds the lock while it asks what that says of itself.
+        let home = service.stale_home();
+        service.delay_description(Duration::from_secs(2));
+        service.clear_journal();
+        let mut first = home.start(&RAW);
+        let start = Instant::now();
+        while service.count("description request") == 0 {
+            assert!(start.elapsed() < Duration::from_secs(9), "nothing is asked of the service");
+        }
+        let others: Vec<_> = (0..crowd).map(|_| home.start(&RAW)).collect();
+        first.kill().unwrap();
+        first.wait().unwrap();
+        service.delay_description(Duration::ZERO);
+        let mut tokens: Vec<_> = others
+            .into_iter()
+            .map(|child| {
+                let outcome = finish(child, b"");
+                assert_eq!((outcome.status, &*outcome.messages), (0, ""), "each is served");
+                outcome.output
+            })
+            .collect();
+        tokens.dedup();
+        assert_eq!((tokens.len(), service.count("token request"), service.count("grant.revoked")), (1, 1, 0));
+        assert!(service.is_active(tokens[0].trim_end()));
+    }
+}
+
+#[test]
+fn two_accounts_of_one_host_are_renewed_each_for_its_own_path() {
+    let Some(service) = Oidc::start() else { return };
+    let home = service.home(
+        "client_id = \"helper\"\nhosts = [\"git.acme.dev\"]\naccounts = [\"work\"]\n\
+         [accounts]\n\"https://git.acme.dev/team-a\" = \"work\"",
+    );
+    service.make_stale(&home);
+    service.make_stale_as(&home, "boss", ".my/sessions/acme/work.json");
+    let paths = [("team-a/x.git", "boss"), ("team-ab/x.git", "ada"), ("", "ada")];
+    let urls: Vec<_> = paths.iter().map(|(path, _)| format!("https://git.acme.dev/{path}")).collect();
+    let ask = |url: &String| home.start(&["get", "--format", "raw", "--url", url]);
+    let children: Vec<_> = (0..8).flat_map(|_| urls.iter().map(ask)).collect();
+    for (child, (path, person)) in children.into_iter().zip(paths.iter().cycle()) {
+        let outcome = finish(child, b"");
+        assert_eq!(outcome.status, 0, "{path:?}: {outcome:?}");
+        let told = service.told_of(outcome.output.trim_end());
+        assert_eq!((&told["active"], &told["sub"]), (&true.into(), &(*person).into()), "{path:?}");
+    }
+    assert_eq!((service.count("token request"), service.count("grant.revoked")), (2, 0), "one for each of the two");
+}
+
+#[test]
 fn a_refresh_that_is_killed_loses_the_login_only_with_the_answer() {
     let Some(service) = Oidc::start() else { return };
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();

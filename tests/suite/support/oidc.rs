@@ -61,8 +61,8 @@ impl Oidc {
     }
 
     /// A login that has been made: access and refresh token.
-    pub(crate) fn seed(&self) -> (String, String) {
-        let tokens = self.test("seed");
+    pub(crate) fn seed(&self, person: &str) -> (String, String) {
+        let tokens = self.test(&format!("seed?account={person}"));
         let token = |name: &str| tokens[name].as_str().expect("a token").to_owned();
         (token("access_token"), token("refresh_token"))
     }
@@ -77,6 +77,11 @@ impl Oidc {
         self.test(&format!("delay?ms={}", time.as_millis()));
     }
 
+    /// Holds what the service says of itself for so long.
+    pub(crate) fn delay_description(&self, time: Duration) {
+        self.test(&format!("delay-description?ms={}", time.as_millis()));
+    }
+
     pub(crate) fn clear_journal(&self) {
         self.test("clear");
     }
@@ -87,14 +92,19 @@ impl Oidc {
         journal.as_array().into_iter().flatten().filter(|entry| entry["event"] == event).count()
     }
 
-    /// Whether the service says that the token is good, to a host that asks for it (RFC 7662).
+    /// Whether the service says that the token is good, to a host that asks for it.
     pub(crate) fn is_active(&self, token: &str) -> bool {
+        self.told_of(token)["active"] == true
+    }
+
+    /// What the service tells a host of a token (RFC 7662).
+    pub(crate) fn told_of(&self, token: &str) -> Value {
         let form = [("token", token), ("client_id", "git"), ("client_secret", "host")];
         let url = format!("{}/token/introspection", self.url);
         // `git:host`
         let request = ureq::post(&url).header("Authorization", "Basic Z2l0Omhvc3Q=");
         let mut answer = request.send_form(form.into_iter().take(1)).expect("the service answers");
-        answer.body_mut().read_json::<Value>().expect("JSON")["active"] == true
+        answer.body_mut().read_json().expect("JSON")
     }
 
     /// A home that knows the service as `acme`, and uses it.
@@ -119,12 +129,17 @@ impl Oidc {
 
     /// Puts such a login there.
     pub(crate) fn make_stale(&self, home: &Home) {
-        let (access_token, refresh_token) = self.seed();
+        self.make_stale_as(home, "ada", SESSION);
+    }
+
+    /// The same of this person, in this file.
+    pub(crate) fn make_stale_as(&self, home: &Home, person: &str, file: &str) {
+        let (access_token, refresh_token) = self.seed(person);
         let then = rfc3339(SystemTime::now() - Duration::from_secs(3600));
         let session = json!({
             "access_token": access_token, "refresh_token": refresh_token,
             "expires_at": then, "logged_in_at": then, "last_refreshed_at": then,
         });
-        home.write(SESSION, &session.to_string());
+        home.write(file, &session.to_string());
     }
 }

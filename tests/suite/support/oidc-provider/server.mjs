@@ -20,6 +20,7 @@ const issuer = `http://127.0.0.1:${server.address().port}`;
 // What the tests look at and change, below /test.
 const journal = [];
 let delay = 0;
+let delayDescription = 0;
 
 const provider = new Provider(issuer, {
   clients: [
@@ -91,6 +92,11 @@ server.on('request', async (request, response) => {
     case '/test/journal': return tell(journal);
     case '/test/clear': journal.length = 0; return tell({});
     case '/test/delay': delay = Number(url.searchParams.get('ms')); return tell({});
+    case '/test/delay-description': delayDescription = Number(url.searchParams.get('ms')); return tell({});
+  }
+  if (url.pathname.startsWith('/.well-known/')) {
+    journal.push({ event: 'description request' });
+    if (delayDescription) await new Promise((done) => setTimeout(done, delayDescription));
   }
   if (url.pathname === '/token') {
     journal.push({ event: 'token request' });
