@@ -109,6 +109,20 @@ fn two_accounts_of_one_host_are_renewed_each_for_its_own_path() {
 #[test]
 fn a_refresh_that_is_killed_loses_the_login_only_with_the_answer() {
     let Some(service) = Oidc::start() else { return };
+    let (lost, crashes) = end_refreshes_by(Signal::KILL, &service);
+    println!("{lost} of {crashes} were killed between the service's answer and the write");
+}
+
+#[test]
+fn a_refresh_that_is_asked_to_end_at_any_moment_loses_no_login() {
+    let Some(service) = Oidc::start() else { return };
+    for signal in [Signal::TERM, Signal::INT] {
+        assert_eq!(end_refreshes_by(signal, &service).0, 0, "{signal:?}");
+    }
+}
+
+/// Ends refreshes at moments that a seed chooses: how many logins were lost, of how many.
+fn end_refreshes_by(signal: Signal, service: &Oidc) -> (u64, u64) {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let (seed, crashes) = (number("MY_TEST_SEED", now), number("MY_TEST_CRASHES", 12));
     println!("MY_TEST_SEED={seed}");
@@ -126,7 +140,7 @@ fn a_refresh_that_is_killed_loses_the_login_only_with_the_answer() {
         command.args(RAW);
         let mut child = spawn(command);
         std::thread::sleep(Duration::from_micros(next() % 40_000));
-        let _ = child.kill();
+        kill_process(Pid::from_child(&child), signal).unwrap();
         child.wait().unwrap();
         // Its answer may still be on the way to nobody.
         std::thread::sleep(Duration::from_millis(60));
@@ -142,7 +156,7 @@ fn a_refresh_that_is_killed_loses_the_login_only_with_the_answer() {
         assert!(outcome.messages.contains("has ended") && outcome.messages.contains("login`"), "{outcome:?}");
         assert_eq!(home.read(SESSION), None, "what was refused is cleared");
     }
-    println!("{lost} of {crashes} were killed between the service's answer and the write");
+    (lost, crashes)
 }
 
 #[test]
