@@ -166,7 +166,7 @@ pub fn list_servable(world: &World) -> Result<Vec<Listed>> {
     let mut listed = Vec::new();
     for name in configuration.names() {
         let provider = configuration.provider(name)?;
-        let origin = Provider::api_origin(&world.api_url(&provider, None)?)?;
+        let origin = world.api_origin(&provider, None)?;
         let api = Target { origin, path: String::new() };
         let hosts = [Some(api)].into_iter().chain(provider.hosts.iter().map(HostPattern::target)).flatten();
         // What a session cannot answer for one host it cannot for the next, and each may take seconds to say so.

@@ -82,7 +82,7 @@ pub fn provider_of(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result
 /// A provider, and whether `target` is one of its hosts.
 fn owner(world: &World, ask: &Ask, name: &str, target: &Target) -> Result<(Provider, bool)> {
     let provider = world.configuration()?.provider(name)?;
-    let api = Provider::api_origin(&world.api_url(&provider, ask.api_url.as_deref())?)?;
+    let api = world.api_origin(&provider, ask.api_url.as_deref())?;
     let is_owner = provider.owns(target, &api);
     Ok((provider, is_owner))
 }
@@ -223,7 +223,7 @@ fn places(world: &World, ask: &Ask, provider: &Provider) -> Vec<Target> {
     if !ask.names_places {
         return Vec::new();
     }
-    let api = world.api_url(provider, ask.api_url.as_deref()).and_then(|url| Provider::api_origin(&url));
+    let api = world.api_origin(provider, ask.api_url.as_deref());
     let hosts = provider.hosts.iter().flat_map(HostPattern::origins);
     let mut places: Vec<_> = api.into_iter().chain(hosts).map(Target::whole_host).collect();
     // Who is told of a host sends the token everywhere on it; where a part has an account of its own, it asks for each.

@@ -47,6 +47,10 @@ impl Secret {
 
     /// Whether a character in it would end a line or a header.
     pub fn has_control_character(&self) -> bool {
+        // A token is ASCII, and long.
+        if self.0.is_ascii() {
+            return self.0.bytes().any(|byte| byte.is_ascii_control());
+        }
         self.0.chars().any(char::is_control)
     }
 

@@ -12,6 +12,7 @@ use crate::provider::{Account, Provider};
 use crate::stores::Stores;
 use crate::stores::file::FileStore;
 use crate::stores::keyring::KeyringStore;
+use crate::target::Origin;
 use crate::trace::Trace;
 
 /// How long one run may wait for the keyring, all calls together.
@@ -136,9 +137,18 @@ impl World {
 
     /// The API's base URL, without a slash at its end: `--api-url`, the provider's variable, then what is configured.
     pub fn api_url(&self, provider: &Provider, named: Option<&str>) -> Result<String> {
+        self.api(provider, named).map(|(url, _)| url)
+    }
+
+    /// Whose origin that is.
+    pub fn api_origin(&self, provider: &Provider, named: Option<&str>) -> Result<Origin> {
+        self.api(provider, named).map(|(_, origin)| origin)
+    }
+
+    fn api(&self, provider: &Provider, named: Option<&str>) -> Result<(String, Origin)> {
         match self.api_url_override(provider, named) {
             Some(url) => usable(&url, "the API URL"),
-            None => self.configured_api_url(provider),
+            None => self.configured_api(provider),
         }
     }
 
@@ -147,7 +157,7 @@ impl World {
     pub fn logged_in_elsewhere(&self, provider: &Provider, named: Option<&str>) -> Result<Option<String>> {
         let Some(in_force) = self.api_url_override(provider, named) else { return Ok(None) };
         let configured = self.configured_api_url(provider)?;
-        Ok((usable(&in_force, "the API URL")? != configured).then_some(configured))
+        Ok((usable(&in_force, "the API URL")?.0 != configured).then_some(configured))
     }
 
     fn api_url_override(&self, provider: &Provider, named: Option<&str>) -> Option<String> {
@@ -157,17 +167,21 @@ impl World {
 
     /// The URL that a session belongs to. mycli's is where the `my` command line looks for it.
     pub fn configured_api_url(&self, provider: &Provider) -> Result<String> {
+        self.configured_api(provider).map(|(url, _)| url)
+    }
+
+    fn configured_api(&self, provider: &Provider) -> Result<(String, Origin)> {
         let shared = if provider.name == Provider::DEFAULT_NAME { MyConfig::load(&self.paths)?.api_url } else { None };
         usable(shared.as_deref().unwrap_or(&provider.api_url), "the configured API URL")
     }
 }
 
-/// Without a slash at its end. One that no token could go to is refused here, before anybody shows it: there may be a
+/// Without a slash at its end, and its origin. One that no token could go to is refused here, before anybody shows it: there may be a
 /// password in it.
-fn usable(url: &str, which: &str) -> Result<String> {
+fn usable(url: &str, which: &str) -> Result<(String, Origin)> {
     let url = url.trim().trim_end_matches('/');
     match Provider::api_origin(url) {
-        Ok(_) => Ok(url.to_owned()),
+        Ok(origin) => Ok((url.to_owned(), origin)),
         Err(error) => Err(Error { message: format!("{which}: {}", error.message), ..error }),
     }
 }

@@ -66,7 +66,7 @@ pub(super) struct Arguments {
 pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Result<Answer> {
     let place = Place::of(world)?;
     let provider = world.provider(None)?;
-    let api = Provider::api_origin(&world.api_url(&provider, None)?)?;
+    let api = world.api_origin(&provider, None)?;
     let new_hosts = new_hosts(&provider, &api, &arguments.host)?;
     let hosts = wanted_hosts(&provider, &arguments.host)?;
     let (mut plans, mut notes) = (Vec::new(), Vec::new());

@@ -292,11 +292,9 @@ fn folder_of(origin: &Origin) -> String {
 }
 
 pub(super) fn hash(text: &str) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    // Not by `format!`, which takes longer over 32 bytes than SHA-256 does (25,000 instructions a `get`).
+    let digit = |digit: u8| char::from(b"0123456789abcdef"[usize::from(digit)]);
+    Sha256::digest(text.as_bytes()).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn cannot_save(cause: &Unavailable) -> Error {

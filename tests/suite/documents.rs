@@ -57,9 +57,7 @@ fn every_link_within_the_project_leads_somewhere() {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
             let has_anchor = || fs::read_to_string(&target).is_ok_and(|text| anchors(&text).contains(anchor));
-            // A benchmark writes its results, which a fresh copy of the project may do without.
-            let is_result = file.starts_with("benches/results/");
-            if !is_result && (!target.exists() || !(anchor.is_empty() || has_anchor())) {
+            if !target.exists() || !(anchor.is_empty() || has_anchor()) {
                 broken.push(format!("{}: {link}", document.display()));
             }
         }

@@ -9,7 +9,6 @@ use crate::cli::setup::link::{Link, State};
 use crate::cli::setup::place::Place;
 use crate::cli::setup::tools::{ALL, Folder, Tool};
 use crate::cli::setup::{edit, is_set_up};
-use crate::provider::Provider;
 use crate::target::{HostPattern, Origin, Scheme};
 use crate::world::World;
 
@@ -40,7 +39,7 @@ pub(super) fn examine(world: &World, place: &Place, is_logged_in: bool) -> Vec<F
 fn host(world: &World) -> Option<Origin> {
     let provider = world.provider(None).ok()?;
     let named = provider.hosts.iter().find_map(HostPattern::target).map(|target| target.origin);
-    named.or_else(|| Provider::api_origin(&world.api_url(&provider, None).ok()?).ok())
+    named.or_else(|| world.api_origin(&provider, None).ok())
 }
 
 /// A client that lacks something.

@@ -1,0 +1,93 @@
+//! One program that is asked for something, and what it has to answer.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+
+/// A program, its arguments and variables, what it reads, and what its answer has in it.
+pub(crate) struct Case {
+    pub(crate) name: String,
+    program: PathBuf,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+    input: String,
+    answer: String,
+}
+
+impl Case {
+    /// A program that is asked nothing, and answers nothing.
+    pub(crate) fn new(name: impl Into<String>, program: impl AsRef<Path>, arguments: &[&str]) -> Self {
+        Self {
+            name: name.into(),
+            program: program.as_ref().to_owned(),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            variables: Vec::new(),
+            input: String::new(),
+            answer: String::new(),
+        }
+    }
+
+    pub(crate) fn home(self, home: &Path) -> Self {
+        self.variable("HOME", &home.to_string_lossy())
+    }
+
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// What it reads, and what stands in its answer.
+    pub(crate) fn asked(mut self, input: &str, answer: &str) -> Self {
+        (self.input, self.answer) = (input.to_owned(), answer.to_owned());
+        self
+    }
+
+    fn command(&self) -> Command {
+        self.prefixed(&[])
+    }
+
+    /// The same, run by another program.
+    pub(crate) fn prefixed(&self, by: &[&str]) -> Command {
+        let line: Vec<_> = by.iter().map(|&word| word.into()).chain([self.program.clone().into_os_string()]).collect();
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]).args(&self.arguments).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+    }
+
+    /// Runs it once: from before the start of the process until its output and it have ended.
+    pub(crate) fn run(&self) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        let output = self.finish(self.command())?;
+        let took = began.elapsed();
+        self.check(&output)?;
+        Ok(took)
+    }
+
+    /// Its standard error, where another program that runs it writes its findings.
+    pub(crate) fn findings(&self, by: &[&str]) -> anyhow::Result<String> {
+        let mut command = self.prefixed(by);
+        command.stderr(Stdio::piped());
+        let output = self.finish(command)?;
+        self.check(&output)?;
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn finish(&self, mut command: Command) -> anyhow::Result<std::process::Output> {
+        let mut child = command.spawn().with_context(|| format!("{} does not start", self.program.display()))?;
+        // One that reads nothing may have ended.
+        let _ = child.stdin.take().context("a pipe")?.write_all(self.input.as_bytes());
+        Ok(child.wait_with_output()?)
+    }
+
+    fn check(&self, output: &std::process::Output) -> anyhow::Result<()> {
+        let is_answer = output.status.success() && String::from_utf8_lossy(&output.stdout).contains(&self.answer);
+        ensure!(is_answer, "{}: does not answer as it should ({})", self.name, output.status);
+        Ok(())
+    }
+}

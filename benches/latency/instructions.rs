@@ -1,0 +1,62 @@
+//! How many instructions the hot verbs cost, by callgrind: the same on every run of one build, so that a change which
+//! costs more is seen, whatever else the machine does.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+
+use super::case::Case;
+use super::support::{Home, has_client, service};
+
+const BUDGETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/budgets.toml");
+/// How far a count may be from its budget, in percent.
+const TOLERANCE: u64 = 5;
+
+/// Holds each verb to its budget: a saving is written down as an expense is.
+pub(crate) fn check(helper: &Path) -> anyhow::Result<()> {
+    if !has_client("valgrind") {
+        return Ok(());
+    }
+    let budgets: BTreeMap<String, u64> = toml::from_str(&std::fs::read_to_string(BUDGETS)?)?;
+    let counts = counts(helper)?;
+    let mut missed = Vec::new();
+    for (verb, count) in &counts {
+        let budget = *budgets.get(verb).with_context(|| format!("no budget for `{verb}`"))?;
+        println!("{verb:<14} {count:>9} instructions, budget {budget}");
+        if count.abs_diff(budget) * 100 > budget * TOLERANCE {
+            missed.push(verb.as_str());
+        }
+    }
+    ensure!(missed.is_empty(), "more than {TOLERANCE} % from benches/budgets.toml: {}", missed.join(", "));
+    Ok(())
+}
+
+fn counts(helper: &Path) -> anyhow::Result<BTreeMap<String, u64>> {
+    let server = service();
+    let (home, session) = Home::logged_in(&server);
+    let token = session.access_token.as_str();
+    let login = "protocol=https\nhost=git.example.com\nusername=me\npassword=a-stored-password\n\n";
+    let case = |verb: &[&str]| Case::new(verb.join(" "), helper, verb).home(home.path()).variable("MY_NO_KEYRING", "1");
+    case(&["git", "store"]).asked(login, "").run()?;
+    let asked = "protocol=https\nhost=git.example.com\n\n";
+    let url = "https://git.example.com";
+    let bazel = format!(r#"{{"uri":"{url}/file"}}"#);
+    let cases = [
+        case(&["get"]).asked("{}", token),
+        case(&["git", "get"]).asked(asked, "a-stored-password"),
+        case(&["docker", "get"]).asked(url, "a-stored-password"),
+        case(&["bazel", "get"]).asked(&bazel, "Authorization"),
+        case(&["goauth", url]).asked("", "Authorization"),
+        case(&["keyring", "get", url, "me"]).asked("", "a-stored-password"),
+    ];
+    cases.iter().map(|case| Ok((case.name.clone(), count(case)?))).collect()
+}
+
+fn count(case: &Case) -> anyhow::Result<u64> {
+    let callgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
+    let findings = case.findings(&callgrind)?;
+    let collected =
+        findings.lines().find_map(|line| line.split_once("Collected :")).context("callgrind says nothing")?;
+    Ok(collected.1.trim().parse()?)
+}

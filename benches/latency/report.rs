@@ -1,0 +1,62 @@
+//! The results as a page.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::crowd::Crowd;
+use super::measure::Group;
+
+pub(crate) fn markdown(groups: &[Group], crowds: &[Crowd], runs: usize, helper: &Path) -> anyhow::Result<String> {
+    let mut page = String::from("# How long a tool waits for a credential\n\n");
+    let size = std::fs::metadata(helper)?.len();
+    writeln!(page, "{}", machine())?;
+    writeln!(
+        page,
+        "\nWhole processes, from before their start until their answer and they have ended; in turns, {runs} times each (the \
+         keyring 300). Ratios are to the first line of a table. Written by `cargo bench`. The program has {}.{:02} MB.",
+        size / 1_000_000,
+        size % 1_000_000 / 10_000
+    )?;
+    for group in groups {
+        writeln!(
+            page,
+            "\n## {}\n\n| | median, ms | p99, ms | ratio | memory, KiB |\n|---|--:|--:|--:|--:|",
+            group.title
+        )?;
+        let first = group.rows[0].median.as_secs_f64();
+        for row in &group.rows {
+            let memory = row.memory.map_or_else(|| "–".to_owned(), |memory| memory.to_string());
+            let ratio = row.median.as_secs_f64() / first;
+            let (median, p99) = (millis(row.median), millis(row.p99));
+            writeln!(page, "| {} | {median} | {p99} | {ratio:.2} | {memory} |", row.name)?;
+        }
+    }
+    page.push_str(
+        "\n## Many at once\n\nAll started at once, until the last has ended; a stale session is renewed by one request.\n\n\
+         | processes | fresh, ms | stale, ms | the refresh, ms |\n|--:|--:|--:|--:|\n",
+    );
+    for Crowd { count, fresh, stale } in crowds {
+        let (refresh, fresh, stale) = (millis(stale.saturating_sub(*fresh)), millis(*fresh), millis(*stale));
+        writeln!(page, "| {count} | {fresh} | {stale} | {refresh} |")?;
+    }
+    Ok(page)
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.2}", time.as_secs_f64() * 1000.0)
+}
+
+/// Processor, cores, system and compiler.
+fn machine() -> String {
+    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let processor = processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": a processor");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let system = system.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or("Linux").trim_matches('"');
+    let rustc = Command::new("rustc").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+    let rustc = String::from_utf8_lossy(&rustc).into_owned();
+    let processor = processor.trim_start_matches(['\t', ' ', ':']);
+    format!("{processor}, {cores} cores; {system}; {}.", rustc.trim())
+}
