@@ -54,6 +54,7 @@ pub(super) fn agrees(question: &str) -> Result<bool> {
 }
 
 /// What a person did while something was awaited.
+#[cfg_attr(not(unix), allow(dead_code, reason = "no key is read there yet"))]
 pub(super) enum Key {
     /// A key with a character.
     Char(char),

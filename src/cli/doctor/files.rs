@@ -1,6 +1,6 @@
 //! This program on PATH, its settings, and the modes of the files that hold secrets.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Finding;
 use crate::cli::setup::place::Place;
@@ -72,7 +72,7 @@ fn mode(path: &Path, metadata: &std::fs::Metadata) -> Option<Finding> {
     }
     let right = if metadata.is_dir() { 0o700 } else { 0o600 };
     let message = format!("{} has mode {mode:o}: others can read it", path.display());
-    let (path, fix): (PathBuf, _) = (path.to_owned(), format!("chmod {right:o} {}", path.display()));
+    let (path, fix): (std::path::PathBuf, _) = (path.to_owned(), format!("chmod {right:o} {}", path.display()));
     Some(Finding::problem("files", message, fix).mended_by(move || {
         let narrowed = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(right));
         narrowed.map_err(|error| crate::error::Error::invalid_state(format!("{}: {}", path.display(), error.kind())))
