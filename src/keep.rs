@@ -71,6 +71,7 @@ fn write_session(world: &World, provider: &Provider, session: &Session) -> Resul
     let stores = world.stores()?;
     let stored = stores.write_new(&provider.slot, &session::encode(provider.slot.shape, session))?;
     let _ = stores.of(stored.source.other()).delete(&provider.slot);
+    refresh::last::forget(&stores, provider);
     Ok(stored)
 }
 
@@ -111,10 +112,14 @@ fn mark_refused(world: &World, provider: &Provider, secret: &Secret) -> Result<b
 /// where it is the session's token.
 pub fn forget_session(world: &World, provider: &Provider, secret: Option<&Secret>) -> Result<bool> {
     let _lock = refresh::wait_for_lock(world, &provider.slot, Instant::now() + PATIENCE)?;
-    let Stores { keyring, file, .. } = &world.stores()?;
+    let stores = world.stores()?;
+    let Stores { keyring, file, .. } = &stores;
     let (mut erased, mut left) = (false, None);
     for store in [*keyring as &dyn crate::stores::Store, file] {
-        let is_other = |secret: &Secret| !matches!(session::read(store, &provider.slot), Ok(Some(found)) if found.access_token == *secret);
+        let is_other = |secret: &Secret| {
+            let found = session::read(store, &provider.slot).ok().flatten();
+            found.is_none_or(|found| found.access_token != *secret)
+        };
         if secret.is_some_and(is_other) {
             continue;
         }
@@ -131,6 +136,9 @@ pub fn forget_session(world: &World, provider: &Provider, secret: Option<&Secret
     // A refresh that was killed leaves its new session beside the old one. With the lock held nobody is writing there.
     if let Some(path) = world.paths.in_home(&provider.slot.file).ok().filter(|_| secret.is_none()) {
         path.parent().inspect(|directory| private_file::sweep(directory, Duration::ZERO));
+    }
+    if erased || secret.is_none() {
+        refresh::last::forget(&stores, provider);
     }
     left.map_or(Ok(erased), |left| Err(Error::invalid_state(left)))
 }

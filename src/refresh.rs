@@ -11,6 +11,7 @@
 //! ([`signals`]). What kills at once, or a machine that dies, between the service's answer and the write costs the login
 //! with such a service. No client can prevent that.
 
+pub mod last;
 mod renewal;
 
 use std::cmp::Ordering;
@@ -240,7 +241,13 @@ impl Refresh<'_> {
         let _held_off = signals::hold_off();
         match self.ask(&renewal, &kept.session) {
             Ok(session) => self.save(&renewal, write, home, &kept, session),
-            Err(error) if renewal.is_definitive(&error) => self.refused(&kept, &error),
+            Err(error) if renewal.is_definitive(&error) => {
+                match last::instead_of(&self.stores, self.provider, &kept).map(|ours| renewal.ask(&ours)) {
+                    Some(Ok(session)) => self.save(&renewal, write, home, &kept, session),
+                    Some(Err(error)) if !renewal.is_definitive(&error) => self.or_living(kept, &error.to_string()),
+                    Some(Err(_)) | None => self.refused(&kept, &error),
+                }
+            }
             Err(error) if renewal.refuses_the_program(&error) => {
                 let hint = "the login is kept; see to `client_id` and the client secret in config.toml";
                 self.or_living(kept, &error.to_string())
@@ -279,6 +286,7 @@ impl Refresh<'_> {
         };
         match self.write_somewhere(write, home, &new) {
             Ok(source) => {
+                last::keep(&self.stores, self.provider, source, &new);
                 self.remove_copy(source.other(), &new);
                 Ok(Kept { session: new, source })
             }
@@ -366,6 +374,7 @@ impl Refresh<'_> {
         for store in self.stores.in_order() {
             let _ = session::delete_if(store, &self.provider.slot, &kept.session);
         }
+        last::forget(&self.stores, self.provider);
         // An older session in the other place may still be good; it is what the next call would find.
         if let Some(other) = self.load().newest.filter(|other| other.session.refresh_token.is_some()) {
             return self.redeem(other, None);

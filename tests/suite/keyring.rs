@@ -330,3 +330,24 @@ fn the_older_of_two_sessions_answers_where_the_service_ended_the_newer() {
     assert_eq!(get(&home)["source"], "file");
     assert_eq!(keyring.value_of(&TOKENS), None, "what the service ended is gone");
 }
+
+#[test]
+fn in_the_keyring_too_an_older_session_over_ours_is_no_logout() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    let session = server.session("me@acme.dev").unwrap();
+    keyring.store(&TOKENS, session_json(&session, Duration::ZERO, HOUR).as_bytes());
+    let mut theirs = json_of(&keyring);
+    let body = json!({ "refresh_token": session.refresh_token });
+    let pair: Value =
+        ureq::post(format!("{}{REFRESH}", server.url())).send_json(body).unwrap().body_mut().read_json().unwrap();
+    for name in ["access_token", "refresh_token"] {
+        theirs[name] = pair[name].clone();
+    }
+    server.advance(Duration::from_secs(10));
+    let ours = get(&home);
+    keyring.replace(&TOKENS, theirs.to_string().as_bytes());
+    server.advance(Duration::from_secs(900));
+    assert_ne!(get(&home)["secret"], ours["secret"], "it was refreshed");
+    assert_eq!(home.run(&["logout"]).status, 0);
+    assert!(keyring.attributes_of(&[]).is_empty(), "nothing of it is left");
+}

@@ -149,7 +149,7 @@ fn check(home: &Home, arguments: &[&str], outcome: &Outcome, secrets: &[String],
         assert_eq!(leaks(output, secrets), None, "{what}: standard output has a secret: {output}");
     }
     let may_keep = |path: &str| {
-        let ours = ["credentials.json", "sessions/", "logins/", "pending-login.json"];
+        let ours = ["credentials.json", "last-refreshed.json", "sessions/", "logins/", "pending-login.json"];
         ours.iter().any(|file| path.starts_with(&format!(".my/{file}"))) || path == "github-env"
     };
     for (path, contents) in home.snapshot() {

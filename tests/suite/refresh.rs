@@ -314,6 +314,49 @@ fn whatever_does_not_end_is_given_up_in_time_and_costs_nothing() {
     assert_ne!(locked.0.token(), locked.1.access_token);
 }
 
+/// What `my` has when it rotates: its new pair, saved in the form of the session that it began with.
+fn rotated_by_my(server: &Server, home: &Home) -> String {
+    let mut session = home.session().unwrap();
+    let (status, theirs) = redeem(server, session["refresh_token"].as_str().unwrap());
+    assert_eq!(status, 200);
+    for name in ["access_token", "refresh_token"] {
+        session[name] = theirs[name].clone();
+    }
+    session.to_string()
+}
+
+#[test]
+fn an_older_session_that_another_program_saves_over_ours_is_no_logout() {
+    let server = service();
+    let (home, _) = Home::with_stale_session(&server);
+    let theirs = rotated_by_my(&server, &home);
+    server.advance(Duration::from_secs(10));
+    let ours = home.token();
+    home.write(".my/credentials.json", &theirs);
+    server.advance(Duration::from_secs(900));
+    let next = home.token();
+    assert_ne!(next, ours, "it was refreshed");
+    server.advance(Duration::from_secs(60));
+    expire(&home);
+    home.token();
+}
+
+#[test]
+fn what_was_refreshed_last_revives_no_login_that_is_over() {
+    let server = service();
+    let (home, _) = Home::with_stale_session(&server);
+    home.token();
+    assert!(home.read(".my/last-refreshed.json").is_some());
+    let session = home.read(".my/credentials.json").unwrap();
+    std::fs::remove_file(home.path().join(".my/credentials.json")).unwrap();
+    let outcome = home.run(&["get", "--format", "json"]);
+    assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (1, &json!("not_logged_in")), "{outcome:?}");
+    home.write(".my/credentials.json", &session);
+    let outcome = home.run(&["logout"]);
+    assert_eq!((outcome.status, home.session()), (0, None), "{outcome:?}");
+    assert_eq!(home.read(".my/last-refreshed.json"), None, "a logout leaves no token behind");
+}
+
 #[test]
 fn a_newer_session_that_another_program_saves_meanwhile_is_the_one_that_stays() {
     let server = service();

@@ -36,7 +36,14 @@ fn call(line: &str) -> Option<(&str, &str)> {
 fn may_have(place: &str, home: &Path, provider: &str) -> bool {
     let file = |name: &str| place.contains(&format!("<{}/.my/{name}", home.display()));
     place.starts_with("1<")
-        || [".my-credential-helper-credentials.json-", "logins/", "pending-login.json"].into_iter().any(file)
+        || [
+            ".my-credential-helper-credentials.json-",
+            ".my-credential-helper-last-refreshed.json-",
+            "logins/",
+            "pending-login.json",
+        ]
+        .into_iter()
+        .any(file)
         || place.contains("<TCP:[") && place.contains(&format!("->{provider}]"))
 }
 
