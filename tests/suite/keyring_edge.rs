@@ -20,7 +20,11 @@ fn tokens() -> Item {
 }
 
 fn keyring_at(address: impl Into<OsString>) -> Keyring {
-    Keyring::new(Surroundings { bus_address: Some(address.into()), ..Surroundings::default() }, BUDGET)
+    patient_keyring_at(address, BUDGET)
+}
+
+fn patient_keyring_at(address: impl Into<OsString>, budget: Duration) -> Keyring {
+    Keyring::new(Surroundings { bus_address: Some(address.into()), ..Surroundings::default() }, budget)
 }
 
 /// Runs a test with a service, where there can be one.
@@ -97,6 +101,9 @@ fn a_locked_keyring_says_so_at_once_whatever_is_asked() {
     with_service(|service, keyring| {
         keyring.write(&tokens(), "my", "x").unwrap();
         service.lock();
+        // Patient far beyond what a busy machine takes, and the bound is far below it: waiting for somebody who unlocks
+        // it would be seen.
+        let keyring = patient_keyring_at(&service.bus_address, Duration::from_secs(60));
         let other = Item { service: "not".into(), user: "there".into() };
         let started = Instant::now();
         for item in [tokens(), other] {
@@ -105,7 +112,7 @@ fn a_locked_keyring_says_so_at_once_whatever_is_asked() {
             assert_eq!(keyring.delete(&item), Err(Unavailable::Locked));
         }
         assert_eq!(keyring.probe(), Err(Unavailable::Locked));
-        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     });
 }
 

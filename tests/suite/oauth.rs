@@ -163,18 +163,19 @@ fn end_refreshes_by(signal: Signal, service: &Oidc) -> (u64, u64) {
 fn whoever_is_interrupted_while_a_token_is_redeemed_keeps_the_login() {
     let Some(service) = Oidc::start() else { return };
     let home = service.home("");
-    service.delay(Duration::from_millis(300));
     // `whoami` has a client of its own, whose thread is there before the refresh begins.
     let cases = [(&RAW[..], Signal::INT), (&RAW, Signal::TERM), (&RAW, Signal::HUP), (&["whoami"], Signal::INT)];
     for (verb, signal) in cases {
         service.make_stale(&home);
         service.clear_journal();
+        service.hold();
         let mut child = home.start(verb);
         let start = Instant::now();
         while service.count("token request") == 0 {
             assert!(start.elapsed() < Duration::from_secs(9), "nothing is asked of the service");
         }
         kill_process(Pid::from_child(&child), signal).unwrap();
+        service.release();
         assert_eq!(child.wait().unwrap().signal(), Some(signal.as_raw()), "{verb:?} ends by the signal");
         let token = home.token();
         assert_eq!(kept(&home)["access_token"], token, "{verb:?} {signal:?}");

@@ -77,6 +77,15 @@ impl Oidc {
         self.test(&format!("delay?ms={}", time.as_millis()));
     }
 
+    /// Holds every answer of the token endpoint until it is [`release`](Self::release)d.
+    pub(crate) fn hold(&self) {
+        self.test("hold");
+    }
+
+    pub(crate) fn release(&self) {
+        self.test("release");
+    }
+
     /// Holds what the service says of itself for so long.
     pub(crate) fn delay_description(&self, time: Duration) {
         self.test(&format!("delay-description?ms={}", time.as_millis()));

@@ -21,6 +21,8 @@ const issuer = `http://127.0.0.1:${server.address().port}`;
 const journal = [];
 let delay = 0;
 let delayDescription = 0;
+let gate = Promise.resolve();
+let release = () => {};
 
 const provider = new Provider(issuer, {
   clients: [
@@ -92,6 +94,8 @@ server.on('request', async (request, response) => {
     case '/test/journal': return tell(journal);
     case '/test/clear': journal.length = 0; return tell({});
     case '/test/delay': delay = Number(url.searchParams.get('ms')); return tell({});
+    case '/test/hold': gate = new Promise((done) => { release = done; }); return tell({});
+    case '/test/release': release(); return tell({});
     case '/test/delay-description': delayDescription = Number(url.searchParams.get('ms')); return tell({});
   }
   if (url.pathname.startsWith('/.well-known/')) {
@@ -100,6 +104,7 @@ server.on('request', async (request, response) => {
   }
   if (url.pathname === '/token') {
     journal.push({ event: 'token request' });
+    await gate;
     if (delay) await new Promise((done) => setTimeout(done, delay));
   }
   return answer(request, response);
