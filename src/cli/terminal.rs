@@ -34,6 +34,8 @@ pub(super) fn ask(question: &str) -> Result<String> {
 
 /// Asks for something that is not shown.
 pub(super) fn ask_secret(question: &str) -> Result<crate::secret::Secret> {
+    #[cfg(unix)]
+    unix::put_back_at_the_end();
     rpassword::prompt_password(format!("{question} "))
         .map(crate::secret::Secret::new)
         .map_err(|_| Error::invalid("no answer was given"))
@@ -71,13 +73,33 @@ pub(super) use unix::Keys;
 
 #[cfg(unix)]
 mod unix {
-    //! Keys one by one, without echo. The terminal is put back as it was when this is dropped.
+    //! Keys one by one, without echo. The terminal is put back as it was when this is dropped, or a signal
+    //! ends the process.
 
     use std::io::{self, Read as _};
+    use std::sync::Once;
 
     use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
     use super::Key;
+
+    /// From now on, a signal that ends the process first puts the terminal back as it is now.
+    pub(super) fn put_back_at_the_end() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let Ok(before) = tcgetattr(io::stdin()) else { return };
+            let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else { return };
+            std::thread::spawn(move || {
+                for signal in signals.forever() {
+                    let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+                    let _ = signal_hook::low_level::emulate_default_handler(signal);
+                }
+            });
+        });
+    }
 
     /// The keyboard, key by key.
     pub(in crate::cli) struct Keys {
@@ -89,6 +111,7 @@ mod unix {
         pub(in crate::cli) fn take() -> Option<Self> {
             let stdin = io::stdin();
             let before = tcgetattr(&stdin).ok()?;
+            put_back_at_the_end();
             let mut now = before.clone();
             // Without signals too: Control-C must find somebody who puts the terminal back.
             now.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;

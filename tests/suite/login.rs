@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use account_server::{Fault, Server, Settings};
 use my_credential_helper::timestamp::Timestamp;
 use rexpect::session::PtySession;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::http::{open, redeem};
@@ -570,6 +571,33 @@ fn an_interruption_puts_the_terminal_back() {
     assert!(home.read("before").is_some_and(|modes| modes.contains(':')));
     assert_eq!(home.read("before"), home.read("after"));
     assert_eq!(home.session(), None);
+}
+
+#[test]
+fn a_signal_that_ends_a_question_puts_the_terminal_back() {
+    let server = service();
+    let home = Home::at(&server);
+    for (arguments, asked) in [(&["--email", ME][..], "code: ______"), (&["--token"], "Token for mycli:")] {
+        for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
+            let mut command = home.command("/bin/sh");
+            let script = "echo $$ > shell; stty -g > before; \"$0\" login \"$@\"; echo \"status $?\"; stty -g > after";
+            command.args(["-c", script, HELPER]).args(arguments);
+            let mut terminal = in_terminal(&home, command);
+            terminal.exp_string(asked).unwrap();
+            kill_process(child_of(home.read("shell").expect("a process").trim()), signal).unwrap();
+            let (_, status) = terminal.exp_regex("status [0-9]+").unwrap();
+            assert_eq!(status, format!("status {}", 128 + signal.as_raw()), "{arguments:?}");
+            status_of(&mut terminal);
+            assert_eq!(home.read("before"), home.read("after"), "{arguments:?} {signal:?}");
+        }
+    }
+    assert_eq!(home.session(), None);
+}
+
+/// The only child of a process.
+fn child_of(process: &str) -> Pid {
+    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).expect("a process");
+    Pid::from_raw(children.trim().parse().expect("one child")).expect("a process id")
 }
 
 #[test]
