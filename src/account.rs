@@ -61,7 +61,10 @@ pub fn call_as_login<T>(
             Source::Environment => format!("`unset {}` to use your login", provider.token_variable),
             _ => "run `my-credential-helper login --force` and log in by email".to_owned(),
         };
-        let message = format!("cannot {what} at {}: only a login can do this, not an API token", provider.name);
+        let message = format!(
+            "cannot {what} at {}: only a login can do this, not an API token",
+            provider.name
+        );
         return Err(Error::new(Code::Refused, message).with_hint(hint));
     }
     self::call(world, provider, what, call).map(|(answer, _)| answer)
@@ -79,14 +82,22 @@ fn is_refreshed(world: &World, provider: &Provider, found: &Found) -> Result<boo
     refresh::mark_refused(world, provider, &found.secret, Forced::ByService)
 }
 
-fn failed(world: &World, provider: &Provider, what: &str, error: &ApiError, found: &Found) -> Error {
+fn failed(
+    world: &World,
+    provider: &Provider,
+    what: &str,
+    error: &ApiError,
+    found: &Found,
+) -> Error {
     let host = world.api_url(provider, None).unwrap_or_default();
     let failure = api::failed(&host, what, error);
     if !is_refused(error) {
         return failure;
     }
     let hint = match found.source {
-        Source::Environment => format!("set {0} anew, or `unset {0}` to use your login", provider.token_variable),
+        Source::Environment => {
+            format!("set {0} anew, or `unset {0}` to use your login", provider.token_variable)
+        }
         _ => format!("{}, with --force", provider.login_hint()),
     };
     Error { code: Code::Refused, ..failure }.with_hint(hint)

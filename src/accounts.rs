@@ -42,13 +42,19 @@ pub fn choose(world: &World, ask: &Ask, provider: Provider) -> Result<Chosen> {
     let is_named = |account: &&Account| ask.username.as_deref() == Some(&***account);
     let default = (!further.is_empty()).then_some(&Account::DEFAULT);
     if let Some(account) = further.iter().chain(default).find(is_named) {
-        return Ok(Chosen { by_username: true, ..chosen(provider, account.clone(), "the user name") });
+        return Ok(Chosen {
+            by_username: true,
+            ..chosen(provider, account.clone(), "the user name")
+        });
     }
     if let Some(target) = &ask.target
         && let Some(pattern) = configuration.account_pattern(target)
     {
         let by = format!("[accounts] {}", pattern.text);
-        return Ok(Chosen { place: Some(pattern.place(target)), ..chosen(provider, pattern.account.clone(), &by) });
+        return Ok(Chosen {
+            place: Some(pattern.place(target)),
+            ..chosen(provider, pattern.account.clone(), &by)
+        });
     }
     let account = configuration.account_in_use(&provider.name);
     if further.is_empty() && account.is_default() {
@@ -66,7 +72,8 @@ fn chosen(provider: Provider, account: Account, by: &str) -> Chosen {
 pub fn all(world: &World, name: &str) -> Result<Vec<Provider>> {
     let configuration = world.configuration()?;
     let provider = configuration.provider(name)?;
-    let further = configuration.further_accounts(name).iter().filter(|account| !account.is_default());
+    let further =
+        configuration.further_accounts(name).iter().filter(|account| !account.is_default());
     let in_use = configuration.account_in_use(name);
     let mut accounts: Vec<_> = [Account::DEFAULT].iter().chain(further).cloned().collect();
     if !accounts.contains(&in_use) {
@@ -79,10 +86,14 @@ pub fn all(world: &World, name: &str) -> Result<Vec<Provider>> {
 /// from then on where nobody is logged in as the one that was.
 pub fn register(world: &World, provider: &Provider) -> Result<()> {
     let configuration = world.configuration()?;
-    if provider.account.is_default() || configuration.further_accounts(&provider.name).contains(&provider.account) {
+    if provider.account.is_default()
+        || configuration.further_accounts(&provider.name).contains(&provider.account)
+    {
         return Ok(());
     }
-    let in_use = world.descriptor(Some(&provider.name))?.with_account(configuration.account_in_use(&provider.name));
+    let in_use = world
+        .descriptor(Some(&provider.name))?
+        .with_account(configuration.account_in_use(&provider.name));
     let is_free = session::load(&world.stores()?.in_order(), &in_use.slot).newest.is_none();
     let _lock = lock(world)?;
     // What was read before the lock is gone.
@@ -92,7 +103,8 @@ pub fn register(world: &World, provider: &Provider) -> Result<()> {
     if is_free {
         accounts::set_in_use(&world.paths, provider, &provider.account)?;
     } else {
-        let (account, verb) = (&provider.account, Provider { account: Account::DEFAULT, ..provider.clone() });
+        let (account, verb) =
+            (&provider.account, Provider { account: Account::DEFAULT, ..provider.clone() });
         world.note(format!("`{}` puts it in use", verb.command(&format!("account use {account}"))));
     }
     Ok(())

@@ -12,9 +12,12 @@ use crate::world::{Overrides, World};
 /// The answer to a whole command line, the program's own name first; and the world, where a login that is seldom used
 /// may be kept alive after the answer is written.
 pub fn answer(arguments: &[OsString]) -> (Answer, Option<World>) {
-    let texts: Option<Vec<String>> = arguments.iter().map(|argument| argument.to_str().map(str::to_owned)).collect();
+    let texts: Option<Vec<String>> =
+        arguments.iter().map(|argument| argument.to_str().map(str::to_owned)).collect();
     match texts.as_deref().and_then(protocol_call) {
-        Some((adapter, overrides, rest)) => (spoken(&World::of_this_process(overrides), adapter, rest), None),
+        Some((adapter, overrides, rest)) => {
+            (spoken(&World::of_this_process(overrides), adapter, rest), None)
+        }
         None => cli::run(arguments),
     }
 }
@@ -28,7 +31,8 @@ pub(crate) fn spoken(world: &World, adapter: &Adapter, words: &[String]) -> Answ
     let is_json = adapter.name == json::ADAPTER.name;
     let says_how_to_print = |word: &str| matches!(word, "--json" | "--quiet" | "-q");
     // These are flags of every account verb, and change nothing where JSON is spoken anyway.
-    let words = words.iter().filter(|word| !(is_json && says_how_to_print(word))).cloned().collect();
+    let words =
+        words.iter().filter(|word| !(is_json && says_how_to_print(word))).cloned().collect();
     serve::serve(world, adapter, words)
 }
 
@@ -39,7 +43,9 @@ fn asks_for_help(word: &str) -> bool {
 fn usage(adapter: &Adapter) -> String {
     let operations = adapter.operations.join("|");
     let operations = if operations.is_empty() { operations } else { format!(" <{operations}>") };
-    let by_name = adapter.program.map_or_else(String::new, |program| format!("       {program}{operations}\n"));
+    let by_name = adapter
+        .program
+        .map_or_else(String::new, |program| format!("       {program}{operations}\n"));
     let is_json = adapter.name == json::ADAPTER.name;
     format!(
         "Usage: my-credential-helper {name}{operations}\n{by_name}\nThe protocol of {tool}, on standard input and \
@@ -74,7 +80,11 @@ fn protocol_call(arguments: &[String]) -> Option<(&'static Adapter, Overrides, &
         return (!is_question).then_some((&json::ADAPTER, overrides, rest));
     }
     let adapter = adapters::ALL.iter().find(|adapter| adapter.name == verb)?;
-    Some((adapter, overrides, if adapter.name == json::ADAPTER.name { rest.get(1..)? } else { others }))
+    Some((
+        adapter,
+        overrides,
+        if adapter.name == json::ADAPTER.name { rest.get(1..)? } else { others },
+    ))
 }
 
 #[cfg(test)]
@@ -83,7 +93,8 @@ mod tests {
 
     fn called(line: &str) -> Option<(&'static str, Option<String>, Vec<String>)> {
         let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        protocol_call(&arguments).map(|(adapter, overrides, rest)| (adapter.name, overrides.provider, rest.to_vec()))
+        protocol_call(&arguments)
+            .map(|(adapter, overrides, rest)| (adapter.name, overrides.provider, rest.to_vec()))
     }
 
     #[test]
@@ -91,12 +102,19 @@ mod tests {
         let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(called("/x/git-credential-my get"), Some(("git", None, words("get"))));
         assert_eq!(called("my-credential-helper git get"), Some(("git", None, words("get"))));
-        assert_eq!(called("my-credential-helper get --url u"), Some(("json", None, words("get --url u"))));
+        assert_eq!(
+            called("my-credential-helper get --url u"),
+            Some(("json", None, words("get --url u")))
+        );
         assert_eq!(
             called("my-credential-helper --provider acme get"),
             Some(("json", Some("acme".to_owned()), words("get")))
         );
-        for account_verb in ["my-credential-helper login", "my-credential-helper", "my-credential-helper get --help"] {
+        for account_verb in [
+            "my-credential-helper login",
+            "my-credential-helper",
+            "my-credential-helper get --help",
+        ] {
             assert_eq!(called(account_verb), None, "{account_verb}");
         }
     }

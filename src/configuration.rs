@@ -98,7 +98,11 @@ impl TryFrom<String> for ProviderKind {
             "oauth" => Ok(Self::OAuth(None)),
             name => Known::of(name).map(|known| Self::OAuth(Some(known))).ok_or_else(|| {
                 let known: Vec<_> = known::ALL.iter().map(|known| known.kind).collect();
-                format!("`{}` is no kind: oauth, api_key, magic_link, {}", shown(name), known.join(", "))
+                format!(
+                    "`{}` is no kind: oauth, api_key, magic_link, {}",
+                    shown(name),
+                    known.join(", ")
+                )
             }),
         }
     }
@@ -109,14 +113,19 @@ impl Configuration {
     pub fn load(paths: &Paths) -> Result<Self> {
         let Some(path) = paths.configuration() else { return Ok(Self::default()) };
         let unreadable = |reason: String| Error::invalid(format!("{} {reason}", path.display()));
-        let Some(text) = private_file::read_public(path).map_err(unreadable)? else { return Ok(Self::default()) };
-        toml::from_str(&text).map_err(|error| unreadable(format!("cannot be read: {}", shown(error.message()))))
+        let Some(text) = private_file::read_public(path).map_err(unreadable)? else {
+            return Ok(Self::default());
+        };
+        toml::from_str(&text)
+            .map_err(|error| unreadable(format!("cannot be read: {}", shown(error.message()))))
     }
 
     /// A provider by its name: built in, changed by the configuration, or of the configuration alone. It speaks for its
     /// default account.
     pub fn provider(&self, name: &str) -> Result<Provider> {
-        let built_in = [Provider::MYCLI, Provider::MICROTICA].into_iter().find(|provider| provider.name == name);
+        let built_in = [Provider::MYCLI, Provider::MICROTICA]
+            .into_iter()
+            .find(|provider| provider.name == name);
         match (built_in, self.providers.get(name)) {
             (Some(provider), None) => Ok(provider),
             (Some(provider), Some(settings)) => settings.applied_to(provider),
@@ -139,7 +148,12 @@ impl Configuration {
     /// Every provider's name, the built-in ones first.
     pub fn names(&self) -> Vec<&str> {
         let mut names = vec!["mycli", "microtica"];
-        names.extend(self.providers.keys().map(String::as_str).filter(|name| !["mycli", "microtica"].contains(name)));
+        names.extend(
+            self.providers
+                .keys()
+                .map(String::as_str)
+                .filter(|name| !["mycli", "microtica"].contains(name)),
+        );
         names
     }
 }
@@ -147,8 +161,11 @@ impl Configuration {
 impl ProviderSettings {
     /// A provider that is configuration alone, of a kind that is built in.
     fn new_provider(&self, name: &str) -> Result<Provider> {
-        let missing = |key: &str| Error::invalid(format!("[providers.{}] has no `{key}`", shown(name)));
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+        let missing =
+            |key: &str| Error::invalid(format!("[providers.{}] has no `{key}`", shown(name)));
+        if name.is_empty()
+            || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        {
             return Err(Error::invalid(format!(
                 "`{}` cannot be a provider's name: letters, digits, - and _",
                 shown(name)
@@ -159,15 +176,27 @@ impl ProviderSettings {
             return self.oauth_provider(name, known);
         }
         let api_url = self.api_url.clone().ok_or_else(|| missing("api_url"))?;
-        let token_variable = self.token_variable.clone().ok_or_else(|| missing("token_variable"))?;
-        let login =
-            if matches!(kind, ProviderKind::MagicLink) { LoginKind::MagicLink } else { LoginKind::ApiKey(None) };
+        let token_variable =
+            self.token_variable.clone().ok_or_else(|| missing("token_variable"))?;
+        let login = if matches!(kind, ProviderKind::MagicLink) {
+            LoginKind::MagicLink
+        } else {
+            LoginKind::ApiKey(None)
+        };
         Ok(configured(name, login, api_url, token_variable))
     }
 
     fn applied_to(&self, mut provider: Provider) -> Result<Provider> {
         let Self {
-            kind: _, api_url, hosts, token_variable, token_prefix, header, basic_username, takes_password, ..
+            kind: _,
+            api_url,
+            hosts,
+            token_variable,
+            token_prefix,
+            header,
+            basic_username,
+            takes_password,
+            ..
         } = self;
         let set = |field: &mut Cow<'static, str>, value: &Option<String>| {
             if let Some(value) = value {
@@ -180,8 +209,13 @@ impl ProviderSettings {
         set(&mut provider.basic_username, basic_username);
         // `X-Acme-Key`, or `Authorization: Token` where a word comes before the token.
         if let Some(header) = header {
-            let (name, scheme) = header.split_once(':').map_or((header.as_str(), None), |(n, s)| (n, Some(s.trim())));
-            provider.header = Header { name: name.to_owned().into(), scheme: scheme.map(|s| s.to_owned().into()) };
+            let (name, scheme) = header
+                .split_once(':')
+                .map_or((header.as_str(), None), |(n, s)| (n, Some(s.trim())));
+            provider.header = Header {
+                name: name.to_owned().into(),
+                scheme: scheme.map(|s| s.to_owned().into()),
+            };
         }
         provider.takes_password = takes_password.unwrap_or(provider.takes_password);
         for host in hosts {
@@ -234,8 +268,9 @@ impl MyConfig {
     /// Sets one key of `config.json`, or removes it; every other key lives on, also those that this program does not know.
     pub fn set(paths: &Paths, key: &str, value: Option<&str>) -> Result<()> {
         let mut config: serde_json::Map<String, serde_json::Value> = match my_config_text(paths)? {
-            Some(text) => serde_json::from_str(text.expose_secret())
-                .map_err(|error| Error::invalid(format!("~/{MY_CONFIG} {}", json::reason(&error))))?,
+            Some(text) => serde_json::from_str(text.expose_secret()).map_err(|error| {
+                Error::invalid(format!("~/{MY_CONFIG} {}", json::reason(&error)))
+            })?,
             None => serde_json::Map::new(),
         };
         match value {
@@ -250,8 +285,11 @@ impl MyConfig {
 
 fn my_config_text(paths: &Paths) -> Result<Option<Secret>> {
     let Ok(path) = paths.in_home(MY_CONFIG) else { return Ok(None) };
-    let contents = private_file::read(&path).map_err(|reason| Error::invalid(format!("~/{MY_CONFIG} {reason}")))?;
-    Ok(contents.map(|contents| contents.text).filter(|text| !text.expose_secret().trim().is_empty()))
+    let contents = private_file::read(&path)
+        .map_err(|reason| Error::invalid(format!("~/{MY_CONFIG} {reason}")))?;
+    Ok(contents
+        .map(|contents| contents.text)
+        .filter(|text| !text.expose_secret().trim().is_empty()))
 }
 
 #[cfg(test)]
@@ -278,12 +316,18 @@ mod tests {
             Ok(configuration) => configuration.provider("acme").unwrap_err().message,
             Err(error) => error.message().to_owned(),
         };
-        assert_eq!(error("[providers.acme]\nkind = 'api_key'"), "[providers.acme] has no `api_url`");
+        assert_eq!(
+            error("[providers.acme]\nkind = 'api_key'"),
+            "[providers.acme] has no `api_url`"
+        );
         assert_eq!(
             error("[providers.acme]\nkind = 'oauth'"),
             "[providers.acme] has neither `issuer` nor `token_endpoint`"
         );
-        assert!(error("[providers.acme]\nkind = 'github2'").starts_with("`github2` is no kind: oauth, "));
+        assert!(
+            error("[providers.acme]\nkind = 'github2'")
+                .starts_with("`github2` is no kind: oauth, ")
+        );
         assert_eq!(error(""), "there is no provider `acme`");
         assert!(error("sotre = 'file'").contains("sotre"));
     }

@@ -62,7 +62,11 @@ impl Session {
 
     /// A session or an API token.
     pub fn kind(&self) -> Kind {
-        if self.refresh_token.is_some() || self.access_token.is_jwt() { Kind::Session } else { Kind::ApiToken }
+        if self.refresh_token.is_some() || self.access_token.is_jwt() {
+            Kind::Session
+        } else {
+            Kind::ApiToken
+        }
     }
 
     /// When the access token was received.
@@ -90,7 +94,8 @@ impl Session {
 
     /// Whether the token can be handed out without a refresh.
     pub fn is_fresh(&self, now: Timestamp, min_validity: Duration) -> bool {
-        self.last_refreshed_at <= now.plus(CLOCK_TOLERANCE) && now < self.expires_at.plus(-self.margin(min_validity))
+        self.last_refreshed_at <= now.plus(CLOCK_TOLERANCE)
+            && now < self.expires_at.plus(-self.margin(min_validity))
     }
 
     /// Whether the service still takes the token.
@@ -141,7 +146,11 @@ mod tests {
             assert!(!session.is_fresh(at(lifetime - margin), Duration::ZERO));
             assert!(session.is_alive(at(lifetime - 1)) && !session.is_alive(at(lifetime)));
             assert_eq!(session.reported_expiry(received), Some(at(lifetime - margin)));
-            assert_eq!(session.reported_expiry(at(lifetime - margin)), Some(at(lifetime)), "nothing renewed it");
+            assert_eq!(
+                session.reported_expiry(at(lifetime - margin)),
+                Some(at(lifetime)),
+                "nothing renewed it"
+            );
         }
     }
 
@@ -150,7 +159,10 @@ mod tests {
         let (session, received) = session(900);
         let day = Duration::days(1);
         assert!(!session.is_fresh(received.plus(Duration::seconds(600)), Duration::seconds(301)));
-        assert!(session.is_fresh(received.plus(Duration::seconds(449)), day), "else every call would refresh");
+        assert!(
+            session.is_fresh(received.plus(Duration::seconds(449)), day),
+            "else every call would refresh"
+        );
         assert!(!session.is_fresh(received.plus(Duration::seconds(450)), day));
     }
 

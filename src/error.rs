@@ -164,7 +164,8 @@ impl Error {
 
 /// `MY_API_TOKEN (not set), keyring (no session bus)`.
 pub fn attempts(tried: &[Attempt]) -> String {
-    let each: Vec<_> = tried.iter().map(|Attempt { place, outcome }| format!("{place} ({outcome})")).collect();
+    let each: Vec<_> =
+        tried.iter().map(|Attempt { place, outcome }| format!("{place} ({outcome})")).collect();
     each.join(", ")
 }
 
@@ -202,7 +203,9 @@ pub fn shown(text: &str) -> String {
     let mut safe = String::with_capacity(text.len().min(MOST));
     for c in text.chars().take(MOST) {
         // Controls, and the marks that turn the direction of the line around.
-        if c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+        if c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);
@@ -221,7 +224,10 @@ mod tests {
     #[test]
     fn a_message_has_the_cause_the_places_and_the_way_out() {
         let error = Error::new(Code::NotLoggedIn, "not logged in to api.mycli.sh")
-            .with_tried(vec![Attempt::new("MY_API_TOKEN", "not set"), Attempt::new("file", "no entry")])
+            .with_tried(vec![
+                Attempt::new("MY_API_TOKEN", "not set"),
+                Attempt::new("file", "no entry"),
+            ])
             .with_hint("run `my-credential-helper login`");
         assert_eq!(
             error.to_string(),
@@ -233,6 +239,10 @@ mod tests {
     #[test]
     fn text_from_outside_cannot_steer_the_terminal() {
         assert_eq!(shown("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\nc\\u{202e}d");
-        assert_eq!(shown(&"x".repeat(1000)).chars().count(), 301, "and it does not fill the screen");
+        assert_eq!(
+            shown(&"x".repeat(1000)).chars().count(),
+            301,
+            "and it does not fill the screen"
+        );
     }
 }

@@ -42,11 +42,14 @@ mod tests {
     #[test]
     fn claims_are_read_without_a_key_and_rubbish_has_none() {
         // {"alg":"HS256","typ":"JWT"} . {"sub":"1","iat":1700000000,"exp":1700000900.5}
-        let token =
-            "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIiwiaWF0IjoxNzAwMDAwMDAwLCJleHAiOjE3MDAwMDA5MDAuNX0.c2ln";
+        let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIiwiaWF0IjoxNzAwMDAwMDAwLCJleHAiOjE3MDAwMDA5MDAuNX0.c2ln";
         assert_eq!(
             claims(&Secret::new(token)),
-            Claims { sub: Some("1".to_owned()), iat: Some(1_700_000_000), exp: Some(1_700_000_900) }
+            Claims {
+                sub: Some("1".to_owned()),
+                iat: Some(1_700_000_000),
+                exp: Some(1_700_000_900)
+            }
         );
         for rubbish in ["", "myc_1", "eyJ.eyJ.x", "eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOiJ4In0.x"] {
             assert_eq!(claims(&Secret::new(rubbish)), Claims::default(), "{rubbish}");

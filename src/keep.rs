@@ -29,10 +29,12 @@ pub fn store(world: &World, store: Store) -> Result<Reply> {
     let Store { ask, secret, scheme, refresh_token, expires_at, by_habit } = store;
     let provider = resolve::provider_of(world, &ask, &mut Vec::new())?;
     let Some(target) = ask.target else {
-        let provider = provider.ok_or_else(|| Error::invalid("`store` needs a `url` or a `provider`"))?;
+        let provider =
+            provider.ok_or_else(|| Error::invalid("`store` needs a `url` or a `provider`"))?;
         let provider = accounts::choose(world, &Ask { target: None, ..ask }, provider)?.provider;
         let expires_at = expires_at.or_else(|| jwt::claims(&secret).exp.map(Timestamp::from_unix));
-        let session = Session { refresh_token, ..Session::api_token(secret, expires_at, clock::now()) };
+        let session =
+            Session { refresh_token, ..Session::api_token(secret, expires_at, clock::now()) };
         return keep_session(world, &provider, &session).map(Reply::Stored);
     };
     if let Some(provider) = &provider {
@@ -69,7 +71,8 @@ pub fn keep_granted(world: &World, provider: &Provider, session: &Session) -> Re
 fn write_session(world: &World, provider: &Provider, session: &Session) -> Result<Stored> {
     accounts::register(world, provider)?;
     let stores = world.stores()?;
-    let stored = stores.write_new(&provider.slot, &session::encode(provider.slot.shape, session))?;
+    let stored =
+        stores.write_new(&provider.slot, &session::encode(provider.slot.shape, session))?;
     let _ = stores.of(stored.source.other()).delete(&provider.slot);
     refresh::last::forget(&stores, provider);
     Ok(stored)
@@ -128,7 +131,8 @@ pub fn forget_session(world: &World, provider: &Provider, secret: Option<&Secret
             Err(Unavailable::Off(_)) => {}
             // The other place is cleared nevertheless.
             Err(cause) => {
-                let problem = format!("the {} may still have the login: {cause}", store.source().name());
+                let problem =
+                    format!("the {} may still have the login: {cause}", store.source().name());
                 left = left.or(Some(problem));
             }
         }
@@ -176,7 +180,8 @@ pub fn list_servable(world: &World) -> Result<Vec<Listed>> {
         let provider = configuration.provider(name)?;
         let origin = world.api_origin(&provider, None)?;
         let api = Target { origin, path: String::new() };
-        let hosts = [Some(api)].into_iter().chain(provider.hosts.iter().map(HostPattern::target)).flatten();
+        let hosts =
+            [Some(api)].into_iter().chain(provider.hosts.iter().map(HostPattern::target)).flatten();
         // What a session cannot answer for one host it cannot for the next, and each may take seconds to say so.
         listed.extend(hosts.map_while(servable));
     }
@@ -192,7 +197,8 @@ pub fn list_servable(world: &World) -> Result<Vec<Listed>> {
 fn servable(world: &World, target: Target) -> Option<Listed> {
     let url = Some(target.to_string());
     let ask = Ask { target: Some(target), carries: Carries::PasswordOrBearer, ..Ask::default() };
-    let Found { provider, account, kind, username, source, expires_at, .. } = resolve::resolve(world, &ask).ok()?;
+    let Found { provider, account, kind, username, source, expires_at, .. } =
+        resolve::resolve(world, &ask).ok()?;
     Some(Listed { url, provider, account, username, kind, source, expires_at })
 }
 
@@ -206,11 +212,15 @@ fn list_provider(world: &World, provider: &Provider) -> Result<Vec<Listed>> {
         source,
         expires_at,
     };
-    let variable = variable::read(&world.environment, &provider.token_variable, clock::now()).ok().flatten();
+    let variable =
+        variable::read(&world.environment, &provider.token_variable, clock::now()).ok().flatten();
     // It is nobody's account, and listed once.
     let variable = variable.filter(|_| provider.account.is_default());
     let kept = session::load(&world.stores()?.in_order(), &provider.slot).newest;
-    let variable = variable.map(|variable| entry(variable.kind, Source::Environment, variable.expires_at));
-    let kept = kept.map(|kept| entry(kept.session.kind(), kept.source, kept.session.reported_expiry(clock::now())));
+    let variable =
+        variable.map(|variable| entry(variable.kind, Source::Environment, variable.expires_at));
+    let kept = kept.map(|kept| {
+        entry(kept.session.kind(), kept.source, kept.session.reported_expiry(clock::now()))
+    });
     Ok(variable.into_iter().chain(kept).collect())
 }

@@ -19,14 +19,19 @@ fn main() -> std::process::ExitCode {
 /// Answers, and returns the exit status.
 fn run() -> u8 {
     memory::keep_private();
-    let (Answer { output, messages, status }, afterwards) = call::answer(&std::env::args_os().collect::<Vec<_>>());
+    let (Answer { output, messages, status }, afterwards) =
+        call::answer(&std::env::args_os().collect::<Vec<_>>());
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
     let _ = std::io::stderr().lock().write_all(messages.as_bytes());
     match written {
         // A reader that went away needs no answer.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            let _ = writeln!(std::io::stderr(), "error: standard output cannot be written: {}", error.kind());
+            let _ = writeln!(
+                std::io::stderr(),
+                "error: standard output cannot be written: {}",
+                error.kind()
+            );
             return Code::Internal.exit_status();
         }
         _ => {}

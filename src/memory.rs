@@ -6,6 +6,7 @@ pub fn keep_private() {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         // Where that is not to be had, everything works as before.
-        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+        let _ =
+            rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     }
 }

@@ -20,12 +20,18 @@ impl Paths {
         let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
         let configuration = directories::ProjectDirs::from("sh", "mycli", "my-credential-helper")
             .map(|directories| directories.config_dir().join("config.toml"));
-        Self { home: home.ok_or_else(|| "no home directory".to_owned()).and_then(ours), configuration }
+        Self {
+            home: home.ok_or_else(|| "no home directory".to_owned()).and_then(ours),
+            configuration,
+        }
     }
 
     /// The directories of a test.
     pub fn at(home: &Path) -> Self {
-        Self { home: ours(home.to_owned()), configuration: Some(home.join(".config/my-credential-helper/config.toml")) }
+        Self {
+            home: ours(home.to_owned()),
+            configuration: Some(home.join(".config/my-credential-helper/config.toml")),
+        }
     }
 
     /// A file below the home directory.

@@ -43,7 +43,10 @@ pub fn read_public(path: &Path) -> Result<Option<String>, String> {
     Ok(Some(text(&file, &metadata)?.expose_secret().to_owned()))
 }
 
-fn open(path: &Path, how: fn(&mut fs::OpenOptions)) -> Result<Option<(File, fs::Metadata)>, String> {
+fn open(
+    path: &Path,
+    how: fn(&mut fs::OpenOptions),
+) -> Result<Option<(File, fs::Metadata)>, String> {
     let mut options = fs::OpenOptions::new();
     options.read(true);
     how(&mut options);
@@ -54,7 +57,9 @@ fn open(path: &Path, how: fn(&mut fs::OpenOptions)) -> Result<Option<(File, fs::
     };
     let metadata = file.metadata().map_err(|error| reason(&error))?;
     if !metadata.is_file() {
-        return Err(if metadata.is_dir() { "is a directory" } else { "is no regular file" }.to_owned());
+        return Err(
+            if metadata.is_dir() { "is a directory" } else { "is no regular file" }.to_owned()
+        );
     }
     if metadata.len() > MOST {
         return Err("is larger than 1 MiB".to_owned());
@@ -64,7 +69,9 @@ fn open(path: &Path, how: fn(&mut fs::OpenOptions)) -> Result<Option<(File, fs::
 
 fn text(file: &File, metadata: &fs::Metadata) -> Result<Secret, String> {
     // One more than it holds, so that it never grows and leaves a copy behind.
-    let mut text = zeroize::Zeroizing::new(String::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
+    let mut text = zeroize::Zeroizing::new(String::with_capacity(
+        usize::try_from(metadata.len()).unwrap_or(0) + 1,
+    ));
     file.take(MOST).read_to_string(&mut text).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => "is not UTF-8".to_owned(),
         _ => reason(&error),
@@ -91,7 +98,8 @@ pub struct Prepared {
 /// directory (0700) where it is missing.
 pub fn prepare(path: &Path, size: usize) -> anyhow::Result<Prepared> {
     let directory = path.parent().context("a file without a directory")?;
-    owner::create_directory(directory).with_context(|| format!("creating {}", directory.display()))?;
+    owner::create_directory(directory)
+        .with_context(|| format!("creating {}", directory.display()))?;
     sweep(directory, LEFT_BEHIND);
     let writing = || format!("writing {}", path.display());
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
@@ -119,7 +127,9 @@ impl Prepared {
     fn put(self, contents: &str, is_lasting: bool) -> anyhow::Result<()> {
         let path = self.path.clone();
         // Taken for one that was left behind, where this process was stopped for long: once more.
-        if !self.replace(contents, is_lasting)? && !prepare(&path, contents.len())?.replace(contents, is_lasting)? {
+        if !self.replace(contents, is_lasting)?
+            && !prepare(&path, contents.len())?.replace(contents, is_lasting)?
+        {
             anyhow::bail!("replacing {}: another process removes what is written", path.display());
         }
         Ok(())
@@ -165,7 +175,11 @@ pub fn remove(path: &Path) -> anyhow::Result<bool> {
             sync_directory(path);
             Ok(true)
         }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(false)
+        }
         Err(error) => Err(error).with_context(|| format!("removing {}", path.display())),
     }
 }
@@ -197,7 +211,8 @@ pub fn remove_left_behind(entry: &fs::DirEntry, age: Duration) {
 /// Opens a file to be locked: created with mode 0600, a link not followed.
 pub fn open_lock(path: &Path) -> anyhow::Result<File> {
     let directory = path.parent().context("a file without a directory")?;
-    owner::create_directory(directory).with_context(|| format!("creating {}", directory.display()))?;
+    owner::create_directory(directory)
+        .with_context(|| format!("creating {}", directory.display()))?;
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     owner::open_no_link(&mut options);
@@ -220,7 +235,9 @@ pub fn is_ours(directory: &Path) -> io::Result<Option<bool>> {
     };
     match known(fs::symlink_metadata(directory))? {
         Some(link) if link.is_symlink() && !owner::may_link(&link) => Ok(Some(false)),
-        Some(link) if link.is_symlink() => Ok(known(fs::metadata(directory))?.map(|found| owner::is_ours(&found))),
+        Some(link) if link.is_symlink() => {
+            Ok(known(fs::metadata(directory))?.map(|found| owner::is_ours(&found)))
+        }
         found => Ok(found.map(|found| owner::is_ours(&found))),
     }
 }
@@ -231,7 +248,9 @@ mod owner {
 
     use std::fs::{self, File, Metadata};
     use std::io;
-    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+    use std::os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    };
     use std::path::Path;
 
     use rustix::fs::{Mode, OFlags};
@@ -277,8 +296,9 @@ mod owner {
         if metadata.mode() & 0o077 == 0 {
             return Ok(false);
         }
-        narrow(file)
-            .map_err(|error| format!("others can read it, and its mode cannot be changed: {}", error.kind()))?;
+        narrow(file).map_err(|error| {
+            format!("others can read it, and its mode cannot be changed: {}", error.kind())
+        })?;
         Ok(true)
     }
 
@@ -314,7 +334,9 @@ mod owner {
                     create_directory(above)?;
                 }
                 match fs::DirBuilder::new().mode(0o700).create(directory) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(error);
+                    }
                     _ => {}
                 }
                 // Each by itself: a umask may have made it one in which nothing can be created.
@@ -393,9 +415,14 @@ mod tests {
         write(&path, "second").unwrap();
         let contents = read(&path).unwrap().unwrap();
         assert!(contents.text.expose_secret() == "second" && !contents.repaired);
-        let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let mode =
+            |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file stays");
+        assert_eq!(
+            fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1,
+            "no temporary file stays"
+        );
     }
 
     #[test]
@@ -418,7 +445,14 @@ mod tests {
         assert_eq!(reason(&path("link")), "is a symbolic link, which is not followed");
         fs::create_dir(path("directory")).unwrap();
         assert_eq!(reason(&path("directory")), "is a directory");
-        rustix::fs::mknodat(rustix::fs::CWD, path("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            path("fifo"),
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        )
+        .unwrap();
         assert_eq!(reason(&path("fifo")), "is no regular file");
         fs::File::create(path("large")).unwrap().set_len(2 << 20).unwrap();
         assert_eq!(reason(&path("large")), "is larger than 1 MiB");

@@ -68,7 +68,8 @@ impl LoginKind {
     /// Whether a session can be replaced without anybody logging in: it has a refresh token, or the program logs in
     /// itself.
     pub fn can_renew(&self, session: &Session) -> bool {
-        let by_itself = matches!(self, Self::OAuth(oauth) if oauth.grant == Grant::ClientCredentials);
+        let by_itself =
+            matches!(self, Self::OAuth(oauth) if oauth.grant == Grant::ClientCredentials);
         by_itself || self.renews() && session.refresh_token.is_some()
     }
 }
@@ -95,7 +96,8 @@ pub struct Header {
 
 impl Header {
     /// `Authorization: Bearer …`.
-    pub const BEARER: Self = Self { name: Cow::Borrowed("Authorization"), scheme: Some(Cow::Borrowed("Bearer")) };
+    pub const BEARER: Self =
+        Self { name: Cow::Borrowed("Authorization"), scheme: Some(Cow::Borrowed("Bearer")) };
 
     /// `Authorization`, with this word before the token.
     pub fn authorization(scheme: impl Into<Text>) -> Self {
@@ -135,7 +137,10 @@ impl Slot {
     /// The slot of an account that no other program knows of.
     pub fn of_account(provider: &str, account: &Account) -> Self {
         Self {
-            item: Some(Item { service: "my-credential-helper".into(), user: format!("{provider}/{account}").into() }),
+            item: Some(Item {
+                service: "my-credential-helper".into(),
+                user: format!("{provider}/{account}").into(),
+            }),
             legacy_item: None,
             file: format!(".my/sessions/{provider}/{account}.json").into(),
             shape: Shape::Session,
@@ -256,7 +261,9 @@ impl Provider {
 
     /// Whether a token has the form of this provider's long-lived ones.
     pub fn issues(&self, token: &Secret) -> bool {
-        let Some(digits) = token.expose_secret().strip_prefix(&*self.token_prefix) else { return false };
+        let Some(digits) = token.expose_secret().strip_prefix(&*self.token_prefix) else {
+            return false;
+        };
         match self.token_digits {
             Some(count) => digits.len() == count && digits.bytes().all(|b| b.is_ascii_hexdigit()),
             None => !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_graphic()),
@@ -266,7 +273,8 @@ impl Provider {
     /// Whether the token may go to `target`: the API's own origin, or one of the configured hosts; over plain http on
     /// this machine alone.
     pub fn owns(&self, target: &Target, api: &Origin) -> bool {
-        (target.origin == *api && api.is_safe()) || self.hosts.iter().any(|host| host.matches(&target.origin))
+        (target.origin == *api && api.is_safe())
+            || self.hosts.iter().any(|host| host.matches(&target.origin))
     }
 
     /// The API's host, for messages; the URL itself where it cannot be read.

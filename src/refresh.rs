@@ -58,7 +58,12 @@ const YOUNG: Validity = Validity::minutes(30);
 
 /// A session with at least `min_validity` left, instead of `stale`, with a provider that has such. Where a refresh fails for a passing reason and the
 /// token still lives, that token, and a note.
-pub fn refresh(world: &World, provider: &Provider, min_validity: Validity, stale: Kept) -> Result<Kept> {
+pub fn refresh(
+    world: &World,
+    provider: &Provider,
+    min_validity: Validity,
+    stale: Kept,
+) -> Result<Kept> {
     refresh_within(world, provider, min_validity, stale, PATIENCE)
 }
 
@@ -89,7 +94,9 @@ fn refresh_within(
 ) -> Result<Kept> {
     let deadline = Instant::now() + patience;
     let refresh = Refresh { world, provider, stores: world.stores()?, min_validity, deadline };
-    world.trace.say(|| format!("the session ends at {}: a refresh is due", stale.session.expires_at));
+    world
+        .trace
+        .say(|| format!("the session ends at {}: a refresh is due", stale.session.expires_at));
     let _lock = match refresh.take_lock(stale)? {
         Turn::Mine(lock) => lock,
         Turn::Answered(kept) => return Ok(kept),
@@ -115,12 +122,18 @@ pub enum Forced {
 
 /// Takes note that this access token was refused: the session counts as stale from now on, so that the next request
 /// refreshes it. Says whether it was the session's.
-pub fn mark_refused(world: &World, provider: &Provider, refused: &Secret, forced: Forced) -> Result<bool> {
+pub fn mark_refused(
+    world: &World,
+    provider: &Provider,
+    refused: &Secret,
+    forced: Forced,
+) -> Result<bool> {
     let stores = world.stores()?;
     let refused_session = || {
         let Kept { session, source } = session::load(&stores.in_order(), &provider.slot).newest?;
         let now = clock::now();
-        let is_due = forced == Forced::ByService || now.since(session.last_refreshed_at) >= Validity::MINUTE;
+        let is_due =
+            forced == Forced::ByService || now.since(session.last_refreshed_at) >= Validity::MINUTE;
         let is_it = session.access_token == *refused && provider.login.can_renew(&session);
         (is_it && is_due && session.is_alive(now)).then_some((session, source))
     };
@@ -130,8 +143,9 @@ pub fn mark_refused(world: &World, provider: &Provider, refused: &Secret, forced
     let _lock = wait_for_lock(world, &provider.slot, Instant::now() + PATIENCE)?;
     let Some((mut session, source)) = refused_session() else { return Ok(false) };
     session.expires_at = clock::now();
-    session::write(stores.of(source), &provider.slot, &session)
-        .map_err(|cause| Error::invalid_state(format!("the refused token cannot be marked: {cause}")))?;
+    session::write(stores.of(source), &provider.slot, &session).map_err(|cause| {
+        Error::invalid_state(format!("the refused token cannot be marked: {cause}"))
+    })?;
     Ok(true)
 }
 
@@ -154,7 +168,8 @@ fn try_lock(world: &World, slot: &Slot) -> Result<Option<Lock>> {
 }
 
 fn locked_out() -> Error {
-    Error::temporary("another process has been refreshing the session for 5 s").with_hint("try again in a moment")
+    Error::temporary("another process has been refreshing the session for 5 s")
+        .with_hint("try again in a moment")
 }
 
 /// Whose turn it is.
@@ -230,30 +245,42 @@ impl Refresh<'_> {
         // All that can fail on this machine fails before the token is spent.
         let renewal = match Renewal::of(self.world, self.provider, self.deadline) {
             Ok(renewal) => renewal,
-            Err(error) if kept.session.is_alive(clock::now()) => return self.or_living(kept, &error.message),
+            Err(error) if kept.session.is_alive(clock::now()) => {
+                return self.or_living(kept, &error.message);
+            }
             Err(error) => return Err(error),
         };
         let write = match self.stores.of(home).prepare(slot, RESERVED) {
             Ok(write) => write,
-            Err(cause) => return self.or_living(kept, &format!("the new session could not be saved: {cause}")),
+            Err(cause) => {
+                return self
+                    .or_living(kept, &format!("the new session could not be saved: {cause}"));
+            }
         };
         // From here on the token may be spent, and the answer is not there twice.
         let _held_off = signals::hold_off();
         match self.ask(&renewal, &kept.session) {
             Ok(session) => self.save(&renewal, write, home, &kept, session),
             Err(error) if renewal.is_definitive(&error) => {
-                match last::instead_of(&self.stores, self.provider, &kept).map(|ours| renewal.ask(&ours)) {
+                match last::instead_of(&self.stores, self.provider, &kept)
+                    .map(|ours| renewal.ask(&ours))
+                {
                     Some(Ok(session)) => self.save(&renewal, write, home, &kept, session),
-                    Some(Err(error)) if !renewal.is_definitive(&error) => self.or_living(kept, &error.to_string()),
+                    Some(Err(error)) if !renewal.is_definitive(&error) => {
+                        self.or_living(kept, &error.to_string())
+                    }
                     Some(Err(_)) | None => self.refused(&kept, &error),
                 }
             }
             Err(error) if renewal.refuses_the_program(&error) => {
-                let hint = "the login is kept; see to `client_id` and the client secret in config.toml";
+                let hint =
+                    "the login is kept; see to `client_id` and the client secret in config.toml";
                 self.or_living(kept, &error.to_string())
                     .map_err(|failure| Error { code: Code::Refused, ..failure }.with_hint(hint))
             }
-            Err(error @ (ApiError::Unreachable(_) | ApiError::Absurd(_))) if renewal.has_grace() => {
+            Err(error @ (ApiError::Unreachable(_) | ApiError::Absurd(_)))
+                if renewal.has_grace() =>
+            {
                 let hint = "try again at once: for 30 s the service takes the token that it may have replaced";
                 self.or_living(kept, &error.to_string()).map_err(|failure| failure.with_hint(hint))
             }
@@ -279,7 +306,14 @@ impl Refresh<'_> {
     }
 
     /// Saves a new session, unless what somebody saved meanwhile counts instead; then the older copies go.
-    fn save(&self, renewal: &Renewal<'_>, write: Write<'_>, home: Source, spent: &Kept, new: Session) -> Result<Kept> {
+    fn save(
+        &self,
+        renewal: &Renewal<'_>,
+        write: Write<'_>,
+        home: Source,
+        spent: &Kept,
+        new: Session,
+    ) -> Result<Kept> {
         let new = match self.after_others(renewal, spent, new)? {
             Meanwhile::Ours(session) => session,
             Meanwhile::Theirs(session) => return Ok(Kept { session, source: spent.source }),
@@ -291,7 +325,9 @@ impl Refresh<'_> {
                 Ok(Kept { session: new, source })
             }
             Err(cause) => {
-                self.world.note(format!("the new session could not be saved ({cause}); a new login will be needed"));
+                self.world.note(format!(
+                    "the new session could not be saved ({cause}); a new login will be needed"
+                ));
                 Ok(Kept { session: new, source: spent.source })
             }
         }
@@ -317,7 +353,8 @@ impl Refresh<'_> {
             // Somebody logged in anew, maybe as somebody else.
             return Ok(Meanwhile::Theirs(there));
         }
-        match (session::issued_at(&there).0.cmp(&session::issued_at(&new).0), &there.refresh_token) {
+        match (session::issued_at(&there).0.cmp(&session::issued_at(&new).0), &there.refresh_token)
+        {
             (Ordering::Greater, _) => Ok(Meanwhile::Theirs(there)),
             // Both were issued in one second, and only the service knows which of them replaced the other. It takes
             // either for 30 s, and what it gives for one is the newest.
@@ -329,7 +366,12 @@ impl Refresh<'_> {
     }
 
     /// The token is spent: wherever the new session can be kept, it is.
-    fn write_somewhere(&self, write: Write<'_>, home: Source, new: &Session) -> Result<Source, Unavailable> {
+    fn write_somewhere(
+        &self,
+        write: Write<'_>,
+        home: Source,
+        new: &Session,
+    ) -> Result<Source, Unavailable> {
         let slot = &self.provider.slot;
         let Err(cause) = write(&session::encode(slot.shape, new)) else { return Ok(home) };
         // What was prepared may have been taken away since.
@@ -339,7 +381,10 @@ impl Refresh<'_> {
         match session::write(self.stores.of(home.other()), slot, new) {
             Ok(stored) => {
                 let home = home.name();
-                self.world.note(format!("the {home} did not take the session ({cause}); it is in {}", stored.location));
+                self.world.note(format!(
+                    "the {home} did not take the session ({cause}); it is in {}",
+                    stored.location
+                ));
                 Ok(stored.source)
             }
             Err(_) => Err(cause),
@@ -361,8 +406,10 @@ impl Refresh<'_> {
     fn refused(&self, kept: &Kept, error: &ApiError) -> Result<Kept> {
         for pause in [Duration::ZERO, SECOND_LOOK] {
             std::thread::sleep(pause);
-            if let Some(other) =
-                self.load().newest.filter(|other| other.session.refresh_token != kept.session.refresh_token)
+            if let Some(other) = self
+                .load()
+                .newest
+                .filter(|other| other.session.refresh_token != kept.session.refresh_token)
             {
                 return if self.is_fresh(&other) {
                     Ok(other)
@@ -376,11 +423,16 @@ impl Refresh<'_> {
         }
         last::forget(&self.stores, self.provider);
         // An older session in the other place may still be good; it is what the next call would find.
-        if let Some(other) = self.load().newest.filter(|other| other.session.refresh_token.is_some()) {
+        if let Some(other) =
+            self.load().newest.filter(|other| other.session.refresh_token.is_some())
+        {
             return self.redeem(other, None);
         }
-        Err(Error::new(Code::SessionExpired, format!("the session with {} has ended: {error}", self.provider.title()))
-            .with_hint(self.provider.login_hint()))
+        Err(Error::new(
+            Code::SessionExpired,
+            format!("the session with {} has ended: {error}", self.provider.title()),
+        )
+        .with_hint(self.provider.login_hint()))
     }
 
     fn failure(&self, why: &str) -> String {

@@ -214,7 +214,9 @@ impl Found {
 
     fn has_colon(&self) -> Error {
         let place = self.places.first().map(ToString::to_string).unwrap_or_default();
-        let message = format!("the user name stored for {place} has a colon, which Basic authentication cannot carry");
+        let message = format!(
+            "the user name stored for {place} has a colon, which Basic authentication cannot carry"
+        );
         Error::invalid_state(message).with_hint("store the login again under a name without one")
     }
 }

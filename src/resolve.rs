@@ -17,14 +17,23 @@ use crate::world::World;
 pub fn resolve(world: &World, ask: &Ask) -> Result<Found> {
     world.trace.say(|| match &ask.target {
         Some(target) => format!("a credential for {}", target.origin),
-        None => format!("a credential of {}", ask.provider.as_deref().unwrap_or("the default provider")),
+        None => {
+            format!("a credential of {}", ask.provider.as_deref().unwrap_or("the default provider"))
+        }
     });
     let found = look(world, ask);
     world.trace.say(|| match &found {
         Ok(Found { kind, source, expires_at, tried, .. }) => {
-            let end =
-                expires_at.map_or_else(|| "no end".to_owned(), |end| format!("an end at {}", end.to_whole_seconds()));
-            format!("found in {}: {} with {end}; tried: {}", source.name(), kind.name(), attempts(tried))
+            let end = expires_at.map_or_else(
+                || "no end".to_owned(),
+                |end| format!("an end at {}", end.to_whole_seconds()),
+            );
+            format!(
+                "found in {}: {} with {end}; tried: {}",
+                source.name(),
+                kind.name(),
+                attempts(tried)
+            )
         }
         Err(error) => format!("none: {}", error.one_line()),
     });
@@ -37,7 +46,10 @@ fn look(world: &World, ask: &Ask) -> Result<Found> {
         return stored_login(world, ask, &mut tried)?.ok_or_else(|| not_found(ask, tried));
     };
     if !ask.carries.names_its_header() && !provider.takes_password {
-        return Err(Error::new(Code::NotFound, format!("{} does not take its token as a password", provider.name)));
+        return Err(Error::new(
+            Code::NotFound,
+            format!("{} does not take its token as a password", provider.name),
+        ));
     }
     if let Some(found) = from_variable(world, ask, &provider, &mut tried)? {
         return Ok(found);
@@ -58,7 +70,10 @@ pub fn provider_of(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result
     let named = ask.provider.as_deref().or(world.overrides.provider.as_deref());
     let Some(target) = &ask.target else { return world.descriptor(named).map(Some) };
     if !target.origin.is_safe() {
-        let message = format!("{} is neither https nor on this machine: no credential goes there", target.origin);
+        let message = format!(
+            "{} is neither https nor on this machine: no credential goes there",
+            target.origin
+        );
         return Err(Error::new(Code::NotFound, message));
     }
     let configuration = world.configuration()?;
@@ -72,9 +87,13 @@ pub fn provider_of(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result
         }
     }
     match named {
-        Some(name) => Err(Error::new(Code::NotFound, format!("{} is no host of {name}", target.origin))
-            .with_tried(std::mem::take(tried))
-            .with_hint(format!("to send its token there, add the host to [providers.{name}] in config.toml"))),
+        Some(name) => {
+            Err(Error::new(Code::NotFound, format!("{} is no host of {name}", target.origin))
+                .with_tried(std::mem::take(tried))
+                .with_hint(format!(
+                    "to send its token there, add the host to [providers.{name}] in config.toml"
+                )))
+        }
         None => Ok(None),
     }
 }
@@ -95,8 +114,15 @@ fn note_withheld(world: &World, provider: &Provider, origin: &Origin, tried: &mu
     }
 }
 
-fn from_variable(world: &World, ask: &Ask, provider: &Provider, tried: &mut Vec<Attempt>) -> Result<Option<Found>> {
-    let Some(variable) = variable::read(&world.environment, &provider.token_variable, clock::now())? else {
+fn from_variable(
+    world: &World,
+    ask: &Ask,
+    provider: &Provider,
+    tried: &mut Vec<Attempt>,
+) -> Result<Option<Found>> {
+    let Some(variable) =
+        variable::read(&world.environment, &provider.token_variable, clock::now())?
+    else {
         tried.push(Attempt::new(&*provider.token_variable, "not set"));
         return Ok(None);
     };
@@ -123,7 +149,9 @@ fn stored_login(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result<Op
         return Ok(None);
     }
     let stores = world.stores()?;
-    let Some((login, source)) = logins::find(&stores, ask, clock::now(), tried) else { return Ok(None) };
+    let Some((login, source)) = logins::find(&stores, ask, clock::now(), tried) else {
+        return Ok(None);
+    };
     let Login { target, username, secret, scheme, expires_at, refresh_token } = login;
     Ok(Some(Found {
         provider: None,
@@ -141,7 +169,12 @@ fn stored_login(world: &World, ask: &Ask, tried: &mut Vec<Attempt>) -> Result<Op
     }))
 }
 
-fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<Attempt>) -> Result<Found> {
+fn from_session(
+    world: &World,
+    ask: &Ask,
+    provider: &Provider,
+    mut tried: Vec<Attempt>,
+) -> Result<Found> {
     let load = || world.stores().map(|stores| session::load(&stores.in_order(), &provider.slot));
     let mut loaded = load()?;
     tried.extend(loaded.tried.iter().cloned());
@@ -149,9 +182,15 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
         && let Some(elsewhere) = world.logged_in_elsewhere(provider, ask.api_url.as_deref())?
     {
         let in_force = world.api_url(provider, ask.api_url.as_deref())?;
-        return Err(Error::new(Code::NotLoggedIn, format!("logged in at {elsewhere}, not {in_force}"))
-            .with_tried(tried)
-            .with_hint(format!("`{}` logs in there", provider.command(&format!("login --api-url {in_force}")))));
+        return Err(Error::new(
+            Code::NotLoggedIn,
+            format!("logged in at {elsewhere}, not {in_force}"),
+        )
+        .with_tried(tried)
+        .with_hint(format!(
+            "`{}` logs in there",
+            provider.command(&format!("login --api-url {in_force}"))
+        )));
     }
     if let (Some(_), Some(problem)) = (&loaded.newest, &loaded.problem) {
         let reason = problem.to_string();
@@ -159,7 +198,8 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
         world.note(format!("{}: {reason}", place.map_or("", |attempt| &attempt.place)));
     }
     if let Some(kept) = loaded.newest.as_ref().filter(|kept| is_refused(world, ask, provider, kept))
-        && let Ok(true) = refresh::mark_refused(world, provider, &kept.session.access_token, Forced::ByTool)
+        && let Ok(true) =
+            refresh::mark_refused(world, provider, &kept.session.access_token, Forced::ByTool)
     {
         loaded = load()?;
     }
@@ -167,8 +207,9 @@ fn from_session(world: &World, ask: &Ask, provider: &Provider, mut tried: Vec<At
         None => return Err(loaded.nothing(provider, tried)),
         Some(kept) if kept.session.is_fresh(clock::now(), ask.min_validity) => kept.clone(),
         Some(kept) if provider.login.can_renew(&kept.session) => {
-            refresh::refresh(world, provider, ask.min_validity, kept.clone())
-                .map_err(|error| if error.tried.is_empty() { error.with_tried(tried.clone()) } else { error })?
+            refresh::refresh(world, provider, ask.min_validity, kept.clone()).map_err(|error| {
+                if error.tried.is_empty() { error.with_tried(tried.clone()) } else { error }
+            })?
         }
         Some(kept) if kept.session.is_alive(clock::now()) => kept.clone(),
         Some(kept) => return Err(ended(provider, &kept.session).with_tried(tried)),
@@ -201,16 +242,20 @@ fn is_refused(world: &World, ask: &Ask, provider: &Provider, kept: &Kept) -> boo
         && match ask.refused {
             Refused::Unsaid => false,
             Refused::Said => is_sent_unasked(world, ask, provider),
-            Refused::ByAskingAgain => {
-                handed::is_asked_again(&world.paths, ask.target.as_ref(), &kept.session.access_token)
-            }
+            Refused::ByAskingAgain => handed::is_asked_again(
+                &world.paths,
+                ask.target.as_ref(),
+                &kept.session.access_token,
+            ),
         }
 }
 
 /// Whether a tool that wants to know the places beforehand was given this provider's token for this one.
 fn is_sent_unasked(world: &World, ask: &Ask, provider: &Provider) -> bool {
     let all = Ask { target: None, names_places: true, ..ask.clone() };
-    let is_there = |target: &Target| places(world, &all, provider).contains(&Target::whole_host(target.origin.clone()));
+    let is_there = |target: &Target| {
+        places(world, &all, provider).contains(&Target::whole_host(target.origin.clone()))
+    };
     world.descriptor(None).is_ok_and(|default| default.name == provider.name)
         && ask.target.as_ref().is_some_and(is_there)
 }
@@ -227,7 +272,9 @@ fn places(world: &World, ask: &Ask, provider: &Provider) -> Vec<Target> {
     let hosts = provider.hosts.iter().flat_map(HostPattern::origins);
     let mut places: Vec<_> = api.into_iter().chain(hosts).map(Target::whole_host).collect();
     // Who is told of a host sends the token everywhere on it; where a part has an account of its own, it asks for each.
-    places.retain(|place| world.configuration().is_ok_and(|configuration| !configuration.splits_host(place)));
+    places.retain(|place| {
+        world.configuration().is_ok_and(|configuration| !configuration.splits_host(place))
+    });
     places.sort_by_key(ToString::to_string);
     places.dedup();
     places
@@ -241,6 +288,10 @@ fn not_found(ask: &Ask, tried: Vec<Attempt>) -> Error {
 }
 
 fn ended(provider: &Provider, session: &Session) -> Error {
-    let message = format!("the token for {} ended at {}", provider.title(), session.expires_at.to_whole_seconds());
+    let message = format!(
+        "the token for {} ended at {}",
+        provider.title(),
+        session.expires_at.to_whole_seconds()
+    );
     Error::new(Code::SessionExpired, message).with_hint(provider.login_hint())
 }

@@ -61,7 +61,8 @@ impl Secret {
 
     /// Whether this has the form of a JWT: three parts in base64url, of which the first begins an object.
     pub fn is_jwt(&self) -> bool {
-        let base64url = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let base64url =
+            |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         let mut parts = self.0.split('.');
         // `eyJ` is `{"` in base64.
         parts.next().is_some_and(|head| head.starts_with("eyJ") && base64url(head))

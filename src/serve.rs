@@ -56,9 +56,19 @@ fn say(text: &str) -> std::io::Result<()> {
     output.write_all(text.as_bytes()).and_then(|()| output.flush())
 }
 
-fn answer(world: &World, adapter: &Adapter, arguments: Vec<String>, input: Result<Vec<u8>>) -> Answer {
-    let (input, unread) = input.map_or_else(|error| (Vec::new(), Some(error)), |input| (input, None));
-    let variables = adapter.variables.iter().filter_map(|name| Some((*name, world.environment.text(name)?))).collect();
+fn answer(
+    world: &World,
+    adapter: &Adapter,
+    arguments: Vec<String>,
+    input: Result<Vec<u8>>,
+) -> Answer {
+    let (input, unread) =
+        input.map_or_else(|error| (Vec::new(), Some(error)), |input| (input, None));
+    let variables = adapter
+        .variables
+        .iter()
+        .filter_map(|name| Some((*name, world.environment.text(name)?)))
+        .collect();
     let call = Call { arguments, variables, input: input.into() };
     // What could not be read must not be taken for an empty request.
     let request = unread.map_or_else(|| (adapter.decode)(&call), Err);
@@ -69,7 +79,9 @@ fn answer(world: &World, adapter: &Adapter, arguments: Vec<String>, input: Resul
 /// Does what was asked.
 pub fn act(world: &World, request: Request) -> Result<Reply> {
     match request {
-        Request::Get(ask) => resolve::resolve(world, &ask).map(|found| Reply::Found(Box::new(found))),
+        Request::Get(ask) => {
+            resolve::resolve(world, &ask).map(|found| Reply::Found(Box::new(found)))
+        }
         Request::Store(store) => keep::store(world, store),
         Request::Erase(erase) => keep::erase(world, &erase).map(Reply::Erased),
         Request::List { servable: false } => keep::list(world).map(Reply::Listed),
@@ -82,7 +94,9 @@ pub fn act(world: &World, request: Request) -> Result<Reply> {
 fn capabilities(world: &World) -> Result<Capabilities> {
     let keyring = world.stores()?.keyring.probe().err().map(|unavailable| unavailable.to_string());
     let file = world.paths.in_home("").err();
-    Ok(Capabilities { stores: vec![(Source::Environment, None), (Source::Keyring, keyring), (Source::File, file)] })
+    Ok(Capabilities {
+        stores: vec![(Source::Environment, None), (Source::Keyring, keyring), (Source::File, file)],
+    })
 }
 
 /// As much of standard input as belongs to the call; a terminal has none.
@@ -100,7 +114,9 @@ fn read_input(input: Input) -> Result<Vec<u8>> {
             Ok(count) => bytes.extend_from_slice(&chunk[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // A pipe that does not block has nothing yet.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(1))
+            }
             Err(error) => return Err(unreadable(&error)),
         }
         if bytes.len() > most {
@@ -118,7 +134,9 @@ fn read_line() -> Result<Vec<u8>> {
         match stdin.by_ref().take(room).read_until(b'\n', &mut line) {
             Ok(_) if line.len() > MOST_INPUT => return Err(too_large(MOST_INPUT)),
             Ok(_) => return Ok(line),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(1))
+            }
             Err(error) => return Err(unreadable(&error)),
         }
     }
@@ -139,7 +157,8 @@ fn is_complete(input: Input, bytes: &[u8]) -> bool {
         Input::Paragraph => bytes.ends_with(b"\n\n") || bytes.ends_with(b"\n\r\n"),
         // An object ends where its parser says, and what is no JSON will not become any.
         Input::Object => {
-            let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<serde::de::IgnoredAny>();
+            let mut values =
+                serde_json::Deserializer::from_slice(bytes).into_iter::<serde::de::IgnoredAny>();
             values.next().is_some_and(|value| !value.is_err_and(|error| error.is_eof()))
         }
     }

@@ -13,7 +13,8 @@ pub struct HeldOff {
 #[cfg(unix)]
 pub fn hold_off() -> HeldOff {
     use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-    let held: SigSet = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGTSTP].into_iter().collect();
+    let held: SigSet =
+        [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGTSTP].into_iter().collect();
     HeldOff { before: held.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok() }
 }
 

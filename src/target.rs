@@ -64,7 +64,11 @@ impl Origin {
 
     /// The host, with the port where it is not the scheme's own.
     pub fn host_and_port(&self) -> String {
-        if self.port == self.scheme.default_port() { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
+        if self.port == self.scheme.default_port() {
+            self.host.clone()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 
     /// Whether a credential may be sent there at all: https, or a loopback address.
@@ -104,8 +108,9 @@ impl Target {
     /// Reads an `https` or `http` URL. Query and fragment are ignored; anything that parsers disagree about, and any
     /// user information, is an error.
     pub fn parse(url: &str) -> Result<Self> {
-        let (scheme, rest) =
-            url.split_once("://").ok_or_else(|| refused("it has no scheme; write https://host/path"))?;
+        let (scheme, rest) = url
+            .split_once("://")
+            .ok_or_else(|| refused("it has no scheme; write https://host/path"))?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "https" => Scheme::Https,
             "http" => Scheme::Http,
@@ -125,8 +130,8 @@ impl Target {
         if authority.contains(['/', '?', '#', '%', '*']) || authority.is_empty() {
             return Err(refused("that is no host"));
         }
-        let url =
-            Url::parse(&format!("{}://{authority}/", scheme.name())).map_err(|cause| refused(&cause.to_string()))?;
+        let url = Url::parse(&format!("{}://{authority}/", scheme.name()))
+            .map_err(|cause| refused(&cause.to_string()))?;
         let host = url.host().ok_or_else(|| refused("that is no host"))?;
         is_as_written(authority, &host)?;
         let port = url.port().unwrap_or_else(|| scheme.default_port());
@@ -136,9 +141,13 @@ impl Target {
 
 /// Refuses a host or a port that was repaired on the way: `0x7f.1`, full-width letters, a hidden character, `:0443`.
 fn is_as_written(authority: &str, host: &Host<&str>) -> Result<()> {
-    let port_at = authority.rfind(':').filter(|colon| !authority[*colon..].contains(']')).unwrap_or(authority.len());
+    let port_at = authority
+        .rfind(':')
+        .filter(|colon| !authority[*colon..].contains(']'))
+        .unwrap_or(authority.len());
     let (written, port) = authority.split_at(port_at);
-    let port_is_plain = |digits: &str| digits.parse::<u16>().is_ok_and(|number| number.to_string() == digits);
+    let port_is_plain =
+        |digits: &str| digits.parse::<u16>().is_ok_and(|number| number.to_string() == digits);
     if !port.strip_prefix(':').is_none_or(port_is_plain) {
         return Err(refused("the port is not a plain number"));
     }
@@ -146,15 +155,19 @@ fn is_as_written(authority: &str, host: &Host<&str>) -> Result<()> {
         Host::Domain(name) if written.is_ascii() => written.eq_ignore_ascii_case(name),
         // The sign for kelvin is a `k` in lower case.
         Host::Domain(name) => {
-            let stays_foreign = |c: char| c.is_ascii() || c.to_lowercase().all(|lower| !lower.is_ascii());
-            written.chars().all(stays_foreign) && idna::domain_to_unicode(name).0 == written.to_lowercase()
+            let stays_foreign =
+                |c: char| c.is_ascii() || c.to_lowercase().all(|lower| !lower.is_ascii());
+            written.chars().all(stays_foreign)
+                && idna::domain_to_unicode(name).0 == written.to_lowercase()
         }
         Host::Ipv4(address) => written == address.to_string(),
         Host::Ipv6(_) => true,
     };
     match host {
         _ if !is_same => Err(refused("the host is not written in its plain form")),
-        Host::Domain(name) if !is_dns_name(name) => Err(refused("the host has a label that is empty or too long")),
+        Host::Domain(name) if !is_dns_name(name) => {
+            Err(refused("the host has a label that is empty or too long"))
+        }
         _ => Ok(()),
     }
 }
@@ -178,7 +191,8 @@ fn no_repairs(authority: &str, tail: &str) -> Result<()> {
         // The text after the `@` is the host, the text before it may be a password: neither is repeated.
         return Err(Error::invalid("the URL contains a user name or password; give the bare URL"));
     }
-    match authority.chars().chain(tail.chars()).find(|c| c.is_control() || matches!(c, '\\' | ' ')) {
+    match authority.chars().chain(tail.chars()).find(|c| c.is_control() || matches!(c, '\\' | ' '))
+    {
         Some(bad) => Err(refused(&format!("it contains {bad:?}"))),
         None => Ok(()),
     }
@@ -205,8 +219,10 @@ impl HostPattern {
     /// Reads a pattern from the configuration.
     pub fn parse(text: &str) -> Result<Self> {
         // It is the user's own, and no secret.
-        Self::read(text)
-            .map_err(|error| Error { message: format!("the host `{}`: {}", shown(text), error.message), ..error })
+        Self::read(text).map_err(|error| Error {
+            message: format!("the host `{}`: {}", shown(text), error.message),
+            ..error
+        })
     }
 
     fn read(text: &str) -> Result<Self> {
@@ -216,11 +232,14 @@ impl HostPattern {
             Some(_) => return Err(refused("only https and http are served")),
             None => (None, text),
         };
-        let (any_below, authority) = rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
+        let (any_below, authority) =
+            rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
         // Read as http, so that an explicit `:443` is seen, and as https, so that `:80` is.
         let http = Target::from_parts(Scheme::Http, authority, "")?.origin;
         let https = Target::from_parts(Scheme::Https, authority, "")?.origin;
-        if any_below && (!http.host.contains('.') || http.host.parse::<std::net::Ipv4Addr>().is_ok()) {
+        if any_below
+            && (!http.host.contains('.') || http.host.parse::<std::net::Ipv4Addr>().is_ok())
+        {
             return Err(refused("`*.` needs a domain of at least two labels behind it"));
         }
         if scheme == Some(Scheme::Http) && !http.is_loopback() {
@@ -253,7 +272,11 @@ impl HostPattern {
     /// Whether a token bound to this pattern may go to `origin`. Never over plain http off this machine.
     pub fn matches(&self, origin: &Origin) -> bool {
         let host = if self.any_below {
-            origin.host.strip_suffix(&self.host).and_then(|rest| rest.strip_suffix('.')).is_some_and(|l| !l.is_empty())
+            origin
+                .host
+                .strip_suffix(&self.host)
+                .and_then(|rest| rest.strip_suffix('.'))
+                .is_some_and(|l| !l.is_empty())
         } else {
             origin.host == self.host
         };
@@ -279,8 +302,12 @@ mod tests {
 
     #[test]
     fn the_same_place_is_recognised_however_it_is_written() {
-        for url in ["https://Acme.dev", "https://acme.dev:443/", "HTTPS://acme.dev/?q#f", "https://acme.dev/#@evil.dev"]
-        {
+        for url in [
+            "https://Acme.dev",
+            "https://acme.dev:443/",
+            "HTTPS://acme.dev/?q#f",
+            "https://acme.dev/#@evil.dev",
+        ] {
             assert_eq!(Target::parse(url).unwrap().origin.to_string(), "https://acme.dev", "{url}");
         }
         assert_eq!(
@@ -376,7 +403,9 @@ mod tests {
 
     #[test]
     fn a_pattern_that_would_match_half_the_world_is_refused() {
-        for pattern in ["*", "*.", "*.dev", "**.acme.dev", "a.*.dev", "http://acme.dev", "", "acme.dev/path"] {
+        for pattern in
+            ["*", "*.", "*.dev", "**.acme.dev", "a.*.dev", "http://acme.dev", "", "acme.dev/path"]
+        {
             assert!(HostPattern::parse(pattern).is_err(), "{pattern}");
         }
     }

@@ -52,7 +52,9 @@ impl Timestamp {
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let beyond = if duration.is_negative() { Self::ZERO } else { Self::NEVER };
-        self.0.checked_add(duration).map_or(beyond, |sum| Self(sum).clamp(Self::ZERO.min(self), Self::NEVER.max(self)))
+        self.0
+            .checked_add(duration)
+            .map_or(beyond, |sum| Self(sum).clamp(Self::ZERO.min(self), Self::NEVER.max(self)))
     }
 
     /// Whether this stands for "does not expire".
@@ -106,9 +108,17 @@ mod tests {
 
     #[test]
     fn what_is_no_moment_is_refused_without_a_panic() {
-        for text in ["", "yesterday", "2026-13-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+23:59"]
-        {
-            assert!(Timestamp::parse(text).is_none_or(|time| time.to_string().len() >= 20), "{text}");
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-01T00:00:00Z",
+            "9999-12-31T23:59:59-23:59",
+            "0000-01-01T00:00:00+23:59",
+        ] {
+            assert!(
+                Timestamp::parse(text).is_none_or(|time| time.to_string().len() >= 20),
+                "{text}"
+            );
         }
     }
 

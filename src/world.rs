@@ -109,7 +109,9 @@ impl World {
     /// The account that is asked for by name, and where.
     pub fn account_override(&self, provider: &str) -> Result<Option<(Account, &'static str)>> {
         let by_option = self.overrides.account.clone().map(|name| (name, "--account"));
-        let Some((name, by)) = by_option.or_else(|| Some((self.environment.text("MY_ACCOUNT")?, "MY_ACCOUNT"))) else {
+        let Some((name, by)) =
+            by_option.or_else(|| Some((self.environment.text("MY_ACCOUNT")?, "MY_ACCOUNT")))
+        else {
             return Ok(None);
         };
         Ok(Some((self.account(provider, &name)?, by)))
@@ -120,8 +122,16 @@ impl World {
         let account = Account::parse(name)?;
         // Where the file system does not tell them apart, one would be the other.
         let is_twin = |other: &&Account| other.eq_ignore_ascii_case(&account) && **other != account;
-        match self.configuration()?.further_accounts(provider).iter().chain([&Account::DEFAULT]).find(is_twin) {
-            Some(other) => Err(Error::invalid(format!("the account of {provider} is written `{other}`"))),
+        match self
+            .configuration()?
+            .further_accounts(provider)
+            .iter()
+            .chain([&Account::DEFAULT])
+            .find(is_twin)
+        {
+            Some(other) => {
+                Err(Error::invalid(format!("the account of {provider} is written `{other}`")))
+            }
             None => Ok(account),
         }
     }
@@ -131,8 +141,11 @@ impl World {
     pub fn descriptor(&self, name: Option<&str>) -> Result<Provider> {
         let configuration = self.configuration()?;
         let variable = || self.environment.text("MY_PROVIDER");
-        let name = name.map(str::to_owned).or_else(|| self.overrides.provider.clone()).or_else(variable);
-        configuration.provider(name.as_deref().or(configuration.provider.as_deref()).unwrap_or(Provider::DEFAULT_NAME))
+        let name =
+            name.map(str::to_owned).or_else(|| self.overrides.provider.clone()).or_else(variable);
+        configuration.provider(
+            name.as_deref().or(configuration.provider.as_deref()).unwrap_or(Provider::DEFAULT_NAME),
+        )
     }
 
     /// The API's base URL, without a slash at its end: `--api-url`, the provider's variable, then what is configured.
@@ -154,7 +167,11 @@ impl World {
 
     /// Where the stored session is logged in, if that is not the URL in force: then it is neither used nor sent nor
     /// cleared.
-    pub fn logged_in_elsewhere(&self, provider: &Provider, named: Option<&str>) -> Result<Option<String>> {
+    pub fn logged_in_elsewhere(
+        &self,
+        provider: &Provider,
+        named: Option<&str>,
+    ) -> Result<Option<String>> {
         let Some(in_force) = self.api_url_override(provider, named) else { return Ok(None) };
         let configured = self.configured_api_url(provider)?;
         Ok((usable(&in_force, "the API URL")?.0 != configured).then_some(configured))
@@ -171,7 +188,11 @@ impl World {
     }
 
     fn configured_api(&self, provider: &Provider) -> Result<(String, Origin)> {
-        let shared = if provider.name == Provider::DEFAULT_NAME { MyConfig::load(&self.paths)?.api_url } else { None };
+        let shared = if provider.name == Provider::DEFAULT_NAME {
+            MyConfig::load(&self.paths)?.api_url
+        } else {
+            None
+        };
         usable(shared.as_deref().unwrap_or(&provider.api_url), "the configured API URL")
     }
 }

@@ -19,7 +19,11 @@ pub(crate) struct Case {
 
 impl Case {
     /// A program that is asked nothing, and answers nothing.
-    pub(crate) fn new(name: impl Into<String>, program: impl AsRef<Path>, arguments: &[&str]) -> Self {
+    pub(crate) fn new(
+        name: impl Into<String>,
+        program: impl AsRef<Path>,
+        arguments: &[&str],
+    ) -> Self {
         Self {
             name: name.into(),
             program: program.as_ref().to_owned(),
@@ -51,7 +55,11 @@ impl Case {
 
     /// The same, run by another program.
     pub(crate) fn prefixed(&self, by: &[&str]) -> Command {
-        let line: Vec<_> = by.iter().map(|&word| word.into()).chain([self.program.clone().into_os_string()]).collect();
+        let line: Vec<_> = by
+            .iter()
+            .map(|&word| word.into())
+            .chain([self.program.clone().into_os_string()])
+            .collect();
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]).args(&self.arguments).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -79,14 +87,17 @@ impl Case {
     }
 
     fn finish(&self, mut command: Command) -> anyhow::Result<std::process::Output> {
-        let mut child = command.spawn().with_context(|| format!("{} does not start", self.program.display()))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("{} does not start", self.program.display()))?;
         // One that reads nothing may have ended.
         let _ = child.stdin.take().context("a pipe")?.write_all(self.input.as_bytes());
         Ok(child.wait_with_output()?)
     }
 
     fn check(&self, output: &std::process::Output) -> anyhow::Result<()> {
-        let is_answer = output.status.success() && String::from_utf8_lossy(&output.stdout).contains(&self.answer);
+        let is_answer = output.status.success()
+            && String::from_utf8_lossy(&output.stdout).contains(&self.answer);
         ensure!(is_answer, "{}: does not answer as it should ({})", self.name, output.status);
         Ok(())
     }

@@ -53,10 +53,12 @@ fn run(helper: &Path, home: &Home, count: usize, token: Option<&str>) -> anyhow:
     };
     let began = Instant::now();
     let children = (0..count).map(|_| start()).collect::<Result<Vec<_>, _>>()?;
-    let outputs = children.into_iter().map(Child::wait_with_output).collect::<Result<Vec<_>, _>>()?;
+    let outputs =
+        children.into_iter().map(Child::wait_with_output).collect::<Result<Vec<_>, _>>()?;
     let took = began.elapsed();
-    let secret =
-        |output: &Output| serde_json::from_slice::<Value>(&output.stdout).ok()?["secret"].as_str().map(str::to_owned);
+    let secret = |output: &Output| {
+        serde_json::from_slice::<Value>(&output.stdout).ok()?["secret"].as_str().map(str::to_owned)
+    };
     let first = secret(&outputs[0]).filter(|found| token.is_none_or(|token| token == found));
     let same = first.is_some() && outputs.iter().all(|output| secret(output) == first);
     ensure!(same, "{count} processes do not answer with one token");

@@ -11,10 +11,15 @@ use super::measure::{Group, side_by_side};
 use super::support::{Home, service};
 
 const ASKED: &str = "protocol=https\nhost=git.example.com\n\n";
-const STORED: &str = "protocol=https\nhost=git.example.com\nusername=me\npassword=a-stored-password\n\n";
+const STORED: &str =
+    "protocol=https\nhost=git.example.com\nusername=me\npassword=a-stored-password\n\n";
 const PASSWORD: &str = "a-stored-password";
 
-pub(crate) fn groups(helper: &Path, beside: Option<&Path>, runs: usize) -> anyhow::Result<Vec<Group>> {
+pub(crate) fn groups(
+    helper: &Path,
+    beside: Option<&Path>,
+    runs: usize,
+) -> anyhow::Result<Vec<Group>> {
     let mut groups = vec![from_files(helper, beside, runs)?, without_bus(helper, runs)?];
     groups.push(among_many(helper, runs)?);
     Ok(groups)
@@ -24,11 +29,14 @@ fn from_files(helper: &Path, beside: Option<&Path>, runs: usize) -> anyhow::Resu
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let at = home.path();
-    let get =
-        |name: &str, program: &Path| Case::new(name, program, &["get"]).home(at).asked("{}", &session.access_token);
-    let git_get =
-        |name: &str, program: &Path| Case::new(name, program, &["git", "get"]).home(at).asked(ASKED, PASSWORD);
-    let store = Case::new("store", helper, &["git", "store"]).home(at).variable("MY_NO_KEYRING", "1");
+    let get = |name: &str, program: &Path| {
+        Case::new(name, program, &["get"]).home(at).asked("{}", &session.access_token)
+    };
+    let git_get = |name: &str, program: &Path| {
+        Case::new(name, program, &["git", "get"]).home(at).asked(ASKED, PASSWORD)
+    };
+    let store =
+        Case::new("store", helper, &["git", "store"]).home(at).variable("MY_NO_KEYRING", "1");
     store.asked(STORED, "").run()?;
     let mut cases = vec![
         Case::new("/bin/true", "/bin/true", &[]),
@@ -43,13 +51,19 @@ fn from_files(helper: &Path, beside: Option<&Path>, runs: usize) -> anyhow::Resu
     let file = format!("--file={}", file.display());
     let git_store = git_program("git-credential-store")?;
     Case::new("store", &git_store, &[&file, "store"]).asked(STORED, "").run()?;
-    cases.push(Case::new("git-credential-store", &git_store, &[&file, "get"]).asked(ASKED, PASSWORD));
+    cases.push(
+        Case::new("git-credential-store", &git_store, &[&file, "get"]).asked(ASKED, PASSWORD),
+    );
     let git_cache = git_program("git-credential-cache")?;
     // Its folder may be nobody else's.
     std::fs::DirBuilder::new().mode(0o700).create(at.join("cache"))?;
     let socket = format!("--socket={}", at.join("cache/socket").display());
     Case::new("store", &git_cache, &[&socket, "store"]).home(at).asked(STORED, "").run()?;
-    cases.push(Case::new("git-credential-cache", &git_cache, &[&socket, "get"]).home(at).asked(ASKED, PASSWORD));
+    cases.push(
+        Case::new("git-credential-cache", &git_cache, &[&socket, "get"])
+            .home(at)
+            .asked(ASKED, PASSWORD),
+    );
     cases.extend(uv(at));
     let group = side_by_side("From files", &cases, runs);
     Case::new("exit", &git_cache, &[&socket, "exit"]).home(at).run()?;
@@ -75,7 +89,9 @@ fn uv(home: &Path) -> Option<Case> {
 fn without_bus(helper: &Path, runs: usize) -> anyhow::Result<Group> {
     let server = service();
     let (home, session) = Home::logged_in(&server);
-    let get = |name| Case::new(name, helper, &["get"]).home(home.path()).asked("{}", &session.access_token);
+    let get = |name| {
+        Case::new(name, helper, &["get"]).home(home.path()).asked("{}", &session.access_token)
+    };
     let dead = format!("unix:path={}", home.path().join("no-bus").display());
     let cases = [
         get("the file alone").variable("MY_NO_KEYRING", "1"),
@@ -87,7 +103,10 @@ fn without_bus(helper: &Path, runs: usize) -> anyhow::Result<Group> {
 
 fn among_many(helper: &Path, runs: usize) -> anyhow::Result<Group> {
     let counts = [10, 1_000, 100_000];
-    let homes = counts.iter().map(|&count| with_logins(helper, count)).collect::<anyhow::Result<Vec<_>>>()?;
+    let homes = counts
+        .iter()
+        .map(|&count| with_logins(helper, count))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let case = |(count, home): (usize, &Home)| {
         let name = format!("a login among {count}");
         Case::new(name, helper, &["git", "get"]).home(home.path()).asked(ASKED, PASSWORD)
@@ -101,13 +120,17 @@ fn with_logins(helper: &Path, count: usize) -> anyhow::Result<Home> {
     let home = Home::new();
     for host in ["git.example.com", "other.example.com"] {
         let login = STORED.replace("git.example.com", host);
-        let store = Case::new("store", helper, &["git", "store"]).home(home.path()).variable("MY_NO_KEYRING", "1");
+        let store = Case::new("store", helper, &["git", "store"])
+            .home(home.path())
+            .variable("MY_NO_KEYRING", "1");
         store.asked(&login, "").run()?;
     }
     let logins = home.path().join(".my/logins");
     let is_other = |folder: &PathBuf| {
         let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        files.into_iter().any(|file| std::fs::read_to_string(file.path()).is_ok_and(|text| text.contains("//other.")))
+        files.into_iter().any(|file| {
+            std::fs::read_to_string(file.path()).is_ok_and(|text| text.contains("//other."))
+        })
     };
     let other = std::fs::read_dir(&logins)?.flatten().map(|entry| entry.path()).find(is_other);
     let other = other.context("the folder of a stored login")?;

@@ -28,7 +28,11 @@ pub(crate) fn check(helper: &Path) -> anyhow::Result<()> {
             missed.push(verb.as_str());
         }
     }
-    ensure!(missed.is_empty(), "more than {TOLERANCE} % from benches/budgets.toml: {}", missed.join(", "));
+    ensure!(
+        missed.is_empty(),
+        "more than {TOLERANCE} % from benches/budgets.toml: {}",
+        missed.join(", ")
+    );
     Ok(())
 }
 
@@ -37,7 +41,9 @@ fn counts(helper: &Path) -> anyhow::Result<BTreeMap<String, u64>> {
     let (home, session) = Home::logged_in(&server);
     let token = session.access_token.as_str();
     let login = "protocol=https\nhost=git.example.com\nusername=me\npassword=a-stored-password\n\n";
-    let case = |verb: &[&str]| Case::new(verb.join(" "), helper, verb).home(home.path()).variable("MY_NO_KEYRING", "1");
+    let case = |verb: &[&str]| {
+        Case::new(verb.join(" "), helper, verb).home(home.path()).variable("MY_NO_KEYRING", "1")
+    };
     case(&["git", "store"]).asked(login, "").run()?;
     let asked = "protocol=https\nhost=git.example.com\n\n";
     let url = "https://git.example.com";
@@ -56,7 +62,9 @@ fn counts(helper: &Path) -> anyhow::Result<BTreeMap<String, u64>> {
 fn count(case: &Case) -> anyhow::Result<u64> {
     let callgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
     let findings = case.findings(&callgrind)?;
-    let collected =
-        findings.lines().find_map(|line| line.split_once("Collected :")).context("callgrind says nothing")?;
+    let collected = findings
+        .lines()
+        .find_map(|line| line.split_once("Collected :"))
+        .context("callgrind says nothing")?;
     Ok(collected.1.trim().parse()?)
 }

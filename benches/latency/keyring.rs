@@ -19,9 +19,13 @@ pub(crate) fn group(helper: &Path, runs: usize) -> anyhow::Result<Option<Group>>
     let session = server.session("me@acme.dev")?;
     let text = session_json(&session, Duration::from_secs(3600), Duration::ZERO);
     keyring.store(&[("service", "mycli"), ("username", "mycli-tokens")], text.as_bytes());
-    let with_bus = |case: Case| case.home(home.path()).variable("DBUS_SESSION_BUS_ADDRESS", &keyring.bus_address);
+    let with_bus = |case: Case| {
+        case.home(home.path()).variable("DBUS_SESSION_BUS_ADDRESS", &keyring.bus_address)
+    };
     let token = &session.access_token;
-    let mut cases = vec![with_bus(Case::new("my-credential-helper, JSON", helper, &["get"]).asked("{}", token))];
+    let mut cases = vec![with_bus(
+        Case::new("my-credential-helper, JSON", helper, &["get"]).asked("{}", token),
+    )];
     if has_client("secret-tool") {
         let look_up = ["lookup", "service", "mycli", "username", "mycli-tokens"];
         cases.push(with_bus(Case::new("secret-tool", "secret-tool", &look_up).asked("", token)));
@@ -48,7 +52,8 @@ pub(crate) fn group(helper: &Path, runs: usize) -> anyhow::Result<Option<Group>>
 /// What `pass` needs: a key without a passphrase, and a store that is encrypted for it.
 fn make_password_store(home: &Path) -> anyhow::Result<()> {
     std::fs::DirBuilder::new().mode(0o700).create(home.join(".gnupg"))?;
-    let key = ["--batch", "--quiet", "--passphrase", "", "--quick-generate-key", "bench@example.com"];
+    let key =
+        ["--batch", "--quiet", "--passphrase", "", "--quick-generate-key", "bench@example.com"];
     Case::new("gpg", "gpg", &key).home(home).run()?;
     Case::new("pass init", "pass", &["init", "bench@example.com"]).home(home).run()?;
     Ok(())

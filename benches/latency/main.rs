@@ -75,7 +75,8 @@ fn build() -> anyhow::Result<PathBuf> {
     let build = ["build", "--release", "--bin", "my-credential-helper"];
     let status = Command::new(cargo).args(build).current_dir(root).status()?;
     ensure!(status.success(), "the helper cannot be built");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from(root).join("target"), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| PathBuf::from(root).join("target"), PathBuf::from);
     let helper = target.join("release/my-credential-helper");
     helper.canonicalize().with_context(|| format!("no {}", helper.display()))
 }

@@ -22,7 +22,11 @@ pub(crate) struct Row {
 }
 
 /// Runs all of them in turns, so that what else the machine does meets each alike. The first rounds warm up.
-pub(crate) fn side_by_side(title: &'static str, cases: &[Case], runs: usize) -> anyhow::Result<Group> {
+pub(crate) fn side_by_side(
+    title: &'static str,
+    cases: &[Case],
+    runs: usize,
+) -> anyhow::Result<Group> {
     let mut times = vec![Vec::with_capacity(runs); cases.len()];
     for round in 0..runs + 10 {
         for (case, times) in cases.iter().zip(&mut times) {
@@ -48,6 +52,7 @@ pub(crate) fn quantile(mut times: Vec<Duration>, percent: usize) -> Duration {
 }
 
 fn memory(case: &Case) -> Option<u64> {
-    let told = has_client("time").then(|| case.findings(&["/usr/bin/time", "--format=%M"]).ok())??;
+    let told =
+        has_client("time").then(|| case.findings(&["/usr/bin/time", "--format=%M"]).ok())??;
     told.lines().last()?.trim().parse().ok()
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::prelude::{
-    Color, DrawingArea, IntoDrawingArea as _, IntoFont as _, PathElement, RGBColor, Rectangle, SVGBackend, Text, WHITE,
+    Color, DrawingArea, IntoDrawingArea as _, IntoFont as _, PathElement, RGBColor, Rectangle,
+    SVGBackend, Text, WHITE,
 };
 
 use super::measure::{Group, Row};

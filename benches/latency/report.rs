@@ -8,7 +8,12 @@ use std::time::Duration;
 use super::crowd::Crowd;
 use super::measure::Group;
 
-pub(crate) fn markdown(groups: &[Group], crowds: &[Crowd], runs: usize, helper: &Path) -> anyhow::Result<String> {
+pub(crate) fn markdown(
+    groups: &[Group],
+    crowds: &[Crowd],
+    runs: usize,
+    helper: &Path,
+) -> anyhow::Result<String> {
     let mut page = String::from("# How long a tool waits for a credential\n\n");
     let size = std::fs::metadata(helper)?.len();
     writeln!(page, "{}", machine())?;
@@ -38,7 +43,8 @@ pub(crate) fn markdown(groups: &[Group], crowds: &[Crowd], runs: usize, helper: 
          | processes | fresh, ms | stale, ms | the refresh, ms |\n|--:|--:|--:|--:|\n",
     );
     for Crowd { count, fresh, stale } in crowds {
-        let (refresh, fresh, stale) = (millis(stale.saturating_sub(*fresh)), millis(*fresh), millis(*stale));
+        let (refresh, fresh, stale) =
+            (millis(stale.saturating_sub(*fresh)), millis(*fresh), millis(*stale));
         writeln!(page, "| {count} | {fresh} | {stale} | {refresh} |")?;
     }
     Ok(page)
@@ -51,11 +57,22 @@ fn millis(time: Duration) -> String {
 /// Processor, cores, system and compiler.
 fn machine() -> String {
     let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor = processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": a processor");
+    let processor = processor
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or(": a processor");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let system = system.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or("Linux").trim_matches('"');
-    let rustc = Command::new("rustc").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+    let system = system
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+        .unwrap_or("Linux")
+        .trim_matches('"');
+    let rustc = Command::new("rustc")
+        .arg("--version")
+        .output()
+        .map(|output| output.stdout)
+        .unwrap_or_default();
     let rustc = String::from_utf8_lossy(&rustc).into_owned();
     let processor = processor.trim_start_matches(['\t', ' ', ':']);
     format!("{processor}, {cores} cores; {system}; {}.", rustc.trim())

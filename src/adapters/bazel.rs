@@ -27,7 +27,11 @@ pub const ADAPTER: Adapter = Adapter {
 };
 
 fn input(arguments: &[String]) -> Input {
-    if arguments.first().is_some_and(|operation| operation == "get") { Input::Object } else { Input::Nothing }
+    if arguments.first().is_some_and(|operation| operation == "get") {
+        Input::Object
+    } else {
+        Input::Nothing
+    }
 }
 
 #[derive(Deserialize)]
@@ -39,7 +43,12 @@ fn decode(call: &Call) -> Result<Request> {
     match call.arguments.first().map(String::as_str) {
         Some("get") => {}
         None => return Err(Error::invalid("usage: bazel-credential-my get")),
-        Some(other) => return Err(Error::invalid(format!("unknown command `{}`; the command is get", shown(other)))),
+        Some(other) => {
+            return Err(Error::invalid(format!(
+                "unknown command `{}`; the command is get",
+                shown(other)
+            )));
+        }
     }
     if call.input.len() > json::MOST {
         return Err(Error::invalid("the request is larger than 64 KiB"));
@@ -58,8 +67,11 @@ fn encode(_: &Call, result: Result<Reply>) -> Answer {
         Ok(Reply::Found(found)) => headers(&found).unwrap_or_else(|error| failure(&error)),
         Ok(_) => Answer::success(line(&Headers::default())),
         Err(error) if error.code == Code::NotFound => {
-            let withheld: Vec<_> =
-                error.tried.into_iter().filter(|tried| tried.outcome.starts_with("withheld")).collect();
+            let withheld: Vec<_> = error
+                .tried
+                .into_iter()
+                .filter(|tried| tried.outcome.starts_with("withheld"))
+                .collect();
             let notes = if withheld.is_empty() { Vec::new() } else { vec![attempts(&withheld)] };
             Answer::success(line(&Headers::default())).with_notes(&notes)
         }

@@ -34,7 +34,11 @@ const VERSION: u64 = 1;
 const GREETING: &str = "{\"v\":[1]}\n";
 
 fn input(arguments: &[String]) -> Input {
-    if arguments.iter().any(|argument| argument == PLUGIN) { Input::Conversation(GREETING) } else { Input::Nothing }
+    if arguments.iter().any(|argument| argument == PLUGIN) {
+        Input::Conversation(GREETING)
+    } else {
+        Input::Nothing
+    }
 }
 
 /// Why a request is not acted on, and the word for it. Only the first two make cargo ask its next provider.
@@ -82,7 +86,8 @@ struct Registry {
 }
 
 fn read<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T> {
-    serde_json::from_slice(line).map_err(|error| Error::invalid(format!("cargo's request {}", reason(&error))))
+    serde_json::from_slice(line)
+        .map_err(|error| Error::invalid(format!("cargo's request {}", reason(&error))))
 }
 
 fn understand(line: &[u8]) -> Result<Request, Refusal> {
@@ -97,13 +102,19 @@ fn understand(line: &[u8]) -> Result<Request, Refusal> {
         return Err(Refusal(Word::OperationNotSupported, Error::invalid(message)));
     }
     let registry = registry.ok_or_else(|| Error::invalid("cargo's request names no registry"))?;
-    let target = target(&registry.index_url).map_err(|error| Refusal(Word::UrlNotSupported, error))?;
+    let target =
+        target(&registry.index_url).map_err(|error| Refusal(Word::UrlNotSupported, error))?;
     // What `cargo login` stores is no password, and another tool's password is no token.
     let ask = Ask { target: Some(target), carries: Carries::WholeValue, ..Ask::default() };
     match kind.as_str() {
         "get" => Ok(Request::Get(ask)),
-        "logout" => Ok(Request::Erase(Erase { ask: Ask { exact_path: true, ..ask }, secret: None })),
-        _ => Ok(Request::Store(Store { scheme: Some(String::new()), ..Store::new(ask, login_token(token)?) })),
+        "logout" => {
+            Ok(Request::Erase(Erase { ask: Ask { exact_path: true, ..ask }, secret: None }))
+        }
+        _ => Ok(Request::Store(Store {
+            scheme: Some(String::new()),
+            ..Store::new(ask, login_token(token)?)
+        })),
     }
 }
 
@@ -145,7 +156,9 @@ fn encode(call: &Call, result: Result<Reply>) -> Answer {
         (Err(Refusal(word, _)), _) => refused(word, &error),
         (_, Code::NotFound) => refused(Word::NotFound, &error),
         // cargo's own words are about `cargo login` alone.
-        (_, Code::NotLoggedIn) => refused(Word::NotFound, &error).with_notes(&[error.one_line_with_hint()]),
+        (_, Code::NotLoggedIn) => {
+            refused(Word::NotFound, &error).with_notes(&[error.one_line_with_hint()])
+        }
         _ => refused(Word::Other, &error),
     }
 }
@@ -187,14 +200,17 @@ struct Failure {
 fn credential(found: &Found) -> Answer {
     let value = match &found.header {
         Some(header) if !header.name.eq_ignore_ascii_case("Authorization") => {
-            let message =
-                format!("its token goes into the header {}, and cargo has none but Authorization", header.name);
+            let message = format!(
+                "its token goes into the header {}, and cargo has none but Authorization",
+                header.name
+            );
             return refused(Word::UrlNotSupported, &Error::invalid(message));
         }
         Some(header) => header.value(&found.secret),
         None => found.secret.clone(),
     };
-    let cache = found.expires_at.map_or(Cache::Session, |end| Cache::Expires { expiration: end.unix() });
+    let cache =
+        found.expires_at.map_or(Cache::Session, |end| Cache::Expires { expiration: end.unix() });
     let token = value.expose_secret();
     done(Done::Get { token, cache, operation_independent: true }).with_notes(&found.notes)
 }
@@ -205,7 +221,11 @@ fn done(done: Done<'_>) -> Answer {
 
 /// The exit status stays 0: cargo takes another one for a program that broke.
 fn refused(kind: Word, error: &Error) -> Answer {
-    Answer::success(line(&Outcome::Err(Failure { kind, message: error.one_line_with_hint(), caused_by: [] })))
+    Answer::success(line(&Outcome::Err(Failure {
+        kind,
+        message: error.one_line_with_hint(),
+        caused_by: [],
+    })))
 }
 
 fn line(outcome: &Outcome<'_>) -> String {

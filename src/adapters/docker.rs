@@ -50,17 +50,24 @@ fn input(arguments: &[String]) -> Input {
 fn decode(call: &Call) -> Result<Request> {
     match operation(&call.arguments) {
         "get" => Ok(Request::Get(ask(&server(&call.input)?, None)?)),
-        "erase" => Ok(Request::Erase(Erase { ask: ask(&server(&call.input)?, None)?, secret: None })),
+        "erase" => {
+            Ok(Request::Erase(Erase { ask: ask(&server(&call.input)?, None)?, secret: None }))
+        }
         "store" => store(&call.input).map(Request::Store),
         "list" => Ok(Request::List { servable: true }),
         "version" => Ok(Request::Nothing),
         "" => Err(Error::invalid("Usage: docker-credential-my <get|store|erase|list|version>")),
-        other => Err(Error::invalid(format!("docker-credential-my: unknown action: {}", crate::error::shown(other)))),
+        other => Err(Error::invalid(format!(
+            "docker-credential-my: unknown action: {}",
+            crate::error::shown(other)
+        ))),
     }
 }
 
 fn server(input: &[u8]) -> Result<String> {
-    let text = std::str::from_utf8(input).map_err(|_| Error::invalid("the server URL is not UTF-8"))?.trim();
+    let text = std::str::from_utf8(input)
+        .map_err(|_| Error::invalid("the server URL is not UTF-8"))?
+        .trim();
     if text.is_empty() { Err(Error::invalid(NO_SERVER)) } else { Ok(text.to_owned()) }
 }
 
@@ -99,7 +106,13 @@ fn store(input: &[u8]) -> Result<Store> {
 
 fn ask(server: &str, username: Option<String>) -> Result<Ask> {
     let target = Some(target(server)?);
-    Ok(Ask { target, exact_path: true, username, carries: Carries::PasswordOrBearer, ..Ask::default() })
+    Ok(Ask {
+        target,
+        exact_path: true,
+        username,
+        carries: Carries::PasswordOrBearer,
+        ..Ask::default()
+    })
 }
 
 /// The place that a server's name stands for.
@@ -149,7 +162,8 @@ struct Credential<'a> {
 
 fn credential(input: &[u8], found: &Found) -> Answer {
     let server_url = &server(input).unwrap_or_default();
-    let credential = Credential { server_url, username: &found.username, secret: found.secret.expose_secret() };
+    let credential =
+        Credential { server_url, username: &found.username, secret: found.secret.expose_secret() };
     Answer::success(line(&credential)).with_notes(&found.notes)
 }
 
@@ -166,7 +180,8 @@ fn list(listed: &[Listed]) -> BTreeMap<String, &str> {
 
 /// Docker reads errors from standard output.
 fn failure(error: &Error) -> Answer {
-    let sentence = if error.is_nothing_known() { NOT_FOUND.to_owned() } else { error.one_line_with_hint() };
+    let sentence =
+        if error.is_nothing_known() { NOT_FOUND.to_owned() } else { error.one_line_with_hint() };
     Answer { status: 1, ..Answer::success(sentence + "\n") }
 }
 
@@ -182,7 +197,14 @@ mod tests {
     #[test]
     fn every_spelling_of_a_server_is_the_same_place() {
         let place = |server: &str| target(server).unwrap().to_string();
-        for server in ["h.dev", "https://h.dev", "https://h.dev/", "h.dev/v2/", "H.dev:443", "HTTPS://h.dev/x?y#z"] {
+        for server in [
+            "h.dev",
+            "https://h.dev",
+            "https://h.dev/",
+            "h.dev/v2/",
+            "H.dev:443",
+            "HTTPS://h.dev/x?y#z",
+        ] {
             assert_eq!(place(server), "https://h.dev", "{server}");
         }
         assert_eq!(place("http://h.dev"), "http://h.dev", "another place: no token goes there");
@@ -190,11 +212,19 @@ mod tests {
         for server in ["127.0.0.1:5000", "http://127.0.0.1:5000", "https://127.0.0.1:5000/v2/"] {
             assert_eq!(place(server), "http://127.0.0.1:5000", "{server}");
         }
-        assert_eq!((place("localhost"), place("[::1]:5000")), ("http://localhost".into(), "http://[::1]:5000".into()));
-        for server in ["https://index.docker.io/v1/", "https://index.docker.io/v1", "index.docker.io"] {
+        assert_eq!(
+            (place("localhost"), place("[::1]:5000")),
+            ("http://localhost".into(), "http://[::1]:5000".into())
+        );
+        for server in
+            ["https://index.docker.io/v1/", "https://index.docker.io/v1", "index.docker.io"]
+        {
             assert_eq!(place(server), "https://index.docker.io", "{server}");
         }
-        assert_ne!(place("https://index.docker.io/v1/access-token"), place("https://index.docker.io/v1/"));
+        assert_ne!(
+            place("https://index.docker.io/v1/access-token"),
+            place("https://index.docker.io/v1/")
+        );
     }
 
     #[test]

@@ -56,7 +56,16 @@ fn decode(call: &Call) -> Result<Request> {
     let Some(target) = attributes.target()? else { return Ok(Request::Nothing) };
     let takes_scheme = operation == "get" && attributes.carries_authtype();
     let carries = if takes_scheme { Carries::Authorization } else { Carries::PasswordOrBearer };
-    let Attributes { username, password, authtype, credential, ephemeral, expires_at, refresh_token, .. } = attributes;
+    let Attributes {
+        username,
+        password,
+        authtype,
+        credential,
+        ephemeral,
+        expires_at,
+        refresh_token,
+        ..
+    } = attributes;
     let ask = Ask { target: Some(target), exact_path: true, username, carries, ..Ask::default() };
     let is_safe = ask.target.as_ref().is_some_and(|target| target.origin.is_safe());
     match operation {
@@ -110,8 +119,10 @@ impl Attributes {
             if line.iter().any(|byte| matches!(byte, b'\r' | b'\0')) {
                 return Err(Error::invalid("a line contains a carriage return or NUL"));
             }
-            let line = std::str::from_utf8(line).map_err(|_| Error::invalid("a line is not UTF-8"))?;
-            let (key, value) = line.split_once('=').ok_or_else(|| Error::invalid("a line is no `key=value`"))?;
+            let line =
+                std::str::from_utf8(line).map_err(|_| Error::invalid("a line is not UTF-8"))?;
+            let (key, value) =
+                line.split_once('=').ok_or_else(|| Error::invalid("a line is no `key=value`"))?;
             attributes.comes_once(key)?;
             attributes.set(key, value);
         }
@@ -139,7 +150,9 @@ impl Attributes {
             "path" => value.clone_into(&mut self.path),
             "url" => self.url = Some(value.to_owned()),
             "username" => self.username = Some(value.to_owned()),
-            "authtype" => self.authtype = Some(value.to_owned()).filter(|scheme| !scheme.is_empty()),
+            "authtype" => {
+                self.authtype = Some(value.to_owned()).filter(|scheme| !scheme.is_empty())
+            }
             "password" => self.password = Some(Secret::new(value)),
             "credential" => self.credential = Some(Secret::new(value)),
             "oauth_refresh_token" => self.refresh_token = Some(Secret::new(value)),
@@ -184,7 +197,10 @@ impl Attributes {
 
     fn is_offered(&self, scheme: &str) -> bool {
         let of = |challenge: &String| {
-            challenge.split([' ', ',']).next().is_some_and(|offered| offered.eq_ignore_ascii_case(scheme))
+            challenge
+                .split([' ', ','])
+                .next()
+                .is_some_and(|offered| offered.eq_ignore_ascii_case(scheme))
         };
         self.challenges.iter().any(of)
     }
@@ -226,17 +242,25 @@ fn encode(call: &Call, result: Result<Reply>) -> Answer {
 
 fn found_lines(found: &Found, asked: &Attributes) -> Answer {
     let secret = found.secret.expose_secret();
-    let user = if found.username.is_empty() { String::new() } else { format!("username={}\n", found.username) };
+    let user = if found.username.is_empty() {
+        String::new()
+    } else {
+        format!("username={}\n", found.username)
+    };
     let mut lines = Vec::new();
     // The capability comes first.
     match (&found.header, found.kind) {
         (Some(header), Kind::Login) => {
             let scheme = header.scheme.as_deref().unwrap_or_default();
-            lines.push(format!("capability[]=authtype\nauthtype={scheme}\ncredential={secret}\n{user}"));
+            lines.push(format!(
+                "capability[]=authtype\nauthtype={scheme}\ncredential={secret}\n{user}"
+            ));
         }
         // `ephemeral` keeps other helpers from storing what we renew.
         (Some(header), _) if header.is_bearer() && asked.takes_bearer() => {
-            lines.push(format!("capability[]=authtype\nauthtype=Bearer\ncredential={secret}\nephemeral=1\n"));
+            lines.push(format!(
+                "capability[]=authtype\nauthtype=Bearer\ncredential={secret}\nephemeral=1\n"
+            ));
         }
         _ => lines.push(format!("username={}\npassword={secret}\n", found.username)),
     }

@@ -9,8 +9,15 @@ use crate::reply::{Ask, Found, Refused, Reply, Request};
 use crate::target::{Scheme, Target};
 
 /// The line in the table.
-pub const ADAPTER: Adapter =
-    Adapter { name: "goauth", operations: &[], program: None, variables: &[], input, decode, encode };
+pub const ADAPTER: Adapter = Adapter {
+    name: "goauth",
+    operations: &[],
+    program: None,
+    variables: &[],
+    input,
+    decode,
+    encode,
+};
 
 fn input(arguments: &[String]) -> Input {
     // With a URL comes the response to it.

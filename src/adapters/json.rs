@@ -33,7 +33,8 @@ pub const ADAPTER: Adapter = Adapter {
 
 /// With `--format` or `--url` the arguments are the request.
 fn input(arguments: &[String]) -> Input {
-    let says_all = |argument: &String| argument.starts_with("--format") || argument.starts_with("--url");
+    let says_all =
+        |argument: &String| argument.starts_with("--format") || argument.starts_with("--url");
     match arguments.first().map(String::as_str) {
         Some("get") if arguments.iter().any(says_all) => Input::Nothing,
         Some("get" | "store" | "erase") => Input::Object,
@@ -98,7 +99,8 @@ fn arguments(arguments: &[String]) -> Result<Arguments<'_>> {
     let verb = arguments.next().unwrap_or_default();
     let mut read = Arguments { verb, format: Format::Json, explain: false, ask: Ask::default() };
     while let Some(argument) = arguments.next() {
-        let (name, attached) = argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)));
+        let (name, attached) =
+            argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)));
         if name == "--explain" && verb == "get" {
             read.explain = true;
             continue;
@@ -106,8 +108,11 @@ fn arguments(arguments: &[String]) -> Result<Arguments<'_>> {
         if !matches!(name, "--provider" | "--account" | "--api-url") && verb != "get" {
             return Err(usage(verb, argument));
         }
-        let mut value =
-            || attached.or_else(|| arguments.next()).ok_or_else(|| Error::invalid(format!("{name} needs a value")));
+        let mut value = || {
+            attached
+                .or_else(|| arguments.next())
+                .ok_or_else(|| Error::invalid(format!("{name} needs a value")))
+        };
         match name {
             "--format" => read.format = format(value()?)?,
             "--url" => read.ask.target = Some(Target::parse(value()?)?),
@@ -137,13 +142,18 @@ fn format(name: &str) -> Result<Format> {
 }
 
 fn encode(call: &Call, result: Result<Reply>) -> Answer {
-    let (format, explain) =
-        arguments(&call.arguments).map_or((Format::Json, false), |read| (read.format, read.explain));
+    let (format, explain) = arguments(&call.arguments)
+        .map_or((Format::Json, false), |read| (read.format, read.explain));
     match result {
         Ok(Reply::Found(found)) => {
-            let explanation = if explain { format!("tried: {}\n", attempts(&found.tried)) } else { String::new() };
+            let explanation = if explain {
+                format!("tried: {}\n", attempts(&found.tried))
+            } else {
+                String::new()
+            };
             match credential(&found, format) {
-                Ok(output) => Answer { messages: explanation, ..Answer::success(output) }.with_notes(&found.notes),
+                Ok(output) => Answer { messages: explanation, ..Answer::success(output) }
+                    .with_notes(&found.notes),
                 Err(error) => Answer::failure(error.code.exit_status(), error),
             }
         }
@@ -161,7 +171,8 @@ fn credential(found: &Found, format: Format) -> Result<String> {
         Format::Json => Ok(answer::credential(found)),
         Format::Raw => Ok(format!("{}\n", found.secret.expose_secret())),
         Format::Header => {
-            let none = || Error::new(Code::NotFound, "a user name and a password go into no header");
+            let none =
+                || Error::new(Code::NotFound, "a user name and a password go into no header");
             let header = found.header.as_ref().ok_or_else(none)?;
             Ok(format!("{}: {}\n", header.name, header.value(&found.secret).expose_secret()))
         }

@@ -42,10 +42,12 @@ struct Arguments<'a> {
 
 /// Options stand anywhere, with their value behind `=` or as the next word.
 fn arguments(words: &[String]) -> Result<Arguments<'_>> {
-    let mut read = Arguments { operation: "", service: None, username: None, creds: false, json: false };
+    let mut read =
+        Arguments { operation: "", service: None, username: None, creds: false, json: false };
     let (mut operation, mut words) = (None, words.iter().map(String::as_str));
     while let Some(word) = words.next() {
-        let (name, attached) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+        let (name, attached) =
+            word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
         match (name, attached) {
             ("--mode" | "--output", _) => match (name, attached.or_else(|| words.next())) {
                 ("--mode", Some(mode @ ("password" | "creds"))) => read.creds = mode == "creds",
@@ -54,7 +56,9 @@ fn arguments(words: &[String]) -> Result<Arguments<'_>> {
             },
             ("-h" | "--help", None) => return Ok(Arguments { operation: "--help", ..read }),
             ("-V" | "--version", None) => return Ok(Arguments { operation: "--version", ..read }),
-            ("--list-backends", None) => return Ok(Arguments { operation: "--list-backends", ..read }),
+            ("--list-backends", None) => {
+                return Ok(Arguments { operation: "--list-backends", ..read });
+            }
             _ if word.starts_with('-') && word.len() > 1 => return Err(unrecognized(word)),
             _ if operation.is_none() => operation = Some(word),
             _ if read.service.is_none() => read.service = Some(word),
@@ -86,7 +90,8 @@ fn decode(call: &Call) -> Result<Request> {
         "diagnose" | "--list-backends" | "--version" | "--help" => return Ok(Request::Nothing),
         _ => return Err(Error::invalid("the operations are get, set, del, diagnose")),
     }
-    let service = service.ok_or_else(|| Error::invalid(format!("{operation} requires a service")))?;
+    let service =
+        service.ok_or_else(|| Error::invalid(format!("{operation} requires a service")))?;
     if username.is_none() && !(operation == "get" && creds) {
         return Err(Error::invalid(format!("{operation} requires a service and a user name")));
     }
@@ -121,12 +126,15 @@ fn target(service: &str) -> Result<Target> {
 }
 
 fn store(ask: Ask, input: &[u8]) -> Result<Request> {
-    let password = std::str::from_utf8(input).map_err(|_| Error::invalid("the password is not UTF-8"))?;
+    let password =
+        std::str::from_utf8(input).map_err(|_| Error::invalid("the password is not UTF-8"))?;
     // One end of a line is the writer's.
     let password = password.strip_suffix('\n').unwrap_or(password);
     let secret = Secret::new(password.strip_suffix('\r').unwrap_or(password));
     if secret.is_empty() {
-        return Err(Error::invalid("there is no password on standard input, and nothing prompts here"));
+        return Err(Error::invalid(
+            "there is no password on standard input, and nothing prompts here",
+        ));
     }
     if secret.has_control_character() {
         return Err(Error::invalid("the password contains a control character"));
@@ -182,7 +190,9 @@ fn told(operation: &str) -> &'static str {
         "--help" => HELP,
         "--version" => concat!("keyring (my-credential-helper) v", env!("CARGO_PKG_VERSION"), "\n"),
         "--list-backends" => "my-credential-helper\n",
-        _ => "this is my-credential-helper; `my-credential-helper status` tells what is kept, and where\n",
+        _ => {
+            "this is my-credential-helper; `my-credential-helper status` tells what is kept, and where\n"
+        }
     }
 }
 
@@ -213,7 +223,11 @@ mod tests {
         for line in ["--mode=creds --output=json get s u", "get s --mode creds u --output json"] {
             let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
             let read = arguments(&words).unwrap();
-            assert_eq!((read.operation, read.service, read.username), ("get", Some("s"), Some("u")), "{line}");
+            assert_eq!(
+                (read.operation, read.service, read.username),
+                ("get", Some("s"), Some("u")),
+                "{line}"
+            );
             assert!(read.creds && read.json, "{line}");
         }
     }

@@ -55,13 +55,16 @@ impl Info {
         let Some(text) = call.variables.get(INFO).filter(|text| !text.trim().is_empty()) else {
             return Ok(Self::default());
         };
-        let info: Self =
-            serde_json::from_str(text).map_err(|error| Error::invalid(format!("{INFO} {}", reason(&error))))?;
+        let info: Self = serde_json::from_str(text)
+            .map_err(|error| Error::invalid(format!("{INFO} {}", reason(&error))))?;
         match &info.api_version {
-            Some(version) if !version.starts_with(GROUP) => {
-                Err(Error::invalid(format!("{INFO} has the apiVersion `{}`, not {GROUP}…", shown(version)))
-                    .with_hint(format!("write `apiVersion: {DEFAULT_VERSION}` into the kubeconfig's `exec`")))
-            }
+            Some(version) if !version.starts_with(GROUP) => Err(Error::invalid(format!(
+                "{INFO} has the apiVersion `{}`, not {GROUP}…",
+                shown(version)
+            ))
+            .with_hint(format!(
+                "write `apiVersion: {DEFAULT_VERSION}` into the kubeconfig's `exec`"
+            ))),
             _ => Ok(info),
         }
     }
@@ -115,5 +118,6 @@ fn credential(api_version: &str, found: &Found) -> Answer {
     let status = Status { token: found.secret.expose_secret(), expiration_timestamp };
     let credential = ExecCredential { api_version, kind: KIND, status };
     // Strings alone cannot fail to be written.
-    Answer::success(serde_json::to_string(&credential).unwrap_or_default() + "\n").with_notes(&found.notes)
+    Answer::success(serde_json::to_string(&credential).unwrap_or_default() + "\n")
+        .with_notes(&found.notes)
 }

@@ -30,7 +30,9 @@ fn decode(call: &Call) -> Result<Request> {
 /// An empty answer is an error for pnpm, as any exit status but 0 is.
 fn encode(_: &Call, result: Result<Reply>) -> Answer {
     let error = match result {
-        Ok(Reply::Found(found)) if found.header.as_ref().is_some_and(Header::is_bearer) => return bearer(&found),
+        Ok(Reply::Found(found)) if found.header.as_ref().is_some_and(Header::is_bearer) => {
+            return bearer(&found);
+        }
         Ok(Reply::Found(found)) => Error::invalid(format!(
             "the token of {} is no Bearer token, and pnpm carries no other",
             found.provider.unwrap_or_default()

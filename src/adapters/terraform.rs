@@ -41,7 +41,13 @@ fn decode(call: &Call) -> Result<Request> {
     }
     let target = Some(Target::from_parts(Scheme::Https, host, "")?);
     let username = Some(String::new());
-    let ask = Ask { target, exact_path: true, username, carries: Carries::PasswordOrBearer, ..Ask::default() };
+    let ask = Ask {
+        target,
+        exact_path: true,
+        username,
+        carries: Carries::PasswordOrBearer,
+        ..Ask::default()
+    };
     match operation.as_str() {
         "get" => Ok(Request::Get(ask)),
         "forget" => Ok(Request::Erase(Erase { ask, secret: None })),
@@ -51,14 +57,15 @@ fn decode(call: &Call) -> Result<Request> {
 
 /// The one property that can be kept; what else there is would be lost without a word.
 fn token(input: &[u8]) -> Result<Secret> {
-    let mut given: Map<String, Value> =
-        serde_json::from_slice(input).map_err(|error| Error::invalid(format!("standard input {}", reason(&error))))?;
+    let mut given: Map<String, Value> = serde_json::from_slice(input)
+        .map_err(|error| Error::invalid(format!("standard input {}", reason(&error))))?;
     let token = match given.remove("token") {
         Some(Value::String(token)) => Secret::new(token),
         _ => return Err(Error::invalid("the credentials have no `token` that is a string")),
     };
     if let Some(property) = given.keys().next() {
-        let message = format!("the property `{}` cannot be kept; a `token` alone can", shown(property));
+        let message =
+            format!("the property `{}` cannot be kept; a `token` alone can", shown(property));
         return Err(Error::invalid(message));
     }
     if token.is_empty() || token.has_control_character() {
@@ -85,5 +92,6 @@ struct Credential<'a> {
 fn credential(found: &Found) -> Answer {
     let credential = Credential { token: found.secret.expose_secret() };
     // A string cannot fail to be written.
-    Answer::success(serde_json::to_string(&credential).unwrap_or_default() + "\n").with_notes(&found.notes)
+    Answer::success(serde_json::to_string(&credential).unwrap_or_default() + "\n")
+        .with_notes(&found.notes)
 }

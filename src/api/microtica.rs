@@ -74,7 +74,12 @@ pub struct Environment {
 }
 
 /// `GET /api/v1/projects/{id}/environments`
-pub fn environments(client: &Client, paths: &ApiPaths, key: &Secret, project: &str) -> Result<Vec<Environment>> {
+pub fn environments(
+    client: &Client,
+    paths: &ApiPaths,
+    key: &Secret,
+    project: &str,
+) -> Result<Vec<Environment>> {
     #[derive(Deserialize)]
     struct Answer {
         environments: Vec<Environment>,

@@ -70,7 +70,9 @@ impl ApiError {
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NotConnected(reason) | Self::Unreachable(reason) | Self::Absurd(reason) => f.write_str(reason),
+            Self::NotConnected(reason) | Self::Unreachable(reason) | Self::Absurd(reason) => {
+                f.write_str(reason)
+            }
             Self::Service { status, code, message, retry_after } => {
                 match (code.as_str(), message.as_str()) {
                     ("", _) => write!(f, "it answered with status {status}")?,
@@ -125,8 +127,9 @@ impl Client {
         }
         // Its thread takes no signal, so that whoever holds them off need not ask which clients there are.
         let _held_off = signals::hold_off();
-        let http =
-            builder.build().map_err(|error| Error::invalid_state(format!("the HTTP client: {}", cause(&error))))?;
+        let http = builder
+            .build()
+            .map_err(|error| Error::invalid_state(format!("the HTTP client: {}", cause(&error))))?;
         Ok(Self {
             http,
             bound,
@@ -153,7 +156,8 @@ impl Client {
     /// token goes along.
     pub fn time(&self) -> Result<Option<Timestamp>> {
         let deadline = self.deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(15));
-        let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let remaining =
+            deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let response = self.http.get(self.url("")).timeout(remaining).send();
         let response = response.map_err(|error| unsent_or_unanswered(&error))?;
         Ok(response.headers().get(DATE).and_then(|date| Timestamp::from_http(date.to_str().ok()?)))
@@ -163,7 +167,12 @@ impl Client {
         self.call(self.http.get(self.url(path)), Some(token), &[])
     }
 
-    fn post<T: DeserializeOwned>(&self, path: &str, token: Option<&Secret>, body: &impl serde::Serialize) -> Result<T> {
+    fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        token: Option<&Secret>,
+        body: &impl serde::Serialize,
+    ) -> Result<T> {
         self.call(self.http.post(self.url(path)).json(body), token, &[])
     }
 
@@ -185,7 +194,12 @@ impl Client {
         self.call(self.http.delete(self.url(path)), Some(token), &[])
     }
 
-    fn patch<T: DeserializeOwned>(&self, path: &str, token: &Secret, body: &impl serde::Serialize) -> Result<T> {
+    fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        token: &Secret,
+        body: &impl serde::Serialize,
+    ) -> Result<T> {
         self.call(self.http.patch(self.url(path)).json(body), Some(token), &[])
     }
 
@@ -227,9 +241,12 @@ impl Client {
 
     fn send(&self, request: RequestBuilder) -> Result<Answer> {
         let deadline = self.deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(15));
-        let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let request = request.timeout(remaining).build().map_err(|error| unsent_or_unanswered(&error))?;
-        self.trace.say(|| format!("{} {}{}", request.method(), self.bound.origin, request.url().path()));
+        let remaining =
+            deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let request =
+            request.timeout(remaining).build().map_err(|error| unsent_or_unanswered(&error))?;
+        self.trace
+            .say(|| format!("{} {}{}", request.method(), self.bound.origin, request.url().path()));
         let response = self.http.execute(request).map_err(|error| unsent_or_unanswered(&error))?;
         let (status, retry_after) = (response.status(), retry_after(&response));
         self.trace.say(|| format!("{} answers with status {}", self.bound.origin, status.as_u16()));
@@ -237,9 +254,11 @@ impl Client {
     }
 
     fn authorization(&self, token: &Secret) -> Result<(HeaderName, HeaderValue)> {
-        let unusable = || ApiError::Absurd("the token has a character that no header can carry".to_owned());
+        let unusable =
+            || ApiError::Absurd("the token has a character that no header can carry".to_owned());
         let name = HeaderName::from_bytes(self.header.name.as_bytes()).map_err(|_| unusable())?;
-        let mut value = HeaderValue::from_str(self.header.value(token).expose_secret()).map_err(|_| unusable())?;
+        let mut value = HeaderValue::from_str(self.header.value(token).expose_secret())
+            .map_err(|_| unusable())?;
         value.set_sensitive(true);
         Ok((name, value))
     }
@@ -271,7 +290,12 @@ fn read_body(mut response: Response, deadline: Instant) -> Result<zeroize::Zeroi
             Ok(0) => return Ok(body),
             Ok(count) => body.extend_from_slice(&chunk[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(ApiError::Unreachable(format!("its answer broke off: {}", root_cause(&error)))),
+            Err(error) => {
+                return Err(ApiError::Unreachable(format!(
+                    "its answer broke off: {}",
+                    root_cause(&error)
+                )));
+            }
         }
         if body.len() > MOST {
             return Err(ApiError::Absurd("its answer is larger than 1 MiB".to_owned()));
@@ -298,7 +322,12 @@ fn retry_after(response: &Response) -> Option<u64> {
 }
 
 /// `{"error":{"code","message"}}`, as it can be `shown`, or whatever else came with that status.
-fn service_error(status: u16, body: &[u8], retry_after: Option<u64>, shown: impl Fn(String) -> String) -> ApiError {
+fn service_error(
+    status: u16,
+    body: &[u8],
+    retry_after: Option<u64>,
+    shown: impl Fn(String) -> String,
+) -> ApiError {
     #[derive(serde::Deserialize)]
     struct Body {
         error: Fields,
@@ -316,11 +345,17 @@ fn service_error(status: u16, body: &[u8], retry_after: Option<u64>, shown: impl
 }
 
 fn unsent_or_unanswered(error: &reqwest::Error) -> ApiError {
-    if error.is_connect() { ApiError::NotConnected(cause(error)) } else { ApiError::Unreachable(cause(error)) }
+    if error.is_connect() {
+        ApiError::NotConnected(cause(error))
+    } else {
+        ApiError::Unreachable(cause(error))
+    }
 }
 
 /// A token in an answer. One that could end a header or a line of another protocol is none.
-fn token<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Secret, D::Error> {
+fn token<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Secret, D::Error> {
     let token = <Secret as serde::Deserialize>::deserialize(deserializer)?;
     if token.is_empty() || token.expose_secret().chars().any(|c| c.is_control() || c == ' ') {
         return Err(serde::de::Error::custom("no usable token"));
@@ -404,7 +439,8 @@ mod names {
         fn resolve(&self, name: Name) -> Resolving {
             let (sender, answer) = oneshot::channel();
             let look_up = move || {
-                let addresses = (name.as_str(), 0).to_socket_addrs().map(|found| Box::new(found) as Addrs);
+                let addresses =
+                    (name.as_str(), 0).to_socket_addrs().map(|found| Box::new(found) as Addrs);
                 let _ = sender.send(addresses); // nobody listens after the deadline
             };
             let thread = std::thread::Builder::new().spawn(look_up);
@@ -447,7 +483,8 @@ mod tls {
             Error::invalid_state(format!("the certificates in {}: {why}", file.display()))
         };
         let mut roots = RootCertStore::empty();
-        let certificates = CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))?;
+        let certificates =
+            CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))?;
         roots.add_parsable_certificates(certificates.flatten());
         if roots.is_empty() { Err(unreadable(&"none could be read")) } else { Ok(roots) }
     }

@@ -113,7 +113,12 @@ pub fn resend(client: &Client, device_code: &Secret, email: &str) -> Result<()> 
 
 /// `POST /v1/auth/refresh`: redeems a refresh token, which works once. Whatever else is wrong with the answer, a new
 /// refresh token in it is kept: the old one is spent.
-pub fn refresh(client: &Client, spent: &Session, redeemed: &Secret, now: impl Fn() -> Timestamp) -> Result<Session> {
+pub fn refresh(
+    client: &Client,
+    spent: &Session,
+    redeemed: &Secret,
+    now: impl Fn() -> Timestamp,
+) -> Result<Session> {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(deserialize_with = "token")]
@@ -246,7 +251,9 @@ pub fn profile_id(client: &Client, token: &Secret, slug: &str) -> Result<String>
     struct Profile {
         id: String,
     }
-    client.get::<Answer>(&format!("/v1/profiles/{}", segment(slug)), token).map(|answer| answer.profile.id)
+    client
+        .get::<Answer>(&format!("/v1/profiles/{}", segment(slug)), token)
+        .map(|answer| answer.profile.id)
 }
 
 /// A session, as the account sees it.
@@ -304,7 +311,10 @@ pub fn revoke_other_sessions(client: &Client, token: &Secret, current: &str) -> 
 /// Receipt plus `expires_in`, held between a second and a day; where the service named none that can be read, the
 /// token's own life.
 fn expiry(access_token: &Secret, expires_in: &Value, received: Timestamp) -> Timestamp {
-    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and the sum is clamped")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the cast saturates, and the sum is clamped"
+    )]
     let told = expires_in.as_f64().map(|seconds| seconds as i64);
     let own = || {
         let claims = jwt::claims(access_token);

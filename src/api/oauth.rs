@@ -8,11 +8,14 @@ mod metadata;
 
 use std::time::{Duration, Instant};
 
-use oauth2::basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse};
+use oauth2::basic::{
+    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
+};
 use oauth2::{
-    AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, DeviceAuthorizationUrl, HttpRequest,
-    HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope,
-    StandardDeviceAuthorizationResponse, StandardRevocableToken, TokenUrl,
+    AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
+    DeviceAuthorizationUrl, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier,
+    RedirectUrl, RefreshToken, RequestTokenError, Scope, StandardDeviceAuthorizationResponse,
+    StandardRevocableToken, TokenUrl,
 };
 use serde_json::Value;
 
@@ -66,12 +69,20 @@ pub struct Service<'a> {
 
 impl<'a> Service<'a> {
     /// The service as it was described last; it is asked where nothing is known, or what is known is a day old.
-    pub fn known(world: &'a World, provider: &'a Provider, oauth: &'a OAuth) -> error::Result<Self> {
+    pub fn known(
+        world: &'a World,
+        provider: &'a Provider,
+        oauth: &'a OAuth,
+    ) -> error::Result<Self> {
         Self::described(world, provider, oauth, metadata::known)
     }
 
     /// The service as it describes itself now.
-    pub fn discovered(world: &'a World, provider: &'a Provider, oauth: &'a OAuth) -> error::Result<Self> {
+    pub fn discovered(
+        world: &'a World,
+        provider: &'a Provider,
+        oauth: &'a OAuth,
+    ) -> error::Result<Self> {
         Self::described(world, provider, oauth, metadata::discover)
     }
 
@@ -87,14 +98,26 @@ impl<'a> Service<'a> {
             _ => None,
         };
         let names_itself = description.as_ref().is_some_and(|found| found.names_itself);
-        let only_in_body = description.as_ref().is_some_and(metadata::Metadata::takes_secret_in_body_alone);
+        let only_in_body =
+            description.as_ref().is_some_and(metadata::Metadata::takes_secret_in_body_alone);
         let issuer = description.as_ref().map(|found| found.issuer.clone());
         let endpoints = match description {
             Some(found) => found.beneath(named),
             None => named,
         };
-        let (secret_in_body, secret) = (oauth.secret_in_body || only_in_body, client_secret(world, oauth)?);
-        Ok(Self { world, provider, oauth, endpoints, names_itself, issuer, secret_in_body, secret, deadline: None })
+        let (secret_in_body, secret) =
+            (oauth.secret_in_body || only_in_body, client_secret(world, oauth)?);
+        Ok(Self {
+            world,
+            provider,
+            oauth,
+            endpoints,
+            names_itself,
+            issuer,
+            secret_in_body,
+            secret,
+            deadline: None,
+        })
     }
 
     /// The same service, which is given up at `deadline`.
@@ -123,8 +146,11 @@ impl<'a> Service<'a> {
 
     /// Begins a login on another device (RFC 8628, 3.1).
     pub fn start_on_device(&self) -> Result<DeviceLogin> {
-        let url = self.endpoint(self.endpoints.device_authorization.as_deref(), "a login by a code")?;
-        let requests = self.requests()?.set_device_authorization_url(parsed(DeviceAuthorizationUrl::new(url))?);
+        let url =
+            self.endpoint(self.endpoints.device_authorization.as_deref(), "a login by a code")?;
+        let requests = self
+            .requests()?
+            .set_device_authorization_url(parsed(DeviceAuthorizationUrl::new(url))?);
         requests
             .exchange_device_code()
             .add_scopes(self.scopes())
@@ -133,24 +159,38 @@ impl<'a> Service<'a> {
     }
 
     /// Polls until the person has answered, and calls `pause` in between (RFC 8628, 3.4 and 3.5).
-    pub fn wait_for_device(&self, login: &DeviceLogin, pause: impl Fn(Duration)) -> Result<Granted> {
+    pub fn wait_for_device(
+        &self,
+        login: &DeviceLogin,
+        pause: impl Fn(Duration),
+    ) -> Result<Granted> {
         let requests = self.requests()?.set_token_uri(self.token_url()?);
         let wait = requests.exchange_device_access_token(login);
         // An interval of 0 would be a storm.
         let pause = |time: Duration| pause(time.max(Duration::from_secs(1)));
-        let asked = wait.request(&|request| self.send(request), pause, Some(login.expires_in().min(LONGEST_WAIT)));
+        let asked = wait.request(
+            &|request| self.send(request),
+            pause,
+            Some(login.expires_in().min(LONGEST_WAIT)),
+        );
         asked.map_err(|error| match error {
-            RequestTokenError::ServerResponse(answer) => fault(answer.error().as_ref(), answer.error_description()),
+            RequestTokenError::ServerResponse(answer) => {
+                fault(answer.error().as_ref(), answer.error_description())
+            }
             other => answer::transport(other),
         })
     }
 
     /// Begins a login in the browser, which comes back to `redirect` (RFC 7636, 8252).
     pub fn start_in_browser(&self, redirect: String) -> Result<BrowserLogin> {
-        let url = self.endpoint(self.endpoints.authorization.as_deref(), "a login in the browser")?;
+        let url =
+            self.endpoint(self.endpoints.authorization.as_deref(), "a login in the browser")?;
         let redirect = parsed(RedirectUrl::new(redirect))?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-        let requests = self.requests()?.set_auth_uri(parsed(AuthUrl::new(url))?).set_redirect_uri(redirect.clone());
+        let requests = self
+            .requests()?
+            .set_auth_uri(parsed(AuthUrl::new(url))?)
+            .set_redirect_uri(redirect.clone());
         let mut page = requests.authorize_url(CsrfToken::new_random).add_scopes(self.scopes());
         for (name, value) in &self.oauth.parameters {
             page = page.add_extra_param(&**name, &**value);
@@ -161,8 +201,10 @@ impl<'a> Service<'a> {
 
     /// Redeems the code that the browser brought.
     pub fn redeem_code(&self, login: BrowserLogin, code: String) -> Result<Granted> {
-        let requests = self.requests()?.set_token_uri(self.token_url()?).set_redirect_uri(login.redirect);
-        let exchange = requests.exchange_code(AuthorizationCode::new(code)).set_pkce_verifier(login.verifier);
+        let requests =
+            self.requests()?.set_token_uri(self.token_url()?).set_redirect_uri(login.redirect);
+        let exchange =
+            requests.exchange_code(AuthorizationCode::new(code)).set_pkce_verifier(login.verifier);
         exchange.request(&|request| self.send(request)).map_err(failure)
     }
 
@@ -177,10 +219,16 @@ impl<'a> Service<'a> {
     }
 
     /// Redeems a refresh token (RFC 6749, 6). Where the service gives no new one, the old one stays.
-    pub fn refresh(&self, spent: &Session, redeemed: &Secret, now: impl Fn() -> Timestamp) -> Result<Session> {
+    pub fn refresh(
+        &self,
+        spent: &Session,
+        redeemed: &Secret,
+        now: impl Fn() -> Timestamp,
+    ) -> Result<Session> {
         let requests = self.requests()?.set_token_uri(self.token_url()?);
         let token = RefreshToken::new(redeemed.expose_secret().to_owned());
-        let granted = requests.exchange_refresh_token(&token).request(&|request| self.send(request));
+        let granted =
+            requests.exchange_refresh_token(&token).request(&|request| self.send(request));
         let granted = granted.map_err(|error| answer::without(failure(error), redeemed))?;
         let session = granted.into_session(now())?;
         let refresh_token = session.refresh_token.or_else(|| Some(redeemed.clone()));
@@ -200,14 +248,19 @@ impl<'a> Service<'a> {
         let id = self.client_id()?;
         match &self.secret {
             Some(secret) if !self.secret_in_body => {
-                let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+                let encoded = |text: &str| {
+                    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>()
+                };
                 request = request.basic_auth(encoded(id), Some(encoded(secret.expose_secret())));
             }
-            Some(secret) => form.extend([("client_id", id), ("client_secret", secret.expose_secret())]),
+            Some(secret) => {
+                form.extend([("client_id", id), ("client_secret", secret.expose_secret())])
+            }
             None => form.push(("client_id", id)),
         }
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
+        let request =
+            request.header("content-type", "application/x-www-form-urlencoded").body(body);
         let (status, body) = client.exchange(request)?;
         if (200..300).contains(&status) { Ok(()) } else { Err(answer::refusal(status, &body)) }
     }
@@ -223,15 +276,17 @@ impl<'a> Service<'a> {
         let requests = Requests::new(ClientId::new(self.client_id()?.to_owned()));
         let how = if self.secret_in_body { AuthType::RequestBody } else { AuthType::BasicAuth };
         Ok(match &self.secret {
-            Some(secret) => {
-                requests.set_auth_type(how).set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
-            }
+            Some(secret) => requests
+                .set_auth_type(how)
+                .set_client_secret(ClientSecret::new(secret.expose_secret().to_owned())),
             None => requests,
         })
     }
 
     fn client_id(&self) -> Result<&str> {
-        let missing = || ApiError::NotConnected(format!("[providers.{}] has no `client_id`", self.provider.name));
+        let missing = || {
+            ApiError::NotConnected(format!("[providers.{}] has no `client_id`", self.provider.name))
+        };
         self.oauth.client_id.as_deref().ok_or_else(missing)
     }
 
@@ -244,14 +299,16 @@ impl<'a> Service<'a> {
     }
 
     fn endpoint(&self, url: Option<&str>, what: &str) -> Result<String> {
-        let missing = || ApiError::NotConnected(format!("{} names no endpoint for {what}", self.provider.name));
+        let missing = || {
+            ApiError::NotConnected(format!("{} names no endpoint for {what}", self.provider.name))
+        };
         url.map(str::to_owned).ok_or_else(missing)
     }
 
     /// Bound to the one endpoint: a proxy, or none, by where that is.
     fn client(&self, url: &str) -> Result<Client> {
-        let client =
-            Client::new(self.world, self.provider, url).map_err(|error| ApiError::NotConnected(error.message))?;
+        let client = Client::new(self.world, self.provider, url)
+            .map_err(|error| ApiError::NotConnected(error.message))?;
         Ok(match self.deadline {
             Some(deadline) => client.until(deadline),
             None => client,
@@ -262,8 +319,8 @@ impl<'a> Service<'a> {
         let (parts, body) = request.into_parts();
         let url = parts.uri.to_string();
         let client = self.client(&url)?;
-        let (status, body) =
-            client.exchange(client.http.request(parts.method, &url).headers(parts.headers).body(body))?;
+        let (status, body) = client
+            .exchange(client.http.request(parts.method, &url).headers(parts.headers).body(body))?;
         answer::for_the_library(status, &body)
     }
 }
@@ -275,7 +332,8 @@ impl Endpoints {
     /// Whether a description of the service would add nothing that its kind of login needs.
     fn is_complete(&self, oauth: &OAuth) -> bool {
         let can_begin = self.authorization.is_some() || self.device_authorization.is_some();
-        self.token.is_some() && (can_begin || oauth.grant == crate::provider::oauth::Grant::ClientCredentials)
+        self.token.is_some()
+            && (can_begin || oauth.grant == crate::provider::oauth::Grant::ClientCredentials)
     }
 }
 
@@ -287,7 +345,10 @@ pub fn is_definitive(error: &ApiError) -> bool {
 
 /// Whether it is the program that was refused (RFC 6749, 5.2), or GitHub's word for it.
 pub fn refuses_the_program(error: &ApiError) -> bool {
-    matches!(error.code(), "invalid_client" | "unauthorized_client" | "incorrect_client_credentials")
+    matches!(
+        error.code(),
+        "invalid_client" | "unauthorized_client" | "incorrect_client_credentials"
+    )
 }
 
 /// The secret of the client, where the configuration says where it is.

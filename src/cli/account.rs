@@ -50,10 +50,13 @@ struct Row {
 impl Row {
     fn of(world: &World, provider: Provider) -> Result<Self> {
         let loaded = session::load(&world.stores()?.in_order(), &provider.slot);
-        let login =
-            loaded.newest.map(|kept| (kept.session.kind(), kept.source, kept.session.reported_expiry(clock::now())));
+        let login = loaded.newest.map(|kept| {
+            (kept.session.kind(), kept.source, kept.session.reported_expiry(clock::now()))
+        });
         let state = match (&login, loaded.problem) {
-            (Some((kind, source, _)), _) => format!("{} in the {}", kind.name().replace('_', " "), source.name()),
+            (Some((kind, source, _)), _) => {
+                format!("{} in the {}", kind.name().replace('_', " "), source.name())
+            }
             (None, Some(problem)) => problem.to_string(),
             (None, None) => "not logged in".to_owned(),
         };
@@ -63,8 +66,17 @@ impl Row {
 
     fn cells(&self) -> [String; 4] {
         let star = if self.is_in_use { " *" } else { "" };
-        let end = self.login.as_ref().and_then(|(.., end)| *end).map_or("-".to_owned(), Timestamp::to_whole_seconds);
-        [self.provider.name.to_string(), format!("{}{star}", self.provider.account), self.state.clone(), end]
+        let end = self
+            .login
+            .as_ref()
+            .and_then(|(.., end)| *end)
+            .map_or("-".to_owned(), Timestamp::to_whole_seconds);
+        [
+            self.provider.name.to_string(),
+            format!("{}{star}", self.provider.account),
+            self.state.clone(),
+            end,
+        ]
     }
 
     fn fields(&self) -> serde_json::Value {
@@ -81,10 +93,15 @@ impl Row {
 /// Of every provider, unless one is named. A default account that nobody uses is left out.
 fn list(world: &World, output: &Output) -> Result<Answer> {
     let configuration = world.configuration()?;
-    let is_named = world.overrides.provider.is_some() || world.environment.get("MY_PROVIDER").is_some();
+    let is_named =
+        world.overrides.provider.is_some() || world.environment.get("MY_PROVIDER").is_some();
     let named = if is_named { Some(world.descriptor(None)?.name) } else { None };
     let mut rows = Vec::new();
-    for name in configuration.names().into_iter().filter(|name| named.as_deref().is_none_or(|named| named == *name)) {
+    for name in configuration
+        .names()
+        .into_iter()
+        .filter(|name| named.as_deref().is_none_or(|named| named == *name))
+    {
         for provider in accounts::all(world, name)? {
             let row = Row::of(world, provider)?;
             if row.login.is_some() || !row.provider.account.is_default() {
@@ -95,13 +112,16 @@ fn list(world: &World, output: &Output) -> Result<Answer> {
     let fields = json!({ "accounts": rows.iter().map(Row::fields).collect::<Vec<_>>() });
     let cells = rows.iter().map(Row::cells).collect();
     let headings = ["PROVIDER", "ACCOUNT", "LOGIN", "TOKEN ENDS"];
-    Ok(output.table(headings, cells, "Nobody is logged in.", &fields).with_notes(&world.take_notes()))
+    Ok(output
+        .table(headings, cells, "Nobody is logged in.", &fields)
+        .with_notes(&world.take_notes()))
 }
 
 fn use_account(world: &World, name: &str, output: &Output) -> Result<Answer> {
     let provider = world.descriptor(None)?;
     let account = world.account(&provider.name, name)?;
-    let known: Vec<_> = accounts::all(world, &provider.name)?.into_iter().map(|other| other.account).collect();
+    let known: Vec<_> =
+        accounts::all(world, &provider.name)?.into_iter().map(|other| other.account).collect();
     if !known.contains(&account) {
         let names: Vec<_> = known.iter().map(ToString::to_string).collect();
         let hint = format!(
@@ -109,7 +129,8 @@ fn use_account(world: &World, name: &str, output: &Output) -> Result<Answer> {
             names.join(", "),
             provider.with_account(account).command("login")
         );
-        return Err(Error::new(Code::NotFound, format!("there is no account `{}`", shown(name))).with_hint(hint));
+        return Err(Error::new(Code::NotFound, format!("there is no account `{}`", shown(name)))
+            .with_hint(hint));
     }
     accounts::use_account(world, &provider, &account)?;
     let fields = json!({ "provider": provider.name, "account": &*account });

@@ -48,7 +48,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer> {
         _ => &Bash,
     };
     let mut script = Vec::new();
-    completer.write_registration(VARIABLE, NAME, NAME, NAME, &mut script).context("the completions")?;
+    completer
+        .write_registration(VARIABLE, NAME, NAME, NAME, &mut script)
+        .context("the completions")?;
     let mut script = String::from_utf8_lossy(&script).trim_start().to_owned();
     if arguments.shell == Shell::Zsh {
         script.push_str(ZSH_AUTOLOADED);
@@ -59,13 +61,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer> {
 /// What a shell is told that asks for candidates: `my-credential-helper -- WORDS`. A question that cannot be answered
 /// is answered with nothing: no error belongs into a line that somebody is typing.
 pub(super) fn answer(command: fn() -> Command, arguments: &[OsString]) -> Option<Answer> {
-    let words = arguments.get(1..).filter(|rest| rest.first().is_some_and(|word| word == "--"))?.get(1..)?;
+    let words = arguments
+        .get(1..)
+        .filter(|rest| rest.first().is_some_and(|word| word == "--"))?
+        .get(1..)?;
     let shell = Environment::Process.text(VARIABLE)?;
     let mut candidates = Vec::new();
-    let completed = Shells::builtins()
-        .completer(&shell)
-        .filter(|_| !words.is_empty())
-        .and_then(|completer| completer.write_complete(&mut command(), words.to_vec(), None, &mut candidates).ok());
+    let completed =
+        Shells::builtins().completer(&shell).filter(|_| !words.is_empty()).and_then(|completer| {
+            completer.write_complete(&mut command(), words.to_vec(), None, &mut candidates).ok()
+        });
     Some(match completed {
         Some(()) => Answer::success(String::from_utf8_lossy(&candidates)),
         None => Answer { status: 1, ..Answer::default() },

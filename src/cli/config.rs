@@ -25,8 +25,10 @@ pub(super) enum Verb {
         key: Key,
     },
     /// Change a setting
-    #[command(after_help = "Examples:\n  my-credential-helper config set hosts git.acme.dev '*.registry.acme.dev'\n  \
-                            my-credential-helper --provider microtica config set project PROJECT_ID")]
+    #[command(
+        after_help = "Examples:\n  my-credential-helper config set hosts git.acme.dev '*.registry.acme.dev'\n  \
+                            my-credential-helper --provider microtica config set project PROJECT_ID"
+    )]
     Set {
         /// Which
         key: Key,
@@ -64,7 +66,8 @@ pub(super) enum Key {
 }
 
 impl Key {
-    const ALL: [Self; 6] = [Self::ApiUrl, Self::Hosts, Self::Project, Self::Provider, Self::Store, Self::CaFile];
+    const ALL: [Self; 6] =
+        [Self::ApiUrl, Self::Hosts, Self::Project, Self::Provider, Self::Store, Self::CaFile];
 
     fn name(self) -> &'static str {
         match self {
@@ -112,20 +115,30 @@ fn setting(world: &World, provider: &Provider, key: Key) -> Result<Setting> {
         Key::Project => file(configuration.project(&provider.name).map(str::to_owned), "not set"),
         Key::Provider => match configuration.provider.clone() {
             Some(name) => file(Some(name), ""),
-            None => Setting { value: Some(Provider::DEFAULT_NAME.to_owned()), from: "built in".to_owned() },
+            None => Setting {
+                value: Some(Provider::DEFAULT_NAME.to_owned()),
+                from: "built in".to_owned(),
+            },
         },
         Key::Store => file(
-            configuration.store.map(|store| if store == StoreChoice::File { "file" } else { "keyring" }.to_owned()),
+            configuration.store.map(|store| {
+                if store == StoreChoice::File { "file" } else { "keyring" }.to_owned()
+            }),
             "the keyring, where there is one",
         ),
-        Key::CaFile => file(configuration.ca_file.as_ref().map(|path| path.display().to_string()), "the bundled roots"),
+        Key::CaFile => file(
+            configuration.ca_file.as_ref().map(|path| path.display().to_string()),
+            "the bundled roots",
+        ),
     })
 }
 
 fn api_url(world: &World, provider: &Provider) -> Result<Setting> {
     let value = world.api_url(provider, None)?;
-    let variable = provider.api_url_variable.as_deref().filter(|name| world.environment.get(name).is_some());
-    let is_shared = provider.name == Provider::DEFAULT_NAME && MyConfig::load(&world.paths)?.api_url.is_some();
+    let variable =
+        provider.api_url_variable.as_deref().filter(|name| world.environment.get(name).is_some());
+    let is_shared =
+        provider.name == Provider::DEFAULT_NAME && MyConfig::load(&world.paths)?.api_url.is_some();
     let built_in = world.configuration()?.is_built_in_url(provider);
     let from = match variable {
         _ if world.overrides.api_url.is_some() => "--api-url",
@@ -140,10 +153,17 @@ fn api_url(world: &World, provider: &Provider) -> Result<Setting> {
 fn get(world: &World, key: Key, output: &Output) -> Result<Answer> {
     let Setting { value, from } = setting(world, &world.provider(None)?, key)?;
     let Some(value) = value else {
-        return Err(Error::new(crate::error::Code::NotFound, format!("{} is not set: {from}", key.name())));
+        return Err(Error::new(
+            crate::error::Code::NotFound,
+            format!("{} is not set: {from}", key.name()),
+        ));
     };
     let fields = json!({ "key": key.name(), "value": value, "from": from });
-    Ok(if output.json { Answer::success(format!("{fields}\n")) } else { Answer::success(format!("{value}\n")) })
+    Ok(if output.json {
+        Answer::success(format!("{fields}\n"))
+    } else {
+        Answer::success(format!("{value}\n"))
+    })
 }
 
 fn list(world: &World, output: &Output) -> Result<Answer> {
@@ -160,7 +180,8 @@ fn list(world: &World, output: &Output) -> Result<Answer> {
 
 fn set(world: &World, key: Key, values: &[String], output: &Output) -> Result<Answer> {
     let provider = world.provider(None)?;
-    let certificates = if let (Key::CaFile, [path]) = (key, values) { Some(certificates(path)?) } else { None };
+    let certificates =
+        if let (Key::CaFile, [path]) = (key, values) { Some(certificates(path)?) } else { None };
     let values = certificates.as_ref().map_or(values, std::slice::from_ref);
     let value = match (key, values) {
         (Key::Hosts, hosts) => hosts.iter().collect::<toml_edit::Array>().into(),
@@ -191,7 +212,8 @@ fn certificates(path: &str) -> Result<String> {
     let file = std::fs::File::open(&absolute).map_err(|error| unusable(&error.kind()))?;
     file.take(MOST_CERTIFICATES).read_to_end(&mut pem).map_err(|error| unusable(&error.kind()))?;
     if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
-        return Err(unusable(&"none is in it").with_hint("certificates are PEM: `-----BEGIN CERTIFICATE-----`"));
+        return Err(unusable(&"none is in it")
+            .with_hint("certificates are PEM: `-----BEGIN CERTIFICATE-----`"));
     }
     absolute.into_os_string().into_string().map_err(|_| unusable(&"its path is not UTF-8"))
 }
@@ -221,6 +243,9 @@ fn may_move(world: &World, provider: &Provider) -> Result<()> {
         return Ok(());
     }
     let at = world.configured_api_url(provider)?;
-    Err(Error::invalid(format!("logged in to {} at {at}; that login would go to the new URL", provider.name))
-        .with_hint("`my-credential-helper logout` first, or `login --api-url URL`, which replaces it"))
+    Err(Error::invalid(format!(
+        "logged in to {} at {at}; that login would go to the new URL",
+        provider.name
+    ))
+    .with_hint("`my-credential-helper logout` first, or `login --api-url URL`, which replaces it"))
 }

@@ -17,7 +17,9 @@ use crate::world::World;
 
 /// What `doctor` takes.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  my-credential-helper doctor\n  my-credential-helper doctor --fix")]
+#[command(
+    after_help = "Examples:\n  my-credential-helper doctor\n  my-credential-helper doctor --fix"
+)]
 pub(super) struct Arguments {
     /// Mend what can be mended safely: links, and modes of files
     #[arg(long)]
@@ -59,7 +61,13 @@ type Mend = Box<dyn Fn() -> Result<()>>;
 
 impl Finding {
     fn fine(check: &str, message: impl Into<String>) -> Self {
-        Self { check: check.to_owned(), level: Level::Fine, message: message.into(), fix: None, mend: None }
+        Self {
+            check: check.to_owned(),
+            level: Level::Fine,
+            message: message.into(),
+            fix: None,
+            mend: None,
+        }
     }
 
     fn note(check: &str, message: impl Into<String>) -> Self {
@@ -96,8 +104,7 @@ pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Resu
     }
     let is_ok = findings.iter().all(|finding| finding.level != Level::Problem);
     let mut answer = if output.json {
-        let fields =
-            json!({ "ok": is_ok, "fixed": fixed, "findings": findings.iter().map(fields).collect::<Vec<_>>() });
+        let fields = json!({ "ok": is_ok, "fixed": fixed, "findings": findings.iter().map(fields).collect::<Vec<_>>() });
         Answer::success(format!("{fields}\n"))
     } else {
         Answer::success(told(&findings, &fixed, output.quiet))
@@ -122,13 +129,16 @@ fn fields(finding: &Finding) -> serde_json::Value {
 
 /// A line each; with `--quiet` the problems alone.
 fn told(findings: &[Finding], fixed: &[String], quiet: bool) -> String {
-    let mut lines: Vec<String> = fixed.iter().map(|message| format!("fixed    {}\n", shown(message))).collect();
+    let mut lines: Vec<String> =
+        fixed.iter().map(|message| format!("fixed    {}\n", shown(message))).collect();
     let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
     let is_told = |finding: &&Finding| !quiet || finding.level == Level::Problem;
-    lines.extend(findings.iter().filter(is_told).map(|Finding { check, level, message, fix, .. }| {
-        let fix = fix.as_ref().map_or_else(String::new, |fix| format!("; {}", shown(fix)));
-        format!("{:<8} {check:<width$}  {}{fix}\n", level.name(), shown(message))
-    }));
+    lines.extend(findings.iter().filter(is_told).map(
+        |Finding { check, level, message, fix, .. }| {
+            let fix = fix.as_ref().map_or_else(String::new, |fix| format!("; {}", shown(fix)));
+            format!("{:<8} {check:<width$}  {}{fix}\n", level.name(), shown(message))
+        },
+    ));
     let problems = findings.iter().filter(|finding| finding.level == Level::Problem).count();
     let mends = findings.iter().filter(|finding| finding.mend.is_some()).count();
     if !quiet {
@@ -136,7 +146,9 @@ fn told(findings: &[Finding], fixed: &[String], quiet: bool) -> String {
             (0, _) => "\nNothing is wrong.\n".to_owned(),
             (1, 0) => "\n1 problem.\n".to_owned(),
             (count, 0) => format!("\n{count} problems.\n"),
-            (count, mends) => format!("\nProblems: {count}; `my-credential-helper doctor --fix` mends {mends}.\n"),
+            (count, mends) => {
+                format!("\nProblems: {count}; `my-credential-helper doctor --fix` mends {mends}.\n")
+            }
         });
     }
     lines.concat()

@@ -23,7 +23,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Answer> {
     let codes = match &arguments.code {
-        Some(name) => vec![Code::named(name).ok_or_else(|| Error::invalid(format!("no code `{}`", shown(name))))?],
+        Some(name) => vec![
+            Code::named(name)
+                .ok_or_else(|| Error::invalid(format!("no code `{}`", shown(name))))?,
+        ],
         None => Code::ALL.to_vec(),
     };
     if output.json {
@@ -32,13 +35,18 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Answer> {
             json!({ "errors": codes.into_iter().map(fields).collect::<Vec<_>>() })
         )));
     }
-    let text = if arguments.markdown { markdown() } else { codes.into_iter().map(text).collect::<Vec<_>>().join("\n") };
+    let text = if arguments.markdown {
+        markdown()
+    } else {
+        codes.into_iter().map(text).collect::<Vec<_>>().join("\n")
+    };
     Ok(Answer::success(text))
 }
 
 fn fields(code: Code) -> serde_json::Value {
     let Explanation { meaning, cases } = code.explanation();
-    let cases: Vec<_> = cases.iter().map(|Case { cause, cure }| json!({ "cause": cause, "cure": cure })).collect();
+    let cases: Vec<_> =
+        cases.iter().map(|Case { cause, cure }| json!({ "cause": cause, "cure": cure })).collect();
     json!({ "code": code.name(), "exit_status": code.exit_status(), "meaning": meaning, "cases": cases })
 }
 
@@ -81,7 +89,13 @@ pub(super) fn manual() -> String {
     );
     for code in Code::ALL {
         let Explanation { meaning, cases } = code.explanation();
-        let _ = write!(page, ".SH \"{}\"\nExit status {}. {}\n", code.name(), code.exit_status(), roff(meaning));
+        let _ = write!(
+            page,
+            ".SH \"{}\"\nExit status {}. {}\n",
+            code.name(),
+            code.exit_status(),
+            roff(meaning)
+        );
         for Case { cause, cure } in cases {
             let _ = write!(page, ".TP\n{}\n{}\n", roff(cause), roff(cure));
         }

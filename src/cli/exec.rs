@@ -25,7 +25,8 @@ pub(super) struct Arguments {
 pub(super) fn run(world: &World, arguments: &Arguments) -> Result<Answer> {
     // Where nothing is found, nothing is started.
     let (assignments, notes) = arguments.variables.assignments(world)?;
-    let (program, rest) = arguments.command.split_first().ok_or_else(|| Error::invalid("no command is given"))?;
+    let (program, rest) =
+        arguments.command.split_first().ok_or_else(|| Error::invalid("no command is given"))?;
     let mut command = Command::new(program);
     command.args(rest);
     for Assignment { name, value } in &assignments {
@@ -36,10 +37,12 @@ pub(super) fn run(world: &World, arguments: &Arguments) -> Result<Answer> {
     }
     start(&mut command).or_else(|error| {
         let is_missing = error.kind() == std::io::ErrorKind::NotFound;
-        let why = if is_missing { "command not found".to_owned() } else { error.kind().to_string() };
-        let message = format!("cannot run `{}`: {why}", crate::error::shown(&program.to_string_lossy()));
-        let error_for_people =
-            Error::invalid(message).with_hint("behind `--` comes a program on PATH, or the path of one");
+        let why =
+            if is_missing { "command not found".to_owned() } else { error.kind().to_string() };
+        let message =
+            format!("cannot run `{}`: {why}", crate::error::shown(&program.to_string_lossy()));
+        let error_for_people = Error::invalid(message)
+            .with_hint("behind `--` comes a program on PATH, or the path of one");
         // What env(1), nohup(1) and every shell say of a program that is not there, or cannot be run.
         let status = if is_missing { 127 } else { 126 };
         Ok(Answer::failure(status, error_for_people))

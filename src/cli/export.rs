@@ -35,10 +35,13 @@ pub(super) struct Arguments {
 pub(super) fn run(world: &World, arguments: &Arguments) -> Result<Answer> {
     if std::io::stdout().is_terminal() && !arguments.force {
         return Err(Error::invalid("standard output is a terminal, and would show the secret")
-            .with_hint("`eval \"$(my-credential-helper export --format sh)\"`, or `--force` to see it"));
+            .with_hint(
+                "`eval \"$(my-credential-helper export --format sh)\"`, or `--force` to see it",
+            ));
     }
     let (assignments, notes) = arguments.variables.assignments(world)?;
-    let mut output: String = assignments.iter().map(|assignment| arguments.format.written(assignment)).collect();
+    let mut output: String =
+        assignments.iter().map(|assignment| arguments.format.written(assignment)).collect();
     match arguments.format {
         Format::GithubActions => append_to_file(world, &assignments, arguments.output)?,
         Format::Json => output = format::json(&assignments),
@@ -55,8 +58,11 @@ fn append_to_file(world: &World, assignments: &[Assignment], is_output: bool) ->
             .with_hint("GitHub Actions sets it for every step; elsewhere use `--format sh`")
     })?;
     let mut options = std::fs::OpenOptions::new();
-    let mut file =
-        options.append(true).create(true).open(&path).with_context(|| format!("opening the file in {name}"))?;
+    let mut file = options
+        .append(true)
+        .create(true)
+        .open(&path)
+        .with_context(|| format!("opening the file in {name}"))?;
     let lines: String = assignments.iter().map(format::github_line).collect();
     file.write_all(lines.as_bytes()).with_context(|| format!("writing the file in {name}"))?;
     Ok(())

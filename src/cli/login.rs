@@ -91,15 +91,23 @@ pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Resu
     }
     let provider = world.provider(None)?;
     if let LoginKind::OAuth(service) = &provider.login {
-        return oauth::OAuthLogin { world, provider: &provider, oauth: service, arguments, output }.run();
+        return oauth::OAuthLogin { world, provider: &provider, oauth: service, arguments, output }
+            .run();
     }
     if arguments.names_a_flow() {
-        return Err(Error::invalid(format!("{} does not speak OAuth 2", provider.name))
-            .with_hint("name the provider before the verb: `my-credential-helper --provider NAME login`"));
+        return Err(Error::invalid(format!("{} does not speak OAuth 2", provider.name)).with_hint(
+            "name the provider before the verb: `my-credential-helper --provider NAME login`",
+        ));
     }
     if provider.login != LoginKind::MagicLink {
-        return Err(Error::invalid(format!("{} has no login by email; bring a key of it", provider.name))
-            .with_hint(format!("`echo \"$KEY\" | my-credential-helper --provider {} login`", provider.name)));
+        return Err(Error::invalid(format!(
+            "{} has no login by email; bring a key of it",
+            provider.name
+        ))
+        .with_hint(format!(
+            "`echo \"$KEY\" | my-credential-helper --provider {} login`",
+            provider.name
+        )));
     }
     let waiting = match arguments.code {
         Some(_) => Some(waiting_login(world, &provider)?),
@@ -113,7 +121,8 @@ pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Resu
         Some(pending) => pending.api_url.clone(),
         None => world.api_url(&provider, None)?,
     };
-    Login { api_url, world, provider: &provider, arguments, output, began: clock::now() }.run(waiting)
+    Login { api_url, world, provider: &provider, arguments, output, began: clock::now() }
+        .run(waiting)
 }
 
 /// The login that another process has started. It knows its service, so that the second step need not name it again;
@@ -124,17 +133,28 @@ fn waiting_login(world: &World, provider: &Provider) -> Result<Pending> {
             .with_hint("start one: `my-credential-helper login --email you@example.com --no-wait`")
     })?;
     if pending.provider != provider.name {
-        let message = format!("no login to {} is waiting for a code, but one to {}", provider.name, pending.provider);
-        let hint = format!("`my-credential-helper --provider {} login --code CODE` completes it", pending.provider);
+        let message = format!(
+            "no login to {} is waiting for a code, but one to {}",
+            provider.name, pending.provider
+        );
+        let hint = format!(
+            "`my-credential-helper --provider {} login --code CODE` completes it",
+            pending.provider
+        );
         return Err(Error::invalid(shown(&message)).with_hint(shown(&hint)));
     }
     // The configured one names no service here: the login may have been told to replace it.
-    let variable = provider.api_url_variable.as_deref().and_then(|name| world.environment.text(name));
+    let variable =
+        provider.api_url_variable.as_deref().and_then(|name| world.environment.text(name));
     let is_named = world.overrides.api_url.is_some() || variable.is_some();
     let in_force = world.api_url(provider, None)?;
     if is_named && in_force != pending.api_url {
-        let message = format!("no login is waiting for a code at {in_force}, but one at {}", pending.api_url);
-        let hint = format!("`my-credential-helper --api-url {} login --code CODE` completes it", pending.api_url);
+        let message =
+            format!("no login is waiting for a code at {in_force}, but one at {}", pending.api_url);
+        let hint = format!(
+            "`my-credential-helper --api-url {} login --code CODE` completes it",
+            pending.api_url
+        );
         return Err(Error::invalid(shown(&message)).with_hint(shown(&hint)));
     }
     Ok(pending)
@@ -144,10 +164,15 @@ fn waiting_login(world: &World, provider: &Provider) -> Result<Pending> {
 fn of_account(world: &World, provider: &Provider, pending: &Pending) -> Result<Provider> {
     match world.account_override(&provider.name)? {
         Some((account, _)) if *account != *pending.account => {
-            let message = format!("the login that waits for a code is for the account {}", shown(&pending.account));
+            let message = format!(
+                "the login that waits for a code is for the account {}",
+                shown(&pending.account)
+            );
             Err(Error::invalid(message).with_hint("leave out the account, or start another login"))
         }
-        _ => Ok(world.descriptor(Some(&provider.name))?.with_account(Account::parse(&pending.account)?)),
+        _ => Ok(world
+            .descriptor(Some(&provider.name))?
+            .with_account(Account::parse(&pending.account)?)),
     }
 }
 
@@ -160,7 +185,10 @@ pub(super) fn forget_pending(world: &World, provider: &Provider) {
 pub(super) fn variable_notes(world: &World, provider: &Provider) -> Vec<String> {
     let name = &provider.token_variable;
     let is_set = world.environment.get(name).is_some();
-    is_set.then(|| format!("{name} is set and stays in effect; `unset {name}` to use the login")).into_iter().collect()
+    is_set
+        .then(|| format!("{name} is set and stays in effect; `unset {name}` to use the login"))
+        .into_iter()
+        .collect()
 }
 
 /// A login belongs to the API URL of the configuration. Where that has to change, the old login goes first, so that no
@@ -180,7 +208,10 @@ fn point_at(world: &World, provider: &Provider, api_url: &str) -> Result<()> {
         edit::set(&world.paths, Some(&provider.name), "api_url", Some(api_url.into()))?;
         "config.toml"
     };
-    world.note(format!("the API URL of {} is {api_url} from now on, and no longer {before}: {file}", provider.name));
+    world.note(format!(
+        "the API URL of {} is {api_url} from now on, and no longer {before}: {file}",
+        provider.name
+    ));
     Ok(())
 }
 
@@ -216,15 +247,21 @@ impl Login<'_> {
                  digits of the mail, completes the login; the link need not be clicked.",
                 shown(&pending.email)
             );
-            return Ok(self
-                .output
-                .done(&sentence, &json!({ "pending": true, "account": pending.account, "email": pending.email })));
+            return Ok(self.output.done(
+                &sentence,
+                &json!({ "pending": true, "account": pending.account, "email": pending.email }),
+            ));
         }
         if self.arguments.code.is_none() && !self.output.quiet {
             waiting::say_what_to_do(&pending);
         }
         let gives_up = self.arguments.code.as_ref().map(|_| Instant::now() + waiting::PATIENCE);
-        let waiting = waiting::Waiting { client: &client, pending: &pending, quiet: self.output.quiet, gives_up };
+        let waiting = waiting::Waiting {
+            client: &client,
+            pending: &pending,
+            quiet: self.output.quiet,
+            gives_up,
+        };
         let new = match granted.map_or_else(|| waiting.wait(), Ok) {
             Ok(new) => new,
             // What a shell says of a program that Control-C ended: the terminal was ours, and so was the key.
@@ -262,10 +299,17 @@ impl Login<'_> {
                 Err(_) => return Ok(None),
             }
         };
-        let sentence =
-            format!("Already logged in to {} as {}. `login --force` logs in anew.", self.provider.title(), shown(&who));
+        let sentence = format!(
+            "Already logged in to {} as {}. `login --force` logs in anew.",
+            self.provider.title(),
+            shown(&who)
+        );
         let fields = json!({ "provider": self.provider.name, "account": &*self.provider.account, "already_logged_in": true, "email": who });
-        Ok(Some(self.output.done(&sentence, &fields).with_notes(&variable_notes(self.world, self.provider))))
+        Ok(Some(
+            self.output
+                .done(&sentence, &fields)
+                .with_notes(&variable_notes(self.world, self.provider)),
+        ))
     }
 
     fn start(&self, client: &Client) -> Result<Pending> {
@@ -274,13 +318,16 @@ impl Login<'_> {
                 Some(email) => email.clone(),
                 None if terminal::is_interactive() => terminal::ask("Email address:")?,
                 None => {
-                    return Err(Error::invalid("there is no terminal to ask for an email address on")
-                        .with_hint("give it: `my-credential-helper login --email you@example.com`"));
+                    return Err(Error::invalid(
+                        "there is no terminal to ask for an email address on",
+                    )
+                    .with_hint("give it: `my-credential-helper login --email you@example.com`"));
                 }
             };
             match mycli::start_login(client, &email) {
                 Ok(started) => {
-                    let pending = Pending::new(self.provider, &email, &self.api_url, &started, clock::now());
+                    let pending =
+                        Pending::new(self.provider, &email, &self.api_url, &started, clock::now());
                     pending.save(self.world)?;
                     return Ok(pending);
                 }
@@ -288,7 +335,9 @@ impl Login<'_> {
                 Err(error) if error.code() == "INVALID_EMAIL" && self.arguments.email.is_none() => {
                     terminal::tell(&format!("`{}` cannot be used: {error}", shown(&email)));
                 }
-                Err(error) => return Err(api::failed(client.base_url(), "start the login", &error)),
+                Err(error) => {
+                    return Err(api::failed(client.base_url(), "start the login", &error));
+                }
             }
         }
     }
@@ -297,7 +346,9 @@ impl Login<'_> {
     /// session granted to whoever asks for it next.
     fn take_up(&self, client: &Client, pending: &Pending) -> Result<Option<mycli::NewSession>> {
         let code = Secret::new(self.arguments.code.as_deref().unwrap_or_default().trim());
-        let Err(error) = mycli::verify_code(client, &pending.device_code, &code) else { return Ok(None) };
+        let Err(error) = mycli::verify_code(client, &pending.device_code, &code) else {
+            return Ok(None);
+        };
         if error.code() == "INVALID_CODE"
             && let Ok(mycli::Poll::Done(session)) = mycli::poll_login(client, &pending.device_code)
         {
@@ -327,7 +378,9 @@ impl Login<'_> {
         loop {
             let name = match chosen.take() {
                 Some(name) => name,
-                None if terminal::is_interactive() => terminal::ask("Choose a user name (3 to 39 of a-z, 0-9 and -):")?,
+                None if terminal::is_interactive() => {
+                    terminal::ask("Choose a user name (3 to 39 of a-z, 0-9 and -):")?
+                }
                 None => {
                     self.world.note("the account has no user name yet; `login --force --username NAME` sets one");
                     return Ok(());
@@ -336,7 +389,8 @@ impl Login<'_> {
             match mycli::set_username(client, &session.access_token, &name) {
                 Ok(()) => return Ok(()),
                 Err(error)
-                    if matches!(error.code(), "USERNAME_TAKEN" | "INVALID_USERNAME") && terminal::is_interactive() =>
+                    if matches!(error.code(), "USERNAME_TAKEN" | "INVALID_USERNAME")
+                        && terminal::is_interactive() =>
                 {
                     terminal::tell(&format!("`{}` cannot be had: {error}", shown(&name)));
                 }
@@ -375,9 +429,8 @@ fn wrong_code(client: &Client, error: &ApiError) -> Error {
     match error.code() {
         "INVALID_CODE" => failure.with_hint("look at the newest mail; it has six digits"),
         // By its status it would be a rate limit, which passes.
-        "TOO_MANY_ATTEMPTS" => {
-            Error { code: Code::Refused, ..failure }.with_hint("start anew: `my-credential-helper login`")
-        }
+        "TOO_MANY_ATTEMPTS" => Error { code: Code::Refused, ..failure }
+            .with_hint("start anew: `my-credential-helper login`"),
         _ => failure,
     }
 }

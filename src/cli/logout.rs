@@ -17,7 +17,9 @@ use crate::world::World;
 
 /// What `logout` takes.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  my-credential-helper logout --account work\n  my-credential-helper logout --all")]
+#[command(
+    after_help = "Examples:\n  my-credential-helper logout --account work\n  my-credential-helper logout --all"
+)]
 pub(super) struct Arguments {
     /// Of every provider and account
     #[arg(long)]
@@ -42,7 +44,9 @@ pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Resu
 
 fn logout(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
     let kept = session::load(&world.stores()?.in_order(), &provider.slot).newest;
-    let can_end = |kept: &Kept| kept.session.refresh_token.is_some() || matches!(provider.login, LoginKind::OAuth(_));
+    let can_end = |kept: &Kept| {
+        kept.session.refresh_token.is_some() || matches!(provider.login, LoginKind::OAuth(_))
+    };
     let is_of_service = kept.as_ref().is_some_and(can_end);
     // Forgotten here whatever the service says, and only then: what is revoked and still kept would look like a login.
     let unrevoked = match &kept {
@@ -62,7 +66,8 @@ fn logout(world: &World, provider: &Provider, output: &Output) -> Result<Answer>
     };
     let mut answer = output.done(&sentence, &fields);
     if let Some(cause) = unrevoked {
-        answer = answer.with_notes(&[format!("the session could not be ended on the service: {cause}")]);
+        answer =
+            answer.with_notes(&[format!("the session could not be ended on the service: {cause}")]);
     }
     if kept.as_ref().is_some_and(|kept| kept.session.kind() == Kind::ApiToken) && !is_of_service {
         answer = answer.with_notes(&[still_valid(provider)]);
@@ -97,7 +102,8 @@ fn revoke(world: &World, provider: &Provider, kept: &Kept) -> Result<(), String>
         Err(ApiError::Service { status: 401, .. }) => {}
         answer => return answer.map_err(|error| error.to_string()),
     }
-    refresh::mark_refused(world, provider, &kept.session.access_token, Forced::ByService).map_err(told)?;
+    refresh::mark_refused(world, provider, &kept.session.access_token, Forced::ByService)
+        .map_err(told)?;
     match refresh::refresh(world, provider, time::Duration::ZERO, kept.clone()) {
         Ok(kept) => end(&client, &kept.session).map_err(|error| error.to_string()),
         // It has ended already.

@@ -44,7 +44,8 @@ fn page(mut command: Command, verb: &[String]) -> Result<String> {
     }
     command.build();
     let found = verb.iter().try_fold(&command, |command, word| command.find_subcommand(word));
-    let found = found.ok_or_else(|| Error::invalid(format!("there is no verb `{}`", shown(&verb.join(" ")))))?;
+    let found = found
+        .ok_or_else(|| Error::invalid(format!("there is no verb `{}`", shown(&verb.join(" ")))))?;
     let mut page = Vec::new();
     Man::new(found.clone()).render(&mut page).context("the manual page")?;
     Ok(String::from_utf8_lossy(&page).into_owned())

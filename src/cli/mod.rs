@@ -1,6 +1,9 @@
 //! The account verbs: one file each. This one is the command line.
 
-#![allow(clippy::doc_markdown, reason = "the comments on arguments are help texts, in which a backtick would be seen")]
+#![allow(
+    clippy::doc_markdown,
+    reason = "the comments on arguments are help texts, in which a backtick would be seen"
+)]
 
 mod account;
 mod completions;
@@ -171,7 +174,9 @@ impl GetHelp {
     fn words(&self) -> Vec<String> {
         let Self { format, url, username, explain } = self;
         let options = [("--format", format), ("--url", url), ("--username", username)];
-        let valued = options.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
+        let valued = options
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
         valued.chain(explain.then(|| "--explain".to_owned())).collect()
     }
 }
@@ -204,9 +209,14 @@ pub fn run(arguments: &[OsString]) -> (Answer, Option<World>) {
 fn help_or_usage(help: &clap::Error) -> Answer {
     let on_stderr = help.use_stderr();
     let text = help.render();
-    let text = if terminal::shows_colour(on_stderr) { text.ansi().to_string() } else { text.to_string() };
+    let text =
+        if terminal::shows_colour(on_stderr) { text.ansi().to_string() } else { text.to_string() };
     let status = u8::try_from(help.exit_code()).unwrap_or(2);
-    if on_stderr { Answer { messages: text, status, ..Answer::default() } } else { Answer::success(text) }
+    if on_stderr {
+        Answer { messages: text, status, ..Answer::default() }
+    } else {
+        Answer::success(text)
+    }
 }
 
 impl Verb {
@@ -264,7 +274,8 @@ fn magic_link_provider(world: &World) -> Result<Provider> {
     if provider.login == LoginKind::MagicLink {
         return Ok(provider);
     }
-    Err(Error::invalid(format!("{} has keys and no accounts", provider.name)).with_hint("leave out `--provider`"))
+    Err(Error::invalid(format!("{} has keys and no accounts", provider.name))
+        .with_hint("leave out `--provider`"))
 }
 
 #[cfg(test)]
@@ -286,12 +297,13 @@ mod tests {
         let command = super::CommandLine::command();
         for verb in all(&command) {
             let text = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let has_examples =
-                text.contains("\n  my-credential-helper ") || text.starts_with("  my-credential-helper ");
+            let has_examples = text.contains("\n  my-credential-helper ")
+                || text.starts_with("  my-credential-helper ");
             assert_eq!(has_examples, text.contains("Examples:\n  "), "{}", verb.get_name());
             // A paragraph is one line here, and wrapped to the terminal's width when it is shown.
             let broken = text.lines().zip(text.lines().skip(1)).find(|(line, next)| {
-                [line, next].iter().all(|line| !line.is_empty() && !line.starts_with("  ")) && !line.ends_with(':')
+                [line, next].iter().all(|line| !line.is_empty() && !line.starts_with("  "))
+                    && !line.ends_with(':')
             });
             assert_eq!(broken, None, "{}", verb.get_name());
         }
@@ -299,8 +311,18 @@ mod tests {
 
     #[test]
     fn get_keeps_what_it_was_told_whatever_stands_before_it() {
-        let line = ["x", "--provider=mycli", "get", "--format", "raw", "--url", "https://acme.dev", "--explain"];
-        let Ok(super::CommandLine { verb: super::Verb::Get(arguments), .. }) = super::CommandLine::try_parse_from(line)
+        let line = [
+            "x",
+            "--provider=mycli",
+            "get",
+            "--format",
+            "raw",
+            "--url",
+            "https://acme.dev",
+            "--explain",
+        ];
+        let Ok(super::CommandLine { verb: super::Verb::Get(arguments), .. }) =
+            super::CommandLine::try_parse_from(line)
         else {
             panic!("`get` is a verb");
         };

@@ -20,7 +20,8 @@ impl Output {
         if self.json {
             return Answer::success(format!("{fields}\n"));
         }
-        let rows: Vec<_> = rows.iter().map(|(name, value)| [format!("{name}:"), value.clone()]).collect();
+        let rows: Vec<_> =
+            rows.iter().map(|(name, value)| [format!("{name}:"), value.clone()]).collect();
         Answer::success(aligned(&rows, 3))
     }
 
@@ -64,8 +65,10 @@ fn aligned<const N: usize>(rows: &[[String; N]], gap: usize) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     let line = |row: &[String; N]| {
-        let cells =
-            row.iter().zip(widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.width() + gap)));
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.width() + gap)));
         format!("{}\n", cells.collect::<String>().trim_end())
     };
     rows.iter().map(line).collect()

@@ -22,16 +22,24 @@ pub(super) enum ProjectVerb {
 pub(super) enum EnvVerb {
     /// List the environments of a project that the key sees: of `--project ID`, else of MICROTICA_PROJECT_ID, else of the
     /// one that is configured
-    #[command(after_help = "Examples:\n  my-credential-helper --provider microtica env list --project PROJECT_ID")]
+    #[command(
+        after_help = "Examples:\n  my-credential-helper --provider microtica env list --project PROJECT_ID"
+    )]
     List,
 }
 
 pub(super) fn list_projects(world: &World, output: &Output) -> Result<Answer> {
     let (provider, paths) = provider(world)?;
-    let (projects, _) =
-        account::call(world, &provider, "list the projects", |client, key| microtica::projects(client, &paths, key))?;
+    let (projects, _) = account::call(world, &provider, "list the projects", |client, key| {
+        microtica::projects(client, &paths, key)
+    })?;
     let rows = projects.iter().map(|project| [project.id.clone(), project.name.clone()]).collect();
-    Ok(output.table(["ID", "NAME"], rows, "The key sees no project.", &json!({ "projects": projects })))
+    Ok(output.table(
+        ["ID", "NAME"],
+        rows,
+        "The key sees no project.",
+        &json!({ "projects": projects }),
+    ))
 }
 
 pub(super) fn list_environments(world: &World, output: &Output) -> Result<Answer> {
@@ -41,7 +49,9 @@ pub(super) fn list_environments(world: &World, output: &Output) -> Result<Answer
         microtica::environments(client, &paths, key, &project)
     });
     let (environments, _) = listed.map_err(|error| match error.code {
-        Code::Refused if error.hint.is_none() => error.with_hint("`project list` shows the projects that the key sees"),
+        Code::Refused if error.hint.is_none() => {
+            error.with_hint("`project list` shows the projects that the key sees")
+        }
         _ => error,
     })?;
     let row = |environment: &microtica::Environment| {
@@ -50,14 +60,20 @@ pub(super) fn list_environments(world: &World, output: &Output) -> Result<Answer
     };
     let rows = environments.iter().map(row).collect();
     let fields = json!({ "project": project, "environments": environments });
-    Ok(output.table(["ID", "NAME", "ROLE"], rows, "The key sees no environment of this project.", &fields))
+    Ok(output.table(
+        ["ID", "NAME", "ROLE"],
+        rows,
+        "The key sees no environment of this project.",
+        &fields,
+    ))
 }
 
 fn provider(world: &World) -> Result<(Provider, ApiPaths)> {
     let provider = world.provider(None)?;
     match &provider.login {
         LoginKind::ApiKey(Some(paths)) => Ok((provider.clone(), paths.clone())),
-        _ => Err(Error::invalid(format!("{} has no projects", provider.name)).with_hint("add `--provider microtica`")),
+        _ => Err(Error::invalid(format!("{} has no projects", provider.name))
+            .with_hint("add `--provider microtica`")),
     }
 }
 

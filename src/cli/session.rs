@@ -42,7 +42,8 @@ pub(super) fn run(world: &World, verb: &Verb, output: &Output) -> Result<Answer>
 }
 
 fn sessions(world: &World, provider: &Provider) -> Result<Vec<AccountSession>> {
-    account::call(world, provider, "list the sessions", mycli::sessions).map(|(sessions, _)| sessions)
+    account::call(world, provider, "list the sessions", mycli::sessions)
+        .map(|(sessions, _)| sessions)
 }
 
 /// A login ends the former session of its device, so at most one is this device's.
@@ -53,18 +54,30 @@ fn is_current(world: &World, provider: &Provider, session: &AccountSession) -> b
 fn list(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
     let sessions = sessions(world, provider)?;
     let row = |session: &AccountSession| {
-        let or = |text: &Option<String>, none: &str| text.clone().unwrap_or_else(|| none.to_owned());
+        let or =
+            |text: &Option<String>, none: &str| text.clone().unwrap_or_else(|| none.to_owned());
         let device = or(&session.device_name, "unknown device");
         let star = if is_current(world, provider, session) { " *" } else { "" };
         let AccountSession { id, ip_address, last_used_at, expires_at, .. } = session;
-        [id.clone(), format!("{device}{star}"), or(ip_address, "-"), or(last_used_at, "never"), or(expires_at, "never")]
+        [
+            id.clone(),
+            format!("{device}{star}"),
+            or(ip_address, "-"),
+            or(last_used_at, "never"),
+            or(expires_at, "never"),
+        ]
     };
     let rows = sessions.iter().map(row).collect();
     let mut fields = json!({ "sessions": sessions });
     for (field, session) in fields["sessions"].as_array_mut().into_iter().flatten().zip(&sessions) {
         field["current"] = is_current(world, provider, session).into();
     }
-    Ok(output.table(["ID", "DEVICE", "ADDRESS", "LAST USED", "ENDS"], rows, "There are no sessions.", &fields))
+    Ok(output.table(
+        ["ID", "DEVICE", "ADDRESS", "LAST USED", "ENDS"],
+        rows,
+        "There are no sessions.",
+        &fields,
+    ))
 }
 
 fn revoke(world: &World, provider: &Provider, output: &Output, id: &str) -> Result<Answer> {
@@ -84,19 +97,26 @@ fn revoke(world: &World, provider: &Provider, output: &Output, id: &str) -> Resu
     let fields = json!({ "revoked": true, "id": id, "current": is_current });
     let note = is_current
         .then(|| "that was the session of this device; `my-credential-helper logout` forgets it here, too".to_owned());
-    Ok(output.done(&format!("Ended the session {}.", shown(id)), &fields).with_notes(note.as_slice()))
+    Ok(output
+        .done(&format!("Ended the session {}.", shown(id)), &fields)
+        .with_notes(note.as_slice()))
 }
 
 fn revoke_others(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
-    let current = sessions(world, provider)?.into_iter().find(|session| is_current(world, provider, session));
+    let current =
+        sessions(world, provider)?.into_iter().find(|session| is_current(world, provider, session));
     let current = current.ok_or_else(|| {
-        Error::invalid("it cannot be told which session is this device's")
-            .with_hint("end them one by one: `my-credential-helper session list`, `session revoke ID`")
+        Error::invalid("it cannot be told which session is this device's").with_hint(
+            "end them one by one: `my-credential-helper session list`, `session revoke ID`",
+        )
     })?;
     let (count, _) = account::call(world, provider, "end the other sessions", |client, token| {
         mycli::revoke_other_sessions(client, token, &current.id)
     })?;
-    let sentence =
-        if count == 1 { "Ended 1 other session.".to_owned() } else { format!("Ended {count} other sessions.") };
+    let sentence = if count == 1 {
+        "Ended 1 other session.".to_owned()
+    } else {
+        format!("Ended {count} other sessions.")
+    };
     Ok(output.done(&sentence, &json!({ "revoked_count": count })))
 }

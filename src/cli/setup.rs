@@ -1,7 +1,10 @@
 //! `setup`: connects tools. It links the helper under the name that a tool looks for and edits the tool's own
 //! configuration; what is about to change is shown first, and `--undo` takes it back.
 
-#![allow(clippy::unnecessary_wraps, reason = "the edit of one tool cannot fail, and that of the next can")]
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "the edit of one tool cannot fail, and that of the next can"
+)]
 
 mod bazel;
 mod cargo;
@@ -114,8 +117,9 @@ fn chosen(arguments: &Arguments, place: &Place) -> Result<Vec<&'static Tool>> {
     }
     let installed: Vec<_> = ALL.iter().filter(|tool| tool.is_installed(place)).collect();
     if installed.is_empty() {
-        return Err(Error::invalid("none of the tools is on PATH")
-            .with_hint("`my-credential-helper setup --help` lists them; name one to set it up all the same"));
+        return Err(Error::invalid("none of the tools is on PATH").with_hint(
+            "`my-credential-helper setup --help` lists them; name one to set it up all the same",
+        ));
     }
     Ok(installed)
 }
@@ -125,7 +129,10 @@ fn plan(place: &Place, tool: &'static Tool, hosts: &[HostPattern], undo: bool) -
         return Plan::undo(place, tool);
     }
     if tool.names_hosts && hosts.is_empty() {
-        let message = format!("{} asks helpers by host, and no host of the provider is known here", tool.name);
+        let message = format!(
+            "{} asks helpers by host, and no host of the provider is known here",
+            tool.name
+        );
         return Err(Error::invalid(message).with_hint(format!(
             "name the host that the token may go to: `my-credential-helper setup {} --host HOST`",
             tool.name
@@ -162,7 +169,8 @@ fn add_hosts(world: &World, provider: &Provider, new: &[String]) -> Result<()> {
 }
 
 fn told(provider: &Provider, new_hosts: &[String], plans: &[Plan], dry_run: bool) -> String {
-    let hosts = new_hosts.iter().map(|host| format!("{host} becomes a host of {}.\n", provider.name));
+    let hosts =
+        new_hosts.iter().map(|host| format!("{host} becomes a host of {}.\n", provider.name));
     let end = dry_run.then(|| "Nothing was changed (--dry-run).\n".to_owned());
     let parts: Vec<_> = hosts.chain(plans.iter().map(Plan::to_string)).chain(end).collect();
     parts.join("\n")

@@ -63,22 +63,31 @@ impl Status {
     fn of(world: &World) -> Result<Self> {
         let (provider, now) = (world.provider(None)?, clock::now());
         let loaded = session::load(&world.stores()?.in_order(), &provider.slot);
-        let (state, by_variable) = match variable::read(&world.environment, &provider.token_variable, now) {
-            Ok(None) => ("not set".to_owned(), false),
-            Ok(Some(_)) => ("set, and in effect".to_owned(), true),
-            Err(error) => (error.message, true),
-        };
-        let places = loaded.tried.iter().map(|attempt| (attempt.place.clone(), attempt.outcome.clone()));
-        let profile = (provider.name == Provider::DEFAULT_NAME).then(|| profile(world)).transpose()?;
-        let elsewhere = world.logged_in_elsewhere(&provider, None)?.filter(|_| loaded.newest.is_some());
+        let (state, by_variable) =
+            match variable::read(&world.environment, &provider.token_variable, now) {
+                Ok(None) => ("not set".to_owned(), false),
+                Ok(Some(_)) => ("set, and in effect".to_owned(), true),
+                Err(error) => (error.message, true),
+            };
+        let places =
+            loaded.tried.iter().map(|attempt| (attempt.place.clone(), attempt.outcome.clone()));
+        let profile =
+            (provider.name == Provider::DEFAULT_NAME).then(|| profile(world)).transpose()?;
+        let elsewhere =
+            world.logged_in_elsewhere(&provider, None)?.filter(|_| loaded.newest.is_some());
         Ok(Self {
             api_url: world.api_url(&provider, None)?,
             elsewhere,
             by_variable,
-            login: loaded.newest.as_ref().map_or_else(Login::none, |kept| Login::of(world, &provider, kept, now)),
+            login: loaded
+                .newest
+                .as_ref()
+                .map_or_else(Login::none, |kept| Login::of(world, &provider, kept, now)),
             others: world.configuration()?.further_accounts(&provider.name).len(),
             profile: profile.map(|profile| (profile.clone(), Catalog::of(world, &profile))),
-            stores: std::iter::once((provider.token_variable.to_string(), state)).chain(places).collect(),
+            stores: std::iter::once((provider.token_variable.to_string(), state))
+                .chain(places)
+                .collect(),
             provider,
             now,
         })
@@ -152,15 +161,24 @@ struct Check {
 impl Check {
     fn of(world: &World, provider: &Provider) -> Self {
         let asked = match &provider.login {
-            LoginKind::MagicLink => account::call(world, provider, "ask who is logged in", mycli::me)
-                .map(|(me, _)| format!("accepts the credential, of {}", me.email)),
-            LoginKind::ApiKey(Some(paths)) => account::call(world, provider, "ask whose key it is", |client, key| {
-                microtica::whoami(client, paths, key)
-            })
-            .map(|(key, _)| format!("accepts the key `{}`", key.key_name.unwrap_or_default())),
-            LoginKind::OAuth(oauth) => crate::cli::whoami::userinfo(world, provider, oauth).map(|(who, _)| {
-                format!("accepts the credential, of {}", who.name().unwrap_or_else(|| "somebody".to_owned()))
-            }),
+            LoginKind::MagicLink => {
+                account::call(world, provider, "ask who is logged in", mycli::me)
+                    .map(|(me, _)| format!("accepts the credential, of {}", me.email))
+            }
+            LoginKind::ApiKey(Some(paths)) => {
+                account::call(world, provider, "ask whose key it is", |client, key| {
+                    microtica::whoami(client, paths, key)
+                })
+                .map(|(key, _)| format!("accepts the key `{}`", key.key_name.unwrap_or_default()))
+            }
+            LoginKind::OAuth(oauth) => {
+                crate::cli::whoami::userinfo(world, provider, oauth).map(|(who, _)| {
+                    format!(
+                        "accepts the credential, of {}",
+                        who.name().unwrap_or_else(|| "somebody".to_owned())
+                    )
+                })
+            }
             LoginKind::ApiKey(None) => Ok("cannot be asked".to_owned()),
         };
         match asked {
@@ -191,7 +209,12 @@ impl Login {
         Self { state: "no".to_owned(), ..Self::default() }
     }
 
-    fn of(world: &World, provider: &Provider, Kept { session, source }: &Kept, now: Timestamp) -> Self {
+    fn of(
+        world: &World,
+        provider: &Provider,
+        Kept { session, source }: &Kept,
+        now: Timestamp,
+    ) -> Self {
         let is_session = session.kind() == Kind::Session;
         let how = match (is_session, &provider.login) {
             (true, _) => "a session",
@@ -201,7 +224,11 @@ impl Login {
         };
         let location = location(world, provider, *source);
         let place = location.as_ref().map_or_else(String::new, |location| format!(": {location}"));
-        let ended = if session.refresh_token.is_none() && !session.is_alive(now) { ", which has ended," } else { "" };
+        let ended = if session.refresh_token.is_none() && !session.is_alive(now) {
+            ", which has ended,"
+        } else {
+            ""
+        };
         let known = |time: Timestamp| (time > Timestamp::ZERO).then_some(time);
         Self {
             state: format!("by {how}{ended} in the {}{place}", source.name()),
@@ -222,7 +249,9 @@ impl Login {
 
     fn rows(&self, now: Timestamp) -> Vec<(&'static str, String)> {
         let row = |name, time: Option<Timestamp>| {
-            time.map(|time| (name, format!("{} ({})", time.to_whole_seconds(), relative(time, now))))
+            time.map(|time| {
+                (name, format!("{} ({})", time.to_whole_seconds(), relative(time, now)))
+            })
         };
         let rows = [
             row("since", self.logged_in_at),
@@ -258,7 +287,8 @@ fn relative(time: Timestamp, now: Timestamp) -> String {
 
 /// `MY_PROFILE` beats `active_profile`, as in `my`.
 fn profile(world: &World) -> Result<String> {
-    let configured = MyConfig::load(&world.paths)?.active_profile.filter(|profile| !profile.is_empty());
+    let configured =
+        MyConfig::load(&world.paths)?.active_profile.filter(|profile| !profile.is_empty());
     Ok(world.environment.text("MY_PROFILE").or(configured).unwrap_or_else(|| "default".to_owned()))
 }
 
@@ -283,7 +313,12 @@ impl Catalog {
         }
         let path = world.paths.in_home(&format!(".my/cache/profiles/{profile}/catalog.json"));
         let contents = path.ok().and_then(|path| private_file::read(&path).ok().flatten());
-        let cached = contents.and_then(|contents| serde_json::from_str::<Cached>(contents.text.expose_secret()).ok());
-        cached.map_or_else(Self::default, |Cached { items, synced_at }| Self { synced_at, commands: items.len() })
+        let cached = contents.and_then(|contents| {
+            serde_json::from_str::<Cached>(contents.text.expose_secret()).ok()
+        });
+        cached.map_or_else(Self::default, |Cached { items, synced_at }| Self {
+            synced_at,
+            commands: items.len(),
+        })
     }
 }

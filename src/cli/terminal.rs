@@ -12,7 +12,8 @@ pub(super) fn is_interactive() -> bool {
 
 /// Whether colour is welcome on standard output or standard error.
 pub(super) fn shows_colour(on_stderr: bool) -> bool {
-    let is_terminal = if on_stderr { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
+    let is_terminal =
+        if on_stderr { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
     is_terminal && crate::environment::Environment::Process.get("NO_COLOR").is_none()
 }
 
@@ -44,7 +45,9 @@ pub(super) fn ask_secret(question: &str) -> Result<crate::secret::Secret> {
 /// Asks for a yes. Without a terminal that is an error, which names the flag.
 pub(super) fn confirm(question: &str) -> Result<bool> {
     if !is_interactive() {
-        return Err(Error::invalid("there is no terminal to ask on").with_hint("`--force` does not ask"));
+        return Err(
+            Error::invalid("there is no terminal to ask on").with_hint("`--force` does not ask")
+        );
     }
     agrees(question)
 }
@@ -79,7 +82,9 @@ mod unix {
     use std::io::{self, Read as _};
     use std::sync::Once;
 
-    use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+    use rustix::termios::{
+        LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+    };
 
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use signal_hook::iterator::Signals;

@@ -18,8 +18,10 @@ use crate::world::World;
 #[derive(Subcommand)]
 pub(super) enum Verb {
     /// Make an API token, and print it this once
-    #[command(after_help = "Examples:\n  my-credential-helper token create ci --expires-in 90d\n  \
-                            MY_API_TOKEN=$(my-credential-helper token create ci --quiet) ./build.sh")]
+    #[command(
+        after_help = "Examples:\n  my-credential-helper token create ci --expires-in 90d\n  \
+                            MY_API_TOKEN=$(my-credential-helper token create ci --quiet) ./build.sh"
+    )]
     Create {
         /// What to call it; at most 100 characters
         name: String,
@@ -66,9 +68,10 @@ fn create(
 ) -> Result<Answer> {
     let profile_id = match profile {
         Some(slug) => {
-            let looked_up = account::call_as_login(world, provider, "look up the profile", |client, token| {
-                mycli::profile_id(client, token, slug)
-            });
+            let looked_up =
+                account::call_as_login(world, provider, "look up the profile", |client, token| {
+                    mycli::profile_id(client, token, slug)
+                });
             Some(looked_up.map_err(|error| match error.code {
                 Code::Refused => error.with_hint("the profile's slug is the one that `my` shows"),
                 _ => error,
@@ -83,8 +86,10 @@ fn create(
     if output.quiet && !output.json {
         return Ok(Answer::success(format!("{}\n", token.expose_secret())));
     }
-    let ApiToken { id, name, token_prefix, profile_id, expires_at, created_at, last_used_at: _ } = shown_token;
-    let expiry = expires_at.as_deref().map_or("does not expire".to_owned(), |end| format!("expires {end}"));
+    let ApiToken { id, name, token_prefix, profile_id, expires_at, created_at, last_used_at: _ } =
+        shown_token;
+    let expiry =
+        expires_at.as_deref().map_or("does not expire".to_owned(), |end| format!("expires {end}"));
     let sentence = format!(
         "Token `{name}` is made, and {expiry}. It is shown this once:\n\n  {}\n\nGive it to a job as {}. \
          `my-credential-helper token revoke {id}` ends it.",
@@ -125,7 +130,13 @@ fn list(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
     Ok(output.table(headings, rows, "There are no API tokens.", &json!({ "tokens": tokens })))
 }
 
-fn revoke(world: &World, provider: &Provider, output: &Output, which: &str, force: bool) -> Result<Answer> {
+fn revoke(
+    world: &World,
+    provider: &Provider,
+    output: &Output,
+    which: &str,
+    force: bool,
+) -> Result<Answer> {
     let tokens = account::call_as_login(world, provider, "list the tokens", mycli::tokens)?;
     let ApiToken { id, name, token_prefix, .. } = pick(&tokens, which)?;
     let described = format!("`{}` ({})", shown(name), shown(token_prefix));
@@ -152,9 +163,13 @@ fn pick<'a>(tokens: &'a [ApiToken], which: &str) -> Result<&'a ApiToken> {
     let mut named = tokens.iter().filter(|token| token.name == which);
     match (named.next(), named.next()) {
         (Some(token), None) => Ok(token),
-        (Some(_), Some(_)) => Err(Error::invalid(format!("several tokens are called `{}`", shown(which)))
-            .with_hint("name one by its id: `my-credential-helper token list`")),
-        (None, _) => Err(Error::new(Code::NotFound, format!("there is no token `{}`", shown(which)))
-            .with_hint("`my-credential-helper token list` shows them")),
+        (Some(_), Some(_)) => {
+            Err(Error::invalid(format!("several tokens are called `{}`", shown(which)))
+                .with_hint("name one by its id: `my-credential-helper token list`"))
+        }
+        (None, _) => {
+            Err(Error::new(Code::NotFound, format!("there is no token `{}`", shown(which)))
+                .with_hint("`my-credential-helper token list` shows them"))
+        }
     }
 }

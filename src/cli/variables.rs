@@ -30,7 +30,8 @@ pub(super) struct Assignment {
 impl Variables {
     /// Finds the credential and says what is to be set, with what the person should know.
     pub(super) fn assignments(&self, world: &World) -> Result<(Vec<Assignment>, Vec<String>)> {
-        let wanted: Vec<_> = self.env.iter().map(|text| Wanted::parse(text)).collect::<Result<_>>()?;
+        let wanted: Vec<_> =
+            self.env.iter().map(|text| Wanted::parse(text)).collect::<Result<_>>()?;
         let target = self.url.as_deref().map(Target::parse).transpose()?;
         let found = resolve::resolve(world, &Ask { target, ..Ask::default() })?;
         let assignments = if wanted.is_empty() {
@@ -60,7 +61,10 @@ impl<'a> Wanted<'a> {
         let (name, field) = text.split_once('=').unwrap_or((text, "token"));
         let begins_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if !begins_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            return Err(Error::invalid(format!("`{}` cannot be the name of a variable", shown(name))));
+            return Err(Error::invalid(format!(
+                "`{}` cannot be the name of a variable",
+                shown(name)
+            )));
         }
         if !matches!(field, "token" | "username" | "header" | "expires_at") {
             let message = format!("{name} can be set to token, username, header or expires_at");
@@ -72,11 +76,17 @@ impl<'a> Wanted<'a> {
     fn of(&self, found: &Found) -> Result<Assignment> {
         let value = match self.field {
             "username" => Secret::new(found.username.as_str()),
-            "expires_at" => Secret::new(found.expires_at.map(Timestamp::to_whole_seconds).unwrap_or_default()),
+            "expires_at" => {
+                Secret::new(found.expires_at.map(Timestamp::to_whole_seconds).unwrap_or_default())
+            }
             "header" => {
                 let none = || Error::invalid("a user name and a password go into no header");
                 let header = found.header.as_ref().ok_or_else(none)?;
-                Secret::new(format!("{}: {}", header.name, header.value(&found.secret).expose_secret()))
+                Secret::new(format!(
+                    "{}: {}",
+                    header.name,
+                    header.value(&found.secret).expose_secret()
+                ))
             }
             _ => found.secret.clone(),
         };

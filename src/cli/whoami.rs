@@ -20,8 +20,10 @@ pub(super) fn run(world: &World, output: &Output) -> Result<Answer> {
         LoginKind::MagicLink => account(world, &provider, output),
         LoginKind::ApiKey(Some(paths)) => key(world, &provider, paths, output),
         LoginKind::OAuth(oauth) => user(world, &provider, oauth, output),
-        LoginKind::ApiKey(None) => Err(Error::invalid(format!("{} cannot be asked whose key it is", provider.name))
-            .with_hint("`my-credential-helper status` tells what is known here")),
+        LoginKind::ApiKey(None) => {
+            Err(Error::invalid(format!("{} cannot be asked whose key it is", provider.name))
+                .with_hint("`my-credential-helper status` tells what is known here"))
+        }
     }
 }
 
@@ -32,8 +34,11 @@ fn account(world: &World, provider: &Provider, output: &Output) -> Result<Answer
         "provider": provider.name, "id": id, "email": email, "username": username,
         "kind": found.kind.name(), "source": found.source.name(),
     });
-    let mut rows =
-        vec![("user id", id), ("email", email), ("user name", username.unwrap_or_else(|| "none yet".to_owned()))];
+    let mut rows = vec![
+        ("user id", id),
+        ("email", email),
+        ("user name", username.unwrap_or_else(|| "none yet".to_owned())),
+    ];
     if found.kind == Kind::ApiToken {
         // The service tells name and expiry of a token to a login alone.
         let prefix = microtica::key_prefix(&found.secret).to_owned();
@@ -70,7 +75,9 @@ pub(super) fn userinfo(world: &World, provider: &Provider, oauth: &OAuth) -> Res
         return Err(Error::invalid(format!("{} tells nobody whose a token is", provider.name))
             .with_hint("`my-credential-helper status` tells what is known here"));
     }
-    let (user, found) = account::call(world, provider, "ask whose the token is", |_, token| service.userinfo(token))?;
+    let (user, found) = account::call(world, provider, "ask whose the token is", |_, token| {
+        service.userinfo(token)
+    })?;
     Ok((User(user), found))
 }
 
@@ -83,13 +90,18 @@ fn user(world: &World, provider: &Provider, oauth: &OAuth, output: &Output) -> R
         "kind": found.kind.name(), "source": found.source.name(),
     });
     let or_untold = |text: Option<String>| text.unwrap_or_else(|| "not told".to_owned());
-    let rows = [("user id", or_untold(id)), ("email", or_untold(email)), ("user name", or_untold(username))];
+    let rows = [
+        ("user id", or_untold(id)),
+        ("email", or_untold(email)),
+        ("user name", or_untold(username)),
+    ];
     Ok(output.rows(&rows, &fields).with_notes(&found.notes))
 }
 
 /// The four rows that users of the service know.
 fn key(world: &World, provider: &Provider, paths: &ApiPaths, output: &Output) -> Result<Answer> {
-    let (key, asked) = account::ask(world, provider, |client, key| microtica::whoami(client, paths, key))?;
+    let (key, asked) =
+        account::ask(world, provider, |client, key| microtica::whoami(client, paths, key))?;
     let prefix = microtica::key_prefix(&key.secret).to_owned();
     let unreachable = match &asked {
         Err(error) if !error.is_answer() => Some(error.to_string()),
@@ -99,8 +111,11 @@ fn key(world: &World, provider: &Provider, paths: &ApiPaths, output: &Output) ->
         Ok(known) => Some(known),
         Err(_) if unreachable.is_some() => None,
         Err(error) => {
-            return Err(Error::new(Code::Refused, format!("{} refused the key {prefix}...: {error}", provider.name))
-                .with_hint("make a new key in the console, and log in with it"));
+            return Err(Error::new(
+                Code::Refused,
+                format!("{} refused the key {prefix}...: {error}", provider.name),
+            )
+            .with_hint("make a new key in the console, and log in with it"));
         }
     };
     let visible = known.as_ref().map(|known| known.projects_visible);

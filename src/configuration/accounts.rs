@@ -34,7 +34,11 @@ impl TryFrom<BTreeMap<String, Account>> for AccountPatterns {
     type Error = Error;
 
     fn try_from(written: BTreeMap<String, Account>) -> Result<Self> {
-        written.into_iter().map(|(text, account)| Pattern::parse(text, account)).collect::<Result<_>>().map(Self)
+        written
+            .into_iter()
+            .map(|(text, account)| Pattern::parse(text, account))
+            .collect::<Result<_>>()
+            .map(Self)
     }
 }
 
@@ -45,7 +49,10 @@ impl Pattern {
         let host = HostPattern::parse(&text[..end])?;
         let path = text[end..].trim_matches('/').to_owned();
         if path.contains(['?', '#']) {
-            return Err(Error::invalid(format!("[accounts]: `{}` has more than a path", crate::error::shown(&text))));
+            return Err(Error::invalid(format!(
+                "[accounts]: `{}` has more than a path",
+                crate::error::shown(&text)
+            )));
         }
         Ok(Self { text, account, host, path })
     }
@@ -54,7 +61,8 @@ impl Pattern {
     fn matches(&self, target: &Target) -> bool {
         let below = || target.path.strip_prefix(&self.path);
         self.host.matches(&target.origin)
-            && (self.path.is_empty() || below().is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+            && (self.path.is_empty()
+                || below().is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     }
 
     /// As git orders its `credential.<url>.*`: an exact host before a wildcard, the longer one first, then the longer
@@ -89,7 +97,10 @@ impl Configuration {
 
     /// The account that answers where nothing else says which.
     pub fn account_in_use(&self, provider: &str) -> Account {
-        self.providers.get(provider).and_then(|settings| settings.account.clone()).unwrap_or(Account::DEFAULT)
+        self.providers
+            .get(provider)
+            .and_then(|settings| settings.account.clone())
+            .unwrap_or(Account::DEFAULT)
     }
 
     /// Every further account of a provider, in the order of their logins.
@@ -123,7 +134,9 @@ mod tests {
         )
         .unwrap();
         let account = |url: &str| {
-            configuration.account_pattern(&Target::parse(url).unwrap()).map(|pattern| pattern.account.to_string())
+            configuration
+                .account_pattern(&Target::parse(url).unwrap())
+                .map(|pattern| pattern.account.to_string())
         };
         for (url, name) in [
             ("https://git.acme.dev/team-a/x.git", Some("a")),
@@ -147,7 +160,8 @@ mod tests {
             ("'git.acme.dev' = '../a'", "cannot be an account's name"),
             ("'*' = 'a'", "`*`"),
         ] {
-            let error = toml::from_str::<Configuration>(&format!("[accounts]\n{text}")).unwrap_err();
+            let error =
+                toml::from_str::<Configuration>(&format!("[accounts]\n{text}")).unwrap_err();
             assert!(error.message().contains(part), "{error}");
         }
     }

@@ -9,12 +9,14 @@ use crate::private_file;
 
 /// Sets one key, or removes it where there is no value; in `[providers.NAME]` where a provider is named.
 pub fn set(paths: &Paths, provider: Option<&str>, key: &str, value: Option<Value>) -> Result<()> {
-    let path = paths.configuration().ok_or_else(|| Error::invalid_state("there is no configuration directory"))?;
+    let path = paths
+        .configuration()
+        .ok_or_else(|| Error::invalid_state("there is no configuration directory"))?;
     let unreadable = |reason: String| Error::invalid(format!("{} {reason}", path.display()));
     let text = private_file::read_public(path).map_err(unreadable)?.unwrap_or_default();
-    let mut document: DocumentMut = text
-        .parse()
-        .map_err(|error: toml_edit::TomlError| unreadable(format!("cannot be read: {}", shown(error.message()))))?;
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        unreadable(format!("cannot be read: {}", shown(error.message())))
+    })?;
     let table = match provider {
         None => document.as_table_mut(),
         Some(name) => provider_table(&mut document, name)
@@ -38,13 +40,18 @@ fn provider_table<'a>(document: &'a mut DocumentMut, name: &str) -> Option<&'a m
         providers.set_implicit(true);
         Item::Table(providers)
     });
-    providers.as_table_mut()?.entry(name).or_insert_with(|| Item::Table(Table::new())).as_table_mut()
+    providers
+        .as_table_mut()?
+        .entry(name)
+        .or_insert_with(|| Item::Table(Table::new()))
+        .as_table_mut()
 }
 
 /// The program must be able to live with what is written.
 fn check(text: &str, provider: Option<&str>) -> Result<()> {
-    let configuration: Configuration = toml::from_str(text)
-        .map_err(|error| Error::invalid(format!("that cannot be set: {}", shown(error.message()))))?;
+    let configuration: Configuration = toml::from_str(text).map_err(|error| {
+        Error::invalid(format!("that cannot be set: {}", shown(error.message())))
+    })?;
     let default = configuration.provider.clone();
     for name in provider.iter().copied().chain(default.as_deref()) {
         let provider = configuration.provider(name)?;
@@ -67,11 +74,20 @@ mod tests {
         set(&paths, Some("mycli"), "hosts", Some(hosts.into())).unwrap();
         assert!(set(&paths, None, "store", Some("nowhere".into())).is_err());
         assert!(
-            set(&paths, Some("mycli"), "hosts", Some(["*"].into_iter().collect::<toml_edit::Array>().into())).is_err()
+            set(
+                &paths,
+                Some("mycli"),
+                "hosts",
+                Some(["*"].into_iter().collect::<toml_edit::Array>().into())
+            )
+            .is_err()
         );
         assert!(set(&paths, Some("mycli"), "api_url", Some("http://acme.dev".into())).is_err());
         let read = |path| crate::private_file::read_public(path).unwrap().unwrap();
-        assert_eq!(read(path), "# mine\nstore = \"file\" # why\n\n[providers.mycli]\nhosts = [\"git.acme.dev\"]\n");
+        assert_eq!(
+            read(path),
+            "# mine\nstore = \"file\" # why\n\n[providers.mycli]\nhosts = [\"git.acme.dev\"]\n"
+        );
         set(&paths, None, "store", None).unwrap();
         assert!(!read(path).contains("store"));
     }

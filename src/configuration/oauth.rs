@@ -20,13 +20,17 @@ impl ProviderSettings {
             let device = &mut oauth.endpoints.device_authorization;
             *device = device.take().or_else(|| known.device_authorization(issuer));
         }
-        let api_url = self.api_url.clone().or_else(|| public.and_then(|known| known.api_url).map(str::to_owned));
+        let api_url = self
+            .api_url
+            .clone()
+            .or_else(|| public.and_then(|known| known.api_url).map(str::to_owned));
         let api_url = match api_url.or_else(|| oauth.issuer.as_ref().map(ToString::to_string)) {
             Some(url) => url,
             None => own_host(name, &oauth)?,
         };
         let token_variable = self.token_variable.clone().unwrap_or_else(|| variable(name));
-        let mut provider = configured(name, LoginKind::OAuth(Box::new(oauth)), api_url, token_variable);
+        let mut provider =
+            configured(name, LoginKind::OAuth(Box::new(oauth)), api_url, token_variable);
         if let Some(known) = known {
             provider.basic_username = known.basic_username.into();
         }
@@ -37,8 +41,11 @@ impl ProviderSettings {
     }
 
     fn set_oauth(&self, oauth: &mut OAuth) -> Result<()> {
-        let OAuth { issuer, endpoints, client_id, client_secret, scopes, grant, redirect_port, .. } = oauth;
-        let Endpoints { authorization, token, device_authorization, revocation, userinfo } = endpoints;
+        let OAuth {
+            issuer, endpoints, client_id, client_secret, scopes, grant, redirect_port, ..
+        } = oauth;
+        let Endpoints { authorization, token, device_authorization, revocation, userinfo } =
+            endpoints;
         for (field, value) in [
             (issuer, &self.issuer),
             (authorization, &self.authorization_endpoint),
@@ -69,7 +76,12 @@ impl ProviderSettings {
 
 /// The host of the token endpoint, where there is no issuer.
 fn own_host(name: &str, oauth: &OAuth) -> Result<String> {
-    let missing = || Error::invalid(format!("[providers.{}] has neither `issuer` nor `token_endpoint`", shown(name)));
+    let missing = || {
+        Error::invalid(format!(
+            "[providers.{}] has neither `issuer` nor `token_endpoint`",
+            shown(name)
+        ))
+    };
     let url = oauth.endpoints.token.as_deref().ok_or_else(missing)?;
     Ok(Target::parse(url)?.origin.to_string())
 }
@@ -95,10 +107,14 @@ mod tests {
     #[test]
     fn every_known_service_is_a_provider() {
         for known in known::ALL {
-            let issuer = if known.hosts.is_empty() { "issuer = 'https://git.acme.dev'\n" } else { "" };
-            let text = format!("[providers.x]\nkind = '{}'\nclient_id = 'me'\n{issuer}", known.kind);
+            let issuer =
+                if known.hosts.is_empty() { "issuer = 'https://git.acme.dev'\n" } else { "" };
+            let text =
+                format!("[providers.x]\nkind = '{}'\nclient_id = 'me'\n{issuer}", known.kind);
             let provider = toml::from_str::<Configuration>(&text).unwrap().provider("x").unwrap();
-            assert!(matches!(&provider.login, LoginKind::OAuth(oauth) if oauth.client_id.as_deref() == Some("me")));
+            assert!(
+                matches!(&provider.login, LoginKind::OAuth(oauth) if oauth.client_id.as_deref() == Some("me"))
+            );
             assert_eq!(provider.token_variable, "X_TOKEN");
         }
     }
@@ -108,14 +124,19 @@ mod tests {
         let text = "[providers.x]\nkind = 'gitlab'\n";
         assert!(owns(text, "https://gitlab.com/a/b.git"));
         let text = "[providers.x]\nkind = 'gitlab'\nissuer = 'https://git.acme.dev'\n";
-        assert!(!owns(text, "https://gitlab.com/a/b.git") && owns(text, "https://git.acme.dev/a/b.git"));
+        assert!(
+            !owns(text, "https://gitlab.com/a/b.git") && owns(text, "https://git.acme.dev/a/b.git")
+        );
     }
 
     #[test]
     fn gitlab_takes_a_code_where_its_description_says_nothing_of_it() {
         for (issuer, expected) in [
             ("", "https://gitlab.com/oauth/authorize_device"),
-            ("issuer = 'https://git.acme.dev/gitlab/'\n", "https://git.acme.dev/gitlab/oauth/authorize_device"),
+            (
+                "issuer = 'https://git.acme.dev/gitlab/'\n",
+                "https://git.acme.dev/gitlab/oauth/authorize_device",
+            ),
             ("device_authorization_endpoint = 'https://acme.dev/code'\n", "https://acme.dev/code"),
         ] {
             let text = format!("[providers.x]\nkind = 'gitlab'\n{issuer}");

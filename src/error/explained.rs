@@ -29,16 +29,21 @@ impl Code {
         let (meaning, cases): (_, &[Case]) = match self {
             Self::NotLoggedIn => ("Nobody is logged in to the provider.", NOT_LOGGED_IN),
             Self::NotFound => ("No credential is kept for what was asked.", NOT_FOUND),
-            Self::SessionExpired => ("The service ended the session; only a new login helps.", SESSION_EXPIRED),
-            Self::InvalidRequest => {
-                ("The request cannot be understood, or asks for what is not allowed.", INVALID_REQUEST)
+            Self::SessionExpired => {
+                ("The service ended the session; only a new login helps.", SESSION_EXPIRED)
             }
-            Self::UnsupportedVersion => {
-                ("The request speaks a version of the protocol that this program does not.", UNSUPPORTED_VERSION)
-            }
-            Self::TemporarilyUnavailable => {
-                ("Something did not answer in time; the same request may succeed later.", TEMPORARILY_UNAVAILABLE)
-            }
+            Self::InvalidRequest => (
+                "The request cannot be understood, or asks for what is not allowed.",
+                INVALID_REQUEST,
+            ),
+            Self::UnsupportedVersion => (
+                "The request speaks a version of the protocol that this program does not.",
+                UNSUPPORTED_VERSION,
+            ),
+            Self::TemporarilyUnavailable => (
+                "Something did not answer in time; the same request may succeed later.",
+                TEMPORARILY_UNAVAILABLE,
+            ),
             Self::Refused => ("The service understood the request and said no.", REFUSED),
             Self::Internal => ("Something on this machine is in the way.", INTERNAL),
         };
@@ -67,12 +72,21 @@ const NOT_FOUND: &[Case] = &[
         "Where it may see the token: `my-credential-helper config set hosts HOST`. `get --explain --url URL` says where was looked.",
     ),
     case("The URL is plain http, which is served on this machine alone.", "Use https."),
-    case("A login is stored for another port, path or user name.", "`my-credential-helper list` shows what is kept."),
-    case("There is no token, session or setting of that name.", "The verb's `list` shows those that there are."),
+    case(
+        "A login is stored for another port, path or user name.",
+        "`my-credential-helper list` shows what is kept.",
+    ),
+    case(
+        "There is no token, session or setting of that name.",
+        "The verb's `list` shows those that there are.",
+    ),
 ];
 
 const SESSION_EXPIRED: &[Case] = &[
-    case("It was ended elsewhere: `session revoke`, or a login that took its place.", "`my-credential-helper login`"),
+    case(
+        "It was ended elsewhere: `session revoke`, or a login that took its place.",
+        "`my-credential-helper login`",
+    ),
     case("It was not used for longer than the service keeps one.", "`my-credential-helper login`"),
     case(
         "Its refresh token was used by a copy of the login on another machine.",
@@ -101,7 +115,10 @@ const INVALID_REQUEST: &[Case] = &[
         "A variable with a token holds a line break inside, or a token that has ended.",
         "Set it anew, or `unset` it to use your login.",
     ),
-    case("There is no terminal to ask on.", "The message names the flag that answers the question."),
+    case(
+        "There is no terminal to ask on.",
+        "The message names the flag that answers the question.",
+    ),
 ];
 
 const UNSUPPORTED_VERSION: &[Case] = &[case(
@@ -115,8 +132,14 @@ const TEMPORARILY_UNAVAILABLE: &[Case] = &[
         "Check the network and the proxy; `my-credential-helper status --check` asks the service. The login stays.",
     ),
     case("The service asks to wait (429).", "Wait as long as the message says."),
-    case("The keyring did not answer in time.", "Unlock it, or set MY_NO_KEYRING and log in to the file."),
-    case("Another process holds the lock for longer than 5 s.", "Try again; it is refreshing the same session."),
+    case(
+        "The keyring did not answer in time.",
+        "Unlock it, or set MY_NO_KEYRING and log in to the file.",
+    ),
+    case(
+        "Another process holds the lock for longer than 5 s.",
+        "Try again; it is refreshing the same session.",
+    ),
     case(
         "A certificate is not trusted.",
         "`my-credential-helper config set ca_file FILE`, where the network has an authority of its own.",
@@ -143,6 +166,12 @@ const INTERNAL: &[Case] = &[
         "The home directory, or ~/.my, belongs to another user (`sudo`).",
         "Run it as yourself, or give the token in the variable.",
     ),
-    case("A file cannot be read or written, or the disk is full.", "Mend what the message names; nothing was lost."),
-    case("The keyring is there and refused the login.", "Unlock it, or `my-credential-helper login --store file`."),
+    case(
+        "A file cannot be read or written, or the disk is full.",
+        "Mend what the message names; nothing was lost.",
+    ),
+    case(
+        "The keyring is there and refused the login.",
+        "Unlock it, or `my-credential-helper login --store file`.",
+    ),
 ];

@@ -20,7 +20,9 @@ impl Account {
 
     /// Reads a name.
     pub fn parse(name: &str) -> Result<Self> {
-        let is_one = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b'-'))
+        let is_one = name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b'-'))
             && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
             && name.len() <= MOST;
         if is_one {
@@ -69,7 +71,20 @@ mod tests {
         for name in ["work", "me@acme.dev", "team-a_2", "0"] {
             assert_eq!(&*Account::parse(name).unwrap(), name);
         }
-        for name in ["", ".", "..", ".hidden", "-x", "a/b", "a\\b", "a b", "a\n", "ä", "a:b", &"x".repeat(101)] {
+        for name in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "-x",
+            "a/b",
+            "a\\b",
+            "a b",
+            "a\n",
+            "ä",
+            "a:b",
+            &"x".repeat(101),
+        ] {
             assert!(Account::parse(name).is_err(), "{name:?}");
         }
     }

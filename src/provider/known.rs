@@ -167,13 +167,23 @@ impl Known {
         let text = |text: &&'static str| Text::from(*text);
         OAuth {
             issuer: self.issuer.map(Text::from),
-            endpoints: Endpoints { authorization, token, device_authorization, revocation, userinfo },
+            endpoints: Endpoints {
+                authorization,
+                token,
+                device_authorization,
+                revocation,
+                userinfo,
+            },
             registration: Some(self.registration.into()),
             secret_in_body: self.secret_in_body,
             page_wants_secret: self.page_wants_secret,
             codes_are_for_others: self.codes_are_for_others,
             scopes: self.scopes.iter().map(text).collect(),
-            parameters: self.parameters.iter().map(|(name, value)| (text(name), text(value))).collect(),
+            parameters: self
+                .parameters
+                .iter()
+                .map(|(name, value)| (text(name), text(value)))
+                .collect(),
             ..OAuth::default()
         }
     }

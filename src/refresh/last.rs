@@ -26,7 +26,11 @@ pub(super) fn keep(stores: &Stores<'_>, provider: &Provider, source: Source, sav
 }
 
 /// A session of the same login that was issued to this program, and not before the one that was refused.
-pub(super) fn instead_of(stores: &Stores<'_>, provider: &Provider, refused: &Kept) -> Option<Session> {
+pub(super) fn instead_of(
+    stores: &Stores<'_>,
+    provider: &Provider,
+    refused: &Kept,
+) -> Option<Session> {
     let ours = session::read(stores.of(refused.source), &place(provider)?).ok()??;
     let theirs = &refused.session;
     let is_later = session::issued_at(&ours).0 >= session::issued_at(theirs).0;

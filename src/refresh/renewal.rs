@@ -34,12 +34,19 @@ impl<'a> Renewal<'a> {
         }
     }
 
-    fn by_oauth(world: &'a World, provider: &'a Provider, oauth: &'a OAuth, deadline: Instant) -> Result<Self> {
+    fn by_oauth(
+        world: &'a World,
+        provider: &'a Provider,
+        oauth: &'a OAuth,
+        deadline: Instant,
+    ) -> Result<Self> {
         let service = Service::known(world, provider, oauth)?;
         if oauth.grant == Grant::ClientCredentials && !service.has_secret() {
             let name = &provider.name;
             return Err(Error::invalid(format!("the secret that {name} wants anew is not there"))
-                .with_hint(format!("say where it is: `client_secret_variable` in [providers.{name}] of config.toml")));
+                .with_hint(format!(
+                    "say where it is: `client_secret_variable` in [providers.{name}] of config.toml"
+                )));
         }
         let deadline = deadline.max(Instant::now() + WITHOUT_GRACE);
         Ok(Self::OAuth(Box::new(service.until(deadline)), oauth.grant))

@@ -24,7 +24,9 @@ impl<'a> FileStore<'a> {
 
     /// Tells that a file's mode was narrowed.
     pub fn tell_repaired(&self, path: &Path) {
-        self.notes.borrow_mut().push(format!("{} was readable by others; its mode is 0600 now", path.display()));
+        self.notes
+            .borrow_mut()
+            .push(format!("{} was readable by others; its mode is 0600 now", path.display()));
     }
 }
 
@@ -34,9 +36,10 @@ impl Store for FileStore<'_> {
     }
 
     fn read(&self, slot: &Slot) -> Result<Option<Secret>, Unavailable> {
-        let path = self.paths.in_home(&slot.file).map_err(|reason| Unavailable::Off(reason.into()))?;
-        let contents =
-            private_file::read(&path).map_err(|reason| Unavailable::Failed(format!("{} {reason}", path.display())))?;
+        let path =
+            self.paths.in_home(&slot.file).map_err(|reason| Unavailable::Off(reason.into()))?;
+        let contents = private_file::read(&path)
+            .map_err(|reason| Unavailable::Failed(format!("{} {reason}", path.display())))?;
         Ok(contents.map(|private_file::Contents { text, repaired }| {
             if repaired {
                 self.tell_repaired(&path);
@@ -46,7 +49,8 @@ impl Store for FileStore<'_> {
     }
 
     fn prepare<'a>(&'a self, slot: &'a Slot, size: usize) -> Result<Write<'a>, Unavailable> {
-        let path = self.paths.in_home(&slot.file).map_err(|reason| Unavailable::Off(reason.into()))?;
+        let path =
+            self.paths.in_home(&slot.file).map_err(|reason| Unavailable::Off(reason.into()))?;
         let prepared = private_file::prepare(&path, size).map_err(failed)?;
         Ok(Box::new(move |text| {
             prepared.commit(text.expose_secret()).map_err(failed)?;
@@ -55,7 +59,8 @@ impl Store for FileStore<'_> {
     }
 
     fn delete(&self, slot: &Slot) -> Result<bool, Unavailable> {
-        let path = self.paths.in_home(&slot.file).map_err(|reason| Unavailable::Off(reason.into()))?;
+        let path =
+            self.paths.in_home(&slot.file).map_err(|reason| Unavailable::Off(reason.into()))?;
         private_file::remove(&path).map_err(failed)
     }
 }

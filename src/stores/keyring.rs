@@ -59,7 +59,8 @@ impl Keyring {
 
     /// Makes `value` the one value of the item. `label` is shown to people and must not be secret.
     pub fn write(&self, item: &Item, label: &str, value: &str) -> Result<(), Unavailable> {
-        let (item, label, value) = (item.clone(), label.to_owned(), Zeroizing::new(value.to_owned()));
+        let (item, label, value) =
+            (item.clone(), label.to_owned(), Zeroizing::new(value.to_owned()));
         self.within_budget(move |session| session.write(&item, &label, &value))
     }
 
@@ -91,16 +92,21 @@ impl Keyring {
         let (started, kept) = (Instant::now(), self.session.take());
         let (sender, answer) = mpsc::sync_channel(1);
         let in_thread = move || {
-            let result =
-                kept.map_or_else(|| Session::open(&place, left), Ok).and_then(|session| Ok((work(&session)?, session)));
+            let result = kept
+                .map_or_else(|| Session::open(&place, left), Ok)
+                .and_then(|session| Ok((work(&session)?, session)));
             let _ = sender.send(result); // nobody listens after the budget is used up
         };
-        thread::Builder::new().spawn(in_thread).map_err(|error| Unavailable::Failed(format!("no thread: {error}")))?;
+        thread::Builder::new()
+            .spawn(in_thread)
+            .map_err(|error| Unavailable::Failed(format!("no thread: {error}")))?;
         let answer = answer.recv_timeout(left);
         self.left.set(left.saturating_sub(started.elapsed()));
         let (value, session) = answer.map_err(|error| match error {
             RecvTimeoutError::Timeout => Unavailable::TimedOut,
-            RecvTimeoutError::Disconnected => Unavailable::Failed("the call was cut short".to_owned()),
+            RecvTimeoutError::Disconnected => {
+                Unavailable::Failed("the call was cut short".to_owned())
+            }
         })??;
         self.session.set(Some(session));
         Ok(value)
@@ -166,11 +172,15 @@ impl Store for KeyringStore {
     }
 
     fn prepare<'a>(&'a self, slot: &'a Slot, _size: usize) -> Result<Write<'a>, Unavailable> {
-        let item = slot.item.as_ref().ok_or_else(|| Unavailable::Off("not used for this".into()))?;
+        let item =
+            slot.item.as_ref().ok_or_else(|| Unavailable::Off("not used for this".into()))?;
         self.0.probe()?;
         Ok(Box::new(move |text| {
             self.0.write(item, &label(item), text.expose_secret())?;
-            Ok(Stored { source: Source::Keyring, location: format!("{} / {}", item.service, item.user) })
+            Ok(Stored {
+                source: Source::Keyring,
+                location: format!("{} / {}", item.service, item.user),
+            })
         }))
     }
 

@@ -107,7 +107,8 @@ impl Entry {
         let Self { target, username, expires_at, source, mut record, repaired: _ } = self;
         if source == Source::Keyring {
             let Some(text) = stores.keyring.read(&slot)? else { return Ok(None) };
-            record = decode(&text).map_err(|reason| Unavailable::Failed(format!("the entry {reason}")))?;
+            record = decode(&text)
+                .map_err(|reason| Unavailable::Failed(format!("the entry {reason}")))?;
         }
         let secret = Secret::new(record.secret.take().unwrap_or_default());
         let refresh_token = record.oauth_refresh_token.take().map(Secret::new);
@@ -124,7 +125,12 @@ impl Entry {
 
 /// The login that answers `ask`: stored for its very path before one for the whole host, the latest first. What was
 /// tried is added to `tried`, where anything was there to try.
-pub fn find(stores: &Stores<'_>, ask: &Ask, now: Timestamp, tried: &mut Vec<Attempt>) -> Option<(Login, Source)> {
+pub fn find(
+    stores: &Stores<'_>,
+    ask: &Ask,
+    now: Timestamp,
+    tried: &mut Vec<Attempt>,
+) -> Option<(Login, Source)> {
     let target = ask.target.as_ref()?;
     let mut entries = match of_host(stores.paths, &target.origin, tried) {
         Ok(entries) => entries,
@@ -135,11 +141,17 @@ pub fn find(stores: &Stores<'_>, ask: &Ask, now: Timestamp, tried: &mut Vec<Atte
     };
     let takes_scheme = ask.carries == Carries::Authorization;
     entries.retain(|entry| entry.answers(ask, target) && (takes_scheme || !entry.has_scheme()));
-    entries.iter().filter_map(|entry| entry.repaired.as_deref()).for_each(|path| stores.file.tell_repaired(path));
-    entries.sort_by_key(|entry| (entry.target.path != target.path, Reverse(entry.record.stored_at())));
+    entries
+        .iter()
+        .filter_map(|entry| entry.repaired.as_deref())
+        .for_each(|path| stores.file.tell_repaired(path));
+    entries
+        .sort_by_key(|entry| (entry.target.path != target.path, Reverse(entry.record.stored_at())));
     for entry in entries {
         let place = format!("stored login in the {}", entry.source.name());
-        if entry.expires_at.is_some_and(|end| end <= now) && entry.record.oauth_refresh_token.is_none() {
+        if entry.expires_at.is_some_and(|end| end <= now)
+            && entry.record.oauth_refresh_token.is_none()
+        {
             tried.push(Attempt::new(place, "ended"));
             continue;
         }
@@ -185,7 +197,8 @@ pub fn save(stores: &Stores<'_>, login: &Login, now: Timestamp) -> Result<Stored
 pub fn erase(stores: &Stores<'_>, ask: &Ask, secret: Option<&Secret>) -> Result<bool> {
     let Some(target) = &ask.target else { return Ok(false) };
     let (mut erased, mut unread) = (false, Vec::new());
-    let entries = of_host(stores.paths, &target.origin, &mut unread).map_err(Error::invalid_state)?;
+    let entries =
+        of_host(stores.paths, &target.origin, &mut unread).map_err(Error::invalid_state)?;
     for entry in entries.into_iter().filter(|entry| entry.answers(ask, target)) {
         let (slot, source) = (entry.slot(), entry.source);
         if let Some(secret) = secret
@@ -201,7 +214,9 @@ pub fn erase(stores: &Stores<'_>, ask: &Ask, secret: Option<&Secret>) -> Result<
     }
     // It may have been the one that was meant.
     match unread.pop() {
-        Some(Attempt { outcome, .. }) if !erased => Err(cannot_erase(&Unavailable::Failed(outcome))),
+        Some(Attempt { outcome, .. }) if !erased => {
+            Err(cannot_erase(&Unavailable::Failed(outcome)))
+        }
         _ => Ok(erased),
     }
 }
@@ -209,9 +224,12 @@ pub fn erase(stores: &Stores<'_>, ask: &Ask, secret: Option<&Secret>) -> Result<
 /// Every login, without secrets, in the order of their URLs.
 pub fn all(paths: &Paths) -> Vec<Entry> {
     let Ok(folder) = paths.in_home(FOLDER) else { return Vec::new() };
-    let mut entries: Vec<_> =
-        folders(&folder).flat_map(|host| in_folder(&host, &mut Vec::new()).unwrap_or_default()).collect();
-    entries.sort_by(|a, b| (a.target.to_string(), &a.username).cmp(&(b.target.to_string(), &b.username)));
+    let mut entries: Vec<_> = folders(&folder)
+        .flat_map(|host| in_folder(&host, &mut Vec::new()).unwrap_or_default())
+        .collect();
+    entries.sort_by(|a, b| {
+        (a.target.to_string(), &a.username).cmp(&(b.target.to_string(), &b.username))
+    });
     entries
 }
 
@@ -227,7 +245,12 @@ fn of_host(paths: &Paths, origin: &Origin, tried: &mut Vec<Attempt>) -> Result<V
 fn in_folder(folder: &Path, tried: &mut Vec<Attempt>) -> Result<Vec<Entry>, String> {
     let files = match fs::read_dir(folder) {
         Ok(files) => files,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
             return Ok(Vec::new());
         }
         Err(error) => return Err(error.kind().to_string()),
@@ -243,7 +266,9 @@ fn in_folder(folder: &Path, tried: &mut Vec<Attempt>) -> Result<Vec<Entry>, Stri
         match entry(&path) {
             Ok(Some(entry)) => entries.push(entry),
             Ok(None) => {}
-            Err(reason) => tried.push(Attempt::new("stored login", format!("{} {reason}", path.display()))),
+            Err(reason) => {
+                tried.push(Attempt::new("stored login", format!("{} {reason}", path.display())))
+            }
         }
     }
     Ok(entries)
@@ -252,7 +277,8 @@ fn in_folder(folder: &Path, tried: &mut Vec<Attempt>) -> Result<Vec<Entry>, Stri
 fn entry(path: &Path) -> Result<Option<Entry>, String> {
     let Some(contents) = private_file::read(path)? else { return Ok(None) };
     let record = decode(&contents.text)?;
-    let target = Target::parse(&record.url).map_err(|_| "has a URL that cannot be used".to_owned())?;
+    let target =
+        Target::parse(&record.url).map_err(|_| "has a URL that cannot be used".to_owned())?;
     Ok(Some(Entry {
         target,
         username: record.username.clone(),
@@ -275,7 +301,11 @@ fn encode(record: &Record) -> Secret {
 fn slot(target: &Target, username: &str) -> Slot {
     // A URL has no space, so the two cannot run into each other.
     let user = format!("{target} {username}");
-    let file = format!("{}/{}.json", folder_of(&target.origin), hash(&format!("{} {username}", target.path)));
+    let file = format!(
+        "{}/{}.json",
+        folder_of(&target.origin),
+        hash(&format!("{} {username}", target.path))
+    );
     Slot {
         item: Some(Item { service: "my-credential-helper".into(), user: user.into() }),
         legacy_item: None,
@@ -294,7 +324,10 @@ fn folder_of(origin: &Origin) -> String {
 pub(super) fn hash(text: &str) -> String {
     // Not by `format!`, which takes longer over 32 bytes than SHA-256 does (25,000 instructions a `get`).
     let digit = |digit: u8| char::from(b"0123456789abcdef"[usize::from(digit)]);
-    Sha256::digest(text.as_bytes()).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 fn cannot_save(cause: &Unavailable) -> Error {

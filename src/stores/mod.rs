@@ -91,7 +91,8 @@ impl Stores<'_> {
     /// Keeps a new login: in the keyring, or in the file where there is no keyring or the user wants it so. A keyring
     /// that is there and refuses is an error, never a silent move to a plain file.
     pub fn write_new(&self, slot: &Slot, text: &Secret) -> OurResult<Stored> {
-        let in_file = || self.file.write(slot, text).map_err(|cause| Error::invalid_state(cause.to_string()));
+        let in_file =
+            || self.file.write(slot, text).map_err(|cause| Error::invalid_state(cause.to_string()));
         if self.keeps_in_file(slot) {
             return in_file();
         }
@@ -104,12 +105,18 @@ impl Stores<'_> {
 
     /// Whether a new login could be kept, before anybody takes the trouble to get one.
     pub fn check_new(&self, slot: &Slot) -> OurResult<()> {
-        let keyring = if self.keeps_in_file(slot) { Err(Unavailable::Off("".into())) } else { self.keyring.probe() };
+        let keyring = if self.keeps_in_file(slot) {
+            Err(Unavailable::Off("".into()))
+        } else {
+            self.keyring.probe()
+        };
         match keyring {
             Ok(()) => Ok(()),
-            Err(Unavailable::Off(_)) if self.choice != Some(StoreChoice::Keyring) => {
-                self.file.prepare(slot, 1).map(drop).map_err(|cause| Error::invalid_state(cause.to_string()))
-            }
+            Err(Unavailable::Off(_)) if self.choice != Some(StoreChoice::Keyring) => self
+                .file
+                .prepare(slot, 1)
+                .map(drop)
+                .map_err(|cause| Error::invalid_state(cause.to_string())),
             Err(cause) => Err(refused(&cause)),
         }
     }
@@ -120,7 +127,8 @@ impl Stores<'_> {
 }
 
 fn refused(cause: &Unavailable) -> Error {
-    let code = if *cause == Unavailable::TimedOut { Code::TemporarilyUnavailable } else { Code::Internal };
+    let code =
+        if *cause == Unavailable::TimedOut { Code::TemporarilyUnavailable } else { Code::Internal };
     let hint = match cause {
         Unavailable::Locked => "unlock the keyring, or choose the file: `--store file`",
         _ => "`--store file` keeps the login in a file that only you can read (mode 0600)",

@@ -70,10 +70,17 @@ impl Loaded {
     /// What it means that nothing was found: nobody is logged in, unless a place that is there could not be read.
     pub fn nothing(&self, provider: &Provider, tried: Vec<Attempt>) -> Error {
         let (code, message, hint) = match &self.problem {
-            None => (Code::NotLoggedIn, format!("not logged in to {}", provider.title()), provider.login_hint()),
+            None => (
+                Code::NotLoggedIn,
+                format!("not logged in to {}", provider.title()),
+                provider.login_hint(),
+            ),
             Some(problem @ (Unavailable::Locked | Unavailable::TimedOut)) => (
                 Code::TemporarilyUnavailable,
-                format!("the keyring cannot be asked for the login to {}: {problem}", provider.title()),
+                format!(
+                    "the keyring cannot be asked for the login to {}: {problem}",
+                    provider.title()
+                ),
                 "unlock the keyring and try again".to_owned(),
             ),
             Some(problem) => (
@@ -120,7 +127,8 @@ pub fn read(store: &dyn Store, slot: &Slot) -> Result<Option<Session>, Unavailab
                 std::thread::sleep(BETWEEN_LOOKS);
             }
             Err(reason) => {
-                let place = if is_file { format!("~/{} ", slot.file) } else { "the entry ".to_owned() };
+                let place =
+                    if is_file { format!("~/{} ", slot.file) } else { "the entry ".to_owned() };
                 return Err(Unavailable::Failed(place + &reason));
             }
         }
@@ -135,7 +143,10 @@ pub fn write(store: &dyn Store, slot: &Slot, session: &Session) -> Result<Stored
 /// Deletes the session of a store if it is still `expected`; says whether it did.
 pub fn delete_if(store: &dyn Store, slot: &Slot, expected: &Session) -> Result<bool, Unavailable> {
     match read(store, slot)? {
-        Some(found) if found.access_token == expected.access_token && found.refresh_token == expected.refresh_token => {
+        Some(found)
+            if found.access_token == expected.access_token
+                && found.refresh_token == expected.refresh_token =>
+        {
             store.delete(slot)
         }
         _ => Ok(false),
@@ -164,17 +175,24 @@ pub fn decode(shape: Shape, text: &Secret) -> Result<Option<Session>, String> {
         return Ok(Some(Session::api_token(Secret::new(text), None, Timestamp::ZERO)));
     }
     let record: Record = serde_json::from_str(text).map_err(|error| json::reason(&error))?;
-    let Record { access_token, refresh_token, expires_at, logged_in_at, last_refreshed_at } = record;
+    let Record { access_token, refresh_token, expires_at, logged_in_at, last_refreshed_at } =
+        record;
     if access_token.is_empty() {
         return Err("has an empty access_token".to_owned());
     }
     // It would break out of a header, or out of a line of another protocol.
-    if [Some(&access_token), refresh_token.as_ref()].into_iter().flatten().any(Secret::has_control_character) {
+    if [Some(&access_token), refresh_token.as_ref()]
+        .into_iter()
+        .flatten()
+        .any(Secret::has_control_character)
+    {
         return Err("has a token with a control character".to_owned());
     }
     let time = |name: &str, text: Option<String>| match text.as_deref() {
         None | Some("") => Ok(Timestamp::ZERO),
-        Some(text) => Timestamp::parse(text).ok_or_else(|| format!("has a {name} that is no RFC 3339 time")),
+        Some(text) => {
+            Timestamp::parse(text).ok_or_else(|| format!("has a {name} that is no RFC 3339 time"))
+        }
     };
     let mut session = Session {
         access_token,
@@ -183,7 +201,8 @@ pub fn decode(shape: Shape, text: &Secret) -> Result<Option<Session>, String> {
         logged_in_at: time("logged_in_at", logged_in_at)?,
         last_refreshed_at: time("last_refreshed_at", last_refreshed_at)?,
     };
-    if session.expires_at == Timestamp::ZERO && session.kind() == crate::credential::Kind::ApiToken {
+    if session.expires_at == Timestamp::ZERO && session.kind() == crate::credential::Kind::ApiToken
+    {
         session.expires_at = Timestamp::NEVER;
     }
     Ok(Some(session))
@@ -200,7 +219,8 @@ struct Written<'a> {
 
 /// The text of a session.
 pub fn encode(shape: Shape, session: &Session) -> Secret {
-    let Session { access_token, refresh_token, expires_at, logged_in_at, last_refreshed_at } = session;
+    let Session { access_token, refresh_token, expires_at, logged_in_at, last_refreshed_at } =
+        session;
     if shape == Shape::BareKey {
         return Secret::new(format!("{}\n", access_token.expose_secret()));
     }
@@ -218,7 +238,8 @@ pub fn encode(shape: Shape, session: &Session) -> Secret {
 #[cfg(test)]
 mod tests {
     use super::{
-        Kept, Loaded, Provider, Secret, Session, Shape, Slot, Source, Store, Timestamp, Unavailable, decode, encode,
+        Kept, Loaded, Provider, Secret, Session, Shape, Slot, Source, Store, Timestamp,
+        Unavailable, decode, encode,
     };
     use crate::credential::Kind;
     use crate::stores::Write;
@@ -263,9 +284,15 @@ mod tests {
     fn a_file_that_is_being_written_in_place_is_looked_at_again_and_not_for_ever() {
         let looked = |halves: u32| super::read(&BeingWritten(halves.into()), &Provider::MYCLI.slot);
         for halves in [0, 1, super::LOOKS - 1] {
-            assert!(matches!(looked(halves), Ok(Some(session)) if session == read(FROM_MY)), "{halves}");
+            assert!(
+                matches!(looked(halves), Ok(Some(session)) if session == read(FROM_MY)),
+                "{halves}"
+            );
         }
-        assert!(matches!(looked(super::LOOKS), Err(Unavailable::Failed(_))), "then it counts as broken");
+        assert!(
+            matches!(looked(super::LOOKS), Err(Unavailable::Failed(_))),
+            "then it counts as broken"
+        );
     }
 
     #[test]
@@ -282,9 +309,15 @@ mod tests {
     fn an_api_token_keeps_the_shape_and_never_ends() {
         let token = Session::api_token(Secret::new("myc_1"), None, Timestamp::from_unix(0));
         let text = encode(Shape::Session, &token);
-        assert!(text.expose_secret().contains(r#""refresh_token":"","expires_at":"9999-12-31T00:00:00Z""#));
+        assert!(
+            text.expose_secret()
+                .contains(r#""refresh_token":"","expires_at":"9999-12-31T00:00:00Z""#)
+        );
         assert!(read(text.expose_secret()) == token);
-        assert_eq!(read(r#"{"access_token":"myc_1","expires_at":"0001-01-01T00:00:00Z"}"#).kind(), Kind::ApiToken);
+        assert_eq!(
+            read(r#"{"access_token":"myc_1","expires_at":"0001-01-01T00:00:00Z"}"#).kind(),
+            Kind::ApiToken
+        );
         assert!(read(r#"{"access_token":"myc_1"}"#).expires_at.is_never());
     }
 
@@ -294,11 +327,20 @@ mod tests {
             ("", "is empty"),
             ("hunter2", "is not JSON (line 1, column 1)"),
             (r#"{"access_token":"hunter2"#, "ends too early (line 1, column 24)"),
-            (r#"{"access_token":7}"#, "has a field that is missing or of the wrong type (line 1, column 17)"),
+            (
+                r#"{"access_token":7}"#,
+                "has a field that is missing or of the wrong type (line 1, column 17)",
+            ),
             (r#"{"access_token":""}"#, "has an empty access_token"),
             (r#"{"access_token":"hunter2\n"}"#, "has a token with a control character"),
-            (r#"{"access_token":"x","refresh_token":"hunter2\r"}"#, "has a token with a control character"),
-            (r#"{"access_token":"x","expires_at":"hunter2"}"#, "has a expires_at that is no RFC 3339 time"),
+            (
+                r#"{"access_token":"x","refresh_token":"hunter2\r"}"#,
+                "has a token with a control character",
+            ),
+            (
+                r#"{"access_token":"x","expires_at":"hunter2"}"#,
+                "has a expires_at that is no RFC 3339 time",
+            ),
         ] {
             assert_eq!(decode(Shape::Session, &Secret::new(text)).err().as_deref(), Some(reason));
         }
@@ -313,14 +355,20 @@ mod tests {
             for (text, source) in order.iter().zip([Source::Keyring, Source::File]) {
                 loaded.add(Kept { session: read(text), source });
             }
-            assert!(loaded.newest.unwrap().session == read(newer) && loaded.older.unwrap().session == read(FROM_MY));
+            assert!(
+                loaded.newest.unwrap().session == read(newer)
+                    && loaded.older.unwrap().session == read(FROM_MY)
+            );
         }
     }
 
     #[test]
     fn a_bare_key_is_one_line() {
         let key = decode(Shape::BareKey, &Secret::new("mic_1\n")).unwrap().unwrap();
-        assert!(key.access_token == Secret::new("mic_1") && encode(Shape::BareKey, &key) == Secret::new("mic_1\n"));
+        assert!(
+            key.access_token == Secret::new("mic_1")
+                && encode(Shape::BareKey, &key) == Secret::new("mic_1\n")
+        );
         assert!(decode(Shape::BareKey, &Secret::new(" \n")).unwrap().is_none());
         assert!(decode(Shape::BareKey, &Secret::new("mic_1\nmic_2\n")).is_err());
     }

@@ -21,11 +21,13 @@ pub struct Variable {
 /// token or is one that has ended.
 pub fn read(environment: &Environment, name: &str, now: Timestamp) -> Result<Option<Variable>> {
     let Some(value) = environment.get(name) else { return Ok(None) };
-    let invalid =
-        |why: &str| Error::invalid(format!("{name} {why}")).with_hint(format!("set it anew, or `unset {name}`"));
+    let invalid = |why: &str| {
+        Error::invalid(format!("{name} {why}")).with_hint(format!("set it anew, or `unset {name}`"))
+    };
     let mut token = value.into_string().map_err(|_| invalid("is not UTF-8"))?;
     // `MY_API_TOKEN="$(cat token)"` has none, a file that a CI system reads into a variable often has one.
-    let end = token.strip_suffix("\r\n").or_else(|| token.strip_suffix('\n')).unwrap_or(&token).len();
+    let end =
+        token.strip_suffix("\r\n").or_else(|| token.strip_suffix('\n')).unwrap_or(&token).len();
     token.truncate(end);
     if token.chars().any(char::is_control) {
         return Err(invalid("contains a control character"));
@@ -34,10 +36,11 @@ pub fn read(environment: &Environment, name: &str, now: Timestamp) -> Result<Opt
     let kind = if token.is_jwt() { Kind::Session } else { Kind::ApiToken };
     let expires_at = jwt::claims(&token).exp.map(Timestamp::from_unix);
     match expires_at {
-        Some(end) if end <= now => {
-            Err(Error::new(Code::SessionExpired, format!("the token in {name} ended at {}", end.to_whole_seconds()))
-                .with_hint(format!("set {name} anew, or `unset {name}` to use your login")))
-        }
+        Some(end) if end <= now => Err(Error::new(
+            Code::SessionExpired,
+            format!("the token in {name} ended at {}", end.to_whole_seconds()),
+        )
+        .with_hint(format!("set {name} anew, or `unset {name}` to use your login"))),
         _ => Ok(Some(Variable { token, kind, expires_at })),
     }
 }
@@ -71,8 +74,7 @@ mod tests {
     #[test]
     fn a_jwt_past_its_end_is_told() {
         // exp 1700000900
-        let jwt =
-            "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIiwiaWF0IjoxNzAwMDAwMDAwLCJleHAiOjE3MDAwMDA5MDB9.c2ln";
+        let jwt = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIiwiaWF0IjoxNzAwMDAwMDAwLCJleHAiOjE3MDAwMDA5MDB9.c2ln";
         assert_eq!(token(jwt), Err("the token in T ended at 2023-11-14T22:28:20Z".to_owned()));
     }
 }

@@ -15,7 +15,8 @@ use super::SEPARATOR;
 /// The token in the variable.
 const TOKEN: &str = "the-token-of-the-provider";
 
-const CONFIGURATION: &str = "[providers.mycli]\nhosts = ['git.acme.dev', '*.example.com', '127.0.0.1:3000']\n";
+const CONFIGURATION: &str =
+    "[providers.mycli]\nhosts = ['git.acme.dev', '*.example.com', '127.0.0.1:3000']\n";
 
 /// The same by another reading than the program's.
 fn is_configured(origin: &Origin) -> bool {
@@ -39,8 +40,12 @@ impl Place {
         std::fs::create_dir_all(file.parent().expect("a directory")).expect("the directory");
         std::fs::write(file, CONFIGURATION).expect("the configuration");
         let variables = [("MY_API_TOKEN", TOKEN), ("MY_NO_KEYRING", "1")];
-        let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        Self { world: World::new(Environment::Fixed(variables), paths, Overrides::default()), _home: home }
+        let variables =
+            variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        Self {
+            world: World::new(Environment::Fixed(variables), paths, Overrides::default()),
+            _home: home,
+        }
     }
 }
 
@@ -56,7 +61,8 @@ fn call(adapter: &Adapter, data: &[u8]) -> Call {
     }
     let mut pieces: Vec<_> = data.split(|byte| *byte == SEPARATOR).collect();
     let input = pieces.pop().unwrap_or_default().to_vec();
-    let arguments = pieces.iter().map(|piece| String::from_utf8_lossy(piece).into_owned()).collect();
+    let arguments =
+        pieces.iter().map(|piece| String::from_utf8_lossy(piece).into_owned()).collect();
     Call { arguments, input: input.into(), variables: HashMap::new() }
 }
 
@@ -66,7 +72,8 @@ pub(super) fn check(name: &str, data: &[u8]) {
     if data.windows(TOKEN.len()).any(|piece| piece == TOKEN.as_bytes()) {
         return;
     }
-    let adapter = adapters::ALL.iter().find(|adapter| adapter.name == name).expect("an adapter of that name");
+    let adapter =
+        adapters::ALL.iter().find(|adapter| adapter.name == name).expect("an adapter of that name");
     let call = call(adapter, data);
     let _ = (adapter.input)(&call.arguments);
     let request = (adapter.decode)(&call);
@@ -74,17 +81,24 @@ pub(super) fn check(name: &str, data: &[u8]) {
     let result = match request {
         Ok(Request::Get(ask)) => {
             // Some tools name no place, and mean the default provider.
-            let is_everywhere = ask.target.is_none() && ["json", "kubectl", "goauth", "pnpm"].contains(&name);
-            may_have = ask.target.as_ref().map_or(is_everywhere, |target| is_configured(&target.origin));
+            let is_everywhere =
+                ask.target.is_none() && ["json", "kubectl", "goauth", "pnpm"].contains(&name);
+            may_have =
+                ask.target.as_ref().map_or(is_everywhere, |target| is_configured(&target.origin));
             PLACE.with(|place| serve::act(&place.world, Request::Get(ask)))
         }
         // What is kept is looked at elsewhere; here it would only fill the disk.
-        Ok(Request::Store(_) | Request::Erase(_)) => Ok(my_credential_helper::reply::Reply::Nothing),
+        Ok(Request::Store(_) | Request::Erase(_)) => {
+            Ok(my_credential_helper::reply::Reply::Nothing)
+        }
         Ok(request) => PLACE.with(|place| serve::act(&place.world, request)),
         Err(error) => Err(error),
     };
     let answer = (adapter.encode)(&call, result);
-    assert!(may_have || !answer.output.contains(TOKEN), "an answer for a place that is not configured");
+    assert!(
+        may_have || !answer.output.contains(TOKEN),
+        "an answer for a place that is not configured"
+    );
     keeps_its_form(name, &answer);
 }
 
@@ -92,16 +106,34 @@ pub(super) fn check(name: &str, data: &[u8]) {
 fn keeps_its_form(name: &str, answer: &Answer) {
     let Answer { output, messages, .. } = answer;
     assert!(!messages.contains(TOKEN), "a message has the token");
-    assert!(!messages.chars().any(|c| c.is_control() && c != '\n'), "a message steers the terminal: {messages:?}");
-    let is_json = || serde_json::from_str::<serde_json::Value>(output).is_ok() && output.matches('\n').count() == 1;
-    let known = ["capability[]", "authtype", "credential", "ephemeral", "username", "password", "password_expiry_utc"];
+    assert!(
+        !messages.chars().any(|c| c.is_control() && c != '\n'),
+        "a message steers the terminal: {messages:?}"
+    );
+    let is_json = || {
+        serde_json::from_str::<serde_json::Value>(output).is_ok()
+            && output.matches('\n').count() == 1
+    };
+    let known = [
+        "capability[]",
+        "authtype",
+        "credential",
+        "ephemeral",
+        "username",
+        "password",
+        "password_expiry_utc",
+    ];
     let fits = match name {
         _ if output.is_empty() => true,
         "git" if output.starts_with("version 0\n") => true,
-        "git" => output.lines().all(|line| line.split_once('=').is_some_and(|(key, _)| known.contains(&key))),
+        "git" => output
+            .lines()
+            .all(|line| line.split_once('=').is_some_and(|(key, _)| known.contains(&key))),
         "json" if !output.starts_with('{') => output.matches('\n').count() == 1,
         // Docker reads its errors from there.
-        "docker" if answer.status != 0 || !output.starts_with('{') => output.matches('\n').count() <= 1,
+        "docker" if answer.status != 0 || !output.starts_with('{') => {
+            output.matches('\n').count() <= 1
+        }
         "json" | "bazel" | "cargo" | "kubectl" | "terraform" | "docker" => is_json(),
         "goauth" => is_goauth(output),
         "pnpm" => **output == format!("Bearer {TOKEN}\n"),
@@ -114,6 +146,7 @@ fn keeps_its_form(name: &str, answer: &Answer) {
 fn is_goauth(output: &str) -> bool {
     let parts: Vec<_> = output.split("\n\n").collect();
     let [prefixes, header, ""] = parts[..] else { return false };
-    let is_ours = |prefix: &str| Target::parse(prefix).is_ok_and(|target| is_configured(&target.origin));
+    let is_ours =
+        |prefix: &str| Target::parse(prefix).is_ok_and(|target| is_configured(&target.origin));
     prefixes.lines().all(is_ours) && header == format!("Authorization: Bearer {TOKEN}")
 }

@@ -36,7 +36,8 @@ impl Kept {
     fn new() -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         let variables = [("MY_NO_KEYRING".to_owned(), "1".into())].into();
-        let world = World::new(Environment::Fixed(variables), Paths::at(home.path()), Overrides::default());
+        let world =
+            World::new(Environment::Fixed(variables), Paths::at(home.path()), Overrides::default());
         let login = br#"{"url":"https://git.acme.dev","username":"ada","secret":"hunter2"}"#;
         let answer = spoken(&world, "json", "store", login);
         let answer: serde_json::Value = serde_json::from_str(&answer).expect("an answer");
@@ -46,8 +47,13 @@ impl Kept {
 }
 
 fn spoken(world: &World, adapter: &str, operation: &str, input: &[u8]) -> String {
-    let adapter = adapters::ALL.iter().find(|other| other.name == adapter).expect("an adapter of that name");
-    let call = Call { arguments: vec![operation.to_owned()], input: input.to_vec().into(), ..Call::default() };
+    let adapter =
+        adapters::ALL.iter().find(|other| other.name == adapter).expect("an adapter of that name");
+    let call = Call {
+        arguments: vec![operation.to_owned()],
+        input: input.to_vec().into(),
+        ..Call::default()
+    };
     let result = (adapter.decode)(&call).and_then(|request| serve::act(world, request));
     (adapter.encode)(&call, result).output.to_string()
 }
@@ -71,7 +77,8 @@ pub(super) fn logins(data: &[u8]) {
             "password_expiry_utc",
             "oauth_refresh_token",
         ];
-        let is_known = |line: &str| line.split_once('=').is_some_and(|(key, _)| known.contains(&key));
+        let is_known =
+            |line: &str| line.split_once('=').is_some_and(|(key, _)| known.contains(&key));
         assert!(lines.lines().all(is_known) && lines.lines().count() <= 6, "{lines:?}");
         let elsewhere = spoken(world, "git", "get", b"protocol=https\nhost=evil.dev\n\n");
         assert_eq!(elsewhere, "", "a login for another host");
@@ -84,7 +91,9 @@ pub(super) fn variable(data: &[u8]) {
     use std::os::unix::ffi::OsStrExt as _;
     let value = std::ffi::OsStr::from_bytes(data).to_owned();
     let environment = Environment::Fixed([("T".to_owned(), value)].into());
-    if let Ok(Some(read)) = token_variable::read(&environment, "T", Timestamp::from_unix(1_700_000_000)) {
+    if let Ok(Some(read)) =
+        token_variable::read(&environment, "T", Timestamp::from_unix(1_700_000_000))
+    {
         assert!(!read.token.is_empty() && !read.token.has_control_character());
     }
 }

@@ -26,7 +26,10 @@ pub(super) fn urls(data: &[u8]) {
 
 /// RFC 3986, read as simply as can be.
 fn is_as_the_letters_say(authority: &str, origin: &Origin) {
-    assert!(!authority.contains(['@', '\\', '%', ' ']) && !authority.contains(char::is_control), "{authority:?}");
+    assert!(
+        !authority.contains(['@', '\\', '%', ' ']) && !authority.contains(char::is_control),
+        "{authority:?}"
+    );
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (authority, None),
@@ -41,7 +44,10 @@ fn is_as_the_letters_say(authority: &str, origin: &Origin) {
     } else if host.is_ascii() {
         assert_eq!(host.to_ascii_lowercase(), origin.host(), "{authority:?}");
     } else {
-        assert!(origin.host().is_ascii() && origin.host().contains("xn--"), "{authority:?} is read as {origin}");
+        assert!(
+            origin.host().is_ascii() && origin.host().contains("xn--"),
+            "{authority:?} is read as {origin}"
+        );
     }
 }
 
@@ -53,12 +59,24 @@ pub(super) fn patterns(data: &[u8]) {
     let again = HostPattern::parse(&pattern.to_string()).expect("what was written is read");
     assert!(again == pattern, "{pattern}");
     let own = pattern.target().map(|target| target.origin);
-    for origin in own.iter().chain(&pattern.origins()).cloned().chain(Target::parse(url).ok().map(|at| at.origin)) {
+    for origin in own
+        .iter()
+        .chain(&pattern.origins())
+        .cloned()
+        .chain(Target::parse(url).ok().map(|at| at.origin))
+    {
         let name = pattern.to_string();
         let host = name.rsplit("://").next().unwrap_or_default().trim_start_matches("*.");
-        let host = if host.ends_with(']') { host } else { host.rsplit_once(':').map_or(host, |(host, _)| host) };
+        let host = if host.ends_with(']') {
+            host
+        } else {
+            host.rsplit_once(':').map_or(host, |(host, _)| host)
+        };
         if pattern.matches(&origin) {
-            assert!(origin.is_safe() && origin.host().ends_with(host), "{pattern} matches {origin}");
+            assert!(
+                origin.is_safe() && origin.host().ends_with(host),
+                "{pattern} matches {origin}"
+            );
         }
     }
 }
@@ -90,7 +108,12 @@ pub(super) fn tokens(data: &[u8]) {
 /// Nothing that is shown steers a terminal, or fills it.
 pub(super) fn messages(data: &[u8]) {
     let told = shown(&text(data));
-    assert!(!told.chars().any(|c| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')));
+    assert!(
+        !told
+            .chars()
+            .any(|c| c.is_control()
+                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+    );
     assert!(told.chars().count() <= 300 * 10 + 1);
 }
 
@@ -111,7 +134,8 @@ pub(super) fn answers(data: &[u8]) {
     let now = Timestamp::from_unix(1_700_000_000);
     let session = granted.into_session(now);
     assert!((1..=24 * 60 * 60).contains(&(session.expires_at.unix() - now.unix())));
-    for token in [Some(&session.access_token), session.refresh_token.as_ref()].into_iter().flatten() {
+    for token in [Some(&session.access_token), session.refresh_token.as_ref()].into_iter().flatten()
+    {
         assert!(!token.is_empty() && !token.has_control_character());
     }
 }

@@ -19,18 +19,28 @@ fn is_described(row: &str, outcome: &Outcome) {
 /// The names of an object's fields, and of the objects in its lists.
 fn names(answer: &Value) -> Vec<String> {
     let Some(fields) = answer.as_object() else { return Vec::new() };
-    let below = |value: &Value| value.as_array().into_iter().flatten().flat_map(names).collect::<Vec<_>>();
-    fields.iter().flat_map(|(name, value)| std::iter::once(name.clone()).chain(below(value))).collect()
+    let below =
+        |value: &Value| value.as_array().into_iter().flatten().flat_map(names).collect::<Vec<_>>();
+    fields
+        .iter()
+        .flat_map(|(name, value)| std::iter::once(name.clone()).chain(below(value)))
+        .collect()
 }
 
 #[test]
 fn the_fields_of_an_account_are_the_ones_on_the_page() {
     let server = service();
     let home = Home::at(&server);
-    is_described("`login --no-wait`", &home.run(&["login", "--email", "me@acme.dev", "--no-wait", "--json"]));
+    is_described(
+        "`login --no-wait`",
+        &home.run(&["login", "--email", "me@acme.dev", "--no-wait", "--json"]),
+    );
     let code = server.inbox()[0].code.clone();
     is_described("`login`", &home.run(&["login", "--code", &code, "--username", "ada", "--json"]));
-    is_described("`login`, where somebody is logged in", &home.run(&["login", "--email", "me@acme.dev", "--json"]));
+    is_described(
+        "`login`, where somebody is logged in",
+        &home.run(&["login", "--email", "me@acme.dev", "--json"]),
+    );
     for (row, arguments) in [
         ("`whoami`", &["whoami"][..]),
         ("`status`", &["status", "--check"]),
@@ -58,9 +68,17 @@ fn the_fields_of_an_account_are_the_ones_on_the_page() {
 fn the_fields_of_an_api_key_are_the_ones_on_the_page() {
     let server = service();
     let environments = vec!["dev".to_owned()];
-    let project = server.microtica_project(NewProject { id: None, name: "shop".to_owned(), environments }).unwrap();
+    let project = server
+        .microtica_project(NewProject { id: None, name: "shop".to_owned(), environments })
+        .unwrap();
     let (name, baseline) = ("ci".to_owned(), Role::Read);
-    let key = NewKey { project: project.id.clone(), name, expires_at: None, baseline, environments: [].into() };
+    let key = NewKey {
+        project: project.id.clone(),
+        name,
+        expires_at: None,
+        baseline,
+        environments: [].into(),
+    };
     let mut home = Home::new();
     home.set("MY_PROVIDER", "microtica");
     home.set("MICROTICA_API_URL", server.url());

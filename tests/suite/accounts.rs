@@ -45,7 +45,11 @@ fn an_account_is_asked_for_by_name_or_put_in_use() {
     assert_eq!(account(&home, &[], r#"{"account":"work"}"#), "work");
     home.set("MY_ACCOUNT", "work");
     assert_eq!(whoami(&home, &[]), "boss@acme.dev");
-    assert_eq!(whoami(&home, &["--account", "default"]), "me@acme.dev", "an option beats a variable");
+    assert_eq!(
+        whoami(&home, &["--account", "default"]),
+        "me@acme.dev",
+        "an option beats a variable"
+    );
     home.set("MY_ACCOUNT", "");
     let used = home.run(&["account", "use", "work"]);
     assert_eq!((used.status, &*used.output), (0, "The account work of mycli is in use now.\n"));
@@ -76,7 +80,11 @@ fn two_accounts_of_one_person_are_two_sessions() {
     log_in(&home, &server, "me@acme.dev", &[]);
     log_in(&home, &server, "me@acme.dev", &["--account", "again"]);
     for name in ["default", "again"] {
-        assert_eq!(whoami(&home, &["--account", name]), "me@acme.dev", "{name} is not ended by the other's login");
+        assert_eq!(
+            whoami(&home, &["--account", name]),
+            "me@acme.dev",
+            "{name} is not ended by the other's login"
+        );
     }
 }
 
@@ -98,18 +106,33 @@ fn the_user_name_and_then_the_longest_pattern_say_which_account() {
         ("/team-a/x.git", "default", ""),
         ("/team-a/x.git", "somebody", "work"),
     ] {
-        let username = if username.is_empty() { String::new() } else { format!(r#","username":"{username}""#) };
+        let username = if username.is_empty() {
+            String::new()
+        } else {
+            format!(r#","username":"{username}""#)
+        };
         let request = format!(r#"{{"url":"{url}{path}"{username}}}"#);
         assert_eq!(account(&home, &[], &request), expected, "{request}");
     }
     let named = home.run_with(&["get"], format!(r#"{{"url":"{url}","username":"work"}}"#)).json();
     assert_eq!(named["username"], "token", "the name of an account is none of the service's users");
-    let other = home.run_with(&["get"], format!(r#"{{"url":"{url}","username":"somebody"}}"#)).json();
+    let other =
+        home.run_with(&["get"], format!(r#"{{"url":"{url}","username":"somebody"}}"#)).json();
     assert_eq!(other["username"], "somebody");
-    let asked = home.run(&["--account", "default", "get", "--url", &format!("{url}/team-a/x"), "--explain"]);
+    let asked = home.run(&[
+        "--account",
+        "default",
+        "get",
+        "--url",
+        &format!("{url}/team-a/x"),
+        "--explain",
+    ]);
     assert!(asked.messages.starts_with("tried: account default (--account)"), "{asked:?}");
     let chosen = home.run(&["get", "--url", &format!("{url}/team-a/x"), "--explain"]);
-    assert!(chosen.messages.starts_with(&format!("tried: account work ([accounts] {url}/team-a/)")), "{chosen:?}");
+    assert!(
+        chosen.messages.starts_with(&format!("tried: account work ([accounts] {url}/team-a/)")),
+        "{chosen:?}"
+    );
 }
 
 #[test]
@@ -127,7 +150,9 @@ fn git_clones_each_path_with_the_token_of_its_own_account() {
     let host = format!("{}/git/basic", server.url());
     home.write(
         CONFIGURATION,
-        &format!("[accounts]\n\"{host}/team-a\" = \"work\"\n[providers.mycli]\naccounts = [\"work\"]\n"),
+        &format!(
+            "[accounts]\n\"{host}/team-a\" = \"work\"\n[providers.mycli]\naccounts = [\"work\"]\n"
+        ),
     );
     let configuration = format!("[credential]\nhelper = !{HELPER} git\nuseHttpPath = true\n");
     home.set("GIT_CONFIG_GLOBAL", home.write("gitconfig", &configuration));
@@ -159,7 +184,8 @@ fn each_account_is_refreshed_alone() {
     let stale = home.read(file).unwrap().replace("\"expires_at\":\"2", "\"expires_at\":\"1");
     home.write(file, &stale);
     server.clear_requests();
-    let children: Vec<_> = (0..16).map(|_| home.start(&["--account", "work", "get", "--format", "raw"])).collect();
+    let children: Vec<_> =
+        (0..16).map(|_| home.start(&["--account", "work", "get", "--format", "raw"])).collect();
     for child in children {
         let outcome = crate::support::finish(child, b"");
         assert_eq!(outcome.status, 0, "{outcome:?}");
@@ -176,7 +202,8 @@ fn a_refused_token_is_renewed_whichever_accounts_it_is() {
     let file = ".my/sessions/mycli/work.json";
     let old = home.read(file).unwrap().replace("_at\":\"2", "_at\":\"1");
     let kept: serde_json::Value = serde_json::from_str(&old).unwrap();
-    let end = crate::support::rfc3339(std::time::SystemTime::now() + std::time::Duration::from_secs(600));
+    let end =
+        crate::support::rfc3339(std::time::SystemTime::now() + std::time::Duration::from_secs(600));
     home.write(file, &old.replace(kept["expires_at"].as_str().unwrap(), &end));
     let request = serde_json::json!({ "url": server.url(), "username": "token", "secret": kept["access_token"] });
     assert_eq!(home.run_with(&["erase"], request.to_string()).json()["erased"], true);
@@ -190,10 +217,15 @@ fn accounts_are_listed_without_a_secret_and_forgotten_one_by_one() {
     let server = service();
     let home = with_two_accounts(&server);
     let listed = home.run(&["account", "list"]);
-    let lines: Vec<_> = listed.output.lines().map(|line| line.split_whitespace().take(3).collect::<Vec<_>>()).collect();
+    let lines: Vec<_> = listed
+        .output
+        .lines()
+        .map(|line| line.split_whitespace().take(3).collect::<Vec<_>>())
+        .collect();
     assert_eq!(lines[1..], [["mycli", "default", "*"], ["mycli", "work", "session"]], "{listed:?}");
     let entries = home.run(&["list"]).json();
-    let accounts: Vec<_> = entries["credentials"].as_array().unwrap().iter().map(|entry| &entry["account"]).collect();
+    let accounts: Vec<_> =
+        entries["credentials"].as_array().unwrap().iter().map(|entry| &entry["account"]).collect();
     assert_eq!(accounts, [&serde_json::Value::Null, &"work".into()], "{entries}");
     home.run(&["account", "use", "work"]);
     let out = home.run(&["logout", "--account", "work"]);
@@ -221,7 +253,8 @@ fn the_keyring_keeps_each_account_in_an_item_of_its_own() {
     assert_eq!(keyring.attributes_of(&item).len(), 1, "an item of its own");
     assert_eq!(home.read(".my/sessions/mycli/work.json"), None, "and no file");
     let listed = home.run(&["account", "list", "--json"]).json();
-    let sources: Vec<_> = listed["accounts"].as_array().unwrap().iter().map(|entry| &entry["source"]).collect();
+    let sources: Vec<_> =
+        listed["accounts"].as_array().unwrap().iter().map(|entry| &entry["source"]).collect();
     assert_eq!(sources, ["keyring", "keyring"]);
     assert_eq!(home.run(&["logout", "--account", "work"]).status, 0);
     assert_eq!(keyring.attributes_of(&item).len(), 0);
@@ -246,7 +279,11 @@ fn a_name_that_could_be_a_path_or_another_accounts_is_refused() {
     let server = service();
     let home = with_two_accounts(&server);
     let before = home.snapshot();
-    for (name, part) in [("../work", "cannot be an account's name"), ("", "cannot be"), ("Work", "is written `work`")] {
+    for (name, part) in [
+        ("../work", "cannot be an account's name"),
+        ("", "cannot be"),
+        ("Work", "is written `work`"),
+    ] {
         for verb in [&["get"][..], &["login", "--email", "me@acme.dev", "--no-wait"], &["logout"]] {
             let outcome = home.run(&[&["--account", name], verb].concat());
             assert_eq!(outcome.status, 2, "{name:?} {outcome:?}");

@@ -10,7 +10,9 @@ use crate::support::{Home, service};
 fn shop(baseline: Role) -> (Server, String, MadeKey) {
     let server = service();
     let environments = vec!["dev".to_owned(), "prod".to_owned()];
-    let project = server.microtica_project(NewProject { id: None, name: "shop".to_owned(), environments }).unwrap();
+    let project = server
+        .microtica_project(NewProject { id: None, name: "shop".to_owned(), environments })
+        .unwrap();
     let key = NewKey {
         project: project.id.clone(),
         name: "ci".to_owned(),
@@ -33,14 +35,20 @@ fn home(server: &Server) -> Home {
 fn a_key_is_checked_before_anything_is_written() {
     let (server, _, key) = shop(Role::None);
     let home = home(&server);
-    for (bad, status) in [("hunter2", 2), ("mic_123", 2), ("mic_0000000000000000000000000000000000000000", 4)] {
+    for (bad, status) in
+        [("hunter2", 2), ("mic_123", 2), ("mic_0000000000000000000000000000000000000000", 4)]
+    {
         let before = home.snapshot();
         let outcome = home.run_with(&["login"], bad);
         assert_eq!(outcome.status, status, "{outcome:?}");
         assert_eq!(home.read(".microtica/credentials"), None);
-        let device = |path: &std::path::PathBuf| path.ends_with(".my/device_id") || path.ends_with(".my");
+        let device =
+            |path: &std::path::PathBuf| path.ends_with(".my/device_id") || path.ends_with(".my");
         let after = home.snapshot();
-        assert!(after.keys().filter(|path| !device(path)).all(|path| before.contains_key(path)), "{after:?}");
+        assert!(
+            after.keys().filter(|path| !device(path)).all(|path| before.contains_key(path)),
+            "{after:?}"
+        );
         assert!(!outcome.messages.contains(bad), "a key is not repeated");
     }
     let outcome = home.run_with(&["login"], format!("{}\n", key.key));
@@ -52,7 +60,10 @@ fn a_key_is_checked_before_anything_is_written() {
     assert_eq!(home.read(".microtica/credentials").unwrap(), format!("{}\n", key.key));
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let status = home.run(&["status"]);
-    assert!(status.output.contains(&format!("by a key in the file: {}\n", path.display())), "{status:?}");
+    assert!(
+        status.output.contains(&format!("by a key in the file: {}\n", path.display())),
+        "{status:?}"
+    );
     std::fs::remove_file(path).unwrap();
     assert_eq!(home.run(&["whoami"]).status, 1, "deleting the file logs out");
 }
@@ -70,11 +81,18 @@ fn whoami_prints_the_four_rows() {
             key.prefix
         )
     };
-    assert_eq!((outcome.output, outcome.messages, outcome.status), (rows("true", "1"), String::new(), 0));
+    assert_eq!(
+        (outcome.output, outcome.messages, outcome.status),
+        (rows("true", "1"), String::new(), 0)
+    );
     drop(server);
     let outcome = home.run(&["whoami"]);
     assert_eq!((outcome.output, outcome.status), (rows("false", "unknown"), 3));
-    assert!(outcome.messages.starts_with("error: microtica cannot be reached: "), "{}", outcome.messages);
+    assert!(
+        outcome.messages.starts_with("error: microtica cannot be reached: "),
+        "{}",
+        outcome.messages
+    );
 }
 
 #[test]
@@ -116,8 +134,12 @@ fn projects_and_environments_are_those_that_the_key_sees() {
     }
     let seen = |home: &Home, arguments: &[&str]| {
         let environments = home.run(arguments).json()["environments"].clone();
-        let names: Vec<_> =
-            environments.as_array().unwrap().iter().map(|e| (e["name"].clone(), e["role"].clone())).collect();
+        let names: Vec<_> = environments
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|e| (e["name"].clone(), e["role"].clone()))
+            .collect();
         names
     };
     let dev = vec![("dev".into(), "write".into())];
@@ -130,7 +152,11 @@ fn projects_and_environments_are_those_that_the_key_sees() {
     assert_eq!(seen(&home, &["env", "list", "--json"]), dev);
     home.set("MICROTICA_PROJECT_ID", "nowhere");
     assert_eq!(home.run(&["env", "list"]).status, 4, "the variable beats the configuration");
-    assert_eq!(seen(&home, &["env", "list", "--json", "--project", &project]), dev, "the flag beats the variable");
+    assert_eq!(
+        seen(&home, &["env", "list", "--json", "--project", &project]),
+        dev,
+        "the flag beats the variable"
+    );
 }
 
 #[test]
@@ -138,7 +164,10 @@ fn the_key_goes_in_its_own_header_and_never_as_a_password() {
     let (server, _, key) = shop(Role::Read);
     let mut home = home(&server);
     home.set("MICROTICA_TOKEN", &key.key);
-    assert_eq!(home.run(&["get", "--format", "header"]).output, format!("X-Microtica-Api-Key: {}\n", key.key));
+    assert_eq!(
+        home.run(&["get", "--format", "header"]).output,
+        format!("X-Microtica-Api-Key: {}\n", key.key)
+    );
     let host = server.url().strip_prefix("http://").unwrap();
     let git = home.run_with(&["git", "get"], format!("protocol=http\nhost={host}\n\n"));
     assert_eq!((git.output.as_str(), git.status), ("", 0), "git can carry no such header");
@@ -161,14 +190,24 @@ fn a_provider_can_be_configuration_alone() {
     let git = home.run_with(&["git", "get"], "protocol=https\nhost=git.acme.dev\n\n");
     assert_eq!(git.output, "username=oauth2\npassword=acm_secret\n");
     home.set("ACME_TOKEN", "acm_other");
-    assert_eq!(home.run(&["get", "--format", "raw", "--url", "https://git.acme.dev/x"]).output, "acm_other\n");
+    assert_eq!(
+        home.run(&["get", "--format", "raw", "--url", "https://git.acme.dev/x"]).output,
+        "acm_other\n"
+    );
     assert_eq!(home.run(&["logout", "--provider", "acme"]).status, 0);
     let stored = r#"{"provider":"acme","secret":"a","refresh_token":"r","expires_at":"2020-01-01T00:00:00Z"}"#;
     assert_eq!(home.run_with(&["store"], stored).status, 0);
     home.set("ACME_TOKEN", "");
     let ended = home.run(&["get", "--provider", "acme"]);
-    assert_eq!((ended.status, ended.json()["error"]["code"].as_str()), (1, Some("session_expired")), "{ended:?}");
-    assert!(server.requests().iter().all(|request| request.path != "/v1/auth/refresh"), "keys are not refreshed");
+    assert_eq!(
+        (ended.status, ended.json()["error"]["code"].as_str()),
+        (1, Some("session_expired")),
+        "{ended:?}"
+    );
+    assert!(
+        server.requests().iter().all(|request| request.path != "/v1/auth/refresh"),
+        "keys are not refreshed"
+    );
 }
 
 #[test]

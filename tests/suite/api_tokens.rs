@@ -24,7 +24,12 @@ fn a_token_is_shown_once_with_what_to_do_with_it() {
     assert!(lines.next().unwrap().starts_with("Token `ci` is made, and expires 20"), "{outcome:?}");
     let token = lines.nth(1).unwrap().trim();
     assert!(token.starts_with("myc_") && token.len() == 44, "{outcome:?}");
-    assert!(lines.nth(1).unwrap().starts_with("Give it to a job as MY_API_TOKEN. `my-credential-helper token revoke "));
+    assert!(
+        lines
+            .nth(1)
+            .unwrap()
+            .starts_with("Give it to a job as MY_API_TOKEN. `my-credential-helper token revoke ")
+    );
     assert!(!home.run(&["token", "list"]).output.contains(token), "and never again");
 }
 
@@ -48,7 +53,10 @@ fn the_list_is_a_table_for_people_and_json_for_programs() {
     let width = id.len();
     assert_eq!(
         home.run(&["token", "list"]).output,
-        format!("{:width$}  NAME  PREFIX           LAST USED  EXPIRES\n{id}  ci    {prefix}  never      never\n", "ID")
+        format!(
+            "{:width$}  NAME  PREFIX           LAST USED  EXPIRES\n{id}  ci    {prefix}  never      never\n",
+            "ID"
+        )
     );
     let listed = made(&home.run(&["token", "list", "--json"]));
     assert_eq!(listed["tokens"][0]["name"], "ci");
@@ -67,13 +75,20 @@ fn a_token_is_revoked_by_id_or_name_and_never_by_accident() {
     let prefix = token["token_prefix"].as_str().unwrap();
     let revoked = home.run(&["token", "revoke", "ci", "--force"]);
     assert_eq!(revoked.output, format!("Revoked the token `ci` ({prefix}).\n"));
-    assert_eq!(home.run(&["token", "revoke", "ci", "--force"]).status, 1, "it is not there any more");
+    assert_eq!(
+        home.run(&["token", "revoke", "ci", "--force"]).status,
+        1,
+        "it is not there any more"
+    );
     let by_id = made(&home.run(&["token", "create", "other", "--json"]));
     assert_eq!(home.run(&["token", "revoke", by_id["id"].as_str().unwrap(), "--force"]).status, 0);
     home.set("MY_API_TOKEN", token["token"].as_str().unwrap());
     let refused = home.run(&["whoami"]);
     assert_eq!(refused.status, 4, "{refused:?}");
-    assert!(refused.messages.contains("set MY_API_TOKEN anew, or `unset MY_API_TOKEN`"), "{refused:?}");
+    assert!(
+        refused.messages.contains("set MY_API_TOKEN anew, or `unset MY_API_TOKEN`"),
+        "{refused:?}"
+    );
     assert_eq!(server.refresh_requests(), 0, "with the variable set no refresh happens");
 }
 
@@ -94,9 +109,16 @@ fn the_services_limits_come_with_a_way_out() {
     let refused = |arguments: &[&str], reason: &str, hint: &str| {
         let outcome = home.run(arguments);
         assert_eq!(outcome.status, 4, "{outcome:?}");
-        assert!(outcome.messages.contains(reason) && outcome.messages.contains(hint), "{outcome:?}");
+        assert!(
+            outcome.messages.contains(reason) && outcome.messages.contains(hint),
+            "{outcome:?}"
+        );
     };
-    refused(&["token", "create", "x", "--expires-in", "5w"], "INVALID_REQUEST", "a number with d, h or y");
+    refused(
+        &["token", "create", "x", "--expires-in", "5w"],
+        "INVALID_REQUEST",
+        "a number with d, h or y",
+    );
     refused(&["token", "create", &"x".repeat(101)], "INVALID_REQUEST", "1 to 100 characters");
     for number in 0..10 {
         made(&home.run(&["token", "create", &format!("t{number}"), "--json"]));
@@ -132,7 +154,8 @@ fn a_token_made_for_a_profile_reads_that_profiles_catalog_and_no_other() {
     let token = made(&home.run(&["token", "create", "ci", "--profile", "work", "--json"]));
     let status = |profile: &str| {
         let url = format!("{}/v1/catalog?profile={profile}", server.url());
-        let call = ureq::get(url).header("authorization", format!("Bearer {}", token["token"].as_str().unwrap()));
+        let call = ureq::get(url)
+            .header("authorization", format!("Bearer {}", token["token"].as_str().unwrap()));
         match call.call() {
             Ok(answer) => answer.status().as_u16(),
             Err(ureq::Error::StatusCode(status)) => status,
@@ -158,7 +181,10 @@ fn sessions_are_listed_and_the_others_are_ended() {
     assert_eq!(home.run(&["session", "revoke", "--others"]).output, "Ended 1 other session.\n");
     let outcome = home.run(&["session", "revoke", &mine.session_id]);
     assert_eq!(outcome.output, format!("Ended the session {}.\n", mine.session_id));
-    assert!(outcome.messages.contains("`my-credential-helper logout` forgets it here, too"), "{outcome:?}");
+    assert!(
+        outcome.messages.contains("`my-credential-helper logout` forgets it here, too"),
+        "{outcome:?}"
+    );
 }
 
 #[test]
@@ -170,6 +196,9 @@ fn a_session_that_is_not_there_cannot_be_ended_and_another_devices_needs_no_logo
     let outcome = home.run(&["session", "revoke", "nowhere"]);
     assert_eq!(
         (outcome.status, outcome.messages.as_str()),
-        (1, "error: there is no session `nowhere`\n\nhint: `my-credential-helper session list` shows them\n")
+        (
+            1,
+            "error: there is no session `nowhere`\n\nhint: `my-credential-helper session list` shows them\n"
+        )
     );
 }

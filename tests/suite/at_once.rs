@@ -39,7 +39,9 @@ fn start_all(home: &Home, round: &str, server: &Server, image: &str) -> Vec<Chil
 
 #[test]
 fn clients_of_every_kind_share_one_refresh() {
-    let Some((server, _root, mut home, session, images)) = docker::of_provider(&["docker"]) else { return };
+    let Some((server, _root, mut home, session, images)) = docker::of_provider(&["docker"]) else {
+        return;
+    };
     let Some(index) = python::index(issued_by(&server)) else { return };
     let crates = cargo::registry(issued_by(&server));
     home.set_hosts(&[&images.address, &index.address, &crates.address]);
@@ -55,8 +57,10 @@ fn clients_of_every_kind_share_one_refresh() {
     server.revoke_access(&session.access_token);
     server.clear_requests();
     server.fault("/v1/auth/refresh", 1, Fault::Delay { delay_ms: REFRESH_TAKES });
-    let clients: Vec<_> =
-        ROUNDS.into_iter().flat_map(|round| start_all(&home, round, &server, &images.image())).collect();
+    let clients: Vec<_> = ROUNDS
+        .into_iter()
+        .flat_map(|round| start_all(&home, round, &server, &images.image()))
+        .collect();
     for client in clients {
         let outcome = finish(client, b"");
         assert_eq!(outcome.status, 0, "{outcome:?}");

@@ -18,7 +18,8 @@ fn bad() -> Vec<(Vec<u8>, &'static str)> {
         body[name] = value;
         body.to_string().into_bytes()
     };
-    let nested = |open: &str, close: &str| format!("{}{}", open.repeat(10_000), close.repeat(10_000));
+    let nested =
+        |open: &str, close: &str| format!("{}{}", open.repeat(10_000), close.repeat(10_000));
     let mut bad = vec![
         (SECRET.into(), "no JSON object"),
         (format!("[\"{SECRET}\"]").into(), "no JSON object"),
@@ -33,10 +34,16 @@ fn bad() -> Vec<(Vec<u8>, &'static str)> {
         (format!("{{'secret':'{SECRET}'}}").into(), "is not JSON"),
         (format!("{{{SECRET}}}").into(), "is not JSON"),
         (format!("{{\"url\":\"{url}\",\"version\":{}}}", nested("[", "]")).into(), "is not JSON"),
-        (format!("{{\"url\":\"{url}\",\"secret\":{}}}", nested("{\"a\":", "}")).into(), "the request "),
+        (
+            format!("{{\"url\":\"{url}\",\"secret\":{}}}", nested("{\"a\":", "}")).into(),
+            "the request ",
+        ),
         (b"{\"url\":\"https://git.example.com\",\"secret\":\"\xff\xfe\"}".to_vec(), "is not JSON"),
         (b"{\"url\":\"https://git.example.com\",\"secret\":\"\\ud800\"}".to_vec(), "is not JSON"),
-        (format!("{{\"url\":\"{url}\",\"url\":\"{url}\",\"secret\":\"{SECRET}\"}}").into(), "wrong type"),
+        (
+            format!("{{\"url\":\"{url}\",\"url\":\"{url}\",\"secret\":\"{SECRET}\"}}").into(),
+            "wrong type",
+        ),
         (with("x", "y".repeat(64 * 1024).into()), "larger than 64 KiB"),
         (vec![b' '; 64 * 1024 + 1], "larger than 64 KiB"),
         (with("version", json!(2)), "speaks version 1"),
@@ -79,16 +86,23 @@ fn bad() -> Vec<(Vec<u8>, &'static str)> {
 
 /// The outcome of a request that is to be refused with this status and code.
 fn check_refused(home: &Home, arguments: &[&str], input: &[u8], code: &str) -> Outcome {
-    let what = || format!("{arguments:?} {}", String::from_utf8_lossy(&input[..input.len().min(100)]));
+    let what =
+        || format!("{arguments:?} {}", String::from_utf8_lossy(&input[..input.len().min(100)]));
     let before = home.snapshot();
     let outcome = home.run_with(arguments, input);
     assert_eq!(outcome.status, 2, "{}: {outcome:?}", what());
     let answer = outcome.json();
     assert_eq!(answer["error"]["code"], code, "{}: {outcome:?}", what());
     assert_eq!(outcome.output.lines().count(), 1, "one line: {outcome:?}");
-    assert!(outcome.messages.starts_with("error: ") && outcome.messages.matches("error: ").count() == 1, "{outcome:?}");
+    assert!(
+        outcome.messages.starts_with("error: ") && outcome.messages.matches("error: ").count() == 1,
+        "{outcome:?}"
+    );
     let shown = |text: &str| text.chars().any(|c| c.is_control() && c != '\n');
-    assert!(!shown(&outcome.output) && !shown(&outcome.messages), "nothing steers the terminal: {outcome:?}");
+    assert!(
+        !shown(&outcome.output) && !shown(&outcome.messages),
+        "nothing steers the terminal: {outcome:?}"
+    );
     assert!(outcome.messages.len() < 1000, "{}: as long as somebody reads", what());
     for text in [&outcome.output, &outcome.messages] {
         assert!(!text.contains("hunter2"), "{}: a secret is not repeated: {outcome:?}", what());
@@ -102,7 +116,8 @@ fn what_no_verb_takes_is_one_clear_error() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     for (input, words) in bad() {
-        let code = if words == "speaks version 1" { "unsupported_version" } else { "invalid_request" };
+        let code =
+            if words == "speaks version 1" { "unsupported_version" } else { "invalid_request" };
         for verb in READERS {
             let outcome = check_refused(&home, &[verb], &input, code);
             assert!(outcome.messages.contains(words), "{verb}: {words}: {outcome:?}");
@@ -120,10 +135,17 @@ fn what_store_alone_needs_is_asked_for() {
         (json!({ "secret": SECRET }), "`store` needs a `url` or a `provider`"),
         (json!({ "url": url }), "`store` needs a `secret`"),
         (json!({ "url": url, "secret": "a\nb" }), "`secret` contains a control character"),
-        (json!({ "url": url, "secret": SECRET, "refresh_token": "a\u{7f}" }), "`refresh_token` contains a control"),
-        (json!({ "url": url, "secret": SECRET, "expires_at": "tomorrow" }), "`expires_at` is no RFC 3339 time"),
+        (
+            json!({ "url": url, "secret": SECRET, "refresh_token": "a\u{7f}" }),
+            "`refresh_token` contains a control",
+        ),
+        (
+            json!({ "url": url, "secret": SECRET, "expires_at": "tomorrow" }),
+            "`expires_at` is no RFC 3339 time",
+        ),
     ] {
-        let outcome = check_refused(&home, &["store"], body.to_string().as_bytes(), "invalid_request");
+        let outcome =
+            check_refused(&home, &["store"], body.to_string().as_bytes(), "invalid_request");
         assert!(outcome.messages.contains(words), "{words}: {outcome:?}");
     }
     let outcome = check_refused(&home, &["erase"], b"", "invalid_request");
@@ -186,7 +208,11 @@ fn what_is_unknown_deep_or_after_the_object_is_passed_over() {
         &deep,
     ] {
         let outcome = home.run_with(&["get"], input);
-        assert_eq!((outcome.status, &outcome.json()["secret"]), (0, &json!(session.access_token)), "{outcome:?}");
+        assert_eq!(
+            (outcome.status, &outcome.json()["secret"]),
+            (0, &json!(session.access_token)),
+            "{outcome:?}"
+        );
     }
 }
 
@@ -216,7 +242,10 @@ fn nothing_a_tool_writes_to_git_is_repeated_either() {
         for operation in ["get", "store", "erase"] {
             let outcome = home.run_with(&["git", operation], &input);
             assert!((0..=4).contains(&outcome.status), "{outcome:?}");
-            assert!(!outcome.messages.contains("hunter2") && !outcome.output.contains("hunter2"), "{outcome:?}");
+            assert!(
+                !outcome.messages.contains("hunter2") && !outcome.output.contains("hunter2"),
+                "{outcome:?}"
+            );
         }
     }
     assert_eq!(home.snapshot(), before);
@@ -238,7 +267,10 @@ fn a_bad_setting_in_the_environment_is_not_repeated() {
             let outcome = home.run(&[verb]);
             assert!((0..=4).contains(&outcome.status), "{verb} {name}: {outcome:?}");
             for text in [&outcome.output, &outcome.messages] {
-                assert!(!text.contains("hunter2") && !text.contains('\u{1b}'), "{verb} {name}: {outcome:?}");
+                assert!(
+                    !text.contains("hunter2") && !text.contains('\u{1b}'),
+                    "{verb} {name}: {outcome:?}"
+                );
             }
         }
     }

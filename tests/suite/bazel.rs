@@ -11,7 +11,11 @@ use crate::support::{HELPER, Home, finish, has_client, service, spawn};
 fn client(home: &mut Home) -> Client {
     let link = home.link("bazel-credential-my");
     // The caller hands its own variables on, and these are a test's.
-    let script = format!("#!/bin/sh\nexec env -i HOME={} {} \"$@\"\n", home.path().display(), link.display());
+    let script = format!(
+        "#!/bin/sh\nexec env -i HOME={} {} \"$@\"\n",
+        home.path().display(),
+        link.display()
+    );
     let path = home.write("helper.sh", &script);
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     Client::new(path.to_str().unwrap()).unwrap()
@@ -19,8 +23,10 @@ fn client(home: &mut Home) -> Client {
 
 /// Asks for a URL with what the helper gives for it; the status.
 fn fetch(client: &Client, url: &str) -> u16 {
-    let response = client.get_credentials(GetCredentialsRequest::new(url), Vec::new()).expect("an answer");
-    let agent = ureq::Agent::from(ureq::Agent::config_builder().http_status_as_error(false).build());
+    let response =
+        client.get_credentials(GetCredentialsRequest::new(url), Vec::new()).expect("an answer");
+    let agent =
+        ureq::Agent::from(ureq::Agent::config_builder().http_status_as_error(false).build());
     let mut request = agent.get(url);
     for (name, values) in response.headers() {
         for value in values {
@@ -52,14 +58,19 @@ fn a_build_without_a_login_fails_for_our_host_and_for_no_other() {
     let client = client(&mut home);
     let ask = |url: &str| client.get_credentials(GetCredentialsRequest::new(url), Vec::new());
     assert!(ask(server.url()).is_err(), "nothing is written, and the build says why");
-    assert!(ask("https://github.com/acme/rules/v1.tar.gz").expect("an answer").headers().is_empty());
+    assert!(
+        ask("https://github.com/acme/rules/v1.tar.gz").expect("an answer").headers().is_empty()
+    );
     assert!(ask("grpcs://cache.example.com").expect("an answer").headers().is_empty());
 }
 
 #[test]
 fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let readme = include_str!("../../integrations/bazel/README.md");
-    assert!(readme.contains(include_str!("../../integrations/bazel/bazelrc")), "the README quotes what is tested");
+    assert!(
+        readme.contains(include_str!("../../integrations/bazel/bazelrc")),
+        "the README quotes what is tested"
+    );
     if !["curl", "jq"].into_iter().all(has_client) {
         return;
     }
@@ -70,5 +81,10 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     home.set("TOKEN", server.api_token("me@acme.dev", "test").unwrap().token);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/bazel/test.sh");
     let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
+    assert_eq!(
+        (outcome.status, &*outcome.output),
+        (0, "accepted\nrefused\n"),
+        "{}",
+        outcome.messages
+    );
 }

@@ -30,14 +30,22 @@ fn registry_answers() -> Box<Answers> {
         match (request.method.as_str(), &path[..]) {
             ("GET", ["index", "config.json"]) => {
                 let here = format!("http://{}", request.address);
-                Some(json!({ "dl": format!("{here}/dl"), "api": here, "auth-required": true }).to_string().into())
+                Some(
+                    json!({ "dl": format!("{here}/dl"), "api": here, "auth-required": true })
+                        .to_string()
+                        .into(),
+                )
             }
-            ("GET", ["index", .., name]) => crates.get(*name).map(|(entry, _)| entry.to_string().into()),
+            ("GET", ["index", .., name]) => {
+                crates.get(*name).map(|(entry, _)| entry.to_string().into())
+            }
             ("GET", ["dl", name, ..]) => crates.get(*name).map(|(_, contents)| contents.clone()),
             ("PUT", ["api", "v1", "crates", "new"]) => {
                 let (described, contents) = parts(&request.body)?;
                 let mut cksum = String::new();
-                Sha256::digest(&contents).iter().for_each(|byte| write!(cksum, "{byte:02x}").unwrap());
+                Sha256::digest(&contents)
+                    .iter()
+                    .for_each(|byte| write!(cksum, "{byte:02x}").unwrap());
                 let (name, vers) = (&described["name"], &described["vers"]);
                 let entry = json!({ "name": name, "vers": vers, "deps": [], "cksum": cksum, "features": {},
                     "yanked": false });
@@ -52,9 +60,9 @@ fn registry_answers() -> Box<Answers> {
                 crates.get_mut(*name)?.0["yanked"] = false.into();
                 Some(br#"{"ok":true}"#.into())
             }
-            ("GET", ["api", "v1", "crates", _, "owners"]) => {
-                Some(json!({ "users": [{ "id": 1, "login": "ada", "name": null }] }).to_string().into())
-            }
+            ("GET", ["api", "v1", "crates", _, "owners"]) => Some(
+                json!({ "users": [{ "id": 1, "login": "ada", "name": null }] }).to_string().into(),
+            ),
             ("PUT" | "DELETE", ["api", "v1", "crates", _, "owners"]) => {
                 Some(json!({ "ok": true, "msg": "so be it" }).to_string().into())
             }
@@ -78,7 +86,8 @@ pub(crate) fn configure(home: &mut Home, registry: &Gate) {
         .replace("sparse+https://crates.mycli.sh", &format!("sparse+http://{}", registry.address));
     home.write(".cargo/config.toml", &configuration);
     home.put_on_path(toolchain());
-    let package = |name: &str| format!("[package]\nname = '{name}'\nversion = '1.0.0'\nedition = '2021'\n");
+    let package =
+        |name: &str| format!("[package]\nname = '{name}'\nversion = '1.0.0'\nedition = '2021'\n");
     let described = "description = 'd'\nlicense = 'MIT'\npublish = ['my']\n";
     home.write("hello/Cargo.toml", &format!("{}{described}", package("hello")));
     home.write("hello/src/lib.rs", "");
@@ -215,7 +224,10 @@ fn only_where_nothing_is_known_does_cargo_ask_its_next_provider() {
     server.fault("/v1/auth/refresh", 9, failing);
     let outcome = run(&home, "empty", &YANK);
     assert_ne!(outcome.status, 0, "the service fails, which is no \"not found\"");
-    assert!(outcome.messages.contains("credential-my") && !outcome.messages.contains("401"), "{outcome:?}");
+    assert!(
+        outcome.messages.contains("credential-my") && !outcome.messages.contains("401"),
+        "{outcome:?}"
+    );
 }
 
 #[test]
@@ -276,7 +288,9 @@ fn each_line_of_a_conversation_is_answered_before_the_next_is_written() {
     assert_eq!(next(), json!({ "v": [1] }), "before anything is asked");
     let mut stdin = helper.stdin.take().unwrap();
     let index = format!("sparse+{}/index/", server.url());
-    for (index, expected) in [(index.as_str(), "Ok"), ("sparse+https://h.dev/", "Err"), (&index, "Ok")] {
+    for (index, expected) in
+        [(index.as_str(), "Ok"), ("sparse+https://h.dev/", "Err"), (&index, "Ok")]
+    {
         let request = json!({ "v": 1, "kind": "get", "operation": "read", "registry": { "index-url": index } });
         writeln!(stdin, "{request}").unwrap();
         let answer = next();
@@ -292,7 +306,10 @@ fn each_line_of_a_conversation_is_answered_before_the_next_is_written() {
 #[test]
 fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let readme = include_str!("../../integrations/cargo/README.md");
-    assert!(readme.contains(include_str!("../../integrations/cargo/config.toml")), "the README quotes what is tested");
+    assert!(
+        readme.contains(include_str!("../../integrations/cargo/config.toml")),
+        "the README quotes what is tested"
+    );
     let server = service();
     let registry = registry(issued_by(&server));
     let mut home = Home::new();
@@ -302,7 +319,12 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     home.set("TOKEN", server.api_token("me@acme.dev", "test").unwrap().token);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/cargo/test.sh");
     let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
+    assert_eq!(
+        (outcome.status, &*outcome.output),
+        (0, "accepted\nrefused\n"),
+        "{}",
+        outcome.messages
+    );
 }
 
 #[test]
@@ -311,7 +333,8 @@ fn what_setup_writes_is_enough_for_cargo() {
     let registry = registry(issued_by(&server));
     let (mut home, _) = Home::logged_in(&server);
     configure(&mut home, &registry);
-    let own = format!("# mine\n[registries.my]\nindex = \"sparse+http://{}/index/\"\n", registry.address);
+    let own =
+        format!("# mine\n[registries.my]\nindex = \"sparse+http://{}/index/\"\n", registry.address);
     home.write(".cargo/config.toml", &own);
     assert_ne!(run(&home, "hello", &PUBLISH).status, 0);
     home.set_up("cargo", &registry.address);

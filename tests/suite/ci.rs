@@ -8,7 +8,8 @@ use crate::support::{HELPER, Home, Outcome, finish, has_client, service_with, sp
 
 const ACTION: &str = include_str!("../../integrations/ci/github-actions/action.yml");
 const GITLAB: &str = include_str!("../../integrations/ci/gitlab/my-credential-helper.yml");
-const WITH_TOKEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/ci/shell/with-token.sh");
+const WITH_TOKEN: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/ci/shell/with-token.sh");
 
 /// A service that hosts a repository, and a machine of a CI system: the helper is on its PATH, nobody is logged in.
 fn job() -> (Server, tempfile::TempDir, Home) {
@@ -22,7 +23,10 @@ fn job() -> (Server, tempfile::TempDir, Home) {
         std::os::unix::fs::symlink(HELPER, bin.join(name)).unwrap();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    home.set("PATH", std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path))).unwrap());
+    home.set(
+        "PATH",
+        std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path))).unwrap(),
+    );
     home.set("GIT_CONFIG_NOSYSTEM", "1");
     home.set("GIT_TERMINAL_PROMPT", "0");
     (server, root, home)
@@ -38,7 +42,9 @@ fn steps() -> Vec<String> {
 /// A step, run as GitHub documents `shell: bash`.
 fn bash(home: &Home, script: &str, variables: &[(&str, &str)]) -> Outcome {
     let mut command = home.command("bash");
-    command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script]).envs(variables.iter().copied());
+    command
+        .args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script])
+        .envs(variables.iter().copied());
     finish(spawn(command), b"")
 }
 
@@ -58,7 +64,11 @@ fn action(home: &mut Home, token: &str, variable: &str, hosts: &str) -> Vec<(Str
     let masks = log.matches(&format!("::add-mask::{token}\n")).count();
     assert_eq!(log.matches(token).count(), masks, "and nowhere else does the log have it: {log}");
     let lines = home.read("github_env").unwrap();
-    lines.lines().filter_map(|line| line.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
+    lines
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(n, v)| (n.to_owned(), v.to_owned()))
+        .collect()
 }
 
 fn clone(home: &Home, server: &Server, variables: &[(String, String)]) -> i32 {
@@ -103,7 +113,11 @@ fn gitlabs_job_stops_at_once_where_there_is_no_token() {
     let token = server.api_token("me@acme.dev", "ci").unwrap().token;
     home.set("MY_API_TOKEN", &token);
     let outcome = bash(&home, &script, &[]);
-    assert_eq!((outcome.status, outcome.output.as_str()), (0, ""), "the log shows nothing: {outcome:?}");
+    assert_eq!(
+        (outcome.status, outcome.output.as_str()),
+        (0, ""),
+        "the log shows nothing: {outcome:?}"
+    );
     assert_eq!(clone(&home, &server, &[]), 0);
     assert_eq!(home.run(&["config", "get", "hosts"]).status, 1, "none are named");
     home.write("registry.acme.dev", "a file that a pattern must not stand for");
@@ -124,5 +138,8 @@ fn the_wrapper_for_shells_runs_one_command_with_the_token() {
     assert_eq!(with_token(&home, &["touch", "started"]).status, 1);
     assert!(!home.path().join("started").exists());
     home.set("MY_API_TOKEN", "myc_1");
-    assert_eq!(with_token(&home, &["sh", "-c", "echo \"$MY_API_TOKEN\"; exit 3"]).output, "myc_1\n");
+    assert_eq!(
+        with_token(&home, &["sh", "-c", "echo \"$MY_API_TOKEN\"; exit 3"]).output,
+        "myc_1\n"
+    );
 }

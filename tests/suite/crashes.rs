@@ -30,9 +30,18 @@ fn a_refresh_that_is_killed_at_any_moment_leaves_the_next_one_to_succeed() {
         let _ = child.kill();
         child.wait().unwrap();
         let outcome = home.run(&["get", "--format", "raw"]);
-        assert_eq!(outcome.status, 0, "seed {}, crash {crash}: the login is lost: {outcome:?}", seed.number);
+        assert_eq!(
+            outcome.status, 0,
+            "seed {}, crash {crash}: the login is lost: {outcome:?}",
+            seed.number
+        );
         let kept = home.session().expect("the file is whole");
-        assert_eq!(kept["access_token"], outcome.output.trim_end(), "seed {}, crash {crash}", seed.number);
+        assert_eq!(
+            kept["access_token"],
+            outcome.output.trim_end(),
+            "seed {}, crash {crash}",
+            seed.number
+        );
     }
 }
 
@@ -75,7 +84,11 @@ fn kill_everywhere(names: &[&str]) {
                 make_old(&case);
                 (verb.holds)(&case);
                 case.is_whole();
-                assert_eq!(case.temporaries(), Vec::<std::path::PathBuf>::new(), "none stays for long");
+                assert_eq!(
+                    case.temporaries(),
+                    Vec::<std::path::PathBuf>::new(),
+                    "none stays for long"
+                );
             });
         }
     }
@@ -149,15 +162,18 @@ fn fail_everywhere(names: &[&str]) {
             let errors = if call.is_shared { &[] } else { errors_of(call) };
             let all = errors.iter().flat_map(|error| [(*error, false), (*error, true)]);
             // Whoever is interrupted tries again, for ever; and threads wake each other by a write.
-            let all = all.filter(|(error, lasts)| !lasts || *error != "EINTR" && call.name != "write");
+            let all =
+                all.filter(|(error, lasts)| !lasts || *error != "EINTR" && call.name != "write");
             all.map(|(error, lasts)| (call.clone(), error, lasts)).collect()
         };
         let all = places(verb, &mut seed, usize::MAX).iter().flat_map(faults).collect();
         for (call, error, lasts) in seed.sample(all, count(8)) {
-            let what = format!("{error} at {call:?}{}", if lasts { " and from then on" } else { "" });
+            let what =
+                format!("{error} at {call:?}{}", if lasts { " and from then on" } else { "" });
             at(verb, &seed, &what, || {
                 let case = (verb.lay)(&server);
-                let outcome = strace::fail(&case.home, &case.arguments, &case.input, &call, error, lasts);
+                let outcome =
+                    strace::fail(&case.home, &case.arguments, &case.input, &call, error, lasts);
                 is_told(&case, &outcome);
                 case.is_whole();
                 if outcome.status == 0 {
@@ -174,9 +190,15 @@ fn fail_everywhere(names: &[&str]) {
 fn is_told(case: &Case<'_>, outcome: &Outcome) {
     assert!((0..=4).contains(&outcome.status), "{outcome:?}");
     assert_eq!(outcome.status == 0, !outcome.messages.contains("error: "), "{outcome:?}");
-    assert!(!outcome.messages.contains("panicked") && !outcome.messages.contains("secret"), "{outcome:?}");
+    assert!(
+        !outcome.messages.contains("panicked") && !outcome.messages.contains("secret"),
+        "{outcome:?}"
+    );
     let session = case.home.session().unwrap_or_default();
-    for token in [&session["access_token"], &session["refresh_token"]].into_iter().filter_map(|token| token.as_str()) {
+    for token in [&session["access_token"], &session["refresh_token"]]
+        .into_iter()
+        .filter_map(|token| token.as_str())
+    {
         assert!(token.is_empty() || !outcome.messages.contains(token), "{outcome:?}");
     }
 }
@@ -188,7 +210,12 @@ fn a_refresh_whose_disk_or_network_fails_at_any_call_costs_no_login() {
 
 #[test]
 fn a_login_whose_disk_or_network_fails_at_any_call_can_be_repeated() {
-    fail_everywhere(&["login, first step", "login, second step", "login elsewhere", "login with a token"]);
+    fail_everywhere(&[
+        "login, first step",
+        "login, second step",
+        "login elsewhere",
+        "login with a token",
+    ]);
     fail_everywhere(&["login with a token instead of a session"]);
 }
 

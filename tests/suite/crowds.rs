@@ -106,10 +106,18 @@ fn a_logout_in_the_middle_of_a_crowd_is_a_logout() {
     let outcome = home.run(&["logout"]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     for outcome in finish_all(crowd) {
-        assert!(outcome.status == 0 || outcome.messages.contains("logged") || outcome.messages.contains("has ended"));
+        assert!(
+            outcome.status == 0
+                || outcome.messages.contains("logged")
+                || outcome.messages.contains("has ended")
+        );
     }
     assert_eq!(home.session(), None, "nobody writes it again");
     let outcome = home.run(&["get"]);
-    assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (1, &json!("not_logged_in")), "{outcome:?}");
+    assert_eq!(
+        (outcome.status, &outcome.json()["error"]["code"]),
+        (1, &json!("not_logged_in")),
+        "{outcome:?}"
+    );
     assert_eq!(redeem(&server, &old.refresh_token).0, 401);
 }

@@ -22,7 +22,10 @@ pub(crate) fn configure(home: &mut Home, configuration: &Value) {
         std::os::unix::fs::symlink(HELPER, bin.join("docker-credential-my")).unwrap();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    home.set("PATH", std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path))).unwrap());
+    home.set(
+        "PATH",
+        std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path))).unwrap(),
+    );
     home.write("docker/config.json", &configuration.to_string());
     home.set("DOCKER_CONFIG", home.path().join("docker"));
     home.set("REGISTRY_AUTH_FILE", home.path().join("docker/config.json"));
@@ -78,7 +81,10 @@ fn docker_login_is_kept_serves_and_is_forgotten_by_docker_logout() {
         let outcome = log_in(&home, &registry, "ada", "hunter2 ü");
         assert_eq!(outcome.status, 0, "{outcome:?}");
         assert!(outcome.output.contains("Login Succeeded"), "{outcome:?}");
-        assert!(!home.read("docker/config.json").unwrap().contains("\"auth\":"), "docker has no copy");
+        assert!(
+            !home.read("docker/config.json").unwrap().contains("\"auth\":"),
+            "docker has no copy"
+        );
         assert_eq!(listed(&home), json!({ &registry.address: "ada" }));
         let outcome = inspect(&home, &registry);
         assert_eq!(outcome.status, 0, "{outcome:?}");
@@ -105,7 +111,9 @@ fn the_session_serves_a_registry_of_the_providers_without_any_docker_login() {
 
 #[test]
 fn a_stale_session_is_refreshed_for_docker() {
-    let Some((server, _root, mut home, session, registry)) = of_provider(&["docker"]) else { return };
+    let Some((server, _root, mut home, session, registry)) = of_provider(&["docker"]) else {
+        return;
+    };
     configure(&mut home, &json!({ "credsStore": "my" }));
     home.write_session(&session, Duration::ZERO, Duration::from_secs(3600));
     server.revoke_access(&session.access_token);
@@ -116,22 +124,31 @@ fn a_stale_session_is_refreshed_for_docker() {
 
 #[test]
 fn a_token_that_the_registry_refuses_fails_and_the_login_stays() {
-    let Some((server, _root, mut home, session, registry)) = of_provider(&["docker"]) else { return };
+    let Some((server, _root, mut home, session, registry)) = of_provider(&["docker"]) else {
+        return;
+    };
     configure(&mut home, &json!({ "credsStore": "my" }));
     server.revoke_access(&session.access_token);
     assert_ne!(inspect(&home, &registry).status, 0);
-    assert_eq!(home.session().unwrap()["access_token"], session.access_token.as_str(), "docker does not tell");
+    assert_eq!(
+        home.session().unwrap()["access_token"],
+        session.access_token.as_str(),
+        "docker does not tell"
+    );
 }
 
 #[test]
 fn an_api_token_that_somebody_logs_in_with_is_kept_before_the_session_until_docker_logout() {
-    let Some((server, _root, mut home, session, registry)) = of_provider(&["docker"]) else { return };
+    let Some((server, _root, mut home, session, registry)) = of_provider(&["docker"]) else {
+        return;
+    };
     configure(&mut home, &json!({ "credsStore": "my" }));
     let jwt = log_in(&home, &registry, "ada", &session.access_token);
     assert_eq!(jwt.status, 0, "it is good, and the same one is served anyway: {jwt:?}");
     assert!(jwt.messages.contains("is not kept"), "{jwt:?}");
     assert_eq!(listed(&home)[&registry.address], "token");
-    let outcome = log_in(&home, &registry, "ada", &server.api_token("me@acme.dev", "ci").unwrap().token);
+    let outcome =
+        log_in(&home, &registry, "ada", &server.api_token("me@acme.dev", "ci").unwrap().token);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert_eq!(listed(&home)[&registry.address], "ada");
     assert_eq!(inspect(&home, &registry).status, 0);
@@ -151,11 +168,17 @@ fn an_identity_token_is_kept_and_renews_dockers_access() {
     let outcome = run(&home, &login, "hunter2");
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert_eq!(listed(&home), json!({ &service.address: "<token>" }), "docker keeps no password");
-    assert_eq!(home.run_with(&["docker", "get"], &service.address).json()["Secret"], token_service::IDENTITY);
+    assert_eq!(
+        home.run_with(&["docker", "get"], &service.address).json()["Secret"],
+        token_service::IDENTITY
+    );
     service.forget();
     // There is no image, but whoever asks must come in first.
-    let outcome =
-        run(&home, &["docker", "manifest", "inspect", "--insecure", &format!("{}/hello:1", service.address)], "");
+    let outcome = run(
+        &home,
+        &["docker", "manifest", "inspect", "--insecure", &format!("{}/hello:1", service.address)],
+        "",
+    );
     assert!(
         service.saw("grant_type=refresh_token") && service.saw(token_service::IDENTITY),
         "{:?} {outcome:?}",
@@ -178,9 +201,13 @@ fn what_is_listed_can_be_got() {
     }
     // Another tool's: over, for a header, and for a path.
     for rest in ["host=over.dev\npassword_expiry_utc=1", "host=path.dev\npath=a/b"] {
-        home.run_with(&["git", "store"], format!("protocol=https\nusername=ada\npassword=p\n{rest}\n\n"));
+        home.run_with(
+            &["git", "store"],
+            format!("protocol=https\nusername=ada\npassword=p\n{rest}\n\n"),
+        );
     }
-    let bearer = "capability[]=authtype\nprotocol=https\nhost=header.dev\nauthtype=Bearer\ncredential=c\n\n";
+    let bearer =
+        "capability[]=authtype\nprotocol=https\nhost=header.dev\nauthtype=Bearer\ncredential=c\n\n";
     home.run_with(&["git", "store"], bearer);
 
     let all = listed(&home);
@@ -196,11 +223,18 @@ fn what_is_listed_can_be_got() {
     for (name, user) in all.as_object().unwrap() {
         let outcome = home.run_with(&["docker", "get"], name);
         assert_eq!(outcome.status, 0, "{name}: {outcome:?}");
-        assert_eq!((&outcome.json()["ServerURL"], &outcome.json()["Username"]), (&json!(name), user));
+        assert_eq!(
+            (&outcome.json()["ServerURL"], &outcome.json()["Username"]),
+            (&json!(name), user)
+        );
     }
 
     std::fs::remove_file(home.path().join(".my/credentials.json")).unwrap();
-    assert_eq!(listed(&home).as_object().unwrap().len(), 3, "without a login the provider's hosts are gone");
+    assert_eq!(
+        listed(&home).as_object().unwrap().len(),
+        3,
+        "without a login the provider's hosts are gone"
+    );
     home.set("MY_API_TOKEN", "myc_1");
     assert_eq!(listed(&home), expected);
 }
@@ -225,20 +259,32 @@ fn a_list_that_has_to_refresh_does_it_once_and_leaves_out_what_failed() {
 #[test]
 fn every_spelling_gets_and_erases_the_same_login() {
     let home = Home::new();
-    let spellings = ["h.dev", "https://h.dev", "https://h.dev/", "H.dev", "h.dev:443", "https://h.dev/v2/\n"];
+    let spellings =
+        ["h.dev", "https://h.dev", "https://h.dev/", "H.dev", "h.dev:443", "https://h.dev/v2/\n"];
     for stored in spellings {
         let request = json!({ "ServerURL": stored, "Username": "ada", "Secret": "s" }).to_string();
         assert_eq!(home.run_with(&["docker", "store"], request).status, 0);
         for got in spellings {
-            assert_eq!(home.run_with(&["docker", "get"], got).json()["Secret"], "s", "{stored} {got}");
+            assert_eq!(
+                home.run_with(&["docker", "get"], got).json()["Secret"],
+                "s",
+                "{stored} {got}"
+            );
         }
         assert_eq!(listed(&home), json!({ "h.dev": "ada" }));
         for erased in spellings {
             let outcome = home.run_with(&["docker", "erase"], erased);
-            assert_eq!((outcome.status, &*outcome.output, &*outcome.messages), (0, "", ""), "{erased}");
+            assert_eq!(
+                (outcome.status, &*outcome.output, &*outcome.messages),
+                (0, "", ""),
+                "{erased}"
+            );
         }
         let outcome = home.run_with(&["docker", "get"], stored);
-        assert_eq!((outcome.status, &*outcome.output), (1, "credentials not found in native keychain\n"));
+        assert_eq!(
+            (outcome.status, &*outcome.output),
+            (1, "credentials not found in native keychain\n")
+        );
         assert_eq!(outcome.messages, "");
     }
 }
@@ -251,7 +297,14 @@ fn skopeo_inspects_and_copies() {
     let outcome = run(&home, &["skopeo", "inspect", "--tls-verify=false", &image], "");
     assert_eq!(outcome.status, 0, "{outcome:?}");
     let copy = format!("docker://{}/copy:1", registry.address);
-    let line = ["skopeo", "copy", "-q", "--insecure-policy", "--src-tls-verify=false", "--dest-tls-verify=false"];
+    let line = [
+        "skopeo",
+        "copy",
+        "-q",
+        "--insecure-policy",
+        "--src-tls-verify=false",
+        "--dest-tls-verify=false",
+    ];
     let outcome = run(&home, &[&line[..], &[&image, &copy]].concat(), "");
     assert_eq!(outcome.status, 0, "{outcome:?}");
     home.set("MY_API_TOKEN", "myc_wrong");
@@ -262,7 +315,10 @@ fn skopeo_inspects_and_copies() {
 fn pulls_and_pushes(client: &str) {
     let Some((_server, _root, mut home, _, registry)) = of_provider(&[client]) else { return };
     configure(&mut home, &configurations(&registry)[1]);
-    let policy = home.write(".config/containers/policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#);
+    let policy = home.write(
+        ".config/containers/policy.json",
+        r#"{"default":[{"type":"insecureAcceptAnything"}]}"#,
+    );
     let (root, run_root) = (home.path().join("root"), home.path().join("run"));
     let (root, run_root) = (root.to_str().unwrap(), run_root.to_str().unwrap());
     let line = |words: &[&str]| {
@@ -299,7 +355,10 @@ fn buildah_pulls_and_pushes() {
 #[test]
 fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let readme = include_str!("../../integrations/docker/README.md");
-    assert!(readme.contains(include_str!("../../integrations/docker/config.json")), "the README quotes what is tested");
+    assert!(
+        readme.contains(include_str!("../../integrations/docker/config.json")),
+        "the README quotes what is tested"
+    );
     let token = service().api_token("me@acme.dev", "test").unwrap().token;
     let Some(registry) = Registry::of_users(&[("token", &token)], &["docker"]) else { return };
     let mut home = Home::new();
@@ -309,7 +368,12 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     home.set("TOKEN", token);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/docker/test.sh");
     let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
+    assert_eq!(
+        (outcome.status, &*outcome.output),
+        (0, "accepted\nrefused\n"),
+        "{}",
+        outcome.messages
+    );
 }
 
 #[test]

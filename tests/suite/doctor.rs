@@ -76,7 +76,11 @@ fn a_missing_link_and_a_wide_mode_are_found_and_mended() {
     std::fs::write(&link, "#!/bin/sh\n").unwrap();
     assert!(problem(&home, "git")["message"].as_str().unwrap().contains("no link to this program"));
     assert_eq!(doctor(&home, &["--fix"]).status, 1);
-    assert_eq!(std::fs::read_to_string(&link).unwrap(), "#!/bin/sh\n", "and it is nobody's to mend");
+    assert_eq!(
+        std::fs::read_to_string(&link).unwrap(),
+        "#!/bin/sh\n",
+        "and it is nobody's to mend"
+    );
 }
 
 #[test]
@@ -96,7 +100,10 @@ fn a_link_that_path_does_not_find_is_told_with_the_line_that_mends_it() {
     assert!(!outcome.output.contains("becomes a host"), "the API's own host is one: {outcome:?}");
     assert!(!outcome.output.contains("PATH"), "and nothing is left to do: {outcome:?}");
     let named = home.read(".gitconfig").unwrap();
-    assert!(named.contains("/.local/bin/git-credential-my"), "what PATH does not find is named by its path: {named}");
+    assert!(
+        named.contains("/.local/bin/git-credential-my"),
+        "what PATH does not find is named by its path: {named}"
+    );
     assert_eq!(doctor(&home, &[]).status, 0);
 
     home.write(".gitconfig", &format!("[credential \"{}\"]\nhelper = my\n", server.url()));
@@ -125,7 +132,8 @@ fn what_is_wrong_with_the_login_and_the_service_is_told() {
     home.write(".config/my-credential-helper/config.toml", "nonsense");
     problem(&home, "settings");
     std::fs::remove_file(home.path().join(".config/my-credential-helper/config.toml")).unwrap();
-    std::fs::rename(home.path().join(".my/credentials.json"), home.path().join("elsewhere")).unwrap();
+    std::fs::rename(home.path().join(".my/credentials.json"), home.path().join("elsewhere"))
+        .unwrap();
     symlink(home.path().join("elsewhere"), home.path().join(".my/credentials.json")).unwrap();
     assert!(problem(&home, "files")["message"].as_str().unwrap().contains("symbolic link"));
 }
@@ -146,7 +154,10 @@ fn a_clock_that_is_wrong_is_told() {
             let _ = connection.write_all(answer.as_bytes());
         }
     });
-    home.write(".my/config.json", &serde_json::json!({ "api_url": format!("http://{address}") }).to_string());
+    home.write(
+        ".my/config.json",
+        &serde_json::json!({ "api_url": format!("http://{address}") }).to_string(),
+    );
     assert!(problem(&home, "clock")["message"].as_str().unwrap().contains("s behind the service"));
 }
 

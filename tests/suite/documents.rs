@@ -31,16 +31,19 @@ fn documents(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// What GitHub calls the headings of a document in a link.
 fn anchors(text: &str) -> HashSet<String> {
-    let headings = lines(text).filter(|(_, is_code)| !is_code).filter_map(|(line, _)| line.strip_prefix('#'));
+    let headings =
+        lines(text).filter(|(_, is_code)| !is_code).filter_map(|(line, _)| line.strip_prefix('#'));
     let is_kept = |letter: &char| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_');
-    let anchor =
-        |heading: &str| heading.trim_start_matches('#').trim().to_lowercase().chars().filter(is_kept).collect();
+    let anchor = |heading: &str| {
+        heading.trim_start_matches('#').trim().to_lowercase().chars().filter(is_kept).collect()
+    };
     headings.map(anchor).map(|anchor: String| anchor.replace(' ', "-")).collect()
 }
 
 fn links(text: &str) -> impl Iterator<Item = &str> {
     let prose = lines(text).filter(|(_, is_code)| !is_code).map(|(line, _)| line);
-    let targets = prose.flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next());
+    let targets =
+        prose.flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next());
     targets.filter(|target| !target.contains("://"))
 }
 
@@ -55,8 +58,13 @@ fn every_link_within_the_project_leads_somewhere() {
         let text = fs::read_to_string(&document).unwrap();
         for link in links(&text) {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
-            let has_anchor = || fs::read_to_string(&target).is_ok_and(|text| anchors(&text).contains(anchor));
+            let target = if file.is_empty() {
+                document.clone()
+            } else {
+                document.parent().unwrap().join(file)
+            };
+            let has_anchor =
+                || fs::read_to_string(&target).is_ok_and(|text| anchors(&text).contains(anchor));
             if !target.exists() || !(anchor.is_empty() || has_anchor()) {
                 broken.push(format!("{}: {link}", document.display()));
             }
@@ -68,10 +76,15 @@ fn every_link_within_the_project_leads_somewhere() {
 /// The commands of a document, as far as the helper is told them.
 fn commands(text: &str) -> Vec<String> {
     let in_line = |line| lines_of_code(line).into_iter().map(str::to_owned).collect::<Vec<_>>();
-    let found = lines(text).flat_map(|(line, is_code)| if is_code { vec![line.to_owned()] } else { in_line(line) });
+    let found = lines(text)
+        .flat_map(|(line, is_code)| if is_code { vec![line.to_owned()] } else { in_line(line) });
     let of_helper = found.filter_map(|code| {
-        let (_, command) = code.split_once("my-credential-helper ").filter(|(before, _)| !before.contains('/'))?;
-        let end = [" |", r" \|", " #", " <", " -- ", ")\"", "  "].iter().filter_map(|end| command.find(end)).min();
+        let (_, command) =
+            code.split_once("my-credential-helper ").filter(|(before, _)| !before.contains('/'))?;
+        let end = [" |", r" \|", " #", " <", " -- ", ")\"", "  "]
+            .iter()
+            .filter_map(|end| command.find(end))
+            .min();
         Some(command[..end.unwrap_or(command.len())].to_owned())
     });
     of_helper.collect()

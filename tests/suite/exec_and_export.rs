@@ -20,11 +20,13 @@ fn home() -> Home {
 fn the_command_takes_the_place_of_the_helper_with_the_token_and_nothing_else_changed() {
     let home = home();
     let outcome = home.run(&["exec", "--env", "TOKEN", "--env", "USER_NAME=username", "--", "env"]);
-    let mut variables: Vec<_> = outcome.output.lines().map(|line| line.split('=').next().unwrap()).collect();
+    let mut variables: Vec<_> =
+        outcome.output.lines().map(|line| line.split('=').next().unwrap()).collect();
     variables.sort_unstable();
     assert_eq!(variables, ["HOME", "MY_API_TOKEN", "PATH", "TOKEN", "USER_NAME"]);
     assert!(
-        outcome.output.contains(&format!("TOKEN={}\n", printable())) && outcome.output.contains("USER_NAME=token\n")
+        outcome.output.contains(&format!("TOKEN={}\n", printable()))
+            && outcome.output.contains("USER_NAME=token\n")
     );
 }
 
@@ -38,7 +40,10 @@ fn exit_status_signals_and_standard_input_are_the_commands() {
     assert_eq!(command.status().unwrap().signal(), Some(15));
     let missing = home.run(&["exec", "--", "no-such-program"]);
     assert_eq!(missing.status, 127);
-    assert!(missing.messages.starts_with("error: cannot run `no-such-program`: command not found\n"), "{missing:?}");
+    assert!(
+        missing.messages.starts_with("error: cannot run `no-such-program`: command not found\n"),
+        "{missing:?}"
+    );
 }
 
 #[test]
@@ -83,7 +88,8 @@ fn github_reads_the_variable_from_its_file_and_the_log_has_the_mask_alone() {
     for (variable, flags) in [("GITHUB_ENV", &[][..]), ("GITHUB_OUTPUT", &["--output"][..])] {
         let file = home.write(variable, "BEFORE=1\n");
         home.set(variable, file);
-        let arguments = [&["export", "--format", "github-actions", "--env", "GH_TOKEN"], flags].concat();
+        let arguments =
+            [&["export", "--format", "github-actions", "--env", "GH_TOKEN"], flags].concat();
         let outcome = home.run(&arguments);
         assert_eq!(outcome.output, format!("::add-mask::{}\n", printable().replace('%', "%25")));
         assert_eq!(home.read(variable).unwrap(), format!("BEFORE=1\nGH_TOKEN={}\n", printable()));
@@ -95,8 +101,14 @@ fn azure_gets_a_secret_variable_and_json_an_object() {
     let home = home();
     let azure = home.run(&["export", "--format", "azure-pipelines"]).output;
     let escaped = printable().replace('%', "%AZP25");
-    assert_eq!(azure, format!("##vso[task.setvariable variable=MY_API_TOKEN;issecret=true]{escaped}\n"));
-    assert_eq!(home.run(&["export", "--format", "json"]).json()["MY_API_TOKEN"], printable().as_str());
+    assert_eq!(
+        azure,
+        format!("##vso[task.setvariable variable=MY_API_TOKEN;issecret=true]{escaped}\n")
+    );
+    assert_eq!(
+        home.run(&["export", "--format", "json"]).json()["MY_API_TOKEN"],
+        printable().as_str()
+    );
 }
 
 #[test]
@@ -105,11 +117,14 @@ fn a_stored_password_goes_into_no_variable_that_was_not_named() {
     let url = "https://registry.example.com";
     let stored = format!(r#"{{"url":"{url}","username":"ada","secret":"correct horse"}}"#);
     assert_eq!(home.run_with(&["store"], stored).status, 0);
-    for arguments in [&["export", "--format", "sh", "--url", url][..], &["exec", "--url", url, "--", "env"]] {
+    for arguments in
+        [&["export", "--format", "sh", "--url", url][..], &["exec", "--url", url, "--", "env"]]
+    {
         let refused = home.run(arguments);
         assert_eq!((refused.status, refused.output.as_str()), (2, ""), "{refused:?}");
         assert!(refused.messages.contains("hint: name the variables: `--env NAME`"), "{refused:?}");
     }
-    let named = ["export", "--format", "sh", "--url", url, "--env", "PASSWORD", "--env", "WHO=username"];
+    let named =
+        ["export", "--format", "sh", "--url", url, "--env", "PASSWORD", "--env", "WHO=username"];
     assert_eq!(home.run(&named).output, "export PASSWORD='correct horse'\nexport WHO='ada'\n");
 }

@@ -11,7 +11,10 @@ const STRANGER: u32 = 12345;
 /// Gives a file away; where that cannot be done, says so.
 fn give_away(outcome: &std::io::Result<()>) -> bool {
     if outcome.is_err() {
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: only root can give a file away\n");
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"SKIPPED: only root can give a file away\n",
+        );
     }
     outcome.is_ok()
 }
@@ -26,7 +29,10 @@ fn a_link_to_the_folder_is_followed_where_it_is_ours_and_only_then() {
     assert_eq!(home.token(), session.access_token, "as with dotfiles that are kept elsewhere");
     if give_away(&lchown(&folder, Some(STRANGER), None)) {
         let outcome = home.run(&["get"]);
-        assert!(outcome.status == 1 && outcome.messages.contains("belongs to another user"), "{outcome:?}");
+        assert!(
+            outcome.status == 1 && outcome.messages.contains("belongs to another user"),
+            "{outcome:?}"
+        );
         assert!(!outcome.output.contains(&session.access_token));
     }
 }
@@ -35,7 +41,8 @@ fn a_link_to_the_folder_is_followed_where_it_is_ours_and_only_then() {
 fn a_file_of_another_user_is_no_session_and_no_login() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
-    let stored = home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#);
+    let stored =
+        home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#);
     let login = stored.json()["location"].as_str().unwrap().to_owned();
     for file in [home.path().join(".my/credentials.json"), login.into()] {
         if !give_away(&chown(&file, Some(STRANGER), None)) {
@@ -45,15 +52,21 @@ fn a_file_of_another_user_is_no_session_and_no_login() {
     }
     for arguments in [&["get"][..], &["get", "--url", "https://h.dev"]] {
         let outcome = home.run(arguments);
-        assert!(outcome.status == 1 && outcome.messages.contains("belongs to another user"), "{outcome:?}");
-        assert!(!outcome.output.contains(&session.access_token) && !outcome.output.contains("hunter2"));
+        assert!(
+            outcome.status == 1 && outcome.messages.contains("belongs to another user"),
+            "{outcome:?}"
+        );
+        assert!(
+            !outcome.output.contains(&session.access_token) && !outcome.output.contains("hunter2")
+        );
     }
 }
 
 #[test]
 fn a_stored_login_that_others_could_read_is_repaired_and_told_once() {
     let home = Home::new();
-    let stored = home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#);
+    let stored =
+        home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#);
     let file = stored.json()["location"].as_str().unwrap().to_owned();
     for mode in [0o644, 0o660, 0o606, 0o777] {
         fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
@@ -63,7 +76,10 @@ fn a_stored_login_that_others_could_read_is_repaired_and_told_once() {
             format!("note: {file} was readable by others; its mode is 0600 now\n"),
             "{mode:o}"
         );
-        assert_eq!((outcome.output.as_str(), fs::metadata(&file).unwrap().mode() & 0o777), ("hunter2\n", 0o600));
+        assert_eq!(
+            (outcome.output.as_str(), fs::metadata(&file).unwrap().mode() & 0o777),
+            ("hunter2\n", 0o600)
+        );
         assert_eq!(home.run(&["get", "--url", "https://h.dev", "--format", "raw"]).messages, "");
     }
 }
@@ -81,7 +97,8 @@ fn a_folder_that_others_could_look_into_is_narrowed_by_the_next_write() {
 #[test]
 fn a_stored_login_that_is_a_link_is_not_followed() {
     let home = Home::new();
-    let stored = home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#);
+    let stored =
+        home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#);
     let file = stored.json()["location"].as_str().unwrap().to_owned();
     let elsewhere = home.path().join("elsewhere.json");
     fs::rename(&file, &elsewhere).unwrap();
@@ -90,6 +107,9 @@ fn a_stored_login_that_is_a_link_is_not_followed() {
     assert!(outcome.status == 1 && outcome.messages.contains("is a symbolic link"), "{outcome:?}");
     let store = r#"{"url":"https://h.dev","username":"ada","secret":"another"}"#;
     assert_eq!(home.run_with(&["store"], store).status, 0);
-    assert!(fs::read_to_string(&elsewhere).unwrap().contains("hunter2"), "what it pointed at is not written to");
+    assert!(
+        fs::read_to_string(&elsewhere).unwrap().contains("hunter2"),
+        "what it pointed at is not written to"
+    );
     assert!(!fs::symlink_metadata(&file).unwrap().is_symlink());
 }

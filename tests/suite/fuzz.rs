@@ -23,7 +23,11 @@ fn run(Property { name, check }: &Property, data: &[u8]) -> Result<(), String> {
     let outcome = catch_unwind(AssertUnwindSafe(|| check(data)));
     let input = || format!("{name}: {:?}", String::from_utf8_lossy(data));
     outcome.map_err(|_| input())?;
-    if begun.elapsed() < PATIENCE { Ok(()) } else { Err(format!("it takes {:?}: {}", begun.elapsed(), input())) }
+    if begun.elapsed() < PATIENCE {
+        Ok(())
+    } else {
+        Err(format!("it takes {:?}: {}", begun.elapsed(), input()))
+    }
 }
 
 #[test]
@@ -52,7 +56,9 @@ fn every_rule_holds_for_what_is_changed_at_random() {
 
 #[test]
 fn the_seeds_are_written_down_where_a_fuzzer_wants_them() {
-    let Some(folder) = std::env::var_os("MY_TEST_WRITE_SEEDS").map(std::path::PathBuf::from) else { return };
+    let Some(folder) = std::env::var_os("MY_TEST_WRITE_SEEDS").map(std::path::PathBuf::from) else {
+        return;
+    };
     for Property { name, .. } in ALL {
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder).unwrap();

@@ -20,7 +20,11 @@ fn a_stale_session_is_refreshed_and_saved_before_it_is_handed_out() {
     let (home, old) = Home::with_stale_session(&server);
     let token = home.token();
     assert_ne!(token, old.access_token);
-    assert_eq!(home.session().unwrap()["access_token"], token.as_str(), "what is handed out is what is kept");
+    assert_eq!(
+        home.session().unwrap()["access_token"],
+        token.as_str(),
+        "what is handed out is what is kept"
+    );
     assert_eq!(home.token(), token, "the second call finds it fresh");
     assert_eq!(server.refresh_requests(), 1);
 }

@@ -24,7 +24,9 @@ const WAYS: [&str; 5] = [
 fn gits() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for path in ["/usr/local/bin/git", "/usr/bin/git"].map(PathBuf::from) {
-        if path.is_file() && found.iter().all(|other| other.canonicalize().ok() != path.canonicalize().ok()) {
+        if path.is_file()
+            && found.iter().all(|other| other.canonicalize().ok() != path.canonicalize().ok())
+        {
             found.push(path);
         }
     }
@@ -47,14 +49,22 @@ struct Git<'a> {
 
 impl<'a> Git<'a> {
     /// Puts the helper on PATH and this into the configuration.
-    fn new(program: &'a Path, mut home: Home, server: Option<&Server>, configuration: &str) -> Self {
+    fn new(
+        program: &'a Path,
+        mut home: Home,
+        server: Option<&Server>,
+        configuration: &str,
+    ) -> Self {
         let bin = home.path().join("bin");
         if !bin.exists() {
             std::fs::create_dir(&bin).unwrap();
             std::os::unix::fs::symlink(HELPER, bin.join("git-credential-my")).unwrap();
         }
         let path = std::env::var_os("PATH").unwrap_or_default();
-        home.set("PATH", std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path))).unwrap());
+        home.set(
+            "PATH",
+            std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path))).unwrap(),
+        );
         for (name, value) in [
             ("GIT_CONFIG_NOSYSTEM", "1"),
             ("GIT_TERMINAL_PROMPT", "0"),
@@ -66,7 +76,8 @@ impl<'a> Git<'a> {
         ] {
             home.set(name, value);
         }
-        let configuration = configuration.replace('@', HELPER).replace('^', server.map_or("", Server::url));
+        let configuration =
+            configuration.replace('@', HELPER).replace('^', server.map_or("", Server::url));
         home.set("GIT_CONFIG_GLOBAL", home.write("gitconfig", &configuration));
         Self { program, home }
     }
@@ -85,7 +96,12 @@ impl<'a> Git<'a> {
     #[track_caller]
     fn quietly(&self, arguments: &[&str]) {
         let outcome = self.run(arguments);
-        assert_eq!((outcome.status, &*outcome.messages), (0, ""), "{} {arguments:?}", self.program.display());
+        assert_eq!(
+            (outcome.status, &*outcome.messages),
+            (0, ""),
+            "{} {arguments:?}",
+            self.program.display()
+        );
     }
 
     #[track_caller]
@@ -106,17 +122,24 @@ impl<'a> Git<'a> {
         let outcome = self.run_with(&["credential", "fill"], description);
         if outcome.status != 0 {
             assert!(outcome.messages.contains("terminal prompts disabled"), "{}", outcome.messages);
-            assert!(!outcome.messages.contains("error:"), "the helper is silent: {}", outcome.messages);
+            assert!(
+                !outcome.messages.contains("error:"),
+                "the helper is silent: {}",
+                outcome.messages
+            );
             return None;
         }
-        let value = |key: &str| outcome.output.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        let value = |key: &str| {
+            outcome.output.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default()
+        };
         Some((value("username=").to_owned(), value("password=").to_owned()))
     }
 
     /// Whether this git sends `capability[]=authtype` (2.46).
     fn carries_bearer(&self) -> bool {
         let version = self.run(&["--version"]).output;
-        let mut numbers = version.split(['.', ' ']).filter_map(|part| part.trim().parse::<u32>().ok());
+        let mut numbers =
+            version.split(['.', ' ']).filter_map(|part| part.trim().parse::<u32>().ok());
         (numbers.next(), numbers.next()) >= (Some(2), Some(46))
     }
 }
@@ -142,14 +165,27 @@ fn git_clones_fetches_and_pushes_however_the_host_asks() {
             server.clear_requests();
             git.quietly(&["clone", "-q", &url(&server, challenge), challenge]);
             git.quietly(&["-C", challenge, "commit", "-q", "--allow-empty", "-m", challenge]);
-            git.quietly(&["-C", challenge, "push", "-q", "origin", &format!("HEAD:refs/heads/{challenge}")]);
+            git.quietly(&[
+                "-C",
+                challenge,
+                "push",
+                "-q",
+                "origin",
+                &format!("HEAD:refs/heads/{challenge}"),
+            ]);
             git.quietly(&["-C", challenge, "fetch", "-q"]);
-            let carried = |kind| server.requests().iter().filter(|request| request.authorization == kind).count();
+            let carried = |kind| {
+                server.requests().iter().filter(|request| request.authorization == kind).count()
+            };
             assert!(carried(Authorization::Jwt) >= 5, "the session went along ({challenge})");
             assert_eq!(carried(Authorization::Other), 0);
         }
         git.quietly(&["-C", "basic", "fetch", "-q"]);
-        assert_eq!(git.run(&["-C", "basic", "rev-parse", "--verify", "origin/both"]).status, 0, "what was pushed");
+        assert_eq!(
+            git.run(&["-C", "basic", "rev-parse", "--verify", "origin/both"]).status,
+            0,
+            "what was pushed"
+        );
     }
 }
 
@@ -181,7 +217,14 @@ fn a_git_before_2_46_cannot_log_in_where_bearer_alone_is_taken() {
         // git asks for a password, libcurl finds no Basic challenge to answer, and git takes the second 401 for a refusal.
         assert_eq!(outcome.status, 128);
         assert!(outcome.messages.contains("Authentication failed"), "{}", outcome.messages);
-        assert_eq!(server.requests().iter().filter(|request| request.authorization != Authorization::None).count(), 0);
+        assert_eq!(
+            server
+                .requests()
+                .iter()
+                .filter(|request| request.authorization != Authorization::None)
+                .count(),
+            0
+        );
         assert!(!git.home.token().is_empty(), "the login outlives what git took for a refusal");
         assert_eq!(server.refresh_requests(), 1);
     }
@@ -246,14 +289,16 @@ fn submodules_are_cloned_at_once_and_share_one_refresh() {
         let address = url(&server, "both").replace("hello", "super");
         git.quietly(&["clone", "-q", &address, "super"]);
         for name in ["one", "two", "three", "four"] {
-            let outcome = git.run(&["-C", "super", "submodule", "--quiet", "add", "../hello.git", name]);
+            let outcome =
+                git.run(&["-C", "super", "submodule", "--quiet", "add", "../hello.git", name]);
             assert_eq!(outcome.status, 0, "{outcome:?}");
         }
         git.quietly(&["-C", "super", "commit", "-q", "-m", "submodules"]);
         git.quietly(&["-C", "super", "push", "-q"]);
         git.quietly(&["clone", "-q", &address, "again"]);
         git.home.write_session(&session, Duration::ZERO, Duration::from_secs(3600));
-        let outcome = git.run(&["-C", "again", "submodule", "--quiet", "update", "--init", "--jobs", "4"]);
+        let outcome =
+            git.run(&["-C", "again", "submodule", "--quiet", "update", "--init", "--jobs", "4"]);
         assert_eq!(outcome.status, 0, "{outcome:?}");
         assert!(git.home.read("again/four/README.md").is_some());
         assert_eq!(server.refresh_requests(), 1, "four processes found the session stale");
@@ -267,7 +312,12 @@ fn a_user_name_in_the_url_goes_with_the_token() {
         let (home, session) = Home::logged_in(&server);
         let git = Git::new(&program, home, Some(&server), WAYS[0]);
         for challenge in ["basic", "both"] {
-            git.quietly(&["clone", "-q", &url(&server, challenge).replace("//", "//ada@"), challenge]);
+            git.quietly(&[
+                "clone",
+                "-q",
+                &url(&server, challenge).replace("//", "//ada@"),
+                challenge,
+            ]);
         }
         let host = server.url().trim_start_matches("http://");
         let question = format!("protocol=http\nhost={host}\nusername=ada\n\n");
@@ -285,7 +335,10 @@ fn without_a_login_git_asks_the_person_and_hears_nothing_from_us() {
         assert_eq!(outcome.status, 128);
         assert_eq!(
             outcome.messages,
-            format!("fatal: could not read Username for '{}': terminal prompts disabled\n", server.url())
+            format!(
+                "fatal: could not read Username for '{}': terminal prompts disabled\n",
+                server.url()
+            )
         );
     }
 }
@@ -298,7 +351,10 @@ fn a_token_in_the_variable_serves_git_where_nothing_is_stored() {
         home.set("MY_API_TOKEN", server.api_token("me@acme.dev", "ci").unwrap().token);
         let git = Git::new(&program, home, Some(&server), WAYS[0]);
         git.quietly(&["clone", "-q", &url(&server, "basic"), "clone"]);
-        assert!(git.home.read(".my/credentials.json").is_none(), "what git stores afterwards changes nothing");
+        assert!(
+            git.home.read(".my/credentials.json").is_none(),
+            "what git stores afterwards changes nothing"
+        );
         assert!(!git.home.path().join(".my/logins").exists());
     }
 }
@@ -308,7 +364,10 @@ fn a_second_helper_does_not_disturb_and_is_not_disturbed() {
     let foreign = "protocol=https\nhost=git.example.com\nusername=ada\npassword=hunter2\n\n";
     let question = "protocol=https\nhost=git.example.com\n\n";
     for program in gits() {
-        for order in ["[credential]\nhelper = my\nhelper = store\n", "[credential]\nhelper = store\nhelper = my\n"] {
+        for order in [
+            "[credential]\nhelper = my\nhelper = store\n",
+            "[credential]\nhelper = store\nhelper = my\n",
+        ] {
             let (server, _root) = host();
             let (home, session) = Home::logged_in(&server);
             let git = Git::new(&program, home, Some(&server), order);
@@ -331,7 +390,12 @@ fn an_empty_helper_line_keeps_the_token_from_the_helpers_of_the_system() {
         let (server, _root) = host();
         let (home, _) = Home::logged_in(&server);
         let ours = include_str!("../../integrations/git/gitconfig");
-        let git = Git::new(&program, home, Some(&server), &format!("[credential]\nhelper = store\n{ours}"));
+        let git = Git::new(
+            &program,
+            home,
+            Some(&server),
+            &format!("[credential]\nhelper = store\n{ours}"),
+        );
         git.quietly(&["clone", "-q", &url(&server, "basic"), "clone"]);
         assert!(git.home.read(".git-credentials").is_none());
     }
@@ -343,11 +407,20 @@ fn logins_of_other_hosts_are_kept_found_and_forgotten() {
         let home = Home::new();
         let git = Git::new(&program, home, None, WAYS[0]);
         let long = "p".repeat(10_000);
-        let hosts = ["git.example.com", "git.example.com:8443", "xn--bcher-kva.example", "[2001:db8::1]", "192.0.2.1"];
-        let users = [("ada", "hunter2"), ("grace", "p=ä \u{1f511}%0a"), ("bücher@acme.dev", &*long)];
+        let hosts = [
+            "git.example.com",
+            "git.example.com:8443",
+            "xn--bcher-kva.example",
+            "[2001:db8::1]",
+            "192.0.2.1",
+        ];
+        let users =
+            [("ada", "hunter2"), ("grace", "p=ä \u{1f511}%0a"), ("bücher@acme.dev", &*long)];
         for host in hosts {
             for (user, password) in users {
-                git.approve(&format!("protocol=https\nhost={host}\nusername={user}\npassword={host}{password}\n\n"));
+                git.approve(&format!(
+                    "protocol=https\nhost={host}\nusername={user}\npassword={host}{password}\n\n"
+                ));
             }
         }
         for host in hosts {
@@ -360,10 +433,20 @@ fn logins_of_other_hosts_are_kept_found_and_forgotten() {
             assert_eq!(git.fill(&format!("{question}username=eve\n\n")), None);
         }
         git.reject("protocol=https\nhost=git.example.com\nusername=ada\npassword=another\n\n");
-        assert!(git.fill("protocol=https\nhost=git.example.com\nusername=ada\n\n").is_some(), "it is not what failed");
+        assert!(
+            git.fill("protocol=https\nhost=git.example.com\nusername=ada\n\n").is_some(),
+            "it is not what failed"
+        );
         git.reject("protocol=https\nhost=git.example.com\n\n");
-        assert_eq!(git.fill("protocol=https\nhost=git.example.com\n\n"), None, "every user of the host is forgotten");
-        assert!(git.fill("protocol=https\nhost=git.example.com:8443\n\n").is_some(), "and of no other port");
+        assert_eq!(
+            git.fill("protocol=https\nhost=git.example.com\n\n"),
+            None,
+            "every user of the host is forgotten"
+        );
+        assert!(
+            git.fill("protocol=https\nhost=git.example.com:8443\n\n").is_some(),
+            "and of no other port"
+        );
     }
 }
 
@@ -377,7 +460,10 @@ fn a_path_counts_where_git_is_told_to_send_it() {
             git.approve(&format!("{}username=ada\npassword=for {path}\n\n", of(path)));
         }
         for path in ["two.git", "one.git", "a#b", "a b/ä.git", "a\\b", "a%b", "a?b"] {
-            assert_eq!(git.fill(&format!("{}\n", of(path))), Some(login("ada", &format!("for {path}"))));
+            assert_eq!(
+                git.fill(&format!("{}\n", of(path))),
+                Some(login("ada", &format!("for {path}")))
+            );
         }
         for path in ["three.git", "a", "one.git/x", "ONE.git"] {
             assert_eq!(git.fill(&format!("{}\n", of(path))), None, "{path}");
@@ -394,7 +480,9 @@ fn what_is_not_for_us_is_passed_over_in_silence() {
         let home = Home::new();
         let git = Git::new(&program, home, None, WAYS[0]);
         let before = git.home.snapshot();
-        for place in ["protocol=http\nhost=git.example.com\n", "protocol=smtp\nhost=mail.example.com\n"] {
+        for place in
+            ["protocol=http\nhost=git.example.com\n", "protocol=smtp\nhost=mail.example.com\n"]
+        {
             git.approve(&format!("{place}username=ada\npassword=hunter2\n\n"));
             assert_eq!(git.fill(&format!("{place}\n")), None, "{place}");
         }
@@ -412,11 +500,19 @@ fn a_token_for_a_header_is_kept_with_its_scheme_and_given_to_a_git_that_can_carr
         }
         let place = "protocol=https\nhost=git.example.com\n";
         git.approve(&format!("capability[]=authtype\n{place}authtype=Bearer\ncredential=tok\n\n"));
-        let outcome = git.run_with(&["credential", "fill"], &format!("capability[]=authtype\n{place}\n"));
-        assert_eq!(outcome.output, format!("capability[]=authtype\nauthtype=Bearer\ncredential=tok\n{place}"));
+        let outcome =
+            git.run_with(&["credential", "fill"], &format!("capability[]=authtype\n{place}\n"));
+        assert_eq!(
+            outcome.output,
+            format!("capability[]=authtype\nauthtype=Bearer\ncredential=tok\n{place}")
+        );
         assert_eq!(git.fill(&format!("{place}\n")), None, "it is no password");
         git.reject(&format!("capability[]=authtype\n{place}authtype=Bearer\ncredential=tok\n\n"));
-        assert_eq!(git.run_with(&["credential", "fill"], &format!("capability[]=authtype\n{place}\n")).status, 128);
+        assert_eq!(
+            git.run_with(&["credential", "fill"], &format!("capability[]=authtype\n{place}\n"))
+                .status,
+            128
+        );
     }
 }
 
@@ -424,7 +520,8 @@ fn a_token_for_a_header_is_kept_with_its_scheme_and_given_to_a_git_that_can_carr
 fn a_challenge_longer_than_a_line_may_be_costs_no_credential() {
     let home = Home::new();
     let place = "protocol=https\nhost=git.example.com\n";
-    let stored = home.run_with(&["git", "store"], format!("{place}username=ada\npassword=hunter2\n\n"));
+    let stored =
+        home.run_with(&["git", "store"], format!("{place}username=ada\npassword=hunter2\n\n"));
     assert_eq!((stored.status, &*stored.messages), (0, ""));
     let challenge = format!("wwwauth[]=Basic realm=\"{}\"\n", "x".repeat(70_000));
     let outcome = home.run_with(&["git", "get"], format!("{place}{challenge}\n"));
@@ -436,7 +533,10 @@ fn a_challenge_longer_than_a_line_may_be_costs_no_credential() {
 #[test]
 fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let readme = include_str!("../../integrations/git/README.md");
-    assert!(readme.contains(include_str!("../../integrations/git/gitconfig")), "the README quotes what is tested");
+    assert!(
+        readme.contains(include_str!("../../integrations/git/gitconfig")),
+        "the README quotes what is tested"
+    );
     for program in gits() {
         let (server, _root) = host();
         let mut home = Home::new();
@@ -445,9 +545,16 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
         home.set("SERVER", server.url());
         home.set("REPO", url(&server, "both"));
         home.set("TOKEN", server.api_token("me@acme.dev", "test").unwrap().token);
-        let outcome =
-            finish(spawn(home.command(concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/git/test.sh"))), b"");
-        assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
+        let outcome = finish(
+            spawn(home.command(concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/git/test.sh"))),
+            b"",
+        );
+        assert_eq!(
+            (outcome.status, &*outcome.output),
+            (0, "accepted\nrefused\n"),
+            "{}",
+            outcome.messages
+        );
     }
 }
 
@@ -468,7 +575,11 @@ fn what_setup_writes_is_enough_for_every_git() {
         home.set_up("git", server.url());
         let outcome = clone(&home, "after");
         assert_eq!((outcome.status, &*outcome.messages), (0, ""), "{outcome:?}");
-        assert_eq!(home.read(".git-credentials"), None, "the helper of the other hosts is told no token");
+        assert_eq!(
+            home.read(".git-credentials"),
+            None,
+            "the helper of the other hosts is told no token"
+        );
         let examined = home.run(&["doctor"]);
         assert_eq!(examined.status, 0, "{examined:?}");
         assert!(examined.output.contains("gets a credential for"), "{examined:?}");

@@ -57,11 +57,12 @@ fn run(home: &Home, program: &str, arguments: &[&str]) -> Outcome {
 
 #[test]
 fn cargo_fetches_a_git_dependency() {
-    let files =
-        [("Cargo.toml", "[package]\nname = 'package'\nversion = '1.0.0'\nedition = '2024'\n"), ("src/lib.rs", "")];
+    let files = [
+        ("Cargo.toml", "[package]\nname = 'package'\nversion = '1.0.0'\nedition = '2024'\n"),
+        ("src/lib.rs", ""),
+    ];
     let (server, _root, mut home) = host(&files);
-    let manifest =
-        "[package]\nname = 'app'\nversion = '1.0.0'\nedition = '2024'\n[dependencies]\npackage = { git = '@' }\n";
+    let manifest = "[package]\nname = 'app'\nversion = '1.0.0'\nedition = '2024'\n[dependencies]\npackage = { git = '@' }\n";
     let manifest = home.write("app/Cargo.toml", &manifest.replace('@', &url(&server)));
     home.write("app/src/lib.rs", "");
     home.set("CARGO_HOME", home.path().join("cargo"));
@@ -108,8 +109,17 @@ fn pip_installs_from_git_over_http() {
     let (server, _root, home) = host(&[("pyproject.toml", project), ("backend.py", BACKEND)]);
     let target = home.path().join("installed");
     let source = format!("git+{}", url(&server));
-    let pip =
-        ["-m", "pip", "install", "--no-index", "--no-deps", "--quiet", "--target", target.to_str().unwrap(), &source];
+    let pip = [
+        "-m",
+        "pip",
+        "install",
+        "--no-index",
+        "--no-deps",
+        "--quiet",
+        "--target",
+        target.to_str().unwrap(),
+        &source,
+    ];
     let outcome = run(&home, "python3", &pip);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(target.join("package.py").exists());

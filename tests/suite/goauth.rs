@@ -40,13 +40,24 @@ fn configure(home: &mut Home, proxy: &TlsServer, hosts: &str) {
     }
     home.set("SSL_CERT_FILE", home.write("ca.pem", &proxy.certificate));
     home.write("project/go.mod", "module acme.dev/project\n\ngo 1.20\n");
-    home.write(".config/my-credential-helper/config.toml", &format!("[providers.mycli]\nhosts = [{hosts}]\n"));
+    home.write(
+        ".config/my-credential-helper/config.toml",
+        &format!("[providers.mycli]\nhosts = [{hosts}]\n"),
+    );
 }
 
 /// Fetches the module into an empty cache.
 fn fetch(home: &Home) -> Outcome {
     let _ = std::fs::remove_dir_all(home.path().join("go"));
-    home.run_client(&["go", "-C", "project", "mod", "download", "-json", &format!("{}@v1.0.0", module::NAME)])
+    home.run_client(&[
+        "go",
+        "-C",
+        "project",
+        "mod",
+        "download",
+        "-json",
+        &format!("{}@v1.0.0", module::NAME),
+    ])
 }
 
 #[test]
@@ -72,7 +83,11 @@ fn a_refused_token_is_renewed_and_go_tries_again() {
     let home_and_session = Home::logged_in(&service);
     let (mut home, session) = home_and_session;
     // Received five minutes ago: a token that is a minute old is not doubted.
-    home.write_session(&session, std::time::Duration::from_secs(600), std::time::Duration::from_secs(300));
+    home.write_session(
+        &session,
+        std::time::Duration::from_secs(600),
+        std::time::Duration::from_secs(300),
+    );
     let proxy = TlsServer::start(move |request: &Request| {
         let shown = request.header("authorization");
         if !shown.starts_with("Bearer ") || shown == format!("Bearer {}", session.access_token) {
@@ -84,7 +99,11 @@ fn a_refused_token_is_renewed_and_go_tries_again() {
     let outcome = fetch(&home);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert_eq!(service.refresh_requests(), 1);
-    assert_eq!(proxy.statuses("/").iter().filter(|status| **status == 401).count(), 1, "and the rest is let in");
+    assert_eq!(
+        proxy.statuses("/").iter().filter(|status| **status == 401).count(),
+        1,
+        "and the rest is let in"
+    );
 }
 
 #[test]
@@ -137,7 +156,10 @@ fn a_provider_with_a_header_of_its_own_is_served_in_it() {
 #[test]
 fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let readme = include_str!("../../integrations/goauth/README.md");
-    assert!(readme.contains(include_str!("../../integrations/goauth/env")), "the README quotes what is tested");
+    assert!(
+        readme.contains(include_str!("../../integrations/goauth/env")),
+        "the README quotes what is tested"
+    );
     if !has_client("go") {
         return;
     }
@@ -150,7 +172,12 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     home.set("TOKEN", "myc_right");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/goauth/test.sh");
     let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
+    assert_eq!(
+        (outcome.status, &*outcome.output),
+        (0, "accepted\nrefused\n"),
+        "{}",
+        outcome.messages
+    );
 }
 
 #[test]

@@ -82,13 +82,21 @@ fn store_logins(world: &World, urls: &[String]) {
     let call = |adapter: &str, arguments: &[&str], input: String| {
         let adapter = adapters::ALL.iter().find(|other| other.name == adapter).expect("an adapter");
         let arguments = arguments.iter().map(|&word| word.to_owned()).collect();
-        let answer = spoken(world, adapter, &Call { arguments, input: input.into_bytes().into(), ..Call::default() });
+        let answer = spoken(
+            world,
+            adapter,
+            &Call { arguments, input: input.into_bytes().into(), ..Call::default() },
+        );
         assert!(!answer.contains("error") && !answer.contains("Err"), "{answer}");
     };
     for url in urls {
         let secret = secret_of(url);
         for username in ["ada", ""] {
-            call("json", &["store"], json!({ "url": url, "username": username, "secret": secret }).to_string());
+            call(
+                "json",
+                &["store"],
+                json!({ "url": url, "username": username, "secret": secret }).to_string(),
+            );
         }
         // cargo's login has no user name either, and would be the one of the whole host.
         let registry = json!({ "index-url": format!("{url}/index") });
@@ -107,7 +115,10 @@ fn spoken(world: &World, adapter: &adapters::Adapter, call: &Call) -> String {
 /// With what a header of Basic authentication holds.
 fn readable(answer: &str) -> String {
     let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
-    let coded = answer.split("Basic ").skip(1).map(|rest| rest.split(|c| !is_base64(c)).next().unwrap_or_default());
+    let coded = answer
+        .split("Basic ")
+        .skip(1)
+        .map(|rest| rest.split(|c| !is_base64(c)).next().unwrap_or_default());
     let plain = coded.filter_map(|coded| base64::prelude::BASE64_STANDARD.decode(coded).ok());
     plain.fold(answer.to_owned(), |all, bytes| all + &*String::from_utf8_lossy(&bytes))
 }
@@ -117,10 +128,16 @@ fn check(family: &Family, case: &Case, form: &Form, answer: &str) -> Result<(), 
     let expected = case.expected(form);
     let complaint = |what: &str| {
         let Family { name, .. } = family;
-        Err(format!("{name}: {:?} in the form `{}`: {what}, and not {expected}: {answer:?}", case.url, form.name))
+        Err(format!(
+            "{name}: {:?} in the form `{}`: {what}, and not {expected}: {answer:?}",
+            case.url, form.name
+        ))
     };
-    for (secret, what) in
-        family.logins.iter().map(|url| (secret_of(url), url.as_str())).chain([(TOKEN.to_owned(), "served")])
+    for (secret, what) in family
+        .logins
+        .iter()
+        .map(|url| (secret_of(url), url.as_str()))
+        .chain([(TOKEN.to_owned(), "served")])
     {
         match (answer.contains(&secret), what == expected) {
             (true, false) => return complaint(what),
@@ -135,28 +152,47 @@ fn check(family: &Family, case: &Case, form: &Form, answer: &str) -> Result<(), 
 fn every_adapter_has_a_form_or_is_told_of_no_place() {
     for adapter in adapters::ALL {
         let is_asked = forms::ALL.iter().any(|form| form.adapter().name == adapter.name);
-        assert!(is_asked != (adapter.name == "pnpm"), "{}: say how it asks for a URL", adapter.name);
+        assert!(
+            is_asked != (adapter.name == "pnpm"),
+            "{}: say how it asks for a URL",
+            adapter.name
+        );
     }
 }
 
 #[test]
 fn no_adapter_answers_for_a_host_that_is_not_configured() {
     let (mut complaints, mut served) = (Vec::new(), vec![0; forms::ALL.len()]);
-    for (family, place) in families().iter().flat_map(|family| [(family, Place::File), (family, Place::Variable)]) {
+    for (family, place) in
+        families().iter().flat_map(|family| [(family, Place::File), (family, Place::Variable)])
+    {
         let home = home(family, place);
         let world = world(&home, place);
         store_logins(&world, &family.logins);
         for case in &family.cases {
             for (form, served) in forms::ALL.iter().zip(&mut served) {
                 let answer = spoken(&world, form.adapter(), &form.call(&case.url));
-                complaints.extend(check(family, case, form, &answer).err().map(|told| format!("{place:?}: {told}")));
+                complaints.extend(
+                    check(family, case, form, &answer)
+                        .err()
+                        .map(|told| format!("{place:?}: {told}")),
+                );
                 *served += usize::from(answer.contains(TOKEN));
             }
         }
     }
-    assert!(complaints.is_empty(), "{} wrong answers:\n{}", complaints.len(), complaints.join("\n"));
+    assert!(
+        complaints.is_empty(),
+        "{} wrong answers:\n{}",
+        complaints.len(),
+        complaints.join("\n")
+    );
     for (form, served) in forms::ALL.iter().zip(served) {
-        assert!(served > 20, "`{}` was served {served} times: the test would not see a wrong answer", form.name);
+        assert!(
+            served > 20,
+            "`{}` was served {served} times: the test would not see a wrong answer",
+            form.name
+        );
     }
 }
 

@@ -45,7 +45,10 @@ fn what_my_put_there_is_found() {
     let session = server.session("me@acme.dev").unwrap();
     keyring.store(&TOKENS, session_json(&session, QUARTER, Duration::ZERO).as_bytes());
     let found = get(&home);
-    assert_eq!((&found["secret"], &found["source"]), (&json!(session.access_token), &json!("keyring")));
+    assert_eq!(
+        (&found["secret"], &found["source"]),
+        (&json!(session.access_token), &json!("keyring"))
+    );
     assert_eq!(home.session(), None, "a look-up copies nothing");
 }
 
@@ -62,7 +65,10 @@ fn a_login_is_one_item_that_my_finds() {
     assert_eq!(names, ["service", "username"], "go-keyring looks for exactly these");
     let mut keys: Vec<_> = json_of(&keyring).as_object().unwrap().keys().cloned().collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["access_token", "expires_at", "last_refreshed_at", "logged_in_at", "refresh_token"]);
+    assert_eq!(
+        keys,
+        ["access_token", "expires_at", "last_refreshed_at", "logged_in_at", "refresh_token"]
+    );
     assert_eq!(home.session(), None, "and no file");
     assert_eq!(get(&home)["source"], "keyring");
 }
@@ -98,7 +104,8 @@ fn of_two_sessions_the_one_issued_last_counts_and_a_refresh_leaves_one() {
         let older = server.session("me@acme.dev").unwrap();
         server.advance(Duration::from_secs(2));
         let newer = server.session("me@acme.dev").unwrap();
-        let (in_keyring, in_file) = if newer_in_keyring { (&newer, &older) } else { (&older, &newer) };
+        let (in_keyring, in_file) =
+            if newer_in_keyring { (&newer, &older) } else { (&older, &newer) };
         // This machine's clock says the contrary: the older one has been received later.
         let text = |session, age| session_json(session, QUARTER, age);
         let age = |is_newer| if is_newer { Duration::from_secs(60) } else { Duration::ZERO };
@@ -145,7 +152,11 @@ fn a_variable_turns_the_keyring_off() {
     assert!(outcome.messages.contains("keyring (turned off by MY_NO_KEYRING)"), "{outcome:?}");
     let outcome = home.log_in(&server, "me@acme.dev", &[]);
     assert!(outcome.status == 0 && outcome.output.contains("Saved in the file"), "{outcome:?}");
-    assert_eq!(json_of(&keyring)["access_token"], session.access_token, "what is turned off is not touched");
+    assert_eq!(
+        json_of(&keyring)["access_token"],
+        session.access_token,
+        "what is turned off is not touched"
+    );
 }
 
 #[test]
@@ -157,8 +168,14 @@ fn a_locked_keyring_is_told_at_once() {
     let start = Instant::now();
     let outcome = home.run(&["get"]);
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (3, &json!("temporarily_unavailable")));
-    assert!(outcome.messages.contains("keyring (locked)") && outcome.messages.contains("unlock"), "{outcome:?}");
+    assert_eq!(
+        (outcome.status, &outcome.json()["error"]["code"]),
+        (3, &json!("temporarily_unavailable"))
+    );
+    assert!(
+        outcome.messages.contains("keyring (locked)") && outcome.messages.contains("unlock"),
+        "{outcome:?}"
+    );
 }
 
 #[test]
@@ -190,7 +207,11 @@ fn a_login_that_a_locked_keyring_could_not_take_is_refused_before_a_mail_is_sent
         "error: the keyring did not take the login: locked\n\n\
          hint: unlock the keyring, or choose the file: `--store file`\n"
     );
-    assert_eq!((server.inbox().len(), server.requests().len()), (0, 0), "nobody is asked to click for nothing");
+    assert_eq!(
+        (server.inbox().len(), server.requests().len()),
+        (0, 0),
+        "nobody is asked to click for nothing"
+    );
     let outcome = home.log_in(&server, "me@acme.dev", &["--store", "file"]);
     assert!(outcome.status == 0 && outcome.output.contains("Saved in the file"), "{outcome:?}");
     assert_eq!(get(&home)["source"], "file");
@@ -209,8 +230,15 @@ fn a_keyring_that_is_locked_during_a_refresh_does_not_cost_the_login() {
     keyring.lock();
     let outcome = finish(child, b"");
     assert_eq!(outcome.status, 0, "{outcome:?}");
-    assert!(outcome.messages.contains("the keyring did not take the session (locked)"), "{outcome:?}");
-    assert_eq!(home.session().unwrap()["access_token"], outcome.output.trim_end(), "the file takes it");
+    assert!(
+        outcome.messages.contains("the keyring did not take the session (locked)"),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        home.session().unwrap()["access_token"],
+        outcome.output.trim_end(),
+        "the file takes it"
+    );
     assert_eq!(home.token(), outcome.output.trim_end());
 }
 
@@ -239,7 +267,10 @@ fn a_bus_that_never_answers_costs_three_seconds_once() {
     assert_eq!((outcome.status, &outcome.json()["source"]), (0, &json!("file")), "{outcome:?}");
     assert_ne!(outcome.json()["secret"], old.access_token, "and is refreshed there");
     assert!(outcome.messages.contains("keyring (did not answer in time)"), "{outcome:?}");
-    assert!((Duration::from_secs(2)..Duration::from_secs(5)).contains(&took), "all calls together: {took:?}");
+    assert!(
+        (Duration::from_secs(2)..Duration::from_secs(5)).contains(&took),
+        "all calls together: {took:?}"
+    );
 }
 
 #[test]
@@ -248,11 +279,16 @@ fn a_login_for_a_url_has_its_secret_in_the_keyring_alone() {
     let url = "https://git.example.com/team";
     let body = json!({ "url": url, "username": "ada", "secret": "hunter2-hunter2" }).to_string();
     let outcome = home.run_with(&["store"], body);
-    assert_eq!((outcome.status, &outcome.json()["stored_in"]), (0, &json!("keyring")), "{outcome:?}");
+    assert_eq!(
+        (outcome.status, &outcome.json()["stored_in"]),
+        (0, &json!("keyring")),
+        "{outcome:?}"
+    );
     let items = keyring.attributes_of(&LOGINS);
     assert_eq!(items.len(), 1, "{items:?}");
     assert!(keyring.value_of(&LOGINS).unwrap().contains("hunter2-hunter2"));
-    let is_told = |secret: &str| home.snapshot().values().flatten().any(|bytes| contains(bytes, secret));
+    let is_told =
+        |secret: &str| home.snapshot().values().flatten().any(|bytes| contains(bytes, secret));
     assert!(!is_told("hunter2-hunter2"), "no file has the secret");
 
     let listed = home.run(&["list"]);
@@ -262,14 +298,21 @@ fn a_login_for_a_url_has_its_secret_in_the_keyring_alone() {
     );
     assert!(!listed.output.contains("hunter2"));
     let found = home.run(&["get", "--url", url]).json();
-    assert_eq!((&found["secret"], &found["source"]), (&json!("hunter2-hunter2"), &json!("keyring")));
+    assert_eq!(
+        (&found["secret"], &found["source"]),
+        (&json!("hunter2-hunter2"), &json!("keyring"))
+    );
 
     let outcome = home.run_with(&["erase"], json!({ "url": url, "secret": "another" }).to_string());
     assert_eq!(outcome.json()["erased"], false, "another secret is not this login's");
     let outcome = home.run_with(&["erase"], json!({ "url": url }).to_string());
     assert_eq!(outcome.json()["erased"], true);
     assert_eq!(keyring.value_of(&LOGINS), None, "the item is gone");
-    assert_eq!(home.run(&["list"]).json()["credentials"], json!([]), "and the file that told of it");
+    assert_eq!(
+        home.run(&["list"]).json()["credentials"],
+        json!([]),
+        "and the file that told of it"
+    );
     assert_eq!(home.run(&["get", "--url", url]).status, 1);
 }
 
@@ -282,10 +325,14 @@ fn a_login_for_a_url_that_a_locked_keyring_could_not_take_is_refused() {
     let Some((_, keyring, home)) = with_keyring() else { return };
     keyring.lock();
     let before = home.snapshot();
-    let body = json!({ "url": "https://git.example.com", "username": "ada", "secret": "hunter2" }).to_string();
+    let body = json!({ "url": "https://git.example.com", "username": "ada", "secret": "hunter2" })
+        .to_string();
     let outcome = home.run_with(&["store"], body);
     assert_eq!(outcome.status, 1, "{outcome:?}");
-    assert!(outcome.messages.contains("locked") && !outcome.messages.contains("hunter2"), "{outcome:?}");
+    assert!(
+        outcome.messages.contains("locked") && !outcome.messages.contains("hunter2"),
+        "{outcome:?}"
+    );
     assert_eq!(home.snapshot(), before, "never a silent move to a plain file");
 }
 
@@ -294,8 +341,15 @@ fn an_item_that_is_no_session_is_told_without_any_of_it() {
     let Some((server, keyring, home)) = with_keyring() else { return };
     keyring.store(&TOKENS, b"hunter2");
     let outcome = home.run(&["get"]);
-    assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (1, &json!("internal")), "{outcome:?}");
-    assert!(outcome.messages.contains("is not JSON") && !outcome.messages.contains("hunter2"), "{outcome:?}");
+    assert_eq!(
+        (outcome.status, &outcome.json()["error"]["code"]),
+        (1, &json!("internal")),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome.messages.contains("is not JSON") && !outcome.messages.contains("hunter2"),
+        "{outcome:?}"
+    );
     let session = server.session("me@acme.dev").unwrap();
     home.write_session(&session, QUARTER, Duration::ZERO);
     assert_eq!(home.token(), session.access_token, "where another place answers it is no error");
@@ -310,8 +364,15 @@ fn a_logout_removes_every_item() {
     keyring.store(&LEGACY, text.as_bytes());
     home.write(".my/credentials.json", &text);
     let outcome = home.run(&["logout"]);
-    assert_eq!((outcome.status, outcome.output.as_str()), (0, "Logged out of mycli.\n"), "{outcome:?}");
-    assert_eq!((keyring.value_of(&TOKENS), keyring.value_of(&LEGACY), home.session()), (None, None, None));
+    assert_eq!(
+        (outcome.status, outcome.output.as_str()),
+        (0, "Logged out of mycli.\n"),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        (keyring.value_of(&TOKENS), keyring.value_of(&LEGACY), home.session()),
+        (None, None, None)
+    );
 }
 
 #[test]
@@ -338,8 +399,12 @@ fn in_the_keyring_too_an_older_session_over_ours_is_no_logout() {
     keyring.store(&TOKENS, session_json(&session, Duration::ZERO, HOUR).as_bytes());
     let mut theirs = json_of(&keyring);
     let body = json!({ "refresh_token": session.refresh_token });
-    let pair: Value =
-        ureq::post(format!("{}{REFRESH}", server.url())).send_json(body).unwrap().body_mut().read_json().unwrap();
+    let pair: Value = ureq::post(format!("{}{REFRESH}", server.url()))
+        .send_json(body)
+        .unwrap()
+        .body_mut()
+        .read_json()
+        .unwrap();
     for name in ["access_token", "refresh_token"] {
         theirs[name] = pair[name].clone();
     }

@@ -24,7 +24,10 @@ fn keyring_at(address: impl Into<OsString>) -> Keyring {
 }
 
 fn patient_keyring_at(address: impl Into<OsString>, budget: Duration) -> Keyring {
-    Keyring::new(Surroundings { bus_address: Some(address.into()), ..Surroundings::default() }, budget)
+    Keyring::new(
+        Surroundings { bus_address: Some(address.into()), ..Surroundings::default() },
+        budget,
+    )
 }
 
 /// Runs a test with a service, where there can be one.
@@ -48,7 +51,8 @@ fn what_is_written_is_read_back_and_replaced_by_the_next_write() {
         assert_eq!(value(&keyring_at(&service.bus_address), &tokens()).as_deref(), Some("second"));
         let items = service.attributes_of(&WANTED);
         assert_eq!(items.len(), 1, "a write replaces: {items:?}");
-        let mut names: Vec<_> = items[0].keys().map(String::as_str).filter(|name| *name != "xdg:schema").collect();
+        let mut names: Vec<_> =
+            items[0].keys().map(String::as_str).filter(|name| *name != "xdg:schema").collect();
         names.sort_unstable();
         assert_eq!(names, ["service", "username"], "go-keyring looks for these alone");
     });
@@ -83,7 +87,10 @@ fn of_two_items_the_exact_one_is_read_and_a_write_leaves_one() {
                 service.store(&WANTED, b"exact");
             }
             service.store(&extra, b"extra");
-            assert_eq!(value(keyring, &tokens()).as_deref(), Some(if exact_first { "exact" } else { "extra" }));
+            assert_eq!(
+                value(keyring, &tokens()).as_deref(),
+                Some(if exact_first { "exact" } else { "extra" })
+            );
             if !exact_first {
                 service.store(&WANTED, b"exact");
             }
@@ -165,7 +172,11 @@ fn a_bus_without_a_secret_service_is_told_apart() {
 fn reason(surroundings: Surroundings) -> String {
     let started = Instant::now();
     let reason = Keyring::new(surroundings, BUDGET).read(&tokens()).unwrap_err().to_string();
-    assert!(started.elapsed() < Duration::from_millis(500), "{reason} after {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_millis(500),
+        "{reason} after {:?}",
+        started.elapsed()
+    );
     reason
 }
 
@@ -220,7 +231,8 @@ fn a_socket_that_never_answers_takes_the_budget_once_for_all_calls() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("bus");
     let _silent = UnixListener::bind(&path).unwrap();
-    let surroundings = Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() };
+    let surroundings =
+        Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() };
     let keyring = Keyring::new(surroundings, Duration::from_millis(300));
     let started = Instant::now();
     assert_eq!(keyring.read(&tokens()), Err(Unavailable::TimedOut));
@@ -234,13 +246,15 @@ fn a_socket_that_never_answers_takes_the_budget_once_for_all_calls() {
 fn the_bus_in_the_runtime_directory_is_found_without_an_address() {
     with_service(|service, keyring| {
         keyring.write(&tokens(), "my", "x").unwrap();
-        let socket = service.bus_address.strip_prefix("unix:path=").and_then(|rest| rest.split(',').next());
+        let socket =
+            service.bus_address.strip_prefix("unix:path=").and_then(|rest| rest.split(',').next());
         let Some(socket) = socket.map(Path::new) else {
             return;
         };
         let home = tempfile::Builder::new().prefix("a %b,c;").tempdir().unwrap();
         std::os::unix::fs::symlink(socket, home.path().join("bus")).unwrap();
-        let surroundings = Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() };
+        let surroundings =
+            Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() };
         assert_eq!(value(&Keyring::new(surroundings, BUDGET), &tokens()).as_deref(), Some("x"));
     });
 }

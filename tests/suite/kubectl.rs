@@ -34,8 +34,10 @@ fn api_server(tokens: &Arc<Mutex<Vec<String>>>) -> TlsServer {
 fn configure(home: &mut Home, server: &TlsServer, change: impl Fn(String) -> String) {
     home.link("my-credential-helper");
     let authority = home.write("ca.pem", &server.certificate);
-    let cluster = format!("https://{}\n      certificate-authority: {}", server.address, authority.display());
-    let text = include_str!("../../integrations/kubectl/kubeconfig").replace("https://k8s.mycli.sh:6443", &cluster);
+    let cluster =
+        format!("https://{}\n      certificate-authority: {}", server.address, authority.display());
+    let text = include_str!("../../integrations/kubectl/kubeconfig")
+        .replace("https://k8s.mycli.sh:6443", &cluster);
     home.set("KUBECONFIG", home.write(".kube/config", &change(text)));
     let text = format!("[providers.mycli]\nhosts = [\"{}\"]\n", server.address);
     home.write(".config/my-credential-helper/config.toml", &text);
@@ -55,7 +57,9 @@ fn kubectl_shows_the_token_of_either_api_version_and_a_stale_one_is_renewed() {
         let (mut home, session) = Home::logged_in(&service);
         let tokens = Arc::new(Mutex::new(vec![session.access_token.clone()]));
         let server = api_server(&tokens);
-        configure(&mut home, &server, |text| text.replace("k8s.io/v1", &format!("k8s.io/{version_of_the_plugin}")));
+        configure(&mut home, &server, |text| {
+            text.replace("k8s.io/v1", &format!("k8s.io/{version_of_the_plugin}"))
+        });
         let outcome = version(&home);
         assert_eq!(outcome.status, 0, "{outcome:?}");
         assert_eq!(outcome.json()["gitVersion"], "v1.32.0");
@@ -86,10 +90,17 @@ fn a_refused_token_is_renewed_when_kubectl_asks_again() {
     let outcome = home.run_client(&["kubectl", "get", "pods"]);
     assert_ne!(outcome.status, 0, "every token is refused: {outcome:?}");
     assert_eq!(service.refresh_requests(), 1);
-    let shown: Vec<_> = server.seen().iter().map(|(request, _)| request.header("authorization").to_owned()).collect();
+    let shown: Vec<_> = server
+        .seen()
+        .iter()
+        .map(|(request, _)| request.header("authorization").to_owned())
+        .collect();
     let renewed = home.session().unwrap()["access_token"].as_str().unwrap().to_owned();
     assert!(shown.contains(&format!("Bearer {}", session.access_token)), "the old one was refused");
-    assert!(shown.contains(&format!("Bearer {renewed}")), "and the same kubectl went on with the new one");
+    assert!(
+        shown.contains(&format!("Bearer {renewed}")),
+        "and the same kubectl went on with the new one"
+    );
 
     tokens.lock().unwrap().push(renewed);
     let outcome = home.run_client(&["kubectl", "get", "pods"]);
@@ -106,14 +117,18 @@ fn no_other_cluster_is_given_the_token() {
     let (mut home, session) = Home::logged_in(&service);
     let server = api_server(&Arc::new(Mutex::new(vec![session.access_token.clone()])));
     configure(&mut home, &server, |text| text);
-    home.write(".config/my-credential-helper/config.toml", "[providers.mycli]\nhosts = [\"k8s.acme.dev:6443\"]\n");
+    home.write(
+        ".config/my-credential-helper/config.toml",
+        "[providers.mycli]\nhosts = [\"k8s.acme.dev:6443\"]\n",
+    );
     let outcome = version(&home);
     assert_ne!(outcome.status, 0);
     assert!(outcome.messages.contains("no credential for https://127.0.0.1:"), "{outcome:?}");
     assert!(server.seen().is_empty(), "nothing was sent at all");
 
     // A token that somebody stored for exactly this cluster.
-    let request = json!({ "url": format!("https://{}", server.address), "secret": session.access_token });
+    let request =
+        json!({ "url": format!("https://{}", server.address), "secret": session.access_token });
     assert_eq!(home.run_with(&["store"], request.to_string()).status, 0);
     home.write(".my/credentials.json", "{}");
     let outcome = version(&home);
@@ -123,7 +138,10 @@ fn no_other_cluster_is_given_the_token() {
 #[test]
 fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let readme = include_str!("../../integrations/kubectl/README.md");
-    assert!(readme.contains(include_str!("../../integrations/kubectl/kubeconfig")), "the README quotes what is tested");
+    assert!(
+        readme.contains(include_str!("../../integrations/kubectl/kubeconfig")),
+        "the README quotes what is tested"
+    );
     if !has_client("kubectl") {
         return;
     }
@@ -135,7 +153,12 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     home.set("TOKEN", "myc_right");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/kubectl/test.sh");
     let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
+    assert_eq!(
+        (outcome.status, &*outcome.output),
+        (0, "accepted\nrefused\n"),
+        "{}",
+        outcome.messages
+    );
     assert!(server.statuses("/version").contains(&401));
 }
 
@@ -147,7 +170,9 @@ fn what_setup_writes_is_enough_for_kubectl() {
     let service = service();
     let (mut home, session) = Home::logged_in(&service);
     let server = api_server(&Arc::new(Mutex::new(vec![session.access_token.clone()])));
-    configure(&mut home, &server, |text| text.split("users:").next().unwrap_or_default().to_owned());
+    configure(&mut home, &server, |text| {
+        text.split("users:").next().unwrap_or_default().to_owned()
+    });
     assert_ne!(version(&home).status, 0);
     home.put_on_path(&home.path().join("bin"));
     let outcome = home.run(&["setup", "kubectl", "--host", &server.address]);

@@ -14,8 +14,20 @@ use crate::support::{HELPER, Home, Outcome, mail_to, service, spawn};
 const PASSWORD: &str = "hunter2-the-stored-password";
 
 /// Verbs that may write a secret to standard output. All others must not.
-const HANDS_OUT: &[&str] =
-    &["get", "git", "docker", "bazel", "cargo", "kubectl", "terraform", "goauth", "pnpm", "keyring", "exec", "export"];
+const HANDS_OUT: &[&str] = &[
+    "get",
+    "git",
+    "docker",
+    "bazel",
+    "cargo",
+    "kubectl",
+    "terraform",
+    "goauth",
+    "pnpm",
+    "keyring",
+    "exec",
+    "export",
+];
 
 /// What is called, and what it reads.
 const CALLS: &[(&[&str], &str)] = &[
@@ -43,10 +55,16 @@ const CALLS: &[(&[&str], &str)] = &[
     (&["git", "get"], "protocol=https\nhost=git.acme.dev\n\n"),
     (&["git", "get"], "protocol=https\nhost=h.dev\n\n"),
     (&["git", "erase"], "protocol=https\nhost=h.dev\nusername=ada\npassword=hunter2-another\n\n"),
-    (&["git", "store"], "protocol=https\nhost=h.dev\nusername=ada\npassword=hunter2-the-stored-password\n\n"),
+    (
+        &["git", "store"],
+        "protocol=https\nhost=h.dev\nusername=ada\npassword=hunter2-the-stored-password\n\n",
+    ),
     (&["docker", "get"], "https://git.acme.dev"),
     (&["docker", "list"], ""),
-    (&["docker", "store"], r#"{"ServerURL":"https://git.acme.dev","Username":"a","Secret":"hunter2-\u0000"}"#),
+    (
+        &["docker", "store"],
+        r#"{"ServerURL":"https://git.acme.dev","Username":"a","Secret":"hunter2-\u0000"}"#,
+    ),
     (&["bazel", "get"], r#"{"uri":"https://git.acme.dev/x"}"#),
     (
         &["cargo", "--cargo-plugin"],
@@ -59,7 +77,10 @@ const CALLS: &[(&[&str], &str)] = &[
     (&["pnpm"], ""),
     (&["keyring", "get", "https://git.acme.dev/", "token"], ""),
     (&["keyring", "set", "h.dev", "ada"], "hunter2-\u{7}"),
-    (&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"hunter2-the-stored-password"}"#),
+    (
+        &["store"],
+        r#"{"url":"https://h.dev","username":"ada","secret":"hunter2-the-stored-password"}"#,
+    ),
     (&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"hunter2-"#),
     (&["erase"], r#"{"url":"https://other.dev","secret":"hunter2-another"}"#),
     (&["login"], "myc_hunter2-that-is-no-token"),
@@ -69,8 +90,14 @@ const CALLS: &[(&[&str], &str)] = &[
 ];
 
 /// The paths of the service that a verb may call.
-const PATHS: &[&str] =
-    &["/v1/auth/refresh", "/v1/me", "/v1/tokens", "/v1/sessions", "/v1/auth/logout", "/v1/auth/verify-code"];
+const PATHS: &[&str] = &[
+    "/v1/auth/refresh",
+    "/v1/me",
+    "/v1/tokens",
+    "/v1/sessions",
+    "/v1/auth/logout",
+    "/v1/auth/verify-code",
+];
 
 /// Who is logged in, and how.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +126,8 @@ fn home(role: Role, server: &Server) -> (Home, Vec<String>) {
         _ => {}
     }
     home.set_hosts(&["git.acme.dev"]);
-    let store = json!({ "url": "https://h.dev", "username": "ada", "secret": PASSWORD }).to_string();
+    let store =
+        json!({ "url": "https://h.dev", "username": "ada", "secret": PASSWORD }).to_string();
     assert_eq!(home.run_with(&["store"], store).status, 0);
     home.set("MY_LOG", "debug");
     home.set("GITHUB_ENV", home.path().join("github-env"));
@@ -124,15 +152,19 @@ fn faults(secrets: &[String]) -> Vec<Option<Fault>> {
         Some(answer(302, String::new())),
         Some(Fault::CutBody { cut_body_after: 30 }),
         Some(Fault::CloseAfterCommit { close_after_commit: true }),
-        Some(Fault::ReplaceBody { replace_body: format!("{{\"access_token\":\"{}\",\"id\":7}}", secrets[0]) }),
+        Some(Fault::ReplaceBody {
+            replace_body: format!("{{\"access_token\":\"{}\",\"id\":7}}", secrets[0]),
+        }),
     ]
 }
 
 /// Whether a text holds one of these, or anything that has the form of a token.
 fn leaks(text: &str, secrets: &[String]) -> Option<String> {
     let known = secrets.iter().find(|secret| text.contains(&**secret)).cloned();
-    let mut words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')));
-    let is_token = |word: &&str| word.starts_with("eyJ") || word.starts_with("myc_") && word.len() > 20;
+    let mut words =
+        text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')));
+    let is_token =
+        |word: &&str| word.starts_with("eyJ") || word.starts_with("myc_") && word.len() > 20;
     known
         .or_else(|| words.find(is_token).map(str::to_owned))
         .or_else(|| text.contains("hunter2").then(|| "hunter2".into()))
@@ -143,13 +175,20 @@ fn check(home: &Home, arguments: &[&str], outcome: &Outcome, secrets: &[String],
     let what = format!("{arguments:?} {what}");
     assert_eq!(leaks(messages, secrets), None, "{what}: standard error has a secret: {messages}");
     assert!(!messages.contains("panicked") && (0..=127).contains(status), "{what}: {outcome:?}");
-    let may_hand_out = HANDS_OUT.contains(&arguments[0]) || arguments.starts_with(&["token", "create"]);
+    let may_hand_out =
+        HANDS_OUT.contains(&arguments[0]) || arguments.starts_with(&["token", "create"]);
     if !may_hand_out || *status != 0 {
         // Docker reads errors from standard output, and the JSON protocol too.
         assert_eq!(leaks(output, secrets), None, "{what}: standard output has a secret: {output}");
     }
     let may_keep = |path: &str| {
-        let ours = ["credentials.json", "last-refreshed.json", "sessions/", "logins/", "pending-login.json"];
+        let ours = [
+            "credentials.json",
+            "last-refreshed.json",
+            "sessions/",
+            "logins/",
+            "pending-login.json",
+        ];
         ours.iter().any(|file| path.starts_with(&format!(".my/{file}"))) || path == "github-env"
     };
     for (path, contents) in home.snapshot() {
@@ -165,7 +204,8 @@ fn no_verb_tells_a_secret_whatever_happens() {
     let roles = [Role::Nobody, Role::Fresh, Role::Stale, Role::Variable, Role::ApiToken];
     let turns = roles.into_iter().enumerate();
     let calls: usize = std::thread::scope(|scope| {
-        let all: Vec<_> = turns.map(|(turn, role)| scope.spawn(move || call_everything(turn, role))).collect();
+        let all: Vec<_> =
+            turns.map(|(turn, role)| scope.spawn(move || call_everything(turn, role))).collect();
         all.into_iter().map(|role| role.join().unwrap()).sum()
     });
     assert!(calls > 400, "only {calls} calls");
@@ -184,7 +224,8 @@ fn call_everything(turn: usize, role: Role) -> usize {
         let (home, secrets) = home(role, &server);
         let fault = faults(&secrets).swap_remove(number);
         for (place, (arguments, input)) in CALLS.iter().enumerate() {
-            let is_in_turn = is_long || is_asked(arguments) || (place + number + turn).is_multiple_of(6);
+            let is_in_turn =
+                is_long || is_asked(arguments) || (place + number + turn).is_multiple_of(6);
             if fault.is_some() && !is_in_turn {
                 continue;
             }
@@ -195,7 +236,13 @@ fn call_everything(turn: usize, role: Role) -> usize {
             let takes_none = ["exec", "cargo", "kubectl", "terraform", "goauth", "pnpm", "keyring"];
             let loudness = if takes_none.contains(&arguments[0]) { &[][..] } else { loudness };
             let outcome = home.run_with(&[loudness, arguments].concat(), input);
-            check(&home, arguments, &outcome, &secrets, &format!("{loudness:?} {role:?} {fault:?}"));
+            check(
+                &home,
+                arguments,
+                &outcome,
+                &secrets,
+                &format!("{loudness:?} {role:?} {fault:?}"),
+            );
             calls += 1;
         }
     }
@@ -211,24 +258,33 @@ fn is_asked(arguments: &[&str]) -> bool {
 fn a_login_by_mail_tells_neither_code_nor_link() {
     let server = service();
     let error = |code: &str, sent: &str| {
-        let body = json!({ "error": { "code": code, "message": format!("what is {sent}?") } }).to_string();
+        let body =
+            json!({ "error": { "code": code, "message": format!("what is {sent}?") } }).to_string();
         Fault::Answer { status: 400, body, headers: [].into() }
     };
     let mut home = Home::at(&server);
     home.set("MY_LOG", "debug");
     let started = home.run(&["login", "--email", "me@acme.dev", "--no-wait"]);
     let mail = mail_to(&server, "me@acme.dev");
-    let pending: serde_json::Value = serde_json::from_str(&home.read(".my/pending-login.json").unwrap()).unwrap();
+    let pending: serde_json::Value =
+        serde_json::from_str(&home.read(".my/pending-login.json").unwrap()).unwrap();
     let device_code = pending["device_code"].as_str().unwrap().to_owned();
     let link = mail.link.split_once("token=").unwrap().1.to_owned();
     let secrets = [mail.code.clone(), device_code.clone(), link];
-    server.fault("/v1/auth/verify-code", 1, error("INVALID_REQUEST", &format!("{device_code} with {}", mail.code)));
+    server.fault(
+        "/v1/auth/verify-code",
+        1,
+        error("INVALID_REQUEST", &format!("{device_code} with {}", mail.code)),
+    );
     server.fault("/v1/auth/device/token", 1, error("SOMETHING", &device_code));
     let refused = home.run(&["login", "--code", &mail.code]);
     let refused_later = home.run(&["login", "--code", &mail.code]);
     let completed = home.run(&["login", "--code", &mail.code]);
     for refused in [&refused, &refused_later] {
-        assert!(refused.messages.contains("[secret]"), "it is told what the service said: {refused:?}");
+        assert!(
+            refused.messages.contains("[secret]"),
+            "it is told what the service said: {refused:?}"
+        );
     }
     assert_eq!(completed.status, 0, "{completed:?}");
     for outcome in [started, refused, refused_later, completed] {
@@ -246,12 +302,17 @@ fn a_keyring_shows_no_secret_and_leaves_none_in_a_file() {
     home.use_keyring(&keyring);
     home.set("MY_LOG", "debug");
     let told = home.log_in(&server, "me@acme.dev", &[]);
-    let store = json!({ "url": "https://h.dev", "username": "ada", "secret": PASSWORD }).to_string();
+    let store =
+        json!({ "url": "https://h.dev", "username": "ada", "secret": PASSWORD }).to_string();
     let stored = home.run_with(&["store"], store);
     assert_eq!((told.status, stored.status), (0, 0), "{told:?} {stored:?}");
     let shown = keyring.shown();
-    assert!(shown.iter().any(|text| text.contains("mycli")) && shown.iter().any(|text| text.contains("h.dev")));
-    for text in shown.iter().chain([&told.messages, &told.output, &stored.messages, &stored.output]) {
+    assert!(
+        shown.iter().any(|text| text.contains("mycli"))
+            && shown.iter().any(|text| text.contains("h.dev"))
+    );
+    for text in shown.iter().chain([&told.messages, &told.output, &stored.messages, &stored.output])
+    {
         assert_eq!(leaks(text, &[]), None, "{text}");
     }
     for (path, contents) in home.snapshot() {
@@ -264,9 +325,19 @@ fn a_keyring_shows_no_secret_and_leaves_none_in_a_file() {
 fn completions_help_and_usage_errors_repeat_no_variable() {
     let mut home = Home::new();
     home.set("MY_API_TOKEN", "myc_0123456789abcdef0123456789abcdef01234567");
-    for arguments in [&["--help"][..], &["login", "--help"], &["git", "--help"], &["no-such-verb"], &["token", "--x"]] {
+    for arguments in [
+        &["--help"][..],
+        &["login", "--help"],
+        &["git", "--help"],
+        &["no-such-verb"],
+        &["token", "--x"],
+    ] {
         let outcome = home.run(arguments);
-        assert_eq!(leaks(&format!("{}{}", outcome.output, outcome.messages), &[]), None, "{arguments:?}");
+        assert_eq!(
+            leaks(&format!("{}{}", outcome.output, outcome.messages), &[]),
+            None,
+            "{arguments:?}"
+        );
     }
 }
 
@@ -318,5 +389,8 @@ fn no_core_dump_is_made_of_the_helper_and_one_of_a_command_that_it_runs_may_be()
         return;
     }
     assert!(!dumped(r#"exec "$HELPER" get"#, true), "the helper's memory is kept");
-    assert!(dumped(&format!(r#"exec "$HELPER" exec -- sh -c '{QUIT}'"#), false), "another program's is its own affair");
+    assert!(
+        dumped(&format!(r#"exec "$HELPER" exec -- sh -c '{QUIT}'"#), false),
+        "another program's is its own affair"
+    );
 }

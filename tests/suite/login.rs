@@ -40,13 +40,23 @@ fn a_click_on_the_link_ends_the_wait_within_one_interval() {
     let clicked = Instant::now();
     let outcome = finish(child, b"");
     assert!(clicked.elapsed() < Duration::from_millis(1900), "{:?}", clicked.elapsed());
-    assert_eq!((outcome.status, outcome.output.as_str()), (0, logged_in_sentence(&home, ME).as_str()), "{outcome:?}");
-    assert!(outcome.messages.starts_with("A mail is on its way to me@acme.dev. Click the link in it.\n"));
+    assert_eq!(
+        (outcome.status, outcome.output.as_str()),
+        (0, logged_in_sentence(&home, ME).as_str()),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome
+            .messages
+            .starts_with("A mail is on its way to me@acme.dev. Click the link in it.\n")
+    );
     let session = home.session().unwrap();
     let token = home.token();
     assert_eq!(session["access_token"], token.as_str());
     for text in [&outcome.output, &outcome.messages] {
-        assert!(!text.contains(&token) && !text.contains(session["refresh_token"].as_str().unwrap()));
+        assert!(
+            !text.contains(&token) && !text.contains(session["refresh_token"].as_str().unwrap())
+        );
     }
     assert_eq!(home.read(".my/pending-login.json"), None, "nothing is left of the way there");
 }
@@ -102,10 +112,17 @@ fn without_waiting_a_login_takes_two_steps() {
     let code = mail_to(&server, ME).code;
     let outcome = home.run(&["login", "--code", &another(&code)]);
     assert_eq!(outcome.status, 4, "{outcome:?}");
-    assert!(outcome.messages.contains("(INVALID_CODE)") && outcome.messages.contains("\n\nhint: "), "{outcome:?}");
+    assert!(
+        outcome.messages.contains("(INVALID_CODE)") && outcome.messages.contains("\n\nhint: "),
+        "{outcome:?}"
+    );
     assert_eq!(home.session(), None);
     let outcome = home.run(&["login", "--code", &code]);
-    assert_eq!((outcome.status, outcome.output.as_str()), (0, logged_in_sentence(&home, ME).as_str()), "{outcome:?}");
+    assert_eq!(
+        (outcome.status, outcome.output.as_str()),
+        (0, logged_in_sentence(&home, ME).as_str()),
+        "{outcome:?}"
+    );
     let outcome = home.run(&["login", "--code", &code]);
     assert_eq!(outcome.status, 2, "a code works once");
     assert!(outcome.messages.starts_with("error: no login is waiting for a code\n"), "{outcome:?}");
@@ -132,7 +149,11 @@ fn the_second_step_knows_the_service_of_the_first() {
     assert!(other.requests().is_empty(), "the code goes to nobody else");
     assert_eq!(open(&mail.link), 200);
     let outcome = home.run(&["login", "--code", &mail.code]);
-    assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, ME)), "clicked or not");
+    assert_eq!(
+        (outcome.status, outcome.output),
+        (0, logged_in_sentence(&home, ME)),
+        "clicked or not"
+    );
     assert_eq!(home.run(&["config", "get", "api_url"]).output, format!("{}\n", server.url()));
     assert!(home.run(&["whoami"]).output.contains(ME));
 }
@@ -153,7 +174,10 @@ fn a_code_completes_the_login_of_its_own_provider_alone() {
     let code = mail_to(&server, ME).code;
     let outcome = home.run(&["login", "--code", &code]);
     assert_eq!((outcome.status, home.session()), (2, None), "{outcome:?}");
-    assert!(outcome.messages.contains("`my-credential-helper --provider acme login --code CODE`"), "{outcome:?}");
+    assert!(
+        outcome.messages.contains("`my-credential-helper --provider acme login --code CODE`"),
+        "{outcome:?}"
+    );
     assert_eq!(home.run(&["--provider", "acme", "login", "--code", &code]).status, 0);
 }
 
@@ -187,9 +211,9 @@ fn link_and_code_expire_and_that_is_told() {
     let outcome = home.run(&["login", "--email", ME]);
     assert_eq!(outcome.status, 1, "{outcome:?}");
     assert!(
-        outcome
-            .messages
-            .ends_with("error: link and code have expired\n\nhint: start anew: `my-credential-helper login`\n"),
+        outcome.messages.ends_with(
+            "error: link and code have expired\n\nhint: start anew: `my-credential-helper login`\n"
+        ),
         "{outcome:?}"
     );
     assert_eq!(home.run(&["login", "--code", "123456"]).status, 2, "then none is waiting");
@@ -246,13 +270,15 @@ fn a_token_in_the_variable_is_warned_of_at_login_and_logout() {
     let mut home = Home::at(&server);
     let token = server.api_token("robot@acme.dev", "ci").unwrap().token;
     home.set("MY_API_TOKEN", &token);
-    let warning = "MY_API_TOKEN is set and stays in effect; `unset MY_API_TOKEN` to use the login\n";
+    let warning =
+        "MY_API_TOKEN is set and stays in effect; `unset MY_API_TOKEN` to use the login\n";
     let outcome = home.log_in(&server, ME, &[]);
     assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, ME)));
     assert!(outcome.messages.ends_with(warning), "{:?}", outcome.messages);
     let outcome = home.run(&["login", "--email", ME]);
     assert_eq!(
-        outcome.output, "Already logged in to mycli as me@acme.dev. `login --force` logs in anew.\n",
+        outcome.output,
+        "Already logged in to mycli as me@acme.dev. `login --force` logs in anew.\n",
         "the login's owner, not the variable's"
     );
     assert!(outcome.messages.ends_with(warning));
@@ -267,7 +293,10 @@ fn a_logout_ends_the_session_on_the_service_and_can_be_repeated() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let outcome = home.run(&["logout"]);
-    assert_eq!((outcome.status, outcome.output.as_str(), outcome.messages.as_str()), (0, "Logged out of mycli.\n", ""));
+    assert_eq!(
+        (outcome.status, outcome.output.as_str(), outcome.messages.as_str()),
+        (0, "Logged out of mycli.\n", "")
+    );
     let (status, answer) = redeem(&server, &session.refresh_token);
     assert_eq!((status, &answer["error"]["code"]), (401, &json!("SESSION_REVOKED")));
     assert_eq!(home.session(), None);
@@ -284,7 +313,10 @@ fn a_logout_with_an_access_token_that_has_ended_ends_the_session_too() {
     let outcome = home.run(&["logout"]);
     assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""), "{outcome:?}");
     let (_, answer) = redeem(&server, &session.refresh_token);
-    assert_eq!(answer["error"]["code"], "SESSION_REVOKED", "what is forgotten must not live on for two months");
+    assert_eq!(
+        answer["error"]["code"], "SESSION_REVOKED",
+        "what is forgotten must not live on for two months"
+    );
     assert_eq!(home.session(), None);
 }
 
@@ -294,8 +326,15 @@ fn a_logout_works_while_the_service_is_down_and_says_what_that_means() {
     let (home, _) = Home::logged_in(&server);
     drop(server);
     let outcome = home.run(&["logout"]);
-    assert_eq!((outcome.status, outcome.output.as_str()), (0, "Logged out of mycli.\n"), "{outcome:?}");
-    assert!(outcome.messages.contains("the session could not be ended on the service: "), "{outcome:?}");
+    assert_eq!(
+        (outcome.status, outcome.output.as_str()),
+        (0, "Logged out of mycli.\n"),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome.messages.contains("the session could not be ended on the service: "),
+        "{outcome:?}"
+    );
     assert_eq!(home.session(), None);
 }
 
@@ -306,7 +345,13 @@ fn whoami_asks_the_service() {
     let outcome = home.run(&["whoami"]);
     assert_eq!(
         (outcome.status, outcome.output),
-        (0, format!("user id:     {}\nemail:       me@acme.dev\nuser name:   none yet\n", session.user_id))
+        (
+            0,
+            format!(
+                "user id:     {}\nemail:       me@acme.dev\nuser name:   none yet\n",
+                session.user_id
+            )
+        )
     );
     assert_eq!(
         home.run(&["whoami", "--json"]).json(),
@@ -340,8 +385,15 @@ fn whoami_meets_a_refusal_and_refreshes_once() {
         },
     );
     let outcome = home.run(&["whoami"]);
-    assert_eq!((outcome.status, server.refresh_requests()), (4, 1), "once, and not for ever: {outcome:?}");
-    assert!(outcome.messages.contains("hint: run `my-credential-helper login`, with --force"), "{outcome:?}");
+    assert_eq!(
+        (outcome.status, server.refresh_requests()),
+        (4, 1),
+        "once, and not for ever: {outcome:?}"
+    );
+    assert!(
+        outcome.messages.contains("hint: run `my-credential-helper login`, with --force"),
+        "{outcome:?}"
+    );
     assert!(home.session().is_some(), "and nobody is logged out");
 }
 
@@ -387,7 +439,8 @@ file:           no entry
     let before = home.snapshot();
     let outcome = home.run(&["status"]);
     let kept = home.session().unwrap();
-    let at = |name: &str| Timestamp::parse(kept[name].as_str().unwrap()).unwrap().to_whole_seconds();
+    let at =
+        |name: &str| Timestamp::parse(kept[name].as_str().unwrap()).unwrap().to_whole_seconds();
     let end = Timestamp::from_unix(jwt_end(&session.refresh_token)).to_whole_seconds();
     assert_eq!(
         outcome.output,
@@ -439,10 +492,19 @@ fn status_calls_a_token_a_token_and_does_not_say_that_it_was_refreshed() {
     assert_eq!(home.run_with(&["login"], &server.api_token(ME, "ci").unwrap().token).status, 0);
     let outcome = home.run(&["status"]);
     let place = home.path().join(".my/credentials.json");
-    assert!(outcome.output.contains(&format!("by an API token in the file: {}\n", place.display())), "{outcome:?}");
-    assert!(outcome.output.contains("\nsince: ") && !outcome.output.contains("refreshed"), "{outcome:?}");
+    assert!(
+        outcome.output.contains(&format!("by an API token in the file: {}\n", place.display())),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome.output.contains("\nsince: ") && !outcome.output.contains("refreshed"),
+        "{outcome:?}"
+    );
     let fields = home.run(&["status", "--json"]).json();
-    assert!(fields["logged_in_at"].is_string() && fields["last_refreshed_at"].is_null(), "{fields}");
+    assert!(
+        fields["logged_in_at"].is_string() && fields["last_refreshed_at"].is_null(),
+        "{fields}"
+    );
     let outcome = home.run(&["logout"]);
     assert_eq!(
         outcome.messages,
@@ -453,7 +515,8 @@ fn status_calls_a_token_a_token_and_does_not_say_that_it_was_refreshed() {
 
 fn jwt_end(token: &str) -> i64 {
     let claims = token.split('.').nth(1).unwrap();
-    let bytes = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, claims).unwrap();
+    let bytes =
+        base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, claims).unwrap();
     serde_json::from_slice::<Value>(&bytes).unwrap()["exp"].as_i64().unwrap()
 }
 
@@ -461,7 +524,10 @@ fn jwt_end(token: &str) -> i64 {
 fn a_login_at_another_url_replaces_the_one_before() {
     let (first, second) = (service(), service());
     let (home, _) = Home::logged_in(&first);
-    home.write(".my/config.json", &json!({ "api_url": first.url(), "telemetry_enabled": false, "x": [1] }).to_string());
+    home.write(
+        ".my/config.json",
+        &json!({ "api_url": first.url(), "telemetry_enabled": false, "x": [1] }).to_string(),
+    );
     let outcome = home.log_in(&second, "new@acme.dev", &["--api-url", second.url()]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     let config: Value = serde_json::from_str(&home.read(".my/config.json").unwrap()).unwrap();
@@ -505,7 +571,9 @@ fn in_a_terminal_the_address_is_asked_for_and_the_code_can_be_typed() {
     terminal.exp_string("Email address:").unwrap();
     terminal.send_line(ME).unwrap();
     terminal
-        .exp_string("A mail is on its way to me@acme.dev. Click the link in it, or type its six-digit code")
+        .exp_string(
+            "A mail is on its way to me@acme.dev. Click the link in it, or type its six-digit code",
+        )
         .unwrap();
     terminal.exp_string("left").unwrap();
     terminal.exp_string("code: ______").unwrap();
@@ -560,7 +628,8 @@ fn an_interruption_puts_the_terminal_back() {
     let server = service();
     let home = Home::at(&server);
     let mut command = home.command("/bin/sh");
-    let script = "stty -g > before; \"$0\" login --email me@acme.dev; echo \"status $?\"; stty -g > after";
+    let script =
+        "stty -g > before; \"$0\" login --email me@acme.dev; echo \"status $?\"; stty -g > after";
     command.args(["-c", script, HELPER]);
     let mut terminal = in_terminal(&home, command);
     terminal.exp_string("code: ______").unwrap();
@@ -577,7 +646,9 @@ fn an_interruption_puts_the_terminal_back() {
 fn a_signal_that_ends_a_question_puts_the_terminal_back() {
     let server = service();
     let home = Home::at(&server);
-    for (arguments, asked) in [(&["--email", ME][..], "code: ______"), (&["--token"], "Token for mycli:")] {
+    for (arguments, asked) in
+        [(&["--email", ME][..], "code: ______"), (&["--token"], "Token for mycli:")]
+    {
         for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
             let mut command = home.command("/bin/sh");
             let script = "echo $$ > shell; stty -g > before; \"$0\" login \"$@\"; echo \"status $?\"; stty -g > after";
@@ -596,7 +667,8 @@ fn a_signal_that_ends_a_question_puts_the_terminal_back() {
 
 /// The only child of a process.
 fn child_of(process: &str) -> Pid {
-    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).expect("a process");
+    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children"))
+        .expect("a process");
     Pid::from_raw(children.trim().parse().expect("one child")).expect("a process id")
 }
 
@@ -659,6 +731,9 @@ fn a_new_account_without_a_terminal_is_told_how_to_get_its_name() {
     taken.log_in(&server, "first@acme.dev", &["--username", "ada"]);
     let outcome = home.log_in(&server, ME, &["--force", "--username", "ada"]);
     assert_eq!(outcome.status, 0, "the login stands: {outcome:?}");
-    assert!(outcome.messages.contains("the user name was not set") && outcome.messages.contains("USERNAME_TAKEN"));
+    assert!(
+        outcome.messages.contains("the user name was not set")
+            && outcome.messages.contains("USERNAME_TAKEN")
+    );
     assert!(home.session().is_some());
 }

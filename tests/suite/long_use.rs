@@ -45,7 +45,8 @@ fn many_refreshes_in_a_row_leave_one_file_of_one_size_and_a_login() {
 fn footprint(process: u32) -> (usize, usize) {
     let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).expect("Linux").count();
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux");
-    let resident = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
+    let resident =
+        status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
     (descriptors, resident.and_then(|kib| kib.trim().parse().ok()).expect("a number"))
 }
 
@@ -58,7 +59,8 @@ fn a_conversation_of_many_requests_and_refreshes_keeps_its_descriptors_and_its_m
     answers.next().unwrap().unwrap();
     let mut stdin = helper.stdin.take().unwrap();
     let index = format!("sparse+{}/index/", server.url());
-    let request = json!({ "v": 1, "kind": "get", "operation": "read", "registry": { "index-url": index } });
+    let request =
+        json!({ "v": 1, "kind": "get", "operation": "read", "registry": { "index-url": index } });
     let mut ask = || {
         writeln!(stdin, "{request}").unwrap();
         let answer = answers.next().unwrap().unwrap();

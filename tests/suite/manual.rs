@@ -10,12 +10,19 @@ fn the_page_of_errors_is_what_the_program_prints() {
     let home = Home::new();
     let page = home.run(&["errors", "--markdown"]).output;
     let anew = "cargo run -- errors --markdown > protocol/ERRORS.md";
-    assert!(page == include_str!("../../protocol/ERRORS.md"), "protocol/ERRORS.md is another; `{anew}` writes it");
+    assert!(
+        page == include_str!("../../protocol/ERRORS.md"),
+        "protocol/ERRORS.md is another; `{anew}` writes it"
+    );
     let codes = home.run(&["errors", "--json"]).json();
     let schema: serde_json::Value =
         serde_json::from_str(include_str!("../../protocol/schemas/error.answer.json")).unwrap();
     let names = schema["properties"]["error"]["properties"]["code"]["enum"].as_array().unwrap();
-    assert_eq!(names.len(), codes["errors"].as_array().unwrap().len(), "every code of the protocol, and no other");
+    assert_eq!(
+        names.len(),
+        codes["errors"].as_array().unwrap().len(),
+        "every code of the protocol, and no other"
+    );
     for code in codes["errors"].as_array().unwrap() {
         assert!(names.contains(&code["code"]), "{code}");
         assert_ne!(code["cases"].as_array().unwrap().len(), 0, "{code} has a cause and a cure");
@@ -52,7 +59,11 @@ fn the_manual_has_a_page_for_every_verb_and_a_reader_has_nothing_to_say_about_it
 /// The verbs that the help lists.
 fn verbs(home: &Home, below: &[&str]) -> Vec<String> {
     let help = home.run(&[below, &["--help"]].concat()).output;
-    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let lines = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
     let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     names.filter(|name| !name.is_empty() && *name != "help").map(str::to_owned).collect()
 }
@@ -77,20 +88,28 @@ fn bash_offers_verbs_and_the_names_of_tokens_without_a_refresh() {
     home.link("my-credential-helper");
     assert_eq!(offered_by_bash(&home, &["whoa"]), ["whoami"]);
     assert_eq!(offered_by_bash(&home, &["--provider", "mi"]), ["microtica"]);
-    home.write(".config/my-credential-helper/config.toml", "[providers.mycli]\naccounts = ['work']\n");
+    home.write(
+        ".config/my-credential-helper/config.toml",
+        "[providers.mycli]\naccounts = ['work']\n",
+    );
     assert_eq!(offered_by_bash(&home, &["account", "use", "wo"]), ["work"]);
     for name in ["ci-release", "two words"] {
         assert_eq!(home.run(&["token", "create", name]).status, 0);
     }
     let offered = offered_by_bash(&home, &["token", "revoke", ""]);
     assert!(offered.contains(&"ci-release".to_owned()), "{offered:?}");
-    assert!(!offered.iter().any(|word| word.contains("two")), "that one goes by its id: {offered:?}");
+    assert!(
+        !offered.iter().any(|word| word.contains("two")),
+        "that one goes by its id: {offered:?}"
+    );
     let sessions = offered_by_bash(&home, &["session", "revoke", ""]);
     let id = home.run(&["session", "list", "--json"]).json()["sessions"][0]["id"].clone();
     assert!(sessions.iter().any(|offered| id == offered.as_str()), "{sessions:?}");
     for line in [&["token", "revoke", ""][..], &["session", "revoke", ""], &[""]] {
         let offered = offered_by_bash(&home, line).join("\n");
-        assert!(!offered.contains(&session.access_token) && !offered.contains(&session.refresh_token));
+        assert!(
+            !offered.contains(&session.access_token) && !offered.contains(&session.refresh_token)
+        );
     }
 
     home.write_session(&session, Duration::ZERO, Duration::from_secs(3600));
@@ -100,7 +119,10 @@ fn bash_offers_verbs_and_the_names_of_tokens_without_a_refresh() {
     home.write_session(&session, Duration::from_secs(900), Duration::ZERO);
     home.write(".my/config.json", r#"{"api_url":"http://127.0.0.1:1"}"#);
     let offered = offered_by_bash(&home, &["token", "revoke", ""]);
-    assert!(!offered.contains(&"ci-release".to_owned()), "and a service that is away is passed over");
+    assert!(
+        !offered.contains(&"ci-release".to_owned()),
+        "and a service that is away is passed over"
+    );
 }
 
 #[test]
@@ -124,7 +146,10 @@ fn zsh_completes_by_an_autoloaded_function_at_the_first_press() {
     home.link("my-credential-helper");
     let script = home.run(&["completions", "zsh"]).output;
     home.write("zfunc/_my-credential-helper", &script);
-    home.write(".zshrc", "PS1='ready> '\nfpath=(~/zfunc $fpath)\nautoload -Uz compinit && compinit -u\n");
+    home.write(
+        ".zshrc",
+        "PS1='ready> '\nfpath=(~/zfunc $fpath)\nautoload -Uz compinit && compinit -u\n",
+    );
     let mut command = home.command("zsh");
     command.args(["-d", "-i"]);
     let mut session = in_terminal(&home, command);
@@ -141,7 +166,9 @@ fn powershell_is_given_a_script_that_asks_the_program() {
     let mut home = Home::new();
     home.link("my-credential-helper");
     let script = home.run(&["completions", "powershell"]).output;
-    assert!(script.starts_with("Register-ArgumentCompleter -Native -CommandName my-credential-helper"));
+    assert!(
+        script.starts_with("Register-ArgumentCompleter -Native -CommandName my-credential-helper")
+    );
     home.set("MY_CREDENTIAL_HELPER_COMPLETE", "powershell");
     let outcome = home.run(&["--", "my-credential-helper", "whoa"]);
     assert!(outcome.output.starts_with("whoami\t"), "{outcome:?}");

@@ -24,7 +24,8 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 fn temporaries(home: &Home) -> Vec<std::path::PathBuf> {
-    let entries = fs::read_dir(home.path().join(".my")).unwrap().flatten().map(|entry| entry.path());
+    let entries =
+        fs::read_dir(home.path().join(".my")).unwrap().flatten().map(|entry| entry.path());
     entries.filter(|path| path.extension().is_some_and(|extension| extension == "tmp")).collect()
 }
 
@@ -48,7 +49,8 @@ fn a_session_is_saved_though_what_was_prepared_for_it_is_gone() {
 #[test]
 fn the_one_try_that_is_left_is_not_spent_on_a_network_that_is_still_broken() {
     let server = service();
-    let elsewhere = Fault::Answer { status: 200, body: "<html>pay here</html>".to_owned(), headers: [].into() };
+    let elsewhere =
+        Fault::Answer { status: 200, body: "<html>pay here</html>".to_owned(), headers: [].into() };
     for still in [Fault::CloseAfterCommit { close_after_commit: true }, elsewhere] {
         let (home, old) = Home::with_stale_session(&server);
         server.clear_requests();
@@ -94,7 +96,10 @@ fn a_login_that_another_program_makes_during_a_refresh_stays() {
     command.args(["get", "--format", "raw"]);
     let child = spawn(command);
     until("the request", || server.requests().iter().any(|request| request.path == REFRESH));
-    home.write(".my/credentials.json", &session_json(&other, Duration::from_secs(900), Duration::ZERO));
+    home.write(
+        ".my/credentials.json",
+        &session_json(&other, Duration::from_secs(900), Duration::ZERO),
+    );
     let outcome = finish(child, b"");
     assert_eq!(outcome.output.trim_end(), other.access_token, "{}", outcome.messages);
     assert_eq!(home.session().unwrap()["refresh_token"], other.refresh_token.as_str());
@@ -163,7 +168,11 @@ fn a_request_that_cannot_be_read_is_not_an_empty_one() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let mut command = home.command(HELPER);
-    command.arg("get").stdin(File::open("/").unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .arg("get")
+        .stdin(File::open("/").unwrap())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(!String::from_utf8_lossy(&output.stdout).contains(&session.access_token));
@@ -171,7 +180,13 @@ fn a_request_that_cannot_be_read_is_not_an_empty_one() {
     let (reader, mut writer) = std::io::pipe().unwrap();
     rustix::io::ioctl_fionbio(&reader, true).unwrap();
     let mut command = home.command(HELPER);
-    let child = command.arg("get").stdin(reader).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command
+        .arg("get")
+        .stdin(reader)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     std::thread::sleep(Duration::from_millis(100));
     writer.write_all(br#"{"url":"https://evil.example/"}"#).unwrap();
     drop(writer);
@@ -183,11 +198,20 @@ fn a_request_that_cannot_be_read_is_not_an_empty_one() {
 fn what_is_too_long_is_refused_and_not_cut() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
-    home.write(".config/my-credential-helper/config.toml", "[providers.mycli]\nhosts = ['git.acme.dev']\n");
+    home.write(
+        ".config/my-credential-helper/config.toml",
+        "[providers.mycli]\nhosts = ['git.acme.dev']\n",
+    );
     let host = "git.acme.dev";
     for (verb, input) in [
         ("docker", format!("{}{host}.evil.example", " ".repeat((4 << 20) - host.len()))),
-        ("git", format!("protocol=https\n{}host={host}.evil.example\n\n", "x=y\n".repeat((1 << 20) - 8))),
+        (
+            "git",
+            format!(
+                "protocol=https\n{}host={host}.evil.example\n\n",
+                "x=y\n".repeat((1 << 20) - 8)
+            ),
+        ),
     ] {
         let outcome = home.run_with(&[verb, "get"], input);
         assert_ne!(outcome.status, 0, "{verb}");
@@ -200,7 +224,9 @@ fn an_answer_that_cannot_be_written_is_no_success() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     let mut command = home.command(HELPER);
-    command.args(["get", "--format", "raw"]).stdout(File::options().write(true).open("/dev/full").unwrap());
+    command
+        .args(["get", "--format", "raw"])
+        .stdout(File::options().write(true).open("/dev/full").unwrap());
     assert_eq!(command.status().unwrap().code(), Some(1));
 }
 
@@ -251,7 +277,10 @@ fn one_provider_whose_settings_are_wrong_does_not_keep_the_others_from_theirs() 
     let git = home.run_with(&["git", "get"], "protocol=https\nhost=h.dev\n\n");
     assert_eq!(git.output, "username=ada\npassword=s\n", "{git:?}");
     let missing = home.run(&["get", "--url", "https://other.dev"]);
-    assert!(missing.messages.contains("acme ([providers.acme] has no `api_url`)"), "and it is told: {missing:?}");
+    assert!(
+        missing.messages.contains("acme ([providers.acme] has no `api_url`)"),
+        "and it is told: {missing:?}"
+    );
 }
 
 #[test]
@@ -261,7 +290,9 @@ fn a_stored_login_that_could_end_a_line_is_not_handed_out() {
     let stored = home.run_with(&["store"], store);
     let path = stored.json()["location"].as_str().unwrap().to_owned();
     let whole = fs::read_to_string(&path).unwrap();
-    for (from, to) in [("hunter2", r"hunter2\nhost=evil.example"), ("\"ada\"", "\"ada\\nhost=evil.example\"")] {
+    for (from, to) in
+        [("hunter2", r"hunter2\nhost=evil.example"), ("\"ada\"", "\"ada\\nhost=evil.example\"")]
+    {
         fs::write(&path, whole.replace(from, to)).unwrap();
         let git = home.run_with(&["git", "get"], "protocol=https\nhost=h.dev\n\n");
         assert_eq!(git.output, "", "{git:?}");
@@ -269,7 +300,10 @@ fn a_stored_login_that_could_end_a_line_is_not_handed_out() {
         assert!(raw.output.is_empty() && raw.messages.contains("line break"), "{raw:?}");
     }
     let place = "protocol=https\nhost=tab.dev\n";
-    assert_eq!(home.run_with(&["git", "store"], format!("{place}username=ada\npassword=a\tb\n\n")).status, 0);
+    assert_eq!(
+        home.run_with(&["git", "store"], format!("{place}username=ada\npassword=a\tb\n\n")).status,
+        0
+    );
     let git = home.run_with(&["git", "get"], format!("{place}\n"));
     assert_eq!(git.output, "username=ada\npassword=a\tb\n", "a tab ends nothing");
 }

@@ -41,13 +41,21 @@ fn sixty_four_processes_on_a_stale_session_stay_logged_in() {
             .into_iter()
             .map(|child| {
                 let outcome = finish(child, b"");
-                assert_eq!((outcome.status, &*outcome.messages), (0, ""), "round {round}: each is served");
+                assert_eq!(
+                    (outcome.status, &*outcome.messages),
+                    (0, ""),
+                    "round {round}: each is served"
+                );
                 outcome.output
             })
             .collect();
         tokens.dedup();
         assert_eq!(tokens.len(), 1, "round {round}: all of them the same");
-        assert_eq!((service.count("token request"), service.count("grant.revoked")), (1, 0), "round {round}");
+        assert_eq!(
+            (service.count("token request"), service.count("grant.revoked")),
+            (1, 0),
+            "round {round}"
+        );
         assert!(service.is_active(tokens[0].trim_end()), "round {round}: still logged in");
         age(&home);
     }
@@ -79,7 +87,10 @@ fn a_crowd_whose_first_dies_before_it_asks_is_served_by_the_next() {
             })
             .collect();
         tokens.dedup();
-        assert_eq!((tokens.len(), service.count("token request"), service.count("grant.revoked")), (1, 1, 0));
+        assert_eq!(
+            (tokens.len(), service.count("token request"), service.count("grant.revoked")),
+            (1, 1, 0)
+        );
         assert!(service.is_active(tokens[0].trim_end()));
     }
 }
@@ -94,7 +105,8 @@ fn two_accounts_of_one_host_are_renewed_each_for_its_own_path() {
     service.make_stale(&home);
     service.make_stale_as(&home, "boss", ".my/sessions/acme/work.json");
     let paths = [("team-a/x.git", "boss"), ("team-ab/x.git", "ada"), ("", "ada")];
-    let urls: Vec<_> = paths.iter().map(|(path, _)| format!("https://git.acme.dev/{path}")).collect();
+    let urls: Vec<_> =
+        paths.iter().map(|(path, _)| format!("https://git.acme.dev/{path}")).collect();
     let ask = |url: &String| home.start(&["get", "--format", "raw", "--url", url]);
     let children: Vec<_> = (0..8).flat_map(|_| urls.iter().map(ask)).collect();
     for (child, (path, person)) in children.into_iter().zip(paths.iter().cycle()) {
@@ -103,7 +115,11 @@ fn two_accounts_of_one_host_are_renewed_each_for_its_own_path() {
         let told = service.told_of(outcome.output.trim_end());
         assert_eq!((&told["active"], &told["sub"]), (&true.into(), &(*person).into()), "{path:?}");
     }
-    assert_eq!((service.count("token request"), service.count("grant.revoked")), (2, 0), "one for each of the two");
+    assert_eq!(
+        (service.count("token request"), service.count("grant.revoked")),
+        (2, 0),
+        "one for each of the two"
+    );
 }
 
 #[test]
@@ -128,7 +144,8 @@ fn end_refreshes_by(signal: Signal, service: &Oidc) -> (u64, u64) {
     println!("MY_TEST_SEED={seed}");
     let (mut state, mut lost) = (seed, 0);
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 33
     };
     let home = service.home("");
@@ -147,13 +164,23 @@ fn end_refreshes_by(signal: Signal, service: &Oidc) -> (u64, u64) {
         let was_spent = service.count("refresh_token.consumed") > 0;
         let outcome = home.run(&RAW);
         if outcome.status == 0 {
-            assert_eq!(kept(&home)["access_token"], outcome.output.trim_end(), "seed {seed}, crash {crash}");
+            assert_eq!(
+                kept(&home)["access_token"],
+                outcome.output.trim_end(),
+                "seed {seed}, crash {crash}"
+            );
             continue;
         }
         lost += 1;
-        assert!(was_spent, "seed {seed}, crash {crash}: lost, and the service had given nothing: {outcome:?}");
+        assert!(
+            was_spent,
+            "seed {seed}, crash {crash}: lost, and the service had given nothing: {outcome:?}"
+        );
         assert_eq!(outcome.status, 1, "{outcome:?}");
-        assert!(outcome.messages.contains("has ended") && outcome.messages.contains("login`"), "{outcome:?}");
+        assert!(
+            outcome.messages.contains("has ended") && outcome.messages.contains("login`"),
+            "{outcome:?}"
+        );
         assert_eq!(home.read(SESSION), None, "what was refused is cleared");
     }
     (lost, crashes)
@@ -164,7 +191,12 @@ fn whoever_is_interrupted_while_a_token_is_redeemed_keeps_the_login() {
     let Some(service) = Oidc::start() else { return };
     let home = service.home("");
     // `whoami` has a client of its own, whose thread is there before the refresh begins.
-    let cases = [(&RAW[..], Signal::INT), (&RAW, Signal::TERM), (&RAW, Signal::HUP), (&["whoami"], Signal::INT)];
+    let cases = [
+        (&RAW[..], Signal::INT),
+        (&RAW, Signal::TERM),
+        (&RAW, Signal::HUP),
+        (&["whoami"], Signal::INT),
+    ];
     for (verb, signal) in cases {
         service.make_stale(&home);
         service.clear_journal();
@@ -180,7 +212,11 @@ fn whoever_is_interrupted_while_a_token_is_redeemed_keeps_the_login() {
         assert_eq!(child.wait().unwrap().signal(), ends, "{verb:?} ends by the signal");
         let token = home.token();
         assert_eq!(kept(&home)["access_token"], token, "{verb:?} {signal:?}");
-        assert_eq!((service.count("token request"), service.count("grant.revoked")), (1, 0), "{verb:?} {signal:?}");
+        assert_eq!(
+            (service.count("token request"), service.count("grant.revoked")),
+            (1, 0),
+            "{verb:?} {signal:?}"
+        );
         assert!(service.is_active(&token), "{verb:?} {signal:?}");
     }
 }
@@ -188,7 +224,8 @@ fn whoever_is_interrupted_while_a_token_is_redeemed_keeps_the_login() {
 /// Whether this process, and with it every program that it starts, ignores a signal: under `nohup`, a hang-up.
 fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").expect("this process");
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("what is ignored");
+    let ignored =
+        status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("what is ignored");
     u64::from_str_radix(ignored.trim(), 16).expect("a set") >> (signal.as_raw() - 1) & 1 == 1
 }
 
@@ -290,7 +327,12 @@ fn a_program_logs_in_itself_and_asks_again_when_its_token_ends() {
     assert_eq!(refused.status, 4, "{refused:?}");
     home.set("ACME_SECRET", "hush");
     assert_eq!(home.run(&RAW).status, 0, "a wrong secret ends nothing");
-    assert!(home.snapshot().values().flatten().all(|text| !String::from_utf8_lossy(text).contains("hush")));
+    assert!(
+        home.snapshot()
+            .values()
+            .flatten()
+            .all(|text| !String::from_utf8_lossy(text).contains("hush"))
+    );
 }
 
 #[test]
@@ -300,7 +342,12 @@ fn a_client_secret_on_standard_input_is_kept_nowhere() {
     let outcome = home.run_with(&["login", "--client-credentials"], "hush\n");
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(service.is_active(&home.token()));
-    assert!(home.snapshot().values().flatten().all(|text| !String::from_utf8_lossy(text).contains("hush")));
+    assert!(
+        home.snapshot()
+            .values()
+            .flatten()
+            .all(|text| !String::from_utf8_lossy(text).contains("hush"))
+    );
     age(&home);
     let ended = home.run(&RAW);
     assert_eq!(ended.status, 2, "{ended:?}");
@@ -320,14 +367,21 @@ fn git_clones_from_a_host_that_asks_the_service_about_the_token() {
     let (files, service) = (root.path().to_owned(), std::sync::Arc::new(service));
     let asked = service.clone();
     let permits = move |authorization: &str| {
-        let basic = authorization.strip_prefix("Basic ").map(crate::support::gate::decoded).unwrap_or_default();
+        let basic = authorization
+            .strip_prefix("Basic ")
+            .map(crate::support::gate::decoded)
+            .unwrap_or_default();
         basic.strip_prefix("oauth2:").is_some_and(|token| asked.is_active(token))
     };
     let answers = move |request: &crate::support::gate::Request| {
         let path = request.path.split('?').next().unwrap_or_default();
         std::fs::read(files.join(path.trim_start_matches('/'))).ok()
     };
-    let gate = crate::support::gate::Gate::start("Basic realm=\"git\"", Box::new(permits), Box::new(answers));
+    let gate = crate::support::gate::Gate::start(
+        "Basic realm=\"git\"",
+        Box::new(permits),
+        Box::new(answers),
+    );
     let configuration = format!(
         "provider = \"acme\"\n[providers.acme]\nkind = \"oauth\"\nissuer = \"{url}\"\nclient_id = \"helper\"\n\
          hosts = [\"{}\"]\nbasic_username = \"oauth2\"\n",
@@ -337,7 +391,13 @@ fn git_clones_from_a_host_that_asks_the_service_about_the_token() {
     let gitconfig = home.write("gitconfig", &format!("[credential]\nhelper = !{HELPER} git\n"));
     home.set("GIT_CONFIG_GLOBAL", gitconfig);
     home.set("GIT_TERMINAL_PROMPT", "0");
-    let outcome = home.run_client(&["git", "clone", "-q", &format!("http://{}/hello.git", gate.address), "clone"]);
+    let outcome = home.run_client(&[
+        "git",
+        "clone",
+        "-q",
+        &format!("http://{}/hello.git", gate.address),
+        "clone",
+    ]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(gate.saw("let in") && gate.saw("refused"), "{:?}", gate.seen());
     assert!(home.path().join("clone/.git").exists());

@@ -47,9 +47,12 @@ impl Double {
                     before
                 };
                 let (status, body) = answers(&path, before);
-                let head = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: ");
-                let _ = (&connection)
-                    .write_all(format!("{head}{}\r\nConnection: close\r\n\r\n{body}", body.len()).as_bytes());
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: "
+                );
+                let _ = (&connection).write_all(
+                    format!("{head}{}\r\nConnection: close\r\n\r\n{body}", body.len()).as_bytes(),
+                );
             }
         });
         Self { url, asked }
@@ -67,7 +70,13 @@ impl Double {
     }
 
     fn times(&self, path: &str) -> Vec<Instant> {
-        self.asked.lock().unwrap().iter().filter(|(other, _)| other == path).map(|(_, time)| *time).collect()
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|(other, _)| other == path)
+            .map(|(_, time)| *time)
+            .collect()
     }
 }
 
@@ -96,7 +105,9 @@ fn log_in(given: String) -> (Home, Outcome) {
 
 #[test]
 fn a_service_that_describes_another_or_names_an_endpoint_without_tls_is_not_believed() {
-    for (field, value) in [("issuer", "https://evil.dev"), ("token_endpoint", "http://evil.dev/token")] {
+    for (field, value) in
+        [("issuer", "https://evil.dev"), ("token_endpoint", "http://evil.dev/token")]
+    {
         let double = Double::start(move |url, _, _| {
             let mut answer = description(url);
             answer[field] = value.into();
@@ -106,7 +117,11 @@ fn a_service_that_describes_another_or_names_an_endpoint_without_tls_is_not_beli
         let outcome = home.run(&["login", "--device"]);
         assert_eq!(outcome.status, 4, "{outcome:?}");
         assert!(outcome.messages.contains(value), "{outcome:?}");
-        assert_eq!(double.times("/device").len() + double.times("/token").len(), 0, "nothing more is asked of it");
+        assert_eq!(
+            double.times("/device").len() + double.times("/token").len(),
+            0,
+            "nothing more is asked of it"
+        );
     }
 }
 
@@ -118,7 +133,10 @@ fn a_page_without_tls_is_not_shown_to_anybody() {
     });
     let outcome = double.home().run(&["login", "--device"]);
     assert_eq!(outcome.status, 4, "{outcome:?}");
-    assert!(outcome.messages.contains("without TLS") && !outcome.messages.contains("ABCD"), "{outcome:?}");
+    assert!(
+        outcome.messages.contains("without TLS") && !outcome.messages.contains("ABCD"),
+        "{outcome:?}"
+    );
 }
 
 #[test]
@@ -156,7 +174,10 @@ fn a_refusal_with_status_200_is_one_and_a_service_that_asks_to_slow_down_is_poll
     assert_eq!(outcome.status, 0, "{outcome:?}");
     let polls = double.times("/token");
     assert_eq!(polls.len(), 4);
-    assert!(polls[1] - polls[0] < Duration::from_secs(5) && polls[2] - polls[1] >= Duration::from_secs(6));
+    assert!(
+        polls[1] - polls[0] < Duration::from_secs(5)
+            && polls[2] - polls[1] >= Duration::from_secs(6)
+    );
     assert_eq!(home.token(), "a");
     assert_eq!(home.run(&["get"]).json()["expires_at"], serde_json::Value::Null, "no end is known");
 }
@@ -193,11 +214,17 @@ fn no_answer_but_the_one_ends_a_login_and_one_call_sends_a_token_once() {
 fn a_service_that_gives_no_new_refresh_token_keeps_the_old_one() {
     let double = Double::start(|url, path, before| match path {
         DISCOVERY => (200, description(url).to_string()),
-        _ => (200, format!(r#"{{"access_token":"a{before}","token_type":"Bearer","expires_in":"1"}}"#)),
+        _ => (
+            200,
+            format!(r#"{{"access_token":"a{before}","token_type":"Bearer","expires_in":"1"}}"#),
+        ),
     });
     let home = double.home();
     let then = rfc3339(std::time::SystemTime::now() - Duration::from_secs(3600));
-    home.write(SESSION, &json!({ "access_token": "a", "refresh_token": "r", "expires_at": then }).to_string());
+    home.write(
+        SESSION,
+        &json!({ "access_token": "a", "refresh_token": "r", "expires_at": then }).to_string(),
+    );
     assert_eq!(home.token(), "a0");
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(home.token(), "a1");
@@ -212,7 +239,10 @@ fn who_has_no_client_id_is_told_where_to_get_one() {
     let outcome = home.run(&["--provider", "hub", "login", "--device"]);
     assert_eq!(outcome.status, 2, "{outcome:?}");
     assert!(outcome.messages.contains("[providers.hub] has no `client_id`"), "{outcome:?}");
-    assert!(outcome.messages.contains("https://github.com/settings/applications/new"), "{outcome:?}");
+    assert!(
+        outcome.messages.contains("https://github.com/settings/applications/new"),
+        "{outcome:?}"
+    );
 }
 
 fn without_interval(url: &str) -> String {
@@ -248,21 +278,32 @@ fn a_code_of_another_client_another_login_or_another_issuer_logs_nobody_in() {
     ] {
         let home = service.home("");
         let mut command = home.command(HELPER);
-        command.args(["login", "--browser"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["login", "--browser"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut login = command.spawn().unwrap();
         let mut told = BufReader::new(login.stderr.take().unwrap()).lines();
         assert_eq!(told.next().unwrap().unwrap(), "Open this in a browser on this machine:");
         let asked = url::Url::parse(&told.next().unwrap().unwrap()).unwrap();
-        let parameter = |name: &str| asked.query_pairs().find(|(found, _)| found == name).unwrap().1.into_owned();
+        let parameter = |name: &str| {
+            asked.query_pairs().find(|(found, _)| found == name).unwrap().1.into_owned()
+        };
         let code = service.code(&asked.query().unwrap().replace(change[0], change[1]));
         let (back, state) = (parameter("redirect_uri"), parameter("state"));
         // What the page says is 400 where it failed.
-        let _ = ureq::get(&back).query("code", code).query("state", state).query("iss", issuer).call();
+        let _ =
+            ureq::get(&back).query("code", code).query("state", state).query("iss", issuer).call();
         let said: Vec<_> = told.map(Result::unwrap).collect();
         let outcome = login.wait_with_output().unwrap();
         let all = format!("{}{}", String::from_utf8_lossy(&outcome.stdout), said.concat());
         assert!(all.contains(part), "{change:?}: {all}");
-        assert_eq!(home.read(SESSION).is_some(), change == ["", ""] && issuer == good, "{change:?}: {all}");
+        assert_eq!(
+            home.read(SESSION).is_some(),
+            change == ["", ""] && issuer == good,
+            "{change:?}: {all}"
+        );
     }
 }
 
@@ -273,7 +314,9 @@ fn known(double: &Double, kind: &str) -> Home {
         "authorization_endpoint = '{url}/page'\ntoken_endpoint = '{url}/token'\n\
          device_authorization_endpoint = '{url}/device'\n"
     );
-    let text = format!("provider = 'acme'\n[providers.acme]\nkind = '{kind}'\nclient_id = 'me'\n{endpoints}");
+    let text = format!(
+        "provider = 'acme'\n[providers.acme]\nkind = '{kind}'\nclient_id = 'me'\n{endpoints}"
+    );
     home.write(".config/my-credential-helper/config.toml", &text);
     home.set("BROWSER", "/bin/true");
     home
@@ -288,7 +331,10 @@ fn a_page_that_wants_a_secret_is_no_way_in_without_one() {
     let hub = known(&double, "github");
     let asked = hub.run(&["login", "--browser"]);
     assert_eq!(asked.status, 2, "{asked:?}");
-    assert!(asked.messages.contains("client_secret_variable") && asked.messages.contains("--device"), "{asked:?}");
+    assert!(
+        asked.messages.contains("client_secret_variable") && asked.messages.contains("--device"),
+        "{asked:?}"
+    );
     let outcome = hub.run(&["login"]);
     assert_eq!(outcome.status, 0, "by a code, which needs none: {outcome:?}");
     assert_eq!(double.times("/device").len(), 1);
@@ -302,7 +348,9 @@ fn a_page_that_wants_a_secret_is_no_way_in_without_one() {
 fn github_ends_a_login_in_its_own_words() {
     let then = rfc3339(std::time::SystemTime::now() - Duration::from_secs(3600));
     let session = json!({ "access_token": "a", "refresh_token": "ghr_old", "expires_at": then, "logged_in_at": then });
-    for (code, status, is_kept) in [("bad_refresh_token", 1, false), ("incorrect_client_credentials", 4, true)] {
+    for (code, status, is_kept) in
+        [("bad_refresh_token", 1, false), ("incorrect_client_credentials", 4, true)]
+    {
         let double = Double::start(move |_, _, _| (200, json!({ "error": code }).to_string()));
         let home = known(&double, "github");
         home.write(SESSION, &session.to_string());

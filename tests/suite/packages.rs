@@ -28,7 +28,10 @@ fn both_packages_install_work_and_leave_nothing_behind() {
     let unpacked = home.path().join("unpacked");
     std::fs::create_dir(&unpacked).unwrap();
     let (tarball, folder) = (built[0].to_str().unwrap(), unpacked.to_str().unwrap());
-    assert_eq!(home.run_client(&["tar", "-xzf", tarball, "-C", folder, "--strip-components=1"]).status, 0);
+    assert_eq!(
+        home.run_client(&["tar", "-xzf", tarball, "-C", folder, "--strip-components=1"]).status,
+        0
+    );
 
     let prefix = home.path().join("prefix");
     let (script, to) = (unpacked.join("install.sh"), prefix.to_str().unwrap().to_owned());
@@ -55,7 +58,11 @@ fn both_packages_install_work_and_leave_nothing_behind() {
     }
     let root = home.path().join("root");
     std::fs::create_dir(&root).unwrap();
-    assert_eq!(home.run_client(&["dpkg-deb", "-x", built[1].to_str().unwrap(), root.to_str().unwrap()]).status, 0);
+    assert_eq!(
+        home.run_client(&["dpkg-deb", "-x", built[1].to_str().unwrap(), root.to_str().unwrap()])
+            .status,
+        0
+    );
     works(&mut home, &root.join("usr"));
     let control = home.run_client(&["dpkg-deb", "-f", built[1].to_str().unwrap()]).output;
     assert!(
@@ -68,15 +75,20 @@ fn both_packages_install_work_and_leave_nothing_behind() {
 
 /// It answers under every name, completes, and its manual can be read.
 fn works(home: &mut Home, prefix: &Path) {
-    for name in ["my-credential-helper", "git-credential-my", "docker-credential-my", "cargo-credential-my"] {
+    for name in
+        ["my-credential-helper", "git-credential-my", "docker-credential-my", "cargo-credential-my"]
+    {
         let outcome = run(home, prefix.join("bin").join(name), &["--help"]);
         assert_eq!(outcome.status, 0, "{name}: {outcome:?}");
         assert!(outcome.output.contains("my-credential-helper"), "{name}: {outcome:?}");
     }
-    let names: Vec<_> = files(prefix).iter().map(|path| path.to_string_lossy().into_owned()).collect();
-    for part in
-        ["man/man1/my-credential-helper-token-create.1", "man/man7/my-credential-helper-errors.7", "bash-completion"]
-    {
+    let names: Vec<_> =
+        files(prefix).iter().map(|path| path.to_string_lossy().into_owned()).collect();
+    for part in [
+        "man/man1/my-credential-helper-token-create.1",
+        "man/man7/my-credential-helper-errors.7",
+        "bash-completion",
+    ] {
         assert!(names.iter().any(|name| name.contains(part)), "{part}: {names:?}");
     }
 }

@@ -22,7 +22,10 @@ fn configure(home: &mut Home, registry: &Verdaccio, package: &str) {
     home.write(".npmrc", &text);
     home.write("package/package.json", &json!({ "name": package, "version": "1.0.0" }).to_string());
     for project in ["project", "another"] {
-        home.write(&format!("{project}/package.json"), &json!({ "name": project, "version": "1.0.0" }).to_string());
+        home.write(
+            &format!("{project}/package.json"),
+            &json!({ "name": project, "version": "1.0.0" }).to_string(),
+        );
     }
     home.set("CI", "1");
     // Neither asks npm's own registry whether there is something newer.
@@ -84,7 +87,10 @@ fn publishes_and_installs(pnpm: &str, server: &Server, registry: &Verdaccio) {
 #[test]
 fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let readme = include_str!("../../integrations/pnpm/README.md");
-    assert!(readme.contains(include_str!("../../integrations/pnpm/npmrc")), "the README quotes what is tested");
+    assert!(
+        readme.contains(include_str!("../../integrations/pnpm/npmrc")),
+        "the README quotes what is tested"
+    );
     let server = service();
     let Some(registry) = Verdaccio::start(&server, &["npm", "pnpm12"]) else { return };
     publish_with_npm(&server, &registry, readme);
@@ -95,7 +101,12 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     home.set("PNPM", "pnpm12");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/pnpm/test.sh");
     let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
+    assert_eq!(
+        (outcome.status, &*outcome.output),
+        (0, "accepted\nrefused\n"),
+        "{}",
+        outcome.messages
+    );
 }
 
 /// As the README says for npm.
@@ -103,9 +114,15 @@ fn publish_with_npm(server: &Server, registry: &Verdaccio, readme: &str) {
     let (mut home, _) = Home::logged_in(server);
     configure(&mut home, registry, "@my/hello");
     let line = "//npm.mycli.sh/:_authToken=${NODE_AUTH_TOKEN}";
-    assert!(readme.contains(line) && readme.contains("my-credential-helper exec --env NODE_AUTH_TOKEN -- npm "));
+    assert!(
+        readme.contains(line)
+            && readme.contains("my-credential-helper exec --env NODE_AUTH_TOKEN -- npm ")
+    );
     let address = &registry.address;
-    home.write(".npmrc", &format!("@my:registry=http://{address}/\n{}\n", line.replace("npm.mycli.sh", address)));
+    home.write(
+        ".npmrc",
+        &format!("@my:registry=http://{address}/\n{}\n", line.replace("npm.mycli.sh", address)),
+    );
     let publish = ["exec", "--env", "NODE_AUTH_TOKEN", "--", "npm", "publish"];
     let outcome = run_in(&home, "package", &[&[HELPER], &publish[..]].concat());
     assert_eq!(outcome.status, 0, "{outcome:?}");

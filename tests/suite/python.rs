@@ -34,7 +34,9 @@ pub(crate) fn index(permits: Box<Permits>) -> Option<Gate> {
     make_wheel(&path);
     let wheel = std::fs::read(&path).unwrap();
     let answers = move |request: &Request| match (request.method.as_str(), request.path.as_str()) {
-        ("GET", "/simple/hello/") => Some(format!("<!DOCTYPE html><a href='/files/{WHEEL}'>{WHEEL}</a>").into()),
+        ("GET", "/simple/hello/") => {
+            Some(format!("<!DOCTYPE html><a href='/files/{WHEEL}'>{WHEEL}</a>").into())
+        }
         ("GET", path) if path == format!("/files/{WHEEL}") => Some(wheel.clone()),
         ("POST", "/legacy/") => Some(b"thanks".into()),
         _ => None,
@@ -47,7 +49,11 @@ fn pip_needs_no_name() -> bool {
     static NEEDS_NONE: LazyLock<bool> = LazyLock::new(|| {
         let output = Command::new("pip").arg("--version").output().unwrap();
         // `pip 26.3 from …`
-        let version = String::from_utf8_lossy(&output.stdout).split(' ').nth(1).unwrap_or_default().to_owned();
+        let version = String::from_utf8_lossy(&output.stdout)
+            .split(' ')
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned();
         version.split('.').map_while(|part| part.parse::<u32>().ok()).ge([26, 2])
     });
     *NEEDS_NONE || has_client("pip 26.2")
@@ -63,9 +69,13 @@ pub(crate) fn configure(home: &mut Home, index: &Gate) {
     home.link("keyring");
     let url = format!("http://{}", index.address);
     let of_index = |text: &str| text.replace("https://pypi.mycli.sh", &url);
-    home.write(".config/pip/pip.conf", &of_index(include_str!("../../integrations/keyring/pip.conf")));
+    home.write(
+        ".config/pip/pip.conf",
+        &of_index(include_str!("../../integrations/keyring/pip.conf")),
+    );
     home.write(".config/uv/uv.toml", &of_index(include_str!("../../integrations/keyring/uv.toml")));
-    for name in ["PIP_NO_CACHE_DIR", "PIP_NO_INPUT", "PIP_DISABLE_PIP_VERSION_CHECK", "UV_NO_CACHE"] {
+    for name in ["PIP_NO_CACHE_DIR", "PIP_NO_INPUT", "PIP_DISABLE_PIP_VERSION_CHECK", "UV_NO_CACHE"]
+    {
         home.set(name, "1");
     }
     home.set("UV_PYTHON_DOWNLOADS", "never");
@@ -127,7 +137,11 @@ fn a_password_that_is_set_serves_pip_and_uv_with_and_without_a_user_name() {
         configure(&mut home, &index);
         let set = ["keyring", "set", service, "ada"];
         let outcome = home.run_with(&set, "hun ter:2@%\n");
-        assert_eq!((outcome.status, &*outcome.output, &*outcome.messages), (0, "", ""), "{service}");
+        assert_eq!(
+            (outcome.status, &*outcome.output, &*outcome.messages),
+            (0, "", ""),
+            "{service}"
+        );
         for line in [PIP, UV] {
             let outcome = run(&home, line);
             assert_eq!(outcome.status, 0, "{service}: {outcome:?}");
@@ -173,7 +187,8 @@ fn uv_publishes() {
     let wheel = home.path().join("dist").join(WHEEL);
     make_wheel(&wheel);
     let url = format!("http://{}/legacy/", index.address);
-    let line = ["uv", "publish", "--publish-url", &url, "--username", "token", wheel.to_str().unwrap()];
+    let line =
+        ["uv", "publish", "--publish-url", &url, "--username", "token", wheel.to_str().unwrap()];
     let outcome = run(&home, &line);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(index.saw("POST /legacy/ let in"), "{:?}", index.seen());
@@ -188,15 +203,18 @@ fn what_is_set_on_the_providers_index_never_takes_the_place_of_the_session() {
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(outcome.messages.contains("is not kept"), "{outcome:?}");
     assert_eq!(home.run(&["keyring", "del", host, "token"]).status, 1);
-    let outcome = home.run(&["--provider", "mycli", "keyring", "--mode=creds", "--output=json", "get", host]);
+    let outcome =
+        home.run(&["--provider", "mycli", "keyring", "--mode=creds", "--output=json", "get", host]);
     assert_eq!(outcome.json(), json!({ "username": "token", "password": session.access_token }));
 }
 
 #[test]
 fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let readme = include_str!("../../integrations/keyring/README.md");
-    let files =
-        [include_str!("../../integrations/keyring/pip.conf"), include_str!("../../integrations/keyring/uv.toml")];
+    let files = [
+        include_str!("../../integrations/keyring/pip.conf"),
+        include_str!("../../integrations/keyring/uv.toml"),
+    ];
     assert!(files.iter().all(|file| readme.contains(file)), "the README quotes what is tested");
     let Some((server, index)) = of_provider() else { return };
     let mut home = Home::new();
@@ -205,7 +223,12 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     home.set("TOKEN", server.api_token("me@acme.dev", "test").unwrap().token);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/keyring/test.sh");
     let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
+    assert_eq!(
+        (outcome.status, &*outcome.output),
+        (0, "accepted\nrefused\n"),
+        "{}",
+        outcome.messages
+    );
 }
 
 #[test]
@@ -215,7 +238,8 @@ fn what_setup_writes_is_enough_for_pip_and_uv() {
     configure(&mut home, &index);
     let url = format!("http://{}/simple/", index.address);
     home.write(".config/pip/pip.conf", &format!("[global]\nindex-url = {url}\n"));
-    let index_of_uv = format!("[[index]]\nurl = \"{url}\"\ndefault = true\nauthenticate = \"always\"\n");
+    let index_of_uv =
+        format!("[[index]]\nurl = \"{url}\"\ndefault = true\nauthenticate = \"always\"\n");
     home.write(".config/uv/uv.toml", &index_of_uv);
     // Of the other tests: where `setup` puts it is another folder.
     std::fs::remove_file(home.path().join("bin/keyring")).unwrap();

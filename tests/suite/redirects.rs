@@ -24,7 +24,11 @@ fn a_redirected_call_carries_nothing_to_another_service() {
             ("/v1/sessions", &["session", "revoke", "--others"], ""),
             ("/v1/auth/logout", &["logout"], ""),
             ("/v1/me", &["login", "--force"], "myc_0123456789abcdef0123456789abcdef01234567\n"),
-            ("/v1/auth/device/start", &["login", "--force", "--email", "you@acme.dev", "--no-wait"], ""),
+            (
+                "/v1/auth/device/start",
+                &["login", "--force", "--email", "you@acme.dev", "--no-wait"],
+                "",
+            ),
         ] {
             let server = service();
             let (home, _) = Home::logged_in(&server);
@@ -33,7 +37,11 @@ fn a_redirected_call_carries_nothing_to_another_service() {
             let asked = server.requests().iter().any(|request| request.path == path);
             assert!(asked, "{arguments:?}: {path} is asked: {outcome:?}");
             // Whoever logs out is logged out here, whatever the service says.
-            assert_eq!(outcome.status == 0, path == "/v1/auth/logout", "{arguments:?} {status}: {outcome:?}");
+            assert_eq!(
+                outcome.status == 0,
+                path == "/v1/auth/logout",
+                "{arguments:?} {status}: {outcome:?}"
+            );
         }
     }
     assert!(other.requests().is_empty(), "{:?}", other.requests());
@@ -61,7 +69,9 @@ fn a_redirected_refresh_carries_nothing_and_costs_no_login() {
 #[test]
 fn a_redirected_login_carries_neither_code_nor_device() {
     let other = service();
-    for (path, status) in ["/v1/auth/verify-code", "/v1/auth/device/token"].into_iter().zip([307, 308]) {
+    for (path, status) in
+        ["/v1/auth/verify-code", "/v1/auth/device/token"].into_iter().zip([307, 308])
+    {
         let server = service();
         let home = Home::at(&server);
         assert_eq!(home.run(&["login", "--email", "me@acme.dev", "--no-wait"]).status, 0);
@@ -80,7 +90,9 @@ fn a_redirected_key_goes_nowhere_either() {
     home.set("MY_PROVIDER", "microtica");
     home.set("MICROTICA_API_URL", server.url());
     home.set("MICROTICA_TOKEN", "mic_0123456789abcdef0123456789abcdef01234567");
-    for (path, arguments) in [("/api/v1/whoami", &["whoami"][..]), ("/api/v1/projects", &["project", "list"])] {
+    for (path, arguments) in
+        [("/api/v1/whoami", &["whoami"][..]), ("/api/v1/projects", &["project", "list"])]
+    {
         for status in STATUSES {
             redirect(&server, path, status, &other);
             home.run(arguments);

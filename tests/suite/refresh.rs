@@ -92,7 +92,10 @@ fn sixty_four_processes_share_one_refresh_with_the_keyring() {
     let tokens = sixty_four_at_once(&home);
     assert_eq!(server.refresh_requests(), 1, "sixty-four processes share one refresh");
     assert_eq!(tokens.len(), 1, "and its token");
-    assert!(keyring.value_of(&TOKENS).unwrap().contains(tokens[0].trim_end()), "which is kept where the old one was");
+    assert!(
+        keyring.value_of(&TOKENS).unwrap().contains(tokens[0].trim_end()),
+        "which is kept where the old one was"
+    );
     assert_eq!(home.session(), None, "and nowhere else");
 }
 
@@ -112,12 +115,22 @@ fn a_session_that_the_service_ended_is_cleared_and_told() {
         let outcome = home.run(&["get"]);
         assert_eq!(outcome.status, 1, "{outcome:?}");
         assert_eq!(outcome.json()["error"]["code"], "session_expired");
-        assert!(outcome.messages.contains(code) && outcome.messages.contains("my-credential-helper login"));
+        assert!(
+            outcome.messages.contains(code)
+                && outcome.messages.contains("my-credential-helper login")
+        );
         assert_eq!(home.session(), None, "{code}: a dead session is not kept");
         let requests = server.refresh_requests();
         let outcome = home.run(&["get"]);
-        assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (1, &json!("not_logged_in")));
-        assert_eq!(server.refresh_requests(), requests, "{code}: what is dead is not asked about again");
+        assert_eq!(
+            (outcome.status, &outcome.json()["error"]["code"]),
+            (1, &json!("not_logged_in"))
+        );
+        assert_eq!(
+            server.refresh_requests(),
+            requests,
+            "{code}: what is dead is not asked about again"
+        );
     }
 }
 
@@ -133,16 +146,25 @@ fn revoke(server: &Server, session: &Session) {
 fn passing() -> Vec<(&'static str, Fault)> {
     vec![
         ("status 503", answer(503, "")),
-        ("INTERNAL", answer(500, r#"{"error":{"code":"INTERNAL","message":"the service failed"}}"#)),
+        (
+            "INTERNAL",
+            answer(500, r#"{"error":{"code":"INTERNAL","message":"the service failed"}}"#),
+        ),
         ("it asks to wait 7 s", answer_with(429, ("retry-after", "7"))),
         ("status 401", answer(401, "<html>a proxy</html>")),
         ("UNAUTHORIZED", answer(401, r#"{"error":{"code":"UNAUTHORIZED","message":"who?"}}"#)),
-        ("INVALID_TOKEN", answer(403, r#"{"error":{"code":"INVALID_TOKEN","message":"by a proxy"}}"#)),
+        (
+            "INVALID_TOKEN",
+            answer(403, r#"{"error":{"code":"INVALID_TOKEN","message":"by a proxy"}}"#),
+        ),
         ("is not JSON", answer(200, "<html>please log in to the wireless network</html>")),
         ("ends too early", answer(200, "")),
         ("missing or of the wrong type", answer(200, r#"{"access_token":null}"#)),
         ("missing or of the wrong type", answer(200, r#"{"access_token":"","refresh_token":"r"}"#)),
-        ("missing or of the wrong type", answer(200, r#"{"access_token":"a\u0000b","refresh_token":"r"}"#)),
+        (
+            "missing or of the wrong type",
+            answer(200, r#"{"access_token":"a\u0000b","refresh_token":"r"}"#),
+        ),
         ("larger than 1 MiB", answer(200, &"x".repeat(2 << 20))),
         ("status 302", answer_with(302, ("location", "/elsewhere"))),
         ("status 307", answer_with(307, ("location", "/elsewhere"))),
@@ -163,7 +185,10 @@ fn a_failure_that_may_pass_never_costs_the_session() {
         assert!(outcome.messages.contains(reason), "{reason}: the cause is told: {outcome:?}");
         assert!(!outcome.messages.contains(&old.refresh_token), "and no token");
         assert_eq!(home.session(), before, "{reason}: nothing is changed");
-        assert!(server.requests().iter().all(|request| request.path != "/elsewhere"), "no redirect is followed");
+        assert!(
+            server.requests().iter().all(|request| request.path != "/elsewhere"),
+            "no redirect is followed"
+        );
         if server.refresh_requests() == 1 {
             assert_eq!(home.run(&RAW).status, 3, "the second fault");
         }
@@ -213,7 +238,11 @@ fn an_answer_that_broke_off_is_healed_within_the_call() {
         server.fault(REFRESH, 1, fault.clone());
         let token = home.token();
         assert_ne!(token, old.access_token);
-        assert_eq!(server.refresh_requests(), 2, "{fault:?}: the token just replaced is taken once more");
+        assert_eq!(
+            server.refresh_requests(),
+            2,
+            "{fault:?}: the token just replaced is taken once more"
+        );
         assert_eq!(home.session().unwrap()["access_token"], token.as_str());
         expire(&home);
         assert_ne!(home.token(), token, "{fault:?}: what was saved can be refreshed in its turn");
@@ -243,8 +272,10 @@ fn an_absurd_life_is_held_between_a_second_and_a_day() {
         let (home, _) = Home::with_stale_session(&server);
         let new = server.session("me@acme.dev").unwrap();
         let life = if told.is_empty() { String::new() } else { format!(r#","expires_in":{told}"#) };
-        let body =
-            format!(r#"{{"access_token":"{}","refresh_token":"{}"{life}}}"#, new.access_token, new.refresh_token);
+        let body = format!(
+            r#"{{"access_token":"{}","refresh_token":"{}"{life}}}"#,
+            new.access_token, new.refresh_token
+        );
         server.fault(REFRESH, 1, Fault::ReplaceBody { replace_body: body });
         assert_eq!(home.token(), new.access_token, "expires_in {told}: the token counts");
         let session = home.session().unwrap();
@@ -255,7 +286,8 @@ fn an_absurd_life_is_held_between_a_second_and_a_day() {
 }
 
 fn seconds_until(time: &str) -> i64 {
-    let parse = |text: &str| my_credential_helper::timestamp::Timestamp::parse(text).unwrap().unix();
+    let parse =
+        |text: &str| my_credential_helper::timestamp::Timestamp::parse(text).unwrap().unix();
     parse(time) - parse(&rfc3339(SystemTime::now()))
 }
 
@@ -264,7 +296,11 @@ fn an_answer_without_a_new_refresh_token_keeps_the_old_one() {
     let server = service();
     let (home, old) = Home::with_stale_session(&server);
     let new = server.session("me@acme.dev").unwrap();
-    server.fault(REFRESH, 1, answer(200, &json!({ "access_token": new.access_token, "expires_in": 900 }).to_string()));
+    server.fault(
+        REFRESH,
+        1,
+        answer(200, &json!({ "access_token": new.access_token, "expires_in": 900 }).to_string()),
+    );
     assert_eq!(home.token(), new.access_token);
     assert_eq!(home.session().unwrap()["refresh_token"], old.refresh_token.as_str());
 }
@@ -272,8 +308,14 @@ fn an_answer_without_a_new_refresh_token_keeps_the_old_one() {
 #[test]
 fn whatever_does_not_end_is_given_up_in_time_and_costs_nothing() {
     let server = service();
-    let [silent, silent_alive, slow, rescued, locked] = [false, true, false, false, false]
-        .map(|is_alive| if is_alive { with_living_stale_session(&server) } else { Home::with_stale_session(&server) });
+    let [silent, silent_alive, slow, rescued, locked] =
+        [false, true, false, false, false].map(|is_alive| {
+            if is_alive {
+                with_living_stale_session(&server)
+            } else {
+                Home::with_stale_session(&server)
+            }
+        });
     let before = [&silent, &slow, &locked].map(|(home, _)| home.session());
     let lock = hold_lock(&locked.0);
     let start = Instant::now();
@@ -298,15 +340,23 @@ fn whatever_does_not_end_is_given_up_in_time_and_costs_nothing() {
     let took = start.elapsed();
     assert!((Duration::from_secs(4)..BOUND).contains(&took), "{took:?}");
     for outcome in [&outcomes[0], &outcomes[2], &outcomes[4]] {
-        assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (3, &json!("temporarily_unavailable")));
+        assert_eq!(
+            (outcome.status, &outcome.json()["error"]["code"]),
+            (3, &json!("temporarily_unavailable"))
+        );
     }
-    assert_eq!((outcomes[1].status, &outcomes[1].json()["secret"]), (0, &json!(silent_alive.1.access_token)));
+    assert_eq!(
+        (outcomes[1].status, &outcomes[1].json()["secret"]),
+        (0, &json!(silent_alive.1.access_token))
+    );
     assert_eq!(
         (outcomes[3].status, &outcomes[3].json()["secret"]),
         (0, &other["access_token"]),
         "another had more luck"
     );
-    assert!(outcomes[4].messages.contains("another process has been refreshing the session for 5 s"));
+    assert!(
+        outcomes[4].messages.contains("another process has been refreshing the session for 5 s")
+    );
     assert_eq!(server.refresh_requests(), 5, "never without the lock");
     assert_eq!([&silent, &slow, &locked].map(|(home, _)| home.session()), before);
     drop(lock);
@@ -350,7 +400,11 @@ fn what_was_refreshed_last_revives_no_login_that_is_over() {
     let session = home.read(".my/credentials.json").unwrap();
     std::fs::remove_file(home.path().join(".my/credentials.json")).unwrap();
     let outcome = home.run(&["get", "--format", "json"]);
-    assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (1, &json!("not_logged_in")), "{outcome:?}");
+    assert_eq!(
+        (outcome.status, &outcome.json()["error"]["code"]),
+        (1, &json!("not_logged_in")),
+        "{outcome:?}"
+    );
     home.write(".my/credentials.json", &session);
     let outcome = home.run(&["logout"]);
     assert_eq!((outcome.status, home.session()), (0, None), "{outcome:?}");
@@ -371,7 +425,10 @@ fn a_newer_session_that_another_program_saves_meanwhile_is_the_one_that_stays() 
     assert_eq!(status, 200);
     home.write(".my/credentials.json", &session_file(&other));
     let outcome = finish(child, b"");
-    assert_eq!((outcome.status, outcome.output.trim_end()), (0, other["access_token"].as_str().unwrap()));
+    assert_eq!(
+        (outcome.status, outcome.output.trim_end()),
+        (0, other["access_token"].as_str().unwrap())
+    );
     assert_eq!(home.session().unwrap()["refresh_token"], other["refresh_token"]);
     expire(&home);
     home.token();
@@ -482,7 +539,11 @@ fn what_the_holder_of_the_lock_saves_is_served_while_it_is_still_held() {
 fn a_token_is_not_spent_where_the_new_session_could_not_be_written() {
     let server = service();
     for is_alive in [false, true] {
-        let (home, old) = if is_alive { with_living_stale_session(&server) } else { Home::with_stale_session(&server) };
+        let (home, old) = if is_alive {
+            with_living_stale_session(&server)
+        } else {
+            Home::with_stale_session(&server)
+        };
         let before = home.session();
         // A disk without room for a byte more: the limit holds for files, and not for the pipes of the answer.
         let mut command = home.command("/bin/sh");
@@ -502,10 +563,15 @@ fn a_token_is_not_spent_where_the_new_session_could_not_be_written() {
 fn a_session_from_the_future_is_refreshed() {
     let server = service();
     let (home, old) = Home::with_stale_session(&server);
-    let mut session: Value = serde_json::from_str(&session_json(&old, 2 * HOUR, Duration::ZERO)).unwrap();
+    let mut session: Value =
+        serde_json::from_str(&session_json(&old, 2 * HOUR, Duration::ZERO)).unwrap();
     session["last_refreshed_at"] = rfc3339(SystemTime::now() + HOUR).into();
     home.write(".my/credentials.json", &session.to_string());
-    assert_ne!(home.token(), old.access_token, "a clock that was set back hides how old the token is");
+    assert_ne!(
+        home.token(),
+        old.access_token,
+        "a clock that was set back hides how old the token is"
+    );
     assert_eq!(server.refresh_requests(), 1);
 }
 
@@ -515,7 +581,8 @@ fn more_validity_than_is_left_is_refreshed_for_and_more_than_half_a_life_is_not(
     let (home, old) = Home::with_stale_session(&server);
     home.write_session(&old, Duration::from_secs(200), Duration::from_secs(400));
     let ask = |seconds: u64| {
-        let outcome = home.run_with(&["get"], json!({ "min_validity_seconds": seconds }).to_string());
+        let outcome =
+            home.run_with(&["get"], json!({ "min_validity_seconds": seconds }).to_string());
         outcome.json()["secret"].as_str().unwrap().to_owned()
     };
     assert_eq!(ask(100), old.access_token);
@@ -532,7 +599,11 @@ fn a_session_of_another_api_url_is_neither_sent_nor_cleared() {
     let before = home.snapshot();
     let outcome = home.run(&["--api-url", other.url(), "get"]);
     assert_eq!(outcome.status, 1, "{outcome:?}");
-    assert!(outcome.messages.contains(&format!("logged in at {}, not {}", server.url(), other.url())));
+    assert!(outcome.messages.contains(&format!(
+        "logged in at {}, not {}",
+        server.url(),
+        other.url()
+    )));
     assert_eq!((server.requests().len(), other.requests().len()), (0, 0));
     assert_eq!(home.snapshot(), before);
 }
@@ -541,7 +612,11 @@ fn a_session_of_another_api_url_is_neither_sent_nor_cleared() {
 fn where_no_lock_can_be_had_a_token_that_lives_is_served_and_none_is_spent() {
     let server = service();
     for is_alive in [true, false] {
-        let (home, old) = if is_alive { with_living_stale_session(&server) } else { Home::with_stale_session(&server) };
+        let (home, old) = if is_alive {
+            with_living_stale_session(&server)
+        } else {
+            Home::with_stale_session(&server)
+        };
         // As in a home that is mounted read-only.
         std::fs::create_dir(home.path().join(".my/refresh.lock")).unwrap();
         let outcome = home.run(&RAW);
@@ -564,7 +639,11 @@ fn a_login_that_is_seldom_used_is_kept_alive_in_passing() {
     let server = service();
     let (home, old) = unused_for(&server, 8);
     let outcome = home.run(&["status"]);
-    assert_eq!((outcome.status, outcome.messages.as_str(), server.refresh_requests()), (0, "", 1), "{outcome:?}");
+    assert_eq!(
+        (outcome.status, outcome.messages.as_str(), server.refresh_requests()),
+        (0, "", 1),
+        "{outcome:?}"
+    );
     assert!(outcome.output.contains("(8 d ago)"), "the answer comes first: {outcome:?}");
     assert_ne!(home.session().unwrap()["refresh_token"], old.refresh_token.as_str());
     home.run(&["status"]);

@@ -79,14 +79,24 @@ fn what_is_written_my_reads() {
     let written = home.session().unwrap();
     let mut names: Vec<_> = written.as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, ["access_token", "expires_at", "last_refreshed_at", "logged_in_at", "refresh_token"]);
+    assert_eq!(
+        names,
+        ["access_token", "expires_at", "last_refreshed_at", "logged_in_at", "refresh_token"]
+    );
     assert_eq!(written["access_token"], token.as_str());
     assert_eq!(written["logged_in_at"], "2026-01-02T01:04:05.678901234Z", "the same moment");
     for name in ["expires_at", "last_refreshed_at"] {
         assert!(Timestamp::parse(written[name].as_str().unwrap()).is_some(), "{name} is RFC 3339");
     }
-    let names: Vec<_> = std::fs::read_dir(home.path().join(".my")).unwrap().flatten().map(|e| e.file_name()).collect();
-    assert!(names.iter().all(|name| !name.to_string_lossy().contains("tmp")), "nothing stays beside it: {names:?}");
+    let names: Vec<_> = std::fs::read_dir(home.path().join(".my"))
+        .unwrap()
+        .flatten()
+        .map(|e| e.file_name())
+        .collect();
+    assert!(
+        names.iter().all(|name| !name.to_string_lossy().contains("tmp")),
+        "nothing stays beside it: {names:?}"
+    );
 }
 
 #[test]
@@ -107,10 +117,16 @@ fn whatever_the_umask_only_the_owner_can_read_it() {
     let fresh = Home::new();
     let mut command = fresh.command("/bin/sh");
     command.args(["-c", "umask 000; exec \"$0\" store", HELPER]);
-    let outcome = finish(spawn(command), br#"{"url":"https://git.example.com","username":"a","secret":"b"}"#);
+    let outcome =
+        finish(spawn(command), br#"{"url":"https://git.example.com","username":"a","secret":"b"}"#);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     for (path, contents) in fresh.snapshot() {
-        assert_eq!(mode(&path), if contents.is_some() { 0o600 } else { 0o700 }, "{}", path.display());
+        assert_eq!(
+            mode(&path),
+            if contents.is_some() { 0o600 } else { 0o700 },
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -133,16 +149,24 @@ fn obstacles() -> Vec<Obstacle> {
         ("wrong type", |path, _| write(path, r#"["hunter2"]"#)),
         ("wrong type", |path, _| write(path, r#"{"access_token":7,"refresh_token":"hunter2"}"#)),
         ("wrong type", |path, _| write(path, r#"{"refresh_token":"hunter2"}"#)),
-        ("has an empty access_token", |path, _| write(path, r#"{"access_token":"","refresh_token":"hunter2"}"#)),
-        ("no RFC 3339 time", |path, _| write(path, r#"{"access_token":"hunter2","expires_at":"hunter2"}"#)),
-        ("is larger than 1 MiB", |path, session| write(path, [session, &" ".repeat(10 << 20)].concat())),
+        ("has an empty access_token", |path, _| {
+            write(path, r#"{"access_token":"","refresh_token":"hunter2"}"#)
+        }),
+        ("no RFC 3339 time", |path, _| {
+            write(path, r#"{"access_token":"hunter2","expires_at":"hunter2"}"#)
+        }),
+        ("is larger than 1 MiB", |path, session| {
+            write(path, [session, &" ".repeat(10 << 20)].concat())
+        }),
         ("is a directory", |path, _| std::fs::create_dir(path).unwrap()),
         ("is a symbolic link, which is not followed", |path, session| {
             let target = path.with_file_name("elsewhere.json");
             write(&target, session);
             symlink(target, path).unwrap();
         }),
-        ("is no regular file", |path, _| mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).unwrap()),
+        ("is no regular file", |path, _| {
+            mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).unwrap()
+        }),
         ("", |path, session| {
             write(path, session);
             // Permissions do not stop root, and another owner does.
@@ -167,14 +191,27 @@ fn what_is_no_session_file_is_one_clear_error_and_left_as_it_is() {
             (1, &json!("internal")),
             "{reason}: {outcome:?}"
         );
-        assert!(outcome.messages.contains(reason) && outcome.messages.contains("credentials.json"), "{outcome:?}");
+        assert!(
+            outcome.messages.contains(reason) && outcome.messages.contains("credentials.json"),
+            "{outcome:?}"
+        );
         assert_eq!(outcome.messages.matches("error: ").count(), 1, "{outcome:?}");
-        assert!(outcome.messages.contains("\n\nhint: "), "{reason}: the way out is told: {outcome:?}");
-        assert!(!outcome.messages.contains("hunter2") && !outcome.output.contains("hunter2"), "{outcome:?}");
+        assert!(
+            outcome.messages.contains("\n\nhint: "),
+            "{reason}: the way out is told: {outcome:?}"
+        );
+        assert!(
+            !outcome.messages.contains("hunter2") && !outcome.output.contains("hunter2"),
+            "{outcome:?}"
+        );
         assert_eq!(home.snapshot(), before, "{reason}: nothing is changed");
 
         let outcome = home.run(&["status"]);
-        assert_eq!((outcome.status, outcome.output.contains(reason)), (0, true), "{reason}: {outcome:?}");
+        assert_eq!(
+            (outcome.status, outcome.output.contains(reason)),
+            (0, true),
+            "{reason}: {outcome:?}"
+        );
         assert_eq!(home.run(&["list"]).status, 0);
         assert_eq!(home.snapshot(), before, "{reason}: nor by `status` or `list`");
     }
@@ -196,7 +233,10 @@ fn a_login_replaces_what_is_no_session_file_where_a_file_can_be() {
         }
         let outcome = home.log_in(&server, "me@acme.dev", &[]);
         assert_eq!(outcome.status, 0, "{reason}: {outcome:?}");
-        assert!(std::fs::symlink_metadata(home.path().join(FILE)).unwrap().is_file(), "{reason}: a file of its own");
+        assert!(
+            std::fs::symlink_metadata(home.path().join(FILE)).unwrap().is_file(),
+            "{reason}: a file of its own"
+        );
         assert_eq!(home.session().unwrap()["access_token"], home.token().as_str());
         if let Some(elsewhere) = home.read(".my/elsewhere.json") {
             assert_eq!(elsewhere, session, "what a link pointed at is not written to");
@@ -212,7 +252,10 @@ fn a_file_that_others_could_read_is_repaired_and_told_once() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let outcome = home.run(&["get", "--format", "raw"]);
     assert_eq!((outcome.status, outcome.output.trim_end()), (0, session.access_token.as_str()));
-    assert_eq!(outcome.messages, format!("note: {} was readable by others; its mode is 0600 now\n", path.display()));
+    assert_eq!(
+        outcome.messages,
+        format!("note: {} was readable by others; its mode is 0600 now\n", path.display())
+    );
     assert_eq!(mode(&path), 0o600);
     assert_eq!(home.run(&["get", "--format", "raw"]).messages, "");
 }
@@ -223,17 +266,27 @@ fn a_directory_of_another_user_is_neither_read_nor_written() {
     let (mut home, _) = Home::logged_in(&server);
     let folder = home.path().join(".my");
     if chown(&folder, Some(12345), None).is_err() {
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: only root can give a directory away\n");
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"SKIPPED: only root can give a directory away\n",
+        );
         return;
     }
     let before = home.snapshot();
     let outcome = home.run(&["get"]);
     assert_eq!(outcome.status, 1, "{outcome:?}");
     assert!(outcome.messages.contains("belongs to another user"), "{outcome:?}");
-    let outcome = home.run_with(&["store"], r#"{"url":"https://git.example.com","username":"a","secret":"b"}"#);
-    assert!(outcome.status != 0 && outcome.messages.contains("belongs to another user"), "{outcome:?}");
+    let outcome = home
+        .run_with(&["store"], r#"{"url":"https://git.example.com","username":"a","secret":"b"}"#);
+    assert!(
+        outcome.status != 0 && outcome.messages.contains("belongs to another user"),
+        "{outcome:?}"
+    );
     let outcome = home.run(&["login", "--email", "me@acme.dev"]);
-    assert!(outcome.status != 0 && outcome.messages.contains("belongs to another user"), "{outcome:?}");
+    assert!(
+        outcome.status != 0 && outcome.messages.contains("belongs to another user"),
+        "{outcome:?}"
+    );
     assert_eq!((home.snapshot(), server.inbox().len()), (before.clone(), 0));
     home.set("MY_API_TOKEN", "myc_1");
     assert_eq!(home.token(), "myc_1", "the variable alone serves");
@@ -267,7 +320,10 @@ fn a_config_file_that_cannot_be_read_is_told_and_left_as_it_is() {
         home.write(".my/config.json", text);
         let before = home.session();
         let outcome = home.run(&["get"]);
-        assert!(matches!(outcome.status, 1..=3) && outcome.messages.contains(reason), "{outcome:?}");
+        assert!(
+            matches!(outcome.status, 1..=3) && outcome.messages.contains(reason),
+            "{outcome:?}"
+        );
         assert_eq!((home.session(), home.read(".my/config.json").as_deref()), (before, Some(text)));
     }
     let (home, session) = Home::logged_in(&server);
@@ -286,8 +342,12 @@ fn a_login_keeps_what_it_does_not_know_in_the_configuration() {
     assert_eq!(outcome.status, 0, "{outcome:?}");
     let mut expected = other;
     expected["api_url"] = server.url().into();
-    let written: serde_json::Value = serde_json::from_str(&home.read(".my/config.json").unwrap()).unwrap();
+    let written: serde_json::Value =
+        serde_json::from_str(&home.read(".my/config.json").unwrap()).unwrap();
     assert_eq!(written, expected);
     assert_eq!(mode(&home.path().join(".my/config.json")), 0o600);
-    assert!(home.run(&["whoami"]).output.contains("me@acme.dev"), "the next call goes there by itself");
+    assert!(
+        home.run(&["whoami"]).output.contains("me@acme.dev"),
+        "the next call goes there by itself"
+    );
 }

@@ -9,11 +9,14 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 #[test]
 fn the_api_url_is_shared_with_my_and_its_other_keys_live_on() {
     let home = Home::new();
-    home.write(".my/config.json", r#"{"api_url":"https://a.example","telemetry_enabled":false,"other":{"x":[1]}}"#);
+    home.write(
+        ".my/config.json",
+        r#"{"api_url":"https://a.example","telemetry_enabled":false,"other":{"x":[1]}}"#,
+    );
     assert_eq!(home.run(&["config", "set", "api_url", "https://b.example/"]).status, 0);
-    let config: serde_json::Value = serde_json::from_str(&home.read(".my/config.json").unwrap()).unwrap();
-    let expected =
-        serde_json::json!({ "api_url": "https://b.example", "telemetry_enabled": false, "other": { "x": [1] } });
+    let config: serde_json::Value =
+        serde_json::from_str(&home.read(".my/config.json").unwrap()).unwrap();
+    let expected = serde_json::json!({ "api_url": "https://b.example", "telemetry_enabled": false, "other": { "x": [1] } });
     assert_eq!(config, expected);
     let refused = home.run(&["config", "set", "api_url", "http://b.example"]);
     assert_eq!(refused.status, 2, "plain http is for loopback addresses: {refused:?}");
@@ -43,7 +46,10 @@ fn a_session_is_not_moved_to_another_service() {
     let outcome = home.run(&["get"]);
     assert_eq!(outcome.status, 1, "{outcome:?}");
     let message = format!("logged in at {}, not {}", server.url(), other.url());
-    assert!(outcome.messages.contains(&message) && !outcome.output.contains(&session.access_token), "{outcome:?}");
+    assert!(
+        outcome.messages.contains(&message) && !outcome.output.contains(&session.access_token),
+        "{outcome:?}"
+    );
     assert_eq!(home.run(&["whoami"]).status, 1);
     assert!(other.requests().is_empty(), "nothing was sent there");
 }
@@ -72,10 +78,16 @@ fn an_api_token_is_checked_and_kept_in_the_shape_that_my_understands() {
         assert_eq!(home.session(), None, "nothing is written before the token is checked");
     }
     let outcome = home.run_with(&["login"], &token);
-    assert!(outcome.output.starts_with("Logged in to mycli as me@acme.dev. Saved in the file: "), "{outcome:?}");
+    assert!(
+        outcome.output.starts_with("Logged in to mycli as me@acme.dev. Saved in the file: "),
+        "{outcome:?}"
+    );
     let session = home.session().unwrap();
     assert_eq!(session["access_token"], token.as_str());
-    assert_eq!((&session["refresh_token"], &session["expires_at"]), (&"".into(), &"9999-12-31T00:00:00Z".into()));
+    assert_eq!(
+        (&session["refresh_token"], &session["expires_at"]),
+        (&"".into(), &"9999-12-31T00:00:00Z".into())
+    );
     assert_eq!(home.token(), token);
     assert_eq!(home.run(&["get"]).json().get("expires_at"), None, "it does not end");
 }
@@ -97,7 +109,9 @@ fn a_login_that_is_seldom_used_is_refreshed_in_passing() {
     let server = service();
     let home = Home::at(&server);
     let session = server.session("me@acme.dev").unwrap();
-    for (age, verb, refreshes) in [(6 * DAY, "status", 0), (8 * DAY, "list", 0), (8 * DAY, "status", 1)] {
+    for (age, verb, refreshes) in
+        [(6 * DAY, "status", 0), (8 * DAY, "list", 0), (8 * DAY, "status", 1)]
+    {
         home.write_session(&session, Duration::ZERO, age);
         let outcome = home.run(&[verb]);
         assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""), "it is silent");
@@ -128,7 +142,11 @@ fn the_flags_of_account_verbs_change_nothing_for_the_verbs_that_speak_json_anywa
         for flag in ["--json", "-q", "--quiet"] {
             assert_eq!(home.run(&[verb, flag]).output, plain.output, "{verb} {flag}");
             assert_eq!(home.run(&[flag, verb]).output, plain.output, "{flag} {verb}");
-            assert_eq!(home.run(&["--quiet", verb, flag]).output, plain.output, "--quiet {verb} {flag}");
+            assert_eq!(
+                home.run(&["--quiet", verb, flag]).output,
+                plain.output,
+                "--quiet {verb} {flag}"
+            );
         }
     }
     assert_eq!(home.run(&["get", "--jsno"]).status, 2, "what is misspelt is told");
@@ -149,7 +167,9 @@ fn a_file_without_certificates_is_refused_before_it_is_written() {
     let home = Home::new();
     home.write("empty.pem", "");
     home.write("roots.pem", "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n");
-    for (bad, reason) in [("nowhere.pem", "not found"), ("empty.pem", "none is in it"), (".", "is a directory")] {
+    for (bad, reason) in
+        [("nowhere.pem", "not found"), ("empty.pem", "none is in it"), (".", "is a directory")]
+    {
         let refused = home.run(&["config", "set", "ca_file", bad]);
         assert_eq!(refused.status, 2, "{refused:?}");
         assert!(refused.messages.contains(&format!("the certificates in {bad}: ")), "{refused:?}");
@@ -173,20 +193,37 @@ fn an_adapter_tells_its_own_usage_and_stays_silent_where_its_protocol_wants_that
             command.args(arguments);
             finish(spawn(command), b"")
         };
-        for asked in [by_name(&["--help"]), home.run(&[tool, "-h"]), home.run(&["--quiet", tool, "--help"])] {
+        for asked in
+            [by_name(&["--help"]), home.run(&[tool, "-h"]), home.run(&["--quiet", tool, "--help"])]
+        {
             let first = format!("Usage: my-credential-helper {tool} <get|store|erase|");
-            assert!(asked.output.starts_with(&first) && asked.output.contains(program), "{asked:?}");
+            assert!(
+                asked.output.starts_with(&first) && asked.output.contains(program),
+                "{asked:?}"
+            );
             assert_eq!((asked.status, asked.messages.as_str()), (0, ""));
         }
         for told in [by_name(&[]), home.run(&[tool]), home.run(&["--quiet", tool])] {
-            assert!(told.status != 0 && [told.output, told.messages].concat().contains(&format!("{program} <get|")));
+            assert!(
+                told.status != 0
+                    && [told.output, told.messages].concat().contains(&format!("{program} <get|"))
+            );
         }
     }
     for tool in ["kubectl", "goauth"] {
         let asked = home.run(&[tool, "--help"]);
-        assert!(asked.output.starts_with(&format!("Usage: my-credential-helper {tool}\n")), "{asked:?}");
+        assert!(
+            asked.output.starts_with(&format!("Usage: my-credential-helper {tool}\n")),
+            "{asked:?}"
+        );
     }
     let unknown = home.run(&["git", "approve"]);
-    assert_eq!((unknown.status, unknown.output, unknown.messages), (0, String::new(), String::new()));
-    assert!(home.run(&["get", "--help"]).output.contains("--explain"), "a verb of one's own has the long help");
+    assert_eq!(
+        (unknown.status, unknown.output, unknown.messages),
+        (0, String::new(), String::new())
+    );
+    assert!(
+        home.run(&["get", "--help"]).output.contains("--explain"),
+        "a verb of one's own has the long help"
+    );
 }

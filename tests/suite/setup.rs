@@ -24,7 +24,9 @@ fn home() -> Home {
 /// Every file, but for those that clients keep for themselves.
 fn snapshot(home: &Home) -> std::collections::BTreeMap<std::path::PathBuf, Option<Vec<u8>>> {
     let mut files = home.snapshot();
-    files.retain(|path, _| !path.ends_with("go/telemetry") && !path.to_string_lossy().contains("go/telemetry/"));
+    files.retain(|path, _| {
+        !path.ends_with("go/telemetry") && !path.to_string_lossy().contains("go/telemetry/")
+    });
     files
 }
 
@@ -76,7 +78,9 @@ fn every_line_that_is_written_stands_in_the_integrations_page_and_twice_is_once(
 /// A line without what may differ: the host of the example, the layout, a comma behind it.
 fn as_written(line: &str) -> String {
     let words = ["api.", "registry.", "crates.", "npm.", "go.", "*.", "acme."];
-    let hosts = words.iter().fold(line.to_owned(), |line, word| line.replace(&format!("{word}mycli.sh"), HOST));
+    let hosts = words
+        .iter()
+        .fold(line.to_owned(), |line, word| line.replace(&format!("{word}mycli.sh"), HOST));
     hosts.replace("HOST", HOST).trim().trim_end_matches(',').to_owned()
 }
 
@@ -109,7 +113,8 @@ fn what_was_there_stays_is_backed_up_and_comes_back_to_the_byte() {
         let path = home.write(file, had_before(tool));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let folder = path.parent().unwrap().to_owned();
-        let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let mode =
+            |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let of_folder = mode(&folder);
         let before = snapshot(&home);
 
@@ -120,22 +125,31 @@ fn what_was_there_stays_is_backed_up_and_comes_back_to_the_byte() {
             planned.output.lines().take(3).collect::<Vec<_>>(),
             outcome.output.lines().take(3).collect::<Vec<_>>()
         );
-        assert!(!outcome.output.contains("hunter2") && !outcome.output.contains("aHVudGVyMg"), "{outcome:?}");
+        assert!(
+            !outcome.output.contains("hunter2") && !outcome.output.contains("aHVudGVyMg"),
+            "{outcome:?}"
+        );
         let now = home.read(file).unwrap();
         assert_ne!(now, had_before(tool));
-        for line in had_before(tool).lines().filter(|line| line.contains("mine") || line.contains("other")) {
+        for line in
+            had_before(tool).lines().filter(|line| line.contains("mine") || line.contains("other"))
+        {
             let word = if line.contains("mine") { "mine" } else { "other" };
             assert!(now.contains(word), "{tool}: {now}");
         }
         assert_eq!((mode(&path), mode(&folder)), (0o640, of_folder), "{tool}: modes stay");
-        assert_eq!(home.read(&format!("{file}.before-my-credential-helper")).unwrap(), had_before(tool));
+        assert_eq!(
+            home.read(&format!("{file}.before-my-credential-helper")).unwrap(),
+            had_before(tool)
+        );
 
         setup(&home, &[tool, "--undo"]);
         assert_eq!(home.read(file).unwrap(), had_before(tool), "{tool}");
         home.write(".config/my-credential-helper/config.toml", "");
         let mut after = snapshot(&home);
-        after
-            .retain(|path, contents| contents.is_some() && !path.ends_with("config.toml") || before.contains_key(path));
+        after.retain(|path, contents| {
+            contents.is_some() && !path.ends_with("config.toml") || before.contains_key(path)
+        });
         let files = |files: std::collections::BTreeMap<_, Option<Vec<u8>>>| {
             files.into_iter().filter(|(_, text)| text.is_some()).collect::<Vec<_>>()
         };
@@ -145,7 +159,9 @@ fn what_was_there_stays_is_backed_up_and_comes_back_to_the_byte() {
 
 #[test]
 fn undo_after_other_changes_takes_out_our_part_alone() {
-    for (tool, file, _) in tools().filter(|(tool, ..)| !matches!(*tool, "docker" | "podman" | "kubectl")) {
+    for (tool, file, _) in
+        tools().filter(|(tool, ..)| !matches!(*tool, "docker" | "podman" | "kubectl"))
+    {
         let home = home();
         home.write(file, had_before(tool));
         setup(&home, &[tool, "--host", HOST]);
@@ -156,7 +172,9 @@ fn undo_after_other_changes_takes_out_our_part_alone() {
         let now = home.read(file).unwrap();
         assert!(now.contains(added.trim()) && now != had_before(tool), "{tool}: {now}");
         assert!(
-            !now.contains("credential-my") && !now.contains("my-credential-helper") && !now.contains("my-token"),
+            !now.contains("credential-my")
+                && !now.contains("my-credential-helper")
+                && !now.contains("my-token"),
             "{tool}: {now}"
         );
         assert!(outcome.output.contains(".before-my-credential-helper"), "{outcome:?}");
@@ -188,7 +206,10 @@ fn no_file_that_is_no_link_of_ours_is_replaced() {
     let theirs = home.write(".local/bin/keyring", "#!/bin/sh\n");
     std::fs::set_permissions(&theirs, std::fs::Permissions::from_mode(0o755)).unwrap();
     let outcome = setup(&home, &["pip"]);
-    assert!(outcome.output.contains("comes first on PATH") && outcome.output.contains("export PATH="), "{outcome:?}");
+    assert!(
+        outcome.output.contains("comes first on PATH") && outcome.output.contains("export PATH="),
+        "{outcome:?}"
+    );
     assert_eq!(std::fs::read_to_string(&theirs).unwrap(), "#!/bin/sh\n");
 
     // A link of ours that leads nowhere is mended.
@@ -224,7 +245,10 @@ fn another_helper_stays_and_the_order_is_told() {
     home.write(".terraformrc", "credentials_helper \"other\" {}\n");
     let outcome = setup(&home, &["terraform"]);
     assert_eq!(home.read(".terraformrc").unwrap(), "credentials_helper \"other\" {}\n");
-    assert!(outcome.output.contains("put this in its place: credentials_helper \"my\" {}"), "{outcome:?}");
+    assert!(
+        outcome.output.contains("put this in its place: credentials_helper \"my\" {}"),
+        "{outcome:?}"
+    );
     home.write(".cargo/config.toml", had_before("cargo"));
     setup(&home, &["cargo"]);
     let text = home.read(".cargo/config.toml").unwrap();
@@ -232,15 +256,20 @@ fn another_helper_stays_and_the_order_is_told() {
     if has_client("git") {
         home.write(".gitconfig", had_before("git"));
         let outcome = setup(&home, &["git", "--host", HOST]);
-        assert!(outcome.output.contains("`store` stays the helper of every other host"), "{outcome:?}");
+        assert!(
+            outcome.output.contains("`store` stays the helper of every other host"),
+            "{outcome:?}"
+        );
     }
 }
 
 #[test]
 fn a_configuration_that_cannot_be_read_is_left_alone() {
-    for (tool, file) in
-        [("docker", ".docker/config.json"), ("cargo", ".cargo/config.toml"), ("uv", ".config/uv/uv.toml")]
-    {
+    for (tool, file) in [
+        ("docker", ".docker/config.json"),
+        ("cargo", ".cargo/config.toml"),
+        ("uv", ".config/uv/uv.toml"),
+    ] {
         let home = home();
         for text in ["[", "\u{0}", "= 1", "[] []", "{\"credHelpers\":1}x"] {
             home.write(file, text);

@@ -30,7 +30,10 @@ fn a_reader_that_went_away_does_not_kill_the_process() {
 fn a_child_of_exec_dies_of_a_broken_pipe_as_it_would_by_itself() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
-    let outcome =
-        home.run_client(&["bash", "-c", &format!("{HELPER} exec -- yes | head -n 1; echo ${{PIPESTATUS[0]}}")]);
+    let outcome = home.run_client(&[
+        "bash",
+        "-c",
+        &format!("{HELPER} exec -- yes | head -n 1; echo ${{PIPESTATUS[0]}}"),
+    ]);
     assert_eq!(outcome.output, "y\n141\n", "{outcome:?}");
 }

@@ -26,18 +26,25 @@ fn answer(value: &Value) -> Response {
 fn registry(tokens: &Arc<Mutex<Vec<String>>>) -> TlsServer {
     let tokens = tokens.clone();
     TlsServer::start(move |request: &Request| match &*request.path {
-        "/.well-known/terraform.json" => answer(&json!({ "modules.v1": "/v1/modules/", "tfe.v2": "/api/v2/" })),
-        "/module.zip" => Response::from((200, zip(&[("main.tf".to_owned(), "output \"hello\" {\n  value = 1\n}\n")]))),
+        "/.well-known/terraform.json" => {
+            answer(&json!({ "modules.v1": "/v1/modules/", "tfe.v2": "/api/v2/" }))
+        }
+        "/module.zip" => Response::from((
+            200,
+            zip(&[("main.tf".to_owned(), "output \"hello\" {\n  value = 1\n}\n")]),
+        )),
         _ if !is_let_in(&tokens, request) => Response::from((401, Vec::new())),
         "/v1/modules/acme/hello/test/versions" => {
             answer(&json!({ "modules": [{ "versions": [{ "version": "1.0.0" }] }] }))
         }
-        "/v1/modules/acme/hello/test/1.0.0/download" => {
-            Response { status: 204, header: Some("X-Terraform-Get: /module.zip".to_owned()), body: Vec::new() }
-        }
-        "/api/v2/account/details" => {
-            answer(&json!({ "data": { "id": "user-1", "type": "users", "attributes": { "username": "ada" } } }))
-        }
+        "/v1/modules/acme/hello/test/1.0.0/download" => Response {
+            status: 204,
+            header: Some("X-Terraform-Get: /module.zip".to_owned()),
+            body: Vec::new(),
+        },
+        "/api/v2/account/details" => answer(
+            &json!({ "data": { "id": "user-1", "type": "users", "attributes": { "username": "ada" } } }),
+        ),
         _ => Response::from((404, Vec::new())),
     })
 }
@@ -45,15 +52,23 @@ fn registry(tokens: &Arc<Mutex<Vec<String>>>) -> TlsServer {
 /// terraform with the configuration of the README, and a project that needs the module.
 fn configure(home: &mut Home, registry: &TlsServer, hosts: &str) {
     home.write(".terraform.d/plugins/.keep", "");
-    std::os::unix::fs::symlink(HELPER, home.path().join(".terraform.d/plugins/terraform-credentials-my")).unwrap();
+    std::os::unix::fs::symlink(
+        HELPER,
+        home.path().join(".terraform.d/plugins/terraform-credentials-my"),
+    )
+    .unwrap();
     let configuration = include_str!("../../integrations/terraform/terraformrc");
     home.set("TF_CLI_CONFIG_FILE", home.write(".terraformrc", configuration));
     home.set("SSL_CERT_FILE", home.write("ca.pem", &registry.certificate));
     home.set("SSL_CERT_DIR", "/nonexistent");
     home.set("CHECKPOINT_DISABLE", "1");
-    let module = format!("module \"hello\" {{\n  source = \"{}/acme/hello/test\"\n}}\n", registry.address);
+    let module =
+        format!("module \"hello\" {{\n  source = \"{}/acme/hello/test\"\n}}\n", registry.address);
     home.write("project/main.tf", &module);
-    home.write(".config/my-credential-helper/config.toml", &format!("[providers.mycli]\nhosts = [{hosts}]\n"));
+    home.write(
+        ".config/my-credential-helper/config.toml",
+        &format!("[providers.mycli]\nhosts = [{hosts}]\n"),
+    );
 }
 
 fn start(home: &Home, words: &[&str]) -> Child {
@@ -184,7 +199,12 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     home.set("TOKEN", "myc_right");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/terraform/test.sh");
     let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!((outcome.status, &*outcome.output), (0, "accepted\nrefused\n"), "{}", outcome.messages);
+    assert_eq!(
+        (outcome.status, &*outcome.output),
+        (0, "accepted\nrefused\n"),
+        "{}",
+        outcome.messages
+    );
 }
 
 #[test]
@@ -197,7 +217,8 @@ fn what_setup_writes_is_enough_for_terraform() {
     let registry = registry(&Arc::new(Mutex::new(vec![session.access_token.clone()])));
     configure(&mut home, &registry, "");
     home.write(".terraformrc", "# mine\n");
-    std::fs::remove_file(home.path().join(".terraform.d/plugins/terraform-credentials-my")).unwrap();
+    std::fs::remove_file(home.path().join(".terraform.d/plugins/terraform-credentials-my"))
+        .unwrap();
     assert_ne!(init(&home).status, 0);
     home.set_up("terraform", &registry.address);
     let outcome = init(&home);

@@ -25,9 +25,13 @@ fn line(fields: impl Serialize) -> String {
 pub(super) fn reply(reply: &Reply) -> String {
     match reply {
         Reply::Found(found) => credential(found),
-        Reply::Stored(stored) => line(Stored { stored_in: stored.source.name(), location: &stored.location }),
+        Reply::Stored(stored) => {
+            line(Stored { stored_in: stored.source.name(), location: &stored.location })
+        }
         Reply::Erased(erased) => line(Erased { erased: *erased }),
-        Reply::Listed(listed) => line(List { credentials: listed.iter().map(listed_fields).collect() }),
+        Reply::Listed(listed) => {
+            line(List { credentials: listed.iter().map(listed_fields).collect() })
+        }
         Reply::Capabilities(capabilities) => line(capabilities_fields(capabilities)),
         Reply::Nothing => line(Nothing {}),
     }
@@ -35,7 +39,13 @@ pub(super) fn reply(reply: &Reply) -> String {
 
 /// The line for an error.
 pub fn failure(error: &Error) -> String {
-    line(Failure { error: Fault { code: error.code.name(), message: error.one_line(), hint: error.hint.as_deref() } })
+    line(Failure {
+        error: Fault {
+            code: error.code.name(),
+            message: error.one_line(),
+            hint: error.hint.as_deref(),
+        },
+    })
 }
 
 #[derive(Serialize)]

@@ -65,7 +65,9 @@ impl<'a> Body<'a> {
             other => Ok(other.as_ref().map(ToString::to_string)),
         };
         let target = self.url.as_deref().map(Target::parse).transpose()?;
-        let seconds = self.min_validity_seconds.map_or(0, |seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
+        let seconds = self
+            .min_validity_seconds
+            .map_or(0, |seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
         Ok(Ask {
             target: target.or(arguments.target),
             provider: named("provider", &self.provider)?.or(arguments.provider),
@@ -82,7 +84,10 @@ impl<'a> Body<'a> {
 
     pub(super) fn expires_at(&self) -> Result<Option<Timestamp>> {
         let unreadable = || Error::invalid("`expires_at` is no RFC 3339 time");
-        self.expires_at.as_deref().map(|text| Timestamp::parse(text).ok_or_else(unreadable)).transpose()
+        self.expires_at
+            .as_deref()
+            .map(|text| Timestamp::parse(text).ok_or_else(unreadable))
+            .transpose()
     }
 }
 

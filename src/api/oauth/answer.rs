@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use oauth2::basic::{BasicErrorResponse, BasicTokenType};
-use oauth2::{AccessToken, ErrorResponse, HttpResponse, RefreshToken, RequestTokenError, Scope, TokenResponse};
+use oauth2::{
+    AccessToken, ErrorResponse, HttpResponse, RefreshToken, RequestTokenError, Scope, TokenResponse,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -54,7 +56,9 @@ impl TokenResponse for Granted {
     }
 
     fn expires_in(&self) -> Option<Duration> {
-        seconds(&self.expires_in).and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
+        seconds(&self.expires_in)
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map(Duration::from_secs)
     }
 
     fn refresh_token(&self) -> Option<&RefreshToken> {
@@ -71,13 +75,19 @@ impl Granted {
     pub fn into_session(self, now: Timestamp) -> Result<Session> {
         let access_token = usable(self.access_token.into_secret())?;
         if let Some(named) = self.named_type.filter(|named| !named.eq_ignore_ascii_case("bearer")) {
-            return Err(ApiError::Absurd(format!("its token is of the type `{}`, and no Bearer token", shown(&named))));
+            return Err(ApiError::Absurd(format!(
+                "its token is of the type `{}`, and no Bearer token",
+                shown(&named)
+            )));
         }
-        let refresh_token = self.refresh_token.map(RefreshToken::into_secret).filter(|token| !token.is_empty());
+        let refresh_token =
+            self.refresh_token.map(RefreshToken::into_secret).filter(|token| !token.is_empty());
         let refresh_token = refresh_token.map(usable).transpose()?;
-        let life = life(&access_token, &self.expires_in).or(refresh_token.as_ref().map(|_| UNSAID_LIFE));
+        let life =
+            life(&access_token, &self.expires_in).or(refresh_token.as_ref().map(|_| UNSAID_LIFE));
         Ok(Session {
-            expires_at: life.map_or(Timestamp::NEVER, |seconds| now.plus(time::Duration::seconds(seconds))),
+            expires_at: life
+                .map_or(Timestamp::NEVER, |seconds| now.plus(time::Duration::seconds(seconds))),
             access_token,
             refresh_token,
             logged_in_at: now,
@@ -90,7 +100,10 @@ fn usable(token: String) -> Result<Secret> {
     let token = Secret::new(token);
     let text = token.expose_secret();
     if text.len() > MOST_TOKEN {
-        return Err(ApiError::Absurd(format!("its token has {} bytes, and no header carries that", text.len())));
+        return Err(ApiError::Absurd(format!(
+            "its token has {} bytes, and no header carries that",
+            text.len()
+        )));
     }
     if text.is_empty() || text.chars().any(|c| c.is_control() || c == ' ') {
         return Err(ApiError::Absurd("its answer has no usable token".to_owned()));
@@ -108,7 +121,10 @@ fn life(access_token: &Secret, expires_in: &Value) -> Option<i64> {
 }
 
 fn seconds(expires_in: &Value) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and the sum is clamped")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the cast saturates, and the sum is clamped"
+    )]
     let number = expires_in.as_f64().map(|seconds| seconds as i64);
     number.or_else(|| expires_in.as_str()?.trim().parse().ok())
 }
@@ -147,7 +163,8 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> ApiError {
 pub(super) fn without(error: ApiError, secret: &Secret) -> ApiError {
     match error {
         ApiError::Service { status, code, message, retry_after } if !secret.is_empty() => {
-            let [code, message] = [code, message].map(|text| text.replace(secret.expose_secret(), HIDDEN));
+            let [code, message] =
+                [code, message].map(|text| text.replace(secret.expose_secret(), HIDDEN));
             ApiError::Service { status, code, message, retry_after }
         }
         other => other,
@@ -157,18 +174,27 @@ pub(super) fn without(error: ApiError, secret: &Secret) -> ApiError {
 /// Why a request of the library's brought nothing.
 pub(super) fn failure(error: RequestTokenError<ApiError, BasicErrorResponse>) -> ApiError {
     match error {
-        RequestTokenError::ServerResponse(answer) => fault(answer.error().as_ref(), answer.error_description()),
+        RequestTokenError::ServerResponse(answer) => {
+            fault(answer.error().as_ref(), answer.error_description())
+        }
         other => transport(other),
     }
 }
 
 pub(super) fn fault(code: &str, description: Option<&String>) -> ApiError {
     let message = description.map_or_else(String::new, |text| shown(&without_tokens(text)));
-    ApiError::Service { status: 400, code: shown(&without_tokens(code)), message, retry_after: None }
+    ApiError::Service {
+        status: 400,
+        code: shown(&without_tokens(code)),
+        message,
+        retry_after: None,
+    }
 }
 
 /// The same where it is no refusal. The answer itself may hold a token, and is not repeated.
-pub(super) fn transport<T: ErrorResponse + 'static>(error: RequestTokenError<ApiError, T>) -> ApiError {
+pub(super) fn transport<T: ErrorResponse + 'static>(
+    error: RequestTokenError<ApiError, T>,
+) -> ApiError {
     match error {
         RequestTokenError::Request(error) => error,
         RequestTokenError::Parse(error, _) => {
@@ -189,8 +215,11 @@ mod tests {
 
     #[test]
     fn a_slip_in_the_life_costs_no_refresh_token() {
-        for (life, seconds) in [("900", 900), ("\"900\"", 900), ("-1", 1), ("1e18", 366 * 86_400), ("\"soon\"", 3600)] {
-            let answer = format!(r#"{{"access_token":"a","refresh_token":"r","expires_in":{life}}}"#);
+        for (life, seconds) in
+            [("900", 900), ("\"900\"", 900), ("-1", 1), ("1e18", 366 * 86_400), ("\"soon\"", 3600)]
+        {
+            let answer =
+                format!(r#"{{"access_token":"a","refresh_token":"r","expires_in":{life}}}"#);
             let session = session(&answer).unwrap();
             assert_eq!(session.expires_at.unix() - 1_700_000_000, seconds, "{life}");
             assert!(session.refresh_token.is_some());
@@ -199,14 +228,22 @@ mod tests {
 
     #[test]
     fn a_token_without_a_life_and_without_a_successor_has_no_known_end() {
-        assert!(session(r#"{"access_token":"gho_1","token_type":"bearer","scope":""}"#).unwrap().expires_at.is_never());
+        assert!(
+            session(r#"{"access_token":"gho_1","token_type":"bearer","scope":""}"#)
+                .unwrap()
+                .expires_at
+                .is_never()
+        );
     }
 
     #[test]
     fn what_no_header_carries_is_refused_without_being_repeated() {
         let long = "x".repeat(100_000);
         for (answer, reason) in [
-            (format!(r#"{{"access_token":"{long}"}}"#), "its token has 100000 bytes, and no header carries that"),
+            (
+                format!(r#"{{"access_token":"{long}"}}"#),
+                "its token has 100000 bytes, and no header carries that",
+            ),
             (r#"{"access_token":"a b"}"#.to_owned(), "its answer has no usable token"),
             (
                 r#"{"access_token":"a","token_type":"DPoP"}"#.to_owned(),

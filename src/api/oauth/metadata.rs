@@ -47,11 +47,16 @@ impl Metadata {
 
     /// These endpoints, where the user has not named others.
     pub(super) fn beneath(self, named: Endpoints) -> Endpoints {
-        let or = |named: Option<Cow<'static, str>>, found: Option<String>| named.or(found.map(Cow::Owned));
+        let or = |named: Option<Cow<'static, str>>, found: Option<String>| {
+            named.or(found.map(Cow::Owned))
+        };
         Endpoints {
             authorization: or(named.authorization, self.authorization_endpoint),
             token: or(named.token, self.token_endpoint),
-            device_authorization: or(named.device_authorization, self.device_authorization_endpoint),
+            device_authorization: or(
+                named.device_authorization,
+                self.device_authorization_endpoint,
+            ),
             revocation: or(named.revocation, self.revocation_endpoint),
             userinfo: or(named.userinfo, self.userinfo_endpoint),
         }
@@ -59,7 +64,9 @@ impl Metadata {
 
     /// Who describes another issuer, or endpoints that a token must not go to, is not believed (RFC 8414, 3.3).
     fn check(self, issuer: &str) -> Result<Self> {
-        let untrusted = |what: String| Err(Error::new(Code::Refused, format!("{issuer} cannot be used: {what}")));
+        let untrusted = |what: String| {
+            Err(Error::new(Code::Refused, format!("{issuer} cannot be used: {what}")))
+        };
         // Whether a slash ends it, people and services disagree.
         if self.issuer.trim_end_matches('/') != issuer.trim_end_matches('/') {
             return untrusted(format!("it describes the issuer `{}`", shown(&self.issuer)));
@@ -111,8 +118,10 @@ pub(super) fn discover(world: &World, provider: &Provider, issuer: &str) -> Resu
             Err(error) => return Err(failed(&error)),
         }
     }
-    let error = refusal.map_or_else(|| Error::invalid_state("no description"), |error| failed(&error));
-    Err(error.with_hint(format!("name its endpoints in [providers.{}] of config.toml", provider.name)))
+    let error =
+        refusal.map_or_else(|| Error::invalid_state("no description"), |error| failed(&error));
+    Err(error
+        .with_hint(format!("name its endpoints in [providers.{}] of config.toml", provider.name)))
 }
 
 /// Behind the issuer for OpenID Connect, between host and path for RFC 8414.
@@ -137,7 +146,9 @@ fn kept(world: &World, provider: &Provider) -> Option<Metadata> {
 
 /// Where it cannot be kept, the next refresh asks again.
 fn keep(world: &World, provider: &Provider, found: &Metadata) {
-    if let (Ok(path), Ok(text)) = (world.paths.in_home(&file(provider)), serde_json::to_string(found)) {
+    if let (Ok(path), Ok(text)) =
+        (world.paths.in_home(&file(provider)), serde_json::to_string(found))
+    {
         let _ = private_file::write(&path, &text);
     }
 }
@@ -160,9 +171,15 @@ mod tests {
                 r#"{"issuer":"https://login.acme.dev/a","token_endpoint":"http://login.acme.dev/t"}"#,
                 "it names the endpoint",
             ),
-            (r#"{"issuer":"https://login.acme.dev/a","token_endpoint":"http://127.0.0.1/t"}"#, "it names the endpoint"),
+            (
+                r#"{"issuer":"https://login.acme.dev/a","token_endpoint":"http://127.0.0.1/t"}"#,
+                "it names the endpoint",
+            ),
         ] {
-            assert!(check(description).err().is_some_and(|error| error.contains(part)), "{description}");
+            assert!(
+                check(description).err().is_some_and(|error| error.contains(part)),
+                "{description}"
+            );
         }
     }
 

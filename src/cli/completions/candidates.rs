@@ -21,7 +21,10 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// For `--provider`.
 pub(in crate::cli) fn providers() -> Vec<CompletionCandidate> {
     let world = World::of_this_process(Overrides::default());
-    let names = world.configuration().map(|configuration| configuration.names().join("\n")).unwrap_or_default();
+    let names = world
+        .configuration()
+        .map(|configuration| configuration.names().join("\n"))
+        .unwrap_or_default();
     names.lines().map(CompletionCandidate::new).collect()
 }
 
@@ -31,7 +34,12 @@ pub(in crate::cli) fn accounts() -> Vec<CompletionCandidate> {
     let named = || {
         let provider = world.descriptor(None).ok()?;
         let further = world.configuration().ok()?.further_accounts(&provider.name);
-        Some(further.iter().map(|account| CompletionCandidate::new(account.to_string())).collect::<Vec<_>>())
+        Some(
+            further
+                .iter()
+                .map(|account| CompletionCandidate::new(account.to_string()))
+                .collect::<Vec<_>>(),
+        )
     };
     let mut candidates = vec![CompletionCandidate::new(Account::DEFAULT.to_string())];
     candidates.extend(named().unwrap_or_default());

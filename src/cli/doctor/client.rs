@@ -52,7 +52,9 @@ pub(super) fn run(program: &Path, arguments: &[String], input: &str) -> Option<S
     Some(Said { output, reason, is_success: status.success() })
 }
 
-fn collect(source: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<zeroize::Zeroizing<String>> {
+fn collect(
+    source: impl std::io::Read + Send + 'static,
+) -> std::thread::JoinHandle<zeroize::Zeroizing<String>> {
     std::thread::spawn(move || {
         let mut text = zeroize::Zeroizing::new(Vec::new());
         let _ = source.take(MOST).read_to_end(&mut text);

@@ -22,11 +22,17 @@ fn program(place: &Place) -> Finding {
         Some(found) if place.is_this_program(&found) => {
             Finding::fine(check, format!("{} is found on PATH", found.display()))
         }
-        Some(other) => Finding::note(check, format!("another copy comes first on PATH: {}", other.display()))
-            .with_fix("remove the one that you do not want"),
+        Some(other) => {
+            Finding::note(check, format!("another copy comes first on PATH: {}", other.display()))
+                .with_fix("remove the one that you do not want")
+        }
         None => {
             let folder = place.program.parent().unwrap_or(&place.program).display();
-            Finding::problem(check, "my-credential-helper is not on PATH", format!("export PATH=\"{folder}:$PATH\""))
+            Finding::problem(
+                check,
+                "my-credential-helper is not on PATH",
+                format!("export PATH=\"{folder}:$PATH\""),
+            )
         }
     }
 }
@@ -45,7 +51,8 @@ fn modes(place: &Place) -> Vec<Finding> {
         findings.extend(mode(&path, &metadata));
         // As deep as stored logins lie, and no deeper.
         if metadata.is_dir() && depth < 3 {
-            let entries = std::fs::read_dir(&path).into_iter().flatten().flatten().take(MOST_ENTRIES);
+            let entries =
+                std::fs::read_dir(&path).into_iter().flatten().flatten().take(MOST_ENTRIES);
             waiting.extend(entries.map(|entry| (entry.path(), depth + 1)));
         }
     }
@@ -72,10 +79,13 @@ fn mode(path: &Path, metadata: &std::fs::Metadata) -> Option<Finding> {
     }
     let right = if metadata.is_dir() { 0o700 } else { 0o600 };
     let message = format!("{} has mode {mode:o}: others can read it", path.display());
-    let (path, fix): (std::path::PathBuf, _) = (path.to_owned(), format!("chmod {right:o} {}", path.display()));
+    let (path, fix): (std::path::PathBuf, _) =
+        (path.to_owned(), format!("chmod {right:o} {}", path.display()));
     Some(Finding::problem("files", message, fix).mended_by(move || {
         let narrowed = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(right));
-        narrowed.map_err(|error| crate::error::Error::invalid_state(format!("{}: {}", path.display(), error.kind())))
+        narrowed.map_err(|error| {
+            crate::error::Error::invalid_state(format!("{}: {}", path.display(), error.kind()))
+        })
     }))
 }
 

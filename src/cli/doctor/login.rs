@@ -13,7 +13,9 @@ pub(super) fn examine(world: &World) -> (Vec<Finding>, bool) {
             vec![Finding::problem(
                 "login",
                 error.message,
-                error.hint.unwrap_or_else(|| "`my-credential-helper config list` shows the settings".to_owned()),
+                error.hint.unwrap_or_else(|| {
+                    "`my-credential-helper config list` shows the settings".to_owned()
+                }),
             )],
             false,
         )
@@ -26,11 +28,18 @@ fn examined(world: &World) -> Result<(Vec<Finding>, bool)> {
     let name = &*provider.token_variable;
     match variable::read(&world.environment, name, clock::now()) {
         Ok(Some(_)) => {
-            findings.push(Finding::note("login", format!("the token in {name} is in effect, before every login")));
+            findings.push(Finding::note(
+                "login",
+                format!("the token in {name} is in effect, before every login"),
+            ));
             return Ok((findings, true));
         }
         Err(error) => {
-            findings.push(Finding::problem("login", error.message, format!("set it anew, or `unset {name}`")));
+            findings.push(Finding::problem(
+                "login",
+                error.message,
+                format!("set it anew, or `unset {name}`"),
+            ));
             return Ok((findings, false));
         }
         Ok(None) => {}
@@ -39,17 +48,23 @@ fn examined(world: &World) -> Result<(Vec<Finding>, bool)> {
     let elsewhere = world.logged_in_elsewhere(&provider, None)?;
     let (finding, is_logged_in) = match (&loaded.newest, elsewhere) {
         (None, _) => {
-            let tried: Vec<_> = loaded.tried.iter().map(|at| format!("{}: {}", at.place, at.outcome)).collect();
-            let message = format!("nobody is logged in to {} ({})", provider.name, tried.join(", "));
+            let tried: Vec<_> =
+                loaded.tried.iter().map(|at| format!("{}: {}", at.place, at.outcome)).collect();
+            let message =
+                format!("nobody is logged in to {} ({})", provider.name, tried.join(", "));
             (Finding::problem("login", message, format!("`{}`", provider.command("login"))), false)
         }
         (Some(_), Some(at)) => {
             let message = format!("logged in at {at}, which is not the API URL in force");
             (Finding::problem("login", message, "drop `--api-url`, or `unset MY_API_URL`"), false)
         }
-        (Some(kept), None) => {
-            (Finding::fine("login", format!("logged in to {}, in the {}", provider.name, kept.source.name())), true)
-        }
+        (Some(kept), None) => (
+            Finding::fine(
+                "login",
+                format!("logged in to {}, in the {}", provider.name, kept.source.name()),
+            ),
+            true,
+        ),
     };
     findings.push(finding);
     Ok((findings, is_logged_in))
@@ -57,15 +72,21 @@ fn examined(world: &World) -> Result<(Vec<Finding>, bool)> {
 
 fn keyring(unavailable: Option<Unavailable>) -> Option<Finding> {
     Some(match unavailable? {
-        Unavailable::Off(reason) => Finding::note("keyring", format!("not used: {reason}; logins are kept in a file")),
+        Unavailable::Off(reason) => {
+            Finding::note("keyring", format!("not used: {reason}; logins are kept in a file"))
+        }
         Unavailable::Locked => Finding::problem(
             "keyring",
             "it is locked",
             "unlock it: log in to the desktop, or `gnome-keyring-daemon --unlock`",
         ),
-        Unavailable::TimedOut => {
-            Finding::problem("keyring", "it does not answer in time", "set MY_NO_KEYRING, and log in to the file")
+        Unavailable::TimedOut => Finding::problem(
+            "keyring",
+            "it does not answer in time",
+            "set MY_NO_KEYRING, and log in to the file",
+        ),
+        Unavailable::Failed(reason) => {
+            Finding::problem("keyring", reason, "set MY_NO_KEYRING, and log in to the file")
         }
-        Unavailable::Failed(reason) => Finding::problem("keyring", reason, "set MY_NO_KEYRING, and log in to the file"),
     })
 }

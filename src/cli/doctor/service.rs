@@ -47,5 +47,8 @@ fn examined(world: &World) -> Result<Vec<Finding>> {
     }
     let direction = if behind > 0 { "behind" } else { "ahead of" };
     let message = format!("this machine is {} s {direction} the service", behind.unsigned_abs());
-    Ok(vec![reached, Finding::problem("clock", message, "set the clock: `sudo timedatectl set-ntp true`")])
+    Ok(vec![
+        reached,
+        Finding::problem("clock", message, "set the clock: `sudo timedatectl set-ntp true`"),
+    ])
 }

@@ -19,7 +19,11 @@ pub(super) fn examine(world: &World, place: &Place, is_logged_in: bool) -> Vec<F
         let Some(program) = tool.program(place) else { continue };
         match is_set_up(place, tool) {
             Err(error) => {
-                findings.push(Finding::problem(tool.name, error.message, "mend the file; nothing was changed"));
+                findings.push(Finding::problem(
+                    tool.name,
+                    error.message,
+                    "mend the file; nothing was changed",
+                ));
             }
             Ok(false) => findings.push(
                 Finding::note(tool.name, "is not set up")
@@ -27,8 +31,10 @@ pub(super) fn examine(world: &World, place: &Place, is_logged_in: bool) -> Vec<F
             ),
             Ok(true) => {
                 findings.extend(old(tool, &program));
-                findings
-                    .extend(link(place, tool).or_else(|| asked(place, tool, host.as_ref().filter(|_| is_logged_in)?)));
+                findings.extend(
+                    link(place, tool)
+                        .or_else(|| asked(place, tool, host.as_ref().filter(|_| is_logged_in)?)),
+                );
             }
         }
     }
@@ -59,11 +65,22 @@ fn link(place: &Place, tool: &'static Tool) -> Option<Finding> {
     let again = format!("`my-credential-helper setup {}`", tool.name);
     match link.state {
         State::Missing | State::Stale => {
-            let what = if link.state == State::Missing { "is missing" } else { "leads to another program" };
-            return Some(Finding::problem(tool.name, format!("{path} {what}"), again).mended_by(move || link.make()));
+            let what = if link.state == State::Missing {
+                "is missing"
+            } else {
+                "leads to another program"
+            };
+            return Some(
+                Finding::problem(tool.name, format!("{path} {what}"), again)
+                    .mended_by(move || link.make()),
+            );
         }
         State::Foreign => {
-            return Some(Finding::problem(tool.name, link.is_in_the_way().message, "move it away, and set up again"));
+            return Some(Finding::problem(
+                tool.name,
+                link.is_in_the_way().message,
+                "move it away, and set up again",
+            ));
         }
         State::Right => {}
     }
@@ -73,7 +90,11 @@ fn link(place: &Place, tool: &'static Tool) -> Option<Finding> {
     let line = format!("export PATH=\"{}:$PATH\"", link.path.parent()?.display());
     match place.find(name) {
         Some(found) if place.is_this_program(&found) => None,
-        Some(found) => Some(Finding::problem(tool.name, format!("{} comes first on PATH", found.display()), line)),
+        Some(found) => Some(Finding::problem(
+            tool.name,
+            format!("{} comes first on PATH", found.display()),
+            line,
+        )),
         // Its configuration may name the path.
         None if edit::read(&(tool.file)(place))
             .ok()
@@ -93,10 +114,12 @@ fn asked(place: &Place, tool: &'static Tool, host: &Origin) -> Option<Finding> {
         return None;
     }
     let fill = |text: &str| {
-        let text = text.replace("{url}", &host.to_string()).replace("{scheme}", host.scheme().name());
+        let text =
+            text.replace("{url}", &host.to_string()).replace("{scheme}", host.scheme().name());
         text.replace("{host}", &host.host_and_port())
     };
-    let program = Link::of(place, tool).map_or_else(|| PathBuf::from(&place.program), |link| link.path);
+    let program =
+        Link::of(place, tool).map_or_else(|| PathBuf::from(&place.program), |link| link.path);
     let arguments: Vec<_> = tool.probe.arguments.iter().map(|word| fill(word)).collect();
     let how = format!("`my-credential-helper get --explain --url {host}` says where was looked");
     Some(match client::run(&program, &arguments, &fill(tool.probe.input)) {

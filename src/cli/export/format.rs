@@ -30,7 +30,9 @@ impl Format {
         match self {
             // Nothing is special between single quotes, and a quote itself is written outside of them.
             Self::Sh => format!("export {name}='{}'\n", value.replace('\'', r"'\''")),
-            Self::Fish => format!("set -gx {name} '{}'\n", value.replace('\\', r"\\").replace('\'', r"\'")),
+            Self::Fish => {
+                format!("set -gx {name} '{}'\n", value.replace('\\', r"\\").replace('\'', r"\'"))
+            }
             Self::Powershell => format!("$env:{name} = '{}'\n", powershell(value)),
             Self::Dotenv => format!("{name}={}\n", dotenv(value)),
             Self::Json => String::new(),
@@ -38,7 +40,10 @@ impl Format {
             Self::GithubActions => format!("::add-mask::{}\n", value.replace('%', "%25")),
             // learn.microsoft.com, "Logging commands": `%` is written as `%AZP25`.
             Self::AzurePipelines => {
-                format!("##vso[task.setvariable variable={name};issecret=true]{}\n", value.replace('%', "%AZP25"))
+                format!(
+                    "##vso[task.setvariable variable={name};issecret=true]{}\n",
+                    value.replace('%', "%AZP25")
+                )
             }
         }
     }
@@ -58,14 +63,17 @@ fn dotenv(value: &str) -> String {
     if !value.contains('\'') {
         return format!("'{value}'");
     }
-    let escaped = value.replace('\\', r"\\").replace('"', "\\\"").replace('$', r"\$").replace('`', r"\`");
+    let escaped =
+        value.replace('\\', r"\\").replace('"', "\\\"").replace('$', r"\$").replace('`', r"\`");
     format!("\"{escaped}\"")
 }
 
 /// One object with every variable.
 pub(super) fn json(assignments: &[Assignment]) -> String {
-    let fields: serde_json::Map<_, _> =
-        assignments.iter().map(|Assignment { name, value }| (name.clone(), value.expose_secret().into())).collect();
+    let fields: serde_json::Map<_, _> = assignments
+        .iter()
+        .map(|Assignment { name, value }| (name.clone(), value.expose_secret().into()))
+        .collect();
     format!("{}\n", serde_json::Value::Object(fields))
 }
 
@@ -82,14 +90,18 @@ mod tests {
 
     #[test]
     fn every_format_quotes_in_its_own_way() {
-        let assignment = Assignment { name: "T".to_owned(), value: Secret::new(r#"a'b"c\d$e`f%g"#) };
+        let assignment =
+            Assignment { name: "T".to_owned(), value: Secret::new(r#"a'b"c\d$e`f%g"#) };
         for (format, written) in [
             (Format::Sh, r#"export T='a'\''b"c\d$e`f%g'"#),
             (Format::Fish, r#"set -gx T 'a\'b"c\\d$e`f%g'"#),
             (Format::Powershell, r#"$env:T = 'a''b"c\d$e`f%g'"#),
             (Format::Dotenv, r#"T="a'b\"c\\d\$e\`f%g""#),
             (Format::GithubActions, r#"::add-mask::a'b"c\d$e`f%25g"#),
-            (Format::AzurePipelines, r#"##vso[task.setvariable variable=T;issecret=true]a'b"c\d$e`f%AZP25g"#),
+            (
+                Format::AzurePipelines,
+                r#"##vso[task.setvariable variable=T;issecret=true]a'b"c\d$e`f%AZP25g"#,
+            ),
         ] {
             assert!(format.written(&assignment) == format!("{written}\n"), "{format:?}");
         }

@@ -41,8 +41,9 @@ pub(super) fn log_in(
     keep: impl FnOnce(Granted) -> Result<Answer>,
 ) -> Result<Answer> {
     let failed = |what: &str, error| api::failed(&provider.api_url, what, &error);
-    let busy =
-        |error: std::io::Error| Error::temporary(format!("no port of this machine can be used: {}", error.kind()));
+    let busy = |error: std::io::Error| {
+        Error::temporary(format!("no port of this machine can be used: {}", error.kind()))
+    };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.unwrap_or(0))).map_err(busy)?;
     let port = listener.local_addr().map_err(busy)?.port();
     let login = service
@@ -73,7 +74,9 @@ fn shown_whole(url: &str) -> String {
 /// The parameters of the first call of the page that was named to the service; whatever else a browser asks for is not
 /// there.
 fn wait(listener: &TcpListener) -> Result<(TcpStream, Vec<(String, String)>)> {
-    let broken = |error: std::io::Error| Error::temporary(format!("the browser cannot be heard: {}", error.kind()));
+    let broken = |error: std::io::Error| {
+        Error::temporary(format!("the browser cannot be heard: {}", error.kind()))
+    };
     listener.set_nonblocking(true).map_err(broken)?;
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
@@ -82,11 +85,22 @@ fn wait(listener: &TcpListener) -> Result<(TcpStream, Vec<(String, String)>)> {
             continue;
         };
         match called(&browser) {
-            Some(query) => return Ok((browser, url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())),
-            None => write(&browser, "404 Not Found", "Nothing is here", "A login comes back to another page."),
+            Some(query) => {
+                return Ok((
+                    browser,
+                    url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+                ));
+            }
+            None => write(
+                &browser,
+                "404 Not Found",
+                "Nothing is here",
+                "A login comes back to another page.",
+            ),
         }
     }
-    Err(Error::new(Code::SessionExpired, "nobody logged in within 10 minutes").with_hint("start anew"))
+    Err(Error::new(Code::SessionExpired, "nobody logged in within 10 minutes")
+        .with_hint("start anew"))
 }
 
 /// The query of `GET /callback?…`.
@@ -113,12 +127,20 @@ fn code(
     answer: &[(String, String)],
     provider: &Provider,
 ) -> Result<String> {
-    let value = |name: &str| answer.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
-    let refused = |what: String| Err(Error::new(Code::Refused, what).with_hint("nothing was saved; start anew"));
+    let value = |name: &str| {
+        answer.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    };
+    let refused = |what: String| {
+        Err(Error::new(Code::Refused, what).with_hint("nothing was saved; start anew"))
+    };
     if value("state") != Some(login.state.secret()) {
-        return refused("what the browser brought belongs to another login: its `state` does not match".to_owned());
+        return refused(
+            "what the browser brought belongs to another login: its `state` does not match"
+                .to_owned(),
+        );
     }
-    let issuer = service.issuer.as_deref().filter(|_| service.names_itself || value("iss").is_some());
+    let issuer =
+        service.issuer.as_deref().filter(|_| service.names_itself || value("iss").is_some());
     if let Some(issuer) = issuer
         && value("iss") != Some(issuer)
     {
@@ -127,7 +149,8 @@ fn code(
     match (value("code"), value("error")) {
         (Some(code), None) => Ok(code.to_owned()),
         (_, Some(error)) => {
-            let words = value("error_description").map_or_else(String::new, |words| format!(": {}", shown(words)));
+            let words = value("error_description")
+                .map_or_else(String::new, |words| format!(": {}", shown(words)));
             refused(format!("{} refused the login ({}){words}", provider.name, shown(error)))
         }
         (None, None) => refused("the browser brought no code".to_owned()),
@@ -138,13 +161,19 @@ fn tell(browser: &TcpStream, is_logged_in: bool) {
     if is_logged_in {
         write(browser, "200 OK", "You are logged in", "This window can be closed.");
     } else {
-        write(browser, "400 Bad Request", "The login failed", "The terminal says why. This window can be closed.");
+        write(
+            browser,
+            "400 Bad Request",
+            "The login failed",
+            "The terminal says why. This window can be closed.",
+        );
     }
 }
 
 /// A page that loads nothing from anywhere.
 fn write(mut browser: &TcpStream, status: &str, heading: &str, sentence: &str) {
-    let page = include_str!("page.html").replace("{heading}", heading).replace("{sentence}", sentence);
+    let page =
+        include_str!("page.html").replace("{heading}", heading).replace("{sentence}", sentence);
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
          Content-Security-Policy: default-src 'none'; img-src data:; style-src 'unsafe-inline'\r\n\

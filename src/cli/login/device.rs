@@ -29,7 +29,9 @@ pub(super) fn log_in(service: &Service<'_>, provider: &Provider) -> Result<Grant
     granted.map_err(|error| match error.code() {
         "expired_token" => Error::new(Code::SessionExpired, "the code has expired")
             .with_hint(format!("start anew: `{}`", provider.command("login"))),
-        "access_denied" => Error::new(Code::Refused, format!("the login to {} was refused", provider.title())),
+        "access_denied" => {
+            Error::new(Code::Refused, format!("the login to {} was refused", provider.title()))
+        }
         _ => failed("wait for the login", error),
     })
 }
@@ -54,8 +56,13 @@ fn say_what_to_do(login: &DeviceLogin, provider: &Provider) -> Result<()> {
         && let Ok(code) = QrCode::new(complete.as_bytes())
     {
         // White blocks on black, whatever the terminal's own colours are: not every camera reads it the other way round.
-        let (begin, end) = if terminal::shows_colour(true) { ("\x1b[97;40m", "\x1b[0m") } else { ("", "") };
-        let image = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
+        let (begin, end) =
+            if terminal::shows_colour(true) { ("\x1b[97;40m", "\x1b[0m") } else { ("", "") };
+        let image = code
+            .render::<Dense1x2>()
+            .dark_color(Dense1x2::Light)
+            .light_color(Dense1x2::Dark)
+            .build();
         image.lines().for_each(|line| terminal::tell(&format!("{begin}{line}{end}")));
     }
     Ok(())
@@ -65,6 +72,9 @@ fn say_what_to_do(login: &DeviceLogin, provider: &Provider) -> Result<()> {
 fn page(url: &str, provider: &Provider) -> Result<String> {
     match Target::parse(url) {
         Ok(target) if target.origin.is_safe() => Ok(shown(url)),
-        _ => Err(Error::new(Code::Refused, format!("{} names the page `{}`, without TLS", provider.name, shown(url)))),
+        _ => Err(Error::new(
+            Code::Refused,
+            format!("{} names the page `{}`, without TLS", provider.name, shown(url)),
+        )),
     }
 }

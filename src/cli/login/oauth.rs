@@ -51,9 +51,13 @@ impl OAuthLogin<'_> {
         let way = self.way(&service)?;
         match way {
             Way::Device => self.keep(&service, device::log_in(&service, self.provider)?),
-            Way::Browser => browser::log_in(self.world, &service, self.provider, self.oauth.redirect_port, |granted| {
-                self.keep(&service, granted)
-            }),
+            Way::Browser => browser::log_in(
+                self.world,
+                &service,
+                self.provider,
+                self.oauth.redirect_port,
+                |granted| self.keep(&service, granted),
+            ),
             Way::Itself => self.log_in_itself(service),
         }
     }
@@ -62,15 +66,20 @@ impl OAuthLogin<'_> {
         let name = &self.provider.name;
         if self.oauth.client_id.is_none() {
             let register = self.oauth.registration.as_deref().unwrap_or("its settings");
-            let register = register.replace("<the issuer>", self.oauth.issuer.as_deref().unwrap_or("<the issuer>"));
+            let register = register
+                .replace("<the issuer>", self.oauth.issuer.as_deref().unwrap_or("<the issuer>"));
             return Err(Error::invalid(format!("[providers.{name}] has no `client_id`")).with_hint(format!(
                 "register an application at {register} (public, redirect to http://127.0.0.1/callback, device flow \
                  on), and put the id that it is given into config.toml"
             )));
         }
         let api_url = self.world.api_url(self.provider, None)?;
-        if self.world.overrides.api_url.is_some() && api_url != self.world.configured_api_url(self.provider)? {
-            return Err(Error::invalid("a service with OAuth 2 is named in config.toml, and not by `--api-url`"));
+        if self.world.overrides.api_url.is_some()
+            && api_url != self.world.configured_api_url(self.provider)?
+        {
+            return Err(Error::invalid(
+                "a service with OAuth 2 is named in config.toml, and not by `--api-url`",
+            ));
         }
         Ok(())
     }
@@ -78,12 +87,19 @@ impl OAuthLogin<'_> {
     /// What is kept, where it can still be used.
     fn already_logged_in(&self) -> Option<Answer> {
         let Provider { name, account, .. } = self.provider;
-        let ask = Ask { provider: Some(name.to_string()), account: Some(account.to_string()), ..Ask::default() };
+        let ask = Ask {
+            provider: Some(name.to_string()),
+            account: Some(account.to_string()),
+            ..Ask::default()
+        };
         let found = resolve::resolve(self.world, &ask).ok()?;
         if found.source == crate::reply::Source::Environment {
             return None;
         }
-        let sentence = format!("Already logged in to {}. `login --force` logs in anew.", self.provider.title());
+        let sentence = format!(
+            "Already logged in to {}. `login --force` logs in anew.",
+            self.provider.title()
+        );
         let fields = json!({ "provider": name, "account": &**account, "already_logged_in": true, "email": null });
         Some(self.output.done(&sentence, &fields).with_notes(&found.notes))
     }
@@ -92,17 +108,23 @@ impl OAuthLogin<'_> {
     fn way(&self, service: &Service<'_>) -> Result<Way> {
         let Arguments { device, browser, client_credentials, .. } = self.arguments;
         let offers = service.endpoints();
-        let (on_device, has_page) = (offers.device_authorization.is_some(), offers.authorization.is_some());
+        let (on_device, has_page) =
+            (offers.device_authorization.is_some(), offers.authorization.is_some());
         let in_browser = has_page && (service.has_secret() || !self.oauth.page_wants_secret);
         let by_code = on_device && !self.oauth.codes_are_for_others;
-        let not_offered = |what: &str| Error::invalid(format!("{} offers no login {what}", self.provider.name));
+        let not_offered =
+            |what: &str| Error::invalid(format!("{} offers no login {what}", self.provider.name));
         match (device, browser, client_credentials) {
             (_, _, true) => Ok(Way::Itself),
             (true, ..) if on_device => Ok(Way::Device),
-            (true, ..) => Err(not_offered("by a code").with_hint("`--browser` logs in on its page")),
+            (true, ..) => {
+                Err(not_offered("by a code").with_hint("`--browser` logs in on its page"))
+            }
             (_, true, _) if in_browser => Ok(Way::Browser),
             (_, true, _) if has_page => Err(self.wants_secret()),
-            (_, true, _) => Err(not_offered("in the browser").with_hint("`--device` logs in by a code")),
+            (_, true, _) => {
+                Err(not_offered("in the browser").with_hint("`--device` logs in by a code"))
+            }
             _ if self.oauth.grant == Grant::ClientCredentials => Ok(Way::Itself),
             _ if in_browser && (browser::can_be_opened(self.world) || !by_code) => Ok(Way::Browser),
             _ if by_code => Ok(Way::Device),
@@ -123,8 +145,14 @@ impl OAuthLogin<'_> {
 
     /// The program is its own user, from now on.
     fn log_in_itself(&self, service: Service<'_>) -> Result<Answer> {
-        let service = if service.has_secret() { service } else { service.with_secret(self.secret_from_input()?) };
-        let granted = service.log_in_itself().map_err(|error| api::failed(&self.provider.api_url, "log in", &error))?;
+        let service = if service.has_secret() {
+            service
+        } else {
+            service.with_secret(self.secret_from_input()?)
+        };
+        let granted = service
+            .log_in_itself()
+            .map_err(|error| api::failed(&self.provider.api_url, "log in", &error))?;
         if self.oauth.grant != Grant::ClientCredentials {
             let grant = Some("client_credentials".into());
             edit::set(&self.world.paths, Some(&self.provider.name), "grant", grant)?;
@@ -156,9 +184,11 @@ impl OAuthLogin<'_> {
         let user = service.userinfo(&session.access_token).ok().map(crate::cli::whoami::User);
         let username = user.as_ref().and_then(crate::cli::whoami::User::name);
         let email = user.and_then(|user| user.text(&["email"]));
-        let named = username.as_deref().map_or_else(String::new, |name| format!(" as {}", shown(name)));
+        let named =
+            username.as_deref().map_or_else(String::new, |name| format!(" as {}", shown(name)));
         let (title, place) = (self.provider.title(), stored.source.name());
-        let sentence = format!("Logged in to {title}{named}. Saved in the {place}: {}", stored.location);
+        let sentence =
+            format!("Logged in to {title}{named}. Saved in the {place}: {}", stored.location);
         let fields = json!({
             "provider": self.provider.name, "account": &*self.provider.account, "email": email, "username": username,
             "stored_in": place, "location": stored.location,

@@ -38,7 +38,13 @@ fn exposed<S: Serializer>(device_code: &Secret, serializer: S) -> Result<S::Ok, 
 }
 
 impl Pending {
-    pub(super) fn new(provider: &Provider, email: &str, api_url: &str, started: &DeviceLogin, now: Timestamp) -> Self {
+    pub(super) fn new(
+        provider: &Provider,
+        email: &str,
+        api_url: &str,
+        started: &DeviceLogin,
+        now: Timestamp,
+    ) -> Self {
         Self {
             provider: provider.name.to_string(),
             account: provider.account.to_string(),
@@ -46,7 +52,8 @@ impl Pending {
             api_url: api_url.to_owned(),
             device_code: started.device_code.clone(),
             interval: started.interval.clamp(1, 60),
-            expires_at: now.unix() + i64::try_from(started.expires_in.min(24 * 3600)).unwrap_or(900),
+            expires_at: now.unix()
+                + i64::try_from(started.expires_in.min(24 * 3600)).unwrap_or(900),
         }
     }
 
@@ -64,9 +71,10 @@ impl Pending {
     /// The login that waits; `None` where none does, or no longer.
     pub(super) fn load(world: &World, now: Timestamp) -> Result<Option<Self>> {
         let path = world.paths.in_home(FILE).map_err(Error::invalid_state)?;
-        let contents =
-            private_file::read(&path).map_err(|reason| Error::invalid_state(format!("~/{FILE} {reason}")))?;
-        let pending = contents.and_then(|contents| serde_json::from_str::<Self>(contents.text.expose_secret()).ok());
+        let contents = private_file::read(&path)
+            .map_err(|reason| Error::invalid_state(format!("~/{FILE} {reason}")))?;
+        let pending = contents
+            .and_then(|contents| serde_json::from_str::<Self>(contents.text.expose_secret()).ok());
         Ok(pending.filter(|pending| pending.seconds_left(now) > 0))
     }
 

@@ -44,7 +44,11 @@ pub(super) fn brought(world: &World, arguments: &Arguments) -> Result<Option<Sec
 /// The first line of standard input.
 fn from_input() -> Result<Option<Secret>> {
     let mut line = zeroize::Zeroizing::new(String::with_capacity(1024));
-    std::io::stdin().lock().take(MOST).read_line(&mut line).map_err(|_| Error::invalid("the token is not UTF-8"))?;
+    std::io::stdin()
+        .lock()
+        .take(MOST)
+        .read_line(&mut line)
+        .map_err(|_| Error::invalid("the token is not UTF-8"))?;
     let token = line.trim();
     Ok((!token.is_empty()).then(|| Secret::new(token)))
 }
@@ -60,7 +64,10 @@ pub(super) fn login(world: &World, token: &Secret, force: bool, output: &Output)
         Ok(who) => (who, true),
         // The form is right, and the place where its users look for a key must not depend on the network.
         Err(error) if error.is_passing() && matches!(provider.login, LoginKind::ApiKey(_)) => {
-            world.note(format!("the key is not verified: {} cannot be reached ({error})", provider.name));
+            world.note(format!(
+                "the key is not verified: {} cannot be reached ({error})",
+                provider.name
+            ));
             (Owner::default(), false)
         }
         Err(error) => return Err(refused(&provider, &api_url, token, &error)),
@@ -70,19 +77,27 @@ pub(super) fn login(world: &World, token: &Secret, force: bool, output: &Output)
     super::point_at(world, &provider, &api_url)?;
     let stored = keep::keep_session(world, &provider, &session)?;
     let named = who.name.as_deref().map_or_else(String::new, |name| format!(" as {}", shown(name)));
-    let sentence =
-        format!("Logged in to {}{named}. Saved in the {}: {}", provider.title(), stored.source.name(), stored.location);
+    let sentence = format!(
+        "Logged in to {}{named}. Saved in the {}: {}",
+        provider.title(),
+        stored.source.name(),
+        stored.location
+    );
     let fields = json!({
         "provider": provider.name, "account": &*provider.account, "kind": Kind::ApiToken.name(), "name": who.name, "verified": verified,
         "expires_at": who.expires_at, "stored_in": stored.source.name(), "location": stored.location,
     });
-    Ok(output.done(&sentence, &fields).with_notes(&world.take_notes()).with_notes(&variable_notes(world, &provider)))
+    Ok(output
+        .done(&sentence, &fields)
+        .with_notes(&world.take_notes())
+        .with_notes(&variable_notes(world, &provider)))
 }
 
 /// The provider that is named, else the one whose tokens begin so.
 fn provider_of(world: &World, token: &Secret) -> Result<Provider> {
     let configuration = world.configuration()?;
-    let is_named = world.overrides.provider.is_some() || world.environment.get("MY_PROVIDER").is_some();
+    let is_named =
+        world.overrides.provider.is_some() || world.environment.get("MY_PROVIDER").is_some();
     if !is_named {
         for name in configuration.names() {
             let provider = configuration.provider(name)?;
@@ -108,19 +123,28 @@ fn check_form(provider: &Provider, token: &Secret) -> Result<()> {
         LoginKind::MagicLink => {
             "without a terminal, log in by email: `my-credential-helper login --email you@example.com`"
         }
-        LoginKind::ApiKey(_) | LoginKind::OAuth(_) => "copy the whole key; it is shown once, where it is made",
+        LoginKind::ApiKey(_) | LoginKind::OAuth(_) => {
+            "copy the whole key; it is shown once, where it is made"
+        }
     };
-    Err(Error::invalid(format!("that is no token of {}: it would be {form}", provider.name)).with_hint(hint))
+    Err(Error::invalid(format!("that is no token of {}: it would be {form}", provider.name))
+        .with_hint(hint))
 }
 
 /// A session renews itself, and a token does not: replacing one by the other is asked for by name.
 fn may_replace(world: &World, provider: &Provider, token: &Secret, force: bool) -> Result<()> {
     let kept = session::load(&world.stores()?.in_order(), &provider.slot).newest;
-    let is_session =
-        kept.is_some_and(|kept| kept.session.refresh_token.is_some() && kept.session.access_token != *token);
+    let is_session = kept.is_some_and(|kept| {
+        kept.session.refresh_token.is_some() && kept.session.access_token != *token
+    });
     if is_session && !force {
-        return Err(Error::invalid(format!("already logged in to {} by a session", provider.title()))
-            .with_hint("`--force` replaces it by the token; `my-credential-helper whoami` tells whose it is"));
+        return Err(Error::invalid(format!(
+            "already logged in to {} by a session",
+            provider.title()
+        ))
+        .with_hint(
+            "`--force` replaces it by the token; `my-credential-helper whoami` tells whose it is",
+        ));
     }
     Ok(())
 }
@@ -134,9 +158,8 @@ struct Owner {
 
 fn owner(client: &Client, provider: &Provider, token: &Secret) -> api::Result<Owner> {
     match &provider.login {
-        LoginKind::MagicLink => {
-            mycli::me(client, token).map(|me| Owner { name: me.username.or(Some(me.email)), expires_at: None })
-        }
+        LoginKind::MagicLink => mycli::me(client, token)
+            .map(|me| Owner { name: me.username.or(Some(me.email)), expires_at: None }),
         LoginKind::ApiKey(Some(paths)) => {
             let key = microtica::whoami(client, paths, token)?;
             let name = key.key_name.map(|name| format!("the key `{name}`"));
@@ -148,9 +171,13 @@ fn owner(client: &Client, provider: &Provider, token: &Secret) -> api::Result<Ow
 
 fn refused(provider: &Provider, api_url: &str, token: &Secret, error: &ApiError) -> Error {
     if error.is_passing() {
-        return api::failed(api_url, "check the token", error).with_hint("nothing was saved; try again in a moment");
+        return api::failed(api_url, "check the token", error)
+            .with_hint("nothing was saved; try again in a moment");
     }
     let prefix = microtica::key_prefix(token);
-    Error::new(Code::Refused, format!("{} does not accept the token {prefix}...: {error}", provider.name))
-        .with_hint(format!("nothing was saved; {} with a token that is in use", provider.login_hint()))
+    Error::new(
+        Code::Refused,
+        format!("{} does not accept the token {prefix}...: {error}", provider.name),
+    )
+    .with_hint(format!("nothing was saved; {} with a token that is in use", provider.login_hint()))
 }

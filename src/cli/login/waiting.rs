@@ -23,8 +23,15 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the person is to do now.
 pub(super) fn say_what_to_do(pending: &Pending) {
-    let keys = if terminal::is_interactive() { ", or type its six-digit code here (r sends it again)" } else { "" };
-    terminal::tell(&format!("A mail is on its way to {}. Click the link in it{keys}.", shown(&pending.email)));
+    let keys = if terminal::is_interactive() {
+        ", or type its six-digit code here (r sends it again)"
+    } else {
+        ""
+    };
+    terminal::tell(&format!(
+        "A mail is on its way to {}. Click the link in it{keys}.",
+        shown(&pending.email)
+    ));
 }
 
 /// Why a wait ended without a session.
@@ -73,7 +80,9 @@ impl Waiting<'_> {
                         }
                     }
                 }
-                None => std::thread::sleep(TICK.min(next_poll.saturating_duration_since(Instant::now()))),
+                None => std::thread::sleep(
+                    TICK.min(next_poll.saturating_duration_since(Instant::now())),
+                ),
             }
         }
     }
@@ -104,7 +113,11 @@ impl Waiting<'_> {
         }
     }
 
-    fn poll(&self, keys: Option<&Keys>, screen: &mut Screen) -> Result<Option<mycli::NewSession>, Stopped> {
+    fn poll(
+        &self,
+        keys: Option<&Keys>,
+        screen: &mut Screen,
+    ) -> Result<Option<mycli::NewSession>, Stopped> {
         let expired = || {
             Error::new(Code::SessionExpired, "link and code have expired")
                 .with_hint("start anew: `my-credential-helper login`")
@@ -113,25 +126,34 @@ impl Waiting<'_> {
         match self.ask(keys, screen, move |client| mycli::poll_login(client, &device_code))? {
             Ok(mycli::Poll::Done(session)) => Ok(Some(*session)),
             Ok(mycli::Poll::Expired) => Err(expired().into()),
-            Ok(mycli::Poll::Pending) if self.pending.seconds_left(clock::now()) == 0 => Err(expired().into()),
+            Ok(mycli::Poll::Pending) if self.pending.seconds_left(clock::now()) == 0 => {
+                Err(expired().into())
+            }
             Ok(mycli::Poll::Pending) => Ok(None),
             // The next poll may succeed; the countdown ends it otherwise.
             Err(error) if error.is_passing() && self.has_patience() => Ok(None),
             Err(error) if error.is_passing() => {
                 let hint = "try again; the code that was taken, or a click, still counts";
-                Err(api::failed(self.client.base_url(), "wait for the login", &error).with_hint(hint).into())
+                Err(api::failed(self.client.base_url(), "wait for the login", &error)
+                    .with_hint(hint)
+                    .into())
             }
-            Err(error) => Err(api::failed(self.client.base_url(), "wait for the login", &error).into()),
+            Err(error) => {
+                Err(api::failed(self.client.base_url(), "wait for the login", &error).into())
+            }
         }
     }
 
     fn has_patience(&self) -> bool {
-        self.pending.seconds_left(clock::now()) > 0 && self.gives_up.is_none_or(|end| Instant::now() < end)
+        self.pending.seconds_left(clock::now()) > 0
+            && self.gives_up.is_none_or(|end| Instant::now() < end)
     }
 
     fn resend(&self, keys: &Keys, screen: &mut Screen) -> Result<(), Stopped> {
         let (device_code, email) = (self.pending.device_code.clone(), self.pending.email.clone());
-        match self.ask(Some(keys), screen, move |client| mycli::resend(client, &device_code, &email))? {
+        match self
+            .ask(Some(keys), screen, move |client| mycli::resend(client, &device_code, &email))?
+        {
             Ok(()) => screen.say("sent again"),
             Err(error) => screen.say(&format!("not sent again: {error}")),
         }
@@ -143,7 +165,9 @@ impl Waiting<'_> {
         match *key {
             Key::Stop => return Err(Stopped::ByPerson),
             Key::Char('r' | 'R') => self.resend(keys, screen)?,
-            Key::Char(digit) if digit.is_ascii_digit() && screen.typed.len() < 6 => screen.typed.push(digit),
+            Key::Char(digit) if digit.is_ascii_digit() && screen.typed.len() < 6 => {
+                screen.typed.push(digit)
+            }
             Key::Char(_) | Key::Enter => {}
             Key::Backspace => drop(screen.typed.pop()),
         }
@@ -152,7 +176,9 @@ impl Waiting<'_> {
         }
         let code = Secret::new(std::mem::take(&mut screen.typed));
         let device_code = self.pending.device_code.clone();
-        match self.ask(Some(keys), screen, move |client| mycli::verify_code(client, &device_code, &code))? {
+        match self.ask(Some(keys), screen, move |client| {
+            mycli::verify_code(client, &device_code, &code)
+        })? {
             Ok(()) => Ok(true),
             Err(error @ ApiError::Service { .. }) if error.code() == "TOO_MANY_ATTEMPTS" => {
                 Err(super::wrong_code(self.client, &error).into())
@@ -187,10 +213,15 @@ impl Screen {
     }
 
     pub(super) fn show(&self, seconds_left: u64) {
-        let code = if self.takes_keys { format!("  code: {:_<6}", self.typed) } else { String::new() };
+        let code =
+            if self.takes_keys { format!("  code: {:_<6}", self.typed) } else { String::new() };
         let ticks = self.began.elapsed().as_millis() / TICK.as_millis();
         let spinner = SPINNER[usize::try_from(ticks).unwrap_or(0) % SPINNER.len()];
-        self.draw(format!("{spinner} waiting, {}:{:02} left{code}", seconds_left / 60, seconds_left % 60));
+        self.draw(format!(
+            "{spinner} waiting, {}:{:02} left{code}",
+            seconds_left / 60,
+            seconds_left % 60
+        ));
     }
 
     fn say(&self, text: &str) {
@@ -198,8 +229,13 @@ impl Screen {
     }
 
     fn draw(&self, text: String) {
-        let Some(terminal) = self.terminal.as_ref().filter(|_| *self.drawn.borrow() != text) else { return };
-        let _ = terminal.clear_line().and_then(|()| terminal.write_str(&text)).and_then(|()| terminal.flush());
+        let Some(terminal) = self.terminal.as_ref().filter(|_| *self.drawn.borrow() != text) else {
+            return;
+        };
+        let _ = terminal
+            .clear_line()
+            .and_then(|()| terminal.write_str(&text))
+            .and_then(|()| terminal.flush());
         self.drawn.replace(text);
     }
 }

@@ -30,10 +30,16 @@ fn file(place: &Place) -> PathBuf {
 /// Bazel knows hosts without ports, and the patterns that the configuration does.
 fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
     let host = |pattern: &crate::target::HostPattern| {
-        pattern.target().map_or_else(|| pattern.to_string(), |target| target.origin.host().to_owned())
+        pattern
+            .target()
+            .map_or_else(|| pattern.to_string(), |target| target.origin.host().to_owned())
     };
     let line = |host: String| format!("common --credential_helper={host}={}", ask.command());
-    Ok(ask.hosts.iter().map(host).fold(text.to_owned(), |text, host| lines::with(&text, &line(host))))
+    Ok(ask
+        .hosts
+        .iter()
+        .map(host)
+        .fold(text.to_owned(), |text, host| lines::with(&text, &line(host))))
 }
 
 fn remove(_: &Place, text: &str) -> Result<String> {

@@ -53,7 +53,9 @@ fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
     let registry = document.entry("registry").or_insert_with(|| Item::Table(Table::new()));
     let registry = registry.as_table_like_mut().ok_or_else(unusable)?;
     // What cargo asks where nothing is configured.
-    let providers = registry.entry(KEY).or_insert_with(|| Item::Value(Value::from(Array::from_iter(["cargo:token"]))));
+    let providers = registry
+        .entry(KEY)
+        .or_insert_with(|| Item::Value(Value::from(Array::from_iter(["cargo:token"]))));
     let providers = providers.as_array_mut().ok_or_else(unusable)?;
     if !providers.iter().any(is_ours) {
         providers.push(ask.command());
@@ -66,7 +68,9 @@ fn remove(_: &Place, text: &str) -> Result<String> {
     let Some(registry) = document.get_mut("registry").and_then(Item::as_table_like_mut) else {
         return Ok(text.to_owned());
     };
-    let Some(providers) = registry.get_mut(KEY).and_then(Item::as_array_mut) else { return Ok(text.to_owned()) };
+    let Some(providers) = registry.get_mut(KEY).and_then(Item::as_array_mut) else {
+        return Ok(text.to_owned());
+    };
     if !providers.iter().any(is_ours) {
         return Ok(text.to_owned());
     }

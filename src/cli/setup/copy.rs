@@ -37,8 +37,9 @@ impl Copy {
 pub(super) fn run(mut command: Command) -> Result<Option<String>> {
     command.stdin(Stdio::null()).stderr(Stdio::null());
     let name = command.get_program().to_string_lossy().into_owned();
-    let output =
-        command.output().map_err(|error| Error::invalid_state(format!("{}: {}", shown(&name), error.kind())))?;
+    let output = command
+        .output()
+        .map_err(|error| Error::invalid_state(format!("{}: {}", shown(&name), error.kind())))?;
     Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 

@@ -11,7 +11,8 @@ use crate::error::shown;
 pub(super) fn lines(before: &str, after: &str) -> Vec<String> {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     // A tool that writes its file anew may lay out a line otherwise, which says nothing and may show much.
-    let kept = |lines: &[&str]| lines.iter().map(|line| line.trim().to_owned()).collect::<HashSet<_>>();
+    let kept =
+        |lines: &[&str]| lines.iter().map(|line| line.trim().to_owned()).collect::<HashSet<_>>();
     let (in_old, in_new) = (kept(&old), kept(&new));
     let mut changed = Vec::new();
     for op in TextDiff::from_slices(&old, &new).ops() {
@@ -27,10 +28,16 @@ pub(super) fn lines(before: &str, after: &str) -> Vec<String> {
             _ => {
                 let is_new = |line: &&&str, others: &HashSet<String>| !others.contains(line.trim());
                 changed.extend(
-                    removed.iter().filter(|line| is_new(line, &in_new)).map(|line| format!("- {}", masked(line))),
+                    removed
+                        .iter()
+                        .filter(|line| is_new(line, &in_new))
+                        .map(|line| format!("- {}", masked(line))),
                 );
                 changed.extend(
-                    added.iter().filter(|line| is_new(line, &in_old)).map(|line| format!("+ {}", masked(line))),
+                    added
+                        .iter()
+                        .filter(|line| is_new(line, &in_old))
+                        .map(|line| format!("+ {}", masked(line))),
                 );
             }
         }
@@ -42,7 +49,8 @@ pub(super) fn lines(before: &str, after: &str) -> Vec<String> {
 fn shortened(old: &str, new: &str) -> (String, String) {
     let (a, b): (Vec<char>, Vec<char>) = (old.chars().collect(), new.chars().collect());
     let head = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
-    let tail = a[head..].iter().rev().zip(b[head..].iter().rev()).take_while(|(a, b)| a == b).count();
+    let tail =
+        a[head..].iter().rev().zip(b[head..].iter().rev()).take_while(|(a, b)| a == b).count();
     let middle = |line: &[char]| {
         let text: String = line[head..line.len() - tail].iter().collect();
         let (before, after): (String, String) =
@@ -59,7 +67,8 @@ fn masked(line: &str) -> String {
     const OURS: [&str; 3] = ["my-token-helper", "my-credential-helper", "credential-my"];
     let line = &line.replace('\t', "    ");
     let lower = line.to_ascii_lowercase();
-    let is_secret = NAMES.iter().any(|name| lower.contains(name)) && !OURS.iter().any(|name| lower.contains(name));
+    let is_secret = NAMES.iter().any(|name| lower.contains(name))
+        && !OURS.iter().any(|name| lower.contains(name));
     match line.find(['=', ':']) {
         Some(end) if is_secret => format!("{} …", shown(&line[..=end])),
         None if is_secret => "…".to_owned(),
@@ -75,18 +84,24 @@ mod tests {
     fn what_changes_is_shown_and_nothing_else_of_the_file() {
         assert_eq!(lines("a\nsecret\n", "a\nsecret\nb\n"), ["+ b"]);
         assert_eq!(lines("a\n", "a\n"), Vec::<String>::new());
-        assert_eq!(lines("x = [\"a\"]\n", "x = [\"a\", \"b\"]\n"), ["- x = [\"a\"]", "+ x = [\"a\", \"b\"]"]);
+        assert_eq!(
+            lines("x = [\"a\"]\n", "x = [\"a\", \"b\"]\n"),
+            ["- x = [\"a\"]", "+ x = [\"a\", \"b\"]"]
+        );
     }
 
     #[test]
     fn no_secret_of_another_tool_is_shown() {
         let before = r#"{"auths":{"hub.example":{"auth":"aHVudGVyMjpodW50ZXIy"}}}"#;
-        let after = r#"{"auths":{"hub.example":{"auth":"aHVudGVyMjpodW50ZXIy"}},"credHelpers":{"h":"my"}}"#;
+        let after =
+            r#"{"auths":{"hub.example":{"auth":"aHVudGVyMjpodW50ZXIy"}},"credHelpers":{"h":"my"}}"#;
         let shown = lines(before, after).join("\n");
         assert!(shown.contains("credHelpers") && !shown.contains("aHVudGVy"), "{shown}");
         // kubectl lays its file out anew.
-        let shown =
-            lines("users:\n- user:\n    token: \"hunter2\"\n", "users:\n- name: my\n- user:\n    token: hunter2\n");
+        let shown = lines(
+            "users:\n- user:\n    token: \"hunter2\"\n",
+            "users:\n- name: my\n- user:\n    token: hunter2\n",
+        );
         assert!(shown.contains(&"+ - name: my".to_owned()), "{shown:?}");
         assert!(!shown.join("\n").contains("hunter2"), "{shown:?}");
     }

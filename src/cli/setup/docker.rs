@@ -24,12 +24,16 @@ pub(super) const DOCKER: Tool = Tool {
     least: None,
 };
 
-pub(super) const PODMAN: Tool = Tool { name: "podman", programs: &["podman", "buildah", "skopeo"], ..DOCKER };
+pub(super) const PODMAN: Tool =
+    Tool { name: "podman", programs: &["podman", "buildah", "skopeo"], ..DOCKER };
 
 const HELPERS: &str = "credHelpers";
 
 fn file(place: &Place) -> PathBuf {
-    place.variable("DOCKER_CONFIG").unwrap_or_else(|| place.home.join(".docker")).join("config.json")
+    place
+        .variable("DOCKER_CONFIG")
+        .unwrap_or_else(|| place.home.join(".docker"))
+        .join("config.json")
 }
 
 fn parsed(text: &str) -> Result<(CstRootNode, CstObject)> {
@@ -47,8 +51,9 @@ fn helper_of(entry: &CstObjectProp) -> Option<String> {
 
 fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
     let (root, object) = parsed(text)?;
-    let helpers =
-        object.object_value_or_create(HELPERS).ok_or_else(|| Error::invalid("docker's `credHelpers` is no object"))?;
+    let helpers = object
+        .object_value_or_create(HELPERS)
+        .ok_or_else(|| Error::invalid("docker's `credHelpers` is no object"))?;
     for host in ask.exact_hosts() {
         if helpers.get(&host).is_none() {
             helpers.append(&host, CstInputValue::String("my".to_owned()));
@@ -77,7 +82,9 @@ fn remove(_: &Place, text: &str) -> Result<String> {
 fn notes(ask: &Ask<'_>, text: &str) -> Vec<String> {
     let Ok((_, object)) = parsed(text) else { return Vec::new() };
     let mut notes = Vec::new();
-    if let Some(store) = object.get("credsStore").as_ref().and_then(helper_of).filter(|store| store != "my") {
+    if let Some(store) =
+        object.get("credsStore").as_ref().and_then(helper_of).filter(|store| store != "my")
+    {
         notes.push(format!("`{store}` stays the store of every other registry"));
     }
     let helpers = object.object_value(HELPERS);

@@ -29,7 +29,9 @@ pub(super) fn backup_of(path: &Path) -> PathBuf {
 
 /// The text; `None` where there is no file.
 pub(in crate::cli) fn read(path: &Path) -> Result<Option<String>> {
-    let unreadable = |why: &dyn std::fmt::Display| Error::invalid(format!("{} cannot be read: {why}", path.display()));
+    let unreadable = |why: &dyn std::fmt::Display| {
+        Error::invalid(format!("{} cannot be read: {why}", path.display()))
+    };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -37,7 +39,9 @@ pub(in crate::cli) fn read(path: &Path) -> Result<Option<String>> {
     };
     match file.metadata() {
         Ok(metadata) if !metadata.is_file() => return Err(unreadable(&"it is no regular file")),
-        Ok(metadata) if metadata.len() > MOST => return Err(unreadable(&"it is larger than 4 MiB")),
+        Ok(metadata) if metadata.len() > MOST => {
+            return Err(unreadable(&"it is larger than 4 MiB"));
+        }
         _ => {}
     }
     let mut text = String::new();

@@ -18,7 +18,11 @@ pub(super) const TOOL: Tool = Tool {
     add,
     remove,
     notes,
-    probe: Probe { arguments: &["get"], input: "protocol={scheme}\nhost={host}\n\n", proof: "password=" },
+    probe: Probe {
+        arguments: &["get"],
+        input: "protocol={scheme}\nhost={host}\n\n",
+        proof: "password=",
+    },
     version: &["--version"],
     least: Some((2, 46, "sends the token as a password; 2.46 and later carry Bearer")),
 };
@@ -127,7 +131,9 @@ fn url(host: &HostPattern) -> String {
 }
 
 fn program(place: &Place) -> Result<PathBuf> {
-    place.find("git").ok_or_else(|| Error::invalid("git is not on PATH").with_hint("install it, and run this again"))
+    place.find("git").ok_or_else(|| {
+        Error::invalid("git is not on PATH").with_hint("install it, and run this again")
+    })
 }
 
 fn values(git: &Path, file: &Path, key: &str) -> Result<Vec<String>> {

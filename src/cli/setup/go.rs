@@ -27,9 +27,16 @@ const COMMAND: &str = "my-credential-helper goauth";
 fn file(place: &Place) -> PathBuf {
     let folder = if cfg!(windows) { place.variable("APPDATA") } else { None };
     let folder = folder.unwrap_or_else(|| {
-        if cfg!(target_os = "macos") { place.home.join("Library/Application Support") } else { place.configuration() }
+        if cfg!(target_os = "macos") {
+            place.home.join("Library/Application Support")
+        } else {
+            place.configuration()
+        }
     });
-    place.variable("GOENV").filter(|path| path.is_absolute()).unwrap_or_else(|| folder.join("go/env"))
+    place
+        .variable("GOENV")
+        .filter(|path| path.is_absolute())
+        .unwrap_or_else(|| folder.join("go/env"))
 }
 
 /// The ways that are configured, in their order.
@@ -63,9 +70,9 @@ fn remove(place: &Place, text: &str) -> Result<String> {
 }
 
 fn set(place: &Place, text: &str, ways: &[&str]) -> Result<String> {
-    let go = place
-        .find("go")
-        .ok_or_else(|| Error::invalid("go is not on PATH").with_hint("install it, and run this again"))?;
+    let go = place.find("go").ok_or_else(|| {
+        Error::invalid("go is not on PATH").with_hint("install it, and run this again")
+    })?;
     let copy = Copy::of(text)?;
     let mut command = Command::new(go);
     // The version of a project must not be fetched for this, nor its variables be in the way.
@@ -93,7 +100,9 @@ fn notes(ask: &Ask<'_>, text: &str) -> Vec<String> {
     if !text.contains("GOPRIVATE=") && !text.contains("GOPROXY=") {
         let host = ask.hosts.iter().find_map(|host| Some(host.target()?.origin.host().to_owned()));
         let host = host.unwrap_or_else(|| "HOST".to_owned());
-        notes.push(format!("modules that are asked for at their own host: `go env -w GOPRIVATE={host}`"));
+        notes.push(format!(
+            "modules that are asked for at their own host: `go env -w GOPRIVATE={host}`"
+        ));
     }
     notes
 }

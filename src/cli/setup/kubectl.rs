@@ -28,7 +28,9 @@ const USER: &str = "mycli";
 /// The first of the files that `KUBECONFIG` lists: the one that `kubectl config` writes.
 fn file(place: &Place) -> PathBuf {
     let listed = place.variable("KUBECONFIG");
-    let first = listed.and_then(|listed| std::env::split_paths(&listed).find(|path| !path.as_os_str().is_empty()));
+    let first = listed.and_then(|listed| {
+        std::env::split_paths(&listed).find(|path| !path.as_os_str().is_empty())
+    });
     first.unwrap_or_else(|| place.home.join(".kube/config"))
 }
 
@@ -62,9 +64,16 @@ fn remove(place: &Place, text: &str) -> Result<String> {
 
 /// Whether nothing is left but the frame that kubectl made.
 fn is_empty(text: &str) -> bool {
-    const FRAME: [&str; 6] =
-        ["apiVersion: v1", "kind: Config", "clusters:", "contexts:", "users:", "current-context: \"\""];
-    let frame = |line: &str| FRAME.contains(&line.trim_end_matches(" null").trim_end_matches(" []"));
+    const FRAME: [&str; 6] = [
+        "apiVersion: v1",
+        "kind: Config",
+        "clusters:",
+        "contexts:",
+        "users:",
+        "current-context: \"\"",
+    ];
+    let frame =
+        |line: &str| FRAME.contains(&line.trim_end_matches(" null").trim_end_matches(" []"));
     text.lines().all(|line| frame(line) || line == "preferences: {}")
 }
 
@@ -80,8 +89,9 @@ fn has_user(text: &str) -> bool {
 
 fn change(place: &Place, text: &str, arguments: &[&str]) -> Result<String> {
     let kubectl = place.find("kubectl");
-    let kubectl =
-        kubectl.ok_or_else(|| Error::invalid("kubectl is not on PATH").with_hint("install it, and run this again"))?;
+    let kubectl = kubectl.ok_or_else(|| {
+        Error::invalid("kubectl is not on PATH").with_hint("install it, and run this again")
+    })?;
     let copy = Copy::of(text)?;
     let mut command = Command::new(kubectl);
     command.arg("config").arg("--kubeconfig").arg(copy.path()).args(arguments);

@@ -64,7 +64,13 @@ mod tests {
             with_key("# c\n[global]\na = 1\n\n[install]\nb = 2", "global", "k", "v"),
             "# c\n[global]\na = 1\nk = v\n\n[install]\nb = 2"
         );
-        assert_eq!(with_key("[global]\n# k = 1\nk: w ; c\n", "global", "k", "v"), "[global]\n# k = 1\nk = v\n");
-        assert_eq!(with_key("[install]\nk = w", "global", "k", "v"), "[install]\nk = w\n[global]\nk = v\n");
+        assert_eq!(
+            with_key("[global]\n# k = 1\nk: w ; c\n", "global", "k", "v"),
+            "[global]\n# k = 1\nk = v\n"
+        );
+        assert_eq!(
+            with_key("[install]\nk = w", "global", "k", "v"),
+            "[install]\nk = w\n[global]\nk = v\n"
+        );
     }
 }

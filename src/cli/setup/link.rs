@@ -35,7 +35,9 @@ impl Link {
     /// The link of a tool: where PATH finds one already, else where it belongs.
     pub(in crate::cli) fn of(place: &Place, tool: &Tool) -> Option<Self> {
         let (name, folder) = tool.link?;
-        let found = place.find(name).filter(|found| folder == Folder::Programs && place.is_this_program(found));
+        let found = place
+            .find(name)
+            .filter(|found| folder == Folder::Programs && place.is_this_program(found));
         let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
         let path = found.unwrap_or_else(|| folder_of(place, folder).join(file));
         Some(Self { state: state(place, &path), path, target: place.program.clone() })
@@ -93,8 +95,10 @@ fn folder_of(place: &Place, folder: Folder) -> PathBuf {
         Folder::Ours => place.own_folder(),
         Folder::TerraformPlugins => place.home.join(".terraform.d/plugins"),
         Folder::Programs => {
-            let beside =
-                place.program.parent().filter(|beside| beside.starts_with(&place.home) && place.is_on_path(beside));
+            let beside = place
+                .program
+                .parent()
+                .filter(|beside| beside.starts_with(&place.home) && place.is_on_path(beside));
             beside.map_or_else(|| place.home.join(".local/bin"), Path::to_owned)
         }
     }

@@ -18,7 +18,11 @@ pub(super) const TOOL: Tool = Tool {
     notes,
     probe: Probe { arguments: &["--mode", "creds", "get", "{url}/"], input: "", proof: "token" },
     version: &["--version"],
-    least: Some((26, 2, "asks only where the index names a user: `index-url = https://token@HOST/…`")),
+    least: Some((
+        26,
+        2,
+        "asks only where the index names a user: `index-url = https://token@HOST/…`",
+    )),
 };
 
 /// Python's own keyring has this name too: it is never replaced.
@@ -40,7 +44,11 @@ fn file(place: &Place) -> PathBuf {
 }
 
 fn add(_: &Ask<'_>, text: &str) -> Result<String> {
-    Ok(if is_set(text) { text.to_owned() } else { lines::with_key(text, "global", "keyring-provider", "subprocess") })
+    Ok(if is_set(text) {
+        text.to_owned()
+    } else {
+        lines::with_key(text, "global", "keyring-provider", "subprocess")
+    })
 }
 
 fn is_set(text: &str) -> bool {
@@ -59,7 +67,8 @@ fn remove(_: &Place, text: &str) -> Result<String> {
 }
 
 fn notes(ask: &Ask<'_>, text: &str) -> Vec<String> {
-    if text.lines().any(|line| matches!(lines::key_of(line), Some("index-url" | "extra-index-url"))) {
+    if text.lines().any(|line| matches!(lines::key_of(line), Some("index-url" | "extra-index-url")))
+    {
         return Vec::new();
     }
     let host = ask.exact_hosts().into_iter().next().unwrap_or_else(|| "HOST".to_owned());

@@ -40,8 +40,13 @@ impl Place {
     /// This machine, where its home may be touched.
     pub(in crate::cli) fn of(world: &World) -> Result<Self> {
         let home = world.paths.in_home("").map_err(Error::invalid_state)?;
-        let path = world.environment.get("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-        let own = std::env::current_exe().map_err(|error| Error::invalid_state(format!("this program: {error}")))?;
+        let path = world
+            .environment
+            .get("PATH")
+            .map(|path| std::env::split_paths(&path).collect())
+            .unwrap_or_default();
+        let own = std::env::current_exe()
+            .map_err(|error| Error::invalid_state(format!("this program: {error}")))?;
         let variables = VARIABLES.iter().map(|name| (*name, world.environment.get(name))).collect();
         let mut place = Self { program: own, home: home.components().collect(), path, variables };
         // A link that a package manager keeps outlives the file that it points at today.
@@ -64,7 +69,8 @@ impl Place {
     /// Whether PATH has this folder.
     pub(in crate::cli) fn is_on_path(&self, folder: &Path) -> bool {
         let same = |other: &PathBuf| {
-            other == folder || other.canonicalize().is_ok_and(|other| Some(other) == folder.canonicalize().ok())
+            other == folder
+                || other.canonicalize().is_ok_and(|other| Some(other) == folder.canonicalize().ok())
         };
         self.path.iter().any(same)
     }
@@ -84,7 +90,9 @@ impl Place {
 
     /// `~/.config`, or where it was moved.
     pub(super) fn configuration(&self) -> PathBuf {
-        self.variable("XDG_CONFIG_HOME").filter(|path| path.is_absolute()).unwrap_or_else(|| self.home.join(".config"))
+        self.variable("XDG_CONFIG_HOME")
+            .filter(|path| path.is_absolute())
+            .unwrap_or_else(|| self.home.join(".config"))
     }
 
     /// The folder of ours for links whose names other programs may have.

@@ -37,7 +37,11 @@ enum Backup {
 
 impl Plan {
     /// Connects the tool.
-    pub(super) fn set_up(place: &Place, tool: &'static Tool, hosts: &[HostPattern]) -> Result<Self> {
+    pub(super) fn set_up(
+        place: &Place,
+        tool: &'static Tool,
+        hosts: &[HostPattern],
+    ) -> Result<Self> {
         let link = Link::of(place, tool);
         if let Some(link) = link.as_ref().filter(|link| link.state == State::Foreign) {
             return Err(link.is_in_the_way());
@@ -49,7 +53,10 @@ impl Plan {
         let ask = Ask { place, hosts, link: program };
         let after = (tool.add)(&ask, text)?;
         let mut notes = (tool.notes)(&ask, text);
-        notes.extend(link.as_ref().and_then(|link| path_note(place, tool, link).filter(|_| !names(&after, link))));
+        notes.extend(
+            link.as_ref()
+                .and_then(|link| path_note(place, tool, link).filter(|_| !names(&after, link))),
+        );
         // The first state without anything of ours is the one to come back to.
         let is_first = before.is_some() && (tool.remove)(place, text)? == text;
         let backup = if is_first && after != text { Backup::IsWritten } else { Backup::Stays };
@@ -81,8 +88,9 @@ impl Plan {
             }
         };
         let link = Link::of(place, tool).filter(|link| link.is_where_setup_puts_it(place, tool));
-        let removes_link = link.as_ref().is_some_and(|link| matches!(link.state, State::Right | State::Stale))
-            && !is_shared(place, tool)?;
+        let removes_link =
+            link.as_ref().is_some_and(|link| matches!(link.state, State::Right | State::Stale))
+                && !is_shared(place, tool)?;
         Ok(Self { tool, link, removes_link, path, before, after, backup, notes })
     }
 
@@ -94,7 +102,10 @@ impl Plan {
     fn makes_link(&self) -> bool {
         !self.removes_link
             && self.after.is_some()
-            && self.link.as_ref().is_some_and(|link| matches!(link.state, State::Missing | State::Stale))
+            && self
+                .link
+                .as_ref()
+                .is_some_and(|link| matches!(link.state, State::Missing | State::Stale))
             && !self.is_undo()
     }
 
@@ -180,10 +191,14 @@ fn path_note(place: &Place, tool: &Tool, link: &Link) -> Option<String> {
             found.display()
         )),
         _ if place.is_on_path(parent) => None,
-        _ if folder == Folder::Programs => {
-            Some(format!("{} is not on PATH; tools find the link once it is: {line}", parent.display()))
-        }
-        _ => Some(format!("{} finds it once this line is in your shell's profile: {line}", tool.name)),
+        _ if folder == Folder::Programs => Some(format!(
+            "{} is not on PATH; tools find the link once it is: {line}",
+            parent.display()
+        )),
+        _ => Some(format!(
+            "{} finds it once this line is in your shell's profile: {line}",
+            tool.name
+        )),
     }
 }
 

@@ -25,7 +25,8 @@ const LINE: &str = "credentials_helper \"my\" {}";
 
 fn file(place: &Place) -> PathBuf {
     let name = if cfg!(windows) { "terraform.rc" } else { ".terraformrc" };
-    let folder = place.variable("APPDATA").filter(|_| cfg!(windows)).unwrap_or_else(|| place.home.clone());
+    let folder =
+        place.variable("APPDATA").filter(|_| cfg!(windows)).unwrap_or_else(|| place.home.clone());
     place.variable("TF_CLI_CONFIG_FILE").unwrap_or_else(|| folder.join(name))
 }
 
@@ -48,7 +49,8 @@ fn remove(_: &Place, text: &str) -> Result<String> {
 }
 
 fn notes(_: &Ask<'_>, text: &str) -> Vec<String> {
-    let note =
-        format!("another credentials helper stands there, and terraform takes one; put this in its place: {LINE}");
+    let note = format!(
+        "another credentials helper stands there, and terraform takes one; put this in its place: {LINE}"
+    );
     has_another(text).then_some(note).into_iter().collect()
 }

@@ -90,7 +90,11 @@ impl Ask<'_> {
     /// Each host as a tool writes it that knows no patterns: `git.acme.dev:8443`.
     pub(in crate::cli) fn exact_hosts(&self) -> Vec<String> {
         let port = |origin: &crate::target::Origin| origin.host_and_port();
-        self.hosts.iter().filter_map(HostPattern::target).map(|target| port(&target.origin)).collect()
+        self.hosts
+            .iter()
+            .filter_map(HostPattern::target)
+            .map(|target| port(&target.origin))
+            .collect()
     }
 }
 

@@ -56,7 +56,9 @@ fn remove(_: &Place, text: &str) -> Result<String> {
 
 fn notes(ask: &Ask<'_>, text: &str) -> Vec<String> {
     if text.contains("[[index]]") {
-        return vec!["each `[[index]]` that needs the token wants `authenticate = \"always\"`".to_owned()];
+        return vec![
+            "each `[[index]]` that needs the token wants `authenticate = \"always\"`".to_owned(),
+        ];
     }
     let host = ask.exact_hosts().into_iter().next().unwrap_or_else(|| "HOST".to_owned());
     vec![format!(

@@ -32,9 +32,9 @@ fn escaped(path: &Path) -> String {
 fn local(addresses: &str) -> Result<String, Unavailable> {
     let mut found = Err(NO_BUS);
     for address in addresses.split(';').filter(|address| !address.is_empty()) {
-        let options = address
-            .strip_prefix("unix:")
-            .ok_or(Unavailable::Off(std::borrow::Cow::Borrowed("the session bus is not a local socket")))?;
+        let options = address.strip_prefix("unix:").ok_or(Unavailable::Off(
+            std::borrow::Cow::Borrowed("the session bus is not a local socket"),
+        ))?;
         let is_there = options.split(',').any(|option| match option.split_once('=') {
             // Escaped (`%20`): left to libdbus, which knows how.
             Some(("path", path)) => path.contains('%') || is_socket(Path::new(path)),

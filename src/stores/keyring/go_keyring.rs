@@ -32,7 +32,8 @@ pub fn decode(stored: &[u8]) -> Option<Zeroizing<String>> {
 
 /// The value as go-keyring writes it today, whatever it holds.
 pub fn encode(value: &str) -> Zeroizing<String> {
-    let mut coded = Zeroizing::new(String::with_capacity(BASE64.len() + value.len().div_ceil(3) * 4));
+    let mut coded =
+        Zeroizing::new(String::with_capacity(BASE64.len() + value.len().div_ceil(3) * 4));
     coded.push_str(BASE64);
     STANDARD.encode_string(value, &mut coded);
     coded
@@ -55,14 +56,23 @@ mod tests {
 
     #[test]
     fn what_is_encoded_decodes_to_itself() {
-        for value in ["", "hi", "{\"a\":\"é\n\"}", " padded ", "go-keyring-base64:not really", &"x".repeat(100_000)] {
+        for value in [
+            "",
+            "hi",
+            "{\"a\":\"é\n\"}",
+            " padded ",
+            "go-keyring-base64:not really",
+            &"x".repeat(100_000),
+        ] {
             assert_eq!(decode(encode(value).as_bytes()).unwrap().as_str(), value);
         }
     }
 
     #[test]
     fn both_forms_of_go_keyring_and_a_plain_value_are_read() {
-        for stored in ["go-keyring-base64:eyJhIjoxfQ==", "go-keyring-encoded:7b2261223a317D\n", "{\"a\":1}"] {
+        for stored in
+            ["go-keyring-base64:eyJhIjoxfQ==", "go-keyring-encoded:7b2261223a317D\n", "{\"a\":1}"]
+        {
             assert_eq!(decode(stored.as_bytes()).unwrap().as_str(), "{\"a\":1}");
         }
     }

@@ -44,7 +44,8 @@ impl Session {
         if !IS_MACOS {
             return text(stored.to_vec()).map(Some);
         }
-        let garbled = || Unavailable::Failed("the item is not in a form that go-keyring writes".to_owned());
+        let garbled =
+            || Unavailable::Failed("the item is not in a form that go-keyring writes".to_owned());
         super::go_keyring::decode(&stored).ok_or_else(garbled).map(Some)
     }
 
@@ -67,7 +68,11 @@ impl Session {
         }
     }
 
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "both systems always have one")]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "both systems always have one"
+    )]
     pub(super) fn probe(&self) -> Result<(), Unavailable> {
         Ok(())
     }

@@ -60,7 +60,8 @@ impl Session {
             // A service that forgets its items while it is locked finds none then.
             return self.home().map(|_| None);
         };
-        let (secret,): (Secret<Vec<u8>>,) = self.call(&path, ITEM, "GetSecret", (self.plain()?,))?;
+        let (secret,): (Secret<Vec<u8>>,) =
+            self.call(&path, ITEM, "GetSecret", (self.plain()?,))?;
         text(secret.2).map(Some)
     }
 
@@ -106,7 +107,8 @@ impl Session {
 
     /// `xdg:schema` is added by libsecret and by the service itself.
     fn is_exact(&self, path: &Path<'static>) -> bool {
-        let is_known = |name: &String| ["service", "username", "xdg:schema"].contains(&name.as_str());
+        let is_known =
+            |name: &String| ["service", "username", "xdg:schema"].contains(&name.as_str());
         let found: Result<HashMap<String, String>, _> = self.property(path, ITEM, "Attributes");
         found.is_ok_and(|attributes| attributes.keys().all(is_known))
     }
@@ -136,8 +138,12 @@ impl Session {
             ("org.freedesktop.Secret.Item.Attributes", boxed(Box::new(attributes))),
         ]);
         let replace = true;
-        let (_, prompt): (Path<'static>, Path<'static>) =
-            self.call(&self.home()?, COLLECTION, "CreateItem", (properties, self.secret(value)?, replace))?;
+        let (_, prompt): (Path<'static>, Path<'static>) = self.call(
+            &self.home()?,
+            COLLECTION,
+            "CreateItem",
+            (properties, self.secret(value)?, replace),
+        )?;
         done_without(&prompt)
     }
 
@@ -149,7 +155,8 @@ impl Session {
     /// A session without encryption: the bus belongs to this user, and Diffie-Hellman would cost 10 ms.
     fn plain(&self) -> Result<Path<'static>, dbus::Error> {
         let nothing = ("plain", Variant(""));
-        let (_, session): (Variant<String>, Path<'static>) = self.call(ROOT, FRONT, "OpenSession", nothing)?;
+        let (_, session): (Variant<String>, Path<'static>) =
+            self.call(ROOT, FRONT, "OpenSession", nothing)?;
         Ok(session)
     }
 
@@ -199,7 +206,9 @@ impl From<dbus::Error> for Unavailable {
             "IsLocked" => Self::Locked,
             "NoReply" | "Timeout" | "TimedOut" => Self::TimedOut,
             "NoServer" | "FileNotFound" | "BadAddress" | "NotSupported" => NO_BUS,
-            "ServiceUnknown" | "NameHasNoOwner" => Self::Off(std::borrow::Cow::Borrowed("no secret service")),
+            "ServiceUnknown" | "NameHasNoOwner" => {
+                Self::Off(std::borrow::Cow::Borrowed("no secret service"))
+            }
             _ => Self::Failed(format!("D-Bus error {name}")),
         }
     }

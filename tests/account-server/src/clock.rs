@@ -159,7 +159,11 @@ mod tests {
         assert_eq!(moment.second(), "2026-11-23 22:48:05");
         assert_eq!(Timestamp::end_of_day("2026-11-23").unwrap().minute(), "2026-11-24 00:00 UTC");
         for text in ["", "2026-02-30", "23.11.2026", "2026-11-23T00:00:00Z", "9999-12-31"] {
-            assert_eq!(Timestamp::end_of_day(text), None, "{text:?} is no day with another after it");
+            assert_eq!(
+                Timestamp::end_of_day(text),
+                None,
+                "{text:?} is no day with another after it"
+            );
         }
     }
 

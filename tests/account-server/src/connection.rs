@@ -54,7 +54,10 @@ async fn serve(stream: TcpStream, client: IpAddr, routes: Router) {
 }
 
 /// A request that was read is finished though its client has gone: what it changes is changed.
-async fn finish(routes: TowerToHyperService<Router>, request: Request<Incoming>) -> Result<Response, HangUp> {
+async fn finish(
+    routes: TowerToHyperService<Router>,
+    request: Request<Incoming>,
+) -> Result<Response, HangUp> {
     let answer = tokio::spawn(async move { routes.call(request).await }).await;
     let response = match answer {
         Ok(Ok(response)) => response,

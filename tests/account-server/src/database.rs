@@ -43,7 +43,8 @@ impl Database {
 }
 
 fn open_file(path: &Path) -> anyhow::Result<Connection> {
-    let connection = Connection::open(path).with_context(|| format!("opening {}", path.display()))?;
+    let connection =
+        Connection::open(path).with_context(|| format!("opening {}", path.display()))?;
     // FULL: what was answered has reached the disk, so a rotation is never forgotten.
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
     Ok(connection)

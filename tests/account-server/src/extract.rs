@@ -55,7 +55,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         let bytes = read_body(request.into_body()).await?;
         let sent = serde_json::from_slice(&bytes);
-        sent.map(Self).map_err(|_| Refusal::InvalidRequest("the body is not the JSON that is asked for"))
+        sent.map(Self)
+            .map_err(|_| Refusal::InvalidRequest("the body is not the JSON that is asked for"))
     }
 }
 

@@ -11,7 +11,9 @@ use signature::{Error, Signer, Verifier};
 
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |algorithm, key| Ok(Box::new(Hs256::new(*algorithm, key.as_bytes())?)),
-    verifier_factory: |algorithm, key| Ok(Box::new(Hs256::new(*algorithm, key.try_get_as_bytes()?)?)),
+    verifier_factory: |algorithm, key| {
+        Ok(Box::new(Hs256::new(*algorithm, key.try_get_as_bytes()?)?))
+    },
     key_utils: KeyUtils::new_unimplemented(),
 };
 

@@ -39,7 +39,11 @@ impl Claims {
 
     /// A refresh token names its session too, and ends with it.
     pub(crate) fn refresh(user_id: &str, session: &str, iat: Timestamp, end: Timestamp) -> Self {
-        Self { kind: Kind::Refresh, sid: Some(session.to_owned()), ..Self::access(user_id, iat, end.seconds()) }
+        Self {
+            kind: Kind::Refresh,
+            sid: Some(session.to_owned()),
+            ..Self::access(user_id, iat, end.seconds())
+        }
     }
 }
 
@@ -58,7 +62,12 @@ impl Issuer {
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        Self { signing: EncodingKey::from_secret(key), reading: DecodingKey::from_secret(key), validation, jti }
+        Self {
+            signing: EncodingKey::from_secret(key),
+            reading: DecodingKey::from_secret(key),
+            validation,
+            jti,
+        }
     }
 
     pub(crate) fn sign(&self, mut claims: Claims) -> jsonwebtoken::errors::Result<String> {

@@ -10,7 +10,8 @@ use crate::{console, extract, git_host, microtica, mycli, pages};
 
 /// The whole service.
 pub(crate) fn all(service: &Shared) -> Router {
-    let mut routes = mycli::routes(service).merge(microtica::routes(service)).merge(pages::routes(service));
+    let mut routes =
+        mycli::routes(service).merge(microtica::routes(service)).merge(pages::routes(service));
     routes = routes.merge(console::routes(service));
     if service.settings.for_tests {
         routes = routes.merge(testing::routes());

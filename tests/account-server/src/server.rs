@@ -38,7 +38,8 @@ impl Server {
     /// Starts the service: it answers when this returns.
     pub fn start(settings: Settings) -> anyhow::Result<Self> {
         let listen = settings.listen;
-        let listener = TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
+        let listener =
+            TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
         listener.set_nonblocking(true)?;
         let url = format!("http://{}", listener.local_addr()?);
         let service = Arc::new(Service::open(settings, &url)?);
@@ -66,7 +67,12 @@ impl Server {
 
     /// The same on a device; the session that the user had there ends.
     pub fn session_on(&self, email: &str, device_id: Option<&str>) -> anyhow::Result<Session> {
-        let device = Device { user_agent: None, address: None, id: device_id.map(str::to_owned), name: None };
+        let device = Device {
+            user_agent: None,
+            address: None,
+            id: device_id.map(str::to_owned),
+            name: None,
+        };
         accounts::open_session(&self.service, email, None, &device).map_err(told)
     }
 
@@ -159,7 +165,11 @@ fn told(refusal: Refusal) -> anyhow::Error {
     anyhow!("{refusal:?}")
 }
 
-fn spawn(listener: TcpListener, service: Shared, stopped: oneshot::Receiver<()>) -> anyhow::Result<JoinHandle<()>> {
+fn spawn(
+    listener: TcpListener,
+    service: Shared,
+    stopped: oneshot::Receiver<()>,
+) -> anyhow::Result<JoinHandle<()>> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let listener = {
         let _inside = runtime.enter();
@@ -170,7 +180,12 @@ fn spawn(listener: TcpListener, service: Shared, stopped: oneshot::Receiver<()>)
 }
 
 /// Runs until it is told to stop, and leaves no connection behind.
-fn run(runtime: Runtime, listener: tokio::net::TcpListener, service: &Shared, stopped: oneshot::Receiver<()>) {
+fn run(
+    runtime: Runtime,
+    listener: tokio::net::TcpListener,
+    service: &Shared,
+    stopped: oneshot::Receiver<()>,
+) {
     let routes = routes::all(service);
     runtime.spawn(connection::accept(listener, routes));
     let _ = runtime.block_on(stopped);

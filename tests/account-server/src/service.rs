@@ -62,12 +62,20 @@ impl Service {
     }
 
     /// A new pair for the session.
-    pub(crate) fn pair(&self, user_id: &str, session_id: &str, now: Timestamp) -> Result<Pair, Refusal> {
+    pub(crate) fn pair(
+        &self,
+        user_id: &str,
+        session_id: &str,
+        now: Timestamp,
+    ) -> Result<Pair, Refusal> {
         let end = self.session_end(now);
         let access_end = now.seconds().saturating_add(self.access_seconds());
         let access = Claims::access(user_id, now, access_end);
         let refresh = Claims::refresh(user_id, session_id, now, end);
-        Ok(Pair { access_token: self.issuer.sign(access)?, refresh_token: self.issuer.sign(refresh)? })
+        Ok(Pair {
+            access_token: self.issuer.sign(access)?,
+            refresh_token: self.issuer.sign(refresh)?,
+        })
     }
 }
 

@@ -35,21 +35,51 @@ pub(super) struct Verb {
 
 pub(super) const ALL: &[Verb] = &[
     Verb { name: "refresh", lay: stale, done: prints_a_good_token, holds: is_logged_in },
-    Verb { name: "mark of a refused token", lay: stale_and_refused, done: |_, _| {}, holds: is_logged_in },
+    Verb {
+        name: "mark of a refused token",
+        lay: stale_and_refused,
+        done: |_, _| {},
+        holds: is_logged_in,
+    },
     Verb { name: "login, first step", lay: first_step, done: |_, _| {}, holds: can_log_in },
-    Verb { name: "login, second step", lay: second_step, done: |case, _| is_logged_in(case), holds: can_log_in },
-    Verb { name: "login with a token", lay: token, done: |case, _| has_token(case), holds: can_bring_token },
+    Verb {
+        name: "login, second step",
+        lay: second_step,
+        done: |case, _| is_logged_in(case),
+        holds: can_log_in,
+    },
+    Verb {
+        name: "login with a token",
+        lay: token,
+        done: |case, _| has_token(case),
+        holds: can_bring_token,
+    },
     Verb {
         name: "login with a token instead of a session",
         lay: token_for_session,
         done: |case, _| has_token(case),
         holds: has_either_credential,
     },
-    Verb { name: "login elsewhere", lay: elsewhere, done: |case, _| is_logged_in(case), holds: can_log_in },
+    Verb {
+        name: "login elsewhere",
+        lay: elsewhere,
+        done: |case, _| is_logged_in(case),
+        holds: can_log_in,
+    },
     Verb { name: "store", lay: store, done: |case, _| has_stored(case, &[NEW]), holds: can_store },
-    Verb { name: "store anew", lay: store_anew, done: |case, _| has_stored(case, &[NEW]), holds: has_either_secret },
+    Verb {
+        name: "store anew",
+        lay: store_anew,
+        done: |case, _| has_stored(case, &[NEW]),
+        holds: has_either_secret,
+    },
     Verb { name: "erase", lay: erase, done: |case, _| has_stored(case, &[""]), holds: can_erase },
-    Verb { name: "erase of a session", lay: erase_session, done: |case, _| is_logged_out(case), holds: can_log_out },
+    Verb {
+        name: "erase of a session",
+        lay: erase_session,
+        done: |case, _| is_logged_out(case),
+        holds: can_log_out,
+    },
     Verb { name: "logout", lay: logout, done: |case, _| is_logged_out(case), holds: can_log_out },
 ];
 
@@ -61,7 +91,12 @@ const URL: &str = "https://git.example.com";
 const OLD: &str = "old-secret";
 const NEW: &str = "new-secret";
 
-fn case<'a>(server: &'a Server, home: Home, arguments: &[&str], input: impl Into<String>) -> Case<'a> {
+fn case<'a>(
+    server: &'a Server,
+    home: Home,
+    arguments: &[&str],
+    input: impl Into<String>,
+) -> Case<'a> {
     let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
     Case { server, home, arguments, input: input.into(), email: email(), token: String::new() }
 }
@@ -115,9 +150,13 @@ fn elsewhere(server: &Server) -> Case<'_> {
     let case = first_step(server);
     let session = server.session("me@acme.dev").expect("a session");
     case.home.write(".my/config.json", r#"{"api_url":"http://127.0.0.1:9","kept":true}"#);
-    case.home.write(".my/credentials.json", &session_json(&session, Duration::from_secs(900), Duration::ZERO));
+    case.home.write(
+        ".my/credentials.json",
+        &session_json(&session, Duration::from_secs(900), Duration::ZERO),
+    );
     let at = ["--api-url", server.url()].map(str::to_owned);
-    let arguments = [case.arguments.clone(), ["--force"].map(str::to_owned).into(), at.into()].concat();
+    let arguments =
+        [case.arguments.clone(), ["--force"].map(str::to_owned).into(), at.into()].concat();
     let case = Case { arguments, ..case };
     assert_eq!(run(&case).status, 0);
     let code = mail_to(server, &case.email).code;
@@ -180,7 +219,8 @@ fn can_log_in(case: &Case<'_>) {
     let status = case.home.run(&["status"]);
     assert_eq!((status.status, &*status.messages), (0, ""), "{status:?}");
     let email = email();
-    let outcome = case.home.log_in(case.server, &email, &["--force", "--api-url", case.server.url()]);
+    let outcome =
+        case.home.log_in(case.server, &email, &["--force", "--api-url", case.server.url()]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     is_logged_in(case);
     assert_eq!(case.home.read(".my/pending-login.json"), None, "nothing is left of the way there");
@@ -192,7 +232,10 @@ fn has_token(case: &Case<'_>) {
 
 fn can_bring_token(case: &Case<'_>) {
     let before = case.home.run(&["get", "--format", "raw"]);
-    assert!(before.output.trim_end() == case.token || before.messages.contains("not logged in"), "{before:?}");
+    assert!(
+        before.output.trim_end() == case.token || before.messages.contains("not logged in"),
+        "{before:?}"
+    );
     brings_token(case);
 }
 
@@ -255,8 +298,14 @@ impl Case<'_> {
         for (path, contents) in self.home.snapshot() {
             if path.extension().is_some_and(|extension| extension == "json") {
                 let contents = contents.expect("a file");
-                let parsed = serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(&contents);
-                assert!(parsed.is_ok(), "{} is half: {}", path.display(), String::from_utf8_lossy(&contents));
+                let parsed =
+                    serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(&contents);
+                assert!(
+                    parsed.is_ok(),
+                    "{} is half: {}",
+                    path.display(),
+                    String::from_utf8_lossy(&contents)
+                );
             }
         }
         if let Ok(lock) = std::fs::File::open(self.home.path().join(".my/refresh.lock")) {
@@ -266,8 +315,9 @@ impl Case<'_> {
 
     /// Temporary files of this program.
     pub(super) fn temporaries(&self) -> Vec<std::path::PathBuf> {
-        let is_temporary =
-            |path: &std::path::PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".tmp"));
+        let is_temporary = |path: &std::path::PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".tmp"))
+        };
         self.home.snapshot().into_keys().filter(is_temporary).collect()
     }
 }

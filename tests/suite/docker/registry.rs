@@ -23,7 +23,11 @@ pub(crate) struct Registry {
 impl Registry {
     /// One that knows these users. `None` where one of the programs is not installed.
     pub(super) fn of_users(users: &[(&str, &str)], clients: &[&str]) -> Option<Self> {
-        if !["docker-registry", "htpasswd", "skopeo"].iter().chain(clients).all(|client| has_client(client)) {
+        if !["docker-registry", "htpasswd", "skopeo"]
+            .iter()
+            .chain(clients)
+            .all(|client| has_client(client))
+        {
             return None;
         }
         let directory = tempfile::tempdir().unwrap();
@@ -44,7 +48,11 @@ impl Registry {
     /// One that asks the account service whether a password is a token of its own: nginx does, with the request that
     /// git would make. (A session's token is too long for `htpasswd`.)
     pub(super) fn of_service(server: &Server, clients: &[&str]) -> Option<Self> {
-        if !["docker-registry", "nginx", "skopeo"].iter().chain(clients).all(|client| has_client(client)) {
+        if !["docker-registry", "nginx", "skopeo"]
+            .iter()
+            .chain(clients)
+            .all(|client| has_client(client))
+        {
             return None;
         }
         let directory = tempfile::tempdir().unwrap();
@@ -55,7 +63,8 @@ impl Registry {
         registry.address = free_address();
         let path = registry.directory.path().join("nginx");
         std::fs::create_dir(&path).unwrap();
-        let mut configuration = format!("daemon off; pid {0}/pid; error_log {0}/log;", path.display());
+        let mut configuration =
+            format!("daemon off; pid {0}/pid; error_log {0}/log;", path.display());
         configuration += "events {} http { access_log off; client_max_body_size 0;";
         for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
             write!(configuration, "{kind}_temp_path {}/{kind};", path.display()).unwrap();
@@ -160,7 +169,8 @@ fn write_image(layout: &Path) {
     });
     let config = blob("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());
     let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] });
-    let mut manifest = blob("application/vnd.oci.image.manifest.v1+json", manifest.to_string().as_bytes());
+    let mut manifest =
+        blob("application/vnd.oci.image.manifest.v1+json", manifest.to_string().as_bytes());
     manifest["annotations"] = json!({ "org.opencontainers.image.ref.name": "1" });
     let index = json!({ "schemaVersion": 2, "manifests": [manifest] });
     std::fs::write(layout.join("index.json"), index.to_string()).unwrap();

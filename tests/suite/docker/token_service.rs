@@ -46,7 +46,11 @@ impl TokenService {
     }
 }
 
-fn answer(mut connection: TcpStream, host: &str, journal: &Mutex<Vec<String>>) -> std::io::Result<()> {
+fn answer(
+    mut connection: TcpStream,
+    host: &str,
+    journal: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
     // docker tries TLS first, and goes on where it is answered in HTTP.
     let mut hello = [0; 4096];
     connection.peek(&mut hello)?;
@@ -66,7 +70,10 @@ fn answer(mut connection: TcpStream, host: &str, journal: &Mutex<Vec<String>>) -
     }
     let header = |name: &str| {
         let found = lines.iter().skip(1).filter_map(|line| line.split_once(": "));
-        found.into_iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
+        found
+            .into_iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.to_owned())
     };
     let length = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
@@ -78,7 +85,11 @@ fn answer(mut connection: TcpStream, host: &str, journal: &Mutex<Vec<String>>) -
     let has_identity = body.contains(&format!("refresh_token={IDENTITY}"));
     let (status, answer) = if path.starts_with("/token") {
         let token = json!({ "token": ACCESS, "access_token": ACCESS, "refresh_token": IDENTITY, "expires_in": 300 });
-        if authorization == BASIC || has_identity { (200, token.to_string()) } else { (401, String::new()) }
+        if authorization == BASIC || has_identity {
+            (200, token.to_string())
+        } else {
+            (401, String::new())
+        }
     } else if authorization == format!("Bearer {ACCESS}") {
         (if path == "/v2/" { 200 } else { 404 }, "{}".to_owned())
     } else {

@@ -49,7 +49,8 @@ fn can_set_clocks() -> bool {
     token(&home, "-5h");
     let works = stamped_wrong_by(&home) == -5;
     if !works {
-        let _ = std::io::stderr().write_all(b"SKIPPED: the helper is linked so that faketime cannot set its clock\n");
+        let _ = std::io::stderr()
+            .write_all(b"SKIPPED: the helper is linked so that faketime cannot set its clock\n");
     }
     works
 }

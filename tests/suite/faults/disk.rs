@@ -78,23 +78,39 @@ fn on_a_full_disk_no_token_is_spent_and_none_is_granted_that_could_not_be_kept()
         let before = home.session();
         let outcome = home.run(&["get", "--format", "raw"]);
         if outcome.status == 0 {
-            assert_eq!(home.session().unwrap()["access_token"], outcome.output.trim_end(), "{pages} pages");
+            assert_eq!(
+                home.session().unwrap()["access_token"],
+                outcome.output.trim_end(),
+                "{pages} pages"
+            );
         } else {
             assert_eq!((outcome.status, home.session()), (3, before), "{pages} pages: {outcome:?}");
             assert!(outcome.messages.contains("could not be saved"), "{pages} pages: {outcome:?}");
-            assert!(outcome.messages.to_lowercase().contains("storage full") || outcome.messages.contains("space"));
+            assert!(
+                outcome.messages.to_lowercase().contains("storage full")
+                    || outcome.messages.contains("space")
+            );
         }
-        let store = home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"s"}"#);
+        let store =
+            home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"s"}"#);
         let found = home.run(&["get", "--url", "https://h.dev", "--format", "raw"]);
         assert_eq!(store.status == 0, found.output == "s\n", "{pages} pages: {store:?}");
         server.clear_requests();
         let login = home.run(&["login", "--code", &code]);
-        let was_granted = server.requests().iter().any(|request| request.path.ends_with("/device/token"));
-        assert_eq!(login.status == 0, was_granted, "{pages} pages: what is granted is kept: {login:?}");
+        let was_granted =
+            server.requests().iter().any(|request| request.path.ends_with("/device/token"));
+        assert_eq!(
+            login.status == 0,
+            was_granted,
+            "{pages} pages: what is granted is kept: {login:?}"
+        );
 
         disk.empty();
         let token = home.token();
-        assert!(token != old.access_token && is_accepted(server.url(), &token), "{pages} pages: logged in as before");
+        assert!(
+            token != old.access_token && is_accepted(server.url(), &token),
+            "{pages} pages: logged in as before"
+        );
     }
 }
 
@@ -106,7 +122,11 @@ fn on_a_disk_that_is_read_only_what_is_kept_is_served_and_nothing_is_spent() {
     let session = server.session("me@acme.dev").unwrap();
     home.write(".my/config.json", &json!({ "api_url": server.url() }).to_string());
     home.write_session(&session, std::time::Duration::from_secs(900), std::time::Duration::ZERO);
-    assert_eq!(home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"s"}"#).status, 0);
+    assert_eq!(
+        home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"s"}"#)
+            .status,
+        0
+    );
     assert!(disk.mount(&["-o", "remount,ro", "none"]));
     assert_eq!(home.token(), session.access_token);
     assert_eq!(home.run(&["get", "--url", "https://h.dev", "--format", "raw"]).output, "s\n");
@@ -118,12 +138,22 @@ fn on_a_disk_that_is_read_only_what_is_kept_is_served_and_nothing_is_spent() {
     ] {
         let outcome = home.run_with(arguments, input);
         assert_eq!(outcome.status, 1, "{arguments:?}: {outcome:?}");
-        assert!(outcome.messages.to_lowercase().contains("read-only"), "{arguments:?}: {outcome:?}");
+        assert!(
+            outcome.messages.to_lowercase().contains("read-only"),
+            "{arguments:?}: {outcome:?}"
+        );
     }
     assert!(disk.mount(&["-o", "remount,rw", "none"]));
     home.write_session(&session, std::time::Duration::ZERO, std::time::Duration::from_secs(3600));
     assert!(disk.mount(&["-o", "remount,ro", "none"]));
     let outcome = home.run(&["get"]);
-    assert!(outcome.status != 0 && outcome.messages.to_lowercase().contains("read-only"), "{outcome:?}");
-    assert_eq!((server.refresh_requests(), server.inbox().len()), (0, 0), "nothing is spent, and nobody is mailed");
+    assert!(
+        outcome.status != 0 && outcome.messages.to_lowercase().contains("read-only"),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        (server.refresh_requests(), server.inbox().len()),
+        (0, 0),
+        "nothing is spent, and nobody is mailed"
+    );
 }

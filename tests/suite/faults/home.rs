@@ -31,7 +31,8 @@ const CALLS: [(&[&str], &str); 12] = [
 /// Gives everything in a home to another user, as `sudo` finds it; `false`, said loudly, where nobody but root can.
 fn give_away(home: &Home) -> bool {
     let paths = home.snapshot().into_keys().chain([home.path().to_owned()]);
-    let given = paths.map(|path| chown(path, Some(12345), Some(12345))).all(|result| result.is_ok());
+    let given =
+        paths.map(|path| chown(path, Some(12345), Some(12345))).all(|result| result.is_ok());
     if !given {
         let _ = std::io::stderr().write_all(b"SKIPPED: only root can give a home away\n");
     }
@@ -39,14 +40,20 @@ fn give_away(home: &Home) -> bool {
 }
 
 fn tells_no_secret(outcome: &Outcome, secret: &str, call: &[&str]) {
-    assert!(!outcome.output.contains(secret) && !outcome.messages.contains(secret), "{call:?}: {outcome:?}");
+    assert!(
+        !outcome.output.contains(secret) && !outcome.messages.contains(secret),
+        "{call:?}: {outcome:?}"
+    );
 }
 
 #[test]
 fn in_the_home_of_another_user_nothing_secret_is_read_and_nothing_of_root_is_left() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
-    assert_eq!(home.run_with(&["store"], STORE.replace("hunter2", &session.access_token)).status, 0);
+    assert_eq!(
+        home.run_with(&["store"], STORE.replace("hunter2", &session.access_token)).status,
+        0
+    );
     if !give_away(&home) {
         return;
     }
@@ -82,7 +89,10 @@ fn in_the_home_of_another_user_their_keyring_is_not_read_either() {
     let kept = keyring.value_of(&[("service", "mycli"), ("username", "mycli-tokens")]);
     assert_eq!(kept, Some(text), "nor is it changed");
     let outcome = home.run(&["get"]);
-    assert!(outcome.status == 1 && outcome.messages.contains("belongs to another user"), "{outcome:?}");
+    assert!(
+        outcome.status == 1 && outcome.messages.contains("belongs to another user"),
+        "{outcome:?}"
+    );
     home.set("MY_API_TOKEN", "myc_1");
     assert_eq!(home.token(), "myc_1", "the variable alone serves");
 }
@@ -104,9 +114,14 @@ fn a_home_that_is_missing_relative_or_a_file_is_told_and_the_variable_serves() {
             home_variable.into()
         };
         home.set("HOME", place);
-        for (arguments, input) in [(&["get"][..], ""), (&["store"], STORE), (&["erase"], ERASE), (&["status"], "")] {
+        for (arguments, input) in
+            [(&["get"][..], ""), (&["store"], STORE), (&["erase"], ERASE), (&["status"], "")]
+        {
             let outcome = home.run_with(arguments, input);
-            assert!((0..=4).contains(&outcome.status), "{home_variable}: {arguments:?}: {outcome:?}");
+            assert!(
+                (0..=4).contains(&outcome.status),
+                "{home_variable}: {arguments:?}: {outcome:?}"
+            );
             assert!(arguments != ["get"] || outcome.messages.contains(words), "{outcome:?}");
         }
         home.set("MY_API_TOKEN", &token);
@@ -119,7 +134,9 @@ fn a_directory_of_ours_that_is_a_file_is_told_and_left_as_it_is() {
     let server = service();
     let mut home = Home::new();
     home.write(".my", "a file");
-    for (arguments, input) in [(&["get"][..], ""), (&["store"], STORE), (&["login", "--email", "me@acme.dev"], "")] {
+    for (arguments, input) in
+        [(&["get"][..], ""), (&["store"], STORE), (&["login", "--email", "me@acme.dev"], "")]
+    {
         let outcome = home.run_with(arguments, input);
         assert!(matches!(outcome.status, 1 | 2), "{arguments:?}: {outcome:?}");
         assert!(outcome.messages.starts_with("error: "), "{outcome:?}");
@@ -135,7 +152,8 @@ fn two_users_that_are_stored_within_a_second_are_given_out_latest_first() {
     for round in 0..12 {
         let host = format!("https://h{round}.dev");
         for user in ["zoe", "ada", "mia"] {
-            let body = json!({ "url": host, "username": user, "secret": format!("of {user}") }).to_string();
+            let body = json!({ "url": host, "username": user, "secret": format!("of {user}") })
+                .to_string();
             assert_eq!(home.run_with(&["store"], body).status, 0);
         }
         assert_eq!(home.run(&["get", "--url", &host]).json()["username"], "mia", "{host}");

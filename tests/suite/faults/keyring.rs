@@ -37,14 +37,25 @@ fn a_service_that_is_stopped_costs_three_seconds_and_moves_nothing_to_a_file() {
     keyring.store(&TOKENS, session_json(&session, QUARTER, Duration::ZERO).as_bytes());
     keyring.stop();
     let outcome = in_time(|| home.run(&["get"]));
-    assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (3, &json!("temporarily_unavailable")));
+    assert_eq!(
+        (outcome.status, &outcome.json()["error"]["code"]),
+        (3, &json!("temporarily_unavailable"))
+    );
     assert!(outcome.messages.contains("did not answer in time"), "{outcome:?}");
-    let outcome = in_time(|| home.run_with(&["store"], r#"{"url":"https://h.dev","username":"a","secret":"hunter2"}"#));
+    let outcome = in_time(|| {
+        home.run_with(&["store"], r#"{"url":"https://h.dev","username":"a","secret":"hunter2"}"#)
+    });
     assert_eq!(outcome.status, 3, "{outcome:?}");
     let outcome = in_time(|| home.run(&["login", "--email", "me@acme.dev", "--force"]));
     assert_eq!((outcome.status, server.inbox().len()), (3, 0), "{outcome:?}");
     assert_eq!((home.session(), home.read(".my/logins")), (None, None), "never a silent move");
-    assert!(!home.snapshot().into_values().flatten().any(|bytes| bytes.windows(7).any(|part| part == b"hunter2")));
+    assert!(
+        !home
+            .snapshot()
+            .into_values()
+            .flatten()
+            .any(|bytes| bytes.windows(7).any(|part| part == b"hunter2"))
+    );
     keyring.go_on();
     assert_eq!(home.token(), session.access_token, "nothing is lost");
 }
@@ -69,7 +80,10 @@ fn a_service_that_answers_late_is_not_waited_for_and_is_asked_again_by_the_next_
         }
         assert!((2..=5).contains(&tries), "{tries}: three seconds each");
     });
-    assert!(keyring.value_of(&TOKENS).unwrap().contains(&home.token()), "it is refreshed where it was");
+    assert!(
+        keyring.value_of(&TOKENS).unwrap().contains(&home.token()),
+        "it is refreshed where it was"
+    );
     assert_eq!((server.refresh_requests(), home.session()), (1, None));
 }
 
@@ -81,13 +95,22 @@ fn a_keyring_that_refuses_every_write_costs_no_rotated_session_and_takes_no_new_
     keyring.store(&TOKENS, session_json(&old, Duration::ZERO, HOUR).as_bytes());
     keyring.refuse_writes();
     let before = home.session();
-    let outcome = in_time(|| home.run_with(&["store"], r#"{"url":"https://h.dev","username":"a","secret":"hunter2"}"#));
+    let outcome = in_time(|| {
+        home.run_with(&["store"], r#"{"url":"https://h.dev","username":"a","secret":"hunter2"}"#)
+    });
     assert_eq!((outcome.status, home.session()), (1, before), "{outcome:?}");
     assert!(outcome.messages.contains("the keyring did not take the login"), "{outcome:?}");
     let outcome = in_time(|| home.run(&["get", "--format", "raw"]));
     assert_eq!(outcome.status, 0, "{outcome:?}");
-    assert!(outcome.messages.contains("the keyring did not take the session"), "said, and not silent: {outcome:?}");
-    assert_eq!(home.session().unwrap()["access_token"], outcome.output.trim_end(), "the file takes it");
+    assert!(
+        outcome.messages.contains("the keyring did not take the session"),
+        "said, and not silent: {outcome:?}"
+    );
+    assert_eq!(
+        home.session().unwrap()["access_token"],
+        outcome.output.trim_end(),
+        "the file takes it"
+    );
     server.advance(Duration::from_secs(60));
     assert_eq!(home.token(), outcome.output.trim_end(), "and the newer of the two counts");
 }
@@ -98,12 +121,24 @@ fn an_item_of_garbage_or_of_100_kb_is_told_or_read() {
     let (server, home) = home_with(&keyring);
     let session = server.session("me@acme.dev").unwrap();
     let text = session_json(&session, QUARTER, Duration::ZERO);
-    for garbage in [&b"hunter2"[..], b"\xff\xfehunter2", b"", &vec![b'h'; 100_000], &text.as_bytes()[..text.len() / 2]]
-    {
+    for garbage in [
+        &b"hunter2"[..],
+        b"\xff\xfehunter2",
+        b"",
+        &vec![b'h'; 100_000],
+        &text.as_bytes()[..text.len() / 2],
+    ] {
         keyring.replace(&TOKENS, garbage);
         let outcome = in_time(|| home.run(&["get"]));
-        assert_eq!((outcome.status, &outcome.json()["error"]["code"]), (1, &json!("internal")), "{outcome:?}");
-        assert!(!outcome.messages.contains("hunter2") && outcome.messages.len() < 1000, "{outcome:?}");
+        assert_eq!(
+            (outcome.status, &outcome.json()["error"]["code"]),
+            (1, &json!("internal")),
+            "{outcome:?}"
+        );
+        assert!(
+            !outcome.messages.contains("hunter2") && outcome.messages.len() < 1000,
+            "{outcome:?}"
+        );
     }
     keyring.replace(&TOKENS, format!("{text}{}", " ".repeat(100_000)).as_bytes());
     assert_eq!(home.token(), session.access_token, "100 KB that mean something");

@@ -27,7 +27,10 @@ fn place(url: impl Into<String>, words: &'static [&'static str]) -> Place {
 }
 
 /// A server that does this to every connection.
-fn server(words: &'static [&'static str], behave: impl Fn(TcpStream) + Copy + Send + 'static) -> Place {
+fn server(
+    words: &'static [&'static str],
+    behave: impl Fn(TcpStream) + Copy + Send + 'static,
+) -> Place {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -102,7 +105,10 @@ fn untrusted() -> Place {
 
 /// TLS spoken to what does not speak it.
 fn no_tls() -> Place {
-    let plain = answering(&["corrupt", "InvalidContentType", "TLS", "tls"], b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let plain = answering(
+        &["corrupt", "InvalidContentType", "TLS", "tls"],
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    );
     Place { url: plain.url.replace("http:", "https:"), ..plain }
 }
 
@@ -163,25 +169,44 @@ fn check(place: &Place) {
     let [dead, alive] = [&home, &living].map(|home| home.start(&["get", "--format", "raw"]));
     let [dead, alive] = [dead, alive].map(|child| finish_in_time(child, begun, &place.url));
     assert_eq!((dead.status, &*dead.output), (3, ""), "{}: {dead:?}", place.url);
-    assert!(place.words.iter().any(|word| dead.messages.contains(word)), "{:?}: {dead:?}", place.words);
-    assert!(dead.messages.contains("\n\nhint: ") && !dead.messages.contains(&session.refresh_token), "{dead:?}");
-    assert_eq!((alive.status, alive.output.trim_end()), (0, &*token.access_token), "{}: {alive:?}", place.url);
+    assert!(
+        place.words.iter().any(|word| dead.messages.contains(word)),
+        "{:?}: {dead:?}",
+        place.words
+    );
+    assert!(
+        dead.messages.contains("\n\nhint: ") && !dead.messages.contains(&session.refresh_token),
+        "{dead:?}"
+    );
+    assert_eq!(
+        (alive.status, alive.output.trim_end()),
+        (0, &*token.access_token),
+        "{}: {alive:?}",
+        place.url
+    );
     assert!(alive.messages.contains("could not be refreshed"), "{alive:?}");
     assert_eq!(home.session(), before, "{}", place.url);
     home.write(".my/config.json", &json!({ "api_url": service.url() }).to_string());
-    assert_ne!(home.token(), session.access_token, "{}: with a network again the login is good", place.url);
+    assert_ne!(
+        home.token(),
+        session.access_token,
+        "{}: with a network again the login is good",
+        place.url
+    );
 }
 
 #[test]
 fn a_name_server_that_never_answers_costs_some_seconds_and_no_session() {
     let Ok(silent) = UdpSocket::bind("127.0.0.77:53") else {
-        let _ = std::io::stderr().write_all(b"SKIPPED: only root can be a name server that never answers\n");
+        let _ = std::io::stderr()
+            .write_all(b"SKIPPED: only root can be a name server that never answers\n");
         return;
     };
     let (_service, home, _) = home_at("https://silent.example.com", Duration::ZERO);
     home.write("resolv.conf", "nameserver 127.0.0.77\noptions timeout:20\n");
     let mut command = home.command("unshare");
-    let script = r#"mount --bind resolv.conf /etc/resolv.conf || exit 99; exec "$0" get --format raw"#;
+    let script =
+        r#"mount --bind resolv.conf /etc/resolv.conf || exit 99; exec "$0" get --format raw"#;
     command.args(["--mount", "sh", "-c", script, HELPER]);
     let begun = Instant::now();
     let outcome = finish_in_time(spawn(command), begun, "a silent name server");

@@ -6,7 +6,8 @@ use my_credential_helper::adapters::{self, Call};
 use super::properties::SEPARATOR;
 use crate::{hosts, transcripts};
 
-const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjE3MDAwMDAwMDAsImV4cCI6MTcwMDAwMDkwMC41LCJzdWIiOiJ1In0.c2ln";
+const JWT: &str =
+    "eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjE3MDAwMDAwMDAsImV4cCI6MTcwMDAwMDkwMC41LCJzdWIiOiJ1In0.c2ln";
 
 const CONFIGURATION: &str = "provider = 'acme'\nstore = 'file'\nca_file = '/ca.pem'\n[providers.mycli]\nhosts = \
     ['git.acme.dev', 'localhost:3000']\n[providers.acme]\nkind = 'api_key'\napi_url = 'https://api.acme.dev'\nhosts = \
@@ -50,8 +51,10 @@ fn bytes(Call { arguments, variables, input }: &Call) -> Vec<u8> {
     if let Some(value) = variables.values().next() {
         return value.clone().into_bytes();
     }
-    let mut bytes: Vec<u8> =
-        arguments.iter().flat_map(|argument| argument.bytes().chain(std::iter::once(SEPARATOR))).collect();
+    let mut bytes: Vec<u8> = arguments
+        .iter()
+        .flat_map(|argument| argument.bytes().chain(std::iter::once(SEPARATOR)))
+        .collect();
     bytes.extend_from_slice(input);
     bytes
 }

@@ -11,7 +11,8 @@ const BUFFER: usize = 3;
 /// By then git has been let in, and has sent nothing (githooks(5)).
 const PRE_PUSH: &str = "#!/bin/sh\n>../let-in\nuntil [ -e ../go-on ]; do sleep 0.02; done\n";
 
-const PUSH: [&str; 8] = ["-C", "clone", "-c", "http.postBuffer=65536", "push", "-q", "origin", "HEAD:refs/heads/large"];
+const PUSH: [&str; 8] =
+    ["-C", "clone", "-c", "http.postBuffer=65536", "push", "-q", "origin", "HEAD:refs/heads/large"];
 
 /// A clone whose next push is larger than git's buffer, so that git asks once more before it sends it in chunks.
 fn clone_with_a_large_commit(git: &Git<'_>, url: &str) {

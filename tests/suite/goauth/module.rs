@@ -12,7 +12,9 @@ pub(super) fn file(path: &str) -> Option<Vec<u8>> {
     let name = path.strip_prefix('/')?.strip_prefix(NAME)?.strip_prefix("/@v/")?;
     match name {
         "list" => Some(format!("{VERSION}\n").into_bytes()),
-        "v1.0.0.info" => Some(format!(r#"{{"Version":"{VERSION}","Time":"2026-01-01T00:00:00Z"}}"#).into_bytes()),
+        "v1.0.0.info" => {
+            Some(format!(r#"{{"Version":"{VERSION}","Time":"2026-01-01T00:00:00Z"}}"#).into_bytes())
+        }
         "v1.0.0.mod" => Some(GO_MOD.as_bytes().to_vec()),
         "v1.0.0.zip" => {
             let files = [("go.mod", GO_MOD), ("hello.go", "package hello\n")];

@@ -47,7 +47,8 @@ impl Case {
         if let Some(exception) = self.except.get(form.name) {
             return exception;
         }
-        let is_https = self.url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
+        let is_https =
+            self.url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
         match &self.host_alone {
             Some(expected) if form.is_host_alone => expected,
             _ if form.is_https_alone && !is_https => "nothing",
@@ -59,15 +60,19 @@ impl Case {
 /// Every family.
 pub(super) fn families() -> Vec<Family> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/hosts");
-    let mut files: Vec<_> = std::fs::read_dir(folder).expect("the corpus").flatten().map(|file| file.path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("the corpus").flatten().map(|file| file.path()).collect();
     files.sort();
     files
         .iter()
         .map(|path| {
             let text = std::fs::read_to_string(path).expect("a family");
-            let family: Family =
-                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            Family { name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), ..family }
+            let family: Family = serde_json::from_str(&text)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            Family {
+                name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+                ..family
+            }
         })
         .collect()
 }

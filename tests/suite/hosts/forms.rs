@@ -19,7 +19,10 @@ pub(super) struct Form {
 
 impl Form {
     pub(super) fn adapter(&self) -> &'static Adapter {
-        adapters::ALL.iter().find(|adapter| adapter.name == self.adapter).expect("an adapter of that name")
+        adapters::ALL
+            .iter()
+            .find(|adapter| adapter.name == self.adapter)
+            .expect("an adapter of that name")
     }
 
     pub(super) fn call(&self, url: &str) -> Call {
@@ -46,10 +49,15 @@ pub(super) const ALL: &[Form] = &[
     host_form("docker host", "docker", |url| input(&["get"], authority(url))),
     form("bazel", "bazel", |url| input(&["get"], json!({ "uri": url }).to_string())),
     form("cargo", "cargo", |url| input(&["--cargo-plugin"], cargo(url))),
-    form("cargo sparse", "cargo", |url| input(&["--cargo-plugin"], cargo(&format!("sparse+{url}")))),
+    form("cargo sparse", "cargo", |url| {
+        input(&["--cargo-plugin"], cargo(&format!("sparse+{url}")))
+    }),
     form("kubectl", "kubectl", kubectl),
     host_form("terraform", "terraform", |url| input(&["get", authority(url)], "")),
-    Form { is_https_alone: true, ..form("goauth", "goauth", |url| input(&[url], "HTTP/1.1 404 Not Found\n\n")) },
+    Form {
+        is_https_alone: true,
+        ..form("goauth", "goauth", |url| input(&[url], "HTTP/1.1 404 Not Found\n\n"))
+    },
     form("keyring", "keyring", |url| input(&["--mode=creds", "--output=json", "get", url], "")),
     host_form("keyring host", "keyring", |url| input(&["--mode=creds", "get", authority(url)], "")),
 ];
@@ -94,7 +102,10 @@ fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let [first, others @ ..] = rest {
-        let hex = (*first == b'%').then(|| others.get(..2)).flatten().and_then(|hex| std::str::from_utf8(hex).ok());
+        let hex = (*first == b'%')
+            .then(|| others.get(..2))
+            .flatten()
+            .and_then(|hex| std::str::from_utf8(hex).ok());
         let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
         bytes.push(byte.unwrap_or(*first));
         rest = if byte.is_some() { &others[2..] } else { others };

@@ -68,13 +68,17 @@ fn secrets_are_written_to_the_descriptors_that_may_have_them() {
         let (home, session) = Home::with_stale_session(&server);
         home.set_hosts(&["git.acme.dev"]);
         for line in traced(&home, arguments, input) {
-            let is_secret =
-                ["eyJ", "myc_", "hunter2-stored", &session.refresh_token].iter().any(|it| line.contains(it));
+            let is_secret = ["eyJ", "myc_", "hunter2-stored", &session.refresh_token]
+                .iter()
+                .any(|it| line.contains(it));
             let Some((name, place)) = call(&line).filter(|_| is_secret) else { continue };
             written += 1;
             // The command of `exec` has it in its environment, which strace does not write out.
             assert_ne!(name, "execve", "{arguments:?}: an argument is a secret: {line}");
-            assert!(may_have(place, home.path(), &provider), "{arguments:?}: a secret is written to {place}: {line}");
+            assert!(
+                may_have(place, home.path(), &provider),
+                "{arguments:?}: a secret is written to {place}: {line}"
+            );
         }
     }
     assert!(written >= 12, "only {written} writes of a secret were seen");
@@ -94,13 +98,25 @@ fn nothing_is_read_from_the_working_directory_or_a_repository() {
         std::fs::write(path, text).unwrap();
     };
     let evil = "[providers.mycli]\napi_url = 'https://evil.dev'\nhosts = ['evil.dev']\n";
-    for name in ["config.toml", ".config/my-credential-helper/config.toml", "my-credential-helper/config.toml"] {
+    for name in [
+        "config.toml",
+        ".config/my-credential-helper/config.toml",
+        "my-credential-helper/config.toml",
+    ] {
         trap(name, evil);
     }
     for name in [".my/config.json", "config.json"] {
         trap(name, r#"{"api_url":"https://evil.dev"}"#);
     }
-    for name in ["credentials.json", ".my/credentials.json", ".git/config", ".netrc", ".npmrc", ".env", "cargo.toml"] {
+    for name in [
+        "credentials.json",
+        ".my/credentials.json",
+        ".git/config",
+        ".netrc",
+        ".npmrc",
+        ".env",
+        "cargo.toml",
+    ] {
         trap(name, r#"{"access_token":"evil"}"#);
     }
     for (arguments, input) in [
@@ -112,17 +128,27 @@ fn nothing_is_read_from_the_working_directory_or_a_repository() {
     ] {
         let log = home.path().join("strace.log");
         let mut command = home.command("strace");
-        command.args(["-f", "-qq", "-y", "-e", "trace=file", "-o"]).arg(&log).arg(HELPER).args(arguments);
+        command
+            .args(["-f", "-qq", "-y", "-e", "trace=file", "-o"])
+            .arg(&log)
+            .arg(HELPER)
+            .args(arguments);
         command.current_dir(traps.path());
         let outcome = finish(spawn(command), input.as_bytes());
         assert_eq!(outcome.status, 0, "{arguments:?}: {outcome:?}");
         if arguments[0] == "get" {
             assert_eq!(outcome.output.trim_end(), session.access_token);
         }
-        assert!(!outcome.output.contains("evil") && !outcome.messages.contains("evil"), "{outcome:?}");
-        let (text, folder) = (std::fs::read_to_string(&log).unwrap(), traps.path().display().to_string());
+        assert!(
+            !outcome.output.contains("evil") && !outcome.messages.contains("evil"),
+            "{outcome:?}"
+        );
+        let (text, folder) =
+            (std::fs::read_to_string(&log).unwrap(), traps.path().display().to_string());
         // A name without a slash at its begin, behind `AT_FDCWD` or not, is one in the working directory.
-        for line in text.lines().filter(|line| !line.contains("execve(") && !line.contains("getcwd(")) {
+        for line in
+            text.lines().filter(|line| !line.contains("execve(") && !line.contains("getcwd("))
+        {
             let name = line.split('"').nth(1).unwrap_or("/");
             assert!(name.starts_with('/') || name.is_empty(), "{arguments:?}: {line}");
             assert!(!name.starts_with(&folder), "{arguments:?}: {line}");

@@ -23,7 +23,11 @@ fn signing_in_and_creating_a_project_need_no_script() {
     browser.press("Create the project");
     assert!(browser.text().contains("There is no key yet"), "{}", browser.text());
     browser.open(&waits);
-    assert!(browser.url().ends_with("/console"), "who is signed in is not asked again: {}", browser.url());
+    assert!(
+        browser.url().ends_with("/console"),
+        "who is signed in is not asked again: {}",
+        browser.url()
+    );
     browser.press("Sign out");
     browser.open(&format!("{}/console", server.url()));
     assert!(browser.text().contains("There is no password"), "{}", browser.text());
@@ -58,7 +62,8 @@ fn a_link_that_somebody_else_opens_signs_in_the_browser_that_asked_and_no_other(
     browser.open(&format!("{}/console", server.url()));
     browser.field("Email address").type_in(&browser, ADA);
     browser.press("Send the mail");
-    let page = ureq::get(mail_to(&server, ADA).link).call().expect("a mail scanner looks at the link");
+    let page =
+        ureq::get(mail_to(&server, ADA).link).call().expect("a mail scanner looks at the link");
     assert!(page.headers().get("set-cookie").is_none(), "which signs nobody in there");
     browser.follow("I have opened the link");
     assert!(browser.text().contains("Projects"), "{}", browser.text());
@@ -71,7 +76,11 @@ fn a_project_is_there_for_its_members_alone() {
     let project = shop(&server);
     for name in ["keys", "keys/new", "members", "audit"] {
         browser.open(&part(&server, &project, name));
-        assert!(browser.text().contains("there is nothing of that name here"), "{}", browser.text());
+        assert!(
+            browser.text().contains("there is nothing of that name here"),
+            "{}",
+            browser.text()
+        );
     }
     assert_well_made(&browser, "console-refused");
 }

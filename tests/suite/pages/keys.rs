@@ -15,7 +15,13 @@ fn choose(browser: &Browser, label: &str, option: &str) {
 }
 
 /// Creates a key in the console, and gives what the page shows.
-fn create(browser: &Browser, server: &Server, project: &str, name: &str, fill_in: impl Fn()) -> String {
+fn create(
+    browser: &Browser,
+    server: &Server,
+    project: &str,
+    name: &str,
+    fill_in: impl Fn(),
+) -> String {
     browser.open(&part(server, project, "keys"));
     browser.follow("Create API key");
     browser.field("Name").type_in(browser, name);
@@ -64,10 +70,16 @@ fn a_key_is_shown_once_copied_and_used() {
     assert_eq!(browser.evaluate("return navigator.clipboard.readText()"), json!(key));
     browser.reload();
     assert!(browser.text().contains("The key was shown"), "{}", browser.text());
-    assert!(!browser.evaluate("return document.documentElement.outerHTML").to_string().contains(&key));
+    assert!(
+        !browser.evaluate("return document.documentElement.outerHTML").to_string().contains(&key)
+    );
 
     let home = home(&server, &project, &key);
-    assert_eq!(environments(&home), [("production".to_owned(), "write".to_owned())], "it sees that environment alone");
+    assert_eq!(
+        environments(&home),
+        [("production".to_owned(), "write".to_owned())],
+        "it sees that environment alone"
+    );
     let who = home.run(&["whoami"]);
     assert!(who.status == 0 && who.output.contains("projects visible:   1"), "{who:?}");
 
@@ -78,7 +90,10 @@ fn a_key_is_shown_once_copied_and_used() {
     browser.open(&part(&server, &project, "audit"));
     let text = browser.text();
     assert!(text.contains("deploy job") && text.contains("listed the environments"), "{text}");
-    assert!(text.contains("asked who it is") && text.contains("created the key deploy job"), "{text}");
+    assert!(
+        text.contains("asked who it is") && text.contains("created the key deploy job"),
+        "{text}"
+    );
     assert_well_made(&browser, "console-audit");
 }
 
@@ -101,20 +116,32 @@ fn an_upgrade_that_is_none_is_refused_with_the_reason_and_nothing_typed_is_lost(
     }
     assert_well_made(&browser, "console-refused-upgrade");
     assert_eq!(browser.field("Name").value(&browser), "nightly");
-    assert_eq!(browser.evaluate("return document.querySelector('#expires-7').checked"), json!(true));
-    assert_eq!(browser.evaluate("return document.querySelector('#baseline-admin').checked"), json!(true));
+    assert_eq!(
+        browser.evaluate("return document.querySelector('#expires-7').checked"),
+        json!(true)
+    );
+    assert_eq!(
+        browser.evaluate("return document.querySelector('#baseline-admin').checked"),
+        json!(true)
+    );
     assert_eq!(browser.field("development").value(&browser), "write");
     choose(&browser, "development", "owner");
     choose(&browser, "production", "as the baseline");
     browser.press("Create the key");
     let home = home(&server, &project, &browser.element("#key").text(&browser));
     let expected = [("development", "owner"), ("production", "admin")];
-    assert_eq!(environments(&home), expected.map(|(name, role)| (name.to_owned(), role.to_owned())));
+    assert_eq!(
+        environments(&home),
+        expected.map(|(name, role)| (name.to_owned(), role.to_owned()))
+    );
     server.advance(Duration::from_secs(7 * 24 * 60 * 60));
     let told = home.run(&["whoami"]);
     assert!(told.status == 4 && told.messages.contains("expired"), "{told:?}");
     browser.open(&part(&server, &project, "audit"));
-    assert!(browser.url().ends_with("/console/sign-in"), "half a day later nobody is signed in any more");
+    assert!(
+        browser.url().ends_with("/console/sign-in"),
+        "half a day later nobody is signed in any more"
+    );
 }
 
 #[test]
@@ -125,7 +152,9 @@ fn a_key_expires_at_the_end_of_the_day_that_is_named() {
     let tomorrow = rfc3339(SystemTime::now() + Duration::from_secs(24 * 60 * 60))[..10].to_owned();
     let set_date = |day: &str| {
         browser.element("#expires-date").click(&browser);
-        browser.evaluate(&format!("const date = document.querySelector('#date'); date.min = ''; date.value = '{day}'"));
+        browser.evaluate(&format!(
+            "const date = document.querySelector('#date'); date.min = ''; date.value = '{day}'"
+        ));
     };
     browser.open(&part(&server, &project, "keys/new"));
     browser.field("Name").type_in(&browser, "today only");
@@ -166,7 +195,11 @@ fn scopes_are_added_and_a_revoked_key_is_told_as_that() {
     let again = home.run_with(&["login"], &key);
     assert!(again.status == 4 && again.messages.contains("revoked"), "{again:?}");
     browser.open(&part(&server, &project, "audit"));
-    assert!(browser.text().contains("listed the environments; refused: the API key was revoked"), "{}", browser.text());
+    assert!(
+        browser.text().contains("listed the environments; refused: the API key was revoked"),
+        "{}",
+        browser.text()
+    );
 }
 
 #[test]
@@ -179,7 +212,11 @@ fn a_key_works_on_when_its_creator_has_left() {
     browser.open(&part(&server, &project, "members"));
     browser.press("Leave the project");
     browser.open(&part(&server, &project, "keys"));
-    assert!(browser.text().contains("there is nothing of that name here"), "she has left: {}", browser.text());
+    assert!(
+        browser.text().contains("there is nothing of that name here"),
+        "she has left: {}",
+        browser.text()
+    );
     let home = home(&server, &project, &key);
     assert_eq!(environments(&home).len(), 2, "and the key is the project's");
 }

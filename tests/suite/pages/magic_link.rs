@@ -25,8 +25,14 @@ fn the_link_logs_in_a_helper_that_waits_and_says_which_device_asked() {
     let login = home.start(&["login", "--email", ADA, "--username", "ada"]);
     browser.open(&mail_to(&server, ADA).link);
     let text = browser.text();
-    assert!(text.contains("Login confirmed") && text.contains("You are logged in as ada@acme.dev."), "{text}");
-    assert!(text.contains("my-credential-helper/") && text.contains("127.0.0.1"), "who asked, and from where: {text}");
+    assert!(
+        text.contains("Login confirmed") && text.contains("You are logged in as ada@acme.dev."),
+        "{text}"
+    );
+    assert!(
+        text.contains("my-credential-helper/") && text.contains("127.0.0.1"),
+        "who asked, and from where: {text}"
+    );
     assert_well_made(&browser, "magic-link");
     let outcome = finish(login, b"");
     assert_eq!(outcome.status, 0, "{outcome:?}");
@@ -43,7 +49,9 @@ fn a_link_that_does_not_log_in_says_why() {
     let link = mail_to(&server, ADA).link;
     for _ in 0..5 {
         let guess = serde_json::json!({"device_code": device_code, "code": "none"});
-        assert!(ureq::post(format!("{}/v1/auth/verify-code", server.url())).send_json(guess).is_err());
+        assert!(
+            ureq::post(format!("{}/v1/auth/verify-code", server.url())).send_json(guess).is_err()
+        );
     }
     browser.open(&link);
     assert!(browser.text().contains("Too many wrong codes"), "{}", browser.text());

@@ -15,13 +15,17 @@ use crate::support::browser::Browser;
 const ADA: &str = "ada@acme.dev";
 
 /// What nobody should call anything: markup, a script, a change of the direction of writing, and no end.
-const HOSTILE: &str = "<script>document.title='owned'</script>\"><img src=x onerror=\"document.title='owned'\">";
+const HOSTILE: &str =
+    "<script>document.title='owned'</script>\"><img src=x onerror=\"document.title='owned'\">";
 
 /// A browser whose person is signed in to the console already.
 fn signed_in(server: &Server, email: &str) -> Option<Browser> {
     let browser = Browser::lend()?;
     let (name, value) = server.console_cookie(email).expect("a session");
-    browser.devtools("Network.setCookie", json!({"name": name, "value": value, "url": server.url(), "httpOnly": true}));
+    browser.devtools(
+        "Network.setCookie",
+        json!({"name": name, "value": value, "url": server.url(), "httpOnly": true}),
+    );
     Some(browser)
 }
 
@@ -32,8 +36,9 @@ fn shop(server: &Server) -> String {
 
 fn project(server: &Server, name: &str, environments: &[&str]) -> String {
     let environments = environments.iter().map(|name| (*name).to_owned()).collect();
-    let project =
-        server.microtica_project(NewProject { id: None, name: name.to_owned(), environments }).expect("a project");
+    let project = server
+        .microtica_project(NewProject { id: None, name: name.to_owned(), environments })
+        .expect("a project");
     server.join_microtica_project(&project.id, ADA).expect("a member");
     project.id
 }

@@ -70,15 +70,21 @@ fn the_page_of_the_service_opens_and_comes_back_to_one_that_can_be_closed() {
     let Some((service, browser)) = start() else { return };
     let (home, mut session, url) = log_in_by_browser(&service);
     assert!(url.starts_with(&format!("{}/auth?", service.url)), "{url}");
-    for part in ["code_challenge_method=S256", "redirect_uri=http%3A%2F%2F127.0.0.1%3A", "&state="] {
+    for part in ["code_challenge_method=S256", "redirect_uri=http%3A%2F%2F127.0.0.1%3A", "&state="]
+    {
         assert!(url.contains(part), "{url}");
     }
     browser.open(&url);
     sign_in(&browser);
     browser.press("Continue");
     let text = browser.text();
-    assert!(text.contains("You are logged in") && text.contains("This window can be closed."), "{text}");
-    assert!(browser.url().starts_with("http://127.0.0.1:") && !browser.url().starts_with(&service.url));
+    assert!(
+        text.contains("You are logged in") && text.contains("This window can be closed."),
+        "{text}"
+    );
+    assert!(
+        browser.url().starts_with("http://127.0.0.1:") && !browser.url().starts_with(&service.url)
+    );
     assert_well_made(&browser, "oauth-logged-in");
     session.exp_string("Logged in to acme as ada").unwrap();
     assert_eq!(status_of(&mut session), 0);
@@ -93,7 +99,10 @@ fn a_person_who_does_not_agree_is_not_logged_in_and_both_sides_say_so() {
     sign_in(&browser);
     browser.follow("[ Cancel ]");
     let text = browser.text();
-    assert!(text.contains("The login failed") && text.contains("This window can be closed."), "{text}");
+    assert!(
+        text.contains("The login failed") && text.contains("This window can be closed."),
+        "{text}"
+    );
     assert_well_made(&browser, "oauth-refused");
     session.exp_string("acme refused the login (access_denied)").unwrap();
     assert_eq!(status_of(&mut session), 4);
@@ -111,7 +120,11 @@ fn what_comes_back_from_another_login_is_refused_by_its_state() {
     assert!(browser.text().contains("The login failed"), "{}", browser.text());
     session.exp_string("its `state` does not match").unwrap();
     assert_eq!(status_of(&mut session), 4);
-    assert_eq!((home.read(SESSION), service.count("token request")), (None, 0), "and its code is not redeemed");
+    assert_eq!(
+        (home.read(SESSION), service.count("token request")),
+        (None, 0),
+        "and its code is not redeemed"
+    );
 }
 
 #[test]
@@ -126,7 +139,11 @@ fn a_code_is_typed_on_another_device() {
     browser.open(&page);
     browser.element("[name=user_code]").type_in(&browser, &code);
     browser.press("Continue");
-    assert!(browser.text().contains(&code), "it asks whether {code} is what stands there: {}", browser.text());
+    assert!(
+        browser.text().contains(&code),
+        "it asks whether {code} is what stands there: {}",
+        browser.text()
+    );
     browser.press("Continue");
     sign_in(&browser);
     browser.press("Continue");
@@ -149,7 +166,10 @@ fn a_link_that_knows_the_code_is_a_picture_for_a_phone_and_may_be_turned_down() 
     let picture = text_of(&session.exp_string("waiting, ").unwrap());
     assert!(modules(&picture) == modules_of(&link), "{picture}");
     let (_, left) = session.exp_regex("[0-9]+:[0-9]{2} left").unwrap();
-    assert!(left.starts_with("9:") || left.starts_with("10:"), "of the ten minutes that the service gives: {left}");
+    assert!(
+        left.starts_with("9:") || left.starts_with("10:"),
+        "of the ten minutes that the service gives: {left}"
+    );
     browser.open(&link);
     browser.press("[ Abort ]");
     session.exp_string("the login to acme was refused").unwrap();
@@ -165,7 +185,11 @@ fn text_of(bytes: &str) -> String {
 
 /// The code of a picture of half blocks, white on black: true where it is dark.
 fn modules(picture: &str) -> Vec<Vec<bool>> {
-    let lines = || picture.lines().filter_map(|line| line.strip_prefix("\u{1b}[97;40m")?.strip_suffix("\u{1b}[0m"));
+    let lines = || {
+        picture
+            .lines()
+            .filter_map(|line| line.strip_prefix("\u{1b}[97;40m")?.strip_suffix("\u{1b}[0m"))
+    };
     let row = |line: &str, lit: [char; 2]| line.chars().map(|c| !lit.contains(&c)).collect();
     let rows = lines().flat_map(|line| [row(line, ['█', '▀']), row(line, ['█', '▄'])]);
     // The last line may be half of one.
@@ -177,8 +201,9 @@ fn modules_of(text: &str) -> Vec<Vec<bool>> {
     const EDGE: usize = 4;
     let code = QrCode::new(text).unwrap();
     let inside = EDGE..EDGE + code.width();
-    let is_dark =
-        |x: usize, y: usize| inside.contains(&x) && inside.contains(&y) && code[(x - EDGE, y - EDGE)] == Color::Dark;
+    let is_dark = |x: usize, y: usize| {
+        inside.contains(&x) && inside.contains(&y) && code[(x - EDGE, y - EDGE)] == Color::Dark
+    };
     let side = code.width() + 2 * EDGE;
     (0..side).map(|y| (0..side).map(|x| is_dark(x, y)).collect()).collect()
 }

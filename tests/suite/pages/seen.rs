@@ -84,7 +84,8 @@ return [...document.querySelectorAll("button, .button, input:not([type=hidden]),
 "#;
 
 /// What is wider than the window.
-const WIDE: &str = "const page = document.documentElement; return page.scrollWidth - page.clientWidth;";
+const WIDE: &str =
+    "const page = document.documentElement; return page.scrollWidth - page.clientWidth;";
 
 /// Looks at the page that the browser is on, in both widths and both colour schemes.
 #[track_caller]
@@ -103,9 +104,14 @@ pub(super) fn assert_well_made(browser: &Browser, name: &str) {
         assert_eq!(browser.evaluate(SMALL), none, "{name}: what is pressed is large enough");
     }
     browser.resize(1280, 800);
-    let messages: Vec<String> = browser.messages().into_iter().filter(|message| !is_status(message)).collect();
+    let messages: Vec<String> =
+        browser.messages().into_iter().filter(|message| !is_status(message)).collect();
     assert!(messages.is_empty(), "{name}: {messages:?}");
-    assert_ne!(browser.evaluate("return document.title"), Value::from("owned"), "{name}: what is echoed is run");
+    assert_ne!(
+        browser.evaluate("return document.title"),
+        Value::from("owned"),
+        "{name}: what is echoed is run"
+    );
 }
 
 /// The status of a page that refuses something is an error for the console of the browser.
@@ -114,9 +120,13 @@ fn is_status(message: &str) -> bool {
 }
 
 fn keep_picture(browser: &Browser, name: &str, width: u32) {
-    let Some(directory) = std::env::var_os("MY_TEST_SCREENSHOTS").map(PathBuf::from) else { return };
-    let height = browser.evaluate("return Math.ceil(document.body.getBoundingClientRect().height)").as_u64();
-    let height = height.and_then(|height| u32::try_from(height).ok()).unwrap_or(800).clamp(320, 2400);
+    let Some(directory) = std::env::var_os("MY_TEST_SCREENSHOTS").map(PathBuf::from) else {
+        return;
+    };
+    let height =
+        browser.evaluate("return Math.ceil(document.body.getBoundingClientRect().height)").as_u64();
+    let height =
+        height.and_then(|height| u32::try_from(height).ok()).unwrap_or(800).clamp(320, 2400);
     browser.resize(width, height);
     std::fs::create_dir_all(&directory).expect("the directory of the pictures");
     std::fs::write(directory.join(format!("{name}.png")), browser.screenshot()).expect("a picture");

@@ -42,7 +42,11 @@ impl Verdaccio {
         std::fs::write(&file, configuration.to_string()).unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let mut command = Command::new("verdaccio");
-        command.arg("--config").arg(&file).args(["--listen", &address]).current_dir(directory.path());
+        command
+            .arg("--config")
+            .arg(&file)
+            .args(["--listen", &address])
+            .current_dir(directory.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
         let start = Instant::now();

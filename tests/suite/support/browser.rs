@@ -29,7 +29,8 @@ struct Opened {
 
 impl Opened {
     fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let driver = Driver::start().expect("chromedriver starts");
         let browser = runtime.block_on(driver.open()).expect("Chromium starts");
@@ -143,7 +144,12 @@ impl Browser {
     /// answered.
     #[track_caller]
     pub(crate) fn turn_page(&self, act: impl FnOnce()) {
-        let page = || self.opened.runtime.block_on(self.browser().find(By::Tag("html"))).map(|page| page.element_id());
+        let page = || {
+            self.opened
+                .runtime
+                .block_on(self.browser().find(By::Tag("html")))
+                .map(|page| page.element_id())
+        };
         let before = page().expect("a page");
         act();
         let deadline = Instant::now() + PATIENCE;
@@ -172,7 +178,9 @@ impl Browser {
     /// What a script returns. Pages themselves need none.
     #[track_caller]
     pub(crate) fn evaluate(&self, script: &str) -> Value {
-        self.wait(script, async { Ok(self.browser().execute(script, Vec::new()).await?.json().clone()) })
+        self.wait(script, async {
+            Ok(self.browser().execute(script, Vec::new()).await?.json().clone())
+        })
     }
 
     /// A command of the `DevTools` protocol.

@@ -42,7 +42,11 @@ impl Driver {
         let home = tempfile::Builder::new().prefix("my-chromium-").tempdir()?.keep();
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "sh", "chromedriver", "--port=0"]);
-        command.env("HOME", &home).env("TMPDIR", &home).env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        command
+            .env("HOME", &home)
+            .env("TMPDIR", &home)
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY");
         // Control-C is for the tests alone: the keeper has to outlive them.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut keeper = command.spawn()?;
@@ -58,9 +62,12 @@ impl Driver {
         // A second provider in the process is no failure: the first one stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let browser = WebDriver::builder(&self.url, capabilities()?).client(client).connect().await?;
+        let browser =
+            WebDriver::builder(&self.url, capabilities()?).client(client).connect().await?;
         let bound = Some(Duration::from_secs(30));
-        browser.update_timeouts(TimeoutConfiguration::new(bound, bound, Some(Duration::ZERO))).await?;
+        browser
+            .update_timeouts(TimeoutConfiguration::new(bound, bound, Some(Duration::ZERO)))
+            .await?;
         Ok(browser)
     }
 }
@@ -69,7 +76,9 @@ impl Driver {
 fn port(lines: &mut BufReader<ChildStdout>) -> io::Result<Option<u16>> {
     for line in lines.lines() {
         let line = line?;
-        let Some(port) = line.strip_prefix("ChromeDriver was started successfully on port ") else { continue };
+        let Some(port) = line.strip_prefix("ChromeDriver was started successfully on port ") else {
+            continue;
+        };
         return Ok(port.trim_end_matches('.').parse().ok());
     }
     Ok(None)

@@ -34,7 +34,11 @@ pub(crate) type Permits = dyn Fn(&str) -> bool + Send + Sync;
 
 impl Gate {
     /// Who is refused is told this in `WWW-Authenticate`.
-    pub(crate) fn start(challenge: &'static str, permits: Box<Permits>, answers: Box<Answers>) -> Self {
+    pub(crate) fn start(
+        challenge: &'static str,
+        permits: Box<Permits>,
+        answers: Box<Answers>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -79,7 +83,9 @@ pub(crate) fn decoded(basic: &str) -> String {
 /// A gate that knows one user.
 pub(crate) fn of_user(user: &str, password: &str) -> Box<Permits> {
     let expected = format!("{user}:{password}");
-    Box::new(move |authorization| authorization.strip_prefix("Basic ").is_some_and(|basic| decoded(basic) == expected))
+    Box::new(move |authorization| {
+        authorization.strip_prefix("Basic ").is_some_and(|basic| decoded(basic) == expected)
+    })
 }
 
 fn serve(
@@ -120,7 +126,10 @@ fn serve(
     let (permits, answers) = served;
     let is_let_in = header("authorization").is_some_and(permits);
     let outcome = if is_let_in { "let in" } else { "refused" };
-    journal.lock().expect("no panic").push(format!("{} {} {outcome}", request.method, request.path));
+    journal
+        .lock()
+        .expect("no panic")
+        .push(format!("{} {} {outcome}", request.method, request.path));
     let answer = if is_let_in { answers(&request) } else { None };
     let (status, challenge) = match (&answer, is_let_in) {
         (_, false) => ("401 Unauthorized", format!("WWW-Authenticate: {challenge}\r\n")),
@@ -130,7 +139,9 @@ fn serve(
     let body = answer.unwrap_or_default();
     let kind = if body.starts_with(b"{") { "application/json" } else { "text/html" };
     let length = body.len();
-    let head = format!("{challenge}Content-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let head = format!(
+        "{challenge}Content-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
     connection.write_all(format!("HTTP/1.1 {status}\r\n{head}").as_bytes()).ok()?;
     connection.write_all(&body).ok()
 }

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 /// Opens a page, as the link in a mail does; the status.
 pub(crate) fn open(url: &str) -> u16 {
-    let (host, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("a URL with a path");
+    let (host, path) = url
+        .strip_prefix("http://")
+        .and_then(|rest| rest.split_once('/'))
+        .expect("a URL with a path");
     exchange(host, &format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).0
 }
 
@@ -44,7 +47,8 @@ pub(crate) fn redeem(server: &Server, refresh_token: &str) -> (u16, Value) {
 /// Whether the service at this URL takes the token.
 pub(crate) fn is_accepted(url: &str, token: &str) -> bool {
     let host = url.strip_prefix("http://").expect("the scheme of a test");
-    let head = format!("Host: {host}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let head =
+        format!("Host: {host}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n");
     exchange(host, &format!("GET /v1/me HTTP/1.1\r\n{head}")).0 == 200
 }
 

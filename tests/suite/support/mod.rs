@@ -35,7 +35,8 @@ pub(crate) fn service() -> Server {
 
 /// The same, with other settings.
 pub(crate) fn service_with(change: impl FnOnce(&mut Settings)) -> Server {
-    let mut settings = Settings { for_tests: true, rate_limit: false, jti: true, ..Settings::default() };
+    let mut settings =
+        Settings { for_tests: true, rate_limit: false, jti: true, ..Settings::default() };
     change(&mut settings);
     Server::start(settings).expect("the account service starts on a free port")
 }
@@ -100,24 +101,40 @@ impl Home {
         use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
         let path = self.path().join(relative);
         let directory = path.parent().expect("a file in the home");
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).expect("the directory");
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .expect("the directory");
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path).expect("the file");
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .expect("the file");
         file.write_all(contents.as_bytes()).expect("the contents");
         path
     }
 
     /// A file's text, where there is one.
     pub(crate) fn read(&self, relative: &str) -> Option<String> {
-        std::fs::read(self.path().join(relative)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        std::fs::read(self.path().join(relative))
+            .ok()
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Whether the file of a stored login has this text in it.
     pub(crate) fn login_files_hold(&self, text: &str) -> bool {
-        let entries =
-            |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        let files: Vec<_> = entries(&self.path().join(".my/logins")).flat_map(|host| entries(&host)).collect();
-        files.iter().any(|file| std::fs::read_to_string(file).is_ok_and(|found| found.contains(text)))
+        let entries = |folder: &Path| {
+            std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+        };
+        let files: Vec<_> =
+            entries(&self.path().join(".my/logins")).flat_map(|host| entries(&host)).collect();
+        files
+            .iter()
+            .any(|file| std::fs::read_to_string(file).is_ok_and(|found| found.contains(text)))
     }
 
     /// The session file as JSON.

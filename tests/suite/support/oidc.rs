@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::{Home, has_client, rfc3339};
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/support/oidc-provider/server.mjs");
+const SCRIPT: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/support/oidc-provider/server.mjs");
 
 /// Where `.ci/run` installs what `.ci/package.json` names.
 const INSTALLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ci/npm/node_modules");
@@ -49,14 +50,18 @@ impl Oidc {
         if service.url.is_empty() {
             let required = std::env::var_os("MY_TEST_REQUIRE_CLIENTS").is_some();
             assert!(!required, "npm's oidc-provider is not installed, and clients are required");
-            let _ = writeln!(std::io::stderr(), "SKIPPED: a test needs npm's oidc-provider, which is not installed");
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED: a test needs npm's oidc-provider, which is not installed"
+            );
             return None;
         }
         Some(service)
     }
 
     fn test(&self, what: &str) -> Value {
-        let mut answer = ureq::get(format!("{}/test/{what}", self.url)).call().expect("the service answers");
+        let mut answer =
+            ureq::get(format!("{}/test/{what}", self.url)).call().expect("the service answers");
         answer.body_mut().read_json().expect("JSON")
     }
 
@@ -123,7 +128,11 @@ impl Oidc {
         let text = format!(
             "provider = \"acme\"\n[providers.acme]\nkind = \"oauth\"\nissuer = \"{url}\"\nscopes = [\"openid\"]\n{more}\n"
         );
-        let text = if more.contains("client_id") { text } else { format!("{text}client_id = \"helper\"\n") };
+        let text = if more.contains("client_id") {
+            text
+        } else {
+            format!("{text}client_id = \"helper\"\n")
+        };
         home.write(".config/my-credential-helper/config.toml", &text);
         home.set("MY_NO_KEYRING", "1");
         home

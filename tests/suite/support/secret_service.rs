@@ -87,7 +87,10 @@ impl SecretService {
         let config = directory.path().join("bus.conf");
         fs::write(&config, BUS)?;
         let mut command = Command::new("dbus-daemon");
-        command.arg("--nofork").arg("--print-address=1").arg(format!("--config-file={}", config.display()));
+        command
+            .arg("--nofork")
+            .arg("--print-address=1")
+            .arg(format!("--config-file={}", config.display()));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut daemon = command.spawn()?;
         let mut bus_address = String::new();
@@ -98,10 +101,14 @@ impl SecretService {
     /// From now on the bus hands no write on to the service.
     pub(crate) fn refuse_writes(&self) {
         let deny = |interface: &str, member: &str| {
-            format!("<deny send_interface=\"org.freedesktop.Secret.{interface}\" send_member=\"{member}\"/>")
+            format!(
+                "<deny send_interface=\"org.freedesktop.Secret.{interface}\" send_member=\"{member}\"/>"
+            )
         };
-        let rules = format!("{}{}</policy>", deny("Item", "SetSecret"), deny("Collection", "CreateItem"));
-        fs::write(self.directory.path().join("bus.conf"), BUS.replace("</policy>", &rules)).unwrap();
+        let rules =
+            format!("{}{}</policy>", deny("Item", "SetSecret"), deny("Collection", "CreateItem"));
+        fs::write(self.directory.path().join("bus.conf"), BUS.replace("</policy>", &rules))
+            .unwrap();
         let bus = Connection::new_address(&self.bus_address).unwrap();
         let () = bus
             .with_proxy("org.freedesktop.DBus", "/org/freedesktop/DBus", PATIENCE)
@@ -127,8 +134,9 @@ impl SecretService {
     /// Locks the login collection, as a screen lock or `seahorse` does.
     pub(crate) fn lock(&self) {
         let paths = vec![dbus::Path::from(LOGIN)];
-        let (locked, _): (Vec<dbus::Path<'static>>, dbus::Path<'static>) =
-            self.call("/org/freedesktop/secrets", "org.freedesktop.Secret.Service", "Lock", (paths,)).unwrap();
+        let (locked, _): (Vec<dbus::Path<'static>>, dbus::Path<'static>) = self
+            .call("/org/freedesktop/secrets", "org.freedesktop.Secret.Service", "Lock", (paths,))
+            .unwrap();
         assert_eq!(locked.len(), 1, "the login collection can be locked");
     }
 
@@ -156,14 +164,16 @@ impl SecretService {
         let secret = (session, Vec::<u8>::new(), value, "text/plain");
         let login = bus.with_proxy("org.freedesktop.secrets", LOGIN, PATIENCE);
         let arguments = (properties, secret, replace);
-        let (_, _): (dbus::Path<'static>, dbus::Path<'static>) =
-            login.method_call("org.freedesktop.Secret.Collection", "CreateItem", arguments).unwrap();
+        let (_, _): (dbus::Path<'static>, dbus::Path<'static>) = login
+            .method_call("org.freedesktop.Secret.Collection", "CreateItem", arguments)
+            .unwrap();
     }
 
     /// The attributes of each item that has these among them.
     pub(crate) fn attributes_of(&self, wanted: &[(&str, &str)]) -> Vec<HashMap<String, String>> {
-        let (found,): (Vec<dbus::Path<'static>>,) =
-            self.call(LOGIN, "org.freedesktop.Secret.Collection", "SearchItems", (owned(wanted),)).unwrap();
+        let (found,): (Vec<dbus::Path<'static>>,) = self
+            .call(LOGIN, "org.freedesktop.Secret.Collection", "SearchItems", (owned(wanted),))
+            .unwrap();
         let asked = ("org.freedesktop.Secret.Item", "Attributes");
         let attributes = |path: &dbus::Path<'static>| {
             let (Variant(found),): (Variant<HashMap<String, String>>,) =
@@ -175,32 +185,41 @@ impl SecretService {
 
     /// What a keyring program shows of each item: its label, and its attributes.
     pub(crate) fn shown(&self) -> Vec<String> {
-        let (found,): (Vec<dbus::Path<'static>>,) =
-            self.call(LOGIN, "org.freedesktop.Secret.Collection", "SearchItems", (owned(&[]),)).unwrap();
+        let (found,): (Vec<dbus::Path<'static>>,) = self
+            .call(LOGIN, "org.freedesktop.Secret.Collection", "SearchItems", (owned(&[]),))
+            .unwrap();
         let label = |path: &dbus::Path<'static>| {
             let asked = ("org.freedesktop.Secret.Item", "Label");
             let (Variant(label),): (Variant<String>,) =
                 self.call(path, "org.freedesktop.DBus.Properties", "Get", asked).unwrap();
             label
         };
-        let attributes = self.attributes_of(&[]).into_iter().map(|attributes| format!("{attributes:?}"));
+        let attributes =
+            self.attributes_of(&[]).into_iter().map(|attributes| format!("{attributes:?}"));
         found.iter().map(label).chain(attributes).collect()
     }
 
     /// The value of the one item that has these attributes; `None` where there is no such item.
     pub(crate) fn value_of(&self, wanted: &[(&str, &str)]) -> Option<String> {
         let bus = self.connect().unwrap();
-        let proxy = |path: dbus::Path<'static>| bus.with_proxy("org.freedesktop.secrets", path, PATIENCE);
+        let proxy =
+            |path: dbus::Path<'static>| bus.with_proxy("org.freedesktop.secrets", path, PATIENCE);
         let (found,): (Vec<dbus::Path<'static>>,) = proxy(LOGIN.into())
             .method_call("org.freedesktop.Secret.Collection", "SearchItems", (owned(wanted),))
             .unwrap();
         assert!(found.len() < 2, "one item at most has {wanted:?}");
         let path = found.into_iter().next()?;
-        let (_, session): (Variant<String>, dbus::Path<'static>) = proxy("/org/freedesktop/secrets".into())
-            .method_call("org.freedesktop.Secret.Service", "OpenSession", ("plain", Variant("")))
+        let (_, session): (Variant<String>, dbus::Path<'static>) =
+            proxy("/org/freedesktop/secrets".into())
+                .method_call(
+                    "org.freedesktop.Secret.Service",
+                    "OpenSession",
+                    ("plain", Variant("")),
+                )
+                .unwrap();
+        let (secret,): (Value,) = proxy(path)
+            .method_call("org.freedesktop.Secret.Item", "GetSecret", (session,))
             .unwrap();
-        let (secret,): (Value,) =
-            proxy(path).method_call("org.freedesktop.Secret.Item", "GetSecret", (session,)).unwrap();
         Some(String::from_utf8_lossy(&secret.2).into_owned())
     }
 

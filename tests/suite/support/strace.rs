@@ -29,7 +29,11 @@ pub(crate) fn is_permitted() -> bool {
     }
     let mut command = Command::new("strace");
     command.args(["-f", "--seccomp-bpf", "-qq", "-e", "trace=none", "true"]);
-    let works = command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    let works = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
     if !works {
         let _ = writeln!(std::io::stderr(), "SKIPPED: strace may not trace here");
     }
@@ -40,7 +44,9 @@ fn traced(home: &Home, expressions: &[&str], arguments: &[String]) -> Command {
     // Whatever happens, it ends: with this status for a program that did not.
     let mut command = home.command("timeout");
     command.args(["--signal=KILL", "60", "strace"]);
-    command.args(["-f", "--seccomp-bpf", "-qq", "-yy", "-s", "0", "-o"]).arg(home.path().join("strace.log"));
+    command
+        .args(["-f", "--seccomp-bpf", "-qq", "-yy", "-s", "0", "-o"])
+        .arg(home.path().join("strace.log"));
     for expression in expressions {
         command.args(["-e", expression]);
     }
@@ -50,7 +56,8 @@ fn traced(home: &Home, expressions: &[&str], arguments: &[String]) -> Command {
 
 /// Runs the helper to its end; its calls to the network and to files of the home, in order.
 pub(crate) fn calls_of(home: &Home, arguments: &[String], input: &str) -> (Outcome, Vec<Call>) {
-    let outcome = finish(spawn(traced(home, &[&format!("trace={CALLS}")], arguments)), input.as_bytes());
+    let outcome =
+        finish(spawn(traced(home, &[&format!("trace={CALLS}")], arguments)), input.as_bytes());
     let log = home.read("strace.log").expect("strace writes its log");
     let place = home.path().display().to_string();
     // The home is also the working directory, which says nothing of a call.
@@ -65,7 +72,9 @@ pub(crate) fn calls_of(home: &Home, arguments: &[String], input: &str) -> (Outco
     for line in log.lines() {
         // `4711 openat(AT_FDCWD</x>, …`; a call that is resumed has been counted.
         let Some((thread, rest)) = line.split_once(' ') else { continue };
-        let Some((name, _)) = rest.trim_start().split_once('(').filter(|(name, _)| !name.starts_with('<')) else {
+        let Some((name, _)) =
+            rest.trim_start().split_once('(').filter(|(name, _)| !name.starts_with('<'))
+        else {
             continue;
         };
         let count = counts.entry((thread.to_owned(), name.to_owned())).or_default();
@@ -88,9 +97,21 @@ pub(crate) fn kill_before(home: &Home, arguments: &[String], input: &str, call: 
 }
 
 /// Runs the helper, and lets this call fail; every later one of that name too where `lasts`.
-pub(crate) fn fail(home: &Home, arguments: &[String], input: &str, call: &Call, error: &str, lasts: bool) -> Outcome {
+pub(crate) fn fail(
+    home: &Home,
+    arguments: &[String],
+    input: &str,
+    call: &Call,
+    error: &str,
+    lasts: bool,
+) -> Outcome {
     let more = if lasts { "+" } else { "" };
-    inject(home, arguments, input, &format!("{}:error={error}:when={}{more}", call.name, call.number))
+    inject(
+        home,
+        arguments,
+        input,
+        &format!("{}:error={error}:when={}{more}", call.name, call.number),
+    )
 }
 
 fn inject(home: &Home, arguments: &[String], input: &str, what: &str) -> Outcome {

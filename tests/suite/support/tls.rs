@@ -49,15 +49,19 @@ pub(crate) struct TlsServer {
 
 impl TlsServer {
     /// Answers on a free port of 127.0.0.1.
-    pub(crate) fn start<R: Into<Response>>(answer: impl Fn(&Request) -> R + Send + Sync + 'static) -> Self {
+    pub(crate) fn start<R: Into<Response>>(
+        answer: impl Fn(&Request) -> R + Send + Sync + 'static,
+    ) -> Self {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(names).expect("a certificate");
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.expect("the versions").with_no_client_auth();
-        let config = Arc::new(config.with_single_cert(vec![cert.der().clone()], key).expect("a pair"));
+        let config =
+            Arc::new(config.with_single_cert(vec![cert.der().clone()], key).expect("a pair"));
 
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
@@ -80,7 +84,11 @@ impl TlsServer {
 
     /// The statuses of what was asked below this path.
     pub(crate) fn statuses(&self, path: &str) -> Vec<u16> {
-        self.seen().iter().filter(|(request, _)| request.path.starts_with(path)).map(|(_, status)| *status).collect()
+        self.seen()
+            .iter()
+            .filter(|(request, _)| request.path.starts_with(path))
+            .map(|(_, status)| *status)
+            .collect()
     }
 }
 
@@ -108,8 +116,16 @@ fn serve<R: Into<Response>>(
     let Response { status, header, body } = answer(&request).into();
     journal.lock().expect("no panic").push((request, status));
     let stream = stream.get_mut();
-    write!(stream, "HTTP/1.1 {status} Answered\r\nContent-Length: {}\r\nConnection: close\r\n", body.len())?;
-    write!(stream, "Content-Type: application/json\r\n{}\r\n", header.map(|it| it + "\r\n").unwrap_or_default())?;
+    write!(
+        stream,
+        "HTTP/1.1 {status} Answered\r\nContent-Length: {}\r\nConnection: close\r\n",
+        body.len()
+    )?;
+    write!(
+        stream,
+        "Content-Type: application/json\r\n{}\r\n",
+        header.map(|it| it + "\r\n").unwrap_or_default()
+    )?;
     stream.write_all(&body)?;
     stream.conn.send_close_notify();
     stream.flush()

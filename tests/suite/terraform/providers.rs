@@ -51,7 +51,9 @@ impl Package {
     /// The provider registry protocol, for whichever platform asks.
     fn described(&self, path: &str) -> Option<Value> {
         match *path.strip_prefix("/v1/providers/acme/hello/")?.split('/').collect::<Vec<_>>() {
-            ["versions"] => Some(json!({ "versions": [{ "version": "1.0.0", "protocols": ["5.0"] }] })),
+            ["versions"] => {
+                Some(json!({ "versions": [{ "version": "1.0.0", "protocols": ["5.0"] }] }))
+            }
             ["1.0.0", "download", os, arch] => Some(json!({
                 "protocols": ["5.0"],
                 "os": os,
@@ -75,8 +77,10 @@ fn mirrored(path: &str) -> Option<Value> {
         "1.0.0.json" => {
             let archive = json!({ "url": "/files/package.zip" });
             let platforms = ["linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64"];
-            let archives: serde_json::Map<_, _> =
-                platforms.into_iter().map(|platform| (platform.to_owned(), archive.clone())).collect();
+            let archives: serde_json::Map<_, _> = platforms
+                .into_iter()
+                .map(|platform| (platform.to_owned(), archive.clone()))
+                .collect();
             Some(json!({ "archives": archives }))
         }
         _ => None,
@@ -88,7 +92,11 @@ fn sign(text: &[u8]) -> (String, Vec<u8>) {
     let home = tempfile::tempdir().unwrap();
     let gpg = |words: &[&str]| {
         let mut command = Command::new("gpg");
-        command.arg("--homedir").arg(home.path()).args(["--batch", "--quiet", "--passphrase", ""]).args(words);
+        command
+            .arg("--homedir")
+            .arg(home.path())
+            .args(["--batch", "--quiet", "--passphrase", ""])
+            .args(words);
         command.stderr(Stdio::null()).output().unwrap().stdout
     };
     let sums = home.path().join("sums");
@@ -98,7 +106,14 @@ fn sign(text: &[u8]) -> (String, Vec<u8>) {
     let signature = gpg(&["--output", "-", "--detach-sign", sums.to_str().unwrap()]);
     // It would outlive the test.
     let mut stop = Command::new("gpgconf");
-    assert!(stop.arg("--homedir").arg(home.path()).args(["--kill", "gpg-agent"]).status().unwrap().success());
+    assert!(
+        stop.arg("--homedir")
+            .arg(home.path())
+            .args(["--kill", "gpg-agent"])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert!(!key.is_empty() && !signature.is_empty(), "gpg makes a key and signs");
     (key, signature)
 }
@@ -125,11 +140,19 @@ fn registry(tokens: &Arc<Mutex<Vec<String>>>, package: Package) -> TlsServer {
 /// A project that needs the provider from there.
 fn need(home: &Home, host: &str) {
     let needed = format!("hello = {{\n      source = \"{host}/acme/hello\"\n    }}");
-    home.write("project/main.tf", &format!("terraform {{\n  required_providers {{\n    {needed}\n  }}\n}}\n"));
+    home.write(
+        "project/main.tf",
+        &format!("terraform {{\n  required_providers {{\n    {needed}\n  }}\n}}\n"),
+    );
 }
 
 /// Stale at the first `init`, which renews the session and is refused nevertheless; let in at the second.
-fn refused_and_then_let_in(home: &Home, registry: &TlsServer, tokens: &Mutex<Vec<String>>, path: &str) {
+fn refused_and_then_let_in(
+    home: &Home,
+    registry: &TlsServer,
+    tokens: &Mutex<Vec<String>>,
+    path: &str,
+) {
     let outcome = init(home);
     assert_ne!(outcome.status, 0, "the registry knows no token: {outcome:?}");
     let renewed = home.session().unwrap()["access_token"].as_str().unwrap().to_owned();
@@ -137,10 +160,17 @@ fn refused_and_then_let_in(home: &Home, registry: &TlsServer, tokens: &Mutex<Vec
     let outcome = init(home);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(outcome.output.contains("Installed"), "{outcome:?}");
-    assert_eq!(registry.statuses(path), [401, 200, 200], "every call of the protocol shows the token");
+    assert_eq!(
+        registry.statuses(path),
+        [401, 200, 200],
+        "every call of the protocol shows the token"
+    );
     let is_shown = |(request, _): &(Request, u16)| !request.header("authorization").is_empty();
     let mut shown = registry.seen().into_iter().filter(is_shown);
-    assert!(shown.all(|(request, _)| !request.path.starts_with("/files/")), "a package may lie on any host");
+    assert!(
+        shown.all(|(request, _)| !request.path.starts_with("/files/")),
+        "a package may lie on any host"
+    );
 }
 
 #[test]
@@ -167,7 +197,9 @@ fn init_installs_a_provider_from_a_network_mirror_that_asks() {
     configure(&mut home, &registry, &format!("'{}'", registry.address));
     need(&home, "tf.example.com");
     let mirror = format!("https://{}/mirror/", registry.address);
-    let installation = format!("provider_installation {{\n  network_mirror {{\n    url = \"{mirror}\"\n  }}\n}}\n");
+    let installation = format!(
+        "provider_installation {{\n  network_mirror {{\n    url = \"{mirror}\"\n  }}\n}}\n"
+    );
     let configuration = include_str!("../../../integrations/terraform/terraformrc");
     home.write(".terraformrc", &format!("{configuration}{installation}"));
     refused_and_then_let_in(&home, &registry, &tokens, "/mirror/");

@@ -148,7 +148,10 @@ impl Text {
         let expected = self.filled(values);
         let is_line = |text: &str| text.strip_suffix('\n').is_some_and(|line| !line.contains('\n'));
         match self {
-            Self::Json(_) => is_line(written) && json(written).is_some_and(|value| Some(value) == json(&expected)),
+            Self::Json(_) => {
+                is_line(written)
+                    && json(written).is_some_and(|value| Some(value) == json(&expected))
+            }
             _ => written == expected,
         }
     }
@@ -165,26 +168,35 @@ pub(super) fn protocol() -> PathBuf {
 
 /// Every transcript of an adapter, by the name of its file.
 pub(super) fn of(adapter: &Adapter) -> Vec<Transcript> {
-    files(&protocol().join("transcripts").join(adapter.name), "json").iter().map(|path| read(adapter, path)).collect()
+    files(&protocol().join("transcripts").join(adapter.name), "json")
+        .iter()
+        .map(|path| read(adapter, path))
+        .collect()
 }
 
 /// Every transcript.
 pub(super) fn all() -> Vec<(&'static Adapter, Transcript)> {
-    adapters::ALL.iter().flat_map(|adapter| of(adapter).into_iter().map(move |read| (adapter, read))).collect()
+    adapters::ALL
+        .iter()
+        .flat_map(|adapter| of(adapter).into_iter().map(move |read| (adapter, read)))
+        .collect()
 }
 
 fn read(adapter: &Adapter, path: &Path) -> Transcript {
     let name = format!("{}/{}", adapter.name, path.file_stem().expect("a name").to_string_lossy());
     let text = std::fs::read(path).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let transcript = serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let transcript =
+        serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
     Transcript { name, ..transcript }
 }
 
 /// The files of a folder with that extension, in the order of their names.
 pub(super) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries =
+        std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let paths = entries.map(|entry| entry.expect("an entry").path());
-    let mut files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect();
+    let mut files: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect();
     files.sort();
     files
 }

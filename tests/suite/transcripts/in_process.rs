@@ -24,16 +24,30 @@ pub(super) fn run(adapter: &Adapter, transcript: &Transcript) -> Result<(), Stri
         if described != expected {
             return Err(format!("`decode` gives {described}\n  instead of {expected}"));
         }
-        let Answer { output, messages, status } = (adapter.encode)(&call, told::reply(decoded, exchange, &values)?);
-        compare(exchange, &values, &Written { output: &output, messages: &messages, status: status.into() })
+        let Answer { output, messages, status } =
+            (adapter.encode)(&call, told::reply(decoded, exchange, &values)?);
+        compare(
+            exchange,
+            &values,
+            &Written { output: &output, messages: &messages, status: status.into() },
+        )
     })
 }
 
-pub(super) fn call(adapter: &Adapter, transcript: &Transcript, exchange: &Exchange, values: &Values) -> Call {
-    let arguments: Vec<_> = exchange.arguments.iter().map(|argument| values.fill(argument)).collect();
+pub(super) fn call(
+    adapter: &Adapter,
+    transcript: &Transcript,
+    exchange: &Exchange,
+    values: &Values,
+) -> Call {
+    let arguments: Vec<_> =
+        exchange.arguments.iter().map(|argument| values.fill(argument)).collect();
     let variables = &transcript.surroundings.variables;
-    let variables: HashMap<_, _> =
-        adapter.variables.iter().filter_map(|name| Some((*name, values.fill(variables.get(*name)?)))).collect();
+    let variables: HashMap<_, _> = adapter
+        .variables
+        .iter()
+        .filter_map(|name| Some((*name, values.fill(variables.get(*name)?))))
+        .collect();
     let is_read = (adapter.input)(&arguments) != Input::Nothing;
     let input = if is_read { exchange.input.filled(values).into_bytes() } else { Vec::new() };
     Call { arguments, variables, input: input.into() }
@@ -41,7 +55,8 @@ pub(super) fn call(adapter: &Adapter, transcript: &Transcript, exchange: &Exchan
 
 /// A request as a transcript has it: what is not said is left out.
 fn described(request: &Result<Request>) -> Value {
-    let optional = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose_secret().to_owned());
+    let optional =
+        |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose_secret().to_owned());
     match request {
         Err(error) => json!({ "error": error.code.name() }),
         Ok(Request::Get(ask)) => json!({ "get": said(asked(ask)) }),
@@ -67,8 +82,18 @@ fn described(request: &Result<Request>) -> Value {
 }
 
 fn asked(ask: &Ask) -> Map<String, Value> {
-    let Ask { target, exact_path, provider, api_url, username, min_validity, carries, names_places, refused, account } =
-        ask;
+    let Ask {
+        target,
+        exact_path,
+        provider,
+        api_url,
+        username,
+        min_validity,
+        carries,
+        names_places,
+        refused,
+        account,
+    } = ask;
     let fields = json!({
         "url": target.as_ref().map(ToString::to_string),
         "exact_path": exact_path,
@@ -94,5 +119,8 @@ fn asked(ask: &Ask) -> Map<String, Value> {
 }
 
 fn said(fields: Map<String, Value>) -> Value {
-    fields.into_iter().filter(|(_, value)| !matches!(value, Value::Null | Value::Bool(false))).collect()
+    fields
+        .into_iter()
+        .filter(|(_, value)| !matches!(value, Value::Null | Value::Bool(false)))
+        .collect()
 }

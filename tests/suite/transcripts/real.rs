@@ -30,7 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const EARLY: i64 = 60;
 
 /// Runs every call of it, one after the other.
-pub(super) fn run(adapter: &Adapter, transcript: &Transcript, shared: &Server) -> Result<(), String> {
+pub(super) fn run(
+    adapter: &Adapter,
+    transcript: &Transcript,
+    shared: &Server,
+) -> Result<(), String> {
     // What goes wrong there must not go wrong for the others.
     let own = transcript.surroundings.service.map(|_| support::service());
     let mut scene = Scene::new(transcript, own.as_ref().unwrap_or(shared));
@@ -57,7 +61,9 @@ impl Scene {
         let port = service.url().rsplit(':').next().unwrap_or_default();
         scene.values.set("port", port);
         scene.values.set("home", scene.home.path().display().to_string());
-        scene.values.set("api_token", service.api_token(&email, "transcript").expect("a token").token);
+        scene
+            .values
+            .set("api_token", service.api_token(&email, "transcript").expect("a token").token);
         let session = service.session_on(&email, Some("laptop")).expect("a session");
         scene.values.set("access_token", &session.access_token);
         scene.values.set("refresh_token", &session.refresh_token);
@@ -67,7 +73,9 @@ impl Scene {
         match surroundings.service {
             None => {}
             // The next login on a device ends its former session.
-            Some(Service::Revoked) => drop(service.session_on(&email, Some("laptop")).expect("a session")),
+            Some(Service::Revoked) => {
+                drop(service.session_on(&email, Some("laptop")).expect("a session"))
+            }
             Some(Service::Failing) => {
                 let answer = Fault::Answer { status: 503, body: String::new(), headers: [].into() };
                 service.fault("/v1/auth/refresh", 100, answer);
@@ -137,7 +145,10 @@ impl Scene {
 
     fn call(&self, adapter: &Adapter, exchange: &Exchange) -> Result<Outcome, String> {
         let mut command = self.home.command(HELPER);
-        let is_verb = exchange.arguments.first().is_some_and(|verb| json::ADAPTER.operations.contains(&verb.as_str()));
+        let is_verb = exchange
+            .arguments
+            .first()
+            .is_some_and(|verb| json::ADAPTER.operations.contains(&verb.as_str()));
         match &exchange.called_as {
             Some(name) => drop(command.arg0(name)),
             None if adapter.name == json::ADAPTER.name && is_verb => {}
@@ -145,9 +156,14 @@ impl Scene {
         }
         command.args(exchange.arguments.iter().map(|argument| self.values.fill(argument)));
         let (child, input) = (support::spawn(command), exchange.input.filled(&self.values));
-        let outcome =
-            if exchange.stays_open { finish_open(child, &input)? } else { support::finish(child, input.as_bytes()) };
-        let Input::Conversation(greeting) = (adapter.input)(&exchange.arguments) else { return Ok(outcome) };
+        let outcome = if exchange.stays_open {
+            finish_open(child, &input)?
+        } else {
+            support::finish(child, input.as_bytes())
+        };
+        let Input::Conversation(greeting) = (adapter.input)(&exchange.arguments) else {
+            return Ok(outcome);
+        };
         // It stands in no transcript.
         match outcome.output.strip_prefix(greeting) {
             Some(output) => Ok(Outcome { output: output.to_owned(), ..outcome }),
@@ -171,7 +187,8 @@ fn finish_open(mut child: Child, input: &str) -> Result<Outcome, String> {
     drop(stdin);
     let output = child.wait_with_output().expect("the program has ended");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (output, messages, status) = (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1));
+    let (output, messages, status) =
+        (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1));
     Ok(Outcome { output, messages, status })
 }
 
@@ -192,6 +209,7 @@ fn store(home: &Home, values: &Values, login: &Login) {
         expires_at: expires_at.as_deref().map(|end| Timestamp::parse(end).expect("a time")),
         by_habit: false,
     });
-    let world = World::new(Environment::Fixed([].into()), Paths::at(home.path()), Overrides::default());
+    let world =
+        World::new(Environment::Fixed([].into()), Paths::at(home.path()), Overrides::default());
     serve::act(&world, request).map(drop).expect("the login is stored");
 }

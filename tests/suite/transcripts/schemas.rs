@@ -17,9 +17,11 @@ impl Schemas {
         let schema = |path: std::path::PathBuf| {
             let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
             let text = std::fs::read(&path).expect("a schema");
-            let schema: Value = serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let schema: Value =
+                serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(jsonschema::meta::is_valid(&schema), "{name} is no JSON Schema");
-            let validator = jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let validator = jsonschema::validator_for(&schema)
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
             (name, validator)
         };
         Self(files(&protocol().join("schemas"), "json").into_iter().map(schema).collect())
@@ -33,7 +35,11 @@ impl Schemas {
     /// Keeps to this one.
     fn expect(&self, name: &str, value: &Value) -> Result<(), String> {
         let errors = self.errors(name, value);
-        if errors.is_empty() { Ok(()) } else { Err(format!("{name}: {}\n{value}", errors.join("; "))) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{name}: {}\n{value}", errors.join("; ")))
+        }
     }
 
     /// Keeps to this one, and to no other answer's: a schema that takes everything says nothing.
@@ -63,7 +69,8 @@ pub(super) fn check(transcript: &Transcript) -> Result<(), String> {
         }
         if let Text::Json(answer) = &exchange.output {
             let name = if answer.contains_key("error") { "error" } else { verb };
-            schemas.expect_answer(&format!("{name}.answer"), &values.read(&answer.clone().into()))?;
+            schemas
+                .expect_answer(&format!("{name}.answer"), &values.read(&answer.clone().into()))?;
         }
         Ok(())
     })
@@ -74,10 +81,18 @@ pub(super) fn check_page() -> Vec<Result<(), String>> {
     let schemas = Schemas::load();
     let page = std::fs::read(protocol().join("PROTOCOL.md")).expect("the page");
     let page = String::from_utf8(page).expect("text");
-    let blocks = page.split("```json ").skip(1).filter_map(|rest| rest.split("```").next()?.split_once('\n'));
+    let blocks = page
+        .split("```json ")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next()?.split_once('\n'));
     let check = |(name, text): (&str, &str)| {
-        let value: Value = serde_json::from_str(text).map_err(|error| format!("{name}: {error}\n{text}"))?;
-        if name.ends_with(".answer") { schemas.expect_answer(name, &value) } else { schemas.expect(name, &value) }
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| format!("{name}: {error}\n{text}"))?;
+        if name.ends_with(".answer") {
+            schemas.expect_answer(name, &value)
+        } else {
+            schemas.expect(name, &value)
+        }
     };
     blocks.map(check).collect()
 }

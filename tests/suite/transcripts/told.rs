@@ -78,24 +78,38 @@ struct Failure {
 }
 
 /// What `encode` is given: the transcript's reply, or what `decode` already knows.
-pub(super) fn reply(decoded: Result<Request>, exchange: &Exchange, values: &Values) -> Result<Result<Reply>, String> {
+pub(super) fn reply(
+    decoded: Result<Request>,
+    exchange: &Exchange,
+    values: &Values,
+) -> Result<Result<Reply>, String> {
     let told = exchange.reply.as_ref().map(|reply| values.read(reply));
     Ok(Ok(match (decoded, told) {
         (Err(error), None) => return Ok(Err(error)),
         (Ok(Request::Nothing), None) | (Ok(_), Some(Told::Nothing)) => Reply::Nothing,
         (Ok(_), None) => return Err("the transcript has no `reply`".to_owned()),
-        (Err(_) | Ok(Request::Nothing), Some(_)) => return Err("there is nothing to reply to".to_owned()),
+        (Err(_) | Ok(Request::Nothing), Some(_)) => {
+            return Err("there is nothing to reply to".to_owned());
+        }
         (Ok(_), Some(Told::Error(failure))) => return Ok(Err(error(failure))),
         (Ok(_), Some(Told::Session)) => session(values, "${access_token}", "${expires_at}"),
-        (Ok(_), Some(Told::RefreshedSession)) => session(values, "${refreshed_token}", "${refreshed_expires_at}"),
+        (Ok(_), Some(Told::RefreshedSession)) => {
+            session(values, "${refreshed_token}", "${refreshed_expires_at}")
+        }
         (Ok(_), Some(Told::Found(credential))) => Reply::Found(Box::new(found(*credential))),
         (Ok(_), Some(Told::Stored { stored_in, location })) => {
             Reply::Stored(Stored { source: source(&stored_in), location })
         }
         (Ok(_), Some(Told::Erased(erased))) => Reply::Erased(erased),
-        (Ok(_), Some(Told::Listed(entries))) => Reply::Listed(entries.into_iter().map(listed).collect()),
+        (Ok(_), Some(Told::Listed(entries))) => {
+            Reply::Listed(entries.into_iter().map(listed).collect())
+        }
         (Ok(_), Some(Told::Capabilities { keyring })) => Reply::Capabilities(Capabilities {
-            stores: vec![(Source::Environment, None), (Source::Keyring, Some(keyring)), (Source::File, None)],
+            stores: vec![
+                (Source::Environment, None),
+                (Source::Keyring, Some(keyring)),
+                (Source::File, None),
+            ],
         }),
     }))
 }
@@ -156,12 +170,23 @@ fn found(credential: Credential) -> Found {
 fn listed(entry: Entry) -> Listed {
     let Entry { url, provider, username, kind, source: from, expires_at } = entry;
     let expires_at = expires_at.as_deref().map(time);
-    Listed { url, provider, account: None, username, kind: self::kind(&kind), source: source(&from), expires_at }
+    Listed {
+        url,
+        provider,
+        account: None,
+        username,
+        kind: self::kind(&kind),
+        source: source(&from),
+        expires_at,
+    }
 }
 
 fn error(failure: Failure) -> Error {
     let Failure { code, message, tried, hint } = failure;
-    let code = Code::ALL.into_iter().find(|known| known.name() == code).unwrap_or_else(|| panic!("no code `{code}`"));
+    let code = Code::ALL
+        .into_iter()
+        .find(|known| known.name() == code)
+        .unwrap_or_else(|| panic!("no code `{code}`"));
     Error { code, message, tried: attempts(&tried), hint }
 }
 
@@ -172,7 +197,10 @@ fn kind(name: &str) -> Kind {
 
 fn source(name: &str) -> Source {
     let sources = [Source::Environment, Source::Keyring, Source::File];
-    sources.into_iter().find(|source| source.name() == name).unwrap_or_else(|| panic!("no source `{name}`"))
+    sources
+        .into_iter()
+        .find(|source| source.name() == name)
+        .unwrap_or_else(|| panic!("no source `{name}`"))
 }
 
 fn time(text: &str) -> Timestamp {
@@ -185,5 +213,8 @@ fn attempts(tried: &[String]) -> Vec<Attempt> {
         let (place, outcome) = text.strip_suffix(')')?.split_once(" (")?;
         Some(Attempt::new(place, outcome))
     };
-    tried.iter().map(|text| attempt(text).unwrap_or_else(|| panic!("`{text}` is no attempt"))).collect()
+    tried
+        .iter()
+        .map(|text| attempt(text).unwrap_or_else(|| panic!("`{text}` is no attempt")))
+        .collect()
 }

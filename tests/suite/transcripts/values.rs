@@ -13,7 +13,10 @@ impl Values {
     pub(super) fn new() -> Self {
         // `["${adapters}"]` is every adapter, so that a new one changes no transcript of another.
         let names: Vec<_> = adapters::ALL.iter().map(|adapter| adapter.name).collect();
-        Self([("adapters", names.join("\",\"")), ("version", env!("CARGO_PKG_VERSION").to_owned())].into())
+        Self(
+            [("adapters", names.join("\",\"")), ("version", env!("CARGO_PKG_VERSION").to_owned())]
+                .into(),
+        )
     }
 
     /// What stands for them where nothing is real.
@@ -42,10 +45,13 @@ impl Values {
 
     /// A value of the transcript with everything filled in.
     pub(super) fn read<T: serde::de::DeserializeOwned>(&self, value: &Value) -> T {
-        serde_json::from_str(&self.fill(&value.to_string())).unwrap_or_else(|error| panic!("{error}: {value}"))
+        serde_json::from_str(&self.fill(&value.to_string()))
+            .unwrap_or_else(|error| panic!("{error}: {value}"))
     }
 
     pub(super) fn fill(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
+        self.0.iter().fold(text.to_owned(), |text, (name, value)| {
+            text.replace(&format!("${{{name}}}"), value)
+        })
     }
 }

@@ -39,7 +39,8 @@ pub(crate) async fn show(
     Asked(Older { before }): Asked<Older>,
 ) -> Result<Response, Refusal> {
     let project = person.project(&service, &id)?;
-    let mut entries = service.database.transaction(|db| Ok(audit::read(db, &project.id, before, LINES + 1)?))?;
+    let mut entries =
+        service.database.transaction(|db| Ok(audit::read(db, &project.id, before, LINES + 1)?))?;
     let more = entries.len() > LINES as usize;
     entries.truncate(LINES as usize);
     let older = entries.last().filter(|_| more).map(|entry| entry.id);

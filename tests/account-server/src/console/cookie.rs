@@ -21,13 +21,18 @@ fn is_https(service: &Service) -> bool {
 /// The secret that a request carries.
 pub(super) fn secret(service: &Service, headers: &HeaderMap) -> Option<String> {
     let name = cookie_name(service);
-    let values = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let values =
+        headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let mut cookies = values.flat_map(Cookie::split_parse).flatten();
     cookies.find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
 }
 
 /// The answer, which leaves the browser with this secret.
-pub(super) fn keep(service: &Service, secret: &str, response: Response) -> Result<Response, Refusal> {
+pub(super) fn keep(
+    service: &Service,
+    secret: &str,
+    response: Response,
+) -> Result<Response, Refusal> {
     let cookie = Cookie::build((cookie_name(service), secret))
         .path("/")
         .http_only(true)
@@ -39,7 +44,8 @@ pub(super) fn keep(service: &Service, secret: &str, response: Response) -> Resul
 
 /// The answer, which leaves it with none.
 pub(super) fn forget(service: &Service, response: Response) -> Result<Response, Refusal> {
-    let mut cookie = Cookie::build((cookie_name(service), "")).path("/").secure(is_https(service)).build();
+    let mut cookie =
+        Cookie::build((cookie_name(service), "")).path("/").secure(is_https(service)).build();
     cookie.make_removal();
     with_cookie(&cookie, response)
 }

@@ -102,7 +102,13 @@ impl Draft {
             return Err(problems);
         }
         let expires_at = end.map(|end| end.to_string());
-        Ok(NewKey { project: project.to_owned(), name: self.name.clone(), expires_at, baseline, environments })
+        Ok(NewKey {
+            project: project.to_owned(),
+            name: self.name.clone(),
+            expires_at,
+            baseline,
+            environments,
+        })
     }
 
     fn end(&self, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
@@ -110,32 +116,38 @@ impl Draft {
             "never" => Ok(None),
             "date" => {
                 let end = Timestamp::end_of_day(&self.date);
-                let end = end.ok_or_else(|| Problem::new("date", "name the last day, as in 2026-12-31"))?;
+                let end =
+                    end.ok_or_else(|| Problem::new("date", "name the last day, as in 2026-12-31"))?;
                 let over = || Problem::new("date", "that day is over: the key would never work");
                 (end > now).then_some(Some(end)).ok_or_else(over)
             }
             days => {
                 let offered = EXPIRIES.iter().any(|(offered, _)| *offered == days);
                 let days: Option<u32> = days.parse().ok().filter(|_| offered);
-                let days = days.ok_or_else(|| Problem::new("expires-never", "choose when the key expires"))?;
+                let days = days
+                    .ok_or_else(|| Problem::new("expires-never", "choose when the key expires"))?;
                 Ok(Some(now.after(DAY * days)))
             }
         }
     }
 
     fn baseline(&self) -> Result<Role, Problem> {
-        Role::named(&self.baseline).ok_or_else(|| Problem::new("baseline-none", "choose a baseline"))
+        Role::named(&self.baseline)
+            .ok_or_else(|| Problem::new("baseline-none", "choose a baseline"))
     }
 
     /// Each upgrade is strictly stronger than the baseline: a weaker one would look like a limit, and be none.
     fn environments(&self, baseline: Role) -> Result<BTreeMap<String, Role>, Vec<Problem>> {
         let chosen = self.upgrades.iter().filter(|(_, chosen)| !chosen.is_empty());
         let (stronger, refused): (Vec<_>, Vec<_>) = chosen
-            .map(|(environment, chosen)| (environment, chosen, Role::named(chosen).filter(|role| *role > baseline)))
+            .map(|(environment, chosen)| {
+                (environment, chosen, Role::named(chosen).filter(|role| *role > baseline))
+            })
             .partition(|(_, _, role)| role.is_some());
         if refused.is_empty() {
-            let upgrades =
-                stronger.into_iter().filter_map(|(environment, _, role)| Some((environment.name.clone(), role?)));
+            let upgrades = stronger
+                .into_iter()
+                .filter_map(|(environment, _, role)| Some((environment.name.clone(), role?)));
             return Ok(upgrades.collect());
         }
         let problem = |(environment, chosen, _): (&Environment, &String, Option<Role>)| {

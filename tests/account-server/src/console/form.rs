@@ -29,11 +29,13 @@ impl FromRequest<Shared> for Filled {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, service: &Shared) -> Result<Self, Refusal> {
-        const STALE: Refusal =
-            Refusal::Forbidden("the form is out of date: go back, load the page again, and send it again");
+        const STALE: Refusal = Refusal::Forbidden(
+            "the form is out of date: go back, load the page again, and send it again",
+        );
         let secret = cookie::secret(service, request.headers()).ok_or(STALE)?;
         let fields = Form::<Vec<(String, String)>>::from_request(request, service).await;
-        let Form(fields) = fields.map_err(|_| Refusal::InvalidRequest("the form cannot be read"))?;
+        let Form(fields) =
+            fields.map_err(|_| Refusal::InvalidRequest("the form cannot be read"))?;
         let form = Self { secret, fields };
         let wanted = Digest::of(&form_token(&form.secret));
         if Digest::of(form.get("token")).matches(&wanted) { Ok(form) } else { Err(STALE) }

@@ -37,5 +37,6 @@ impl Frame {
     }
 
     /// The parts of a project: where they are, and what they are called.
-    pub(crate) const PARTS: [(&str, &str); 3] = [("keys", "API keys"), ("members", "Members"), ("audit", "Audit log")];
+    pub(crate) const PARTS: [(&str, &str); 3] =
+        [("keys", "API keys"), ("members", "Members"), ("audit", "Audit log")];
 }

@@ -36,11 +36,18 @@ struct List {
     rows: Vec<Row>,
 }
 
-pub(crate) async fn list(State(service): State<Shared>, person: Person, Named(id): Named) -> Result<Response, Refusal> {
+pub(crate) async fn list(
+    State(service): State<Shared>,
+    person: Person,
+    Named(id): Named,
+) -> Result<Response, Refusal> {
     let project = person.project(&service, &id)?;
     let now = service.now();
     let rows = service.database.transaction(|db| Ok(rows(db, &project.id, now)?))?;
-    pages::answer(StatusCode::OK, &List { frame: Frame::within(&person, project.clone(), "keys"), project, rows })
+    pages::answer(
+        StatusCode::OK,
+        &List { frame: Frame::within(&person, project.clone(), "keys"), project, rows },
+    )
 }
 
 fn rows(db: &Connection, project: &str, now: Timestamp) -> rusqlite::Result<Vec<Row>> {
@@ -64,13 +71,21 @@ struct New {
 
 impl New {
     fn problem(&self, field: &str) -> Option<&str> {
-        self.problems.iter().find(|problem| problem.field == field).map(|problem| problem.reason.as_str())
+        self.problems
+            .iter()
+            .find(|problem| problem.field == field)
+            .map(|problem| problem.reason.as_str())
     }
 }
 
-pub(crate) async fn new(State(service): State<Shared>, person: Person, Named(id): Named) -> Result<Response, Refusal> {
+pub(crate) async fn new(
+    State(service): State<Shared>,
+    person: Person,
+    Named(id): Named,
+) -> Result<Response, Refusal> {
     let project = person.project(&service, &id)?;
-    let environments = service.database.transaction(|db| Ok(projects::environments(db, &project.id)?))?;
+    let environments =
+        service.database.transaction(|db| Ok(projects::environments(db, &project.id)?))?;
     form(&service, &person, project, Draft::new(environments), Vec::new())
 }
 
@@ -81,7 +96,8 @@ fn form(
     draft: Draft,
     problems: Vec<Problem>,
 ) -> Result<Response, Refusal> {
-    let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status =
+        if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let frame = Frame::within(person, project.clone(), "keys");
     pages::answer(status, &New { frame, project, draft, problems, today: service.now().day() })
 }
@@ -94,7 +110,8 @@ pub(crate) async fn create(
 ) -> Result<Response, Refusal> {
     let project = person.project(&service, &id)?;
     let now = service.now();
-    let environments = service.database.transaction(|db| Ok(projects::environments(db, &project.id)?))?;
+    let environments =
+        service.database.transaction(|db| Ok(projects::environments(db, &project.id)?))?;
     let draft = Draft::of(&filled, environments);
     let new = match draft.check(&project.id, now) {
         Ok(new) => new,
@@ -103,7 +120,9 @@ pub(crate) async fn create(
     let email = &person.user.email;
     let made = keys::make(&service, &new, Some(email))?;
     let action = format!("created the key {} ({})", new.name, made.prefix);
-    service.database.transaction(|db| Ok(audit::write(db, &project.id, Actor::Person(email), &action, now)?))?;
+    service
+        .database
+        .transaction(|db| Ok(audit::write(db, &project.id, Actor::Person(email), &action, now)?))?;
     service.unshown.put(&made.id, made.key, &person.token, now);
     Ok(see(&format!("/projects/{}/keys/{}/created", project.id, made.id)))
 }
@@ -152,7 +171,10 @@ pub(crate) async fn confirm_revoke(
 ) -> Result<Response, Refusal> {
     let project = person.project(&service, &id)?;
     let (key, _) = service.database.transaction(|db| find(db, &project.id, &key))?;
-    pages::answer(StatusCode::OK, &Revoke { frame: Frame::within(&person, project.clone(), "keys"), project, key })
+    pages::answer(
+        StatusCode::OK,
+        &Revoke { frame: Frame::within(&person, project.clone(), "keys"), project, key },
+    )
 }
 
 pub(crate) async fn revoke(

@@ -30,7 +30,11 @@ struct Page<'a> {
     problem: Option<&'static str>,
 }
 
-pub(crate) async fn list(State(service): State<Shared>, person: Person, Named(id): Named) -> Result<Response, Refusal> {
+pub(crate) async fn list(
+    State(service): State<Shared>,
+    person: Person,
+    Named(id): Named,
+) -> Result<Response, Refusal> {
     page(&service, &person, &id, StatusCode::OK, ("", None))
 }
 
@@ -80,7 +84,13 @@ pub(crate) async fn leave(
     let now = service.now();
     let left = service.database.transaction(|db| {
         members::leave(db, &project.id, &person.user.id)?;
-        Ok(audit::write(db, &project.id, Actor::Person(&person.user.email), "left the project", now)?)
+        Ok(audit::write(
+            db,
+            &project.id,
+            Actor::Person(&person.user.email),
+            "left the project",
+            now,
+        )?)
     });
     match left {
         Err(Refusal::InvalidRequest(reason)) => {

@@ -70,14 +70,16 @@ struct Page {
 /// Somebody who looks at a page reads why something is refused on a page.
 pub(crate) async fn refusals_as_pages(request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let is_page = path.strip_prefix(ROOT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let is_page =
+        path.strip_prefix(ROOT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let response = next.run(request).await;
     let Some(refusal) = response.extensions().get::<Refusal>().copied().filter(|_| is_page) else {
         return response;
     };
     let (status, _, reason) = refusal.parts();
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    pages::answer(status, &Page { frame: Frame::of_nobody(), reason }).unwrap_or_else(IntoResponse::into_response)
+    pages::answer(status, &Page { frame: Frame::of_nobody(), reason })
+        .unwrap_or_else(IntoResponse::into_response)
 }
 
 /// The page to go to next, asked for with GET.

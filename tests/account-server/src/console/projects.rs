@@ -30,7 +30,10 @@ struct Page<'a> {
     problem: Option<&'static str>,
 }
 
-pub(crate) async fn list(State(service): State<Shared>, person: Person) -> Result<Response, Refusal> {
+pub(crate) async fn list(
+    State(service): State<Shared>,
+    person: Person,
+) -> Result<Response, Refusal> {
     page(&service, &person, StatusCode::OK, ("", ENVIRONMENTS), None)
 }
 
@@ -41,21 +44,33 @@ fn page(
     (name, environments): (&str, &str),
     problem: Option<&'static str>,
 ) -> Result<Response, Refusal> {
-    let projects = service.database.transaction(|db| Ok(members::projects_of(db, &person.user.id)?))?;
+    let projects =
+        service.database.transaction(|db| Ok(members::projects_of(db, &person.user.id)?))?;
     pages::answer(status, &Page { frame: Frame::of(person), projects, name, environments, problem })
 }
 
-pub(crate) async fn create(State(service): State<Shared>, person: Person, form: Filled) -> Result<Response, Refusal> {
+pub(crate) async fn create(
+    State(service): State<Shared>,
+    person: Person,
+    form: Filled,
+) -> Result<Response, Refusal> {
     let typed = (form.get("name"), form.get("environments"));
     let environments: Vec<String> = split(typed.1);
     if let Err(problem) = check(typed.0, &environments) {
         return page(&service, &person, StatusCode::UNPROCESSABLE_ENTITY, typed, Some(problem));
     }
-    let project = projects::make(&service, NewProject { id: None, name: typed.0.to_owned(), environments })?;
+    let project =
+        projects::make(&service, NewProject { id: None, name: typed.0.to_owned(), environments })?;
     let now = service.now();
     service.database.transaction(|db| {
         members::join(db, &project.id, &person.user.id)?;
-        Ok(audit::write(db, &project.id, Actor::Person(&person.user.email), "created the project", now)?)
+        Ok(audit::write(
+            db,
+            &project.id,
+            Actor::Person(&person.user.email),
+            "created the project",
+            now,
+        )?)
     })?;
     Ok(see(&format!("/projects/{}/keys", project.id)))
 }
@@ -79,13 +94,19 @@ pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
         return Err("a name has one character at least, and a hundred at most");
     }
     if name.contains(is_unseen) {
-        return Err("a name has no characters that cannot be seen, or that turn the direction of writing");
+        return Err(
+            "a name has no characters that cannot be seen, or that turn the direction of writing",
+        );
     }
     Ok(())
 }
 
 /// The settings of a project begin with its keys.
-pub(crate) async fn show(State(service): State<Shared>, person: Person, Named(id): Named) -> Result<Response, Refusal> {
+pub(crate) async fn show(
+    State(service): State<Shared>,
+    person: Person,
+    Named(id): Named,
+) -> Result<Response, Refusal> {
     let project = person.project(&service, &id)?;
     Ok(see(&format!("/projects/{}/keys", project.id)))
 }

@@ -78,10 +78,13 @@ pub(crate) async fn add(
     let added = service.database.transaction(|db| {
         let (key, upgrades) = pages_of_keys::find(db, &project.id, &key_id)?;
         if key.status(now) != Status::Active {
-            return Err(Refusal::InvalidRequest("a key that does not work any more is given no scopes"));
+            return Err(Refusal::InvalidRequest(
+                "a key that does not work any more is given no scopes",
+            ));
         }
         let wanted = strengthen(db, &project, (&key, &upgrades), &form)?;
-        let action = format!("added scopes to the key {} ({}): {}", key.name, key.prefix, wanted.join(", "));
+        let action =
+            format!("added scopes to the key {} ({}): {}", key.name, key.prefix, wanted.join(", "));
         Ok(audit::write(db, &project.id, Actor::Person(&person.user.email), &action, now)?)
     });
     match added {
@@ -108,7 +111,9 @@ fn strengthen(
         let role = Role::named(chosen).ok_or(Refusal::InvalidRequest("there is no such role"))?;
         let before = key.role_in(upgrades, &environment.name);
         if role <= before {
-            return Err(Refusal::InvalidRequest("a scope is stronger than what the key may do already"));
+            return Err(Refusal::InvalidRequest(
+                "a scope is stronger than what the key may do already",
+            ));
         }
         keys::upgrade(db, &project.id, &key.id, &environment.name, (role, before))?;
         wanted.push(format!("{} in {}", role, environment.name));

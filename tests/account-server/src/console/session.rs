@@ -54,7 +54,8 @@ pub(crate) fn of_secret(service: &Service, secret: &str) -> Result<Option<Person
 
 fn find(db: &Connection, secret: &str, now: Timestamp) -> rusqlite::Result<Option<User>> {
     let sql = "SELECT user_id FROM console_sessions WHERE secret = ?1 AND expires_at > ?2";
-    let user: Option<String> = db.query_row(sql, params![Digest::of(secret), now], |row| row.get(0)).optional()?;
+    let user: Option<String> =
+        db.query_row(sql, params![Digest::of(secret), now], |row| row.get(0)).optional()?;
     user.map_or(Ok(None), |user| users::find(db, &user))
 }
 

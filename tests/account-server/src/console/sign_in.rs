@@ -37,7 +37,10 @@ struct Wait {
 }
 
 /// Where the visitor stands: nowhere yet, waiting for a mail, confirmed, or signed in already.
-pub(crate) async fn show(State(service): State<Shared>, headers: HeaderMap) -> Result<Response, Refusal> {
+pub(crate) async fn show(
+    State(service): State<Shared>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     let Some(secret) = cookie::secret(&service, &headers) else {
         return welcome(&service);
     };
@@ -76,7 +79,8 @@ fn wait(
     problem: Option<&'static str>,
 ) -> Result<Response, Refusal> {
     let now = service.now();
-    let login = service.database.transaction(|db| Ok(login::waiting(db, PRODUCT, device_code, now)?))?;
+    let login =
+        service.database.transaction(|db| Ok(login::waiting(db, PRODUCT, device_code, now)?))?;
     let Some(login) = login else { return Ok(see("/sign-in")) };
     let frame = Frame::of_visitor(form_token(device_code));
     let has_inbox = service.mailer.inbox().is_some();
@@ -84,11 +88,16 @@ fn wait(
 }
 
 /// Sends the mail; the visitor's secret is the device code from now on.
-pub(crate) async fn ask(State(service): State<Shared>, device: Device, form: Filled) -> Result<Response, Refusal> {
+pub(crate) async fn ask(
+    State(service): State<Shared>,
+    device: Device,
+    form: Filled,
+) -> Result<Response, Refusal> {
     let typed = form.get("email");
     let Ok(email) = mycli::email::normalize(typed) else {
         let problem = Some(Refusal::InvalidEmail.parts().2);
-        let page = Ask { frame: Frame::of_visitor(form_token(&form.secret)), email: typed, problem };
+        let page =
+            Ask { frame: Frame::of_visitor(form_token(&form.secret)), email: typed, problem };
         return pages::answer(StatusCode::UNPROCESSABLE_ENTITY, &page);
     };
     let device = Device { name: Some("a browser, for the console".to_owned()), ..device };
@@ -96,7 +105,10 @@ pub(crate) async fn ask(State(service): State<Shared>, device: Device, form: Fil
     cookie::keep(&service, &begun.device_code, see("/sign-in"))
 }
 
-pub(crate) async fn try_code(State(service): State<Shared>, form: Filled) -> Result<Response, Refusal> {
+pub(crate) async fn try_code(
+    State(service): State<Shared>,
+    form: Filled,
+) -> Result<Response, Refusal> {
     match login::confirm_by_code(&service, PRODUCT, &form.secret, form.get("code")) {
         Ok(()) => Ok(see("/sign-in")),
         Err(refusal @ (Refusal::InvalidCode | Refusal::TooManyAttempts)) => {
@@ -107,7 +119,10 @@ pub(crate) async fn try_code(State(service): State<Shared>, form: Filled) -> Res
     }
 }
 
-pub(crate) async fn sign_out(State(service): State<Shared>, form: Filled) -> Result<Response, Refusal> {
+pub(crate) async fn sign_out(
+    State(service): State<Shared>,
+    form: Filled,
+) -> Result<Response, Refusal> {
     service.database.transaction(|db| Ok(session::close(db, &form.secret)?))?;
     cookie::forget(&service, see("/sign-in"))
 }

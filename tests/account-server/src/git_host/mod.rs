@@ -33,7 +33,8 @@ impl Challenge {
     /// The challenge, and the path of the repository below the root, which begins with a slash.
     fn of(path: &str) -> (Self, &str) {
         let path = path.strip_prefix("/git").unwrap_or(path);
-        let challenges = [("/basic", Self::Basic), ("/bearer", Self::Bearer), ("/both", Self::Both)];
+        let challenges =
+            [("/basic", Self::Basic), ("/bearer", Self::Bearer), ("/both", Self::Both)];
         let mut named = challenges.into_iter().filter_map(|(name, challenge)| {
             let rest = path.strip_prefix(name)?;
             rest.starts_with('/').then_some((challenge, rest))
@@ -90,7 +91,8 @@ async fn serve(State(service): State<Shared>, request: Request) -> Response {
     let (challenge, path) = Challenge::of(request.uri().path());
     let path = path.to_owned();
     let secret = challenge.secret(request.headers());
-    let caller = secret.ok_or(Refusal::Unauthorized).and_then(|secret| caller::identify(&service, &secret));
+    let caller =
+        secret.ok_or(Refusal::Unauthorized).and_then(|secret| caller::identify(&service, &secret));
     match caller {
         Ok(caller) => backend::run(root, &path, &caller.user_id, request).await,
         Err(Refusal::Unauthorized) => challenge.refuse(),

@@ -31,7 +31,12 @@ pub(crate) struct Begun {
 }
 
 /// Begins a login and sends its mail.
-pub(crate) async fn begin(service: &Service, product: Product, email: &str, device: Device) -> Result<Begun, Refusal> {
+pub(crate) async fn begin(
+    service: &Service,
+    product: Product,
+    email: &str,
+    device: Device,
+) -> Result<Begun, Refusal> {
     let device_code = secret::random_hex::<32>()?;
     let confirmation = Confirmation::new()?;
     let now = service.now();
@@ -84,11 +89,18 @@ pub(crate) fn waiting(
     now: Timestamp,
 ) -> rusqlite::Result<Option<Login>> {
     let login = logins::of_device_code(db, Digest::of(device_code))?;
-    Ok(login.filter(|login| login.product == product && login.expires_at > now && login.redeemed_at.is_none()))
+    Ok(login.filter(|login| {
+        login.product == product && login.expires_at > now && login.redeemed_at.is_none()
+    }))
 }
 
 /// The login with this device code, which from now on is worth nothing any more.
-pub(crate) fn redeem(db: &Connection, product: Product, device_code: &str, now: Timestamp) -> Result<Login, Refusal> {
+pub(crate) fn redeem(
+    db: &Connection,
+    product: Product,
+    device_code: &str,
+    now: Timestamp,
+) -> Result<Login, Refusal> {
     let login = waiting(db, product, device_code, now)?.ok_or(Refusal::ExpiredToken)?;
     if login.authorized_at.is_none() {
         return Err(Refusal::AuthorizationPending);
@@ -121,7 +133,9 @@ fn try_code(
     let Some(login) = login.filter(|login| login.authorized_at.is_none()) else {
         return Ok(Err(Refusal::InvalidCode));
     };
-    if has_no_attempts_left(&login) || logins::wrong_codes(db, &login.email, now.before(DAY))? >= WRONG_CODES_A_DAY {
+    if has_no_attempts_left(&login)
+        || logins::wrong_codes(db, &login.email, now.before(DAY))? >= WRONG_CODES_A_DAY
+    {
         return Ok(Err(Refusal::TooManyAttempts));
     }
     if !login.code.matches(code) {
@@ -146,7 +160,10 @@ pub(crate) enum Outcome {
 }
 
 /// Confirms a login by the token of its link; with it comes the login, where there is one.
-pub(crate) fn confirm_by_link(service: &Service, token: &str) -> Result<(Outcome, Option<Login>), Refusal> {
+pub(crate) fn confirm_by_link(
+    service: &Service,
+    token: &str,
+) -> Result<(Outcome, Option<Login>), Refusal> {
     let now = service.now();
     service.database.transaction(|db| {
         let login = logins::of_link(db, Digest::of(token))?;
@@ -155,7 +172,11 @@ pub(crate) fn confirm_by_link(service: &Service, token: &str) -> Result<(Outcome
     })
 }
 
-fn follow_link(db: &Connection, login: Option<&Login>, now: Timestamp) -> rusqlite::Result<Outcome> {
+fn follow_link(
+    db: &Connection,
+    login: Option<&Login>,
+    now: Timestamp,
+) -> rusqlite::Result<Outcome> {
     let Some(login) = login.filter(|login| login.expires_at > now) else {
         return Ok(Outcome::Expired);
     };

@@ -37,7 +37,10 @@ impl Mail {
 
 impl fmt::Debug for Mail {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Mail").field("to", &self.to).field("sent_at", &self.sent_at).finish_non_exhaustive()
+        out.debug_struct("Mail")
+            .field("to", &self.to)
+            .field("sent_at", &self.sent_at)
+            .finish_non_exhaustive()
     }
 }
 

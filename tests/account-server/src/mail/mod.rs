@@ -61,8 +61,9 @@ impl Mailer {
         let parts = server.rsplit_once(':');
         let named = parts.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
         let (host, port) = named.ok_or_else(|| anyhow::anyhow!("{server} is not host:port"))?;
-        let transport =
-            AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host).port(port).timeout(Some(PATIENCE));
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
+            .port(port)
+            .timeout(Some(PATIENCE));
         Ok(Self::Smtp(transport.build()))
     }
 
@@ -75,7 +76,12 @@ impl Mailer {
     }
 
     /// Sends the mail of a login; whether it could be sent.
-    pub(crate) async fn send(&self, to: String, mail: &LoginMail, now: Timestamp) -> Result<bool, Refusal> {
+    pub(crate) async fn send(
+        &self,
+        to: String,
+        mail: &LoginMail,
+        now: Timestamp,
+    ) -> Result<bool, Refusal> {
         let text = Text { mail }.render()?;
         match self {
             Self::Inbox(inbox) => {

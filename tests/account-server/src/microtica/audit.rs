@@ -48,9 +48,15 @@ pub(crate) fn write(
 }
 
 /// The newest lines of the project, those before the line `before` where there is one.
-pub(crate) fn read(db: &Connection, project: &str, before: Option<i64>, most: u32) -> rusqlite::Result<Vec<Entry>> {
-    let mut statement =
-        db.prepare("SELECT * FROM microtica_audit WHERE project_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3")?;
+pub(crate) fn read(
+    db: &Connection,
+    project: &str,
+    before: Option<i64>,
+    most: u32,
+) -> rusqlite::Result<Vec<Entry>> {
+    let mut statement = db.prepare(
+        "SELECT * FROM microtica_audit WHERE project_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+    )?;
     let rows = statement.query_map(params![project, before.unwrap_or(i64::MAX), most], |row| {
         Ok(Entry {
             id: row.get("id")?,
@@ -85,7 +91,12 @@ fn action(path: &str) -> &'static str {
     }
 }
 
-fn note_call(service: &Service, key: &Key, action: &str, refusal: Option<Refusal>) -> Result<(), Refusal> {
+fn note_call(
+    service: &Service,
+    key: &Key,
+    action: &str,
+    refusal: Option<Refusal>,
+) -> Result<(), Refusal> {
     let now = service.now();
     let action = match refusal {
         Some(refusal) => format!("{action}; refused: {}", refusal.parts().2),

@@ -214,7 +214,8 @@ pub(crate) fn upgrade(
 ) -> Result<(), Refusal> {
     let environments = projects::environments(db, project)?;
     let environment = environments.iter().find(|known| known.name == environment);
-    let environment = environment.ok_or(Refusal::InvalidRequest("the project has no such environment"))?;
+    let environment =
+        environment.ok_or(Refusal::InvalidRequest("the project has no such environment"))?;
     if role <= before {
         return Err(Refusal::InvalidRequest("an upgrade is stronger than the baseline"));
     }

@@ -43,7 +43,11 @@ pub(crate) fn projects_of(db: &Connection, user_id: &str) -> rusqlite::Result<Ve
 }
 
 /// The project, for a member of it; for anybody else there is none.
-pub(crate) fn project_of(db: &Connection, user_id: &str, project: &str) -> Result<Project, Refusal> {
+pub(crate) fn project_of(
+    db: &Connection,
+    user_id: &str,
+    project: &str,
+) -> Result<Project, Refusal> {
     let own = projects_of(db, user_id)?.into_iter().find(|own| own.id == project);
     own.ok_or(Refusal::NotFound)
 }

@@ -27,7 +27,10 @@ pub(crate) fn routes(service: &Shared) -> Router<Shared> {
         .route_layer(from_fn_with_state(service.clone(), audit::note))
 }
 
-async fn who_am_i(State(service): State<Shared>, KeyHolder(key): KeyHolder) -> Result<Json<Value>, Refusal> {
+async fn who_am_i(
+    State(service): State<Shared>,
+    KeyHolder(key): KeyHolder,
+) -> Result<Json<Value>, Refusal> {
     let upgrades = service.database.transaction(|db| Ok(keys::upgrades(db, &key)?))?;
     let mut told = json!({
         "via": "apikey",
@@ -43,7 +46,10 @@ async fn who_am_i(State(service): State<Shared>, KeyHolder(key): KeyHolder) -> R
     Ok(Json(told))
 }
 
-async fn list_projects(State(service): State<Shared>, KeyHolder(key): KeyHolder) -> Result<Json<Value>, Refusal> {
+async fn list_projects(
+    State(service): State<Shared>,
+    KeyHolder(key): KeyHolder,
+) -> Result<Json<Value>, Refusal> {
     let project = service.database.transaction(|db| {
         let upgrades = keys::upgrades(db, &key)?;
         let project = projects::find(db, &key.project_id)?;

@@ -22,7 +22,8 @@ pub enum Role {
 }
 
 impl Role {
-    pub(crate) const ALL: [Self; 5] = [Self::None, Self::Read, Self::Write, Self::Admin, Self::Owner];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::None, Self::Read, Self::Write, Self::Admin, Self::Owner];
 
     /// As it is written.
     pub(crate) fn name(self) -> &'static str {

@@ -171,7 +171,9 @@ mod tests {
     #[test]
     fn anything_else_is_no_span() {
         let beyond = format!("{}y", u64::MAX);
-        for text in ["", "d", "0d", "-1d", "+1d", "1", "1w", "1.5d", "1 d", "1D", "٣d", "1é", &beyond] {
+        for text in
+            ["", "d", "0d", "-1d", "+1d", "1", "1w", "1.5d", "1 d", "1D", "٣d", "1é", &beyond]
+        {
             assert_eq!(span(text), None, "{text:?} is no span");
         }
     }

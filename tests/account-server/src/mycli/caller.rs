@@ -28,7 +28,11 @@ pub(crate) enum Credential {
 
 /// The caller that this secret belongs to.
 pub(crate) fn identify(service: &Service, secret: &str) -> Result<Caller, Refusal> {
-    if secret.starts_with(API_TOKEN_PREFIX) { of_api_token(service, secret) } else { of_access_token(service, secret) }
+    if secret.starts_with(API_TOKEN_PREFIX) {
+        of_api_token(service, secret)
+    } else {
+        of_access_token(service, secret)
+    }
 }
 
 fn of_api_token(service: &Service, token: &str) -> Result<Caller, Refusal> {
@@ -39,7 +43,10 @@ fn of_api_token(service: &Service, token: &str) -> Result<Caller, Refusal> {
             return Err(Refusal::Unauthorized);
         }
         api_tokens::note_use(db, &holder.token_id, now)?;
-        Ok(Caller { user_id: holder.user_id, credential: Credential::ApiToken { profile_id: holder.profile_id } })
+        Ok(Caller {
+            user_id: holder.user_id,
+            credential: Credential::ApiToken { profile_id: holder.profile_id },
+        })
     })
 }
 

@@ -40,7 +40,11 @@ pub(crate) async fn show(
 }
 
 /// The profile whose catalog is read: the one asked for, else the token's own, else none.
-fn readable_profile(db: &Connection, caller: &Caller, slug: Option<&str>) -> Result<Option<String>, Refusal> {
+fn readable_profile(
+    db: &Connection,
+    caller: &Caller,
+    slug: Option<&str>,
+) -> Result<Option<String>, Refusal> {
     let own = match &caller.credential {
         Credential::ApiToken { profile_id } => profile_id.clone(),
         Credential::AccessToken => None,

@@ -26,7 +26,9 @@ mod tests {
     #[test]
     fn what_is_not_an_address_is_refused() {
         let long = format!("{}@example.com", "a".repeat(250));
-        for text in ["", "ada", "@example.com", "ada@", "a da@example.com", "a@b@c", "a@b\r\nBcc: c", &long] {
+        for text in
+            ["", "ada", "@example.com", "ada@", "a da@example.com", "a@b@c", "a@b\r\nBcc: c", &long]
+        {
             assert!(normalize(text).is_err(), "{text:?} is no address");
         }
     }

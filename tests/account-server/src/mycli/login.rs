@@ -99,7 +99,10 @@ pub(crate) struct Resend {
     email: String,
 }
 
-pub(crate) async fn resend(State(service): State<Shared>, Sent(sent): Sent<Resend>) -> Result<Json<Value>, Refusal> {
+pub(crate) async fn resend(
+    State(service): State<Shared>,
+    Sent(sent): Sent<Resend>,
+) -> Result<Json<Value>, Refusal> {
     let email = email::normalize(&sent.email)?;
     let resent = login::resend(&service, Product::Mycli, &sent.device_code, &email).await?;
     let expires_in = service.now().seconds_until(resent.expires_at);

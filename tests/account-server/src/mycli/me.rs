@@ -25,7 +25,10 @@ fn account_of(db: &Connection, caller: &Caller) -> Result<User, Refusal> {
     users::find(db, &caller.user_id)?.ok_or(Refusal::Unauthorized)
 }
 
-pub(crate) async fn show(State(service): State<Shared>, caller: Caller) -> Result<Json<Account>, Refusal> {
+pub(crate) async fn show(
+    State(service): State<Shared>,
+    caller: Caller,
+) -> Result<Json<Account>, Refusal> {
     let user = service.database.transaction(|db| account_of(db, &caller))?;
     Ok(Json(Account {
         needs_username: user.username.is_none(),
@@ -69,7 +72,10 @@ pub(crate) async fn choose_username(
     Ok(Json(json!({"username": username})))
 }
 
-pub(crate) async fn available(State(service): State<Shared>, Named(name): Named) -> Result<Json<Value>, Refusal> {
+pub(crate) async fn available(
+    State(service): State<Shared>,
+    Named(name): Named,
+) -> Result<Json<Value>, Refusal> {
     if !is_username(&name) {
         return Ok(Json(json!({"available": false, "reason": "invalid"})));
     }

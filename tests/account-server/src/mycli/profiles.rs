@@ -47,8 +47,12 @@ fn check(slug: &str, name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(crate) async fn list(State(service): State<Shared>, caller: Caller) -> Result<Json<Value>, Refusal> {
-    let profiles = service.database.transaction(|db| Ok(profiles::of_user(db, &caller.user_id)?))?;
+pub(crate) async fn list(
+    State(service): State<Shared>,
+    caller: Caller,
+) -> Result<Json<Value>, Refusal> {
+    let profiles =
+        service.database.transaction(|db| Ok(profiles::of_user(db, &caller.user_id)?))?;
     Ok(Json(json!({"profiles": profiles})))
 }
 
@@ -57,7 +61,8 @@ pub(crate) async fn show(
     caller: Caller,
     Named(slug): Named,
 ) -> Result<Json<Value>, Refusal> {
-    let profile = service.database.transaction(|db| Ok(profiles::of_slug(db, &caller.user_id, &slug)?))?;
+    let profile =
+        service.database.transaction(|db| Ok(profiles::of_slug(db, &caller.user_id, &slug)?))?;
     let profile = profile.ok_or(Refusal::NotFound)?;
     Ok(Json(json!({"profile": profile})))
 }

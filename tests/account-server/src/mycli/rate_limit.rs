@@ -63,6 +63,9 @@ mod tests {
         let later = start.after(PERIOD);
         assert!(admitted(later), "a second gives one more");
         assert!(!admitted(later));
-        assert!(limit.admits(Ipv4Addr::BROADCAST.into(), later), "another address has its own burst");
+        assert!(
+            limit.admits(Ipv4Addr::BROADCAST.into(), later),
+            "another address has its own burst"
+        );
     }
 }

@@ -63,7 +63,9 @@ fn judge(service: &Service, session: &Session, token: &str, now: Timestamp) -> R
     let presented = Digest::of(token);
     let counts = session.refresh_token.matches(&presented);
     let replaced = session.replaced_token.is_some_and(|token| token.matches(&presented));
-    let in_grace = session.replaced_at.is_some_and(|moment| now < moment.after(service.settings.refresh_grace));
+    let in_grace = session
+        .replaced_at
+        .is_some_and(|moment| now < moment.after(service.settings.refresh_grace));
     match session {
         Session { revoked_at: Some(_), .. } => Err(Refusal::SessionRevoked),
         _ if session.expires_at <= now => Err(Refusal::SessionExpired),

@@ -45,9 +45,13 @@ pub(crate) fn open(
     Ok(Opened { id, pair })
 }
 
-pub(crate) async fn list(State(service): State<Shared>, caller: Caller) -> Result<Json<Value>, Refusal> {
+pub(crate) async fn list(
+    State(service): State<Shared>,
+    caller: Caller,
+) -> Result<Json<Value>, Refusal> {
     let now = service.now();
-    let sessions = service.database.transaction(|db| Ok(sessions::of_user(db, &caller.user_id, now)?))?;
+    let sessions =
+        service.database.transaction(|db| Ok(sessions::of_user(db, &caller.user_id, now)?))?;
     Ok(Json(json!({"sessions": sessions})))
 }
 
@@ -57,7 +61,8 @@ pub(crate) async fn revoke(
     Named(id): Named,
 ) -> Result<Json<Value>, Refusal> {
     let now = service.now();
-    let revoked = service.database.transaction(|db| Ok(sessions::revoke(db, &caller.user_id, &id, now)?))?;
+    let revoked =
+        service.database.transaction(|db| Ok(sessions::revoke(db, &caller.user_id, &id, now)?))?;
     revoked.then(|| Json(json!({"revoked": true}))).ok_or(Refusal::NotFound)
 }
 
@@ -73,7 +78,8 @@ pub(crate) async fn revoke_others(
 ) -> Result<Json<Value>, Refusal> {
     let now = service.now();
     let kept = kept.current_session_id.as_deref();
-    let revoked_count =
-        service.database.transaction(|db| Ok(sessions::revoke_others(db, &caller.user_id, kept, now)?))?;
+    let revoked_count = service
+        .database
+        .transaction(|db| Ok(sessions::revoke_others(db, &caller.user_id, kept, now)?))?;
     Ok(Json(json!({"revoked_count": revoked_count})))
 }

@@ -23,9 +23,18 @@ const POLICY_WITH_SCRIPT: &str = "default-src 'none'; style-src 'self'; img-src 
 /// The inbox is there only while no mail server is named.
 pub(crate) fn routes(service: &Shared) -> Router<Shared> {
     let routes = Router::new()
-        .route("/style.css", get(async || asset("text/css", include_str!("../../templates/style.css"))))
-        .route("/icon.svg", get(async || asset("image/svg+xml", include_str!("../../templates/icon.svg"))))
-        .route("/copy.js", get(async || asset("text/javascript", include_str!("../../templates/copy.js"))));
+        .route(
+            "/style.css",
+            get(async || asset("text/css", include_str!("../../templates/style.css"))),
+        )
+        .route(
+            "/icon.svg",
+            get(async || asset("image/svg+xml", include_str!("../../templates/icon.svg"))),
+        )
+        .route(
+            "/copy.js",
+            get(async || asset("text/javascript", include_str!("../../templates/copy.js"))),
+        );
     match service.mailer.inbox() {
         Some(_) => routes.route("/inbox", get(inbox::page)).route("/inbox.json", get(inbox::json)),
         None => routes,
@@ -34,7 +43,8 @@ pub(crate) fn routes(service: &Shared) -> Router<Shared> {
 
 fn asset(kind: &str, text: &'static str) -> Response {
     let kind = format!("{kind}; charset=utf-8");
-    let headers = [(header::CONTENT_TYPE, kind.as_str()), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    let headers =
+        [(header::CONTENT_TYPE, kind.as_str()), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (headers, text).into_response()
 }
 
@@ -49,7 +59,11 @@ pub(crate) fn answer_with_script(page: &impl Template) -> Result<Response, Refus
 }
 
 /// Kept nowhere and telling no other site where its reader came from: a link has its token in the address.
-fn under(policy: &'static str, status: StatusCode, page: &impl Template) -> Result<Response, Refusal> {
+fn under(
+    policy: &'static str,
+    status: StatusCode,
+    page: &impl Template,
+) -> Result<Response, Refusal> {
     let headers: [(HeaderName, &str); 6] = [
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::REFERRER_POLICY, "no-referrer"),

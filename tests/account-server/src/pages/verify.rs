@@ -29,7 +29,8 @@ impl Page<'_> {
 }
 
 pub(crate) fn page(outcome: Outcome, login: Option<&Login>) -> Result<Response, Refusal> {
-    let status = if outcome == Outcome::Verified { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    let status =
+        if outcome == Outcome::Verified { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     let product = login.map_or(Product::Mycli, |login| login.product);
     super::answer(status, &Page { outcome, product, login })
 }

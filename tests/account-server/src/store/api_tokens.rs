@@ -76,7 +76,8 @@ pub(crate) fn count(db: &Connection, user_id: &str) -> rusqlite::Result<u32> {
 }
 
 pub(crate) fn of_user(db: &Connection, user_id: &str) -> rusqlite::Result<Vec<Listed>> {
-    let mut statement = db.prepare("SELECT * FROM api_tokens WHERE user_id = ?1 ORDER BY created_at, rowid")?;
+    let mut statement =
+        db.prepare("SELECT * FROM api_tokens WHERE user_id = ?1 ORDER BY created_at, rowid")?;
     let rows = statement.query_map([user_id], read_listed)?;
     rows.collect()
 }
@@ -92,6 +93,7 @@ pub(crate) fn note_use(db: &Connection, id: &str, now: Timestamp) -> rusqlite::R
 
 /// Whether the user had such a token.
 pub(crate) fn delete(db: &Connection, user_id: &str, id: &str) -> rusqlite::Result<bool> {
-    let deleted = db.execute("DELETE FROM api_tokens WHERE user_id = ?1 AND id = ?2", [user_id, id])?;
+    let deleted =
+        db.execute("DELETE FROM api_tokens WHERE user_id = ?1 AND id = ?2", [user_id, id])?;
     Ok(deleted > 0)
 }

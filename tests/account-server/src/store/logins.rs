@@ -81,7 +81,10 @@ pub(crate) fn insert(db: &Connection, login: &NewLogin<'_>) -> rusqlite::Result<
     Ok(())
 }
 
-pub(crate) fn of_device_code(db: &Connection, device_code: Digest) -> rusqlite::Result<Option<Login>> {
+pub(crate) fn of_device_code(
+    db: &Connection,
+    device_code: Digest,
+) -> rusqlite::Result<Option<Login>> {
     db.query_row("SELECT * FROM logins WHERE device_code = ?1", [device_code], read).optional()
 }
 
@@ -90,7 +93,11 @@ pub(crate) fn of_link(db: &Connection, link: Digest) -> rusqlite::Result<Option<
 }
 
 /// The former link and code are worth nothing any more.
-pub(crate) fn replace_proofs(db: &Connection, login: &Login, proofs: &Proofs) -> rusqlite::Result<()> {
+pub(crate) fn replace_proofs(
+    db: &Connection,
+    login: &Login,
+    proofs: &Proofs,
+) -> rusqlite::Result<()> {
     db.execute(
         "UPDATE logins SET link = ?2, code = ?3 WHERE device_code = ?1",
         params![login.device_code, proofs.link, proofs.code],
@@ -99,22 +106,32 @@ pub(crate) fn replace_proofs(db: &Connection, login: &Login, proofs: &Proofs) ->
 }
 
 pub(crate) fn count_wrong_code(db: &Connection, login: &Login) -> rusqlite::Result<()> {
-    db.execute("UPDATE logins SET wrong_codes = wrong_codes + 1 WHERE device_code = ?1", [login.device_code])?;
+    db.execute(
+        "UPDATE logins SET wrong_codes = wrong_codes + 1 WHERE device_code = ?1",
+        [login.device_code],
+    )?;
     Ok(())
 }
 
 /// How many wrong codes were typed for logins of the address that were begun since then.
 pub(crate) fn wrong_codes(db: &Connection, email: &str, since: Timestamp) -> rusqlite::Result<u32> {
-    let sql = "SELECT coalesce(sum(wrong_codes), 0) FROM logins WHERE email = ?1 AND started_at >= ?2";
+    let sql =
+        "SELECT coalesce(sum(wrong_codes), 0) FROM logins WHERE email = ?1 AND started_at >= ?2";
     db.query_row(sql, params![email, since], |row| row.get(0))
 }
 
 pub(crate) fn authorize(db: &Connection, login: &Login, now: Timestamp) -> rusqlite::Result<()> {
-    db.execute("UPDATE logins SET authorized_at = ?2 WHERE device_code = ?1", params![login.device_code, now])?;
+    db.execute(
+        "UPDATE logins SET authorized_at = ?2 WHERE device_code = ?1",
+        params![login.device_code, now],
+    )?;
     Ok(())
 }
 
 pub(crate) fn redeem(db: &Connection, login: &Login, now: Timestamp) -> rusqlite::Result<()> {
-    db.execute("UPDATE logins SET redeemed_at = ?2 WHERE device_code = ?1", params![login.device_code, now])?;
+    db.execute(
+        "UPDATE logins SET redeemed_at = ?2 WHERE device_code = ?1",
+        params![login.device_code, now],
+    )?;
     Ok(())
 }

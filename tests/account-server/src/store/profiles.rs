@@ -37,13 +37,20 @@ pub(crate) fn of_user(db: &Connection, user_id: &str) -> rusqlite::Result<Vec<Pr
     rows.collect()
 }
 
-pub(crate) fn of_slug(db: &Connection, user_id: &str, slug: &str) -> rusqlite::Result<Option<Profile>> {
-    db.query_row("SELECT * FROM profiles WHERE user_id = ?1 AND slug = ?2", [user_id, slug], read).optional()
+pub(crate) fn of_slug(
+    db: &Connection,
+    user_id: &str,
+    slug: &str,
+) -> rusqlite::Result<Option<Profile>> {
+    db.query_row("SELECT * FROM profiles WHERE user_id = ?1 AND slug = ?2", [user_id, slug], read)
+        .optional()
 }
 
 /// Whether the profile is one of the user's.
 pub(crate) fn belongs_to(db: &Connection, user_id: &str, id: &str) -> rusqlite::Result<bool> {
-    db.query_row("SELECT EXISTS (SELECT 1 FROM profiles WHERE user_id = ?1 AND id = ?2)", [user_id, id], |row| {
-        row.get(0)
-    })
+    db.query_row(
+        "SELECT EXISTS (SELECT 1 FROM profiles WHERE user_id = ?1 AND id = ?2)",
+        [user_id, id],
+        |row| row.get(0),
+    )
 }

@@ -70,7 +70,17 @@ pub(crate) fn insert(db: &Connection, new: &New<'_>, now: Timestamp) -> rusqlite
         "INSERT INTO sessions (id, user_id, user_agent, ip_address, device_id, device_name,
              refresh_token, expires_at, last_used_at, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)",
-        params![id, user_id, device.user_agent, device.address, device.id, device.name, refresh_token, expires_at, now],
+        params![
+            id,
+            user_id,
+            device.user_agent,
+            device.address,
+            device.id,
+            device.name,
+            refresh_token,
+            expires_at,
+            now
+        ],
     )?;
     Ok(())
 }
@@ -80,7 +90,11 @@ pub(crate) fn find(db: &Connection, id: &str) -> rusqlite::Result<Option<Session
 }
 
 /// The sessions that a user could still refresh, the latest used first.
-pub(crate) fn of_user(db: &Connection, user_id: &str, now: Timestamp) -> rusqlite::Result<Vec<Listed>> {
+pub(crate) fn of_user(
+    db: &Connection,
+    user_id: &str,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<Listed>> {
     let mut statement = db.prepare(
         "SELECT * FROM sessions WHERE user_id = ?1 AND revoked_at IS NULL AND expires_at > ?2
          ORDER BY last_used_at DESC, id",
@@ -107,7 +121,12 @@ pub(crate) fn rotate(
 }
 
 /// Ends one session of the user; whether there was one to end.
-pub(crate) fn revoke(db: &Connection, user_id: &str, id: &str, now: Timestamp) -> rusqlite::Result<bool> {
+pub(crate) fn revoke(
+    db: &Connection,
+    user_id: &str,
+    id: &str,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
     let ended = db.execute(
         "UPDATE sessions SET revoked_at = ?3
          WHERE id = ?2 AND user_id = ?1 AND revoked_at IS NULL AND expires_at > ?3",
@@ -131,7 +150,12 @@ pub(crate) fn revoke_others(
 }
 
 /// Ends the session that the user had on the device. Another user's stays: anybody may send any device id.
-pub(crate) fn revoke_device(db: &Connection, user_id: &str, device_id: &str, now: Timestamp) -> rusqlite::Result<()> {
+pub(crate) fn revoke_device(
+    db: &Connection,
+    user_id: &str,
+    device_id: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     db.execute(
         "UPDATE sessions SET revoked_at = ?3
          WHERE user_id = ?1 AND device_id = ?2 AND revoked_at IS NULL",

@@ -34,5 +34,7 @@ pub(crate) fn set_username(db: &Connection, id: &str, username: &str) -> rusqlit
 }
 
 pub(crate) fn has_username(db: &Connection, username: &str) -> rusqlite::Result<bool> {
-    db.query_row("SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1)", [username], |row| row.get(0))
+    db.query_row("SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1)", [username], |row| {
+        row.get(0)
+    })
 }

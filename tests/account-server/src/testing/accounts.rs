@@ -127,7 +127,10 @@ pub(crate) struct Jump {
     seconds: u64,
 }
 
-pub(crate) async fn advance(State(service): State<Shared>, Sent(Jump { seconds }): Sent<Jump>) -> Json<Value> {
+pub(crate) async fn advance(
+    State(service): State<Shared>,
+    Sent(Jump { seconds }): Sent<Jump>,
+) -> Json<Value> {
     service.clock.advance(Duration::from_secs(seconds));
     Json(json!({"now": service.now()}))
 }

@@ -108,7 +108,11 @@ pub(crate) async fn queue(
 }
 
 /// Lets the next fault of the path happen to the request.
-pub(crate) async fn inflict(State(service): State<Shared>, request: Request, next: Next) -> Response {
+pub(crate) async fn inflict(
+    State(service): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
     let fault = service.controls.faults.take(request.uri().path());
     match fault {
         None => next.run(request).await,

@@ -27,7 +27,10 @@ pub(crate) async fn key(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-pub(crate) async fn revoke(State(service): State<Shared>, Named(id): Named) -> Result<Json<Value>, Refusal> {
+pub(crate) async fn revoke(
+    State(service): State<Shared>,
+    Named(id): Named,
+) -> Result<Json<Value>, Refusal> {
     let now = service.now();
     service.database.transaction(|db| keys::revoke(db, &id, now))?;
     Ok(Json(json!({"revoked": true})))

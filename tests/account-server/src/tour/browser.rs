@@ -22,7 +22,11 @@ impl Page {
         let main = self.text.split_once("<main>").map_or(self.text.as_str(), |(_, main)| main);
         let mut words = String::new();
         for (number, piece) in main.split('<').enumerate() {
-            let said = if number == 0 { piece } else { piece.split_once('>').map_or("", |(_, said)| said) };
+            let said = if number == 0 {
+                piece
+            } else {
+                piece.split_once('>').map_or("", |(_, said)| said)
+            };
             words.push_str(said);
         }
         let lines: Vec<_> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -53,7 +57,8 @@ impl Browser {
         if let Some(token) = token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let mut response = request.call().with_context(|| format!("asking the service for {path}"))?;
+        let mut response =
+            request.call().with_context(|| format!("asking the service for {path}"))?;
         Ok(Page { status: response.status().as_u16(), text: response.body_mut().read_to_string()? })
     }
 }

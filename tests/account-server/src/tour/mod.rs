@@ -28,10 +28,12 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let screen = Screen::of_this_process();
-    let home = tempfile::Builder::new().prefix("my-tour-").tempdir().context("making a temporary home")?;
+    let home =
+        tempfile::Builder::new().prefix("my-tour-").tempdir().context("making a temporary home")?;
     // One thread: where the walk is dropped, its programs are killed before the home goes.
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(unless_stopped(walk::walk(&screen, home.path(), arguments.helper)));
+    let outcome =
+        runtime.block_on(unless_stopped(walk::walk(&screen, home.path(), arguments.helper)));
     drop(runtime);
     let removed = home.close().context("removing the temporary home");
     outcome.and(removed)
@@ -53,7 +55,8 @@ async fn stopped() -> anyhow::Result<()> {
 
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     let signals = kinds.into_iter().map(signal).collect::<Result<Vec<_>, _>>()?;
-    select_all(signals.into_iter().map(|mut signal| Box::pin(async move { signal.recv().await }))).await;
+    select_all(signals.into_iter().map(|mut signal| Box::pin(async move { signal.recv().await })))
+        .await;
     Ok(())
 }
 

@@ -58,7 +58,9 @@ impl Sandbox {
 
     fn start(&self, program: &OsStr, arguments: &[&str]) -> anyhow::Result<Child> {
         // Windows opens no socket without its SystemRoot.
-        let kept = ["PATH", "SystemRoot"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let kept = ["PATH", "SystemRoot"]
+            .into_iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)));
         let child = Command::new(program)
             .args(arguments)
             .env_clear()
@@ -82,7 +84,8 @@ impl Sandbox {
 /// Waits for the end of a program.
 pub(super) async fn finish(child: Child) -> anyhow::Result<Outcome> {
     let output = timeout(PATIENCE, child.wait_with_output()).await;
-    let output = output.with_context(|| format!("it did not end within {} s", PATIENCE.as_secs()))??;
+    let output =
+        output.with_context(|| format!("it did not end within {} s", PATIENCE.as_secs()))??;
     Ok(Outcome {
         status: output.status.code(),
         output: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -92,7 +95,8 @@ pub(super) async fn finish(child: Child) -> anyhow::Result<Outcome> {
 
 /// The word as one would type it into a shell.
 pub(super) fn quoted(word: &str) -> String {
-    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=@%+,".contains(character);
+    let plain =
+        |character: char| character.is_ascii_alphanumeric() || "-_./:=@%+,".contains(character);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {

@@ -93,7 +93,9 @@ mod tests {
     #[test]
     fn a_token_is_shortened_wherever_it_stands_and_nothing_else_is() {
         let token = format!("eyJ0eXAi.{}.tail12", "x".repeat(100));
-        let line = format!(r#"{{"secret":"{token}","headers":{{"Authorization":["Bearer {token}"]}},"é":1}}"#);
+        let line = format!(
+            r#"{{"secret":"{token}","headers":{{"Authorization":["Bearer {token}"]}},"é":1}}"#
+        );
         let short = r#"{"secret":"eyJ0eXAi…tail12","headers":{"Authorization":["Bearer eyJ0eXAi…tail12"]},"é":1}"#;
         assert_eq!(shortened(&line), short);
         let path = "/home/somebody/a/long/way/to/target/debug/my-credential-helper";

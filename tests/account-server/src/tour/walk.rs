@@ -33,9 +33,15 @@ const REPOSITORIES: &str = "repositories";
 const REPOSITORY: &str = "hello.git";
 
 /// Takes all steps, in `home`.
-pub(super) async fn walk(screen: &Screen, home: &Path, helper: Option<PathBuf>) -> anyhow::Result<()> {
+pub(super) async fn walk(
+    screen: &Screen,
+    home: &Path,
+    helper: Option<PathBuf>,
+) -> anyhow::Result<()> {
     let began = Instant::now();
-    screen.say("A new user's first minutes with the helper, against an account service on this machine.")?;
+    screen.say(
+        "A new user's first minutes with the helper, against an account service on this machine.",
+    )?;
     screen.say("All of it happens in a temporary home: your own, your keyring and your settings are not touched.")?;
     screen.say("`$` is a program that is run, `>` a request that the tour sends; tokens are shown shortened.")?;
     let helper = build(screen, helper).await?;
@@ -127,12 +133,16 @@ impl<'a> Walk<'a> {
         let health = browser.get("/health", None)?;
         ensure!(health.status == 200, "the service is not well: {}", health.text);
         screen.say(&format!("It listens at {}, keeps its accounts in memory,", server.url()))?;
-        screen
-            .say(&format!("and its access tokens live {} s, so that you can see one end.", TOKEN_LIFETIME.as_secs()))?;
+        screen.say(&format!(
+            "and its access tokens live {} s, so that you can see one end.",
+            TOKEN_LIFETIME.as_secs()
+        ))?;
         let git = git_version().await;
         if git.is_some() {
             create_repository(&sandbox.path(REPOSITORIES), REPOSITORY)?;
-            screen.say(&format!("It also hosts a git repository, {REPOSITORY}, for those who are logged in."))?;
+            screen.say(&format!(
+                "It also hosts a git repository, {REPOSITORY}, for those who are logged in."
+            ))?;
         }
         Ok(Self { screen, sandbox, browser, server, git })
     }
@@ -146,15 +156,22 @@ impl<'a> Walk<'a> {
         let mut login = self.sandbox.start_helper(&arguments)?;
         let messages = login.stderr.take().context("the helper has no standard error")?;
         let mut messages = BufReader::new(messages).lines();
-        let first =
-            timeout(Duration::from_secs(15), messages.next_line()).await.context("the helper says nothing")??;
+        let first = timeout(Duration::from_secs(15), messages.next_line())
+            .await
+            .context("the helper says nothing")??;
         self.screen.output(&first.unwrap_or_default())?;
 
         let inbox = self.request("/inbox.json", None)?.json();
         let mail = &inbox["mails"][0];
         ensure!(mail["to"] == EMAIL, "no mail came");
-        let link = mail["link"].as_str().and_then(|link| link.strip_prefix(&url)).context("the mail has no link")?;
-        self.screen.output(&format!("200: to {EMAIL}: {}", mail["subject"].as_str().unwrap_or_default()))?;
+        let link = mail["link"]
+            .as_str()
+            .and_then(|link| link.strip_prefix(&url))
+            .context("the mail has no link")?;
+        self.screen.output(&format!(
+            "200: to {EMAIL}: {}",
+            mail["subject"].as_str().unwrap_or_default()
+        ))?;
         let page = self.request(link, None)?;
         self.screen.output(&format!("{}: {}", page.status, page.words().replace('\n', " ")))?;
         ensure!(page.status == 200 && page.text.contains(EMAIL), "the link does not log in");
@@ -168,7 +185,9 @@ impl<'a> Walk<'a> {
         ensure!(outcome.output.contains(USERNAME), "the login does not say who is logged in");
         let kept = self.sandbox.path(".my/credentials.json");
         ensure!(kept.is_file(), "the login is not where it says");
-        self.screen.checked("the session is kept, in a file since the tour keeps away from your keyring")?;
+        self.screen.checked(
+            "the session is kept, in a file since the tour keeps away from your keyring",
+        )?;
         Ok(())
     }
 
@@ -195,19 +214,26 @@ impl<'a> Walk<'a> {
         let refused = self.me(first)?;
         ensure!(refused.status == 401, "the old token is still good");
 
-        self.show_helper(&["get"], &format!(" </dev/null    # {AT_ONCE} of them at the same moment"))?;
+        self.show_helper(
+            &["get"],
+            &format!(" </dev/null    # {AT_ONCE} of them at the same moment"),
+        )?;
         let outcomes = join_all((0..AT_ONCE).map(|_| self.sandbox.helper(&["get"]))).await;
         let outcomes = outcomes.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
         self.show(&outcomes[0])?;
         let tokens = outcomes.iter().map(token).collect::<anyhow::Result<Vec<_>>>()?;
         ensure!(tokens[0] != first, "the old token was handed out again");
-        ensure!(tokens.iter().all(|token| *token == tokens[0]), "not all of them have the same token");
+        ensure!(
+            tokens.iter().all(|token| *token == tokens[0]),
+            "not all of them have the same token"
+        );
         let me = self.me(&tokens[0])?;
         ensure!(me.status == 200, "the new token is refused");
         let refreshes = self.server.refresh_requests() - before;
         ensure!(refreshes == 1, "the service was asked for {refreshes} refreshes");
-        self.screen
-            .checked(&format!("{AT_ONCE} programs, one new token; the service's count of refreshes: {refreshes}"))?;
+        self.screen.checked(&format!(
+            "{AT_ONCE} programs, one new token; the service's count of refreshes: {refreshes}"
+        ))?;
         Ok(())
     }
 
@@ -228,7 +254,10 @@ impl<'a> Walk<'a> {
         self.show_git(&log)?;
         let commits = self.sandbox.git(&log).await?;
         self.show(&commits)?;
-        ensure!(commits.output.lines().count() == 1, "the clone has not the one commit of the repository");
+        ensure!(
+            commits.output.lines().count() == 1,
+            "the clone has not the one commit of the repository"
+        );
         ensure!(self.sandbox.path("hello/README.md").is_file(), "the clone has no README.md");
 
         let without = ["-c", "credential.helper=", "ls-remote", &url];
@@ -247,13 +276,16 @@ impl<'a> Walk<'a> {
         self.show(&outcome)?;
         ensure!(outcome.status == Some(0), "the logout ended with status {:?}", outcome.status);
         let requests = self.server.requests();
-        let revoked = requests.iter().any(|request| request.path == "/v1/auth/logout" && request.status == Some(200));
+        let revoked = requests
+            .iter()
+            .any(|request| request.path == "/v1/auth/logout" && request.status == Some(200));
         ensure!(revoked, "the service was not told");
         self.show_helper(&["get", "--format", "raw"], "")?;
         let outcome = self.sandbox.helper(&["get", "--format", "raw"]).await?;
         self.show(&outcome)?;
         ensure!(outcome.status == Some(1) && outcome.output.is_empty(), "there is still a token");
-        self.screen.checked("the session is over on the service too, and `get` ends with status 1")?;
+        self.screen
+            .checked("the session is over on the service too, and `get` ends with status 1")?;
         Ok(())
     }
 
@@ -265,7 +297,8 @@ impl<'a> Walk<'a> {
     }
 
     fn request(&self, path: &str, token: Option<&str>) -> anyhow::Result<Page> {
-        let header = token.map(|token| format!("    Authorization: Bearer {token}")).unwrap_or_default();
+        let header =
+            token.map(|token| format!("    Authorization: Bearer {token}")).unwrap_or_default();
         self.screen.request(path, &header)?;
         self.browser.get(path, token)
     }
@@ -291,7 +324,12 @@ async fn git_version() -> Option<String> {
 
 /// The token in the helper's answer, which must say how it is sent, and when it ends.
 fn token(outcome: &Outcome) -> anyhow::Result<String> {
-    ensure!(outcome.status == Some(0), "the helper ended with status {:?}: {}", outcome.status, outcome.messages);
+    ensure!(
+        outcome.status == Some(0),
+        "the helper ended with status {:?}: {}",
+        outcome.status,
+        outcome.messages
+    );
     let answer: Value = serde_json::from_str(&outcome.output).context("the answer is no JSON")?;
     let token = answer["secret"].as_str().context("the answer has no secret")?.to_owned();
     let header = format!("Bearer {token}");

@@ -79,8 +79,9 @@ fn nobody_deletes_somebody_elses_token() {
 fn a_user_has_ten_tokens_at_most() {
     let server = service();
     let caller = caller(&server);
-    let made: Vec<Value> =
-        (0..10).map(|number| caller.post("/v1/tokens", &json!({"name": format!("{number}")})).expect(201)).collect();
+    let made: Vec<Value> = (0..10)
+        .map(|number| caller.post("/v1/tokens", &json!({"name": format!("{number}")})).expect(201))
+        .collect();
     let one_more = || caller.post("/v1/tokens", &json!({"name": "one more"}));
     one_more().expect_error(409, "TOKEN_LIMIT_REACHED");
     let path = format!("/v1/tokens/{}", made[0]["id"].as_str().unwrap());
@@ -108,7 +109,20 @@ fn an_end_is_a_number_with_a_unit() {
     for span in ["12h", "90d", "1y"] {
         assert!(make(span).expect(201)["expires_at"].is_string(), "{span} is an end");
     }
-    for span in ["", "d", "0d", "-1d", "+1d", "1.5d", "90", "1w", "1D", " 1d", "99999y", "18446744073709551616d"] {
+    for span in [
+        "",
+        "d",
+        "0d",
+        "-1d",
+        "+1d",
+        "1.5d",
+        "90",
+        "1w",
+        "1D",
+        " 1d",
+        "99999y",
+        "18446744073709551616d",
+    ] {
         make(span).expect_error(400, "INVALID_REQUEST");
     }
     let number = json!({"name": "ci", "expires_in": 90});

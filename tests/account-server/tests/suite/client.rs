@@ -87,7 +87,10 @@ impl Client {
     }
 
     pub(crate) fn at(url: &str) -> Self {
-        let config = Agent::config_builder().http_status_as_error(false).max_redirects(0).max_idle_connections(0);
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_idle_connections(0);
         Self { agent: config.build().into(), url: url.to_owned(), headers: Vec::new() }
     }
 
@@ -123,7 +126,12 @@ impl Client {
     }
 
     /// Sends these bytes; what went wrong on the way is an error.
-    pub(crate) fn send(&self, method: Method, path: &str, body: &[u8]) -> Result<Reply, ureq::Error> {
+    pub(crate) fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Reply, ureq::Error> {
         let request = self.request(method, path).body(body).expect("a request");
         read(self.agent.run(request))
     }

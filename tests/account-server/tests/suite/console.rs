@@ -45,7 +45,10 @@ fn a_form_without_the_token_of_its_page_changes_nothing() {
     for tokens in ["", "&token=", "&token=0", &format!("&token={of_another_session}")] {
         let refused = post(&ada, &keys, &format!("{form}{tokens}"));
         assert_eq!(refused.status, 403, "{tokens}");
-        assert!(refused.text.contains("<h1>That did not work</h1>"), "a person reads why on a page");
+        assert!(
+            refused.text.contains("<h1>That did not work</h1>"),
+            "a person reads why on a page"
+        );
     }
     assert!(ada.get(&keys).text.contains("There is no key yet"));
     assert_eq!(post(&ada, &keys, &format!("{form}&token={token}")).status, 303);
@@ -57,7 +60,11 @@ fn a_form_of_another_site_is_refused_though_it_has_the_token() {
     let (ada, token) = signed_in(&server, ADA);
     let form = format!("name=x&environments=prod&token={token}");
     for site in ["cross-site", "same-site", "none"] {
-        assert_eq!(post(&ada.with("Sec-Fetch-Site", site), "/console", &form).status, 403, "{site}");
+        assert_eq!(
+            post(&ada.with("Sec-Fetch-Site", site), "/console", &form).status,
+            403,
+            "{site}"
+        );
     }
     assert_eq!(post(&ada.with("Origin", "https://evil.example"), "/console", &form).status, 403);
     assert_eq!(post(&ada.with("Origin", server.url()), "/console", &form).status, 303);
@@ -75,11 +82,15 @@ fn the_cookie_is_for_this_site_alone_and_changes_with_each_step() {
     assert!(!first.contains("Secure"), "over http a browser would not keep it");
     let (cookie, _) = first.split_once(';').unwrap();
     let client = Client::of(&server).with("Cookie", cookie);
-    let asked = post(&client, "/console/sign-in", &format!("email={ADA}&token={}", token(&visitor)));
+    let asked =
+        post(&client, "/console/sign-in", &format!("email={ADA}&token={}", token(&visitor)));
     assert_eq!(asked.status, 303);
     let second = asked.headers["set-cookie"].to_str().unwrap();
     assert!(!second.contains(cookie), "what was planted before is worth nothing now");
-    let https = start(Settings { public_url: Some("https://accounts.example.com".into()), ..Settings::default() });
+    let https = start(Settings {
+        public_url: Some("https://accounts.example.com".into()),
+        ..Settings::default()
+    });
     let page = Client::of(&https).get("/console/sign-in");
     let cookie = page.headers["set-cookie"].to_str().unwrap();
     assert!(cookie.starts_with("__Host-console=") && cookie.contains("; Secure"), "{cookie}");
@@ -91,16 +102,33 @@ fn nobody_gets_at_the_project_of_somebody_else() {
     let project = project(&server, ADA);
     let (eve, token) = signed_in(&server, "eve@example.com");
     let stranger = Client::of(&server);
-    for part in ["", "/keys", "/keys/new", "/keys/x/created", "/keys/x/scopes", "/keys/x/revoke", "/members", "/audit"]
-    {
+    for part in [
+        "",
+        "/keys",
+        "/keys/new",
+        "/keys/x/created",
+        "/keys/x/scopes",
+        "/keys/x/revoke",
+        "/members",
+        "/audit",
+    ] {
         let path = format!("/console/projects/{project}{part}");
         assert_eq!(eve.get(&path).status, 404, "{part}");
         let led = stranger.get(&path);
-        assert_eq!((led.status, led.headers["location"].to_str().unwrap()), (303, "/console/sign-in"), "{part}");
+        assert_eq!(
+            (led.status, led.headers["location"].to_str().unwrap()),
+            (303, "/console/sign-in"),
+            "{part}"
+        );
     }
     for part in ["/keys", "/keys/x/scopes", "/keys/x/revoke", "/members", "/members/leave"] {
-        let form = format!("name=ci&expires=never&baseline=owner&email=eve@example.com&token={token}");
-        assert_eq!(post(&eve, &format!("/console/projects/{project}{part}"), &form).status, 404, "{part}");
+        let form =
+            format!("name=ci&expires=never&baseline=owner&email=eve@example.com&token={token}");
+        assert_eq!(
+            post(&eve, &format!("/console/projects/{project}{part}"), &form).status,
+            404,
+            "{part}"
+        );
     }
 }
 
@@ -121,9 +149,13 @@ fn a_login_of_the_console_is_none_of_a_device() {
     let client = Client::of(&server);
     let page = client.get("/console/sign-in");
     let cookie = page.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
-    let asked =
-        post(&client.with("Cookie", &cookie), "/console/sign-in", &format!("email={ADA}&token={}", token(&page)));
-    let device_code = asked.headers["set-cookie"].to_str().unwrap().split(['=', ';']).nth(1).unwrap().to_owned();
+    let asked = post(
+        &client.with("Cookie", &cookie),
+        "/console/sign-in",
+        &format!("email={ADA}&token={}", token(&page)),
+    );
+    let device_code =
+        asked.headers["set-cookie"].to_str().unwrap().split(['=', ';']).nth(1).unwrap().to_owned();
     let mail = server.inbox().remove(0);
     assert_eq!(mail.subject, "Confirm your login to Microtica");
     let sent = serde_json::json!({"device_code": device_code, "code": mail.code});
@@ -140,9 +172,13 @@ fn guesses_at_the_code_of_the_console_are_counted() {
     let client = Client::of(&server);
     let page = client.get("/console/sign-in");
     let cookie = page.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
-    let asked =
-        post(&client.with("Cookie", &cookie), "/console/sign-in", &format!("email={ADA}&token={}", token(&page)));
-    let cookie = asked.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let asked = post(
+        &client.with("Cookie", &cookie),
+        "/console/sign-in",
+        &format!("email={ADA}&token={}", token(&page)),
+    );
+    let cookie =
+        asked.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
     let visitor = client.with("Cookie", &cookie);
     let token = token(&visitor.get("/console/sign-in"));
     for _ in 0..5 {
@@ -151,7 +187,11 @@ fn guesses_at_the_code_of_the_console_are_counted() {
     }
     let right = format!("code={}&token={token}", server.inbox()[0].code);
     let refused = post(&visitor, "/console/sign-in/code", &right);
-    assert!(refused.status == 422 && refused.text.contains("too many wrong codes"), "{}", refused.text);
+    assert!(
+        refused.status == 422 && refused.text.contains("too many wrong codes"),
+        "{}",
+        refused.text
+    );
 }
 
 #[test]
@@ -159,14 +199,27 @@ fn pages_load_nothing_of_others_and_one_alone_has_a_script() {
     let server = service();
     let (ada, token) = signed_in(&server, ADA);
     let project = format!("/console/projects/{}", project(&server, ADA));
-    let made = post(&ada, &format!("{project}/keys"), &format!("name=ci&expires=never&baseline=read&token={token}"));
+    let made = post(
+        &ada,
+        &format!("{project}/keys"),
+        &format!("name=ci&expires=never&baseline=read&token={token}"),
+    );
     let created = made.headers["location"].to_str().unwrap().to_owned();
-    let others =
-        ["/console".to_owned(), format!("{project}/keys"), format!("{project}/audit"), "/console/none".to_owned()];
+    let others = [
+        "/console".to_owned(),
+        format!("{project}/keys"),
+        format!("{project}/audit"),
+        "/console/none".to_owned(),
+    ];
     for path in others.iter().chain([&created]) {
         let page = ada.get(path);
         let policy = page.headers["content-security-policy"].to_str().unwrap();
-        for rule in ["default-src 'none'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
+        for rule in [
+            "default-src 'none'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        ] {
             assert!(policy.contains(rule), "{path}: {policy}");
         }
         assert!(!policy.contains("unsafe"), "{path}: {policy}");

@@ -12,7 +12,8 @@ const MINUTES_15: Duration = Duration::from_secs(900);
 #[test]
 fn a_login_starts_with_a_device_code() {
     let server = service();
-    let started = Client::of(&server).post("/v1/auth/device/start", &json!({"email": "ada@example.com"}));
+    let started =
+        Client::of(&server).post("/v1/auth/device/start", &json!({"email": "ada@example.com"}));
     let fields = ["device_code", "expires_in", "interval", "email_sent"];
     let started = started.expect_fields(200, &fields);
     let code = started["device_code"].as_str().unwrap();

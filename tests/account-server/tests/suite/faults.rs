@@ -27,7 +27,10 @@ fn raw_refresh(server: &Server, token: &str) -> String {
     let address = server.url().strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     let body = json!({"refresh_token": token}).to_string();
-    let head = format!("POST {REFRESH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}", body.len());
+    let head = format!(
+        "POST {REFRESH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}",
+        body.len()
+    );
     write!(stream, "{head}\r\n\r\n{body}").unwrap();
     let mut answer = Vec::new();
     // A connection that is reset ends the answer too.
@@ -144,7 +147,12 @@ fn a_request_is_finished_though_its_client_has_gone() {
     let address = server.url().strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     let body = json!({"refresh_token": token}).to_string();
-    write!(stream, "POST {REFRESH} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    write!(
+        stream,
+        "POST {REFRESH} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
     let begun = || server.requests().iter().any(|request| request.path == REFRESH);
     wait_until("the request has begun", begun);
     drop(stream);

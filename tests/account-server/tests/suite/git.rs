@@ -85,7 +85,10 @@ fn git_clones_and_pushes_with_an_api_token() {
     clone_and_push(&format!("{}/git/basic/hello.git", server.url()), &basic(&token));
     clone_and_push(&format!("{}/git/hello.git", server.url()), &format!("Bearer {token}"));
     let mut requests = server.requests().into_iter();
-    assert!(requests.all(|request| request.authorization == Authorization::ApiToken), "git is in the journal");
+    assert!(
+        requests.all(|request| request.authorization == Authorization::ApiToken),
+        "git is in the journal"
+    );
 }
 
 #[test]
@@ -118,12 +121,23 @@ fn a_repository_asks_in_its_own_way() {
     let client = Client::of(&server);
     let basic = "Basic realm=\"git\"";
     let bearer = "Bearer realm=\"git\"";
-    for (name, wanted) in [("basic", vec![basic]), ("bearer", vec![bearer]), ("both", vec![bearer, basic])] {
-        let answer = client.get(&format!("/git/{name}/hello.git/info/refs?service=git-upload-pack"));
+    for (name, wanted) in
+        [("basic", vec![basic]), ("bearer", vec![bearer]), ("both", vec![bearer, basic])]
+    {
+        let answer =
+            client.get(&format!("/git/{name}/hello.git/info/refs?service=git-upload-pack"));
         let asked: Vec<_> = answer.headers.get_all("www-authenticate").iter().collect();
         assert_eq!(
             (answer.status, asked),
-            (401, wanted.iter().map(|line| line.parse().unwrap()).collect::<Vec<_>>().iter().collect())
+            (
+                401,
+                wanted
+                    .iter()
+                    .map(|line| line.parse().unwrap())
+                    .collect::<Vec<_>>()
+                    .iter()
+                    .collect()
+            )
         );
     }
 }

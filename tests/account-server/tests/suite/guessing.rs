@@ -30,7 +30,8 @@ fn guesses_at_the_same_moment_are_counted_one_by_one() {
     let guesses: Vec<_> = guesses.collect();
     let statuses = guesses.into_iter().map(|guess| guess.join().unwrap());
     assert_eq!(statuses.filter(|status| *status == 400).count(), 5, "five were looked at");
-    guess(&Client::of(&server), &device_code, &newest_code(&server)).expect_error(429, "TOO_MANY_ATTEMPTS");
+    guess(&Client::of(&server), &device_code, &newest_code(&server))
+        .expect_error(429, "TOO_MANY_ATTEMPTS");
 }
 
 #[test]
@@ -49,7 +50,11 @@ fn beginning_again_brings_twenty_guesses_a_day_and_no_more() {
     guess(&client, &other, &newest_code(&server)).expect(200);
     let device_code = start_login(&client, ADA);
     let link = server.inbox().remove(0).link;
-    assert_eq!(client.get(link.strip_prefix(server.url()).unwrap()).status, 200, "nobody is locked out by guesses");
+    assert_eq!(
+        client.get(link.strip_prefix(server.url()).unwrap()).status,
+        200,
+        "nobody is locked out by guesses"
+    );
     redeem(&client, &device_code).expect(200);
     server.advance(Duration::from_secs(24 * 60 * 60 + 1));
     let device_code = start_login(&client, ADA);
@@ -80,7 +85,11 @@ fn the_link_of_a_login_that_was_guessed_at_is_void() {
     (0..5).for_each(|_| drop(guess(&client, &device_code, "none")));
     let link = server.inbox().remove(0).link;
     let page = client.get(link.strip_prefix(server.url()).unwrap());
-    assert!(page.status == 400 && page.text.contains("<h1>Too many wrong codes</h1>"), "{}", page.text);
+    assert!(
+        page.status == 400 && page.text.contains("<h1>Too many wrong codes</h1>"),
+        "{}",
+        page.text
+    );
     redeem(&client, &device_code).expect_error(400, "AUTHORIZATION_PENDING");
 }
 
@@ -91,7 +100,9 @@ fn a_link_that_is_loaded_in_advance_is_not_used_up() {
     start_login(&client, ADA);
     let link = server.inbox().remove(0).link;
     let link = link.strip_prefix(server.url()).unwrap();
-    for (header, value) in [("Sec-Purpose", "prefetch;prerender"), ("Purpose", "prefetch"), ("X-Moz", "prefetch")] {
+    for (header, value) in
+        [("Sec-Purpose", "prefetch;prerender"), ("Purpose", "prefetch"), ("X-Moz", "prefetch")]
+    {
         client.with(header, value).get(link).expect_error(400, "NOT_FOR_PREFETCH");
     }
     assert_eq!(client.empty(Method::HEAD, link).status, 405);
@@ -110,7 +121,8 @@ fn neither_an_answer_nor_its_time_tells_who_has_an_account() {
     for round in 0..ROUNDS {
         // In turn, so that whatever else the machine does happens to both.
         for turn in [round % 2, (round + 1) % 2] {
-            let email = if turn == 0 { ADA.to_owned() } else { format!("nobody{round}@example.com") };
+            let email =
+                if turn == 0 { ADA.to_owned() } else { format!("nobody{round}@example.com") };
             let start = Instant::now();
             let answer = client.post("/v1/auth/device/start", &json!({ "email": email }));
             times[turn].push(start.elapsed());

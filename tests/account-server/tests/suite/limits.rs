@@ -26,7 +26,12 @@ fn what_is_not_the_json_asked_for_is_refused() {
     let server = service();
     let client = Client::of(&server);
     let bodies: [&[u8]; 7] = [b"", b"{", b"[]", b"null", b"{\"email\":1}", b"\xff\xfe", b"{}"];
-    for path in ["/v1/auth/device/start", "/v1/auth/device/token", "/v1/auth/verify-code", "/v1/auth/refresh"] {
+    for path in [
+        "/v1/auth/device/start",
+        "/v1/auth/device/token",
+        "/v1/auth/verify-code",
+        "/v1/auth/refresh",
+    ] {
         for body in bodies {
             let answer = client.send(Method::POST, path, body).unwrap();
             answer.expect_error(400, "INVALID_REQUEST");
@@ -63,10 +68,18 @@ fn a_body_has_256_kib_at_most() {
 fn a_missing_or_bad_bearer_is_refused_everywhere() {
     let server = service();
     let client = Client::of(&server);
-    let values = ["", "Bearer", "Bearer ", "Bearer x", "Bearer a.b.c", "Bearer myc_0", "Basic eDp5", "x"];
+    let values =
+        ["", "Bearer", "Bearer ", "Bearer x", "Bearer a.b.c", "Bearer myc_0", "Basic eDp5", "x"];
     let callers = values.map(|value| client.with("Authorization", value));
     for caller in callers.iter().chain([&client]) {
-        for path in ["/v1/me", "/v1/sessions", "/v1/tokens", "/v1/profiles", "/v1/profiles/x", "/v1/catalog"] {
+        for path in [
+            "/v1/me",
+            "/v1/sessions",
+            "/v1/tokens",
+            "/v1/profiles",
+            "/v1/profiles/x",
+            "/v1/catalog",
+        ] {
             caller.get(path).expect_error(401, "UNAUTHORIZED");
         }
         let name = json!({"username": "ada"});
@@ -75,7 +88,9 @@ fn a_missing_or_bad_bearer_is_refused_everywhere() {
         caller.delete("/v1/sessions").expect_error(401, "UNAUTHORIZED");
         caller.delete("/v1/tokens/x").expect_error(401, "UNAUTHORIZED");
         caller.post("/v1/tokens", &json!({"name": "x"})).expect_error(401, "UNAUTHORIZED");
-        caller.post("/v1/auth/logout", &json!({"refresh_token": "x"})).expect_error(401, "UNAUTHORIZED");
+        caller
+            .post("/v1/auth/logout", &json!({"refresh_token": "x"}))
+            .expect_error(401, "UNAUTHORIZED");
     }
 }
 
@@ -128,6 +143,9 @@ fn nothing_but_a_refresh_says_that_a_session_is_over() {
     let client = Client::of(&server);
     for path in ["/v1/me", "/v1/sessions", "/api/v1/whoami"] {
         let text = client.get(path).text;
-        assert!(!text.contains("SESSION_") && !text.contains("INVALID_TOKEN"), "a client would throw its session away");
+        assert!(
+            !text.contains("SESSION_") && !text.contains("INVALID_TOKEN"),
+            "a client would throw its session away"
+        );
     }
 }

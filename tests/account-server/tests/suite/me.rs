@@ -37,7 +37,8 @@ fn a_username_is_nobody_elses() {
     let ada = json!({"email": "ada@example.com", "username": "ada"});
     client.post("/test/session", &ada).expect(200);
     let eve = server.session("eve@example.com").unwrap();
-    let taken = client.bearer(&eve.access_token).patch("/v1/me/username", &json!({"username": "ada"}));
+    let taken =
+        client.bearer(&eve.access_token).patch("/v1/me/username", &json!({"username": "ada"}));
     taken.expect_error(409, "USERNAME_TAKEN");
 }
 

@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 use crate::client::{Client, service};
 
 fn project(server: &Server) -> String {
-    let project =
-        NewProject { id: Some("shop".into()), name: "Shop".into(), environments: vec!["dev".into(), "prod".into()] };
+    let project = NewProject {
+        id: Some("shop".into()),
+        name: "Shop".into(),
+        environments: vec!["dev".into(), "prod".into()],
+    };
     server.microtica_project(project).unwrap().id
 }
 
@@ -121,10 +124,14 @@ fn an_upgrade_is_strictly_stronger_than_the_baseline() {
         let key = json!({"project": "shop", "name": "ci", "baseline": baseline, "environments": {"dev": role}});
         client.post("/test/microtica/keys", &key)
     };
-    for (baseline, role) in [("none", "none"), ("read", "read"), ("write", "read"), ("owner", "owner")] {
+    for (baseline, role) in
+        [("none", "none"), ("read", "read"), ("write", "read"), ("owner", "owner")]
+    {
         make(baseline, role).expect_error(400, "INVALID_REQUEST");
     }
-    for (baseline, role) in [("none", "read"), ("read", "write"), ("write", "admin"), ("admin", "owner")] {
+    for (baseline, role) in
+        [("none", "read"), ("read", "write"), ("write", "admin"), ("admin", "owner")]
+    {
         make(baseline, role).expect_fields(201, &["key", "prefix", "id"]);
     }
 }

@@ -90,7 +90,10 @@ fn the_inbox_shows_the_newest_mail_first() {
     let inbox = client.get("/inbox.json").expect_fields(200, &["mails"]);
     let [first, second] = [&inbox["mails"][0], &inbox["mails"][1]];
     crate::client::assert_fields(first, &["to", "subject", "link", "code", "text", "sent_at"]);
-    assert_eq!((&first["to"], &second["to"]), (&json!("eve@example.com"), &json!("ada@example.com")));
+    assert_eq!(
+        (&first["to"], &second["to"]),
+        (&json!("eve@example.com"), &json!("ada@example.com"))
+    );
     let code = first["code"].as_str().unwrap();
     assert!(code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()));
     let text = first["text"].as_str().unwrap();
@@ -101,7 +104,10 @@ fn the_inbox_shows_the_newest_mail_first() {
 
 #[test]
 fn links_begin_with_the_public_url() {
-    let server = start(Settings { public_url: Some("https://accounts.example.com/".into()), ..Settings::default() });
+    let server = start(Settings {
+        public_url: Some("https://accounts.example.com/".into()),
+        ..Settings::default()
+    });
     start_login(&Client::of(&server), "ada@example.com");
     let link = server.inbox().remove(0).link;
     assert!(link.starts_with("https://accounts.example.com/v1/auth/verify?token="), "{link}");

@@ -171,7 +171,8 @@ fn of_many_who_present_one_token_at_once_two_are_served() {
         let threads: Vec<_> = (0..16).map(|_| scope.spawn(present)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    let (granted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+    let (granted, refused): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status == 200);
     assert_eq!(granted.len(), 2, "one as the token that counts, one in the grace");
     let issued: HashSet<_> = granted.iter().map(|answer| answer.field("refresh_token")).collect();
     assert_eq!(issued.len(), 2, "each got a pair of its own");
@@ -186,8 +187,11 @@ fn of_many_who_present_one_token_at_once_two_are_served() {
 #[test]
 fn a_rotation_survives_a_restart_of_the_service() {
     let directory = tempfile::tempdir().unwrap();
-    let settings =
-        Settings { database: Storage::File(directory.path().join("accounts.db")), jti: true, ..Settings::default() };
+    let settings = Settings {
+        database: Storage::File(directory.path().join("accounts.db")),
+        jti: true,
+        ..Settings::default()
+    };
     let server = start(settings.clone());
     let first = server.session("ada@example.com").unwrap().refresh_token;
     let second = refresh(&Client::of(&server), &first).field("refresh_token");
@@ -200,7 +204,8 @@ fn a_rotation_survives_a_restart_of_the_service() {
 
 #[test]
 fn an_access_token_lives_as_long_as_it_says() {
-    let server = start(Settings { access_token_lifetime: Duration::from_secs(2), ..Settings::default() });
+    let server =
+        start(Settings { access_token_lifetime: Duration::from_secs(2), ..Settings::default() });
     let session = server.session("ada@example.com").unwrap();
     assert_eq!(session.expires_in, 2);
     let client = Client::of(&server).bearer(&session.access_token);

@@ -21,8 +21,10 @@ fn contains(haystack: &[u8], needle: &str) -> bool {
 #[test]
 fn the_database_file_holds_no_secret() {
     let directory = tempfile::tempdir().unwrap();
-    let server =
-        start(Settings { database: Storage::File(directory.path().join("accounts.db")), ..Settings::default() });
+    let server = start(Settings {
+        database: Storage::File(directory.path().join("accounts.db")),
+        ..Settings::default()
+    });
     let client = Client::of(&server);
     let device_code = start_login(&client, "ada@example.com");
     let mail = server.inbox().remove(0);
@@ -65,7 +67,8 @@ fn the_key_of_the_signer_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let database = directory.path().join("accounts.db");
-    let _server = start(Settings { database: Storage::File(database.clone()), ..Settings::default() });
+    let _server =
+        start(Settings { database: Storage::File(database.clone()), ..Settings::default() });
     let mode = fs::metadata(database.with_extension("db.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }

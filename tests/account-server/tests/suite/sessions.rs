@@ -9,16 +9,26 @@ const DEVICE: &str = "6f1c8a52-3c0c-4d43-9f2c-0f3b1f5f9f10";
 #[test]
 fn a_user_sees_the_own_sessions() {
     let server = service();
-    let device =
-        Client::of(&server).with("X-Device-ID", DEVICE).with("X-Device-Name", "laptop").with("User-Agent", "suite/1");
+    let device = Client::of(&server)
+        .with("X-Device-ID", DEVICE)
+        .with("X-Device-Name", "laptop")
+        .with("User-Agent", "suite/1");
     let session = log_in(&server, &device, "ada@example.com");
     server.session("eve@example.com").unwrap();
     let caller = device.bearer(session["access_token"].as_str().unwrap());
     let listed = caller.get("/v1/sessions").expect_fields(200, &["sessions"]);
     assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
     let listed = &listed["sessions"][0];
-    let fields =
-        ["id", "user_agent", "ip_address", "device_id", "device_name", "last_used_at", "expires_at", "created_at"];
+    let fields = [
+        "id",
+        "user_agent",
+        "ip_address",
+        "device_id",
+        "device_name",
+        "last_used_at",
+        "expires_at",
+        "created_at",
+    ];
     assert_fields(listed, &fields);
     assert_eq!(listed["id"], session["session_id"]);
     assert_eq!(listed["user_agent"], "suite/1");

@@ -37,7 +37,11 @@ impl Machine {
     #[track_caller]
     fn assert_untouched(&self) {
         for directory in [&self.home, &self.temporary] {
-            let left = read_dir(directory.path()).unwrap().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
+            let left = read_dir(directory.path())
+                .unwrap()
+                .flatten()
+                .map(|entry| entry.path())
+                .collect::<Vec<_>>();
             assert!(left.is_empty(), "left behind: {left:?}");
         }
     }
@@ -45,7 +49,8 @@ impl Machine {
 
 /// The helper of this build, beside the program under test: there when the whole workspace is tested.
 fn helper() -> Option<PathBuf> {
-    let helper = Path::new(env!("CARGO_BIN_EXE_account-server")).with_file_name("my-credential-helper");
+    let helper =
+        Path::new(env!("CARGO_BIN_EXE_account-server")).with_file_name("my-credential-helper");
     helper.is_file().then_some(helper)
 }
 
@@ -57,7 +62,8 @@ fn text(bytes: &[u8]) -> String {
 fn the_tour_ends_well_and_leaves_nothing_behind() {
     let machine = Machine::new();
     // Without a helper the tour builds one, for which cargo wants the home of the user.
-    let output = helper().map_or_else(|| machine.tour().output().unwrap(), |helper| machine.tour_with(&helper));
+    let output = helper()
+        .map_or_else(|| machine.tour().output().unwrap(), |helper| machine.tour_with(&helper));
     let (shown, messages) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{shown}{messages}");
     assert!(shown.contains("one new token; the service's count of refreshes: 1\n"), "{shown}");
@@ -88,10 +94,19 @@ fn a_tour_that_is_stopped_leaves_nothing_behind() {
     let Some(helper) = helper() else {
         return eprintln!("SKIPPED: the helper is not built");
     };
-    let tour = machine.tour().arg("--helper").arg(helper).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let tour = machine
+        .tour()
+        .arg("--helper")
+        .arg(helper)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let mut tour = tour.unwrap();
     let mut lines = BufReader::new(tour.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().starts_with("Waiting ")), "the tour waits for a token's end");
+    assert!(
+        lines.any(|line| line.unwrap().starts_with("Waiting ")),
+        "the tour waits for a token's end"
+    );
     let stopped = Command::new("kill").arg(tour.id().to_string()).status().unwrap();
     assert!(stopped.success());
     let output = tour.wait_with_output().unwrap();
