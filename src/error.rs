@@ -1,12 +1,10 @@
 //! What went wrong, for people and for programs: a code, a message, what was tried, the way out. Never a secret.
 
-pub mod explained;
-
 use std::fmt;
 
 /// The kinds of failure. The names are those of the JSON protocol, the numbers are the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
+pub enum ErrorCode {
     /// Nobody is logged in to the provider.
     NotLoggedIn,
     /// No credential is stored for what was asked.
@@ -20,12 +18,12 @@ pub enum Code {
     /// The network, a lock or the keyring: the same request may succeed later.
     TemporarilyUnavailable,
     /// The service understood and said no.
-    Refused,
+    Rejected,
     /// Something on this machine is in the way: a file that cannot be read or written.
     Internal,
 }
 
-impl Code {
+impl ErrorCode {
     /// Every code, for the page that lists them.
     pub const ALL: [Self; 8] = [
         Self::NotLoggedIn,
@@ -34,7 +32,7 @@ impl Code {
         Self::InvalidRequest,
         Self::UnsupportedVersion,
         Self::TemporarilyUnavailable,
-        Self::Refused,
+        Self::Rejected,
         Self::Internal,
     ];
 
@@ -52,7 +50,7 @@ impl Code {
             Self::InvalidRequest => "invalid_request",
             Self::UnsupportedVersion => "unsupported_version",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
-            Self::Refused => "refused",
+            Self::Rejected => "refused",
             Self::Internal => "internal",
         }
     }
@@ -63,7 +61,7 @@ impl Code {
             Self::NotLoggedIn | Self::NotFound | Self::SessionExpired | Self::Internal => 1,
             Self::InvalidRequest | Self::UnsupportedVersion => 2,
             Self::TemporarilyUnavailable => 3,
-            Self::Refused => 4,
+            Self::Rejected => 4,
         }
     }
 }
@@ -88,7 +86,7 @@ impl Attempt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     /// For programs.
-    pub code: Code,
+    pub code: ErrorCode,
     /// What failed and on what, then the cause; lower case, no final stop.
     pub message: String,
     /// Every place that was asked, in order.
@@ -102,23 +100,23 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// An error without attempts or hint.
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), tried: Vec::new(), hint: None }
     }
 
     /// A request that cannot be understood.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self::new(Code::InvalidRequest, message)
+        Self::new(ErrorCode::InvalidRequest, message)
     }
 
     /// Something on this machine is in the way.
     pub fn invalid_state(message: impl Into<String>) -> Self {
-        Self::new(Code::Internal, message)
+        Self::new(ErrorCode::Internal, message)
     }
 
     /// The same request may succeed later.
     pub fn temporary(message: impl Into<String>) -> Self {
-        Self::new(Code::TemporarilyUnavailable, message)
+        Self::new(ErrorCode::TemporarilyUnavailable, message)
     }
 
     /// Adds the way out.
@@ -158,7 +156,7 @@ impl Error {
 
     /// Whether there simply is no credential here, so that a tool may turn to its next source.
     pub fn is_nothing_known(&self) -> bool {
-        matches!(self.code, Code::NotFound | Code::NotLoggedIn)
+        matches!(self.code, ErrorCode::NotFound | ErrorCode::NotLoggedIn)
     }
 }
 
@@ -190,7 +188,7 @@ impl From<anyhow::Error> for Error {
     fn from(error: anyhow::Error) -> Self {
         match error.downcast::<Self>() {
             Ok(ours) => ours,
-            Err(other) => Self::new(Code::Internal, format!("{other:#}")),
+            Err(other) => Self::new(ErrorCode::Internal, format!("{other:#}")),
         }
     }
 }
@@ -198,7 +196,7 @@ impl From<anyhow::Error> for Error {
 /// Makes text from outside safe to show: control characters are written as escapes, and long text is cut.
 ///
 /// A terminal would obey them, and a newline could imitate a line of ours (CVE-2024-50349).
-pub fn shown(text: &str) -> String {
+pub fn sanitize(text: &str) -> String {
     const MOST: usize = 300;
     let mut safe = String::with_capacity(text.len().min(MOST));
     for c in text.chars().take(MOST) {
@@ -219,11 +217,11 @@ pub fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Attempt, Code, Error, shown};
+    use super::{Attempt, Error, ErrorCode, sanitize};
 
     #[test]
     fn a_message_has_the_cause_the_places_and_the_way_out() {
-        let error = Error::new(Code::NotLoggedIn, "not logged in to api.mycli.sh")
+        let error = Error::new(ErrorCode::NotLoggedIn, "not logged in to api.mycli.sh")
             .with_tried(vec![
                 Attempt::new("MY_API_TOKEN", "not set"),
                 Attempt::new("file", "no entry"),
@@ -238,9 +236,9 @@ mod tests {
 
     #[test]
     fn text_from_outside_cannot_steer_the_terminal() {
-        assert_eq!(shown("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\nc\\u{202e}d");
+        assert_eq!(sanitize("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\nc\\u{202e}d");
         assert_eq!(
-            shown(&"x".repeat(1000)).chars().count(),
+            sanitize(&"x".repeat(1000)).chars().count(),
             301,
             "and it does not fill the screen"
         );

@@ -7,9 +7,11 @@ mod start;
 
 use std::io::Write as _;
 
-use my_credential_helper::adapters::Answer;
-use my_credential_helper::error::Code;
-use my_credential_helper::{call, memory, refresh};
+use my_credential_helper::auth::refresh;
+use my_credential_helper::error::ErrorCode;
+use my_credential_helper::protocols::ToolOutput;
+use my_credential_helper::protocols::dispatch;
+use my_credential_helper::sys::hardening;
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn main() -> std::process::ExitCode {
@@ -18,9 +20,9 @@ fn main() -> std::process::ExitCode {
 
 /// Answers, and returns the exit status.
 fn run() -> u8 {
-    memory::keep_private();
-    let (Answer { output, messages, status }, afterwards) =
-        call::answer(&std::env::args_os().collect::<Vec<_>>());
+    hardening::keep_private();
+    let (ToolOutput { output, messages, status }, afterwards) =
+        dispatch::answer(&std::env::args_os().collect::<Vec<_>>());
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
     let _ = std::io::stderr().lock().write_all(messages.as_bytes());
@@ -32,12 +34,12 @@ fn run() -> u8 {
                 "error: standard output cannot be written: {}",
                 error.kind()
             );
-            return Code::Internal.exit_status();
+            return ErrorCode::Internal.exit_status();
         }
         _ => {}
     }
-    if let Some(world) = afterwards {
-        refresh::weekly(&world);
+    if let Some(context) = afterwards {
+        refresh::weekly(&context);
     }
     status
 }

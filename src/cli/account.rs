@@ -4,18 +4,18 @@ use clap::Subcommand;
 use clap_complete::ArgValueCandidates;
 use serde_json::json;
 
-use crate::accounts;
-use crate::adapters::Answer;
+use crate::auth::accounts;
+use crate::auth::context::Context;
 use crate::cli::completions::candidates;
 use crate::cli::output::Output;
-use crate::clock;
-use crate::credential::Kind;
-use crate::error::{Code, Error, Result, shown};
-use crate::provider::Provider;
-use crate::reply::Source;
-use crate::stores::session;
-use crate::timestamp::Timestamp;
-use crate::world::World;
+use crate::error::{Error, ErrorCode, Result, sanitize};
+use crate::model::credential::Kind;
+use crate::model::provider::Provider;
+use crate::model::request::Source;
+use crate::model::timestamp::Timestamp;
+use crate::protocols::ToolOutput;
+use crate::store::session;
+use crate::sys::clock;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -32,10 +32,10 @@ pub(super) enum Verb {
     },
 }
 
-pub(super) fn run(world: &World, verb: &Verb, output: &Output) -> Result<Answer> {
+pub(super) fn run(context: &Context, verb: &Verb, output: &Output) -> Result<ToolOutput> {
     match verb {
-        Verb::List => list(world, output),
-        Verb::Use { name } => use_account(world, name, output),
+        Verb::List => list(context, output),
+        Verb::Use { name } => use_account(context, name, output),
     }
 }
 
@@ -48,8 +48,8 @@ struct Row {
 }
 
 impl Row {
-    fn of(world: &World, provider: Provider) -> Result<Self> {
-        let loaded = session::load(&world.stores()?.in_order(), &provider.slot);
+    fn of(context: &Context, provider: Provider) -> Result<Self> {
+        let loaded = session::load(&context.stores()?.in_order(), &provider.slot);
         let login = loaded.newest.map(|kept| {
             (kept.session.kind(), kept.source, kept.session.reported_expiry(clock::now()))
         });
@@ -60,7 +60,7 @@ impl Row {
             (None, Some(problem)) => problem.to_string(),
             (None, None) => "not logged in".to_owned(),
         };
-        let is_in_use = world.configuration()?.account_in_use(&provider.name) == provider.account;
+        let is_in_use = context.configuration()?.account_in_use(&provider.name) == provider.account;
         Ok(Self { provider, is_in_use, login, state })
     }
 
@@ -91,19 +91,19 @@ impl Row {
 }
 
 /// Of every provider, unless one is named. A default account that nobody uses is left out.
-fn list(world: &World, output: &Output) -> Result<Answer> {
-    let configuration = world.configuration()?;
+fn list(context: &Context, output: &Output) -> Result<ToolOutput> {
+    let configuration = context.configuration()?;
     let is_named =
-        world.overrides.provider.is_some() || world.environment.get("MY_PROVIDER").is_some();
-    let named = if is_named { Some(world.descriptor(None)?.name) } else { None };
+        context.overrides.provider.is_some() || context.environment.get("MY_PROVIDER").is_some();
+    let named = if is_named { Some(context.descriptor(None)?.name) } else { None };
     let mut rows = Vec::new();
     for name in configuration
         .names()
         .into_iter()
         .filter(|name| named.as_deref().is_none_or(|named| named == *name))
     {
-        for provider in accounts::all(world, name)? {
-            let row = Row::of(world, provider)?;
+        for provider in accounts::all(context, name)? {
+            let row = Row::of(context, provider)?;
             if row.login.is_some() || !row.provider.account.is_default() {
                 rows.push(row);
             }
@@ -114,14 +114,14 @@ fn list(world: &World, output: &Output) -> Result<Answer> {
     let headings = ["PROVIDER", "ACCOUNT", "LOGIN", "TOKEN ENDS"];
     Ok(output
         .table(headings, cells, "Nobody is logged in.", &fields)
-        .with_notes(&world.take_notes()))
+        .with_notes(&context.take_notes()))
 }
 
-fn use_account(world: &World, name: &str, output: &Output) -> Result<Answer> {
-    let provider = world.descriptor(None)?;
-    let account = world.account(&provider.name, name)?;
+fn use_account(context: &Context, name: &str, output: &Output) -> Result<ToolOutput> {
+    let provider = context.descriptor(None)?;
+    let account = context.account(&provider.name, name)?;
     let known: Vec<_> =
-        accounts::all(world, &provider.name)?.into_iter().map(|other| other.account).collect();
+        accounts::all(context, &provider.name)?.into_iter().map(|other| other.account).collect();
     if !known.contains(&account) {
         let names: Vec<_> = known.iter().map(ToString::to_string).collect();
         let hint = format!(
@@ -129,10 +129,13 @@ fn use_account(world: &World, name: &str, output: &Output) -> Result<Answer> {
             names.join(", "),
             provider.with_account(account).command("login")
         );
-        return Err(Error::new(Code::NotFound, format!("there is no account `{}`", shown(name)))
-            .with_hint(hint));
+        return Err(Error::new(
+            ErrorCode::NotFound,
+            format!("there is no account `{}`", sanitize(name)),
+        )
+        .with_hint(hint));
     }
-    accounts::use_account(world, &provider, &account)?;
+    accounts::use_account(context, &provider, &account)?;
     let fields = json!({ "provider": provider.name, "account": &*account });
     Ok(output.done(&format!("The account {account} of {} is in use now.", provider.name), &fields))
 }

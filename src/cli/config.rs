@@ -5,13 +5,13 @@ use std::io::Read as _;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use crate::adapters::Answer;
+use crate::auth::context::Context;
 use crate::cli::output::Output;
-use crate::configuration::{MyConfig, StoreChoice, edit};
+use crate::config::{MyJson, StoreChoice, edit};
 use crate::error::{Error, Result};
-use crate::provider::Provider;
-use crate::stores::session;
-use crate::world::World;
+use crate::model::provider::Provider;
+use crate::protocols::ToolOutput;
+use crate::store::session;
 
 /// No bundle of certificates is larger.
 const MOST_CERTIFICATES: u64 = 16 << 20;
@@ -85,12 +85,12 @@ impl Key {
     }
 }
 
-pub(super) fn run(world: &World, verb: &Verb, output: &Output) -> Result<Answer> {
+pub(super) fn run(context: &Context, verb: &Verb, output: &Output) -> Result<ToolOutput> {
     match verb {
-        Verb::Get { key } => get(world, *key, output),
-        Verb::Set { key, values } => set(world, *key, values, output),
-        Verb::Unset { key } => unset(world, *key, output),
-        Verb::List => list(world, output),
+        Verb::Get { key } => get(context, *key, output),
+        Verb::Set { key, values } => set(context, *key, values, output),
+        Verb::Unset { key } => unset(context, *key, output),
+        Verb::List => list(context, output),
     }
 }
 
@@ -100,14 +100,14 @@ struct Setting {
     from: String,
 }
 
-fn setting(world: &World, provider: &Provider, key: Key) -> Result<Setting> {
-    let configuration = world.configuration()?;
+fn setting(context: &Context, provider: &Provider, key: Key) -> Result<Setting> {
+    let configuration = context.configuration()?;
     let file = |value: Option<String>, otherwise: &str| match value {
         Some(value) => Setting { value: Some(value), from: "config.toml".to_owned() },
         None => Setting { value: None, from: otherwise.to_owned() },
     };
     Ok(match key {
-        Key::ApiUrl => api_url(world, provider)?,
+        Key::ApiUrl => api_url(context, provider)?,
         Key::Hosts => {
             let hosts: Vec<_> = provider.hosts.iter().map(ToString::to_string).collect();
             file((!hosts.is_empty()).then(|| hosts.join(" ")), "only the API's own host")
@@ -133,15 +133,15 @@ fn setting(world: &World, provider: &Provider, key: Key) -> Result<Setting> {
     })
 }
 
-fn api_url(world: &World, provider: &Provider) -> Result<Setting> {
-    let value = world.api_url(provider, None)?;
+fn api_url(context: &Context, provider: &Provider) -> Result<Setting> {
+    let value = context.api_url(provider, None)?;
     let variable =
-        provider.api_url_variable.as_deref().filter(|name| world.environment.get(name).is_some());
+        provider.api_url_variable.as_deref().filter(|name| context.environment.get(name).is_some());
     let is_shared =
-        provider.name == Provider::DEFAULT_NAME && MyConfig::load(&world.paths)?.api_url.is_some();
-    let built_in = world.configuration()?.is_built_in_url(provider);
+        provider.name == Provider::DEFAULT_NAME && MyJson::load(&context.paths)?.api_url.is_some();
+    let built_in = context.configuration()?.is_built_in_url(provider);
     let from = match variable {
-        _ if world.overrides.api_url.is_some() => "--api-url",
+        _ if context.overrides.api_url.is_some() => "--api-url",
         Some(name) => name,
         None if is_shared => "~/.my/config.json",
         None if built_in => "built in",
@@ -150,36 +150,36 @@ fn api_url(world: &World, provider: &Provider) -> Result<Setting> {
     Ok(Setting { value: Some(value), from: from.to_owned() })
 }
 
-fn get(world: &World, key: Key, output: &Output) -> Result<Answer> {
-    let Setting { value, from } = setting(world, &world.provider(None)?, key)?;
+fn get(context: &Context, key: Key, output: &Output) -> Result<ToolOutput> {
+    let Setting { value, from } = setting(context, &context.provider(None)?, key)?;
     let Some(value) = value else {
         return Err(Error::new(
-            crate::error::Code::NotFound,
+            crate::error::ErrorCode::NotFound,
             format!("{} is not set: {from}", key.name()),
         ));
     };
     let fields = json!({ "key": key.name(), "value": value, "from": from });
     Ok(if output.json {
-        Answer::success(format!("{fields}\n"))
+        ToolOutput::success(format!("{fields}\n"))
     } else {
-        Answer::success(format!("{value}\n"))
+        ToolOutput::success(format!("{value}\n"))
     })
 }
 
-fn list(world: &World, output: &Output) -> Result<Answer> {
-    let provider = world.provider(None)?;
+fn list(context: &Context, output: &Output) -> Result<ToolOutput> {
+    let provider = context.provider(None)?;
     let mut rows = Vec::new();
     let mut fields = Map::new();
     for key in Key::ALL {
-        let Setting { value, from } = setting(world, &provider, key)?;
+        let Setting { value, from } = setting(context, &provider, key)?;
         fields.insert(key.name().to_owned(), json!({ "value": value, "from": from }));
         rows.push([key.name().to_owned(), value.unwrap_or_else(|| "-".to_owned()), from]);
     }
     Ok(output.table(["KEY", "VALUE", "FROM"], rows, "", &Value::Object(fields)))
 }
 
-fn set(world: &World, key: Key, values: &[String], output: &Output) -> Result<Answer> {
-    let provider = world.provider(None)?;
+fn set(context: &Context, key: Key, values: &[String], output: &Output) -> Result<ToolOutput> {
+    let provider = context.provider(None)?;
     let certificates =
         if let (Key::CaFile, [path]) = (key, values) { Some(certificates(path)?) } else { None };
     let values = certificates.as_ref().map_or(values, std::slice::from_ref);
@@ -189,23 +189,23 @@ fn set(world: &World, key: Key, values: &[String], output: &Output) -> Result<An
         _ => return Err(Error::invalid(format!("{} takes one value", key.name()))),
     };
     if key == Key::ApiUrl {
-        may_move(world, &provider)?;
+        may_move(context, &provider)?;
         Provider::api_origin(values[0].trim())?;
     }
     if key == Key::ApiUrl && provider.name == Provider::DEFAULT_NAME {
-        MyConfig::set(&world.paths, "api_url", Some(values[0].trim().trim_end_matches('/')))?;
+        MyJson::set(&context.paths, "api_url", Some(values[0].trim().trim_end_matches('/')))?;
     } else {
-        edit::set(&world.paths, scope(key, &provider), key.name(), Some(value))?;
+        edit::set(&context.paths, scope(key, &provider), key.name(), Some(value))?;
     }
     let value = values.join(" ");
     let fields = json!({ "key": key.name(), "value": value });
-    Ok(output.done(&format!("{} is {} now.", key.name(), crate::error::shown(&value)), &fields))
+    Ok(output.done(&format!("{} is {} now.", key.name(), crate::error::sanitize(&value)), &fields))
 }
 
 /// The absolute path of a file with certificates. With a file that has none every later call would fail.
 fn certificates(path: &str) -> Result<String> {
     let unusable = |why: &dyn std::fmt::Display| {
-        Error::invalid(format!("the certificates in {}: {why}", crate::error::shown(path)))
+        Error::invalid(format!("the certificates in {}: {why}", crate::error::sanitize(path)))
     };
     let absolute = std::path::absolute(path.trim()).map_err(|error| unusable(&error.kind()))?;
     let mut pem = Vec::new();
@@ -218,15 +218,15 @@ fn certificates(path: &str) -> Result<String> {
     absolute.into_os_string().into_string().map_err(|_| unusable(&"its path is not UTF-8"))
 }
 
-fn unset(world: &World, key: Key, output: &Output) -> Result<Answer> {
-    let provider = world.provider(None)?;
+fn unset(context: &Context, key: Key, output: &Output) -> Result<ToolOutput> {
+    let provider = context.provider(None)?;
     if key == Key::ApiUrl {
-        may_move(world, &provider)?;
+        may_move(context, &provider)?;
     }
     if key == Key::ApiUrl && provider.name == Provider::DEFAULT_NAME {
-        MyConfig::set(&world.paths, "api_url", None)?;
+        MyJson::set(&context.paths, "api_url", None)?;
     } else {
-        edit::set(&world.paths, scope(key, &provider), key.name(), None)?;
+        edit::set(&context.paths, scope(key, &provider), key.name(), None)?;
     }
     let fields = json!({ "key": key.name(), "value": null });
     Ok(output.done(&format!("{} has its default now.", key.name()), &fields))
@@ -238,11 +238,11 @@ fn scope(key: Key, provider: &Provider) -> Option<&str> {
 
 /// A session belongs to its API URL: with another one in its place, the next call would send one service's token to the
 /// other.
-fn may_move(world: &World, provider: &Provider) -> Result<()> {
-    if session::load(&world.stores()?.in_order(), &provider.slot).newest.is_none() {
+fn may_move(context: &Context, provider: &Provider) -> Result<()> {
+    if session::load(&context.stores()?.in_order(), &provider.slot).newest.is_none() {
         return Ok(());
     }
-    let at = world.configured_api_url(provider)?;
+    let at = context.configured_api_url(provider)?;
     Err(Error::invalid(format!(
         "logged in to {} at {at}; that login would go to the new URL",
         provider.name

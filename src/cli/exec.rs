@@ -4,10 +4,10 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use crate::adapters::Answer;
+use crate::auth::context::Context;
 use crate::cli::variables::{Assignment, Variables};
 use crate::error::{Error, Result};
-use crate::world::World;
+use crate::protocols::ToolOutput;
 
 /// What `exec` takes.
 #[derive(clap::Args)]
@@ -22,9 +22,9 @@ pub(super) struct Arguments {
     command: Vec<OsString>,
 }
 
-pub(super) fn run(world: &World, arguments: &Arguments) -> Result<Answer> {
+pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<ToolOutput> {
     // Where nothing is found, nothing is started.
-    let (assignments, notes) = arguments.variables.assignments(world)?;
+    let (assignments, notes) = arguments.variables.assignments(context)?;
     let (program, rest) =
         arguments.command.split_first().ok_or_else(|| Error::invalid("no command is given"))?;
     let mut command = Command::new(program);
@@ -40,25 +40,25 @@ pub(super) fn run(world: &World, arguments: &Arguments) -> Result<Answer> {
         let why =
             if is_missing { "command not found".to_owned() } else { error.kind().to_string() };
         let message =
-            format!("cannot run `{}`: {why}", crate::error::shown(&program.to_string_lossy()));
+            format!("cannot run `{}`: {why}", crate::error::sanitize(&program.to_string_lossy()));
         let error_for_people = Error::invalid(message)
             .with_hint("behind `--` comes a program on PATH, or the path of one");
         // What env(1), nohup(1) and every shell say of a program that is not there, or cannot be run.
         let status = if is_missing { 127 } else { 126 };
-        Ok(Answer::failure(status, error_for_people))
+        Ok(ToolOutput::failure(status, error_for_people))
     })
 }
 
 #[cfg(unix)]
-fn start(command: &mut Command) -> std::io::Result<Answer> {
+fn start(command: &mut Command) -> std::io::Result<ToolOutput> {
     use std::os::unix::process::CommandExt as _;
     // Comes back only where it fails.
     Err(command.exec())
 }
 
 #[cfg(not(unix))]
-fn start(command: &mut Command) -> std::io::Result<Answer> {
+fn start(command: &mut Command) -> std::io::Result<ToolOutput> {
     let status = command.status()?;
     let status = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-    Ok(Answer { status, ..Answer::default() })
+    Ok(ToolOutput { status, ..ToolOutput::default() })
 }

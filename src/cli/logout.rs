@@ -2,18 +2,18 @@
 
 use serde_json::json;
 
-use crate::accounts;
-use crate::adapters::Answer;
-use crate::api::oauth::Service;
-use crate::api::{self, ApiError, Client, mycli};
+use crate::auth::accounts;
+use crate::auth::context::Context;
+use crate::auth::operations;
+use crate::auth::refresh::{self, Forced};
 use crate::cli::output::Output;
-use crate::credential::{Kind, Session};
-use crate::error::{Code, Error, Result};
-use crate::keep;
-use crate::provider::{LoginKind, Provider};
-use crate::refresh::{self, Forced};
-use crate::stores::session::{self, Kept};
-use crate::world::World;
+use crate::error::{Error, ErrorCode, Result};
+use crate::http::oauth::Service;
+use crate::http::{self, ApiError, Client, mycli};
+use crate::model::credential::{Kind, Session};
+use crate::model::provider::{LoginKind, Provider};
+use crate::protocols::ToolOutput;
+use crate::store::session::{self, StoredSession};
 
 /// What `logout` takes.
 #[derive(clap::Args)]
@@ -26,15 +26,15 @@ pub(super) struct Arguments {
     all: bool,
 }
 
-pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Result<Answer> {
+pub(super) fn run(context: &Context, arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
     if !arguments.all {
-        return logout(world, &world.provider(None)?, output);
+        return logout(context, &context.provider(None)?, output);
     }
-    let configuration = world.configuration()?;
-    let mut all = Answer::default();
+    let configuration = context.configuration()?;
+    let mut all = ToolOutput::default();
     for name in configuration.names() {
-        for provider in accounts::all(world, name)? {
-            let Answer { output, messages, .. } = logout(world, &provider, output)?;
+        for provider in accounts::all(context, name)? {
+            let ToolOutput { output, messages, .. } = logout(context, &provider, output)?;
             all.output.push_str(&output);
             all.messages.push_str(&messages);
         }
@@ -42,20 +42,20 @@ pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Resu
     Ok(all)
 }
 
-fn logout(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
-    let kept = session::load(&world.stores()?.in_order(), &provider.slot).newest;
-    let can_end = |kept: &Kept| {
+fn logout(context: &Context, provider: &Provider, output: &Output) -> Result<ToolOutput> {
+    let kept = session::load(&context.stores()?.in_order(), &provider.slot).newest;
+    let can_end = |kept: &StoredSession| {
         kept.session.refresh_token.is_some() || matches!(provider.login, LoginKind::OAuth(_))
     };
     let is_of_service = kept.as_ref().is_some_and(can_end);
     // Forgotten here whatever the service says, and only then: what is revoked and still kept would look like a login.
     let unrevoked = match &kept {
-        Some(kept) if is_of_service => revoke(world, provider, kept).err(),
+        Some(kept) if is_of_service => revoke(context, provider, kept).err(),
         _ => None,
     };
-    super::login::forget_pending(world, provider);
-    let was_logged_in = keep::forget_session(world, provider, None)? || kept.is_some();
-    accounts::unregister(world, provider)?;
+    super::login::forget_pending(context, provider);
+    let was_logged_in = operations::forget_session(context, provider, None)? || kept.is_some();
+    accounts::unregister(context, provider)?;
     let fields = json!({
         "provider": provider.name, "account": &*provider.account, "logged_out": was_logged_in, "revoked": is_of_service && unrevoked.is_none(),
     });
@@ -72,8 +72,8 @@ fn logout(world: &World, provider: &Provider, output: &Output) -> Result<Answer>
     if kept.as_ref().is_some_and(|kept| kept.session.kind() == Kind::ApiToken) && !is_of_service {
         answer = answer.with_notes(&[still_valid(provider)]);
     }
-    answer = answer.with_notes(&world.take_notes());
-    Ok(answer.with_notes(&super::login::variable_notes(world, provider)))
+    answer = answer.with_notes(&context.take_notes());
+    Ok(answer.with_notes(&super::login::variable_notes(context, provider)))
 }
 
 /// A token that was brought may be in use elsewhere: it is forgotten here, and ended by whoever wants that.
@@ -90,29 +90,29 @@ fn still_valid(provider: &Provider) -> String {
 
 /// Ends the session. The service wants to know who asks, so an access token that has ended is replaced first: else the
 /// refresh token, forgotten here, would live on there for weeks.
-fn revoke(world: &World, provider: &Provider, kept: &Kept) -> Result<(), String> {
+fn revoke(context: &Context, provider: &Provider, kept: &StoredSession) -> Result<(), String> {
     let told = |error: Error| error.message;
     if let LoginKind::OAuth(oauth) = &provider.login {
-        let service = Service::known(world, provider, oauth).map_err(told)?;
+        let service = Service::known(context, provider, oauth).map_err(told)?;
         return service.revoke(&kept.session).map_err(|error| error.to_string());
     }
-    let api_url = world.configured_api_url(provider).map_err(told)?;
-    let client = Client::new(world, provider, &api_url).map_err(told)?;
+    let api_url = context.configured_api_url(provider).map_err(told)?;
+    let client = Client::new(context, provider, &api_url).map_err(told)?;
     match end(&client, &kept.session) {
         Err(ApiError::Service { status: 401, .. }) => {}
         answer => return answer.map_err(|error| error.to_string()),
     }
-    refresh::mark_refused(world, provider, &kept.session.access_token, Forced::ByService)
+    refresh::mark_refused(context, provider, &kept.session.access_token, Forced::ByService)
         .map_err(told)?;
-    match refresh::refresh(world, provider, time::Duration::ZERO, kept.clone()) {
+    match refresh::refresh(context, provider, time::Duration::ZERO, kept.clone()) {
         Ok(kept) => end(&client, &kept.session).map_err(|error| error.to_string()),
         // It has ended already.
-        Err(error) if error.code == Code::SessionExpired => Ok(()),
+        Err(error) if error.code == ErrorCode::SessionExpired => Ok(()),
         Err(error) => Err(error.message),
     }
 }
 
-fn end(client: &Client, session: &Session) -> api::Result<()> {
+fn end(client: &Client, session: &Session) -> http::Result<()> {
     let Some(refresh_token) = &session.refresh_token else { return Ok(()) };
     match mycli::logout(client, &session.access_token, refresh_token) {
         Err(error) if mycli::is_definitive(&error) => Ok(()),

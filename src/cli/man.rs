@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use clap::Command;
 use clap_mangen::Man;
 
-use crate::adapters::Answer;
 use crate::cli::errors;
 use crate::cli::output::Output;
-use crate::error::{Error, Result, shown};
+use crate::error::{Error, Result, sanitize};
+use crate::protocols::ToolOutput;
 
 /// The page that belongs to no verb.
 const ERRORS: &str = "my-credential-helper-errors.7";
@@ -28,14 +28,14 @@ pub(super) struct Arguments {
     dir: Option<PathBuf>,
 }
 
-pub(super) fn run(command: Command, arguments: &Arguments, output: &Output) -> Result<Answer> {
+pub(super) fn run(command: Command, arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
     let Arguments { verb, dir } = arguments;
     if let Some(dir) = dir {
         write_all(command, dir)?;
         let sentence = format!("The manual is in {}.", dir.display());
         return Ok(output.done(&sentence, &serde_json::json!({ "directory": dir })));
     }
-    page(command, verb).map(Answer::success)
+    page(command, verb).map(ToolOutput::success)
 }
 
 fn page(mut command: Command, verb: &[String]) -> Result<String> {
@@ -44,8 +44,9 @@ fn page(mut command: Command, verb: &[String]) -> Result<String> {
     }
     command.build();
     let found = verb.iter().try_fold(&command, |command, word| command.find_subcommand(word));
-    let found = found
-        .ok_or_else(|| Error::invalid(format!("there is no verb `{}`", shown(&verb.join(" ")))))?;
+    let found = found.ok_or_else(|| {
+        Error::invalid(format!("there is no verb `{}`", sanitize(&verb.join(" "))))
+    })?;
     let mut page = Vec::new();
     Man::new(found.clone()).render(&mut page).context("the manual page")?;
     Ok(String::from_utf8_lossy(&page).into_owned())

@@ -30,12 +30,12 @@ use std::ffi::OsString;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::ArgValueCandidates;
 
-use crate::adapters::{self, Answer};
-use crate::call;
-use crate::configuration::StoreChoice;
+use crate::auth::context::{Context, Overrides};
+use crate::config::StoreChoice;
 use crate::error::{Error, Result};
-use crate::provider::{LoginKind, Provider};
-use crate::world::{Overrides, World};
+use crate::model::provider::{LoginKind, Provider};
+use crate::protocols::dispatch;
+use crate::protocols::{self, ToolOutput};
 use output::Output;
 
 /// One program that git, docker, cargo, Bazel, kubectl, go, terraform and scripts ask for a token.
@@ -142,7 +142,7 @@ enum Verb {
     Man(man::Arguments),
     /// The protocol of a tool
     #[command(external_subcommand)]
-    Adapter(Vec<OsString>),
+    Tool(Vec<OsString>),
 }
 
 /// What the JSON adapter takes; it reads the arguments itself, so that `get` need not wait for this to be built.
@@ -187,8 +187,8 @@ struct Rest {
     rest: Vec<String>,
 }
 
-/// Runs an account verb; for [`crate::call::answer`]. What protocol verbs come here were written with flags before them.
-pub fn run(arguments: &[OsString]) -> (Answer, Option<World>) {
+/// Runs an account verb; for [`crate::protocols::dispatch::answer`]. What protocol verbs come here were written with flags before them.
+pub fn run(arguments: &[OsString]) -> (ToolOutput, Option<Context>) {
     if let Some(candidates) = completions::answer(CommandLine::command, arguments) {
         return (candidates, None);
     }
@@ -198,53 +198,54 @@ pub fn run(arguments: &[OsString]) -> (Answer, Option<World>) {
     };
     let CommandLine { provider, account, api_url, project, json, quiet, verb } = line;
     let store = verb.store();
-    let world = World::of_this_process(Overrides { provider, account, api_url, project, store });
+    let context =
+        Context::of_this_process(Overrides { provider, account, api_url, project, store });
     let output = Output { json, quiet };
     let needs_no_token = matches!(verb, Verb::Status(_) | Verb::Config(_) | Verb::Account(_));
-    let answer = verb.run(&world, &output).unwrap_or_else(|error| output.failure(&error));
-    (answer, needs_no_token.then_some(world))
+    let answer = verb.run(&context, &output).unwrap_or_else(|error| output.failure(&error));
+    (answer, needs_no_token.then_some(context))
 }
 
 /// clap's own text: help on standard output, an error on standard error.
-fn help_or_usage(help: &clap::Error) -> Answer {
+fn help_or_usage(help: &clap::Error) -> ToolOutput {
     let on_stderr = help.use_stderr();
     let text = help.render();
     let text =
         if terminal::shows_colour(on_stderr) { text.ansi().to_string() } else { text.to_string() };
     let status = u8::try_from(help.exit_code()).unwrap_or(2);
     if on_stderr {
-        Answer { messages: text, status, ..Answer::default() }
+        ToolOutput { messages: text, status, ..ToolOutput::default() }
     } else {
-        Answer::success(text)
+        ToolOutput::success(text)
     }
 }
 
 impl Verb {
-    fn run(&self, world: &World, output: &Output) -> Result<Answer> {
+    fn run(&self, context: &Context, output: &Output) -> Result<ToolOutput> {
         match self {
-            Self::Login(arguments) => login::run(world, arguments, output),
-            Self::Logout(arguments) => logout::run(world, arguments, output),
-            Self::Whoami => whoami::run(world, output),
-            Self::Status(arguments) => status::run(world, arguments, output),
-            Self::Account(verb) => account::run(world, verb, output),
-            Self::Token(verb) => token::run(world, verb, output),
-            Self::Session(verb) => session::run(world, verb, output),
-            Self::Project(project::ProjectVerb::List) => project::list_projects(world, output),
-            Self::Env(project::EnvVerb::List) => project::list_environments(world, output),
-            Self::Config(verb) => config::run(world, verb, output),
-            Self::Exec(arguments) => exec::run(world, arguments),
-            Self::Export(arguments) => export::run(world, arguments),
-            Self::Get(arguments) => Ok(protocol(world, "get", &arguments.words())),
-            Self::Store(Rest { rest }) => Ok(protocol(world, "store", rest)),
-            Self::Erase(Rest { rest }) => Ok(protocol(world, "erase", rest)),
-            Self::List(Rest { rest }) => Ok(protocol(world, "list", rest)),
-            Self::Capabilities(Rest { rest }) => Ok(protocol(world, "capabilities", rest)),
-            Self::Setup(arguments) => setup::run(world, arguments, output),
-            Self::Doctor(arguments) => doctor::run(world, arguments, output),
+            Self::Login(arguments) => login::run(context, arguments, output),
+            Self::Logout(arguments) => logout::run(context, arguments, output),
+            Self::Whoami => whoami::run(context, output),
+            Self::Status(arguments) => status::run(context, arguments, output),
+            Self::Account(verb) => account::run(context, verb, output),
+            Self::Token(verb) => token::run(context, verb, output),
+            Self::Session(verb) => session::run(context, verb, output),
+            Self::Project(project::ProjectVerb::List) => project::list_projects(context, output),
+            Self::Env(project::EnvVerb::List) => project::list_environments(context, output),
+            Self::Config(verb) => config::run(context, verb, output),
+            Self::Exec(arguments) => exec::run(context, arguments),
+            Self::Export(arguments) => export::run(context, arguments),
+            Self::Get(arguments) => Ok(protocol(context, "get", &arguments.words())),
+            Self::Store(Rest { rest }) => Ok(protocol(context, "store", rest)),
+            Self::Erase(Rest { rest }) => Ok(protocol(context, "erase", rest)),
+            Self::List(Rest { rest }) => Ok(protocol(context, "list", rest)),
+            Self::Capabilities(Rest { rest }) => Ok(protocol(context, "capabilities", rest)),
+            Self::Setup(arguments) => setup::run(context, arguments, output),
+            Self::Doctor(arguments) => doctor::run(context, arguments, output),
             Self::Errors(arguments) => errors::run(arguments, output),
             Self::Completions(arguments) => completions::run(arguments),
             Self::Man(arguments) => man::run(CommandLine::command(), arguments, output),
-            Self::Adapter(words) => adapter(world, words),
+            Self::Tool(words) => adapter(context, words),
         }
     }
 
@@ -253,24 +254,24 @@ impl Verb {
     }
 }
 
-fn protocol(world: &World, verb: &str, rest: &[String]) -> Answer {
+fn protocol(context: &Context, verb: &str, rest: &[String]) -> ToolOutput {
     let words: Vec<_> = std::iter::once(verb.to_owned()).chain(rest.iter().cloned()).collect();
-    call::spoken(world, &adapters::json::ADAPTER, &words)
+    dispatch::spoken(context, &protocols::json::TOOL, &words)
 }
 
-fn adapter(world: &World, words: &[OsString]) -> Result<Answer> {
+fn adapter(context: &Context, words: &[OsString]) -> Result<ToolOutput> {
     let mut words = words.iter().map(|word| word.to_string_lossy().into_owned());
     let name = words.next().unwrap_or_default();
-    let Some(adapter) = adapters::ALL.iter().find(|adapter| adapter.name == name) else {
-        let message = format!("there is no verb `{}`", crate::error::shown(&name));
+    let Some(adapter) = protocols::ALL.iter().find(|adapter| adapter.name == name) else {
+        let message = format!("there is no verb `{}`", crate::error::sanitize(&name));
         return Err(Error::invalid(message).with_hint("`my-credential-helper --help` lists them"));
     };
-    Ok(call::spoken(world, adapter, &words.collect::<Vec<_>>()))
+    Ok(dispatch::spoken(context, adapter, &words.collect::<Vec<_>>()))
 }
 
 /// The provider in force, where it has accounts.
-fn magic_link_provider(world: &World) -> Result<Provider> {
-    let provider = world.provider(None)?;
+fn magic_link_provider(context: &Context) -> Result<Provider> {
+    let provider = context.provider(None)?;
     if provider.login == LoginKind::MagicLink {
         return Ok(provider);
     }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::adapters::{Answer, json};
-use crate::error::{Error, shown};
+use crate::error::{Error, sanitize};
+use crate::protocols::{ToolOutput, json};
 
 /// How to print.
 pub(super) struct Output {
@@ -16,13 +16,13 @@ pub(super) struct Output {
 
 impl Output {
     /// Rows with their values in one column, or the fields as JSON.
-    pub(super) fn rows(&self, rows: &[(&str, String)], fields: &Value) -> Answer {
+    pub(super) fn rows(&self, rows: &[(&str, String)], fields: &Value) -> ToolOutput {
         if self.json {
-            return Answer::success(format!("{fields}\n"));
+            return ToolOutput::success(format!("{fields}\n"));
         }
         let rows: Vec<_> =
             rows.iter().map(|(name, value)| [format!("{name}:"), value.clone()]).collect();
-        Answer::success(aligned(&rows, 3))
+        ToolOutput::success(aligned(&rows, 3))
     }
 
     /// A table with its headings, or the fields as JSON. Without rows: `none`, on standard error.
@@ -32,36 +32,36 @@ impl Output {
         rows: Vec<[String; N]>,
         none: &str,
         fields: &Value,
-    ) -> Answer {
+    ) -> ToolOutput {
         if self.json {
-            return Answer::success(format!("{fields}\n"));
+            return ToolOutput::success(format!("{fields}\n"));
         }
         if rows.is_empty() {
-            return Answer { messages: format!("{none}\n"), ..Answer::default() };
+            return ToolOutput { messages: format!("{none}\n"), ..ToolOutput::default() };
         }
         let headings = (!self.quiet).then(|| headings.map(str::to_owned));
-        Answer::success(aligned(&headings.into_iter().chain(rows).collect::<Vec<_>>(), 2))
+        ToolOutput::success(aligned(&headings.into_iter().chain(rows).collect::<Vec<_>>(), 2))
     }
 
     /// One sentence on what was done, or the fields as JSON.
-    pub(super) fn done(&self, sentence: &str, fields: &Value) -> Answer {
+    pub(super) fn done(&self, sentence: &str, fields: &Value) -> ToolOutput {
         match self {
-            Self { json: true, .. } => Answer::success(format!("{fields}\n")),
-            Self { quiet: true, .. } => Answer::default(),
-            _ => Answer::success(format!("{sentence}\n")),
+            Self { json: true, .. } => ToolOutput::success(format!("{fields}\n")),
+            Self { quiet: true, .. } => ToolOutput::default(),
+            _ => ToolOutput::success(format!("{sentence}\n")),
         }
     }
 
     /// An error in words; with `--json` also as an object.
-    pub(super) fn failure(&self, error: &Error) -> Answer {
+    pub(super) fn failure(&self, error: &Error) -> ToolOutput {
         let output = if self.json { json::failure(error) } else { String::new() };
-        Answer { output: output.into(), ..Answer::failure(error.code.exit_status(), error) }
+        ToolOutput { output: output.into(), ..ToolOutput::failure(error.code.exit_status(), error) }
     }
 }
 
 /// Lines whose columns begin below each other, `gap` apart; what came from outside is made safe to show.
 fn aligned<const N: usize>(rows: &[[String; N]], gap: usize) -> String {
-    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| shown(cell))).collect();
+    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| sanitize(cell))).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     let line = |row: &[String; N]| {

@@ -3,13 +3,13 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::account;
-use crate::adapters::Answer;
-use crate::api::microtica;
+use crate::auth::context::Context;
+use crate::auth::service_call;
 use crate::cli::output::Output;
-use crate::error::{Code, Error, Result};
-use crate::provider::{ApiPaths, LoginKind, Provider};
-use crate::world::World;
+use crate::error::{Error, ErrorCode, Result};
+use crate::http::microtica;
+use crate::model::provider::{ApiPaths, LoginKind, Provider};
+use crate::protocols::ToolOutput;
 
 #[derive(Subcommand)]
 pub(super) enum ProjectVerb {
@@ -28,11 +28,12 @@ pub(super) enum EnvVerb {
     List,
 }
 
-pub(super) fn list_projects(world: &World, output: &Output) -> Result<Answer> {
-    let (provider, paths) = provider(world)?;
-    let (projects, _) = account::call(world, &provider, "list the projects", |client, key| {
-        microtica::projects(client, &paths, key)
-    })?;
+pub(super) fn list_projects(context: &Context, output: &Output) -> Result<ToolOutput> {
+    let (provider, paths) = provider(context)?;
+    let (projects, _) =
+        service_call::call(context, &provider, "list the projects", |client, key| {
+            microtica::projects(client, &paths, key)
+        })?;
     let rows = projects.iter().map(|project| [project.id.clone(), project.name.clone()]).collect();
     Ok(output.table(
         ["ID", "NAME"],
@@ -42,14 +43,14 @@ pub(super) fn list_projects(world: &World, output: &Output) -> Result<Answer> {
     ))
 }
 
-pub(super) fn list_environments(world: &World, output: &Output) -> Result<Answer> {
-    let (provider, paths) = provider(world)?;
-    let project = project(world, &provider)?;
-    let listed = account::call(world, &provider, "list the environments", |client, key| {
+pub(super) fn list_environments(context: &Context, output: &Output) -> Result<ToolOutput> {
+    let (provider, paths) = provider(context)?;
+    let project = project(context, &provider)?;
+    let listed = service_call::call(context, &provider, "list the environments", |client, key| {
         microtica::environments(client, &paths, key, &project)
     });
     let (environments, _) = listed.map_err(|error| match error.code {
-        Code::Refused if error.hint.is_none() => {
+        ErrorCode::Rejected if error.hint.is_none() => {
             error.with_hint("`project list` shows the projects that the key sees")
         }
         _ => error,
@@ -68,8 +69,8 @@ pub(super) fn list_environments(world: &World, output: &Output) -> Result<Answer
     ))
 }
 
-fn provider(world: &World) -> Result<(Provider, ApiPaths)> {
-    let provider = world.provider(None)?;
+fn provider(context: &Context) -> Result<(Provider, ApiPaths)> {
+    let provider = context.provider(None)?;
     match &provider.login {
         LoginKind::ApiKey(Some(paths)) => Ok((provider.clone(), paths.clone())),
         _ => Err(Error::invalid(format!("{} has no projects", provider.name))
@@ -77,10 +78,10 @@ fn provider(world: &World) -> Result<(Provider, ApiPaths)> {
     }
 }
 
-fn project(world: &World, provider: &Provider) -> Result<String> {
-    let variable = world.environment.text("MICROTICA_PROJECT_ID").map(|id| id.trim().to_owned());
-    let configured = world.configuration()?.project(&provider.name).map(str::to_owned);
-    world.overrides.project.clone().or(variable).or(configured).ok_or_else(|| {
+fn project(context: &Context, provider: &Provider) -> Result<String> {
+    let variable = context.environment.text("MICROTICA_PROJECT_ID").map(|id| id.trim().to_owned());
+    let configured = context.configuration()?.project(&provider.name).map(str::to_owned);
+    context.overrides.project.clone().or(variable).or(configured).ok_or_else(|| {
         Error::invalid("no project is named").with_hint(format!(
             "give it as `--project ID`, as MICROTICA_PROJECT_ID, or for good: `my-credential-helper --provider {} config set project ID`",
             provider.name

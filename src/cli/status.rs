@@ -3,22 +3,22 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::account;
-use crate::adapters::Answer;
-use crate::api::{microtica, mycli};
+use crate::auth::context::Context;
+use crate::auth::service_call;
 use crate::cli::output::Output;
-use crate::clock;
-use crate::configuration::MyConfig;
-use crate::credential::Kind;
+use crate::config::MyJson;
 use crate::error::Result;
-use crate::jwt;
-use crate::private_file;
-use crate::provider::{LoginKind, Provider, Slot};
-use crate::reply::Source;
-use crate::stores::session::{self, Kept};
-use crate::stores::variable;
-use crate::timestamp::Timestamp;
-use crate::world::World;
+use crate::http::{microtica, mycli};
+use crate::model::credential::Kind;
+use crate::model::jwt;
+use crate::model::provider::{LoginKind, Provider, StorageKey};
+use crate::model::request::Source;
+use crate::model::timestamp::Timestamp;
+use crate::protocols::ToolOutput;
+use crate::store::env;
+use crate::store::session::{self, StoredSession};
+use crate::sys::atomic_file;
+use crate::sys::clock;
 
 /// What `status` takes.
 #[derive(clap::Args)]
@@ -29,15 +29,15 @@ pub(super) struct Arguments {
     check: bool,
 }
 
-pub(super) fn run(world: &World, arguments: &Arguments, output: &Output) -> Result<Answer> {
-    let status = Status::of(world)?;
-    let check = if arguments.check { Some(Check::of(world, &status.provider)) } else { None };
+pub(super) fn run(context: &Context, arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
+    let status = Status::of(context)?;
+    let check = if arguments.check { Some(Check::of(context, &status.provider)) } else { None };
     let (mut rows, mut fields) = (status.rows(), status.fields());
     if let Some(Check { outcome, .. }) = &check {
         rows.push(("service", outcome.clone()));
         fields["service"] = outcome.as_str().into();
     }
-    let mut answer = output.rows(&rows, &fields).with_notes(&world.take_notes());
+    let mut answer = output.rows(&rows, &fields).with_notes(&context.take_notes());
     answer.status = check.map_or(0, |check| check.status);
     Ok(answer)
 }
@@ -60,11 +60,11 @@ struct Status {
 }
 
 impl Status {
-    fn of(world: &World) -> Result<Self> {
-        let (provider, now) = (world.provider(None)?, clock::now());
-        let loaded = session::load(&world.stores()?.in_order(), &provider.slot);
+    fn of(context: &Context) -> Result<Self> {
+        let (provider, now) = (context.provider(None)?, clock::now());
+        let loaded = session::load(&context.stores()?.in_order(), &provider.slot);
         let (state, by_variable) =
-            match variable::read(&world.environment, &provider.token_variable, now) {
+            match env::read(&context.environment, &provider.token_variable, now) {
                 Ok(None) => ("not set".to_owned(), false),
                 Ok(Some(_)) => ("set, and in effect".to_owned(), true),
                 Err(error) => (error.message, true),
@@ -72,19 +72,19 @@ impl Status {
         let places =
             loaded.tried.iter().map(|attempt| (attempt.place.clone(), attempt.outcome.clone()));
         let profile =
-            (provider.name == Provider::DEFAULT_NAME).then(|| profile(world)).transpose()?;
+            (provider.name == Provider::DEFAULT_NAME).then(|| profile(context)).transpose()?;
         let elsewhere =
-            world.logged_in_elsewhere(&provider, None)?.filter(|_| loaded.newest.is_some());
+            context.logged_in_elsewhere(&provider, None)?.filter(|_| loaded.newest.is_some());
         Ok(Self {
-            api_url: world.api_url(&provider, None)?,
+            api_url: context.api_url(&provider, None)?,
             elsewhere,
             by_variable,
             login: loaded
                 .newest
                 .as_ref()
-                .map_or_else(Login::none, |kept| Login::of(world, &provider, kept, now)),
-            others: world.configuration()?.further_accounts(&provider.name).len(),
-            profile: profile.map(|profile| (profile.clone(), Catalog::of(world, &profile))),
+                .map_or_else(Login::none, |kept| Login::of(context, &provider, kept, now)),
+            others: context.configuration()?.further_accounts(&provider.name).len(),
+            profile: profile.map(|profile| (profile.clone(), Catalog::of(context, &profile))),
             stores: std::iter::once((provider.token_variable.to_string(), state))
                 .chain(places)
                 .collect(),
@@ -159,20 +159,20 @@ struct Check {
 }
 
 impl Check {
-    fn of(world: &World, provider: &Provider) -> Self {
+    fn of(context: &Context, provider: &Provider) -> Self {
         let asked = match &provider.login {
             LoginKind::MagicLink => {
-                account::call(world, provider, "ask who is logged in", mycli::me)
+                service_call::call(context, provider, "ask who is logged in", mycli::me)
                     .map(|(me, _)| format!("accepts the credential, of {}", me.email))
             }
             LoginKind::ApiKey(Some(paths)) => {
-                account::call(world, provider, "ask whose key it is", |client, key| {
+                service_call::call(context, provider, "ask whose key it is", |client, key| {
                     microtica::whoami(client, paths, key)
                 })
                 .map(|(key, _)| format!("accepts the key `{}`", key.key_name.unwrap_or_default()))
             }
             LoginKind::OAuth(oauth) => {
-                crate::cli::whoami::userinfo(world, provider, oauth).map(|(who, _)| {
+                crate::cli::whoami::userinfo(context, provider, oauth).map(|(who, _)| {
                     format!(
                         "accepts the credential, of {}",
                         who.name().unwrap_or_else(|| "somebody".to_owned())
@@ -210,9 +210,9 @@ impl Login {
     }
 
     fn of(
-        world: &World,
+        context: &Context,
         provider: &Provider,
-        Kept { session, source }: &Kept,
+        StoredSession { session, source }: &StoredSession,
         now: Timestamp,
     ) -> Self {
         let is_session = session.kind() == Kind::Session;
@@ -222,7 +222,7 @@ impl Login {
             (false, LoginKind::ApiKey(_)) => "a key",
             (false, LoginKind::OAuth(_)) => "a token",
         };
-        let location = location(world, provider, *source);
+        let location = location(context, provider, *source);
         let place = location.as_ref().map_or_else(String::new, |location| format!(": {location}"));
         let ended = if session.refresh_token.is_none() && !session.is_alive(now) {
             ", which has ended,"
@@ -264,11 +264,11 @@ impl Login {
 }
 
 /// Where a provider's login is kept: the keyring's item, or the file.
-fn location(world: &World, provider: &Provider, source: Source) -> Option<String> {
-    let Slot { item, file, .. } = &provider.slot;
+fn location(context: &Context, provider: &Provider, source: Source) -> Option<String> {
+    let StorageKey { item, file, .. } = &provider.slot;
     match source {
         Source::Keyring => item.as_ref().map(|item| format!("{} / {}", item.service, item.user)),
-        _ => world.paths.in_home(file).ok().map(|path| path.display().to_string()),
+        _ => context.paths.in_home(file).ok().map(|path| path.display().to_string()),
     }
 }
 
@@ -286,10 +286,14 @@ fn relative(time: Timestamp, now: Timestamp) -> String {
 }
 
 /// `MY_PROFILE` beats `active_profile`, as in `my`.
-fn profile(world: &World) -> Result<String> {
+fn profile(context: &Context) -> Result<String> {
     let configured =
-        MyConfig::load(&world.paths)?.active_profile.filter(|profile| !profile.is_empty());
-    Ok(world.environment.text("MY_PROFILE").or(configured).unwrap_or_else(|| "default".to_owned()))
+        MyJson::load(&context.paths)?.active_profile.filter(|profile| !profile.is_empty());
+    Ok(context
+        .environment
+        .text("MY_PROFILE")
+        .or(configured)
+        .unwrap_or_else(|| "default".to_owned()))
 }
 
 /// What `my` has cached of a profile: read, never written.
@@ -300,7 +304,7 @@ struct Catalog {
 }
 
 impl Catalog {
-    fn of(world: &World, profile: &str) -> Self {
+    fn of(context: &Context, profile: &str) -> Self {
         #[derive(Deserialize)]
         struct Cached {
             #[serde(default)]
@@ -311,8 +315,8 @@ impl Catalog {
         if profile.contains(['/', '\\']) || profile.starts_with('.') {
             return Self::default();
         }
-        let path = world.paths.in_home(&format!(".my/cache/profiles/{profile}/catalog.json"));
-        let contents = path.ok().and_then(|path| private_file::read(&path).ok().flatten());
+        let path = context.paths.in_home(&format!(".my/cache/profiles/{profile}/catalog.json"));
+        let contents = path.ok().and_then(|path| atomic_file::read(&path).ok().flatten());
         let cached = contents.and_then(|contents| {
             serde_json::from_str::<Cached>(contents.text.expose_secret()).ok()
         });

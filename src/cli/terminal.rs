@@ -14,7 +14,7 @@ pub(super) fn is_interactive() -> bool {
 pub(super) fn shows_colour(on_stderr: bool) -> bool {
     let is_terminal =
         if on_stderr { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
-    is_terminal && crate::environment::Environment::Process.get("NO_COLOR").is_none()
+    is_terminal && crate::sys::env::Environment::Process.get("NO_COLOR").is_none()
 }
 
 /// Tells the person something now.
@@ -34,11 +34,11 @@ pub(super) fn ask(question: &str) -> Result<String> {
 }
 
 /// Asks for something that is not shown.
-pub(super) fn ask_secret(question: &str) -> Result<crate::secret::Secret> {
+pub(super) fn ask_secret(question: &str) -> Result<crate::model::secret::Secret> {
     #[cfg(unix)]
     unix::put_back_at_the_end();
     rpassword::prompt_password(format!("{question} "))
-        .map(crate::secret::Secret::new)
+        .map(crate::model::secret::Secret::new)
         .map_err(|_| Error::invalid("no answer was given"))
 }
 

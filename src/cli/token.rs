@@ -4,16 +4,16 @@ use clap::Subcommand;
 use clap_complete::ArgValueCandidates;
 use serde_json::json;
 
-use crate::account;
-use crate::adapters::Answer;
-use crate::api::ApiError;
-use crate::api::mycli::{self, ApiToken};
+use crate::auth::context::Context;
+use crate::auth::service_call;
 use crate::cli::completions::candidates;
 use crate::cli::output::Output;
 use crate::cli::{magic_link_provider, terminal};
-use crate::error::{Code, Error, Result, shown};
-use crate::provider::Provider;
-use crate::world::World;
+use crate::error::{Error, ErrorCode, Result, sanitize};
+use crate::http::ApiError;
+use crate::http::mycli::{self, ApiToken};
+use crate::model::provider::Provider;
+use crate::protocols::ToolOutput;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -47,57 +47,61 @@ pub(super) enum Verb {
     },
 }
 
-pub(super) fn run(world: &World, verb: &Verb, output: &Output) -> Result<Answer> {
-    let provider = magic_link_provider(world)?;
+pub(super) fn run(context: &Context, verb: &Verb, output: &Output) -> Result<ToolOutput> {
+    let provider = magic_link_provider(context)?;
     match verb {
         Verb::Create { name, expires_in, profile } => {
-            create(world, &provider, output, name, expires_in.as_deref(), profile.as_deref())
+            create(context, &provider, output, name, expires_in.as_deref(), profile.as_deref())
         }
-        Verb::List => list(world, &provider, output),
-        Verb::Revoke { token, force } => revoke(world, &provider, output, token, *force),
+        Verb::List => list(context, &provider, output),
+        Verb::Revoke { token, force } => revoke(context, &provider, output, token, *force),
     }
 }
 
 fn create(
-    world: &World,
+    context: &Context,
     provider: &Provider,
     output: &Output,
     name: &str,
     expires_in: Option<&str>,
     profile: Option<&str>,
-) -> Result<Answer> {
+) -> Result<ToolOutput> {
     let profile_id = match profile {
         Some(slug) => {
-            let looked_up =
-                account::call_as_login(world, provider, "look up the profile", |client, token| {
-                    mycli::profile_id(client, token, slug)
-                });
+            let looked_up = service_call::call_as_login(
+                context,
+                provider,
+                "look up the profile",
+                |client, token| mycli::profile_id(client, token, slug),
+            );
             Some(looked_up.map_err(|error| match error.code {
-                Code::Refused => error.with_hint("the profile's slug is the one that `my` shows"),
+                ErrorCode::Rejected => {
+                    error.with_hint("the profile's slug is the one that `my` shows")
+                }
                 _ => error,
             })?)
         }
         None => None,
     };
-    let made = account::call_as_login(world, provider, "make the token", |client, token| {
+    let made = service_call::call_as_login(context, provider, "make the token", |client, token| {
         mycli::create_token(client, token, name, expires_in, profile_id.as_deref())
     });
     let (token, shown_token) = made.map_err(with_way_out)?.into_parts();
     if output.quiet && !output.json {
-        return Ok(Answer::success(format!("{}\n", token.expose_secret())));
+        return Ok(ToolOutput::success(format!("{}\n", token.expose_secret())));
     }
     let ApiToken { id, name, token_prefix, profile_id, expires_at, created_at, last_used_at: _ } =
         shown_token;
     let expiry =
         expires_at.as_deref().map_or("does not expire".to_owned(), |end| format!("expires {end}"));
     let sentence = format!(
-        "Token `{name}` is made, and {expiry}. It is shown this once:\n\n  {}\n\nGive it to a job as {}. \
+        "Token `{name}` is made, and {expiry}. It is sanitize this once:\n\n  {}\n\nGive it to a job as {}. \
          `my-credential-helper token revoke {id}` ends it.",
         token.expose_secret(),
         provider.token_variable,
-        name = shown(&name),
-        expiry = shown(&expiry),
-        id = shown(&id),
+        name = sanitize(&name),
+        expiry = sanitize(&expiry),
+        id = sanitize(&id),
     );
     let fields = json!({
         "token": token.expose_secret(), "id": id, "name": name, "token_prefix": token_prefix,
@@ -118,8 +122,8 @@ fn with_way_out(error: Error) -> Error {
     error.with_hint(hint)
 }
 
-fn list(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
-    let tokens = account::call_as_login(world, provider, "list the tokens", mycli::tokens)?;
+fn list(context: &Context, provider: &Provider, output: &Output) -> Result<ToolOutput> {
+    let tokens = service_call::call_as_login(context, provider, "list the tokens", mycli::tokens)?;
     let row = |token: &ApiToken| {
         let ApiToken { id, name, token_prefix, last_used_at, expires_at, .. } = token.clone();
         let or = |time: Option<String>, none: &str| time.unwrap_or_else(|| none.to_owned());
@@ -131,25 +135,26 @@ fn list(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
 }
 
 fn revoke(
-    world: &World,
+    context: &Context,
     provider: &Provider,
     output: &Output,
     which: &str,
     force: bool,
-) -> Result<Answer> {
-    let tokens = account::call_as_login(world, provider, "list the tokens", mycli::tokens)?;
+) -> Result<ToolOutput> {
+    let tokens = service_call::call_as_login(context, provider, "list the tokens", mycli::tokens)?;
     let ApiToken { id, name, token_prefix, .. } = pick(&tokens, which)?;
-    let described = format!("`{}` ({})", shown(name), shown(token_prefix));
+    let described = format!("`{}` ({})", sanitize(name), sanitize(token_prefix));
     if !force && !terminal::confirm(&format!("Revoke the token {described}?"))? {
         return Err(Error::invalid("nothing was revoked"));
     }
-    let revoked = account::call_as_login(world, provider, "revoke the token", |client, token| {
-        match mycli::revoke_token(client, token, id) {
-            // Somebody else was quicker.
-            Err(ApiError::Service { status: 404, .. }) => Ok(()),
-            other => other,
-        }
-    });
+    let revoked =
+        service_call::call_as_login(context, provider, "revoke the token", |client, token| {
+            match mycli::revoke_token(client, token, id) {
+                // Somebody else was quicker.
+                Err(ApiError::Service { status: 404, .. }) => Ok(()),
+                other => other,
+            }
+        });
     revoked?;
     let fields = json!({ "revoked": true, "id": id, "name": name, "token_prefix": token_prefix });
     Ok(output.done(&format!("Revoked the token {described}."), &fields))
@@ -164,11 +169,11 @@ fn pick<'a>(tokens: &'a [ApiToken], which: &str) -> Result<&'a ApiToken> {
     match (named.next(), named.next()) {
         (Some(token), None) => Ok(token),
         (Some(_), Some(_)) => {
-            Err(Error::invalid(format!("several tokens are called `{}`", shown(which)))
+            Err(Error::invalid(format!("several tokens are called `{}`", sanitize(which)))
                 .with_hint("name one by its id: `my-credential-helper token list`"))
         }
         (None, _) => {
-            Err(Error::new(Code::NotFound, format!("there is no token `{}`", shown(which)))
+            Err(Error::new(ErrorCode::NotFound, format!("there is no token `{}`", sanitize(which)))
                 .with_hint("`my-credential-helper token list` shows them"))
         }
     }

@@ -1,13 +1,13 @@
 //! Which variables `exec` and `export` set, and to what.
 
-use crate::credential::Kind;
-use crate::error::{Error, Result, shown};
-use crate::reply::{Ask, Found};
-use crate::resolve;
-use crate::secret::Secret;
-use crate::target::Target;
-use crate::timestamp::Timestamp;
-use crate::world::World;
+use crate::auth::context::Context;
+use crate::auth::resolve;
+use crate::error::{Error, Result, sanitize};
+use crate::model::credential::Kind;
+use crate::model::origin::Target;
+use crate::model::request::{CredentialRequest, Resolved};
+use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
 
 /// What both take.
 #[derive(clap::Args)]
@@ -29,20 +29,23 @@ pub(super) struct Assignment {
 
 impl Variables {
     /// Finds the credential and says what is to be set, with what the person should know.
-    pub(super) fn assignments(&self, world: &World) -> Result<(Vec<Assignment>, Vec<String>)> {
+    pub(super) fn assignments(&self, context: &Context) -> Result<(Vec<Assignment>, Vec<String>)> {
         let wanted: Vec<_> =
             self.env.iter().map(|text| Wanted::parse(text)).collect::<Result<_>>()?;
         let target = self.url.as_deref().map(Target::parse).transpose()?;
-        let found = resolve::resolve(world, &Ask { target, ..Ask::default() })?;
+        let found = resolve::resolve(
+            context,
+            &CredentialRequest { target, ..CredentialRequest::default() },
+        )?;
         let assignments = if wanted.is_empty() {
             // Whatever reads the provider's variable would send a stranger's password to the provider.
-            if found.kind == Kind::Login {
+            if found.kind == Kind::UrlCredential {
                 return Err(Error::invalid(
                     "what is kept for that URL is a user name and a password, and no provider's token",
                 )
                 .with_hint("name the variables: `--env NAME`, `--env NAME=username`"));
             }
-            let name = world.provider(found.provider.as_deref())?.token_variable.into_owned();
+            let name = context.provider(found.provider.as_deref())?.token_variable.into_owned();
             vec![Assignment { name, value: found.secret.clone() }]
         } else {
             wanted.iter().map(|wanted| wanted.of(&found)).collect::<Result<_>>()?
@@ -63,7 +66,7 @@ impl<'a> Wanted<'a> {
         if !begins_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return Err(Error::invalid(format!(
                 "`{}` cannot be the name of a variable",
-                shown(name)
+                sanitize(name)
             )));
         }
         if !matches!(field, "token" | "username" | "header" | "expires_at") {
@@ -73,7 +76,7 @@ impl<'a> Wanted<'a> {
         Ok(Self { name, field })
     }
 
-    fn of(&self, found: &Found) -> Result<Assignment> {
+    fn of(&self, found: &Resolved) -> Result<Assignment> {
         let value = match self.field {
             "username" => Secret::new(found.username.as_str()),
             "expires_at" => {

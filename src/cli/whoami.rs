@@ -2,24 +2,24 @@
 
 use serde_json::{Value, json};
 
-use crate::account;
-use crate::adapters::Answer;
-use crate::api::microtica;
-use crate::api::mycli::{self, Me};
-use crate::api::oauth::Service;
+use crate::auth::context::Context;
+use crate::auth::service_call;
 use crate::cli::output::Output;
-use crate::credential::Kind;
-use crate::error::{Code, Error, Result};
-use crate::provider::{ApiPaths, LoginKind, OAuth, Provider};
-use crate::reply::Found;
-use crate::world::World;
+use crate::error::{Error, ErrorCode, Result};
+use crate::http::microtica;
+use crate::http::mycli::{self, Me};
+use crate::http::oauth::Service;
+use crate::model::credential::Kind;
+use crate::model::provider::{ApiPaths, LoginKind, OAuth, Provider};
+use crate::model::request::Resolved;
+use crate::protocols::ToolOutput;
 
-pub(super) fn run(world: &World, output: &Output) -> Result<Answer> {
-    let provider = world.provider(None)?;
+pub(super) fn run(context: &Context, output: &Output) -> Result<ToolOutput> {
+    let provider = context.provider(None)?;
     match &provider.login {
-        LoginKind::MagicLink => account(world, &provider, output),
-        LoginKind::ApiKey(Some(paths)) => key(world, &provider, paths, output),
-        LoginKind::OAuth(oauth) => user(world, &provider, oauth, output),
+        LoginKind::MagicLink => account(context, &provider, output),
+        LoginKind::ApiKey(Some(paths)) => key(context, &provider, paths, output),
+        LoginKind::OAuth(oauth) => user(context, &provider, oauth, output),
         LoginKind::ApiKey(None) => {
             Err(Error::invalid(format!("{} cannot be asked whose key it is", provider.name))
                 .with_hint("`my-credential-helper status` tells what is known here"))
@@ -27,8 +27,8 @@ pub(super) fn run(world: &World, output: &Output) -> Result<Answer> {
     }
 }
 
-fn account(world: &World, provider: &Provider, output: &Output) -> Result<Answer> {
-    let (me, found) = account::call(world, provider, "ask who is logged in", mycli::me)?;
+fn account(context: &Context, provider: &Provider, output: &Output) -> Result<ToolOutput> {
+    let (me, found) = service_call::call(context, provider, "ask who is logged in", mycli::me)?;
     let Me { id, email, username, needs_username: _ } = me;
     let mut fields = json!({
         "provider": provider.name, "id": id, "email": email, "username": username,
@@ -69,20 +69,30 @@ impl User {
 }
 
 /// Asks whose the token is, where the service tells.
-pub(super) fn userinfo(world: &World, provider: &Provider, oauth: &OAuth) -> Result<(User, Found)> {
-    let service = Service::known(world, provider, oauth)?;
+pub(super) fn userinfo(
+    context: &Context,
+    provider: &Provider,
+    oauth: &OAuth,
+) -> Result<(User, Resolved)> {
+    let service = Service::known(context, provider, oauth)?;
     if service.endpoints().userinfo.is_none() {
         return Err(Error::invalid(format!("{} tells nobody whose a token is", provider.name))
             .with_hint("`my-credential-helper status` tells what is known here"));
     }
-    let (user, found) = account::call(world, provider, "ask whose the token is", |_, token| {
-        service.userinfo(token)
-    })?;
+    let (user, found) =
+        service_call::call(context, provider, "ask whose the token is", |_, token| {
+            service.userinfo(token)
+        })?;
     Ok((User(user), found))
 }
 
-fn user(world: &World, provider: &Provider, oauth: &OAuth, output: &Output) -> Result<Answer> {
-    let (user, found) = userinfo(world, provider, oauth)?;
+fn user(
+    context: &Context,
+    provider: &Provider,
+    oauth: &OAuth,
+    output: &Output,
+) -> Result<ToolOutput> {
+    let (user, found) = userinfo(context, provider, oauth)?;
     let id = user.text(&["sub", "id", "account_id"]);
     let (email, username) = (user.text(&["email"]), user.name());
     let fields = json!({
@@ -99,9 +109,14 @@ fn user(world: &World, provider: &Provider, oauth: &OAuth, output: &Output) -> R
 }
 
 /// The four rows that users of the service know.
-fn key(world: &World, provider: &Provider, paths: &ApiPaths, output: &Output) -> Result<Answer> {
+fn key(
+    context: &Context,
+    provider: &Provider,
+    paths: &ApiPaths,
+    output: &Output,
+) -> Result<ToolOutput> {
     let (key, asked) =
-        account::ask(world, provider, |client, key| microtica::whoami(client, paths, key))?;
+        service_call::ask(context, provider, |client, key| microtica::whoami(client, paths, key))?;
     let prefix = microtica::key_prefix(&key.secret).to_owned();
     let unreachable = match &asked {
         Err(error) if !error.is_answer() => Some(error.to_string()),
@@ -112,7 +127,7 @@ fn key(world: &World, provider: &Provider, paths: &ApiPaths, output: &Output) ->
         Err(_) if unreachable.is_some() => None,
         Err(error) => {
             return Err(Error::new(
-                Code::Refused,
+                ErrorCode::Rejected,
                 format!("{} refused the key {prefix}...: {error}", provider.name),
             )
             .with_hint("make a new key in the console, and log in with it"));
@@ -138,7 +153,8 @@ fn key(world: &World, provider: &Provider, paths: &ApiPaths, output: &Output) ->
     let mut answer = output.rows(&rows, &fields).with_notes(&key.notes);
     if let Some(reason) = unreachable {
         let error = Error::temporary(format!("{} cannot be reached: {reason}", provider.name));
-        let Answer { messages, status, .. } = Answer::failure(error.code.exit_status(), error);
+        let ToolOutput { messages, status, .. } =
+            ToolOutput::failure(error.code.exit_status(), error);
         answer.messages.push_str(&messages);
         answer.status = status;
     }

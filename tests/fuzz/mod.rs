@@ -2,7 +2,7 @@
 //! and nothing that breaks out of an answer's form. The suite runs them on seeds that it changes at random, and `fuzz/`
 //! on what a fuzzer finds.
 
-mod adapters;
+mod protocols;
 mod stores;
 mod texts;
 
@@ -20,16 +20,16 @@ const fn property(name: &'static str, check: fn(&[u8])) -> Property {
 
 /// Every rule: one for each adapter, and one for each other reader of what comes from outside.
 pub(super) const ALL: &[Property] = &[
-    property("json", |data| adapters::check("json", data)),
-    property("git", |data| adapters::check("git", data)),
-    property("docker", |data| adapters::check("docker", data)),
-    property("bazel", |data| adapters::check("bazel", data)),
-    property("cargo", |data| adapters::check("cargo", data)),
-    property("kubectl", |data| adapters::check("kubectl", data)),
-    property("terraform", |data| adapters::check("terraform", data)),
-    property("goauth", |data| adapters::check("goauth", data)),
-    property("pnpm", |data| adapters::check("pnpm", data)),
-    property("keyring", |data| adapters::check("keyring", data)),
+    property("json", |data| protocols::check("json", data)),
+    property("git", |data| protocols::check("git", data)),
+    property("docker", |data| protocols::check("docker", data)),
+    property("bazel", |data| protocols::check("bazel", data)),
+    property("cargo", |data| protocols::check("cargo", data)),
+    property("kubectl", |data| protocols::check("kubectl", data)),
+    property("terraform", |data| protocols::check("terraform", data)),
+    property("goauth", |data| protocols::check("goauth", data)),
+    property("pnpm", |data| protocols::check("pnpm", data)),
+    property("keyring", |data| protocols::check("keyring", data)),
     property("urls", texts::urls),
     property("patterns", texts::patterns),
     property("timestamps", texts::timestamps),

@@ -2,21 +2,21 @@
 
 use std::path::PathBuf;
 
-use my_credential_helper::adapters::{self, Call};
-use my_credential_helper::environment::Environment;
-use my_credential_helper::paths::Paths;
-use my_credential_helper::provider::Shape;
-use my_credential_helper::secret::Secret;
-use my_credential_helper::serve;
-use my_credential_helper::stores::keyring::go_keyring;
-use my_credential_helper::stores::{session, variable as token_variable};
-use my_credential_helper::timestamp::Timestamp;
-use my_credential_helper::world::{Overrides, World};
+use my_credential_helper::auth::context::{Context, Overrides};
+use my_credential_helper::config::paths::Paths;
+use my_credential_helper::model::provider::StoredFormat;
+use my_credential_helper::model::secret::Secret;
+use my_credential_helper::model::timestamp::Timestamp;
+use my_credential_helper::protocols::run;
+use my_credential_helper::protocols::{self, Invocation};
+use my_credential_helper::store::keyring::go_keyring;
+use my_credential_helper::store::{env as token_variable, session};
+use my_credential_helper::sys::env::Environment;
 
 /// A session that is read is the same when it was written, in either shape.
 pub(super) fn sessions(data: &[u8]) {
     let text = Secret::new(String::from_utf8_lossy(data).into_owned());
-    for shape in [Shape::Session, Shape::BareKey] {
+    for shape in [StoredFormat::Session, StoredFormat::BareKey] {
         let Ok(Some(read)) = session::decode(shape, &text) else { continue };
         assert!(!read.access_token.has_control_character() && !read.access_token.is_empty());
         assert!(!read.refresh_token.as_ref().is_some_and(Secret::has_control_character));
@@ -25,49 +25,52 @@ pub(super) fn sessions(data: &[u8]) {
     }
 }
 
-struct Kept {
-    world: World,
+struct StoredSession {
+    context: Context,
     file: PathBuf,
     _home: tempfile::TempDir,
 }
 
-impl Kept {
+impl StoredSession {
     /// A home with one login, whose file is about to be replaced.
     fn new() -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         let variables = [("MY_NO_KEYRING".to_owned(), "1".into())].into();
-        let world =
-            World::new(Environment::Fixed(variables), Paths::at(home.path()), Overrides::default());
+        let context = Context::new(
+            Environment::Fixed(variables),
+            Paths::at(home.path()),
+            Overrides::default(),
+        );
         let login = br#"{"url":"https://git.acme.dev","username":"ada","secret":"hunter2"}"#;
-        let answer = spoken(&world, "json", "store", login);
+        let answer = spoken(&context, "json", "store", login);
         let answer: serde_json::Value = serde_json::from_str(&answer).expect("an answer");
         let file = answer["location"].as_str().expect("a file").into();
-        Self { world, file, _home: home }
+        Self { context, file, _home: home }
     }
 }
 
-fn spoken(world: &World, adapter: &str, operation: &str, input: &[u8]) -> String {
+fn spoken(context: &Context, adapter: &str, operation: &str, input: &[u8]) -> String {
     let adapter =
-        adapters::ALL.iter().find(|other| other.name == adapter).expect("an adapter of that name");
-    let call = Call {
+        protocols::ALL.iter().find(|other| other.name == adapter).expect("an adapter of that name");
+    let call = Invocation {
         arguments: vec![operation.to_owned()],
         input: input.to_vec().into(),
-        ..Call::default()
+        ..Invocation::default()
     };
-    let result = (adapter.decode)(&call).and_then(|request| serve::act(world, request));
+    let result = (adapter.decode)(&call).and_then(|request| run::act(context, request));
     (adapter.encode)(&call, result).output.to_string()
 }
 
 thread_local! {
-    static KEPT: Kept = Kept::new();
+    static KEPT: StoredSession = StoredSession::new();
 }
 
 /// Whatever the file of a login holds: git is told lines of its own protocol, and nothing for another host.
 pub(super) fn logins(data: &[u8]) {
-    KEPT.with(|Kept { world, file, .. }| {
+    KEPT.with(|StoredSession { context, file, .. }| {
         std::fs::write(file, data).expect("the file");
         let input = b"capability[]=authtype\nprotocol=https\nhost=git.acme.dev\n\n";
-        let lines = spoken(world, "git", "get", input);
+        let lines = spoken(context, "git", "get", input);
         let known = [
             "capability[]",
             "authtype",
@@ -80,7 +83,7 @@ pub(super) fn logins(data: &[u8]) {
         let is_known =
             |line: &str| line.split_once('=').is_some_and(|(key, _)| known.contains(&key));
         assert!(lines.lines().all(is_known) && lines.lines().count() <= 6, "{lines:?}");
-        let elsewhere = spoken(world, "git", "get", b"protocol=https\nhost=evil.dev\n\n");
+        let elsewhere = spoken(context, "git", "get", b"protocol=https\nhost=evil.dev\n\n");
         assert_eq!(elsewhere, "", "a login for another host");
     });
 }

@@ -1,12 +1,12 @@
 //! Texts that come from outside: URLs, patterns, times, tokens, configuration, answers of a service.
 
-use my_credential_helper::api::mycli::NewSession;
-use my_credential_helper::configuration::Configuration;
-use my_credential_helper::error::shown;
-use my_credential_helper::jwt;
-use my_credential_helper::secret::Secret;
-use my_credential_helper::target::{HostPattern, Origin, Scheme, Target};
-use my_credential_helper::timestamp::Timestamp;
+use my_credential_helper::config::Configuration;
+use my_credential_helper::error::sanitize;
+use my_credential_helper::http::mycli::NewSession;
+use my_credential_helper::model::jwt;
+use my_credential_helper::model::origin::{HostPattern, Origin, Scheme, Target};
+use my_credential_helper::model::secret::Secret;
+use my_credential_helper::model::timestamp::Timestamp;
 
 fn text(data: &[u8]) -> String {
     String::from_utf8_lossy(data).into_owned()
@@ -107,7 +107,7 @@ pub(super) fn tokens(data: &[u8]) {
 
 /// Nothing that is shown steers a terminal, or fills it.
 pub(super) fn messages(data: &[u8]) {
-    let told = shown(&text(data));
+    let told = sanitize(&text(data));
     assert!(
         !told
             .chars()

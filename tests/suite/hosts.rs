@@ -6,11 +6,11 @@ mod forms;
 use std::time::SystemTime;
 
 use base64::Engine as _;
-use my_credential_helper::adapters::{self, Call};
-use my_credential_helper::environment::Environment;
-use my_credential_helper::paths::Paths;
-use my_credential_helper::serve;
-use my_credential_helper::world::{Overrides, World};
+use my_credential_helper::auth::context::{Context, Overrides};
+use my_credential_helper::config::paths::Paths;
+use my_credential_helper::protocols::run;
+use my_credential_helper::protocols::{self, Invocation};
+use my_credential_helper::sys::env::Environment;
 use serde_json::json;
 
 use crate::support::{HELPER, Home, finish, rfc3339, spawn};
@@ -28,7 +28,7 @@ pub(crate) fn patterns() -> Vec<String> {
 }
 
 /// Every URL of it in every form of an adapter.
-pub(crate) fn calls(adapter: &str) -> Vec<Call> {
+pub(crate) fn calls(adapter: &str) -> Vec<Invocation> {
     let forms = forms::ALL.iter().filter(|form| form.adapter().name == adapter);
     forms.flat_map(|form| urls().into_iter().map(|url| form.call(&url))).collect()
 }
@@ -66,11 +66,11 @@ fn home(family: &Family, place: Place) -> Home {
     home
 }
 
-fn world(home: &Home, place: Place) -> World {
+fn context(home: &Home, place: Place) -> Context {
     let token = ("MY_API_TOKEN".to_owned(), TOKEN.into());
     let variables = [("MY_NO_KEYRING".to_owned(), "1".into())].into_iter();
     let variables = variables.chain((place == Place::Variable).then_some(token)).collect();
-    World::new(Environment::Fixed(variables), Paths::at(home.path()), Overrides::default())
+    Context::new(Environment::Fixed(variables), Paths::at(home.path()), Overrides::default())
 }
 
 fn secret_of(url: &str) -> String {
@@ -78,14 +78,15 @@ fn secret_of(url: &str) -> String {
 }
 
 /// Stores a login for each URL, as those tools store them that want one of their own.
-fn store_logins(world: &World, urls: &[String]) {
+fn store_logins(context: &Context, urls: &[String]) {
     let call = |adapter: &str, arguments: &[&str], input: String| {
-        let adapter = adapters::ALL.iter().find(|other| other.name == adapter).expect("an adapter");
+        let adapter =
+            protocols::ALL.iter().find(|other| other.name == adapter).expect("an adapter");
         let arguments = arguments.iter().map(|&word| word.to_owned()).collect();
         let answer = spoken(
-            world,
+            context,
             adapter,
-            &Call { arguments, input: input.into_bytes().into(), ..Call::default() },
+            &Invocation { arguments, input: input.into_bytes().into(), ..Invocation::default() },
         );
         assert!(!answer.contains("error") && !answer.contains("Err"), "{answer}");
     };
@@ -106,8 +107,8 @@ fn store_logins(world: &World, urls: &[String]) {
 }
 
 /// Everything that a tool is told, on both outputs.
-fn spoken(world: &World, adapter: &adapters::Adapter, call: &Call) -> String {
-    let result = (adapter.decode)(call).and_then(|request| serve::act(world, request));
+fn spoken(context: &Context, adapter: &protocols::Tool, call: &Invocation) -> String {
+    let result = (adapter.decode)(call).and_then(|request| run::act(context, request));
     let answer = (adapter.encode)(call, result);
     readable(&format!("{}{}", *answer.output, answer.messages))
 }
@@ -150,7 +151,7 @@ fn check(family: &Family, case: &Case, form: &Form, answer: &str) -> Result<(), 
 
 #[test]
 fn every_adapter_has_a_form_or_is_told_of_no_place() {
-    for adapter in adapters::ALL {
+    for adapter in protocols::ALL {
         let is_asked = forms::ALL.iter().any(|form| form.adapter().name == adapter.name);
         assert!(
             is_asked != (adapter.name == "pnpm"),
@@ -167,11 +168,11 @@ fn no_adapter_answers_for_a_host_that_is_not_configured() {
         families().iter().flat_map(|family| [(family, Place::File), (family, Place::Variable)])
     {
         let home = home(family, place);
-        let world = world(&home, place);
-        store_logins(&world, &family.logins);
+        let context = context(&home, place);
+        store_logins(&context, &family.logins);
         for case in &family.cases {
             for (form, served) in forms::ALL.iter().zip(&mut served) {
-                let answer = spoken(&world, form.adapter(), &form.call(&case.url));
+                let answer = spoken(&context, form.adapter(), &form.call(&case.url));
                 complaints.extend(
                     check(family, case, form, &answer)
                         .err()
@@ -203,12 +204,12 @@ fn the_program_answers_as_its_parts_do() {
     for (number, family) in families().iter().enumerate() {
         let place = if number % 2 == 0 { Place::File } else { Place::Variable };
         let home = home(family, place);
-        store_logins(&world(&home, place), &family.logins);
+        store_logins(&context(&home, place), &family.logins);
         for (turn, form) in forms::ALL.iter().enumerate() {
             let turn = turn + number * forms::ALL.len();
             // The first case is served; the others come in turn.
             for case in [&family.cases[0], &family.cases[turn % family.cases.len()]] {
-                let Call { arguments, variables, input } = form.call(&case.url);
+                let Invocation { arguments, variables, input } = form.call(&case.url);
                 let words = arguments.iter().chain(variables.values());
                 if words.into_iter().any(|word| word.contains('\0')) {
                     continue;

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use my_credential_helper::provider::Item;
-use my_credential_helper::stores::Unavailable;
-use my_credential_helper::stores::keyring::{Keyring, Surroundings};
+use my_credential_helper::model::provider::Item;
+use my_credential_helper::store::StoreFailure;
+use my_credential_helper::store::keyring::{Keyring, Surroundings};
 
 use crate::support::secret_service::SecretService;
 
@@ -114,11 +114,11 @@ fn a_locked_keyring_says_so_at_once_whatever_is_asked() {
         let other = Item { service: "not".into(), user: "there".into() };
         let started = Instant::now();
         for item in [tokens(), other] {
-            assert_eq!(keyring.read(&item), Err(Unavailable::Locked));
-            assert_eq!(keyring.write(&item, "my", "y"), Err(Unavailable::Locked));
-            assert_eq!(keyring.delete(&item), Err(Unavailable::Locked));
+            assert_eq!(keyring.read(&item), Err(StoreFailure::Locked));
+            assert_eq!(keyring.write(&item, "my", "y"), Err(StoreFailure::Locked));
+            assert_eq!(keyring.delete(&item), Err(StoreFailure::Locked));
         }
-        assert_eq!(keyring.probe(), Err(Unavailable::Locked));
+        assert_eq!(keyring.probe(), Err(StoreFailure::Locked));
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     });
 }
@@ -235,9 +235,9 @@ fn a_socket_that_never_answers_takes_the_budget_once_for_all_calls() {
         Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() };
     let keyring = Keyring::new(surroundings, Duration::from_millis(300));
     let started = Instant::now();
-    assert_eq!(keyring.read(&tokens()), Err(Unavailable::TimedOut));
-    assert_eq!(keyring.write(&tokens(), "my", "x"), Err(Unavailable::TimedOut));
-    assert_eq!(keyring.probe(), Err(Unavailable::TimedOut));
+    assert_eq!(keyring.read(&tokens()), Err(StoreFailure::TimedOut));
+    assert_eq!(keyring.write(&tokens(), "my", "x"), Err(StoreFailure::TimedOut));
+    assert_eq!(keyring.probe(), Err(StoreFailure::TimedOut));
     let took = started.elapsed();
     assert!((Duration::from_millis(300)..Duration::from_millis(590)).contains(&took), "{took:?}");
 }

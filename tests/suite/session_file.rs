@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use account_server::Session;
-use my_credential_helper::timestamp::Timestamp;
+use my_credential_helper::model::timestamp::Timestamp;
 use rustix::fs::{CWD, FileType, mknodat};
 use serde_json::json;
 

@@ -5,23 +5,23 @@ use std::time::{Duration, Instant};
 
 use clap_complete::CompletionCandidate;
 
-use crate::api::mycli::{self, AccountSession, ApiToken};
-use crate::api::{self, Client};
+use crate::auth::context::{Context, Overrides};
 use crate::cli::magic_link_provider;
-use crate::clock;
-use crate::credential::Kind;
-use crate::provider::Account;
-use crate::secret::Secret;
-use crate::stores::session;
-use crate::world::{Overrides, World};
+use crate::http::mycli::{self, AccountSession, ApiToken};
+use crate::http::{self, Client};
+use crate::model::credential::Kind;
+use crate::model::provider::Account;
+use crate::model::secret::Secret;
+use crate::store::session;
+use crate::sys::clock;
 
 /// Somebody waits with a finger on the key.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// For `--provider`.
 pub(in crate::cli) fn providers() -> Vec<CompletionCandidate> {
-    let world = World::of_this_process(Overrides::default());
-    let names = world
+    let context = Context::of_this_process(Overrides::default());
+    let names = context
         .configuration()
         .map(|configuration| configuration.names().join("\n"))
         .unwrap_or_default();
@@ -30,10 +30,10 @@ pub(in crate::cli) fn providers() -> Vec<CompletionCandidate> {
 
 /// For `--account`: those of the provider in force.
 pub(in crate::cli) fn accounts() -> Vec<CompletionCandidate> {
-    let world = World::of_this_process(Overrides::default());
+    let context = Context::of_this_process(Overrides::default());
     let named = || {
-        let provider = world.descriptor(None).ok()?;
-        let further = world.configuration().ok()?.further_accounts(&provider.name);
+        let provider = context.descriptor(None).ok()?;
+        let further = context.configuration().ok()?.further_accounts(&provider.name);
         Some(
             further
                 .iter()
@@ -54,13 +54,13 @@ pub(in crate::cli) fn tokens() -> Vec<CompletionCandidate> {
 /// By its name, where a shell takes that as one word, else by its id.
 fn token(ApiToken { id, name, token_prefix, .. }: &ApiToken) -> Option<CompletionCandidate> {
     let word = [name, id].into_iter().find(|word| is_one_word(word))?;
-    Some(CompletionCandidate::new(word).help(Some(crate::error::shown(token_prefix).into())))
+    Some(CompletionCandidate::new(word).help(Some(crate::error::sanitize(token_prefix).into())))
 }
 
 /// For `session revoke`.
 pub(in crate::cli) fn sessions() -> Vec<CompletionCandidate> {
     let candidate = |AccountSession { id, device_name, .. }: &AccountSession| {
-        let device = crate::error::shown(device_name.as_deref().unwrap_or("unknown device"));
+        let device = crate::error::sanitize(device_name.as_deref().unwrap_or("unknown device"));
         is_one_word(id).then(|| CompletionCandidate::new(id).help(Some(device.into())))
     };
     asked(mycli::sessions).iter().filter_map(candidate).collect()
@@ -74,18 +74,20 @@ fn is_one_word(text: &str) -> bool {
 }
 
 /// What the service answers to the access token as it is kept. A refresh is not for a press of a key: it could be cut off.
-fn asked<T>(call: impl Fn(&Client, &Secret) -> api::Result<Vec<T>>) -> Vec<T> {
+fn asked<T>(call: impl Fn(&Client, &Secret) -> http::Result<Vec<T>>) -> Vec<T> {
     let asked = || {
-        let world = World::of_this_process(Overrides::default());
-        let provider = magic_link_provider(&world).ok()?;
-        if world.logged_in_elsewhere(&provider, None).ok()?.is_some() {
+        let context = Context::of_this_process(Overrides::default());
+        let provider = magic_link_provider(&context).ok()?;
+        if context.logged_in_elsewhere(&provider, None).ok()?.is_some() {
             return None;
         }
-        let kept = session::load(&world.stores().ok()?.in_order(), &provider.slot).newest?.session;
+        let kept =
+            session::load(&context.stores().ok()?.in_order(), &provider.slot).newest?.session;
         if kept.kind() != Kind::Session || !kept.is_alive(clock::now()) {
             return None;
         }
-        let client = Client::new(&world, &provider, &world.api_url(&provider, None).ok()?).ok()?;
+        let client =
+            Client::new(&context, &provider, &context.api_url(&provider, None).ok()?).ok()?;
         call(&client.until(Instant::now() + PATIENCE), &kept.access_token).ok()
     };
     asked().unwrap_or_default()

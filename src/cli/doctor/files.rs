@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::Finding;
+use crate::auth::context::Context;
 use crate::cli::setup::place::Place;
-use crate::world::World;
 
-pub(super) fn examine(world: &World, place: &Place) -> Vec<Finding> {
+pub(super) fn examine(context: &Context, place: &Place) -> Vec<Finding> {
     let mut findings = vec![program(place)];
-    findings.push(match world.configuration() {
+    findings.push(match context.configuration() {
         Err(error) => Finding::problem("settings", error.message, "mend the file, or move it away"),
         Ok(_) => Finding::fine("settings", "can be read"),
     });

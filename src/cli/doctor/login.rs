@@ -1,14 +1,14 @@
 //! The login: whether there is one, and what keeps its places from answering.
 
 use super::Finding;
-use crate::clock;
+use crate::auth::context::Context;
 use crate::error::Result;
-use crate::stores::{Unavailable, session, variable};
-use crate::world::World;
+use crate::store::{StoreFailure, env, session};
+use crate::sys::clock;
 
 /// What was found, and whether tools can be given a credential.
-pub(super) fn examine(world: &World) -> (Vec<Finding>, bool) {
-    examined(world).unwrap_or_else(|error| {
+pub(super) fn examine(context: &Context) -> (Vec<Finding>, bool) {
+    examined(context).unwrap_or_else(|error| {
         (
             vec![Finding::problem(
                 "login",
@@ -22,11 +22,11 @@ pub(super) fn examine(world: &World) -> (Vec<Finding>, bool) {
     })
 }
 
-fn examined(world: &World) -> Result<(Vec<Finding>, bool)> {
-    let (provider, stores) = (world.provider(None)?, world.stores()?);
+fn examined(context: &Context) -> Result<(Vec<Finding>, bool)> {
+    let (provider, stores) = (context.provider(None)?, context.stores()?);
     let mut findings: Vec<_> = keyring(stores.keyring.probe().err()).into_iter().collect();
     let name = &*provider.token_variable;
-    match variable::read(&world.environment, name, clock::now()) {
+    match env::read(&context.environment, name, clock::now()) {
         Ok(Some(_)) => {
             findings.push(Finding::note(
                 "login",
@@ -45,7 +45,7 @@ fn examined(world: &World) -> Result<(Vec<Finding>, bool)> {
         Ok(None) => {}
     }
     let loaded = session::load(&stores.in_order(), &provider.slot);
-    let elsewhere = world.logged_in_elsewhere(&provider, None)?;
+    let elsewhere = context.logged_in_elsewhere(&provider, None)?;
     let (finding, is_logged_in) = match (&loaded.newest, elsewhere) {
         (None, _) => {
             let tried: Vec<_> =
@@ -70,22 +70,22 @@ fn examined(world: &World) -> Result<(Vec<Finding>, bool)> {
     Ok((findings, is_logged_in))
 }
 
-fn keyring(unavailable: Option<Unavailable>) -> Option<Finding> {
+fn keyring(unavailable: Option<StoreFailure>) -> Option<Finding> {
     Some(match unavailable? {
-        Unavailable::Off(reason) => {
+        StoreFailure::Off(reason) => {
             Finding::note("keyring", format!("not used: {reason}; logins are kept in a file"))
         }
-        Unavailable::Locked => Finding::problem(
+        StoreFailure::Locked => Finding::problem(
             "keyring",
             "it is locked",
             "unlock it: log in to the desktop, or `gnome-keyring-daemon --unlock`",
         ),
-        Unavailable::TimedOut => Finding::problem(
+        StoreFailure::TimedOut => Finding::problem(
             "keyring",
             "it does not answer in time",
             "set MY_NO_KEYRING, and log in to the file",
         ),
-        Unavailable::Failed(reason) => {
+        StoreFailure::Failed(reason) => {
             Finding::problem("keyring", reason, "set MY_NO_KEYRING, and log in to the file")
         }
     })

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::Finding;
-use crate::api::Client;
-use crate::clock;
+use crate::auth::context::Context;
 use crate::error::Result;
-use crate::world::World;
+use crate::http::Client;
+use crate::sys::clock;
 
 /// An answer that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -14,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What a token's times are allowed to be off by.
 const AGREES: u64 = 60;
 
-pub(super) fn examine(world: &World) -> Vec<Finding> {
-    examined(world).unwrap_or_else(|error| {
+pub(super) fn examine(context: &Context) -> Vec<Finding> {
+    examined(context).unwrap_or_else(|error| {
         vec![Finding::problem(
             "service",
             error.message,
@@ -24,10 +24,10 @@ pub(super) fn examine(world: &World) -> Vec<Finding> {
     })
 }
 
-fn examined(world: &World) -> Result<Vec<Finding>> {
-    let provider = world.provider(None)?;
-    let url = world.api_url(&provider, None)?;
-    let client = Client::new(world, &provider, &url)?.until(Instant::now() + PATIENCE);
+fn examined(context: &Context) -> Result<Vec<Finding>> {
+    let provider = context.provider(None)?;
+    let url = context.api_url(&provider, None)?;
+    let client = Client::new(context, &provider, &url)?.until(Instant::now() + PATIENCE);
     let theirs = match client.time() {
         Err(error) => {
             let message = format!("{url} cannot be reached: {error}");

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 
 use super::Finding;
 use super::client::{self, Said};
+use crate::auth::context::Context;
 use crate::cli::setup::link::{Link, State};
 use crate::cli::setup::place::Place;
-use crate::cli::setup::tools::{ALL, Folder, Tool};
+use crate::cli::setup::tools::{ALL, Folder, SetupTool};
 use crate::cli::setup::{edit, is_set_up};
-use crate::target::{HostPattern, Origin, Scheme};
-use crate::world::World;
+use crate::model::origin::{HostPattern, Origin, Scheme};
 
-pub(super) fn examine(world: &World, place: &Place, is_logged_in: bool) -> Vec<Finding> {
-    let host = host(world);
+pub(super) fn examine(context: &Context, place: &Place, is_logged_in: bool) -> Vec<Finding> {
+    let host = host(context);
     let mut findings = Vec::new();
     for tool in ALL {
         let Some(program) = tool.program(place) else { continue };
@@ -42,14 +42,14 @@ pub(super) fn examine(world: &World, place: &Place, is_logged_in: bool) -> Vec<F
 }
 
 /// A place that the token may go to.
-fn host(world: &World) -> Option<Origin> {
-    let provider = world.provider(None).ok()?;
+fn host(context: &Context) -> Option<Origin> {
+    let provider = context.provider(None).ok()?;
     let named = provider.hosts.iter().find_map(HostPattern::target).map(|target| target.origin);
-    named.or_else(|| world.api_origin(&provider, None).ok())
+    named.or_else(|| context.api_origin(&provider, None).ok())
 }
 
 /// A client that lacks something.
-fn old(tool: &Tool, program: &std::path::Path) -> Option<Finding> {
+fn old(tool: &SetupTool, program: &std::path::Path) -> Option<Finding> {
     let (major, minor, lacks) = tool.least?;
     let arguments: Vec<_> = tool.version.iter().map(|&word| word.to_owned()).collect();
     let (own_major, own_minor) = client::version(&client::run(program, &arguments, "")?.output)?;
@@ -58,7 +58,7 @@ fn old(tool: &Tool, program: &std::path::Path) -> Option<Finding> {
 }
 
 /// What is wrong with the name that the tool looks for.
-fn link(place: &Place, tool: &'static Tool) -> Option<Finding> {
+fn link(place: &Place, tool: &'static SetupTool) -> Option<Finding> {
     let (name, folder) = tool.link?;
     let link = Link::of(place, tool)?;
     let path = link.path.display();
@@ -108,7 +108,7 @@ fn link(place: &Place, tool: &'static Tool) -> Option<Finding> {
 }
 
 /// Asks as the tool would.
-fn asked(place: &Place, tool: &'static Tool, host: &Origin) -> Option<Finding> {
+fn asked(place: &Place, tool: &'static SetupTool, host: &Origin) -> Option<Finding> {
     // kubectl and go ask over https alone.
     if host.scheme() == Scheme::Http && matches!(tool.name, "kubectl" | "go") {
         return None;

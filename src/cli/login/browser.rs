@@ -5,13 +5,13 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::adapters::Answer;
-use crate::api;
-use crate::api::oauth::{BrowserLogin, Granted, Service};
+use crate::auth::context::Context;
 use crate::cli::terminal;
-use crate::error::{Code, Error, Result, shown};
-use crate::provider::Provider;
-use crate::world::World;
+use crate::error::{Error, ErrorCode, Result, sanitize};
+use crate::http;
+use crate::http::oauth::{BrowserLogin, Granted, Service};
+use crate::model::provider::Provider;
+use crate::protocols::ToolOutput;
 
 /// How long the person has.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -23,8 +23,8 @@ const SLOWEST: Duration = Duration::from_secs(5);
 const LONGEST: u64 = 16 * 1024;
 
 /// Whether a browser can be expected to open where the person is.
-pub(super) fn can_be_opened(world: &World) -> bool {
-    let is_set = |name: &str| world.environment.get(name).is_some();
+pub(super) fn can_be_opened(context: &Context) -> bool {
+    let is_set = |name: &str| context.environment.get(name).is_some();
     if is_set("SSH_CONNECTION") || is_set("SSH_TTY") {
         return false;
     }
@@ -34,13 +34,13 @@ pub(super) fn can_be_opened(world: &World) -> bool {
 
 /// Logs in, and does `keep` with what the service gives before the page is told that it went well.
 pub(super) fn log_in(
-    world: &World,
+    context: &Context,
     service: &Service<'_>,
     provider: &Provider,
     port: Option<u16>,
-    keep: impl FnOnce(Granted) -> Result<Answer>,
-) -> Result<Answer> {
-    let failed = |what: &str, error| api::failed(&provider.api_url, what, &error);
+    keep: impl FnOnce(Granted) -> Result<ToolOutput>,
+) -> Result<ToolOutput> {
+    let failed = |what: &str, error| http::failed(&provider.api_url, what, &error);
     let busy = |error: std::io::Error| {
         Error::temporary(format!("no port of this machine can be used: {}", error.kind()))
     };
@@ -49,7 +49,7 @@ pub(super) fn log_in(
     let login = service
         .start_in_browser(format!("http://127.0.0.1:{port}/callback"))
         .map_err(|error| failed("start the login", error))?;
-    open(world, &login.url);
+    open(context, &login.url);
     let (browser, answer) = wait(&listener)?;
     let kept = code(service, &login, &answer, provider)
         .and_then(|code| service.redeem_code(login, code).map_err(|error| failed("log in", error)))
@@ -58,8 +58,8 @@ pub(super) fn log_in(
     kept
 }
 
-fn open(world: &World, url: &str) {
-    if can_be_opened(world) && webbrowser::open(url).is_ok() {
+fn open(context: &Context, url: &str) {
+    if can_be_opened(context) && webbrowser::open(url).is_ok() {
         terminal::tell(&format!("The browser opens. If it does not, open\n{}", shown_whole(url)));
     } else {
         terminal::tell(&format!("Open this in a browser on this machine:\n{}", shown_whole(url)));
@@ -99,7 +99,7 @@ fn wait(listener: &TcpListener) -> Result<(TcpStream, Vec<(String, String)>)> {
             ),
         }
     }
-    Err(Error::new(Code::SessionExpired, "nobody logged in within 10 minutes")
+    Err(Error::new(ErrorCode::SessionExpired, "nobody logged in within 10 minutes")
         .with_hint("start anew"))
 }
 
@@ -131,7 +131,7 @@ fn code(
         answer.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     };
     let refused = |what: String| {
-        Err(Error::new(Code::Refused, what).with_hint("nothing was saved; start anew"))
+        Err(Error::new(ErrorCode::Rejected, what).with_hint("nothing was saved; start anew"))
     };
     if value("state") != Some(login.state.secret()) {
         return refused(
@@ -150,8 +150,8 @@ fn code(
         (Some(code), None) => Ok(code.to_owned()),
         (_, Some(error)) => {
             let words = value("error_description")
-                .map_or_else(String::new, |words| format!(": {}", shown(words)));
-            refused(format!("{} refused the login ({}){words}", provider.name, shown(error)))
+                .map_or_else(String::new, |words| format!(": {}", sanitize(words)));
+            refused(format!("{} refused the login ({}){words}", provider.name, sanitize(error)))
         }
         (None, None) => refused("the browser brought no code".to_owned()),
     }

@@ -7,19 +7,19 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use super::waiting::Screen;
-use crate::api;
-use crate::api::oauth::{DeviceLogin, Granted, Service};
 use crate::cli::terminal;
-use crate::error::{Code, Error, Result, shown};
-use crate::provider::Provider;
-use crate::target::Target;
+use crate::error::{Error, ErrorCode, Result, sanitize};
+use crate::http;
+use crate::http::oauth::{DeviceLogin, Granted, Service};
+use crate::model::origin::Target;
+use crate::model::provider::Provider;
 
 /// How often the countdown moves.
 const TICK: Duration = Duration::from_millis(100);
 
 /// What the service gives, once the person has said yes elsewhere.
 pub(super) fn log_in(service: &Service<'_>, provider: &Provider) -> Result<Granted> {
-    let failed = |what: &str, error| api::failed(&provider.api_url, what, &error);
+    let failed = |what: &str, error| http::failed(&provider.api_url, what, &error);
     let login = service.start_on_device().map_err(|error| failed("start the login", error))?;
     say_what_to_do(&login, provider)?;
     let screen = Screen::new(false, false);
@@ -27,11 +27,12 @@ pub(super) fn log_in(service: &Service<'_>, provider: &Provider) -> Result<Grant
     let granted = service.wait_for_device(&login, |pause| wait(&screen, pause, end));
     drop(screen);
     granted.map_err(|error| match error.code() {
-        "expired_token" => Error::new(Code::SessionExpired, "the code has expired")
+        "expired_token" => Error::new(ErrorCode::SessionExpired, "the code has expired")
             .with_hint(format!("start anew: `{}`", provider.command("login"))),
-        "access_denied" => {
-            Error::new(Code::Refused, format!("the login to {} was refused", provider.title()))
-        }
+        "access_denied" => Error::new(
+            ErrorCode::Rejected,
+            format!("the login to {} was refused", provider.title()),
+        ),
         _ => failed("wait for the login", error),
     })
 }
@@ -47,7 +48,7 @@ fn wait(screen: &Screen, pause: Duration, end: Instant) {
 
 fn say_what_to_do(login: &DeviceLogin, provider: &Provider) -> Result<()> {
     let page = page(login.verification_uri(), provider)?;
-    let code = shown(login.user_code().secret());
+    let code = sanitize(login.user_code().secret());
     terminal::tell(&format!("Open {page} on any device, and type the code {code} there."));
     let Some(complete) = login.verification_uri_complete() else { return Ok(()) };
     let complete = self::page(complete.secret(), provider)?;
@@ -71,10 +72,10 @@ fn say_what_to_do(login: &DeviceLogin, provider: &Provider) -> Result<()> {
 /// A page that a person may be sent to: one that nobody on the way can replace.
 fn page(url: &str, provider: &Provider) -> Result<String> {
     match Target::parse(url) {
-        Ok(target) if target.origin.is_safe() => Ok(shown(url)),
+        Ok(target) if target.origin.is_safe() => Ok(sanitize(url)),
         _ => Err(Error::new(
-            Code::Refused,
-            format!("{} names the page `{}`, without TLS", provider.name, shown(url)),
+            ErrorCode::Rejected,
+            format!("{} names the page `{}`, without TLS", provider.name, sanitize(url)),
         )),
     }
 }

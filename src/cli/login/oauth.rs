@@ -5,25 +5,25 @@ use std::io::Read as _;
 use serde_json::json;
 
 use super::{Arguments, browser, device, variable_notes};
-use crate::adapters::Answer;
-use crate::api;
-use crate::api::oauth::{Granted, Service};
+use crate::auth::context::Context;
+use crate::auth::operations;
+use crate::auth::resolve;
 use crate::cli::output::Output;
-use crate::clock;
-use crate::configuration::edit;
-use crate::error::{Error, Result, shown};
-use crate::keep;
-use crate::provider::{Grant, OAuth, Provider};
-use crate::reply::Ask;
-use crate::resolve;
-use crate::secret::Secret;
-use crate::world::World;
+use crate::config::edit;
+use crate::error::{Error, Result, sanitize};
+use crate::http;
+use crate::http::oauth::{Granted, Service};
+use crate::model::provider::{Grant, OAuth, Provider};
+use crate::model::request::CredentialRequest;
+use crate::model::secret::Secret;
+use crate::protocols::ToolOutput;
+use crate::sys::clock;
 
 /// No client secret is longer.
 const MOST_SECRET: u64 = 16 * 1024;
 
 pub(super) struct OAuthLogin<'a> {
-    pub(super) world: &'a World,
+    pub(super) context: &'a Context,
     pub(super) provider: &'a Provider,
     pub(super) oauth: &'a OAuth,
     pub(super) arguments: &'a Arguments,
@@ -39,20 +39,20 @@ enum Way {
 }
 
 impl OAuthLogin<'_> {
-    pub(super) fn run(&self) -> Result<Answer> {
+    pub(super) fn run(&self) -> Result<ToolOutput> {
         self.check()?;
         if !self.arguments.force
             && let Some(answer) = self.already_logged_in()
         {
             return Ok(answer);
         }
-        let service = Service::discovered(self.world, self.provider, self.oauth)?;
-        self.world.stores()?.check_new(&self.provider.slot)?;
+        let service = Service::discovered(self.context, self.provider, self.oauth)?;
+        self.context.stores()?.check_new(&self.provider.slot)?;
         let way = self.way(&service)?;
         match way {
             Way::Device => self.keep(&service, device::log_in(&service, self.provider)?),
             Way::Browser => browser::log_in(
-                self.world,
+                self.context,
                 &service,
                 self.provider,
                 self.oauth.redirect_port,
@@ -73,9 +73,9 @@ impl OAuthLogin<'_> {
                  on), and put the id that it is given into config.toml"
             )));
         }
-        let api_url = self.world.api_url(self.provider, None)?;
-        if self.world.overrides.api_url.is_some()
-            && api_url != self.world.configured_api_url(self.provider)?
+        let api_url = self.context.api_url(self.provider, None)?;
+        if self.context.overrides.api_url.is_some()
+            && api_url != self.context.configured_api_url(self.provider)?
         {
             return Err(Error::invalid(
                 "a service with OAuth 2 is named in config.toml, and not by `--api-url`",
@@ -85,15 +85,15 @@ impl OAuthLogin<'_> {
     }
 
     /// What is kept, where it can still be used.
-    fn already_logged_in(&self) -> Option<Answer> {
+    fn already_logged_in(&self) -> Option<ToolOutput> {
         let Provider { name, account, .. } = self.provider;
-        let ask = Ask {
+        let ask = CredentialRequest {
             provider: Some(name.to_string()),
             account: Some(account.to_string()),
-            ..Ask::default()
+            ..CredentialRequest::default()
         };
-        let found = resolve::resolve(self.world, &ask).ok()?;
-        if found.source == crate::reply::Source::Environment {
+        let found = resolve::resolve(self.context, &ask).ok()?;
+        if found.source == crate::model::request::Source::Environment {
             return None;
         }
         let sentence = format!(
@@ -126,7 +126,9 @@ impl OAuthLogin<'_> {
                 Err(not_offered("in the browser").with_hint("`--device` logs in by a code"))
             }
             _ if self.oauth.grant == Grant::ClientCredentials => Ok(Way::Itself),
-            _ if in_browser && (browser::can_be_opened(self.world) || !by_code) => Ok(Way::Browser),
+            _ if in_browser && (browser::can_be_opened(self.context) || !by_code) => {
+                Ok(Way::Browser)
+            }
             _ if by_code => Ok(Way::Device),
             _ if has_page => Err(self.wants_secret()),
             _ => Err(not_offered("by a code, and none in the browser")),
@@ -144,7 +146,7 @@ impl OAuthLogin<'_> {
     }
 
     /// The program is its own user, from now on.
-    fn log_in_itself(&self, service: Service<'_>) -> Result<Answer> {
+    fn log_in_itself(&self, service: Service<'_>) -> Result<ToolOutput> {
         let service = if service.has_secret() {
             service
         } else {
@@ -152,10 +154,10 @@ impl OAuthLogin<'_> {
         };
         let granted = service
             .log_in_itself()
-            .map_err(|error| api::failed(&self.provider.api_url, "log in", &error))?;
+            .map_err(|error| http::failed(&self.provider.api_url, "log in", &error))?;
         if self.oauth.grant != Grant::ClientCredentials {
             let grant = Some("client_credentials".into());
-            edit::set(&self.world.paths, Some(&self.provider.name), "grant", grant)?;
+            edit::set(&self.context.paths, Some(&self.provider.name), "grant", grant)?;
         }
         self.keep(&service, granted)
     }
@@ -172,20 +174,20 @@ impl OAuthLogin<'_> {
                  [providers.{name}] of config.toml"
             )));
         }
-        self.world
+        self.context
             .note("the client secret is kept nowhere: when the token ends, log in anew, or say where the secret is");
         Ok(Secret::new(text.trim()))
     }
 
-    fn keep(&self, service: &Service<'_>, granted: Granted) -> Result<Answer> {
-        let unusable = |error| api::failed(&self.provider.api_url, "use what was given", &error);
+    fn keep(&self, service: &Service<'_>, granted: Granted) -> Result<ToolOutput> {
+        let unusable = |error| http::failed(&self.provider.api_url, "use what was given", &error);
         let session = granted.into_session(clock::now()).map_err(unusable)?;
-        let stored = keep::keep_granted(self.world, self.provider, &session)?;
+        let stored = operations::keep_granted(self.context, self.provider, &session)?;
         let user = service.userinfo(&session.access_token).ok().map(crate::cli::whoami::User);
         let username = user.as_ref().and_then(crate::cli::whoami::User::name);
         let email = user.and_then(|user| user.text(&["email"]));
         let named =
-            username.as_deref().map_or_else(String::new, |name| format!(" as {}", shown(name)));
+            username.as_deref().map_or_else(String::new, |name| format!(" as {}", sanitize(name)));
         let (title, place) = (self.provider.title(), stored.source.name());
         let sentence =
             format!("Logged in to {title}{named}. Saved in the {place}: {}", stored.location);
@@ -193,7 +195,7 @@ impl OAuthLogin<'_> {
             "provider": self.provider.name, "account": &*self.provider.account, "email": email, "username": username,
             "stored_in": place, "location": stored.location,
         });
-        let answer = self.output.done(&sentence, &fields).with_notes(&self.world.take_notes());
-        Ok(answer.with_notes(&variable_notes(self.world, self.provider)))
+        let answer = self.output.done(&sentence, &fields).with_notes(&self.context.take_notes());
+        Ok(answer.with_notes(&variable_notes(self.context, self.provider)))
     }
 }

@@ -3,13 +3,13 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::api::mycli::DeviceLogin;
+use crate::auth::context::Context;
 use crate::error::{Error, Result};
-use crate::private_file;
-use crate::provider::{Account, Provider};
-use crate::secret::Secret;
-use crate::timestamp::Timestamp;
-use crate::world::World;
+use crate::http::mycli::DeviceLogin;
+use crate::model::provider::{Account, Provider};
+use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
+use crate::sys::atomic_file;
 
 const FILE: &str = ".my/pending-login.json";
 
@@ -62,16 +62,16 @@ impl Pending {
         u64::try_from(self.expires_at - now.unix()).unwrap_or(0)
     }
 
-    pub(super) fn save(&self, world: &World) -> Result<()> {
-        let path = world.paths.in_home(FILE).map_err(Error::invalid_state)?;
+    pub(super) fn save(&self, context: &Context) -> Result<()> {
+        let path = context.paths.in_home(FILE).map_err(Error::invalid_state)?;
         let text = Secret::new(serde_json::to_string(self).unwrap_or_default());
-        Ok(private_file::write(&path, text.expose_secret())?)
+        Ok(atomic_file::write(&path, text.expose_secret())?)
     }
 
     /// The login that waits; `None` where none does, or no longer.
-    pub(super) fn load(world: &World, now: Timestamp) -> Result<Option<Self>> {
-        let path = world.paths.in_home(FILE).map_err(Error::invalid_state)?;
-        let contents = private_file::read(&path)
+    pub(super) fn load(context: &Context, now: Timestamp) -> Result<Option<Self>> {
+        let path = context.paths.in_home(FILE).map_err(Error::invalid_state)?;
+        let contents = atomic_file::read(&path)
             .map_err(|reason| Error::invalid_state(format!("~/{FILE} {reason}")))?;
         let pending = contents
             .and_then(|contents| serde_json::from_str::<Self>(contents.text.expose_secret()).ok());
@@ -79,17 +79,17 @@ impl Pending {
     }
 
     /// Forgets a login of this provider's account that waits, and what cannot be completed any more.
-    pub(super) fn forget_of(world: &World, provider: &Provider, now: Timestamp) {
-        let waiting = Self::load(world, now).ok().flatten();
+    pub(super) fn forget_of(context: &Context, provider: &Provider, now: Timestamp) {
+        let waiting = Self::load(context, now).ok().flatten();
         let is_it = |it: Self| *it.provider == *provider.name && *it.account == *provider.account;
         if waiting.is_none_or(is_it) {
-            Self::forget(world);
+            Self::forget(context);
         }
     }
 
-    pub(super) fn forget(world: &World) {
-        if let Ok(path) = world.paths.in_home(FILE) {
-            let _ = private_file::remove(&path);
+    pub(super) fn forget(context: &Context) {
+        if let Ok(path) = context.paths.in_home(FILE) {
+            let _ = atomic_file::remove(&path);
         }
     }
 }

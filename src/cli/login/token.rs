@@ -5,26 +5,26 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use serde_json::json;
 
 use super::{Arguments, variable_notes};
-use crate::adapters::Answer;
-use crate::api::{self, ApiError, Client, microtica, mycli};
+use crate::auth::context::Context;
+use crate::auth::operations;
 use crate::cli::output::Output;
 use crate::cli::terminal;
-use crate::clock;
-use crate::credential::{Kind, Session};
-use crate::error::{Code, Error, Result, shown};
-use crate::keep;
-use crate::provider::{LoginKind, Provider};
-use crate::secret::Secret;
-use crate::stores::session;
-use crate::timestamp::Timestamp;
-use crate::world::World;
+use crate::error::{Error, ErrorCode, Result, sanitize};
+use crate::http::{self, ApiError, Client, microtica, mycli};
+use crate::model::credential::{Kind, Session};
+use crate::model::provider::{LoginKind, Provider};
+use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
+use crate::protocols::ToolOutput;
+use crate::store::session;
+use crate::sys::clock;
 
 /// No token is longer.
 const MOST: u64 = 64 * 1024;
 
 /// The token that was brought: behind `--token`, on standard input, or typed without an echo. `None` where the login is
 /// to go by email.
-pub(super) fn brought(world: &World, arguments: &Arguments) -> Result<Option<Secret>> {
+pub(super) fn brought(context: &Context, arguments: &Arguments) -> Result<Option<Secret>> {
     if let Some(token) = arguments.token.as_deref().filter(|token| !token.is_empty()) {
         return Ok(Some(Secret::new(token)));
     }
@@ -34,7 +34,7 @@ pub(super) fn brought(world: &World, arguments: &Arguments) -> Result<Option<Sec
     if !std::io::stdin().is_terminal() {
         return from_input();
     }
-    let provider = world.provider(None)?;
+    let provider = context.provider(None)?;
     if arguments.token.is_none() && provider.login.renews() {
         return Ok(None);
     }
@@ -54,17 +54,22 @@ fn from_input() -> Result<Option<Secret>> {
 }
 
 /// Logs in with a token.
-pub(super) fn login(world: &World, token: &Secret, force: bool, output: &Output) -> Result<Answer> {
-    let provider = provider_of(world, token)?;
+pub(super) fn login(
+    context: &Context,
+    token: &Secret,
+    force: bool,
+    output: &Output,
+) -> Result<ToolOutput> {
+    let provider = provider_of(context, token)?;
     check_form(&provider, token)?;
-    may_replace(world, &provider, token, force)?;
-    let api_url = world.api_url(&provider, None)?;
-    let client = Client::new(world, &provider, &api_url)?;
+    may_replace(context, &provider, token, force)?;
+    let api_url = context.api_url(&provider, None)?;
+    let client = Client::new(context, &provider, &api_url)?;
     let (who, verified) = match owner(&client, &provider, token) {
         Ok(who) => (who, true),
         // The form is right, and the place where its users look for a key must not depend on the network.
         Err(error) if error.is_passing() && matches!(provider.login, LoginKind::ApiKey(_)) => {
-            world.note(format!(
+            context.note(format!(
                 "the key is not verified: {} cannot be reached ({error})",
                 provider.name
             ));
@@ -74,9 +79,10 @@ pub(super) fn login(world: &World, token: &Secret, force: bool, output: &Output)
     };
     let expires_at = who.expires_at.as_deref().and_then(Timestamp::parse);
     let session = Session::api_token(token.clone(), expires_at, clock::now());
-    super::point_at(world, &provider, &api_url)?;
-    let stored = keep::keep_session(world, &provider, &session)?;
-    let named = who.name.as_deref().map_or_else(String::new, |name| format!(" as {}", shown(name)));
+    super::point_at(context, &provider, &api_url)?;
+    let stored = operations::keep_session(context, &provider, &session)?;
+    let named =
+        who.name.as_deref().map_or_else(String::new, |name| format!(" as {}", sanitize(name)));
     let sentence = format!(
         "Logged in to {}{named}. Saved in the {}: {}",
         provider.title(),
@@ -89,25 +95,25 @@ pub(super) fn login(world: &World, token: &Secret, force: bool, output: &Output)
     });
     Ok(output
         .done(&sentence, &fields)
-        .with_notes(&world.take_notes())
-        .with_notes(&variable_notes(world, &provider)))
+        .with_notes(&context.take_notes())
+        .with_notes(&variable_notes(context, &provider)))
 }
 
 /// The provider that is named, else the one whose tokens begin so.
-fn provider_of(world: &World, token: &Secret) -> Result<Provider> {
-    let configuration = world.configuration()?;
+fn provider_of(context: &Context, token: &Secret) -> Result<Provider> {
+    let configuration = context.configuration()?;
     let is_named =
-        world.overrides.provider.is_some() || world.environment.get("MY_PROVIDER").is_some();
+        context.overrides.provider.is_some() || context.environment.get("MY_PROVIDER").is_some();
     if !is_named {
         for name in configuration.names() {
             let provider = configuration.provider(name)?;
             let prefix = &*provider.token_prefix;
             if !prefix.is_empty() && token.expose_secret().starts_with(prefix) {
-                return world.provider(Some(name));
+                return context.provider(Some(name));
             }
         }
     }
-    world.provider(None)
+    context.provider(None)
 }
 
 fn check_form(provider: &Provider, token: &Secret) -> Result<()> {
@@ -132,8 +138,8 @@ fn check_form(provider: &Provider, token: &Secret) -> Result<()> {
 }
 
 /// A session renews itself, and a token does not: replacing one by the other is asked for by name.
-fn may_replace(world: &World, provider: &Provider, token: &Secret, force: bool) -> Result<()> {
-    let kept = session::load(&world.stores()?.in_order(), &provider.slot).newest;
+fn may_replace(context: &Context, provider: &Provider, token: &Secret, force: bool) -> Result<()> {
+    let kept = session::load(&context.stores()?.in_order(), &provider.slot).newest;
     let is_session = kept.is_some_and(|kept| {
         kept.session.refresh_token.is_some() && kept.session.access_token != *token
     });
@@ -156,7 +162,7 @@ struct Owner {
     expires_at: Option<String>,
 }
 
-fn owner(client: &Client, provider: &Provider, token: &Secret) -> api::Result<Owner> {
+fn owner(client: &Client, provider: &Provider, token: &Secret) -> http::Result<Owner> {
     match &provider.login {
         LoginKind::MagicLink => mycli::me(client, token)
             .map(|me| Owner { name: me.username.or(Some(me.email)), expires_at: None }),
@@ -171,12 +177,12 @@ fn owner(client: &Client, provider: &Provider, token: &Secret) -> api::Result<Ow
 
 fn refused(provider: &Provider, api_url: &str, token: &Secret, error: &ApiError) -> Error {
     if error.is_passing() {
-        return api::failed(api_url, "check the token", error)
+        return http::failed(api_url, "check the token", error)
             .with_hint("nothing was saved; try again in a moment");
     }
     let prefix = microtica::key_prefix(token);
     Error::new(
-        Code::Refused,
+        ErrorCode::Rejected,
         format!("{} does not accept the token {prefix}...: {error}", provider.name),
     )
     .with_hint(format!("nothing was saved; {} with a token that is in use", provider.login_hint()))

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use console::Term;
 
 use super::Pending;
-use crate::api::{self, ApiError, Client, mycli};
 use crate::cli::terminal::{self, Key, Keys};
-use crate::clock;
-use crate::error::{Code, Error, Result, shown};
-use crate::secret::Secret;
+use crate::error::{Error, ErrorCode, Result, sanitize};
+use crate::http::{self, ApiError, Client, mycli};
+use crate::model::secret::Secret;
+use crate::sys::clock;
 
 /// How often the countdown moves.
 const TICK: Duration = Duration::from_millis(100);
@@ -30,7 +30,7 @@ pub(super) fn say_what_to_do(pending: &Pending) {
     };
     terminal::tell(&format!(
         "A mail is on its way to {}. Click the link in it{keys}.",
-        shown(&pending.email)
+        sanitize(&pending.email)
     ));
 }
 
@@ -93,8 +93,8 @@ impl Waiting<'_> {
         &self,
         keys: Option<&Keys>,
         screen: &mut Screen,
-        ask: impl FnOnce(&Client) -> api::Result<T> + Send + 'static,
-    ) -> Result<api::Result<T>, Stopped> {
+        ask: impl FnOnce(&Client) -> http::Result<T> + Send + 'static,
+    ) -> Result<http::Result<T>, Stopped> {
         let (client, (sender, answer)) = (self.client.clone(), mpsc::channel());
         std::thread::spawn(move || sender.send(ask(&client)));
         loop {
@@ -119,7 +119,7 @@ impl Waiting<'_> {
         screen: &mut Screen,
     ) -> Result<Option<mycli::NewSession>, Stopped> {
         let expired = || {
-            Error::new(Code::SessionExpired, "link and code have expired")
+            Error::new(ErrorCode::SessionExpired, "link and code have expired")
                 .with_hint("start anew: `my-credential-helper login`")
         };
         let device_code = self.pending.device_code.clone();
@@ -134,12 +134,12 @@ impl Waiting<'_> {
             Err(error) if error.is_passing() && self.has_patience() => Ok(None),
             Err(error) if error.is_passing() => {
                 let hint = "try again; the code that was taken, or a click, still counts";
-                Err(api::failed(self.client.base_url(), "wait for the login", &error)
+                Err(http::failed(self.client.base_url(), "wait for the login", &error)
                     .with_hint(hint)
                     .into())
             }
             Err(error) => {
-                Err(api::failed(self.client.base_url(), "wait for the login", &error).into())
+                Err(http::failed(self.client.base_url(), "wait for the login", &error).into())
             }
         }
     }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use super::lines;
 use super::place::Place;
-use super::tools::{Ask, Folder, Probe, Tool, no_notes};
+use super::tools::{Ask, Folder, Probe, SetupTool, no_notes};
 use crate::error::Result;
 
-pub(super) const TOOL: Tool = Tool {
+pub(super) const TOOL: SetupTool = SetupTool {
     name: "bazel",
     programs: &["bazel", "bazelisk"],
     link: Some((LINK, Folder::Programs)),
@@ -29,7 +29,7 @@ fn file(place: &Place) -> PathBuf {
 
 /// Bazel knows hosts without ports, and the patterns that the configuration does.
 fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
-    let host = |pattern: &crate::target::HostPattern| {
+    let host = |pattern: &crate::model::origin::HostPattern| {
         pattern
             .target()
             .map_or_else(|| pattern.to_string(), |target| target.origin.host().to_owned())

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
 use super::place::Place;
-use super::tools::{Ask, Folder, Probe, Tool};
-use crate::error::{Error, Result, shown};
+use super::tools::{Ask, Folder, Probe, SetupTool};
+use crate::error::{Error, Result, sanitize};
 
-pub(super) const TOOL: Tool = Tool {
+pub(super) const TOOL: SetupTool = SetupTool {
     name: "cargo",
     programs: &["cargo"],
     link: Some((LINK, Folder::Programs)),
@@ -38,7 +38,7 @@ fn file(place: &Place) -> PathBuf {
 
 fn parsed(text: &str) -> Result<DocumentMut> {
     text.parse().map_err(|error: toml_edit::TomlError| {
-        Error::invalid(format!("cargo's config.toml cannot be read: {}", shown(error.message())))
+        Error::invalid(format!("cargo's config.toml cannot be read: {}", sanitize(error.message())))
     })
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
-use crate::error::{Error, Result, shown};
+use crate::error::{Error, Result, sanitize};
 
 /// A copy of a configuration, gone when it is dropped.
 pub(super) struct Copy {
@@ -39,12 +39,13 @@ pub(super) fn run(mut command: Command) -> Result<Option<String>> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command
         .output()
-        .map_err(|error| Error::invalid_state(format!("{}: {}", shown(&name), error.kind())))?;
+        .map_err(|error| Error::invalid_state(format!("{}: {}", sanitize(&name), error.kind())))?;
     Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
 /// The same for a command that has to succeed.
 pub(super) fn must(command: Command) -> Result<String> {
     let described = format!("{command:?}");
-    run(command)?.ok_or_else(|| Error::invalid_state(format!("this failed: {}", shown(&described))))
+    run(command)?
+        .ok_or_else(|| Error::invalid_state(format!("this failed: {}", sanitize(&described))))
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use similar::{DiffOp, TextDiff};
 
-use crate::error::shown;
+use crate::error::sanitize;
 
 /// The changed lines, `-` before and `+` after.
 pub(super) fn lines(before: &str, after: &str) -> Vec<String> {
@@ -70,9 +70,9 @@ fn masked(line: &str) -> String {
     let is_secret = NAMES.iter().any(|name| lower.contains(name))
         && !OURS.iter().any(|name| lower.contains(name));
     match line.find(['=', ':']) {
-        Some(end) if is_secret => format!("{} …", shown(&line[..=end])),
+        Some(end) if is_secret => format!("{} …", sanitize(&line[..=end])),
         None if is_secret => "…".to_owned(),
-        _ => shown(line),
+        _ => sanitize(line),
     }
 }
 
@@ -95,14 +95,17 @@ mod tests {
         let before = r#"{"auths":{"hub.example":{"auth":"aHVudGVyMjpodW50ZXIy"}}}"#;
         let after =
             r#"{"auths":{"hub.example":{"auth":"aHVudGVyMjpodW50ZXIy"}},"credHelpers":{"h":"my"}}"#;
-        let shown = lines(before, after).join("\n");
-        assert!(shown.contains("credHelpers") && !shown.contains("aHVudGVy"), "{shown}");
+        let difference = lines(before, after).join("\n");
+        assert!(
+            difference.contains("credHelpers") && !difference.contains("aHVudGVy"),
+            "{difference}"
+        );
         // kubectl lays its file out anew.
-        let shown = lines(
+        let difference = lines(
             "users:\n- user:\n    token: \"hunter2\"\n",
             "users:\n- name: my\n- user:\n    token: hunter2\n",
         );
-        assert!(shown.contains(&"+ - name: my".to_owned()), "{shown:?}");
-        assert!(!shown.join("\n").contains("hunter2"), "{shown:?}");
+        assert!(difference.contains(&"+ - name: my".to_owned()), "{difference:?}");
+        assert!(!difference.join("\n").contains("hunter2"), "{difference:?}");
     }
 }

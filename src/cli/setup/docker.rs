@@ -7,10 +7,10 @@ use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstObjectProp, CstRootNode};
 
 use super::place::Place;
-use super::tools::{Ask, Folder, Probe, Tool};
+use super::tools::{Ask, Folder, Probe, SetupTool};
 use crate::error::{Error, Result};
 
-pub(super) const DOCKER: Tool = Tool {
+pub(super) const DOCKER: SetupTool = SetupTool {
     name: "docker",
     programs: &["docker"],
     link: Some(("docker-credential-my", Folder::Programs)),
@@ -24,8 +24,8 @@ pub(super) const DOCKER: Tool = Tool {
     least: None,
 };
 
-pub(super) const PODMAN: Tool =
-    Tool { name: "podman", programs: &["podman", "buildah", "skopeo"], ..DOCKER };
+pub(super) const PODMAN: SetupTool =
+    SetupTool { name: "podman", programs: &["podman", "buildah", "skopeo"], ..DOCKER };
 
 const HELPERS: &str = "credHelpers";
 

@@ -5,11 +5,11 @@ use std::process::Command;
 
 use super::copy::{self, Copy};
 use super::place::Place;
-use super::tools::{Ask, Folder, Probe, Tool};
+use super::tools::{Ask, Folder, Probe, SetupTool};
 use crate::error::{Error, Result};
-use crate::target::HostPattern;
+use crate::model::origin::HostPattern;
 
-pub(super) const TOOL: Tool = Tool {
+pub(super) const TOOL: SetupTool = SetupTool {
     name: "git",
     programs: &["git"],
     link: Some((LINK, Folder::Programs)),

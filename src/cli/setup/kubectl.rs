@@ -5,10 +5,10 @@ use std::process::Command;
 
 use super::copy::{self, Copy};
 use super::place::Place;
-use super::tools::{Ask, Probe, Tool};
+use super::tools::{Ask, Probe, SetupTool};
 use crate::error::{Error, Result};
 
-pub(super) const TOOL: Tool = Tool {
+pub(super) const TOOL: SetupTool = SetupTool {
     name: "kubectl",
     programs: &["kubectl"],
     link: None,

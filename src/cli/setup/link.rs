@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::edit;
 use super::place::Place;
-use super::tools::{Folder, Tool};
+use super::tools::{Folder, SetupTool};
 use crate::error::{Error, Result};
 
 /// A name, and what has to be done about it.
@@ -33,7 +33,7 @@ pub(in crate::cli) enum State {
 
 impl Link {
     /// The link of a tool: where PATH finds one already, else where it belongs.
-    pub(in crate::cli) fn of(place: &Place, tool: &Tool) -> Option<Self> {
+    pub(in crate::cli) fn of(place: &Place, tool: &SetupTool) -> Option<Self> {
         let (name, folder) = tool.link?;
         let found = place
             .find(name)
@@ -68,7 +68,7 @@ impl Link {
     }
 
     /// Whether it was made by `setup`, and not by a package or somebody's own hand elsewhere.
-    pub(super) fn is_where_setup_puts_it(&self, place: &Place, tool: &Tool) -> bool {
+    pub(super) fn is_where_setup_puts_it(&self, place: &Place, tool: &SetupTool) -> bool {
         let folder = tool.link.map(|(_, folder)| folder_of(place, folder));
         self.path.parent() == folder.as_deref() && self.path.starts_with(&place.home)
     }

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::auth::context::Context;
 use crate::error::{Error, Result};
-use crate::world::World;
 
 /// The name that this program is installed by.
 const NAME: &str = "my-credential-helper";
@@ -38,16 +38,17 @@ const VARIABLES: &[&str] = &[
 
 impl Place {
     /// This machine, where its home may be touched.
-    pub(in crate::cli) fn of(world: &World) -> Result<Self> {
-        let home = world.paths.in_home("").map_err(Error::invalid_state)?;
-        let path = world
+    pub(in crate::cli) fn of(context: &Context) -> Result<Self> {
+        let home = context.paths.in_home("").map_err(Error::invalid_state)?;
+        let path = context
             .environment
             .get("PATH")
             .map(|path| std::env::split_paths(&path).collect())
             .unwrap_or_default();
         let own = std::env::current_exe()
             .map_err(|error| Error::invalid_state(format!("this program: {error}")))?;
-        let variables = VARIABLES.iter().map(|name| (*name, world.environment.get(name))).collect();
+        let variables =
+            VARIABLES.iter().map(|name| (*name, context.environment.get(name))).collect();
         let mut place = Self { program: own, home: home.components().collect(), path, variables };
         // A link that a package manager keeps outlives the file that it points at today.
         if let Some(found) = place.find(NAME).filter(|found| place.is_this_program(found)) {

@@ -9,13 +9,13 @@ use super::difference;
 use super::edit;
 use super::link::{Link, State};
 use super::place::Place;
-use super::tools::{ALL, Ask, Folder, Tool};
+use super::tools::{ALL, Ask, Folder, SetupTool};
 use crate::error::Result;
-use crate::target::HostPattern;
+use crate::model::origin::HostPattern;
 
 /// For one tool.
 pub(super) struct Plan {
-    tool: &'static Tool,
+    tool: &'static SetupTool,
     link: Option<Link>,
     removes_link: bool,
     /// The tool's configuration.
@@ -39,7 +39,7 @@ impl Plan {
     /// Connects the tool.
     pub(super) fn set_up(
         place: &Place,
-        tool: &'static Tool,
+        tool: &'static SetupTool,
         hosts: &[HostPattern],
     ) -> Result<Self> {
         let link = Link::of(place, tool);
@@ -65,7 +65,7 @@ impl Plan {
     }
 
     /// Takes it back: what was before, where nothing else changed since; else our parts alone.
-    pub(super) fn undo(place: &Place, tool: &'static Tool) -> Result<Self> {
+    pub(super) fn undo(place: &Place, tool: &'static SetupTool) -> Result<Self> {
         let path = edit::real(&(tool.file)(place));
         let before = edit::read(&path)?;
         let original = edit::read(&edit::backup_of(&path))?;
@@ -149,7 +149,12 @@ impl Plan {
 }
 
 /// Whether our part is all that was changed since; what the tool itself laid out anew counts as ours.
-fn differs_by_us_alone(place: &Place, tool: &Tool, text: &str, original: &str) -> Result<bool> {
+fn differs_by_us_alone(
+    place: &Place,
+    tool: &SetupTool,
+    text: &str,
+    original: &str,
+) -> Result<bool> {
     let rest = (tool.remove)(place, text)?;
     // A line that was added may have ended the one before it.
     let is_rest = |other: &str| other.trim_end() == rest.trim_end();
@@ -161,8 +166,8 @@ fn differs_by_us_alone(place: &Place, tool: &Tool, text: &str, original: &str) -
 }
 
 /// Whether another tool that is set up needs the same link.
-fn is_shared(place: &Place, tool: &Tool) -> Result<bool> {
-    let name = |tool: &Tool| tool.link.map(|(name, _)| name);
+fn is_shared(place: &Place, tool: &SetupTool) -> Result<bool> {
+    let name = |tool: &SetupTool| tool.link.map(|(name, _)| name);
     for other in ALL.iter().filter(|other| other.name != tool.name && name(other) == name(tool)) {
         let path = (other.file)(place);
         let text = if path == (tool.file)(place) { None } else { edit::read(&path)? };
@@ -181,7 +186,7 @@ fn names(text: &str, link: &Link) -> bool {
 }
 
 /// What to do where the tool would not find its link, or would find another program first.
-fn path_note(place: &Place, tool: &Tool, link: &Link) -> Option<String> {
+fn path_note(place: &Place, tool: &SetupTool, link: &Link) -> Option<String> {
     let (name, folder) = tool.link.filter(|(_, folder)| *folder != Folder::TerraformPlugins)?;
     let parent = link.path.parent()?;
     let line = format!("export PATH=\"{}:$PATH\"", parent.display());

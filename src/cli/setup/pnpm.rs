@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use super::lines;
 use super::place::Place;
-use super::tools::{Ask, Folder, Probe, Tool};
+use super::tools::{Ask, Folder, Probe, SetupTool};
 use crate::error::Result;
 
-pub(super) const TOOL: Tool = Tool {
+pub(super) const TOOL: SetupTool = SetupTool {
     name: "pnpm",
     programs: &["pnpm"],
     link: Some((LINK, Folder::Programs)),

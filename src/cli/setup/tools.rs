@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use super::place::Place;
 use super::{bazel, cargo, docker, git, go, kubectl, pip, pnpm, terraform, uv};
 use crate::error::Result;
-use crate::target::HostPattern;
+use crate::model::origin::HostPattern;
 
 /// Every tool.
-pub(in crate::cli) const ALL: &[Tool] = &[
+pub(in crate::cli) const ALL: &[SetupTool] = &[
     git::TOOL,
     docker::DOCKER,
     docker::PODMAN,
@@ -23,7 +23,7 @@ pub(in crate::cli) const ALL: &[Tool] = &[
 ];
 
 /// How a tool is connected.
-pub(in crate::cli) struct Tool {
+pub(in crate::cli) struct SetupTool {
     /// `setup git`
     pub(in crate::cli) name: &'static str,
     /// It is installed where one of these is on PATH.
@@ -89,7 +89,7 @@ impl Ask<'_> {
 
     /// Each host as a tool writes it that knows no patterns: `git.acme.dev:8443`.
     pub(in crate::cli) fn exact_hosts(&self) -> Vec<String> {
-        let port = |origin: &crate::target::Origin| origin.host_and_port();
+        let port = |origin: &crate::model::origin::Origin| origin.host_and_port();
         self.hosts
             .iter()
             .filter_map(HostPattern::target)
@@ -98,7 +98,7 @@ impl Ask<'_> {
     }
 }
 
-impl Tool {
+impl SetupTool {
     /// The tool's program, where it is installed.
     pub(in crate::cli) fn program(&self, place: &Place) -> Option<PathBuf> {
         self.programs.iter().find_map(|name| place.find(name))

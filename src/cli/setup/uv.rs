@@ -6,10 +6,10 @@ use toml_edit::{DocumentMut, value};
 
 use super::pip::LINK;
 use super::place::Place;
-use super::tools::{Ask, Folder, Probe, Tool};
-use crate::error::{Error, Result, shown};
+use super::tools::{Ask, Folder, Probe, SetupTool};
+use crate::error::{Error, Result, sanitize};
 
-pub(super) const TOOL: Tool = Tool {
+pub(super) const TOOL: SetupTool = SetupTool {
     name: "uv",
     programs: &["uv"],
     link: Some((LINK, Folder::Ours)),
@@ -33,7 +33,7 @@ fn file(place: &Place) -> PathBuf {
 
 fn parsed(text: &str) -> Result<DocumentMut> {
     text.parse().map_err(|error: toml_edit::TomlError| {
-        Error::invalid(format!("uv.toml cannot be read: {}", shown(error.message())))
+        Error::invalid(format!("uv.toml cannot be read: {}", sanitize(error.message())))
     })
 }
 

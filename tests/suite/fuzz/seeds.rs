@@ -1,7 +1,7 @@
 //! What a rule is first tried on: every call of the transcripts, every URL of the corpus of hosts, and examples of what
 //! is kept.
 
-use my_credential_helper::adapters::{self, Call};
+use my_credential_helper::protocols::{self, Invocation};
 
 use super::properties::SEPARATOR;
 use crate::{hosts, transcripts};
@@ -16,7 +16,7 @@ const CONFIGURATION: &str = "provider = 'acme'\nstore = 'file'\nca_file = '/ca.p
 
 /// The seeds of a rule.
 pub(super) fn of(name: &str) -> Vec<Vec<u8>> {
-    if let Some(adapter) = adapters::ALL.iter().find(|adapter| adapter.name == name) {
+    if let Some(adapter) = protocols::ALL.iter().find(|adapter| adapter.name == name) {
         let calls = transcripts::calls(adapter).into_iter().chain(hosts::calls(name));
         return calls.map(|call| bytes(&call)).collect();
     }
@@ -47,7 +47,7 @@ pub(super) fn of(name: &str) -> Vec<Vec<u8>> {
 }
 
 /// A call in the form that the rules read.
-fn bytes(Call { arguments, variables, input }: &Call) -> Vec<u8> {
+fn bytes(Invocation { arguments, variables, input }: &Invocation) -> Vec<u8> {
     if let Some(value) = variables.values().next() {
         return value.clone().into_bytes();
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use my_credential_helper::adapters::{self, Adapter, Call};
+use my_credential_helper::protocols::{self, Invocation, Tool};
 use serde_json::json;
 
 /// One way to ask.
@@ -14,27 +14,27 @@ pub(super) struct Form {
     pub(super) is_host_alone: bool,
     /// Whether the tool asks for https only.
     pub(super) is_https_alone: bool,
-    ask: fn(&str) -> Call,
+    ask: fn(&str) -> Invocation,
 }
 
 impl Form {
-    pub(super) fn adapter(&self) -> &'static Adapter {
-        adapters::ALL
+    pub(super) fn adapter(&self) -> &'static Tool {
+        protocols::ALL
             .iter()
             .find(|adapter| adapter.name == self.adapter)
             .expect("an adapter of that name")
     }
 
-    pub(super) fn call(&self, url: &str) -> Call {
+    pub(super) fn call(&self, url: &str) -> Invocation {
         (self.ask)(url)
     }
 }
 
-const fn form(name: &'static str, adapter: &'static str, ask: fn(&str) -> Call) -> Form {
+const fn form(name: &'static str, adapter: &'static str, ask: fn(&str) -> Invocation) -> Form {
     Form { name, adapter, is_host_alone: false, is_https_alone: false, ask }
 }
 
-const fn host_form(name: &'static str, adapter: &'static str, ask: fn(&str) -> Call) -> Form {
+const fn host_form(name: &'static str, adapter: &'static str, ask: fn(&str) -> Invocation) -> Form {
     Form { is_host_alone: true, ..form(name, adapter, ask) }
 }
 
@@ -62,9 +62,9 @@ pub(super) const ALL: &[Form] = &[
     host_form("keyring host", "keyring", |url| input(&["--mode=creds", "get", authority(url)], "")),
 ];
 
-fn input(arguments: &[&str], input: impl Into<Vec<u8>>) -> Call {
+fn input(arguments: &[&str], input: impl Into<Vec<u8>>) -> Invocation {
     let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-    Call { arguments, input: input.into().into(), variables: HashMap::new() }
+    Invocation { arguments, input: input.into().into(), variables: HashMap::new() }
 }
 
 fn cargo(index_url: &str) -> String {
@@ -72,13 +72,16 @@ fn cargo(index_url: &str) -> String {
     json!({ "v": 1, "registry": registry, "kind": "get", "operation": "read" }).to_string() + "\n"
 }
 
-fn kubectl(url: &str) -> Call {
+fn kubectl(url: &str) -> Invocation {
     let info = json!({
         "apiVersion": "client.authentication.k8s.io/v1",
         "kind": "ExecCredential",
         "spec": { "interactive": false, "cluster": { "server": url } },
     });
-    Call { variables: [("KUBERNETES_EXEC_INFO", info.to_string())].into(), ..Call::default() }
+    Invocation {
+        variables: [("KUBERNETES_EXEC_INFO", info.to_string())].into(),
+        ..Invocation::default()
+    }
 }
 
 /// The simplest reading of a URL, which whoever connects may have.

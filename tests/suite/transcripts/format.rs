@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use my_credential_helper::adapters::{self, Adapter};
+use my_credential_helper::protocols::{self, Tool};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -167,7 +167,7 @@ pub(super) fn protocol() -> PathBuf {
 }
 
 /// Every transcript of an adapter, by the name of its file.
-pub(super) fn of(adapter: &Adapter) -> Vec<Transcript> {
+pub(super) fn of(adapter: &Tool) -> Vec<Transcript> {
     files(&protocol().join("transcripts").join(adapter.name), "json")
         .iter()
         .map(|path| read(adapter, path))
@@ -175,14 +175,14 @@ pub(super) fn of(adapter: &Adapter) -> Vec<Transcript> {
 }
 
 /// Every transcript.
-pub(super) fn all() -> Vec<(&'static Adapter, Transcript)> {
-    adapters::ALL
+pub(super) fn all() -> Vec<(&'static Tool, Transcript)> {
+    protocols::ALL
         .iter()
         .flat_map(|adapter| of(adapter).into_iter().map(move |read| (adapter, read)))
         .collect()
 }
 
-fn read(adapter: &Adapter, path: &Path) -> Transcript {
+fn read(adapter: &Tool, path: &Path) -> Transcript {
     let name = format!("{}/{}", adapter.name, path.file_stem().expect("a name").to_string_lossy());
     let text = std::fs::read(path).unwrap_or_else(|error| panic!("{name}: {error}"));
     let transcript =

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use my_credential_helper::adapters::{Adapter, Answer, Call, Input};
 use my_credential_helper::error::Result;
-use my_credential_helper::reply::{Ask, Carries, Erase, Refused, Request, Store};
-use my_credential_helper::secret::Secret;
-use my_credential_helper::timestamp::Timestamp;
+use my_credential_helper::model::request::{
+    AuthForm, CredentialRequest, EraseRequest, Operation, Rejection, StoreRequest,
+};
+use my_credential_helper::model::secret::Secret;
+use my_credential_helper::model::timestamp::Timestamp;
+use my_credential_helper::protocols::{Input, Invocation, Tool, ToolOutput};
 use serde_json::{Map, Value, json};
 
 use super::format::{Exchange, Transcript};
@@ -14,7 +16,7 @@ use super::values::Values;
 use super::{Written, compare, each_call, told};
 
 /// Runs every call of it.
-pub(super) fn run(adapter: &Adapter, transcript: &Transcript) -> Result<(), String> {
+pub(super) fn run(adapter: &Tool, transcript: &Transcript) -> Result<(), String> {
     let values = Values::examples();
     each_call(transcript, |exchange| {
         let call = call(adapter, transcript, exchange, &values);
@@ -24,7 +26,7 @@ pub(super) fn run(adapter: &Adapter, transcript: &Transcript) -> Result<(), Stri
         if described != expected {
             return Err(format!("`decode` gives {described}\n  instead of {expected}"));
         }
-        let Answer { output, messages, status } =
+        let ToolOutput { output, messages, status } =
             (adapter.encode)(&call, told::reply(decoded, exchange, &values)?);
         compare(
             exchange,
@@ -35,11 +37,11 @@ pub(super) fn run(adapter: &Adapter, transcript: &Transcript) -> Result<(), Stri
 }
 
 pub(super) fn call(
-    adapter: &Adapter,
+    adapter: &Tool,
     transcript: &Transcript,
     exchange: &Exchange,
     values: &Values,
-) -> Call {
+) -> Invocation {
     let arguments: Vec<_> =
         exchange.arguments.iter().map(|argument| values.fill(argument)).collect();
     let variables = &transcript.surroundings.variables;
@@ -50,17 +52,24 @@ pub(super) fn call(
         .collect();
     let is_read = (adapter.input)(&arguments) != Input::Nothing;
     let input = if is_read { exchange.input.filled(values).into_bytes() } else { Vec::new() };
-    Call { arguments, variables, input: input.into() }
+    Invocation { arguments, variables, input: input.into() }
 }
 
 /// A request as a transcript has it: what is not said is left out.
-fn described(request: &Result<Request>) -> Value {
+fn described(request: &Result<Operation>) -> Value {
     let optional =
         |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose_secret().to_owned());
     match request {
         Err(error) => json!({ "error": error.code.name() }),
-        Ok(Request::Get(ask)) => json!({ "get": said(asked(ask)) }),
-        Ok(Request::Store(Store { ask, secret, scheme, refresh_token, expires_at, by_habit })) => {
+        Ok(Operation::Get(ask)) => json!({ "get": said(asked(ask)) }),
+        Ok(Operation::Store(StoreRequest {
+            ask,
+            secret,
+            scheme,
+            refresh_token,
+            expires_at,
+            by_habit,
+        })) => {
             let mut fields = asked(ask);
             fields.insert("secret".into(), json!(secret.expose_secret()));
             fields.insert("scheme".into(), json!(scheme));
@@ -69,20 +78,20 @@ fn described(request: &Result<Request>) -> Value {
             fields.insert("by_habit".into(), json!(by_habit));
             json!({ "store": said(fields) })
         }
-        Ok(Request::Erase(Erase { ask, secret })) => {
+        Ok(Operation::Erase(EraseRequest { ask, secret })) => {
             let mut fields = asked(ask);
             fields.insert("secret".into(), json!(optional(secret)));
             json!({ "erase": said(fields) })
         }
-        Ok(Request::List { servable: false }) => json!("list"),
-        Ok(Request::List { servable: true }) => json!("list_servable"),
-        Ok(Request::Capabilities) => json!("capabilities"),
-        Ok(Request::Nothing) => json!("nothing"),
+        Ok(Operation::List { servable: false }) => json!("list"),
+        Ok(Operation::List { servable: true }) => json!("list_servable"),
+        Ok(Operation::Capabilities) => json!("capabilities"),
+        Ok(Operation::Nothing) => json!("nothing"),
     }
 }
 
-fn asked(ask: &Ask) -> Map<String, Value> {
-    let Ask {
+fn asked(ask: &CredentialRequest) -> Map<String, Value> {
+    let CredentialRequest {
         target,
         exact_path,
         provider,
@@ -103,16 +112,16 @@ fn asked(ask: &Ask) -> Map<String, Value> {
         "username": username,
         "min_validity_seconds": Some(min_validity.whole_seconds()).filter(|seconds| *seconds != 0),
         "carries": match carries {
-            Carries::AnyHeader => None,
-            Carries::PasswordOrBearer => Some("password or bearer"),
-            Carries::Authorization => Some("authorization"),
-            Carries::WholeValue => Some("whole value"),
+            AuthForm::AnyHeader => None,
+            AuthForm::PasswordOrBearer => Some("password or bearer"),
+            AuthForm::Authorization => Some("authorization"),
+            AuthForm::WholeValue => Some("whole value"),
         },
         "names_places": names_places,
         "refused": match refused {
-            Refused::Unsaid => None,
-            Refused::Said => Some("said"),
-            Refused::ByAskingAgain => Some("by asking again"),
+            Rejection::Unsaid => None,
+            Rejection::Said => Some("said"),
+            Rejection::ByAskingAgain => Some("by asking again"),
         },
     });
     fields.as_object().cloned().unwrap_or_default()

@@ -11,7 +11,7 @@ mod values;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use my_credential_helper::adapters;
+use my_credential_helper::protocols;
 
 use format::{Exchange, Transcript};
 use values::Values;
@@ -28,11 +28,11 @@ fn every_adapter_shows_the_behaviours_that_every_tool_needs() {
     {
         let name = entry.file_name();
         assert!(
-            adapters::ALL.iter().any(|adapter| name == adapter.name),
+            protocols::ALL.iter().any(|adapter| name == adapter.name),
             "{name:?} is the folder of no adapter"
         );
     }
-    for adapter in adapters::ALL {
+    for adapter in protocols::ALL {
         let transcripts = format::of(adapter);
         for behaviour in BEHAVIOURS {
             let name = format!("{}/{behaviour}", adapter.name);
@@ -71,7 +71,7 @@ fn the_program_answers_every_transcript_to_the_letter() {
 
 #[test]
 fn the_json_transcripts_keep_to_the_schemas() {
-    report(format::of(&adapters::json::ADAPTER).iter().map(schemas::check).collect());
+    report(format::of(&protocols::json::TOOL).iter().map(schemas::check).collect());
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn the_examples_of_the_protocol_page_keep_to_the_schemas() {
 }
 
 /// Every call of an adapter's transcripts.
-pub(crate) fn calls(adapter: &adapters::Adapter) -> Vec<adapters::Call> {
+pub(crate) fn calls(adapter: &protocols::Tool) -> Vec<protocols::Invocation> {
     let values = Values::examples();
     let transcripts = format::of(adapter);
     let calls = transcripts

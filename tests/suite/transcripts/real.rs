@@ -6,16 +6,16 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use account_server::{Fault, Server};
-use my_credential_helper::adapters::{Adapter, Input, json};
-use my_credential_helper::clock;
-use my_credential_helper::environment::Environment;
-use my_credential_helper::paths::Paths;
-use my_credential_helper::reply::{Ask, Request, Store};
-use my_credential_helper::secret::Secret;
-use my_credential_helper::serve;
-use my_credential_helper::target::Target;
-use my_credential_helper::timestamp::Timestamp;
-use my_credential_helper::world::{Overrides, World};
+use my_credential_helper::auth::context::{Context, Overrides};
+use my_credential_helper::config::paths::Paths;
+use my_credential_helper::model::origin::Target;
+use my_credential_helper::model::request::{CredentialRequest, Operation, StoreRequest};
+use my_credential_helper::model::secret::Secret;
+use my_credential_helper::model::timestamp::Timestamp;
+use my_credential_helper::protocols::run;
+use my_credential_helper::protocols::{Input, Tool, json};
+use my_credential_helper::sys::clock;
+use my_credential_helper::sys::env::Environment;
 use serde_json::json as object;
 
 use super::format::{Exchange, Login, Service, Session, Transcript};
@@ -30,11 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const EARLY: i64 = 60;
 
 /// Runs every call of it, one after the other.
-pub(super) fn run(
-    adapter: &Adapter,
-    transcript: &Transcript,
-    shared: &Server,
-) -> Result<(), String> {
+pub(super) fn run(adapter: &Tool, transcript: &Transcript, shared: &Server) -> Result<(), String> {
     // What goes wrong there must not go wrong for the others.
     let own = transcript.surroundings.service.map(|_| support::service());
     let mut scene = Scene::new(transcript, own.as_ref().unwrap_or(shared));
@@ -143,15 +139,15 @@ impl Scene {
         }
     }
 
-    fn call(&self, adapter: &Adapter, exchange: &Exchange) -> Result<Outcome, String> {
+    fn call(&self, adapter: &Tool, exchange: &Exchange) -> Result<Outcome, String> {
         let mut command = self.home.command(HELPER);
         let is_verb = exchange
             .arguments
             .first()
-            .is_some_and(|verb| json::ADAPTER.operations.contains(&verb.as_str()));
+            .is_some_and(|verb| json::TOOL.operations.contains(&verb.as_str()));
         match &exchange.called_as {
             Some(name) => drop(command.arg0(name)),
-            None if adapter.name == json::ADAPTER.name && is_verb => {}
+            None if adapter.name == json::TOOL.name && is_verb => {}
             None => drop(command.arg(adapter.name)),
         }
         command.args(exchange.arguments.iter().map(|argument| self.values.fill(argument)));
@@ -200,8 +196,12 @@ fn after(time: Timestamp, seconds: i64) -> Timestamp {
 fn store(home: &Home, values: &Values, login: &Login) {
     let Login { url, username, secret, refresh_token, expires_at } = login;
     let target = Target::parse(&values.fill(url)).expect("a URL");
-    let ask = Ask { target: Some(target), username: Some(username.clone()), ..Ask::default() };
-    let request = Request::Store(Store {
+    let ask = CredentialRequest {
+        target: Some(target),
+        username: Some(username.clone()),
+        ..CredentialRequest::default()
+    };
+    let request = Operation::Store(StoreRequest {
         ask,
         secret: Secret::new(values.fill(secret)),
         scheme: None,
@@ -209,7 +209,7 @@ fn store(home: &Home, values: &Values, login: &Login) {
         expires_at: expires_at.as_deref().map(|end| Timestamp::parse(end).expect("a time")),
         by_habit: false,
     });
-    let world =
-        World::new(Environment::Fixed([].into()), Paths::at(home.path()), Overrides::default());
-    serve::act(&world, request).map(drop).expect("the login is stored");
+    let context =
+        Context::new(Environment::Fixed([].into()), Paths::at(home.path()), Overrides::default());
+    run::act(&context, request).map(drop).expect("the login is stored");
 }

@@ -1,12 +1,14 @@
 //! What `encode` is given: the reply or the error that a transcript describes.
 
-use my_credential_helper::credential::Kind;
-use my_credential_helper::error::{Attempt, Code, Error, Result};
-use my_credential_helper::provider::Header;
-use my_credential_helper::reply::{Capabilities, Found, Listed, Reply, Request, Source, Stored};
-use my_credential_helper::secret::Secret;
-use my_credential_helper::target::Target;
-use my_credential_helper::timestamp::Timestamp;
+use my_credential_helper::error::{Attempt, Error, ErrorCode, Result};
+use my_credential_helper::model::credential::Kind;
+use my_credential_helper::model::origin::Target;
+use my_credential_helper::model::provider::Header;
+use my_credential_helper::model::request::{
+    Capabilities, ListEntry, Operation, Resolved, Response, Source, StoredAt,
+};
+use my_credential_helper::model::secret::Secret;
+use my_credential_helper::model::timestamp::Timestamp;
 use serde::Deserialize;
 
 use super::format::Exchange;
@@ -79,16 +81,16 @@ struct Failure {
 
 /// What `encode` is given: the transcript's reply, or what `decode` already knows.
 pub(super) fn reply(
-    decoded: Result<Request>,
+    decoded: Result<Operation>,
     exchange: &Exchange,
     values: &Values,
-) -> Result<Result<Reply>, String> {
+) -> Result<Result<Response>, String> {
     let told = exchange.reply.as_ref().map(|reply| values.read(reply));
     Ok(Ok(match (decoded, told) {
         (Err(error), None) => return Ok(Err(error)),
-        (Ok(Request::Nothing), None) | (Ok(_), Some(Told::Nothing)) => Reply::Nothing,
+        (Ok(Operation::Nothing), None) | (Ok(_), Some(Told::Nothing)) => Response::Nothing,
         (Ok(_), None) => return Err("the transcript has no `reply`".to_owned()),
-        (Err(_) | Ok(Request::Nothing), Some(_)) => {
+        (Err(_) | Ok(Operation::Nothing), Some(_)) => {
             return Err("there is nothing to reply to".to_owned());
         }
         (Ok(_), Some(Told::Error(failure))) => return Ok(Err(error(failure))),
@@ -96,15 +98,15 @@ pub(super) fn reply(
         (Ok(_), Some(Told::RefreshedSession)) => {
             session(values, "${refreshed_token}", "${refreshed_expires_at}")
         }
-        (Ok(_), Some(Told::Found(credential))) => Reply::Found(Box::new(found(*credential))),
+        (Ok(_), Some(Told::Found(credential))) => Response::Found(Box::new(found(*credential))),
         (Ok(_), Some(Told::Stored { stored_in, location })) => {
-            Reply::Stored(Stored { source: source(&stored_in), location })
+            Response::Stored(StoredAt { source: source(&stored_in), location })
         }
-        (Ok(_), Some(Told::Erased(erased))) => Reply::Erased(erased),
+        (Ok(_), Some(Told::Erased(erased))) => Response::Erased(erased),
         (Ok(_), Some(Told::Listed(entries))) => {
-            Reply::Listed(entries.into_iter().map(listed).collect())
+            Response::Listed(entries.into_iter().map(listed).collect())
         }
-        (Ok(_), Some(Told::Capabilities { keyring })) => Reply::Capabilities(Capabilities {
+        (Ok(_), Some(Told::Capabilities { keyring })) => Response::Capabilities(Capabilities {
             stores: vec![
                 (Source::Environment, None),
                 (Source::Keyring, Some(keyring)),
@@ -114,8 +116,8 @@ pub(super) fn reply(
     }))
 }
 
-fn session(values: &Values, secret: &str, expires_at: &str) -> Reply {
-    Reply::Found(Box::new(Found {
+fn session(values: &Values, secret: &str, expires_at: &str) -> Response {
+    Response::Found(Box::new(Resolved {
         provider: Some("mycli".to_owned()),
         account: None,
         kind: Kind::Session,
@@ -131,7 +133,7 @@ fn session(values: &Values, secret: &str, expires_at: &str) -> Reply {
     }))
 }
 
-fn found(credential: Credential) -> Found {
+fn found(credential: Credential) -> Resolved {
     let Credential {
         provider,
         kind,
@@ -151,7 +153,7 @@ fn found(credential: Credential) -> Found {
         None if scheme.is_some() => scheme.map(Header::authorization),
         None => provider.is_some().then_some(Header::BEARER),
     };
-    Found {
+    Resolved {
         provider,
         account: None,
         kind: self::kind(&kind),
@@ -167,10 +169,10 @@ fn found(credential: Credential) -> Found {
     }
 }
 
-fn listed(entry: Entry) -> Listed {
+fn listed(entry: Entry) -> ListEntry {
     let Entry { url, provider, username, kind, source: from, expires_at } = entry;
     let expires_at = expires_at.as_deref().map(time);
-    Listed {
+    ListEntry {
         url,
         provider,
         account: None,
@@ -183,7 +185,7 @@ fn listed(entry: Entry) -> Listed {
 
 fn error(failure: Failure) -> Error {
     let Failure { code, message, tried, hint } = failure;
-    let code = Code::ALL
+    let code = ErrorCode::ALL
         .into_iter()
         .find(|known| known.name() == code)
         .unwrap_or_else(|| panic!("no code `{code}`"));
@@ -191,7 +193,7 @@ fn error(failure: Failure) -> Error {
 }
 
 fn kind(name: &str) -> Kind {
-    let kinds = [Kind::Session, Kind::ApiToken, Kind::Login];
+    let kinds = [Kind::Session, Kind::ApiToken, Kind::UrlCredential];
     kinds.into_iter().find(|kind| kind.name() == name).unwrap_or_else(|| panic!("no kind `{name}`"))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use my_credential_helper::adapters;
+use my_credential_helper::protocols;
 use serde_json::Value;
 
 /// What stands for the placeholders: `${access_token}`.
@@ -12,7 +12,7 @@ impl Values {
     /// What is known of every transcript.
     pub(super) fn new() -> Self {
         // `["${adapters}"]` is every adapter, so that a new one changes no transcript of another.
-        let names: Vec<_> = adapters::ALL.iter().map(|adapter| adapter.name).collect();
+        let names: Vec<_> = protocols::ALL.iter().map(|adapter| adapter.name).collect();
         Self(
             [("adapters", names.join("\",\"")), ("version", env!("CARGO_PKG_VERSION").to_owned())]
                 .into(),

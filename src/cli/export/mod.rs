@@ -1,0 +1,69 @@
+//! `export`: writes the credential for a shell or a CI system, quoted as that one wants it.
+
+mod format;
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anyhow::Context as _;
+
+use crate::auth::context::Context;
+use crate::cli::variables::{Assignment, Variables};
+use crate::error::{Error, Result};
+use crate::protocols::ToolOutput;
+
+use format::Format;
+
+/// What `export` takes.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  eval \"$(my-credential-helper export --format sh)\"\n  \
+                        my-credential-helper export --format fish | source\n  \
+                        my-credential-helper export --format github-actions --env GH_TOKEN")]
+pub(super) struct Arguments {
+    /// For whom
+    #[arg(long, value_enum)]
+    format: Format,
+    #[command(flatten)]
+    variables: Variables,
+    /// GitHub Actions: a step's output instead of a variable for the steps that follow
+    #[arg(long)]
+    output: bool,
+    /// Print the secret on a terminal too
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<ToolOutput> {
+    if std::io::stdout().is_terminal() && !arguments.force {
+        return Err(Error::invalid("standard output is a terminal, and would show the secret")
+            .with_hint(
+                "`eval \"$(my-credential-helper export --format sh)\"`, or `--force` to see it",
+            ));
+    }
+    let (assignments, notes) = arguments.variables.assignments(context)?;
+    let mut output: String =
+        assignments.iter().map(|assignment| arguments.format.written(assignment)).collect();
+    match arguments.format {
+        Format::GithubActions => append_to_file(context, &assignments, arguments.output)?,
+        Format::Json => output = format::json(&assignments),
+        _ => {}
+    }
+    Ok(ToolOutput::success(output).with_notes(&notes))
+}
+
+/// GitHub reads variables from a file that it names; the log sees the mask alone.
+fn append_to_file(context: &Context, assignments: &[Assignment], is_output: bool) -> Result<()> {
+    let name = if is_output { "GITHUB_OUTPUT" } else { "GITHUB_ENV" };
+    let path = context.environment.get(name).map(std::path::PathBuf::from).ok_or_else(|| {
+        Error::invalid(format!("{name} is not set"))
+            .with_hint("GitHub Actions sets it for every step; elsewhere use `--format sh`")
+    })?;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .append(true)
+        .create(true)
+        .open(&path)
+        .with_context(|| format!("opening the file in {name}"))?;
+    let lines: String = assignments.iter().map(format::github_line).collect();
+    file.write_all(lines.as_bytes()).with_context(|| format!("writing the file in {name}"))?;
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! `setup`: connects tools. It links the helper under the name that a tool looks for and edits the tool's own
+//! configuration; what is about to change is shown first, and `--undo` takes it back.
+
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "the edit of one tool cannot fail, and that of the next can"
+)]
+
+mod bazel;
+mod cargo;
+mod copy;
+mod difference;
+mod docker;
+pub(super) mod edit;
+mod git;
+mod go;
+mod kubectl;
+mod lines;
+pub(super) mod link;
+mod pip;
+pub(super) mod place;
+mod plan;
+mod pnpm;
+mod terraform;
+pub(super) mod tools;
+mod uv;
+
+use serde_json::json;
+
+use crate::auth::context::Context;
+use crate::cli::output::Output;
+use crate::cli::terminal;
+use crate::config::edit as settings;
+use crate::error::{Error, Result};
+use crate::model::origin::{HostPattern, Origin};
+use crate::model::provider::Provider;
+use crate::protocols::ToolOutput;
+use place::Place;
+use plan::Plan;
+use tools::{ALL, SetupTool};
+
+/// What `setup` takes.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  my-credential-helper setup git --host git.acme.dev\n  \
+                        my-credential-helper setup --all --dry-run\n  my-credential-helper setup docker --undo")]
+pub(super) struct Arguments {
+    /// Which tool
+    #[arg(required_unless_present = "all", value_name = "TOOL",
+          value_parser = clap::builder::PossibleValuesParser::new(ALL.iter().map(|tool| tool.name)))]
+    tool: Option<String>,
+    /// Every tool that is installed
+    #[arg(long, conflicts_with = "tool")]
+    all: bool,
+    /// A host that the provider's token may go to; it becomes one of the provider's hosts. Can be given several times
+    #[arg(long, value_name = "HOST")]
+    host: Vec<String>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Take back what was set up
+    #[arg(long, conflicts_with = "host")]
+    undo: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
+    let place = Place::of(context)?;
+    let provider = context.provider(None)?;
+    let api = context.api_origin(&provider, None)?;
+    let new_hosts = new_hosts(&provider, &api, &arguments.host)?;
+    let hosts = wanted_hosts(&provider, &arguments.host)?;
+    let (mut plans, mut notes) = (Vec::new(), Vec::new());
+    for tool in chosen(arguments, &place)? {
+        match plan(&place, tool, &hosts, arguments.undo) {
+            Ok(plan) => plans.push(plan),
+            // One that cannot be set up is no reason to leave the others alone.
+            Err(Error { message, hint, .. }) if arguments.all => {
+                notes.push(format!("{message}; {}", hint.unwrap_or_default()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let mut told = told(&provider, &new_hosts, &plans, arguments.dry_run);
+    let changes = !new_hosts.is_empty() || plans.iter().any(Plan::changes);
+    if changes && !arguments.dry_run {
+        if !arguments.yes && terminal::is_interactive() {
+            terminal::tell(&told);
+            if !terminal::agrees("Change this?")? {
+                return Err(Error::invalid("nothing was changed"));
+            }
+            "Done.\n".clone_into(&mut told);
+        }
+        if !new_hosts.is_empty() {
+            add_hosts(context, &provider, &new_hosts)?;
+        }
+        plans.iter().try_for_each(Plan::carry_out)?;
+    }
+    let tools: Vec<_> = plans.iter().map(Plan::fields).collect();
+    let fields = json!({ "dry_run": arguments.dry_run, "hosts_added": new_hosts, "tools": tools });
+    Ok(output.done(told.trim_end(), &fields).with_notes(&notes))
+}
+
+/// Whether a tool's configuration has our part.
+pub(super) fn is_set_up(place: &Place, tool: &SetupTool) -> Result<bool> {
+    match edit::read(&(tool.file)(place))? {
+        Some(text) => Ok((tool.remove)(place, &text)? != text),
+        None => Ok(false),
+    }
+}
+
+fn chosen(arguments: &Arguments, place: &Place) -> Result<Vec<&'static SetupTool>> {
+    if let Some(name) = &arguments.tool {
+        return Ok(ALL.iter().filter(|tool| tool.name == name).collect());
+    }
+    let installed: Vec<_> = ALL.iter().filter(|tool| tool.is_installed(place)).collect();
+    if installed.is_empty() {
+        return Err(Error::invalid("none of the tools is on PATH").with_hint(
+            "`my-credential-helper setup --help` lists them; name one to set it up all the same",
+        ));
+    }
+    Ok(installed)
+}
+
+fn plan(
+    place: &Place,
+    tool: &'static SetupTool,
+    hosts: &[HostPattern],
+    undo: bool,
+) -> Result<Plan> {
+    if undo {
+        return Plan::undo(place, tool);
+    }
+    if tool.names_hosts && hosts.is_empty() {
+        let message = format!(
+            "{} asks helpers by host, and no host of the provider is known here",
+            tool.name
+        );
+        return Err(Error::invalid(message).with_hint(format!(
+            "name the host that the token may go to: `my-credential-helper setup {} --host HOST`",
+            tool.name
+        )));
+    }
+    Plan::set_up(place, tool, hosts)
+}
+
+/// The hosts of `--host` that are none of the provider's yet.
+fn new_hosts(provider: &Provider, api: &Origin, named: &[String]) -> Result<Vec<String>> {
+    let mut new = Vec::new();
+    for pattern in parsed(named)? {
+        let is_api = pattern.target().is_some_and(|target| target.origin == *api);
+        if !is_api && !provider.hosts.contains(&pattern) && !new.contains(&pattern.to_string()) {
+            new.push(pattern.to_string());
+        }
+    }
+    Ok(new)
+}
+
+/// The hosts that a tool is set up for: those that are named, else all of the provider's.
+fn wanted_hosts(provider: &Provider, named: &[String]) -> Result<Vec<HostPattern>> {
+    Ok(if named.is_empty() { provider.hosts.clone() } else { parsed(named)? })
+}
+
+fn parsed(hosts: &[String]) -> Result<Vec<HostPattern>> {
+    hosts.iter().map(|host| HostPattern::parse(host.trim().trim_end_matches('/'))).collect()
+}
+
+fn add_hosts(context: &Context, provider: &Provider, new: &[String]) -> Result<()> {
+    let known = provider.hosts.iter().map(ToString::to_string);
+    let hosts: toml_edit::Array = known.chain(new.iter().cloned()).collect();
+    settings::set(&context.paths, Some(&provider.name), "hosts", Some(hosts.into()))
+}
+
+fn told(provider: &Provider, new_hosts: &[String], plans: &[Plan], dry_run: bool) -> String {
+    let hosts =
+        new_hosts.iter().map(|host| format!("{host} becomes a host of {}.\n", provider.name));
+    let end = dry_run.then(|| "Nothing was changed (--dry-run).\n".to_owned());
+    let parts: Vec<_> = hosts.chain(plans.iter().map(Plan::to_string)).chain(end).collect();
+    parts.join("\n")
+}

@@ -1,0 +1,94 @@
+//! Changing `config.toml`: comments and order stay, and what could not be read afterwards is not written.
+
+use toml_edit::{DocumentMut, Item, Table, Value};
+
+use super::Configuration;
+use crate::config::paths::Paths;
+use crate::error::{Error, Result, sanitize};
+use crate::sys::atomic_file;
+
+/// Sets one key, or removes it where there is no value; in `[providers.NAME]` where a provider is named.
+pub fn set(paths: &Paths, provider: Option<&str>, key: &str, value: Option<Value>) -> Result<()> {
+    let path = paths
+        .configuration()
+        .ok_or_else(|| Error::invalid_state("there is no configuration directory"))?;
+    let unreadable = |reason: String| Error::invalid(format!("{} {reason}", path.display()));
+    let text = atomic_file::read_public(path).map_err(unreadable)?.unwrap_or_default();
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        unreadable(format!("cannot be read: {}", sanitize(error.message())))
+    })?;
+    let table = match provider {
+        None => document.as_table_mut(),
+        Some(name) => provider_table(&mut document, name)
+            .ok_or_else(|| unreadable("has `providers` that are no tables".to_owned()))?,
+    };
+    match value {
+        Some(value) => drop(table.insert(key, Item::Value(value))),
+        None => drop(table.remove(key)),
+    }
+    let text = document.to_string();
+    check(&text, provider)?;
+    // A link, as those who keep their configuration in a repository have it, stays one.
+    let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    Ok(atomic_file::write(&file, &text)?)
+}
+
+fn provider_table<'a>(document: &'a mut DocumentMut, name: &str) -> Option<&'a mut Table> {
+    let providers = document.entry("providers").or_insert_with(|| {
+        let mut providers = Table::new();
+        // `[providers.mycli]` needs no empty `[providers]` above it.
+        providers.set_implicit(true);
+        Item::Table(providers)
+    });
+    providers
+        .as_table_mut()?
+        .entry(name)
+        .or_insert_with(|| Item::Table(Table::new()))
+        .as_table_mut()
+}
+
+/// The program must be able to live with what is written.
+fn check(text: &str, provider: Option<&str>) -> Result<()> {
+    let configuration: Configuration = toml::from_str(text).map_err(|error| {
+        Error::invalid(format!("that cannot be set: {}", sanitize(error.message())))
+    })?;
+    let default = configuration.provider.clone();
+    for name in provider.iter().copied().chain(default.as_deref()) {
+        let provider = configuration.provider(name)?;
+        crate::model::provider::Provider::api_origin(&provider.api_url)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Paths, set};
+
+    #[test]
+    fn comments_and_order_stay_and_what_cannot_be_read_is_not_written() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = Paths::at(home.path());
+        let path = paths.configuration().unwrap();
+        crate::sys::atomic_file::write(path, "# mine\nstore = \"file\" # why\n").unwrap();
+        let hosts: toml_edit::Array = ["git.acme.dev"].into_iter().collect();
+        set(&paths, Some("mycli"), "hosts", Some(hosts.into())).unwrap();
+        assert!(set(&paths, None, "store", Some("nowhere".into())).is_err());
+        assert!(
+            set(
+                &paths,
+                Some("mycli"),
+                "hosts",
+                Some(["*"].into_iter().collect::<toml_edit::Array>().into())
+            )
+            .is_err()
+        );
+        assert!(set(&paths, Some("mycli"), "api_url", Some("http://acme.dev".into())).is_err());
+        let read = |path| crate::sys::atomic_file::read_public(path).unwrap().unwrap();
+        assert_eq!(
+            read(path),
+            "# mine\nstore = \"file\" # why\n\n[providers.mycli]\nhosts = [\"git.acme.dev\"]\n"
+        );
+        set(&paths, None, "store", None).unwrap();
+        assert!(!read(path).contains("store"));
+    }
+}

@@ -1,0 +1,155 @@
+//! `[providers.NAME]` of a service that speaks OAuth 2: named by its kind, by its issuer, or by its endpoints.
+
+use super::{ProviderSettings, configured};
+use crate::error::{Error, Result, sanitize};
+use crate::model::origin::{HostPattern, Target};
+use crate::model::provider::known::Known;
+use crate::model::provider::oauth::{Endpoints, OAuth, SecretPlace};
+use crate::model::provider::{LoginKind, Provider};
+
+impl ProviderSettings {
+    pub(super) fn oauth_provider(&self, name: &str, known: Option<&Known>) -> Result<Provider> {
+        // Another installation of the same software: what is known of the public one is not its.
+        let public = known.filter(|_| self.issuer.is_none());
+        let mut oauth = known.map_or_else(OAuth::default, Known::oauth);
+        if public.is_none() {
+            oauth.endpoints = Endpoints::default();
+        }
+        self.set_oauth(&mut oauth)?;
+        if let (Some(known), Some(issuer)) = (known, &oauth.issuer) {
+            let device = &mut oauth.endpoints.device_authorization;
+            *device = device.take().or_else(|| known.device_authorization(issuer));
+        }
+        let api_url = self
+            .api_url
+            .clone()
+            .or_else(|| public.and_then(|known| known.api_url).map(str::to_owned));
+        let api_url = match api_url.or_else(|| oauth.issuer.as_ref().map(ToString::to_string)) {
+            Some(url) => url,
+            None => own_host(name, &oauth)?,
+        };
+        let token_variable = self.token_variable.clone().unwrap_or_else(|| variable(name));
+        let mut provider =
+            configured(name, LoginKind::OAuth(Box::new(oauth)), api_url, token_variable);
+        if let Some(known) = known {
+            provider.basic_username = known.basic_username.into();
+        }
+        for host in public.map_or(&[][..], |known| known.hosts) {
+            provider.hosts.push(HostPattern::parse(host)?);
+        }
+        Ok(provider)
+    }
+
+    fn set_oauth(&self, oauth: &mut OAuth) -> Result<()> {
+        let OAuth {
+            issuer, endpoints, client_id, client_secret, scopes, grant, redirect_port, ..
+        } = oauth;
+        let Endpoints { authorization, token, device_authorization, revocation, userinfo } =
+            endpoints;
+        for (field, value) in [
+            (issuer, &self.issuer),
+            (authorization, &self.authorization_endpoint),
+            (token, &self.token_endpoint),
+            (device_authorization, &self.device_authorization_endpoint),
+            (revocation, &self.revocation_endpoint),
+            (userinfo, &self.userinfo_endpoint),
+        ] {
+            if let Some(url) = value {
+                Provider::api_origin(url)?;
+                *field = Some(url.clone().into());
+            }
+        }
+        *client_id = self.client_id.clone().map(Into::into);
+        *client_secret = match (&self.client_secret_variable, &self.client_secret_file) {
+            (Some(name), _) => Some(SecretPlace::Variable(name.clone())),
+            (None, Some(path)) => Some(SecretPlace::File(path.clone())),
+            (None, None) => None,
+        };
+        if let Some(wanted) = &self.scopes {
+            *scopes = wanted.iter().map(|scope| scope.clone().into()).collect();
+        }
+        *grant = self.grant.unwrap_or_default();
+        *redirect_port = self.redirect_port;
+        Ok(())
+    }
+}
+
+/// The host of the token endpoint, where there is no issuer.
+fn own_host(name: &str, oauth: &OAuth) -> Result<String> {
+    let missing = || {
+        Error::invalid(format!(
+            "[providers.{}] has neither `issuer` nor `token_endpoint`",
+            sanitize(name)
+        ))
+    };
+    let url = oauth.endpoints.token.as_deref().ok_or_else(missing)?;
+    Ok(Target::parse(url)?.origin.to_string())
+}
+
+/// `acme-dev` has its token in `ACME_DEV_TOKEN`.
+fn variable(name: &str) -> String {
+    format!("{}_TOKEN", name.to_ascii_uppercase().replace('-', "_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Configuration;
+    use crate::model::origin::Target;
+    use crate::model::provider::LoginKind;
+    use crate::model::provider::known;
+
+    fn owns(text: &str, url: &str) -> bool {
+        let provider = toml::from_str::<Configuration>(text).unwrap().provider("x").unwrap();
+        let api = crate::model::provider::Provider::api_origin(&provider.api_url).unwrap();
+        provider.owns(&Target::parse(url).unwrap(), &api)
+    }
+
+    #[test]
+    fn every_known_service_is_a_provider() {
+        for known in known::ALL {
+            let issuer =
+                if known.hosts.is_empty() { "issuer = 'https://git.acme.dev'\n" } else { "" };
+            let text =
+                format!("[providers.x]\nkind = '{}'\nclient_id = 'me'\n{issuer}", known.kind);
+            let provider = toml::from_str::<Configuration>(&text).unwrap().provider("x").unwrap();
+            assert!(
+                matches!(&provider.login, LoginKind::OAuth(oauth) if oauth.client_id.as_deref() == Some("me"))
+            );
+            assert_eq!(provider.token_variable, "X_TOKEN");
+        }
+    }
+
+    #[test]
+    fn the_token_of_another_installation_is_not_for_the_public_one() {
+        let text = "[providers.x]\nkind = 'gitlab'\n";
+        assert!(owns(text, "https://gitlab.com/a/b.git"));
+        let text = "[providers.x]\nkind = 'gitlab'\nissuer = 'https://git.acme.dev'\n";
+        assert!(
+            !owns(text, "https://gitlab.com/a/b.git") && owns(text, "https://git.acme.dev/a/b.git")
+        );
+    }
+
+    #[test]
+    fn gitlab_takes_a_code_where_its_description_says_nothing_of_it() {
+        for (issuer, expected) in [
+            ("", "https://gitlab.com/oauth/authorize_device"),
+            (
+                "issuer = 'https://git.acme.dev/gitlab/'\n",
+                "https://git.acme.dev/gitlab/oauth/authorize_device",
+            ),
+            ("device_authorization_endpoint = 'https://acme.dev/code'\n", "https://acme.dev/code"),
+        ] {
+            let text = format!("[providers.x]\nkind = 'gitlab'\n{issuer}");
+            let provider = toml::from_str::<Configuration>(&text).unwrap().provider("x").unwrap();
+            let LoginKind::OAuth(oauth) = provider.login else { panic!("{issuer}") };
+            assert_eq!(oauth.endpoints.device_authorization.as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn an_endpoint_without_tls_is_refused() {
+        let text = "[providers.x]\nkind = 'oauth'\ntoken_endpoint = 'http://acme.dev/token'\n";
+        let error = toml::from_str::<Configuration>(text).unwrap().provider("x").unwrap_err();
+        assert!(error.message.contains("plain http"), "{error}");
+    }
+}

@@ -1,0 +1,183 @@
+//! What is kept for a person: a session with a provider, or a login for one URL; and when it counts as fresh. Knows no
+//! clock: the time is an argument.
+
+use time::Duration;
+
+use crate::model::origin::Target;
+use crate::model::secret::Secret;
+use crate::model::timestamp::Timestamp;
+
+/// How far a `last_refreshed_at` may lie in the future before the session counts as stale.
+const CLOCK_TOLERANCE: Duration = Duration::seconds(60);
+
+/// The kinds of credential, by the names of the JSON protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A login with a provider: a short-lived token and the means to renew it.
+    Session,
+    /// A long-lived token that is never refreshed.
+    ApiToken,
+    /// A user name and a secret, stored for one URL.
+    UrlCredential,
+}
+
+impl Kind {
+    /// `session`, `api_token` or `login`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::ApiToken => "api_token",
+            Self::UrlCredential => "login",
+        }
+    }
+}
+
+/// A session with a provider, as `~/.my/credentials.json` has it. An API token is kept in the same shape, without a
+/// refresh token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The token that goes to the provider's hosts.
+    pub access_token: Secret,
+    /// Works once. `None` for an API token.
+    pub refresh_token: Option<Secret>,
+    /// When the access token really dies, by this machine's clock. [`Timestamp::NEVER`] where it does not.
+    pub expires_at: Timestamp,
+    /// When the person logged in.
+    pub logged_in_at: Timestamp,
+    /// When the access token was received; [`Timestamp::ZERO`] where that was never written.
+    pub last_refreshed_at: Timestamp,
+}
+
+impl Session {
+    /// An API token in the shape of a session. `expires_at` is `None` where it does not expire.
+    pub fn api_token(token: Secret, expires_at: Option<Timestamp>, now: Timestamp) -> Self {
+        Self {
+            access_token: token,
+            refresh_token: None,
+            expires_at: expires_at.unwrap_or(Timestamp::NEVER),
+            logged_in_at: now,
+            last_refreshed_at: now,
+        }
+    }
+
+    /// A session or an API token.
+    pub fn kind(&self) -> Kind {
+        if self.refresh_token.is_some() || self.access_token.is_jwt() {
+            Kind::Session
+        } else {
+            Kind::ApiToken
+        }
+    }
+
+    /// When the access token was received.
+    pub fn received_at(&self) -> Timestamp {
+        self.last_refreshed_at.max(self.logged_in_at)
+    }
+
+    fn lifetime(&self) -> Duration {
+        self.expires_at.since(self.received_at()).max(Duration::ZERO)
+    }
+
+    /// How long before its end the token counts as stale: a tenth of its lifetime, at most a minute; at least
+    /// `min_validity`, of which at most half the lifetime is honoured.
+    fn margin(&self, min_validity: Duration) -> Duration {
+        let lifetime = self.lifetime();
+        Ord::min(lifetime / 10, Duration::MINUTE).max(Ord::min(min_validity, lifetime / 2))
+    }
+
+    /// The expiry that tools are told: early enough that none of them uses a token that dies on the way. Once that is
+    /// past, the real one: git drops what is told as ended, and the token still serves. `None` where it does not expire.
+    pub fn reported_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        let early = self.expires_at.plus(-self.margin(Duration::ZERO));
+        (!self.expires_at.is_never()).then_some(if now < early { early } else { self.expires_at })
+    }
+
+    /// Whether the token can be handed out without a refresh.
+    pub fn is_fresh(&self, now: Timestamp, min_validity: Duration) -> bool {
+        self.last_refreshed_at <= now.plus(CLOCK_TOLERANCE)
+            && now < self.expires_at.plus(-self.margin(min_validity))
+    }
+
+    /// Whether the service still takes the token.
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        now < self.expires_at
+    }
+}
+
+/// A user name and a secret that somebody stored for one URL.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UrlCredential {
+    /// What it is for.
+    pub target: Target,
+    /// The user name; may be empty.
+    pub username: String,
+    /// The password or token; may be empty.
+    pub secret: Secret,
+    /// The word before it in an `Authorization` header (git's `authtype`); `None` for a password.
+    pub scheme: Option<String>,
+    /// git's `password_expiry_utc`.
+    pub expires_at: Option<Timestamp>,
+    /// git's `oauth_refresh_token`.
+    pub refresh_token: Option<Secret>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Secret, Session, Timestamp};
+
+    fn session(lifetime: i64) -> (Session, Timestamp) {
+        let received = Timestamp::from_unix(1_800_000_000);
+        let session = Session {
+            access_token: Secret::new("eyJh.eyJh.c"),
+            refresh_token: Some(Secret::new("r")),
+            expires_at: received.plus(Duration::seconds(lifetime)),
+            logged_in_at: received,
+            last_refreshed_at: received,
+        };
+        (session, received)
+    }
+
+    #[test]
+    fn a_token_counts_as_stale_a_minute_before_its_end_or_a_tenth_of_a_short_life() {
+        for (lifetime, margin) in [(900, 60), (100, 10)] {
+            let (session, received) = session(lifetime);
+            let at = |seconds| received.plus(Duration::seconds(seconds));
+            assert!(session.is_fresh(at(lifetime - margin - 1), Duration::ZERO));
+            assert!(!session.is_fresh(at(lifetime - margin), Duration::ZERO));
+            assert!(session.is_alive(at(lifetime - 1)) && !session.is_alive(at(lifetime)));
+            assert_eq!(session.reported_expiry(received), Some(at(lifetime - margin)));
+            assert_eq!(
+                session.reported_expiry(at(lifetime - margin)),
+                Some(at(lifetime)),
+                "nothing renewed it"
+            );
+        }
+    }
+
+    #[test]
+    fn a_caller_can_ask_for_more_validity_but_for_at_most_half_the_life() {
+        let (session, received) = session(900);
+        let day = Duration::days(1);
+        assert!(!session.is_fresh(received.plus(Duration::seconds(600)), Duration::seconds(301)));
+        assert!(
+            session.is_fresh(received.plus(Duration::seconds(449)), day),
+            "else every call would refresh"
+        );
+        assert!(!session.is_fresh(received.plus(Duration::seconds(450)), day));
+    }
+
+    #[test]
+    fn a_session_from_the_future_is_stale_beyond_a_minute_of_clock_skew() {
+        let (session, received) = session(900);
+        assert!(session.is_fresh(received.plus(Duration::seconds(-60)), Duration::ZERO));
+        assert!(!session.is_fresh(received.plus(Duration::seconds(-61)), Duration::ZERO));
+    }
+
+    #[test]
+    fn an_api_token_without_expiry_is_fresh_and_reports_none() {
+        let now = Timestamp::from_unix(1_800_000_000);
+        let token = Session::api_token(Secret::new("myc_1"), None, now);
+        assert!(token.is_fresh(now.plus(Duration::days(3650)), Duration::days(1)));
+        assert_eq!(token.reported_expiry(now), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! What the operating system does for this program.
+
+pub mod atomic_file;
+pub mod clock;
+pub mod env;
+pub mod hardening;
+pub mod lock;
+pub mod log;
+pub mod signals;
