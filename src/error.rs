@@ -66,32 +66,16 @@ impl ErrorCode {
     }
 }
 
-/// One place that was asked for a credential, and what came of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// The place in the user's words: `MY_API_TOKEN`, `keyring`, `file`.
-    pub place: String,
-    /// Why it did not answer, or that it did.
-    pub outcome: String,
-}
-
-impl Attempt {
-    /// A place and what came of it.
-    pub fn new(place: impl Into<String>, outcome: impl Into<String>) -> Self {
-        Self { place: place.into(), outcome: outcome.into() }
-    }
-}
-
-/// A failure that somebody will read.
+/// A failure, for people and for programs. Never contains a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// For programs.
     pub code: ErrorCode,
     /// What failed and on what, then the cause; lower case, no final stop.
     pub message: String,
-    /// Every place that was asked, in order.
-    pub tried: Vec<Attempt>,
-    /// The way out.
+    /// Everything that was looked at for a credential, in order: `MY_API_TOKEN (not set), file (no entry)`.
+    pub tried: Option<String>,
+    /// The part of `tried` that was found and not sent, since the host is not the provider's.
+    pub withheld: Option<String>,
     pub hint: Option<String>,
 }
 
@@ -101,7 +85,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error without attempts or hint.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), tried: Vec::new(), hint: None }
+        Self { code, message: message.into(), tried: None, withheld: None, hint: None }
     }
 
     /// A request that cannot be understood.
@@ -126,16 +110,9 @@ impl Error {
         self
     }
 
-    /// Adds the places that were asked.
-    #[must_use]
-    pub fn with_tried(mut self, tried: Vec<Attempt>) -> Self {
-        self.tried = tried;
-        self
-    }
-
-    /// `tried: MY_API_TOKEN (not set), keyring (no session bus)`, or nothing where nothing was tried.
+    /// `tried: MY_API_TOKEN (not set), keyring (no session bus)`, if anything was looked at.
     pub fn tried_line(&self) -> Option<String> {
-        (!self.tried.is_empty()).then(|| format!("tried: {}", attempts(&self.tried)))
+        self.tried.as_ref().map(|tried| format!("tried: {tried}"))
     }
 
     /// Message and attempts on one line, for a tool that shows one line only.
@@ -158,13 +135,6 @@ impl Error {
     pub fn is_nothing_known(&self) -> bool {
         matches!(self.code, ErrorCode::NotFound | ErrorCode::NotLoggedIn)
     }
-}
-
-/// `MY_API_TOKEN (not set), keyring (no session bus)`.
-pub fn attempts(tried: &[Attempt]) -> String {
-    let each: Vec<_> =
-        tried.iter().map(|Attempt { place, outcome }| format!("{place} ({outcome})")).collect();
-    each.join(", ")
 }
 
 impl fmt::Display for Error {
@@ -217,16 +187,13 @@ pub fn sanitize(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Attempt, Error, ErrorCode, sanitize};
+    use super::{Error, ErrorCode, sanitize};
 
     #[test]
-    fn a_message_has_the_cause_the_places_and_the_way_out() {
-        let error = Error::new(ErrorCode::NotLoggedIn, "not logged in to api.mycli.sh")
-            .with_tried(vec![
-                Attempt::new("MY_API_TOKEN", "not set"),
-                Attempt::new("file", "no entry"),
-            ])
-            .with_hint("run `my-credential-helper login`");
+    fn an_error_shows_its_cause_the_attempts_and_the_hint() {
+        let error = Error::new(ErrorCode::NotLoggedIn, "not logged in to api.mycli.sh");
+        let tried = Some("MY_API_TOKEN (not set), file (no entry)".to_owned());
+        let error = Error { tried, ..error }.with_hint("run `my-credential-helper login`");
         assert_eq!(
             error.to_string(),
             "not logged in to api.mycli.sh\n  tried: MY_API_TOKEN (not set), file (no entry)\n\n\

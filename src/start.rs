@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags, open};
 extern "C" fn main() -> c_int {
     ignore_broken_pipes();
     open_standard_streams();
-    super::run().into()
+    super::answer().into()
 }
 
 /// A reader or a server that goes away is an error where something is written, and not the end of the process.

@@ -1,162 +1,150 @@
-//! Which of several logins with a provider answers a request, and which there are. The order: the one that is asked for
-//! by name (`--account`, `MY_ACCOUNT`), the user name of the request, the longest pattern of `[accounts]` that matches
-//! its URL, the one in use.
+//! Which of a provider's accounts answers a request, and which accounts there are. The order: the account that the
+//! request, `--account` or `MY_ACCOUNT` names, the user name of the request, the longest pattern of `[accounts]` that
+//! matches its URL, the account in use.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::auth::context::Context;
+use super::Engine;
 use crate::config::{Configuration, accounts};
-use crate::error::{Attempt, Error, Result};
-use crate::model::origin::Target;
-use crate::model::provider::{Account, Provider};
-use crate::model::request::CredentialRequest;
+use crate::error::{Error, Result};
+use crate::model::{
+    Account, Attempt, ChosenBy, CredentialRequest, Outcome, Provider, Subject, Target, Warning,
+};
 use crate::store::session;
-use crate::sys::lock;
+use crate::sys::lock::Lock;
 
-/// The lock around a change of the list of accounts.
+/// The lock for a change of the list of accounts.
 const LOCK: &str = ".my/sessions/accounts.lock";
 
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A provider with the account that answers.
-pub struct AccountChoice {
-    /// With that account.
-    pub provider: Provider,
-    /// Why it is that one, where there was a choice.
-    pub reason: Option<Attempt>,
-    /// The part of a host that it was chosen for.
-    pub place: Option<Target>,
-    /// Whether the user name of the request did no more than choose it.
-    pub by_username: bool,
+pub(super) struct AccountChoice {
+    pub(super) provider: Provider,
+    /// Why this account, where there was a choice.
+    pub(super) attempt: Option<Attempt>,
+    /// The part of a host that the account was chosen for.
+    pub(super) prefix: Option<Target>,
+    /// Whether the user name of the request only chose the account.
+    pub(super) by_username: bool,
 }
 
-/// The account that answers `ask`, for a provider that speaks for its default one.
-pub fn choose(
-    context: &Context,
-    ask: &CredentialRequest,
-    provider: Provider,
-) -> Result<AccountChoice> {
-    let configuration = context.configuration()?;
-    if let Some(name) = &ask.account {
-        let account = context.account(&provider.name, name)?;
-        return Ok(chosen(provider, account, "asked for"));
-    }
-    if let Some((account, by)) = context.account_override(&provider.name)? {
-        return Ok(chosen(provider, account, by));
-    }
-    let further = configuration.further_accounts(&provider.name);
-    let is_named = |account: &&Account| ask.username.as_deref() == Some(&***account);
-    let default = (!further.is_empty()).then_some(&Account::DEFAULT);
-    if let Some(account) = further.iter().chain(default).find(is_named) {
-        return Ok(AccountChoice {
-            by_username: true,
-            ..chosen(provider, account.clone(), "the user name")
-        });
-    }
-    if let Some(target) = &ask.target
-        && let Some(pattern) = configuration.account_pattern(target)
-    {
-        let by = format!("[accounts] {}", pattern.text);
-        return Ok(AccountChoice {
-            place: Some(pattern.place(target)),
-            ..chosen(provider, pattern.account.clone(), &by)
-        });
-    }
-    let account = configuration.account_in_use(&provider.name);
-    if further.is_empty() && account.is_default() {
-        return Ok(AccountChoice { provider, reason: None, place: None, by_username: false });
-    }
-    Ok(chosen(provider, account, "in use"))
-}
-
-fn chosen(provider: Provider, account: Account, by: &str) -> AccountChoice {
-    let reason = Some(Attempt::new(format!("account {account}"), by));
-    AccountChoice {
-        provider: provider.with_account(account),
-        reason,
-        place: None,
-        by_username: false,
+impl AccountChoice {
+    fn new(provider: Provider, account: Account, by: ChosenBy) -> Self {
+        let attempt = Attempt::new(Subject::Account(account.clone()), Outcome::Chosen(by));
+        let provider = provider.with_account(account);
+        Self { provider, attempt: Some(attempt), prefix: None, by_username: false }
     }
 }
 
-/// A provider once for each account that is known, the default one first; each may or may not be logged in.
-pub fn all(context: &Context, name: &str) -> Result<Vec<Provider>> {
-    let configuration = context.configuration()?;
-    let provider = configuration.provider(name)?;
-    let further =
-        configuration.further_accounts(name).iter().filter(|account| !account.is_default());
-    let in_use = configuration.account_in_use(name);
-    let mut accounts: Vec<_> = [Account::DEFAULT].iter().chain(further).cloned().collect();
-    if !accounts.contains(&in_use) {
-        accounts.push(in_use);
-    }
-    Ok(accounts.into_iter().map(|account| provider.clone().with_account(account)).collect())
-}
-
-/// Takes note of an account before its first login is kept, so that none is kept that nobody can list. It is in use
-/// from then on where nobody is logged in as the one that was.
-pub fn register(context: &Context, provider: &Provider) -> Result<()> {
-    let configuration = context.configuration()?;
-    if provider.account.is_default()
-        || configuration.further_accounts(&provider.name).contains(&provider.account)
-    {
-        return Ok(());
-    }
-    let in_use = context
-        .descriptor(Some(&provider.name))?
-        .with_account(configuration.account_in_use(&provider.name));
-    let is_free = session::load(&context.stores()?.in_order(), &in_use.slot).newest.is_none();
-    let _lock = lock(context)?;
-    // What was read before the lock is gone.
-    let mut further =
-        Configuration::load(&context.paths)?.further_accounts(&provider.name).to_vec();
-    further.push(provider.account.clone());
-    accounts::set_further(&context.paths, provider, &further)?;
-    if is_free {
-        accounts::set_in_use(&context.paths, provider, &provider.account)?;
-    } else {
-        let (account, verb) =
-            (&provider.account, Provider { account: Account::DEFAULT, ..provider.clone() });
-        context
-            .note(format!("`{}` puts it in use", verb.command(&format!("account use {account}"))));
-    }
-    Ok(())
-}
-
-/// Forgets that there is such an account; the default one is in use where it was.
-pub fn unregister(context: &Context, provider: &Provider) -> Result<()> {
-    if provider.account.is_default() {
-        return Ok(());
-    }
-    let _lock = lock(context)?;
-    let configuration = Configuration::load(&context.paths)?;
-    let mut further = configuration.further_accounts(&provider.name).to_vec();
-    if !further.contains(&provider.account) {
-        return Ok(());
-    }
-    further.retain(|account| *account != provider.account);
-    accounts::set_further(&context.paths, provider, &further)?;
-    if configuration.account_in_use(&provider.name) == provider.account {
-        accounts::set_in_use(&context.paths, provider, &Account::DEFAULT)?;
-        context.note(format!("the account in use of {} is `default` now", provider.name));
-    }
-    Ok(())
-}
-
-/// Puts an account in use.
-pub fn use_account(context: &Context, provider: &Provider, account: &Account) -> Result<()> {
-    let _lock = lock(context)?;
-    accounts::set_in_use(&context.paths, provider, account)
-}
-
-fn lock(context: &Context) -> Result<lock::Lock> {
-    let path = context.paths.in_home(LOCK).map_err(Error::invalid_state)?;
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        if let Some(lock) = lock::try_lock(&path)? {
-            return Ok(lock);
+impl Engine<'_> {
+    /// The account that answers a request, of a provider with its default account.
+    pub(super) fn choose_account(
+        &self,
+        request: &CredentialRequest,
+        provider: Provider,
+    ) -> Result<AccountChoice> {
+        let configuration = self.context.configuration()?;
+        if let Some(name) = &request.account {
+            let account = self.context.account(&provider.name, name)?;
+            return Ok(AccountChoice::new(provider, account, ChosenBy::Request));
         }
-        if Instant::now() >= deadline {
-            return Err(Error::temporary("another process has been changing the accounts for 5 s"));
+        if let Some((account, by)) = self.context.account_override(&provider.name)? {
+            return Ok(AccountChoice::new(provider, account, by));
         }
-        std::thread::sleep(lock::PAUSE);
+        let further = configuration.further_accounts(&provider.name);
+        let is_named = |account: &&Account| request.username.as_deref() == Some(&***account);
+        let default = (!further.is_empty()).then_some(&Account::DEFAULT);
+        if let Some(account) = further.iter().chain(default).find(is_named) {
+            let choice = AccountChoice::new(provider, account.clone(), ChosenBy::Username);
+            return Ok(AccountChoice { by_username: true, ..choice });
+        }
+        if let Some(target) = &request.target
+            && let Some(pattern) = configuration.account_pattern(target)
+        {
+            let by = ChosenBy::Pattern(pattern.text.clone());
+            let choice = AccountChoice::new(provider, pattern.account.clone(), by);
+            return Ok(AccountChoice { prefix: Some(pattern.prefix(target)), ..choice });
+        }
+        let account = configuration.account_in_use(&provider.name);
+        if further.is_empty() && account.is_default() {
+            return Ok(AccountChoice { provider, attempt: None, prefix: None, by_username: false });
+        }
+        Ok(AccountChoice::new(provider, account, ChosenBy::InUse))
+    }
+
+    /// A provider once for each known account, the default one first, logged in or not.
+    pub fn accounts(&self, name: &str) -> Result<Vec<Provider>> {
+        let configuration = self.context.configuration()?;
+        let provider = configuration.provider(name)?;
+        let further = configuration.further_accounts(name);
+        let in_use = configuration.account_in_use(name);
+        let mut accounts = vec![Account::DEFAULT];
+        for account in further.iter().chain([&in_use]) {
+            if !accounts.contains(account) {
+                accounts.push(account.clone());
+            }
+        }
+        Ok(accounts.into_iter().map(|account| provider.clone().with_account(account)).collect())
+    }
+
+    /// Adds an account to the configuration before its first session is stored, so that `list` always knows it. The
+    /// account is put in use if the one in use is not logged in.
+    pub(super) fn register_account(&self, provider: &Provider) -> Result<Option<Warning>> {
+        let configuration = self.context.configuration()?;
+        let known = configuration.further_accounts(&provider.name);
+        if provider.account.is_default() || known.contains(&provider.account) {
+            return Ok(None);
+        }
+        let in_use = configuration.account_in_use(&provider.name);
+        let in_use = self.context.descriptor(Some(&provider.name))?.with_account(in_use);
+        let is_free = session::load(&self.stores, &in_use.key).newest.is_none();
+        let _lock = self.lock_accounts()?;
+        // What was read before the lock may be old.
+        let paths = &self.context.paths;
+        let mut further = Configuration::load(paths)?.further_accounts(&provider.name).to_vec();
+        further.push(provider.account.clone());
+        accounts::set_further(paths, provider, &further)?;
+        if is_free {
+            accounts::set_in_use(paths, provider, &provider.account)?;
+            return Ok(None);
+        }
+        let default = Provider { account: Account::DEFAULT, ..provider.clone() };
+        let command = default.command(&format!("account use {}", provider.account));
+        Ok(Some(Warning::AccountNotInUse { command }))
+    }
+
+    /// Removes an account from the configuration; if it was in use, the default one is.
+    pub fn unregister_account(&self, provider: &Provider) -> Result<Option<Warning>> {
+        if provider.account.is_default() {
+            return Ok(None);
+        }
+        let _lock = self.lock_accounts()?;
+        let paths = &self.context.paths;
+        let configuration = Configuration::load(paths)?;
+        let mut further = configuration.further_accounts(&provider.name).to_vec();
+        if !further.contains(&provider.account) {
+            return Ok(None);
+        }
+        further.retain(|account| *account != provider.account);
+        accounts::set_further(paths, provider, &further)?;
+        if configuration.account_in_use(&provider.name) != provider.account {
+            return Ok(None);
+        }
+        accounts::set_in_use(paths, provider, &Account::DEFAULT)?;
+        Ok(Some(Warning::DefaultAccountInUse { provider: provider.name.to_string() }))
+    }
+
+    /// Puts an account in use.
+    pub fn use_account(&self, provider: &Provider, account: &Account) -> Result<()> {
+        let _lock = self.lock_accounts()?;
+        accounts::set_in_use(&self.context.paths, provider, account)
+    }
+
+    fn lock_accounts(&self) -> Result<Box<dyn Lock>> {
+        let deadline = self.clock.instant() + LOCK_TIMEOUT;
+        self.wait_for_lock(LOCK, deadline)?.ok_or_else(|| {
+            Error::temporary("another process has been changing the accounts for 5 s")
+        })
     }
 }

@@ -1,8 +1,48 @@
 //! Which credential is the right answer to a request.
 
-pub mod accounts;
-pub mod context;
-pub mod operations;
-pub mod refresh;
-pub mod resolve;
-pub mod service_call;
+mod accounts;
+mod engine;
+mod operations;
+mod refresh;
+mod resolve;
+mod service_call;
+
+use crate::error::Error;
+use crate::model::{Attempt, attempts_line};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use engine::{Engine, with_engine};
+
+/// Why no credential was returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetError {
+    /// Boxed, since it is ten times as large as a result.
+    pub error: Box<Error>,
+    /// Everything that was looked at, in order.
+    pub attempts: Vec<Attempt>,
+}
+
+impl GetError {
+    fn new(error: Error, attempts: Vec<Attempt>) -> Self {
+        Self { error: Box::new(error), attempts }
+    }
+
+    /// The error with its attempts as text.
+    fn into_error(self) -> Error {
+        let Self { error, attempts } = self;
+        let line = |attempts: &[Attempt]| (!attempts.is_empty()).then(|| attempts_line(attempts));
+        let withheld: Vec<_> =
+            attempts.iter().filter(|attempt| attempt.is_withheld()).cloned().collect();
+        Error { tried: line(&attempts), withheld: line(&withheld), ..*error }
+    }
+}
+
+impl From<Error> for GetError {
+    fn from(error: Error) -> Self {
+        Self::new(error, Vec::new())
+    }
+}

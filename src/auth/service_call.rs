@@ -1,36 +1,98 @@
-//! Calls to a provider's API on behalf of whoever is logged in: with the credential that `get` would hand out, and
-//! once more after a refresh where the service says 401.
+//! Calls to a provider's API for the account that is logged in: with the credential that `get` returns, and again after a
+//! refresh if the service answers 401.
 
-use crate::auth::context::Context;
-use crate::auth::refresh::{self, Forced};
-use crate::auth::resolve;
+use super::Engine;
+use super::refresh::ForcedBy;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{self, ApiError, Client};
-use crate::model::credential::Kind;
-use crate::model::provider::Provider;
-use crate::model::request::{CredentialRequest, Resolved, Source};
-use crate::model::secret::Secret;
+use crate::model::{CredentialRequest, Kind, Provider, Resolved, Secret, Source};
 
-/// Calls the provider's API with the credential in force; says which one it was, and what came of the call.
-pub fn ask<T>(
-    context: &Context,
-    provider: &Provider,
-    call: impl Fn(&Client, &Secret) -> http::Result<T>,
-) -> Result<(Resolved, http::Result<T>)> {
-    let client = Client::new(context, provider, &context.api_url(provider, None)?)?;
-    let ask = ask_of(provider);
-    let found = resolve::resolve(context, &ask)?;
-    match call(&client, &found.secret) {
-        Err(error) if is_refused(&error) && is_refreshed(context, provider, &found)? => {
-            let found = resolve::resolve(context, &ask)?;
-            let answer = call(&client, &found.secret);
-            Ok((found, answer))
+impl Engine<'_> {
+    /// Calls the provider's API with the credential in force; returns the credential, and the result of the call.
+    pub fn try_call<T>(
+        &self,
+        provider: &Provider,
+        call: impl Fn(&Client, &Secret) -> http::Result<T>,
+    ) -> Result<(Resolved, http::Result<T>)> {
+        let api_url = self.context.api_url(provider, None)?;
+        let client = Client::new(self.network, provider, &api_url)?;
+        let request = request_for(provider);
+        let found = self.get(&request)?;
+        match call(&client, &found.credential.secret) {
+            Err(error) if is_rejected(&error) && self.can_refresh(provider, &found)? => {
+                let found = self.get(&request)?;
+                let result = call(&client, &found.credential.secret);
+                Ok((found, result))
+            }
+            result => Ok((found, result)),
         }
-        answer => Ok((found, answer)),
+    }
+
+    /// As [`Engine::try_call`], where a call that fails is an error: "cannot `what`".
+    pub fn call<T>(
+        &self,
+        provider: &Provider,
+        what: &str,
+        call: impl Fn(&Client, &Secret) -> http::Result<T>,
+    ) -> Result<(T, Resolved)> {
+        match self.try_call(provider, call)? {
+            (found, Ok(value)) => Ok((value, found)),
+            (found, Err(error)) => Err(self.call_error(provider, what, &error, &found)),
+        }
+    }
+
+    /// As [`Engine::call`], for a route that accepts a session and no API token.
+    pub fn call_with_session<T>(
+        &self,
+        provider: &Provider,
+        what: &str,
+        call: impl Fn(&Client, &Secret) -> http::Result<T>,
+    ) -> Result<T> {
+        let found = self.get(&request_for(provider))?;
+        if found.credential.kind == Kind::Session {
+            return self.call(provider, what, call).map(|(value, _)| value);
+        }
+        let hint = match found.source {
+            Source::Environment => format!("`unset {}` to use your login", provider.token_variable),
+            _ => "run `my-credential-helper login --force` and log in by email".to_owned(),
+        };
+        let name = &provider.name;
+        let message =
+            format!("cannot {what} at {name}: only a login can do this, not an API token");
+        Err(Error::new(ErrorCode::Rejected, message).with_hint(hint))
+    }
+
+    /// Whether the rejected credential is a session, which is now marked for a refresh.
+    fn can_refresh(&self, provider: &Provider, found: &Resolved) -> Result<bool> {
+        if found.source == Source::Environment || found.credential.kind != Kind::Session {
+            return Ok(false);
+        }
+        self.mark_rejected(provider, &found.credential.secret, ForcedBy::Service)
+    }
+
+    fn call_error(
+        &self,
+        provider: &Provider,
+        what: &str,
+        error: &ApiError,
+        found: &Resolved,
+    ) -> Error {
+        let api_url = self.context.api_url(provider, None).unwrap_or_default();
+        let failure = http::failed(&api_url, what, error);
+        if !is_rejected(error) {
+            return failure;
+        }
+        let hint = match found.source {
+            Source::Environment => {
+                format!("set {0} anew, or `unset {0}` to use your login", provider.token_variable)
+            }
+            _ => format!("{}, with --force", provider.login_hint()),
+        };
+        Error { code: ErrorCode::Rejected, ..failure }.with_hint(hint)
     }
 }
 
-fn ask_of(Provider { name, account, .. }: &Provider) -> CredentialRequest {
+fn request_for(Provider { name, account, .. }: &Provider) -> CredentialRequest {
     CredentialRequest {
         provider: Some(name.to_string()),
         account: Some(account.to_string()),
@@ -38,71 +100,6 @@ fn ask_of(Provider { name, account, .. }: &Provider) -> CredentialRequest {
     }
 }
 
-/// The same, where a call that fails is an error: "cannot `what`".
-pub fn call<T>(
-    context: &Context,
-    provider: &Provider,
-    what: &str,
-    call: impl Fn(&Client, &Secret) -> http::Result<T>,
-) -> Result<(T, Resolved)> {
-    match ask(context, provider, call)? {
-        (found, Ok(answer)) => Ok((answer, found)),
-        (found, Err(error)) => Err(failed(context, provider, what, &error, &found)),
-    }
-}
-
-/// The same, for what the service allows a login and no API token.
-pub fn call_as_login<T>(
-    context: &Context,
-    provider: &Provider,
-    what: &str,
-    call: impl Fn(&Client, &Secret) -> http::Result<T>,
-) -> Result<T> {
-    let ask = ask_of(provider);
-    let found = resolve::resolve(context, &ask)?;
-    if found.kind != Kind::Session {
-        let hint = match found.source {
-            Source::Environment => format!("`unset {}` to use your login", provider.token_variable),
-            _ => "run `my-credential-helper login --force` and log in by email".to_owned(),
-        };
-        let message = format!(
-            "cannot {what} at {}: only a login can do this, not an API token",
-            provider.name
-        );
-        return Err(Error::new(ErrorCode::Rejected, message).with_hint(hint));
-    }
-    self::call(context, provider, what, call).map(|(answer, _)| answer)
-}
-
-fn is_refused(error: &ApiError) -> bool {
+fn is_rejected(error: &ApiError) -> bool {
     matches!(error, ApiError::Service { status: 401, .. })
-}
-
-/// Whether the refused credential is a session that is now marked for a refresh. A token in a variable never is.
-fn is_refreshed(context: &Context, provider: &Provider, found: &Resolved) -> Result<bool> {
-    if found.source == Source::Environment || found.kind != Kind::Session {
-        return Ok(false);
-    }
-    refresh::mark_refused(context, provider, &found.secret, Forced::ByService)
-}
-
-fn failed(
-    context: &Context,
-    provider: &Provider,
-    what: &str,
-    error: &ApiError,
-    found: &Resolved,
-) -> Error {
-    let host = context.api_url(provider, None).unwrap_or_default();
-    let failure = http::failed(&host, what, error);
-    if !is_refused(error) {
-        return failure;
-    }
-    let hint = match found.source {
-        Source::Environment => {
-            format!("set {0} anew, or `unset {0}` to use your login", provider.token_variable)
-        }
-        _ => format!("{}, with --force", provider.login_hint()),
-    };
-    Error { code: ErrorCode::Rejected, ..failure }.with_hint(hint)
 }

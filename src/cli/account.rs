@@ -4,18 +4,12 @@ use clap::Subcommand;
 use clap_complete::ArgValueCandidates;
 use serde_json::json;
 
-use crate::auth::accounts;
-use crate::auth::context::Context;
+use crate::auth::Engine;
 use crate::cli::completions::candidates;
 use crate::cli::output::Output;
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::model::credential::Kind;
-use crate::model::provider::Provider;
-use crate::model::request::Source;
-use crate::model::timestamp::Timestamp;
-use crate::protocols::ToolOutput;
+use crate::model::{Kind, Provider, Source, Timestamp, ToolOutput};
 use crate::store::session;
-use crate::sys::clock;
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -32,10 +26,10 @@ pub(super) enum Verb {
     },
 }
 
-pub(super) fn run(context: &Context, verb: &Verb, output: &Output) -> Result<ToolOutput> {
+pub(super) fn run(engine: &Engine<'_>, verb: &Verb, output: &Output) -> Result<ToolOutput> {
     match verb {
-        Verb::List => list(context, output),
-        Verb::Use { name } => use_account(context, name, output),
+        Verb::List => list(engine, output),
+        Verb::Use { name } => use_account(engine, name, output),
     }
 }
 
@@ -48,19 +42,20 @@ struct Row {
 }
 
 impl Row {
-    fn of(context: &Context, provider: Provider) -> Result<Self> {
-        let loaded = session::load(&context.stores()?.in_order(), &provider.slot);
+    fn of(engine: &Engine<'_>, provider: Provider) -> Result<Self> {
+        let loaded = session::load(&engine.stores, &provider.key);
         let login = loaded.newest.map(|kept| {
-            (kept.session.kind(), kept.source, kept.session.reported_expiry(clock::now()))
+            (kept.session.kind(), kept.source, kept.session.reported_expiry(engine.clock.now()))
         });
         let state = match (&login, loaded.problem) {
             (Some((kind, source, _)), _) => {
                 format!("{} in the {}", kind.name().replace('_', " "), source.name())
             }
-            (None, Some(problem)) => problem.to_string(),
+            (None, Some((_, problem))) => problem.to_string(),
             (None, None) => "not logged in".to_owned(),
         };
-        let is_in_use = context.configuration()?.account_in_use(&provider.name) == provider.account;
+        let is_in_use =
+            engine.context.configuration()?.account_in_use(&provider.name) == provider.account;
         Ok(Self { provider, is_in_use, login, state })
     }
 
@@ -91,19 +86,19 @@ impl Row {
 }
 
 /// Of every provider, unless one is named. A default account that nobody uses is left out.
-fn list(context: &Context, output: &Output) -> Result<ToolOutput> {
-    let configuration = context.configuration()?;
-    let is_named =
-        context.overrides.provider.is_some() || context.environment.get("MY_PROVIDER").is_some();
-    let named = if is_named { Some(context.descriptor(None)?.name) } else { None };
+fn list(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
+    let configuration = engine.context.configuration()?;
+    let is_named = engine.context.overrides.provider.is_some()
+        || engine.context.environment.get("MY_PROVIDER").is_some();
+    let named = if is_named { Some(engine.context.descriptor(None)?.name) } else { None };
     let mut rows = Vec::new();
     for name in configuration
         .names()
         .into_iter()
         .filter(|name| named.as_deref().is_none_or(|named| named == *name))
     {
-        for provider in accounts::all(context, name)? {
-            let row = Row::of(context, provider)?;
+        for provider in engine.accounts(name)? {
+            let row = Row::of(engine, provider)?;
             if row.login.is_some() || !row.provider.account.is_default() {
                 rows.push(row);
             }
@@ -112,16 +107,14 @@ fn list(context: &Context, output: &Output) -> Result<ToolOutput> {
     let fields = json!({ "accounts": rows.iter().map(Row::fields).collect::<Vec<_>>() });
     let cells = rows.iter().map(Row::cells).collect();
     let headings = ["PROVIDER", "ACCOUNT", "LOGIN", "TOKEN ENDS"];
-    Ok(output
-        .table(headings, cells, "Nobody is logged in.", &fields)
-        .with_notes(&context.take_notes()))
+    Ok(output.table(headings, cells, "Nobody is logged in.", &fields))
 }
 
-fn use_account(context: &Context, name: &str, output: &Output) -> Result<ToolOutput> {
-    let provider = context.descriptor(None)?;
-    let account = context.account(&provider.name, name)?;
+fn use_account(engine: &Engine<'_>, name: &str, output: &Output) -> Result<ToolOutput> {
+    let provider = engine.context.descriptor(None)?;
+    let account = engine.context.account(&provider.name, name)?;
     let known: Vec<_> =
-        accounts::all(context, &provider.name)?.into_iter().map(|other| other.account).collect();
+        engine.accounts(&provider.name)?.into_iter().map(|other| other.account).collect();
     if !known.contains(&account) {
         let names: Vec<_> = known.iter().map(ToString::to_string).collect();
         let hint = format!(
@@ -135,7 +128,7 @@ fn use_account(context: &Context, name: &str, output: &Output) -> Result<ToolOut
         )
         .with_hint(hint));
     }
-    accounts::use_account(context, &provider, &account)?;
+    engine.use_account(&provider, &account)?;
     let fields = json!({ "provider": provider.name, "account": &*account });
     Ok(output.done(&format!("The account {account} of {} is in use now.", provider.name), &fields))
 }

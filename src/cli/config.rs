@@ -5,12 +5,11 @@ use std::io::Read as _;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use crate::auth::context::Context;
+use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::config::{MyJson, StoreChoice, edit};
 use crate::error::{Error, Result};
-use crate::model::provider::Provider;
-use crate::protocols::ToolOutput;
+use crate::model::{Provider, ToolOutput};
 use crate::store::session;
 
 /// No bundle of certificates is larger.
@@ -85,12 +84,12 @@ impl Key {
     }
 }
 
-pub(super) fn run(context: &Context, verb: &Verb, output: &Output) -> Result<ToolOutput> {
+pub(super) fn run(engine: &Engine<'_>, verb: &Verb, output: &Output) -> Result<ToolOutput> {
     match verb {
-        Verb::Get { key } => get(context, *key, output),
-        Verb::Set { key, values } => set(context, *key, values, output),
-        Verb::Unset { key } => unset(context, *key, output),
-        Verb::List => list(context, output),
+        Verb::Get { key } => get(engine, *key, output),
+        Verb::Set { key, values } => set(engine, *key, values, output),
+        Verb::Unset { key } => unset(engine, *key, output),
+        Verb::List => list(engine, output),
     }
 }
 
@@ -100,14 +99,14 @@ struct Setting {
     from: String,
 }
 
-fn setting(context: &Context, provider: &Provider, key: Key) -> Result<Setting> {
-    let configuration = context.configuration()?;
+fn setting(engine: &Engine<'_>, provider: &Provider, key: Key) -> Result<Setting> {
+    let configuration = engine.context.configuration()?;
     let file = |value: Option<String>, otherwise: &str| match value {
         Some(value) => Setting { value: Some(value), from: "config.toml".to_owned() },
         None => Setting { value: None, from: otherwise.to_owned() },
     };
     Ok(match key {
-        Key::ApiUrl => api_url(context, provider)?,
+        Key::ApiUrl => api_url(engine, provider)?,
         Key::Hosts => {
             let hosts: Vec<_> = provider.hosts.iter().map(ToString::to_string).collect();
             file((!hosts.is_empty()).then(|| hosts.join(" ")), "only the API's own host")
@@ -133,15 +132,17 @@ fn setting(context: &Context, provider: &Provider, key: Key) -> Result<Setting> 
     })
 }
 
-fn api_url(context: &Context, provider: &Provider) -> Result<Setting> {
-    let value = context.api_url(provider, None)?;
-    let variable =
-        provider.api_url_variable.as_deref().filter(|name| context.environment.get(name).is_some());
+fn api_url(engine: &Engine<'_>, provider: &Provider) -> Result<Setting> {
+    let value = engine.context.api_url(provider, None)?;
+    let variable = provider
+        .api_url_variable
+        .as_deref()
+        .filter(|name| engine.context.environment.get(name).is_some());
     let is_shared =
-        provider.name == Provider::DEFAULT_NAME && MyJson::load(&context.paths)?.api_url.is_some();
-    let built_in = context.configuration()?.is_built_in_url(provider);
+        provider.shares_with_my && MyJson::load(&engine.context.paths)?.api_url.is_some();
+    let built_in = engine.context.configuration()?.is_built_in_url(provider);
     let from = match variable {
-        _ if context.overrides.api_url.is_some() => "--api-url",
+        _ if engine.context.overrides.api_url.is_some() => "--api-url",
         Some(name) => name,
         None if is_shared => "~/.my/config.json",
         None if built_in => "built in",
@@ -150,8 +151,8 @@ fn api_url(context: &Context, provider: &Provider) -> Result<Setting> {
     Ok(Setting { value: Some(value), from: from.to_owned() })
 }
 
-fn get(context: &Context, key: Key, output: &Output) -> Result<ToolOutput> {
-    let Setting { value, from } = setting(context, &context.provider(None)?, key)?;
+fn get(engine: &Engine<'_>, key: Key, output: &Output) -> Result<ToolOutput> {
+    let Setting { value, from } = setting(engine, &engine.context.provider(None)?, key)?;
     let Some(value) = value else {
         return Err(Error::new(
             crate::error::ErrorCode::NotFound,
@@ -166,20 +167,20 @@ fn get(context: &Context, key: Key, output: &Output) -> Result<ToolOutput> {
     })
 }
 
-fn list(context: &Context, output: &Output) -> Result<ToolOutput> {
-    let provider = context.provider(None)?;
+fn list(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
+    let provider = engine.context.provider(None)?;
     let mut rows = Vec::new();
     let mut fields = Map::new();
     for key in Key::ALL {
-        let Setting { value, from } = setting(context, &provider, key)?;
+        let Setting { value, from } = setting(engine, &provider, key)?;
         fields.insert(key.name().to_owned(), json!({ "value": value, "from": from }));
         rows.push([key.name().to_owned(), value.unwrap_or_else(|| "-".to_owned()), from]);
     }
     Ok(output.table(["KEY", "VALUE", "FROM"], rows, "", &Value::Object(fields)))
 }
 
-fn set(context: &Context, key: Key, values: &[String], output: &Output) -> Result<ToolOutput> {
-    let provider = context.provider(None)?;
+fn set(engine: &Engine<'_>, key: Key, values: &[String], output: &Output) -> Result<ToolOutput> {
+    let provider = engine.context.provider(None)?;
     let certificates =
         if let (Key::CaFile, [path]) = (key, values) { Some(certificates(path)?) } else { None };
     let values = certificates.as_ref().map_or(values, std::slice::from_ref);
@@ -189,13 +190,17 @@ fn set(context: &Context, key: Key, values: &[String], output: &Output) -> Resul
         _ => return Err(Error::invalid(format!("{} takes one value", key.name()))),
     };
     if key == Key::ApiUrl {
-        may_move(context, &provider)?;
+        may_move(engine, &provider)?;
         Provider::api_origin(values[0].trim())?;
     }
-    if key == Key::ApiUrl && provider.name == Provider::DEFAULT_NAME {
-        MyJson::set(&context.paths, "api_url", Some(values[0].trim().trim_end_matches('/')))?;
+    if key == Key::ApiUrl && provider.shares_with_my {
+        MyJson::set(
+            &engine.context.paths,
+            "api_url",
+            Some(values[0].trim().trim_end_matches('/')),
+        )?;
     } else {
-        edit::set(&context.paths, scope(key, &provider), key.name(), Some(value))?;
+        edit::set(&engine.context.paths, scope(key, &provider), key.name(), Some(value))?;
     }
     let value = values.join(" ");
     let fields = json!({ "key": key.name(), "value": value });
@@ -218,15 +223,15 @@ fn certificates(path: &str) -> Result<String> {
     absolute.into_os_string().into_string().map_err(|_| unusable(&"its path is not UTF-8"))
 }
 
-fn unset(context: &Context, key: Key, output: &Output) -> Result<ToolOutput> {
-    let provider = context.provider(None)?;
+fn unset(engine: &Engine<'_>, key: Key, output: &Output) -> Result<ToolOutput> {
+    let provider = engine.context.provider(None)?;
     if key == Key::ApiUrl {
-        may_move(context, &provider)?;
+        may_move(engine, &provider)?;
     }
-    if key == Key::ApiUrl && provider.name == Provider::DEFAULT_NAME {
-        MyJson::set(&context.paths, "api_url", None)?;
+    if key == Key::ApiUrl && provider.shares_with_my {
+        MyJson::set(&engine.context.paths, "api_url", None)?;
     } else {
-        edit::set(&context.paths, scope(key, &provider), key.name(), None)?;
+        edit::set(&engine.context.paths, scope(key, &provider), key.name(), None)?;
     }
     let fields = json!({ "key": key.name(), "value": null });
     Ok(output.done(&format!("{} has its default now.", key.name()), &fields))
@@ -238,11 +243,11 @@ fn scope(key: Key, provider: &Provider) -> Option<&str> {
 
 /// A session belongs to its API URL: with another one in its place, the next call would send one service's token to the
 /// other.
-fn may_move(context: &Context, provider: &Provider) -> Result<()> {
-    if session::load(&context.stores()?.in_order(), &provider.slot).newest.is_none() {
+fn may_move(engine: &Engine<'_>, provider: &Provider) -> Result<()> {
+    if session::load(&engine.stores, &provider.key).newest.is_none() {
         return Ok(());
     }
-    let at = context.configured_api_url(provider)?;
+    let at = engine.context.configured_api_url(provider)?;
     Err(Error::invalid(format!(
         "logged in to {} at {at}; that login would go to the new URL",
         provider.name

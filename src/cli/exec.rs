@@ -4,10 +4,10 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use crate::auth::context::Context;
+use crate::auth::Engine;
 use crate::cli::variables::{Assignment, Variables};
 use crate::error::{Error, Result};
-use crate::protocols::ToolOutput;
+use crate::model::ToolOutput;
 
 /// What `exec` takes.
 #[derive(clap::Args)]
@@ -22,9 +22,9 @@ pub(super) struct Arguments {
     command: Vec<OsString>,
 }
 
-pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<ToolOutput> {
+pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutput> {
     // Where nothing is found, nothing is started.
-    let (assignments, notes) = arguments.variables.assignments(context)?;
+    let (assignments, warnings) = arguments.variables.assignments(engine)?;
     let (program, rest) =
         arguments.command.split_first().ok_or_else(|| Error::invalid("no command is given"))?;
     let mut command = Command::new(program);
@@ -32,8 +32,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<ToolOutput
     for Assignment { name, value } in &assignments {
         command.env(name, value.expose_secret());
     }
-    for note in notes {
-        super::terminal::tell(&format!("note: {note}"));
+    for warning in warnings {
+        super::terminal::tell(&format!("note: {warning}"));
     }
     start(&mut command).or_else(|error| {
         let is_missing = error.kind() == std::io::ErrorKind::NotFound;

@@ -2,17 +2,12 @@
 
 use serde_json::json;
 
-use crate::auth::accounts;
-use crate::auth::context::Context;
-use crate::auth::operations;
-use crate::auth::refresh::{self, Forced};
+use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::oauth::Service;
 use crate::http::{self, ApiError, Client, mycli};
-use crate::model::credential::{Kind, Session};
-use crate::model::provider::{LoginKind, Provider};
-use crate::protocols::ToolOutput;
+use crate::model::{Kind, LoginKind, Provider, Session, ToolOutput};
 use crate::store::session::{self, StoredSession};
 
 /// What `logout` takes.
@@ -26,15 +21,19 @@ pub(super) struct Arguments {
     all: bool,
 }
 
-pub(super) fn run(context: &Context, arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
+pub(super) fn run(
+    engine: &Engine<'_>,
+    arguments: &Arguments,
+    output: &Output,
+) -> Result<ToolOutput> {
     if !arguments.all {
-        return logout(context, &context.provider(None)?, output);
+        return logout(engine, &engine.context.provider(None)?, output);
     }
-    let configuration = context.configuration()?;
+    let configuration = engine.context.configuration()?;
     let mut all = ToolOutput::default();
     for name in configuration.names() {
-        for provider in accounts::all(context, name)? {
-            let ToolOutput { output, messages, .. } = logout(context, &provider, output)?;
+        for provider in engine.accounts(name)? {
+            let ToolOutput { output, messages, .. } = logout(engine, &provider, output)?;
             all.output.push_str(&output);
             all.messages.push_str(&messages);
         }
@@ -42,20 +41,20 @@ pub(super) fn run(context: &Context, arguments: &Arguments, output: &Output) -> 
     Ok(all)
 }
 
-fn logout(context: &Context, provider: &Provider, output: &Output) -> Result<ToolOutput> {
-    let kept = session::load(&context.stores()?.in_order(), &provider.slot).newest;
+fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
+    let kept = session::load(&engine.stores, &provider.key).newest;
     let can_end = |kept: &StoredSession| {
         kept.session.refresh_token.is_some() || matches!(provider.login, LoginKind::OAuth(_))
     };
     let is_of_service = kept.as_ref().is_some_and(can_end);
     // Forgotten here whatever the service says, and only then: what is revoked and still kept would look like a login.
     let unrevoked = match &kept {
-        Some(kept) if is_of_service => revoke(context, provider, kept).err(),
+        Some(kept) if is_of_service => revoke(engine, provider, kept).err(),
         _ => None,
     };
-    super::login::forget_pending(context, provider);
-    let was_logged_in = operations::forget_session(context, provider, None)? || kept.is_some();
-    accounts::unregister(context, provider)?;
+    super::login::forget_pending(engine, provider);
+    let was_logged_in = engine.forget_session(provider, None)? || kept.is_some();
+    let warning = engine.unregister_account(provider)?;
     let fields = json!({
         "provider": provider.name, "account": &*provider.account, "logged_out": was_logged_in, "revoked": is_of_service && unrevoked.is_none(),
     });
@@ -64,16 +63,15 @@ fn logout(context: &Context, provider: &Provider, output: &Output) -> Result<Too
     } else {
         format!("Nobody was logged in to {}.", provider.title())
     };
-    let mut answer = output.done(&sentence, &fields);
     if let Some(cause) = unrevoked {
-        answer =
-            answer.with_notes(&[format!("the session could not be ended on the service: {cause}")]);
+        output.note(format!("the session could not be ended on the service: {cause}"));
     }
     if kept.as_ref().is_some_and(|kept| kept.session.kind() == Kind::ApiToken) && !is_of_service {
-        answer = answer.with_notes(&[still_valid(provider)]);
+        output.note(still_valid(provider));
     }
-    answer = answer.with_notes(&context.take_notes());
-    Ok(answer.with_notes(&super::login::variable_notes(context, provider)))
+    output.warn(&warning);
+    super::login::note_variable(engine, provider, output);
+    Ok(output.done(&sentence, &fields))
 }
 
 /// A token that was brought may be in use elsewhere: it is forgotten here, and ended by whoever wants that.
@@ -90,21 +88,19 @@ fn still_valid(provider: &Provider) -> String {
 
 /// Ends the session. The service wants to know who asks, so an access token that has ended is replaced first: else the
 /// refresh token, forgotten here, would live on there for weeks.
-fn revoke(context: &Context, provider: &Provider, kept: &StoredSession) -> Result<(), String> {
+fn revoke(engine: &Engine<'_>, provider: &Provider, kept: &StoredSession) -> Result<(), String> {
     let told = |error: Error| error.message;
     if let LoginKind::OAuth(oauth) = &provider.login {
-        let service = Service::known(context, provider, oauth).map_err(told)?;
+        let service = Service::known(engine.network, provider, oauth).map_err(told)?;
         return service.revoke(&kept.session).map_err(|error| error.to_string());
     }
-    let api_url = context.configured_api_url(provider).map_err(told)?;
-    let client = Client::new(context, provider, &api_url).map_err(told)?;
+    let api_url = engine.context.configured_api_url(provider).map_err(told)?;
+    let client = Client::new(engine.network, provider, &api_url).map_err(told)?;
     match end(&client, &kept.session) {
         Err(ApiError::Service { status: 401, .. }) => {}
         answer => return answer.map_err(|error| error.to_string()),
     }
-    refresh::mark_refused(context, provider, &kept.session.access_token, Forced::ByService)
-        .map_err(told)?;
-    match refresh::refresh(context, provider, time::Duration::ZERO, kept.clone()) {
+    match engine.refresh_now(provider, kept) {
         Ok(kept) => end(&client, &kept.session).map_err(|error| error.to_string()),
         // It has ended already.
         Err(error) if error.code == ErrorCode::SessionExpired => Ok(()),
@@ -115,7 +111,7 @@ fn revoke(context: &Context, provider: &Provider, kept: &StoredSession) -> Resul
 fn end(client: &Client, session: &Session) -> http::Result<()> {
     let Some(refresh_token) = &session.refresh_token else { return Ok(()) };
     match mycli::logout(client, &session.access_token, refresh_token) {
-        Err(error) if mycli::is_definitive(&error) => Ok(()),
+        Err(error) if mycli::ends_session(&error) => Ok(()),
         answer => answer,
     }
 }

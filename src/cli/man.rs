@@ -11,7 +11,7 @@ use clap_mangen::Man;
 use crate::cli::errors;
 use crate::cli::output::Output;
 use crate::error::{Error, Result, sanitize};
-use crate::protocols::ToolOutput;
+use crate::model::ToolOutput;
 
 /// The page that belongs to no verb.
 const ERRORS: &str = "my-credential-helper-errors.7";

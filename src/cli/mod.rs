@@ -30,12 +30,11 @@ use std::ffi::OsString;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::ArgValueCandidates;
 
-use crate::auth::context::{Context, Overrides};
-use crate::config::StoreChoice;
+use crate::auth::{Engine, with_engine};
+use crate::config::{Context, Overrides, StoreChoice};
 use crate::error::{Error, Result};
-use crate::model::provider::{LoginKind, Provider};
-use crate::protocols::dispatch;
-use crate::protocols::{self, ToolOutput};
+use crate::model::{LoginKind, Provider, ToolOutput};
+use crate::protocols::run;
 use output::Output;
 
 /// One program that git, docker, cargo, Bazel, kubectl, go, terraform and scripts ask for a token.
@@ -187,23 +186,28 @@ struct Rest {
     rest: Vec<String>,
 }
 
-/// Runs an account verb; for [`crate::protocols::dispatch::answer`]. What protocol verbs come here were written with flags before them.
-pub fn run(arguments: &[OsString]) -> (ToolOutput, Option<Context>) {
+/// Runs a command and writes its output. Protocol operations with options before them come here too.
+pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 {
     if let Some(candidates) = completions::answer(CommandLine::command, arguments) {
-        return (candidates, None);
+        return write(&candidates);
     }
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
-        Err(help) => return (help_or_usage(&help), None),
+        Err(help) => return write(&help_or_usage(&help)),
     };
     let CommandLine { provider, account, api_url, project, json, quiet, verb } = line;
     let store = verb.store();
-    let context =
-        Context::of_this_process(Overrides { provider, account, api_url, project, store });
-    let output = Output { json, quiet };
+    let context = Context::from_env(Overrides { provider, account, api_url, project, store });
+    let output = Output::new(json, quiet);
     let needs_no_token = matches!(verb, Verb::Status(_) | Verb::Config(_) | Verb::Account(_));
-    let answer = verb.run(&context, &output).unwrap_or_else(|error| output.failure(&error));
-    (answer, needs_no_token.then_some(context))
+    with_engine(&context, |engine| {
+        let answer = verb.run(engine, &output).unwrap_or_else(|error| output.failure(&error));
+        let status = write(&answer);
+        if needs_no_token {
+            engine.refresh_weekly();
+        }
+        status
+    })
 }
 
 /// clap's own text: help on standard output, an error on standard error.
@@ -221,31 +225,31 @@ fn help_or_usage(help: &clap::Error) -> ToolOutput {
 }
 
 impl Verb {
-    fn run(&self, context: &Context, output: &Output) -> Result<ToolOutput> {
+    fn run(&self, engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
         match self {
-            Self::Login(arguments) => login::run(context, arguments, output),
-            Self::Logout(arguments) => logout::run(context, arguments, output),
-            Self::Whoami => whoami::run(context, output),
-            Self::Status(arguments) => status::run(context, arguments, output),
-            Self::Account(verb) => account::run(context, verb, output),
-            Self::Token(verb) => token::run(context, verb, output),
-            Self::Session(verb) => session::run(context, verb, output),
-            Self::Project(project::ProjectVerb::List) => project::list_projects(context, output),
-            Self::Env(project::EnvVerb::List) => project::list_environments(context, output),
-            Self::Config(verb) => config::run(context, verb, output),
-            Self::Exec(arguments) => exec::run(context, arguments),
-            Self::Export(arguments) => export::run(context, arguments),
-            Self::Get(arguments) => Ok(protocol(context, "get", &arguments.words())),
-            Self::Store(Rest { rest }) => Ok(protocol(context, "store", rest)),
-            Self::Erase(Rest { rest }) => Ok(protocol(context, "erase", rest)),
-            Self::List(Rest { rest }) => Ok(protocol(context, "list", rest)),
-            Self::Capabilities(Rest { rest }) => Ok(protocol(context, "capabilities", rest)),
-            Self::Setup(arguments) => setup::run(context, arguments, output),
-            Self::Doctor(arguments) => doctor::run(context, arguments, output),
+            Self::Login(arguments) => login::run(engine, arguments, output),
+            Self::Logout(arguments) => logout::run(engine, arguments, output),
+            Self::Whoami => whoami::run(engine, output),
+            Self::Status(arguments) => status::run(engine, arguments, output),
+            Self::Account(verb) => account::run(engine, verb, output),
+            Self::Token(verb) => token::run(engine, verb, output),
+            Self::Session(verb) => session::run(engine, verb, output),
+            Self::Project(project::ProjectVerb::List) => project::list_projects(engine, output),
+            Self::Env(project::EnvVerb::List) => project::list_environments(engine, output),
+            Self::Config(verb) => config::run(engine, verb, output),
+            Self::Exec(arguments) => exec::run(engine, arguments),
+            Self::Export(arguments) => export::run(engine, arguments),
+            Self::Get(arguments) => Ok(protocol(engine, "get", &arguments.words())),
+            Self::Store(Rest { rest }) => Ok(protocol(engine, "store", rest)),
+            Self::Erase(Rest { rest }) => Ok(protocol(engine, "erase", rest)),
+            Self::List(Rest { rest }) => Ok(protocol(engine, "list", rest)),
+            Self::Capabilities(Rest { rest }) => Ok(protocol(engine, "capabilities", rest)),
+            Self::Setup(arguments) => setup::run(engine, arguments, output),
+            Self::Doctor(arguments) => doctor::run(engine, arguments, output),
             Self::Errors(arguments) => errors::run(arguments, output),
             Self::Completions(arguments) => completions::run(arguments),
             Self::Man(arguments) => man::run(CommandLine::command(), arguments, output),
-            Self::Tool(words) => adapter(context, words),
+            Self::Tool(words) => adapter(engine, words),
         }
     }
 
@@ -254,24 +258,24 @@ impl Verb {
     }
 }
 
-fn protocol(context: &Context, verb: &str, rest: &[String]) -> ToolOutput {
+fn protocol(engine: &Engine<'_>, verb: &str, rest: &[String]) -> ToolOutput {
     let words: Vec<_> = std::iter::once(verb.to_owned()).chain(rest.iter().cloned()).collect();
-    dispatch::spoken(context, &protocols::json::TOOL, &words)
+    run::run(engine, run::json_tool(), &words)
 }
 
-fn adapter(context: &Context, words: &[OsString]) -> Result<ToolOutput> {
+fn adapter(engine: &Engine<'_>, words: &[OsString]) -> Result<ToolOutput> {
     let mut words = words.iter().map(|word| word.to_string_lossy().into_owned());
     let name = words.next().unwrap_or_default();
-    let Some(adapter) = protocols::ALL.iter().find(|adapter| adapter.name == name) else {
+    let Some(tool) = run::tool(&name) else {
         let message = format!("there is no verb `{}`", crate::error::sanitize(&name));
         return Err(Error::invalid(message).with_hint("`my-credential-helper --help` lists them"));
     };
-    Ok(dispatch::spoken(context, adapter, &words.collect::<Vec<_>>()))
+    Ok(run::run(engine, tool, &words.collect::<Vec<_>>()))
 }
 
 /// The provider in force, where it has accounts.
-fn magic_link_provider(context: &Context) -> Result<Provider> {
-    let provider = context.provider(None)?;
+fn magic_link_provider(engine: &Engine<'_>) -> Result<Provider> {
+    let provider = engine.context.provider(None)?;
     if provider.login == LoginKind::MagicLink {
         return Ok(provider);
     }

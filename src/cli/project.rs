@@ -3,13 +3,11 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::auth::context::Context;
-use crate::auth::service_call;
+use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::microtica;
-use crate::model::provider::{ApiPaths, LoginKind, Provider};
-use crate::protocols::ToolOutput;
+use crate::model::{ApiPaths, LoginKind, Provider, ToolOutput};
 
 #[derive(Subcommand)]
 pub(super) enum ProjectVerb {
@@ -28,12 +26,11 @@ pub(super) enum EnvVerb {
     List,
 }
 
-pub(super) fn list_projects(context: &Context, output: &Output) -> Result<ToolOutput> {
-    let (provider, paths) = provider(context)?;
-    let (projects, _) =
-        service_call::call(context, &provider, "list the projects", |client, key| {
-            microtica::projects(client, &paths, key)
-        })?;
+pub(super) fn list_projects(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
+    let (provider, paths) = provider(engine)?;
+    let (projects, _) = engine.call(&provider, "list the projects", |client, key| {
+        microtica::projects(client, &paths, key)
+    })?;
     let rows = projects.iter().map(|project| [project.id.clone(), project.name.clone()]).collect();
     Ok(output.table(
         ["ID", "NAME"],
@@ -43,10 +40,10 @@ pub(super) fn list_projects(context: &Context, output: &Output) -> Result<ToolOu
     ))
 }
 
-pub(super) fn list_environments(context: &Context, output: &Output) -> Result<ToolOutput> {
-    let (provider, paths) = provider(context)?;
-    let project = project(context, &provider)?;
-    let listed = service_call::call(context, &provider, "list the environments", |client, key| {
+pub(super) fn list_environments(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
+    let (provider, paths) = provider(engine)?;
+    let project = project(engine, &provider)?;
+    let listed = engine.call(&provider, "list the environments", |client, key| {
         microtica::environments(client, &paths, key, &project)
     });
     let (environments, _) = listed.map_err(|error| match error.code {
@@ -69,8 +66,8 @@ pub(super) fn list_environments(context: &Context, output: &Output) -> Result<To
     ))
 }
 
-fn provider(context: &Context) -> Result<(Provider, ApiPaths)> {
-    let provider = context.provider(None)?;
+fn provider(engine: &Engine<'_>) -> Result<(Provider, ApiPaths)> {
+    let provider = engine.context.provider(None)?;
     match &provider.login {
         LoginKind::ApiKey(Some(paths)) => Ok((provider.clone(), paths.clone())),
         _ => Err(Error::invalid(format!("{} has no projects", provider.name))
@@ -78,10 +75,11 @@ fn provider(context: &Context) -> Result<(Provider, ApiPaths)> {
     }
 }
 
-fn project(context: &Context, provider: &Provider) -> Result<String> {
-    let variable = context.environment.text("MICROTICA_PROJECT_ID").map(|id| id.trim().to_owned());
-    let configured = context.configuration()?.project(&provider.name).map(str::to_owned);
-    context.overrides.project.clone().or(variable).or(configured).ok_or_else(|| {
+fn project(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
+    let variable =
+        engine.context.environment.text("MICROTICA_PROJECT_ID").map(|id| id.trim().to_owned());
+    let configured = engine.context.configuration()?.project(&provider.name).map(str::to_owned);
+    engine.context.overrides.project.clone().or(variable).or(configured).ok_or_else(|| {
         Error::invalid("no project is named").with_hint(format!(
             "give it as `--project ID`, as MICROTICA_PROJECT_ID, or for good: `my-credential-helper --provider {} config set project ID`",
             provider.name

@@ -3,22 +3,15 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::auth::context::Context;
-use crate::auth::service_call;
+use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::config::MyJson;
 use crate::error::Result;
 use crate::http::{microtica, mycli};
-use crate::model::credential::Kind;
-use crate::model::jwt;
-use crate::model::provider::{LoginKind, Provider, StorageKey};
-use crate::model::request::Source;
-use crate::model::timestamp::Timestamp;
-use crate::protocols::ToolOutput;
+use crate::model::{Kind, LoginKind, Provider, Source, Timestamp, ToolOutput, jwt};
 use crate::store::env;
 use crate::store::session::{self, StoredSession};
 use crate::sys::atomic_file;
-use crate::sys::clock;
 
 /// What `status` takes.
 #[derive(clap::Args)]
@@ -29,15 +22,19 @@ pub(super) struct Arguments {
     check: bool,
 }
 
-pub(super) fn run(context: &Context, arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
-    let status = Status::of(context)?;
-    let check = if arguments.check { Some(Check::of(context, &status.provider)) } else { None };
+pub(super) fn run(
+    engine: &Engine<'_>,
+    arguments: &Arguments,
+    output: &Output,
+) -> Result<ToolOutput> {
+    let status = Status::of(engine, output)?;
+    let check = if arguments.check { Some(Check::of(engine, &status.provider)) } else { None };
     let (mut rows, mut fields) = (status.rows(), status.fields());
     if let Some(Check { outcome, .. }) = &check {
         rows.push(("service", outcome.clone()));
         fields["service"] = outcome.as_str().into();
     }
-    let mut answer = output.rows(&rows, &fields).with_notes(&context.take_notes());
+    let mut answer = output.rows(&rows, &fields);
     answer.status = check.map_or(0, |check| check.status);
     Ok(answer)
 }
@@ -60,31 +57,36 @@ struct Status {
 }
 
 impl Status {
-    fn of(context: &Context) -> Result<Self> {
-        let (provider, now) = (context.provider(None)?, clock::now());
-        let loaded = session::load(&context.stores()?.in_order(), &provider.slot);
+    fn of(engine: &Engine<'_>, output: &Output) -> Result<Self> {
+        let (provider, now) = (engine.context.provider(None)?, engine.clock.now());
+        let loaded = session::load(&engine.stores, &provider.key);
+        output.warn(&loaded.trail.warnings);
         let (state, by_variable) =
-            match env::read(&context.environment, &provider.token_variable, now) {
+            match env::read(&engine.context.environment, &provider.token_variable, now) {
                 Ok(None) => ("not set".to_owned(), false),
                 Ok(Some(_)) => ("set, and in effect".to_owned(), true),
                 Err(error) => (error.message, true),
             };
-        let places =
-            loaded.tried.iter().map(|attempt| (attempt.place.clone(), attempt.outcome.clone()));
-        let profile =
-            (provider.name == Provider::DEFAULT_NAME).then(|| profile(context)).transpose()?;
-        let elsewhere =
-            context.logged_in_elsewhere(&provider, None)?.filter(|_| loaded.newest.is_some());
+        let places = loaded
+            .trail
+            .attempts
+            .iter()
+            .map(|attempt| (attempt.subject.to_string(), attempt.outcome.to_string()));
+        let profile = (provider.shares_with_my).then(|| profile(engine)).transpose()?;
+        let elsewhere = engine
+            .context
+            .logged_in_elsewhere(&provider, None)?
+            .filter(|_| loaded.newest.is_some());
         Ok(Self {
-            api_url: context.api_url(&provider, None)?,
+            api_url: engine.context.api_url(&provider, None)?,
             elsewhere,
             by_variable,
             login: loaded
                 .newest
                 .as_ref()
-                .map_or_else(Login::none, |kept| Login::of(context, &provider, kept, now)),
-            others: context.configuration()?.further_accounts(&provider.name).len(),
-            profile: profile.map(|profile| (profile.clone(), Catalog::of(context, &profile))),
+                .map_or_else(Login::none, |kept| Login::of(engine, &provider, kept, now)),
+            others: engine.context.configuration()?.further_accounts(&provider.name).len(),
+            profile: profile.map(|profile| (profile.clone(), Catalog::of(engine, &profile))),
             stores: std::iter::once((provider.token_variable.to_string(), state))
                 .chain(places)
                 .collect(),
@@ -159,20 +161,18 @@ struct Check {
 }
 
 impl Check {
-    fn of(context: &Context, provider: &Provider) -> Self {
+    fn of(engine: &Engine<'_>, provider: &Provider) -> Self {
         let asked = match &provider.login {
-            LoginKind::MagicLink => {
-                service_call::call(context, provider, "ask who is logged in", mycli::me)
-                    .map(|(me, _)| format!("accepts the credential, of {}", me.email))
-            }
-            LoginKind::ApiKey(Some(paths)) => {
-                service_call::call(context, provider, "ask whose key it is", |client, key| {
+            LoginKind::MagicLink => engine
+                .call(provider, "ask who is logged in", mycli::me)
+                .map(|(me, _)| format!("accepts the credential, of {}", me.email)),
+            LoginKind::ApiKey(Some(paths)) => engine
+                .call(provider, "ask whose key it is", |client, key| {
                     microtica::whoami(client, paths, key)
                 })
-                .map(|(key, _)| format!("accepts the key `{}`", key.key_name.unwrap_or_default()))
-            }
+                .map(|(key, _)| format!("accepts the key `{}`", key.key_name.unwrap_or_default())),
             LoginKind::OAuth(oauth) => {
-                crate::cli::whoami::userinfo(context, provider, oauth).map(|(who, _)| {
+                crate::cli::whoami::userinfo(engine, provider, oauth).map(|(who, _)| {
                     format!(
                         "accepts the credential, of {}",
                         who.name().unwrap_or_else(|| "somebody".to_owned())
@@ -210,7 +210,7 @@ impl Login {
     }
 
     fn of(
-        context: &Context,
+        engine: &Engine<'_>,
         provider: &Provider,
         StoredSession { session, source }: &StoredSession,
         now: Timestamp,
@@ -222,9 +222,9 @@ impl Login {
             (false, LoginKind::ApiKey(_)) => "a key",
             (false, LoginKind::OAuth(_)) => "a token",
         };
-        let location = location(context, provider, *source);
+        let location = engine.stores.get(*source).location(&provider.key);
         let place = location.as_ref().map_or_else(String::new, |location| format!(": {location}"));
-        let ended = if session.refresh_token.is_none() && !session.is_alive(now) {
+        let ended = if session.refresh_token.is_none() && session.is_expired(now) {
             ", which has ended,"
         } else {
             ""
@@ -263,15 +263,6 @@ impl Login {
     }
 }
 
-/// Where a provider's login is kept: the keyring's item, or the file.
-fn location(context: &Context, provider: &Provider, source: Source) -> Option<String> {
-    let StorageKey { item, file, .. } = &provider.slot;
-    match source {
-        Source::Keyring => item.as_ref().map(|item| format!("{} / {}", item.service, item.user)),
-        _ => context.paths.in_home(file).ok().map(|path| path.display().to_string()),
-    }
-}
-
 /// `in 14 min`, `3 d ago`.
 fn relative(time: Timestamp, now: Timestamp) -> String {
     let difference = time.since(now);
@@ -286,10 +277,11 @@ fn relative(time: Timestamp, now: Timestamp) -> String {
 }
 
 /// `MY_PROFILE` beats `active_profile`, as in `my`.
-fn profile(context: &Context) -> Result<String> {
+fn profile(engine: &Engine<'_>) -> Result<String> {
     let configured =
-        MyJson::load(&context.paths)?.active_profile.filter(|profile| !profile.is_empty());
-    Ok(context
+        MyJson::load(&engine.context.paths)?.active_profile.filter(|profile| !profile.is_empty());
+    Ok(engine
+        .context
         .environment
         .text("MY_PROFILE")
         .or(configured)
@@ -304,7 +296,7 @@ struct Catalog {
 }
 
 impl Catalog {
-    fn of(context: &Context, profile: &str) -> Self {
+    fn of(engine: &Engine<'_>, profile: &str) -> Self {
         #[derive(Deserialize)]
         struct Cached {
             #[serde(default)]
@@ -315,7 +307,8 @@ impl Catalog {
         if profile.contains(['/', '\\']) || profile.starts_with('.') {
             return Self::default();
         }
-        let path = context.paths.in_home(&format!(".my/cache/profiles/{profile}/catalog.json"));
+        let path =
+            engine.context.paths.in_home(&format!(".my/cache/profiles/{profile}/catalog.json"));
         let contents = path.ok().and_then(|path| atomic_file::read(&path).ok().flatten());
         let cached = contents.and_then(|contents| {
             serde_json::from_str::<Cached>(contents.text.expose_secret()).ok()

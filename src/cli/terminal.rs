@@ -34,11 +34,11 @@ pub(super) fn ask(question: &str) -> Result<String> {
 }
 
 /// Asks for something that is not shown.
-pub(super) fn ask_secret(question: &str) -> Result<crate::model::secret::Secret> {
+pub(super) fn ask_secret(question: &str) -> Result<crate::model::Secret> {
     #[cfg(unix)]
     unix::put_back_at_the_end();
     rpassword::prompt_password(format!("{question} "))
-        .map(crate::model::secret::Secret::new)
+        .map(crate::model::Secret::new)
         .map_err(|_| Error::invalid("no answer was given"))
 }
 

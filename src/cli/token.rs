@@ -4,16 +4,14 @@ use clap::Subcommand;
 use clap_complete::ArgValueCandidates;
 use serde_json::json;
 
-use crate::auth::context::Context;
-use crate::auth::service_call;
+use crate::auth::Engine;
 use crate::cli::completions::candidates;
 use crate::cli::output::Output;
 use crate::cli::{magic_link_provider, terminal};
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http::ApiError;
 use crate::http::mycli::{self, ApiToken};
-use crate::model::provider::Provider;
-use crate::protocols::ToolOutput;
+use crate::model::{Provider, ToolOutput};
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -47,19 +45,19 @@ pub(super) enum Verb {
     },
 }
 
-pub(super) fn run(context: &Context, verb: &Verb, output: &Output) -> Result<ToolOutput> {
-    let provider = magic_link_provider(context)?;
+pub(super) fn run(engine: &Engine<'_>, verb: &Verb, output: &Output) -> Result<ToolOutput> {
+    let provider = magic_link_provider(engine)?;
     match verb {
         Verb::Create { name, expires_in, profile } => {
-            create(context, &provider, output, name, expires_in.as_deref(), profile.as_deref())
+            create(engine, &provider, output, name, expires_in.as_deref(), profile.as_deref())
         }
-        Verb::List => list(context, &provider, output),
-        Verb::Revoke { token, force } => revoke(context, &provider, output, token, *force),
+        Verb::List => list(engine, &provider, output),
+        Verb::Revoke { token, force } => revoke(engine, &provider, output, token, *force),
     }
 }
 
 fn create(
-    context: &Context,
+    engine: &Engine<'_>,
     provider: &Provider,
     output: &Output,
     name: &str,
@@ -68,12 +66,10 @@ fn create(
 ) -> Result<ToolOutput> {
     let profile_id = match profile {
         Some(slug) => {
-            let looked_up = service_call::call_as_login(
-                context,
-                provider,
-                "look up the profile",
-                |client, token| mycli::profile_id(client, token, slug),
-            );
+            let looked_up =
+                engine.call_with_session(provider, "look up the profile", |client, token| {
+                    mycli::profile_id(client, token, slug)
+                });
             Some(looked_up.map_err(|error| match error.code {
                 ErrorCode::Rejected => {
                     error.with_hint("the profile's slug is the one that `my` shows")
@@ -83,7 +79,7 @@ fn create(
         }
         None => None,
     };
-    let made = service_call::call_as_login(context, provider, "make the token", |client, token| {
+    let made = engine.call_with_session(provider, "make the token", |client, token| {
         mycli::create_token(client, token, name, expires_in, profile_id.as_deref())
     });
     let (token, shown_token) = made.map_err(with_way_out)?.into_parts();
@@ -122,8 +118,8 @@ fn with_way_out(error: Error) -> Error {
     error.with_hint(hint)
 }
 
-fn list(context: &Context, provider: &Provider, output: &Output) -> Result<ToolOutput> {
-    let tokens = service_call::call_as_login(context, provider, "list the tokens", mycli::tokens)?;
+fn list(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
+    let tokens = engine.call_with_session(provider, "list the tokens", mycli::tokens)?;
     let row = |token: &ApiToken| {
         let ApiToken { id, name, token_prefix, last_used_at, expires_at, .. } = token.clone();
         let or = |time: Option<String>, none: &str| time.unwrap_or_else(|| none.to_owned());
@@ -135,26 +131,25 @@ fn list(context: &Context, provider: &Provider, output: &Output) -> Result<ToolO
 }
 
 fn revoke(
-    context: &Context,
+    engine: &Engine<'_>,
     provider: &Provider,
     output: &Output,
     which: &str,
     force: bool,
 ) -> Result<ToolOutput> {
-    let tokens = service_call::call_as_login(context, provider, "list the tokens", mycli::tokens)?;
+    let tokens = engine.call_with_session(provider, "list the tokens", mycli::tokens)?;
     let ApiToken { id, name, token_prefix, .. } = pick(&tokens, which)?;
     let described = format!("`{}` ({})", sanitize(name), sanitize(token_prefix));
     if !force && !terminal::confirm(&format!("Revoke the token {described}?"))? {
         return Err(Error::invalid("nothing was revoked"));
     }
-    let revoked =
-        service_call::call_as_login(context, provider, "revoke the token", |client, token| {
-            match mycli::revoke_token(client, token, id) {
-                // Somebody else was quicker.
-                Err(ApiError::Service { status: 404, .. }) => Ok(()),
-                other => other,
-            }
-        });
+    let revoked = engine.call_with_session(provider, "revoke the token", |client, token| {
+        match mycli::revoke_token(client, token, id) {
+            // Somebody else was quicker.
+            Err(ApiError::Service { status: 404, .. }) => Ok(()),
+            other => other,
+        }
+    });
     revoked?;
     let fields = json!({ "revoked": true, "id": id, "name": name, "token_prefix": token_prefix });
     Ok(output.done(&format!("Revoked the token {described}."), &fields))

@@ -1,13 +1,10 @@
 //! Which variables `exec` and `export` set, and to what.
 
-use crate::auth::context::Context;
-use crate::auth::resolve;
+use crate::auth::Engine;
 use crate::error::{Error, Result, sanitize};
-use crate::model::credential::Kind;
-use crate::model::origin::Target;
-use crate::model::request::{CredentialRequest, Resolved};
-use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
+use crate::model::{
+    Credential, CredentialRequest, Kind, Resolved, Secret, Target, Timestamp, Warning,
+};
 
 /// What both take.
 #[derive(clap::Args)]
@@ -29,14 +26,15 @@ pub(super) struct Assignment {
 
 impl Variables {
     /// Finds the credential and says what is to be set, with what the person should know.
-    pub(super) fn assignments(&self, context: &Context) -> Result<(Vec<Assignment>, Vec<String>)> {
+    pub(super) fn assignments(
+        &self,
+        engine: &Engine<'_>,
+    ) -> Result<(Vec<Assignment>, Vec<Warning>)> {
         let wanted: Vec<_> =
             self.env.iter().map(|text| Wanted::parse(text)).collect::<Result<_>>()?;
         let target = self.url.as_deref().map(Target::parse).transpose()?;
-        let found = resolve::resolve(
-            context,
-            &CredentialRequest { target, ..CredentialRequest::default() },
-        )?;
+        let request = CredentialRequest { target, ..CredentialRequest::default() };
+        let Resolved { credential: found, warnings, .. } = engine.get(&request)?;
         let assignments = if wanted.is_empty() {
             // Whatever reads the provider's variable would send a stranger's password to the provider.
             if found.kind == Kind::UrlCredential {
@@ -45,12 +43,13 @@ impl Variables {
                 )
                 .with_hint("name the variables: `--env NAME`, `--env NAME=username`"));
             }
-            let name = context.provider(found.provider.as_deref())?.token_variable.into_owned();
+            let name =
+                engine.context.provider(found.provider.as_deref())?.token_variable.into_owned();
             vec![Assignment { name, value: found.secret.clone() }]
         } else {
             wanted.iter().map(|wanted| wanted.of(&found)).collect::<Result<_>>()?
         };
-        Ok((assignments, found.notes))
+        Ok((assignments, warnings))
     }
 }
 
@@ -76,7 +75,7 @@ impl<'a> Wanted<'a> {
         Ok(Self { name, field })
     }
 
-    fn of(&self, found: &Resolved) -> Result<Assignment> {
+    fn of(&self, found: &Credential) -> Result<Assignment> {
         let value = match self.field {
             "username" => Secret::new(found.username.as_str()),
             "expires_at" => {

@@ -2,24 +2,20 @@
 
 use serde_json::{Value, json};
 
-use crate::auth::context::Context;
-use crate::auth::service_call;
+use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::microtica;
 use crate::http::mycli::{self, Me};
 use crate::http::oauth::Service;
-use crate::model::credential::Kind;
-use crate::model::provider::{ApiPaths, LoginKind, OAuth, Provider};
-use crate::model::request::Resolved;
-use crate::protocols::ToolOutput;
+use crate::model::{ApiPaths, Kind, LoginKind, OAuth, Provider, Resolved, ToolOutput};
 
-pub(super) fn run(context: &Context, output: &Output) -> Result<ToolOutput> {
-    let provider = context.provider(None)?;
+pub(super) fn run(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
+    let provider = engine.context.provider(None)?;
     match &provider.login {
-        LoginKind::MagicLink => account(context, &provider, output),
-        LoginKind::ApiKey(Some(paths)) => key(context, &provider, paths, output),
-        LoginKind::OAuth(oauth) => user(context, &provider, oauth, output),
+        LoginKind::MagicLink => account(engine, &provider, output),
+        LoginKind::ApiKey(Some(paths)) => key(engine, &provider, paths, output),
+        LoginKind::OAuth(oauth) => user(engine, &provider, oauth, output),
         LoginKind::ApiKey(None) => {
             Err(Error::invalid(format!("{} cannot be asked whose key it is", provider.name))
                 .with_hint("`my-credential-helper status` tells what is known here"))
@@ -27,25 +23,26 @@ pub(super) fn run(context: &Context, output: &Output) -> Result<ToolOutput> {
     }
 }
 
-fn account(context: &Context, provider: &Provider, output: &Output) -> Result<ToolOutput> {
-    let (me, found) = service_call::call(context, provider, "ask who is logged in", mycli::me)?;
+fn account(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
+    let (me, found) = engine.call(provider, "ask who is logged in", mycli::me)?;
     let Me { id, email, username, needs_username: _ } = me;
     let mut fields = json!({
         "provider": provider.name, "id": id, "email": email, "username": username,
-        "kind": found.kind.name(), "source": found.source.name(),
+        "kind": found.credential.kind.name(), "source": found.source.name(),
     });
     let mut rows = vec![
         ("user id", id),
         ("email", email),
         ("user name", username.unwrap_or_else(|| "none yet".to_owned())),
     ];
-    if found.kind == Kind::ApiToken {
+    if found.credential.kind == Kind::ApiToken {
         // The service tells name and expiry of a token to a login alone.
-        let prefix = microtica::key_prefix(&found.secret).to_owned();
+        let prefix = microtica::key_prefix(&found.credential.secret).to_owned();
         fields["token_prefix"] = prefix.as_str().into();
         rows.push(("api token", format!("{prefix}...")));
     }
-    Ok(output.rows(&rows, &fields).with_notes(&found.notes))
+    output.warn(&found.warnings);
+    Ok(output.rows(&rows, &fields))
 }
 
 /// Who a service says that somebody is. The names of the fields are OpenID Connect's; where the user name is, each has
@@ -70,34 +67,32 @@ impl User {
 
 /// Asks whose the token is, where the service tells.
 pub(super) fn userinfo(
-    context: &Context,
+    engine: &Engine<'_>,
     provider: &Provider,
     oauth: &OAuth,
 ) -> Result<(User, Resolved)> {
-    let service = Service::known(context, provider, oauth)?;
+    let service = Service::known(engine.network, provider, oauth)?;
     if service.endpoints().userinfo.is_none() {
         return Err(Error::invalid(format!("{} tells nobody whose a token is", provider.name))
             .with_hint("`my-credential-helper status` tells what is known here"));
     }
     let (user, found) =
-        service_call::call(context, provider, "ask whose the token is", |_, token| {
-            service.userinfo(token)
-        })?;
+        engine.call(provider, "ask whose the token is", |_, token| service.userinfo(token))?;
     Ok((User(user), found))
 }
 
 fn user(
-    context: &Context,
+    engine: &Engine<'_>,
     provider: &Provider,
     oauth: &OAuth,
     output: &Output,
 ) -> Result<ToolOutput> {
-    let (user, found) = userinfo(context, provider, oauth)?;
+    let (user, found) = userinfo(engine, provider, oauth)?;
     let id = user.text(&["sub", "id", "account_id"]);
     let (email, username) = (user.text(&["email"]), user.name());
     let fields = json!({
         "provider": provider.name, "account": &*provider.account, "id": id, "email": email, "username": username,
-        "kind": found.kind.name(), "source": found.source.name(),
+        "kind": found.credential.kind.name(), "source": found.source.name(),
     });
     let or_untold = |text: Option<String>| text.unwrap_or_else(|| "not told".to_owned());
     let rows = [
@@ -105,19 +100,20 @@ fn user(
         ("email", or_untold(email)),
         ("user name", or_untold(username)),
     ];
-    Ok(output.rows(&rows, &fields).with_notes(&found.notes))
+    output.warn(&found.warnings);
+    Ok(output.rows(&rows, &fields))
 }
 
 /// The four rows that users of the service know.
 fn key(
-    context: &Context,
+    engine: &Engine<'_>,
     provider: &Provider,
     paths: &ApiPaths,
     output: &Output,
 ) -> Result<ToolOutput> {
     let (key, asked) =
-        service_call::ask(context, provider, |client, key| microtica::whoami(client, paths, key))?;
-    let prefix = microtica::key_prefix(&key.secret).to_owned();
+        engine.try_call(provider, |client, key| microtica::whoami(client, paths, key))?;
+    let prefix = microtica::key_prefix(&key.credential.secret).to_owned();
     let unreachable = match &asked {
         Err(error) if !error.is_answer() => Some(error.to_string()),
         _ => None,
@@ -150,7 +146,8 @@ fn key(
         ("api reachable", unreachable.is_none().to_string()),
         ("projects visible", visible.map_or("unknown".to_owned(), |count| count.to_string())),
     ];
-    let mut answer = output.rows(&rows, &fields).with_notes(&key.notes);
+    output.warn(&key.warnings);
+    let mut answer = output.rows(&rows, &fields);
     if let Some(reason) = unreachable {
         let error = Error::temporary(format!("{} cannot be reached: {reason}", provider.name));
         let ToolOutput { messages, status, .. } =

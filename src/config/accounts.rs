@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Configuration, edit};
-use crate::config::paths::Paths;
+use crate::config::Paths;
 use crate::error::{Error, Result};
-use crate::model::origin::{HostPattern, Target};
-use crate::model::provider::{Account, Provider};
+use crate::model::{Account, HostPattern, Provider, Target};
 
 /// `[accounts]`: patterns of places, and the account for each.
 #[derive(Debug, Default, Deserialize)]
@@ -73,7 +72,7 @@ impl Pattern {
     }
 
     /// The part of `target`'s host that it stands for.
-    pub fn place(&self, target: &Target) -> Target {
+    pub fn prefix(&self, target: &Target) -> Target {
         Target { origin: target.origin.clone(), path: self.path.clone() }
     }
 }

@@ -3,7 +3,7 @@
 use toml_edit::{DocumentMut, Item, Table, Value};
 
 use super::Configuration;
-use crate::config::paths::Paths;
+use crate::config::Paths;
 use crate::error::{Error, Result, sanitize};
 use crate::sys::atomic_file;
 
@@ -55,7 +55,7 @@ fn check(text: &str, provider: Option<&str>) -> Result<()> {
     let default = configuration.provider.clone();
     for name in provider.iter().copied().chain(default.as_deref()) {
         let provider = configuration.provider(name)?;
-        crate::model::provider::Provider::api_origin(&provider.api_url)?;
+        crate::model::Provider::api_origin(&provider.api_url)?;
     }
     Ok(())
 }

@@ -2,26 +2,27 @@
 //! Only the user's own files count; nothing is read from the working directory or a repository.
 
 pub mod accounts;
+mod context;
+pub mod device_id;
 pub mod edit;
+mod my_json;
 mod oauth;
-pub mod paths;
+mod paths;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::config::paths::Paths;
 use crate::error::{Error, Result, sanitize};
-use crate::model::json;
-use crate::model::origin::HostPattern;
-use crate::model::provider::known::{self, Known};
-use crate::model::provider::oauth::Grant;
-use crate::model::provider::{Account, Header, LoginKind, Provider, StorageKey};
-use crate::model::secret::Secret;
+use crate::model::known::{self, Known};
+use crate::model::{Account, Grant, Header, HostPattern, LoginKind, Provider, StorageKey};
 use crate::sys::atomic_file;
 
 use accounts::AccountPatterns;
+pub use context::{Context, Overrides};
+pub use my_json::MyJson;
+pub use paths::Paths;
 
 /// `config.toml`. Without the file every field has its default.
 #[derive(Debug, Default, Deserialize)]
@@ -41,7 +42,7 @@ pub struct Configuration {
 }
 
 /// Where new logins go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreChoice {
     /// The keyring of the operating system.
@@ -242,63 +243,16 @@ fn configured(name: &str, login: LoginKind, api_url: String, token_variable: Str
         header: Header::BEARER,
         basic_username: "token".into(),
         takes_password: true,
+        shares_with_my: false,
         account: Account::DEFAULT,
-        slot: StorageKey::of_account(name, &Account::DEFAULT),
+        key: StorageKey::of_account(name, &Account::DEFAULT),
     }
-}
-
-/// What `~/.my/config.json` says that matters here.
-#[derive(Debug, Default, Deserialize)]
-pub struct MyJson {
-    /// The API's base URL.
-    pub api_url: Option<String>,
-    /// The profile in use.
-    pub active_profile: Option<String>,
-}
-
-/// Below the home directory.
-const MY_CONFIG: &str = ".my/config.json";
-
-impl MyJson {
-    /// Reads `config.json`; empty where there is none.
-    pub fn load(paths: &Paths) -> Result<Self> {
-        let Some(text) = my_config_text(paths)? else { return Ok(Self::default()) };
-        let config: Self = serde_json::from_str(text.expose_secret())
-            .map_err(|error| Error::invalid(format!("~/{MY_CONFIG} {}", json::reason(&error))))?;
-        Ok(Self { api_url: config.api_url.filter(|url| !url.trim().is_empty()), ..config })
-    }
-
-    /// Sets one key of `config.json`, or removes it; every other key lives on, also those that this program does not know.
-    pub fn set(paths: &Paths, key: &str, value: Option<&str>) -> Result<()> {
-        let mut config: serde_json::Map<String, serde_json::Value> = match my_config_text(paths)? {
-            Some(text) => serde_json::from_str(text.expose_secret()).map_err(|error| {
-                Error::invalid(format!("~/{MY_CONFIG} {}", json::reason(&error)))
-            })?,
-            None => serde_json::Map::new(),
-        };
-        match value {
-            Some(value) => config.insert(key.to_owned(), value.into()),
-            None => config.remove(key),
-        };
-        let path = paths.in_home(MY_CONFIG).map_err(Error::invalid_state)?;
-        let text = serde_json::to_string_pretty(&config).unwrap_or_default();
-        Ok(atomic_file::write(&path, &(text + "\n"))?)
-    }
-}
-
-fn my_config_text(paths: &Paths) -> Result<Option<Secret>> {
-    let Ok(path) = paths.in_home(MY_CONFIG) else { return Ok(None) };
-    let contents = atomic_file::read(&path)
-        .map_err(|reason| Error::invalid(format!("~/{MY_CONFIG} {reason}")))?;
-    Ok(contents
-        .map(|contents| contents.text)
-        .filter(|text| !text.expose_secret().trim().is_empty()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::Configuration;
-    use crate::model::origin::Target;
+    use crate::model::Target;
 
     #[test]
     fn a_provider_can_be_configuration_alone() {

@@ -2,10 +2,8 @@
 
 use super::{ProviderSettings, configured};
 use crate::error::{Error, Result, sanitize};
-use crate::model::origin::{HostPattern, Target};
-use crate::model::provider::known::Known;
-use crate::model::provider::oauth::{Endpoints, OAuth, SecretPlace};
-use crate::model::provider::{LoginKind, Provider};
+use crate::model::known::Known;
+use crate::model::{Endpoints, HostPattern, LoginKind, OAuth, Provider, SecretLocation, Target};
 
 impl ProviderSettings {
     pub(super) fn oauth_provider(&self, name: &str, known: Option<&Known>) -> Result<Provider> {
@@ -61,8 +59,8 @@ impl ProviderSettings {
         }
         *client_id = self.client_id.clone().map(Into::into);
         *client_secret = match (&self.client_secret_variable, &self.client_secret_file) {
-            (Some(name), _) => Some(SecretPlace::Variable(name.clone())),
-            (None, Some(path)) => Some(SecretPlace::File(path.clone())),
+            (Some(name), _) => Some(SecretLocation::Variable(name.clone())),
+            (None, Some(path)) => Some(SecretLocation::File(path.clone())),
             (None, None) => None,
         };
         if let Some(wanted) = &self.scopes {
@@ -94,13 +92,13 @@ fn variable(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::config::Configuration;
-    use crate::model::origin::Target;
-    use crate::model::provider::LoginKind;
-    use crate::model::provider::known;
+    use crate::model::LoginKind;
+    use crate::model::Target;
+    use crate::model::known;
 
     fn owns(text: &str, url: &str) -> bool {
         let provider = toml::from_str::<Configuration>(text).unwrap().provider("x").unwrap();
-        let api = crate::model::provider::Provider::api_origin(&provider.api_url).unwrap();
+        let api = crate::model::Provider::api_origin(&provider.api_url).unwrap();
         provider.owns(&Target::parse(url).unwrap(), &api)
     }
 

@@ -1,66 +1,83 @@
-//! Where everything lies: below the home directory, and in the configuration directory of the system. Reads nothing
-//! but owners.
+//! Where files are: below the home directory, and in the configuration directory of the system. Reads owners and nothing
+//! else.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::error::Error;
 use crate::sys::atomic_file;
 
-/// The directories of whoever runs this.
+/// The directories of the user who runs this.
 pub struct Paths {
-    /// The home directory, or why nothing there may be touched.
-    home: Result<PathBuf, String>,
+    home: Result<PathBuf, HomeProblem>,
     configuration: Option<PathBuf>,
 }
 
+/// Why nothing in the home directory may be read or written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HomeProblem {
+    #[error("no home directory")]
+    Missing,
+    #[error("HOME is not an absolute path")]
+    Relative,
+    #[error("{} belongs to another user", .0.display())]
+    Foreign(PathBuf),
+    #[error("{}: {kind}", path.display())]
+    Unreadable { path: PathBuf, kind: io::ErrorKind },
+}
+
+impl From<HomeProblem> for Error {
+    fn from(problem: HomeProblem) -> Self {
+        Self::invalid_state(problem.to_string())
+    }
+}
+
 impl Paths {
-    /// The directories of this process. A home that belongs to another user, as after `sudo`, is not touched: nothing
-    /// secret is read from it, and nothing owned by root is left in it.
-    pub fn of_this_process() -> Self {
+    /// The directories of this process. A home that belongs to another user, as after `sudo`, is not used: nothing secret
+    /// is read from it, and no file of root is left in it.
+    pub fn detect() -> Self {
         // Not `BaseDirs`, which looks up a dozen other directories too (9,000 instructions).
         let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
         let configuration = directories::ProjectDirs::from("sh", "mycli", "my-credential-helper")
             .map(|directories| directories.config_dir().join("config.toml"));
-        Self {
-            home: home.ok_or_else(|| "no home directory".to_owned()).and_then(ours),
-            configuration,
-        }
+        Self { home: home.ok_or(HomeProblem::Missing).and_then(own), configuration }
     }
 
     /// The directories of a test.
     pub fn at(home: &Path) -> Self {
         Self {
-            home: ours(home.to_owned()),
+            home: own(home.to_owned()),
             configuration: Some(home.join(".config/my-credential-helper/config.toml")),
         }
     }
 
     /// A file below the home directory.
-    pub fn in_home(&self, relative: &str) -> Result<PathBuf, String> {
+    pub fn in_home(&self, relative: &str) -> Result<PathBuf, HomeProblem> {
         self.home.as_ref().map(|home| home.join(relative)).map_err(Clone::clone)
     }
 
-    /// Whether nothing may be touched because the home is somebody else's.
-    pub fn is_of_another(&self) -> bool {
-        self.home.as_ref().is_err_and(|reason| reason.ends_with(OF_ANOTHER))
+    /// Whether the home directory belongs to another user.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.home, Err(HomeProblem::Foreign(_)))
     }
 
-    /// `config.toml`; `None` where the home may not be touched.
+    /// `config.toml`; `None` where the home directory may not be used.
     pub fn configuration(&self) -> Option<&Path> {
         self.home.is_ok().then_some(self.configuration.as_deref()).flatten()
     }
 }
 
-const OF_ANOTHER: &str = "belongs to another user";
-
-fn ours(home: PathBuf) -> Result<PathBuf, String> {
+fn own(home: PathBuf) -> Result<PathBuf, HomeProblem> {
     if !home.is_absolute() {
-        return Err("HOME is not an absolute path".to_owned());
+        return Err(HomeProblem::Relative);
     }
     for directory in [home.clone(), home.join(".my")] {
         match atomic_file::is_ours(&directory) {
-            Ok(Some(false)) => return Err(format!("{} {OF_ANOTHER}", directory.display())),
+            Ok(Some(false)) => return Err(HomeProblem::Foreign(directory)),
             Ok(_) => {}
-            Err(error) => return Err(format!("{}: {}", directory.display(), error.kind())),
+            Err(error) => {
+                return Err(HomeProblem::Unreadable { path: directory, kind: error.kind() });
+            }
         }
     }
     Ok(home)

@@ -10,15 +10,10 @@ use reqwest::blocking::{RequestBuilder, Response};
 use reqwest::header::{DATE, HeaderName, HeaderValue, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 
-use crate::auth::context::Context;
+use crate::config::{Context, device_id};
 use crate::error::{Error, ErrorCode, sanitize};
-use crate::model::json;
-use crate::model::origin::Target;
-use crate::model::provider::{Header, LoginKind, Provider};
-use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
-use crate::sys::atomic_file;
-use crate::sys::log::Trace;
+use crate::model::{Header, LoginKind, Provider, Secret, Target, Timestamp, json};
+use crate::sys::log::{Log as _, StderrLog};
 use crate::sys::signals;
 
 /// No answer of a service is larger.
@@ -92,6 +87,13 @@ struct RawResponse {
     body: zeroize::Zeroizing<Vec<u8>>,
 }
 
+/// What every client needs of this program.
+#[derive(Clone, Copy)]
+pub struct Network<'a> {
+    pub context: &'a Context,
+    pub log: StderrLog,
+}
+
 /// An HTTP client for one origin. Whoever has one names a path, and never a host: the token that is given with it goes
 /// to that origin or nowhere.
 #[derive(Clone)]
@@ -102,13 +104,13 @@ pub struct Client {
     base: String,
     header: Header,
     deadline: Option<Instant>,
-    trace: Trace,
+    log: StderrLog,
 }
 
 impl Client {
     /// A client for the provider's API at `api_url`. Nothing is connected yet; TLS is set up only for https.
     pub fn new(
-        context: &Context,
+        network: Network<'_>,
         provider: &Provider,
         api_url: &str,
     ) -> crate::error::Result<Self> {
@@ -118,9 +120,9 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))
             .user_agent(concat!("my-credential-helper/", env!("CARGO_PKG_VERSION")))
-            .default_headers(device_headers(context, provider))
+            .default_headers(device_headers(network.context, provider))
             .dns_resolver(names::Resolver.into())
-            .tls_backend_preconfigured(tls::configuration(context)?);
+            .tls_backend_preconfigured(tls::configuration(network.context)?);
         if origin.is_loopback() {
             // A proxy for this machine would see a token that was meant to stay on it.
             builder = builder.no_proxy();
@@ -136,7 +138,7 @@ impl Client {
             base: api_url.to_owned(),
             header: provider.header.clone(),
             deadline: None,
-            trace: context.trace,
+            log: network.log,
         })
     }
 
@@ -248,11 +250,13 @@ impl Client {
             deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let request =
             request.timeout(remaining).build().map_err(|error| unsent_or_unanswered(&error))?;
-        self.trace
-            .say(|| format!("{} {}{}", request.method(), self.bound.origin, request.url().path()));
+        self.log.debug(&|| {
+            format!("{} {}{}", request.method(), self.bound.origin, request.url().path())
+        });
         let response = self.http.execute(request).map_err(|error| unsent_or_unanswered(&error))?;
         let (status, retry_after) = (response.status(), retry_after(&response));
-        self.trace.say(|| format!("{} answers with status {}", self.bound.origin, status.as_u16()));
+        self.log
+            .debug(&|| format!("{} answers with status {}", self.bound.origin, status.as_u16()));
         Ok(RawResponse { status, retry_after, body: read_body(response, deadline)? })
     }
 
@@ -397,25 +401,9 @@ fn device_headers(context: &Context, provider: &Provider) -> reqwest::header::He
             headers.insert(name, value);
         }
     };
-    add("x-device-id", device_id(context, provider));
+    add("x-device-id", device_id::load(&context.paths, provider));
     add("x-device-name", device_name());
     headers
-}
-
-/// A UUID, kept in `~/.my/device_id`: the service ends a device's former session when it logs in anew. A further account
-/// is a device of its own, since it may be the same person's.
-pub fn device_id(context: &Context, Provider { name, account, .. }: &Provider) -> Option<String> {
-    let further = || format!(".my/sessions/{name}/{account}.device_id");
-    let file = if account.is_default() { ".my/device_id".to_owned() } else { further() };
-    let path = context.paths.in_home(&file).ok()?;
-    if let Ok(Some(contents)) = atomic_file::read(&path)
-        && let Ok(id) = uuid::Uuid::parse_str(contents.text.expose_secret().trim())
-    {
-        return Some(id.to_string());
-    }
-    let id = uuid::Uuid::new_v4().to_string();
-    atomic_file::write(&path, &id).ok()?;
-    Some(id)
 }
 
 #[cfg(unix)]
@@ -466,7 +454,7 @@ mod tls {
     use rustls::pki_types::pem::PemObject as _;
     use rustls::{ClientConfig, RootCertStore};
 
-    use crate::auth::context::Context;
+    use crate::config::Context;
     use crate::error::{Error, Result};
 
     pub(super) fn configuration(context: &Context) -> Result<ClientConfig> {

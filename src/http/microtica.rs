@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::http::client::{Client, Result, segment};
-use crate::model::provider::ApiPaths;
-use crate::model::secret::Secret;
+use crate::model::{ApiPaths, Secret};
 
 /// How many characters of a key may be shown: `mic_d60bea1d`.
 const PREFIX: usize = 12;

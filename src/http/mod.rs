@@ -1,7 +1,10 @@
 //! The services that this program asks over the network.
 
-pub mod client;
+mod client;
 pub mod microtica;
 pub mod mycli;
 pub mod oauth;
-pub use client::*;
+mod token_endpoints;
+
+pub use client::{ApiError, Client, Network, Result, failed};
+pub use token_endpoints::{HttpEndpoints, Renewal, RenewalError, TokenEndpoints};

@@ -4,10 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::http::client::{ApiError, Client, Result, segment, token};
-use crate::model::credential::Session;
-use crate::model::jwt;
-use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
+use crate::model::{Secret, Session, Timestamp, jwt};
 
 /// The longest life of an access token that is believed.
 const LONGEST_LIFE: i64 = 24 * 60 * 60;
@@ -150,7 +147,7 @@ pub fn is_reachable(client: &Client) -> bool {
 }
 
 /// Whether a refused refresh means that the session is dead. These three codes alone do.
-pub fn is_definitive(error: &ApiError) -> bool {
+pub fn ends_session(error: &ApiError) -> bool {
     matches!(error, ApiError::Service { status: 401, .. })
         && matches!(error.code(), "INVALID_TOKEN" | "SESSION_REVOKED" | "SESSION_EXPIRED")
 }

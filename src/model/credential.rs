@@ -3,9 +3,7 @@
 
 use time::Duration;
 
-use crate::model::origin::Target;
-use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
+use crate::model::{Secret, Target, Timestamp};
 
 /// How far a `last_refreshed_at` may lie in the future before the session counts as stale.
 const CLOCK_TOLERANCE: Duration = Duration::seconds(60);
@@ -34,7 +32,7 @@ impl Kind {
 
 /// A session with a provider, as `~/.my/credentials.json` has it. An API token is kept in the same shape, without a
 /// refresh token.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// The token that goes to the provider's hosts.
     pub access_token: Secret,
@@ -58,6 +56,11 @@ impl Session {
             logged_in_at: now,
             last_refreshed_at: now,
         }
+    }
+
+    /// Whether both tokens equal those of another session.
+    pub fn has_tokens_of(&self, other: &Self) -> bool {
+        self.access_token == other.access_token && self.refresh_token == other.refresh_token
     }
 
     /// A session or an API token.
@@ -98,14 +101,14 @@ impl Session {
             && now < self.expires_at.plus(-self.margin(min_validity))
     }
 
-    /// Whether the service still takes the token.
-    pub fn is_alive(&self, now: Timestamp) -> bool {
-        now < self.expires_at
+    /// Whether the service no longer accepts the token.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        now >= self.expires_at
     }
 }
 
 /// A user name and a secret that somebody stored for one URL.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlCredential {
     /// What it is for.
     pub target: Target,
@@ -144,7 +147,7 @@ mod tests {
             let at = |seconds| received.plus(Duration::seconds(seconds));
             assert!(session.is_fresh(at(lifetime - margin - 1), Duration::ZERO));
             assert!(!session.is_fresh(at(lifetime - margin), Duration::ZERO));
-            assert!(session.is_alive(at(lifetime - 1)) && !session.is_alive(at(lifetime)));
+            assert!(!session.is_expired(at(lifetime - 1)) && session.is_expired(at(lifetime)));
             assert_eq!(session.reported_expiry(received), Some(at(lifetime - margin)));
             assert_eq!(
                 session.reported_expiry(at(lifetime - margin)),

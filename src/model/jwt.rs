@@ -1,7 +1,7 @@
 //! The three claims of a JWT that matter here. Nothing is verified: the service does that, and we only compare our own
 //! tokens with each other.
 
-use crate::model::secret::Secret;
+use crate::model::Secret;
 
 /// What is read of a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]

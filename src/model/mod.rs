@@ -1,10 +1,34 @@
-//! Plain types without I/O.
+//! Plain types without I/O: what is requested, what is answered, and the terms of both.
 
-pub mod credential;
+mod attempt;
+mod credential;
+mod origin;
+mod provider;
+mod request;
+mod response;
+mod secret;
+mod source;
+mod timestamp;
+mod tool;
+
 pub mod json;
 pub mod jwt;
-pub mod origin;
-pub mod provider;
-pub mod request;
-pub mod secret;
-pub mod timestamp;
+pub mod known;
+
+pub use attempt::{
+    Attempt, ChosenBy, OffReason, Outcome, StoreFailure, Subject, Trail, attempts_line,
+};
+pub use credential::{Kind, Session, UrlCredential};
+pub use origin::{HostPattern, Origin, Scheme, Target};
+pub use provider::{
+    Account, ApiPaths, Endpoints, Grant, Header, Item, LoginKind, OAuth, Provider, SecretLocation,
+    StorageKey, StoredFormat, Text,
+};
+pub use request::{
+    AuthForm, CredentialRequest, EraseRequest, Operation, Rejection, StoreRequest, ToolTraits,
+};
+pub use response::{Capabilities, Credential, ListEntry, Resolved, Response, StoredAt, Warning};
+pub use secret::Secret;
+pub use source::Source;
+pub use timestamp::Timestamp;
+pub use tool::{Framing, Invocation, MAX_OBJECT, ToolOutput};

@@ -124,6 +124,22 @@ impl Target {
         Self::from_parts(scheme, authority, path)
     }
 
+    /// As [`Target::parse`]; `None` for a URL of another scheme, or of none.
+    pub fn parse_if_http(url: &str) -> Result<Option<Self>> {
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        let is_http = ["https", "http"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
+        is_http.then(|| Self::parse(url)).transpose()
+    }
+
+    /// From a host without a scheme: http for a loopback address, https otherwise.
+    pub fn from_host(authority: &str, path: &str) -> Result<Self> {
+        let target = Self::from_parts(Scheme::Http, authority, path)?;
+        if target.origin.is_loopback() {
+            return Ok(target);
+        }
+        Self::from_parts(Scheme::Https, authority, path)
+    }
+
     /// From the parts as git sends them: the host may carry a port.
     pub fn from_parts(scheme: Scheme, authority: &str, path: &str) -> Result<Self> {
         no_repairs(authority, path)?;

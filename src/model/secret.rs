@@ -1,5 +1,7 @@
-//! A string that is never shown: tokens, passwords, codes. It has no `Debug`, `Display` or `Serialize`, and is wiped
-//! from memory when it is dropped.
+//! A string that is never shown: tokens, passwords, codes. It has no `Display` and no `Serialize`, its `Debug` is
+//! redacted, and it is wiped from memory when it is dropped.
+
+use std::fmt;
 
 use zeroize::Zeroizing;
 
@@ -9,25 +11,24 @@ use zeroize::Zeroizing;
 /// It cannot be printed:
 ///
 /// ```compile_fail
-/// let secret = my_credential_helper::model::secret::Secret::new("hunter2");
+/// let secret = my_credential_helper::model::Secret::new("hunter2");
 /// println!("{secret}");
-/// ```
-///
-/// nor debugged, not even as the field of something else:
-///
-/// ```compile_fail
-/// #[derive(Debug)]
-/// struct Holder(my_credential_helper::model::secret::Secret);
 /// ```
 ///
 /// nor serialised by accident:
 ///
 /// ```compile_fail
-/// let secret = my_credential_helper::model::secret::Secret::new("hunter2");
+/// let secret = my_credential_helper::model::Secret::new("hunter2");
 /// serde_json::to_string(&secret).unwrap();
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
 
 impl Secret {
     /// Takes the string over; the caller keeps no copy.

@@ -1,72 +1,107 @@
-//! cargo's credential provider protocol as two pure functions (The Cargo Book, "Credential Provider Protocol"): each
-//! line of the conversation is a call. Knows no store, no network, no clock.
+//! cargo's credential provider protocol (The Cargo Book, "Credential Provider Protocol"): each line of the conversation
+//! is a call.
 //!
-//! What goes on the wire is the whole value of the header `Authorization`: `Bearer …` for a provider's token, and for
-//! another registry what `cargo login` was given, as it is.
+//! cargo sends the secret as the whole value of the header `Authorization`: `Bearer …` for a provider's token, and for
+//! another registry what `cargo login` stored.
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorCode, Result};
+use super::Protocol;
+use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::json::reason;
-use crate::model::origin::Target;
-use crate::model::request::{
-    AuthForm, CredentialRequest, EraseRequest, Operation, Resolved, Response, StoreRequest,
-};
-use crate::model::secret::Secret;
-use crate::protocols::{Input, Invocation, Tool, ToolOutput};
-
-/// The line in the table.
-pub const TOOL: Tool = Tool {
-    name: "cargo",
-    operations: &[PLUGIN],
-    program: Some("cargo-credential-my"),
-    variables: &[],
-    input,
-    decode,
-    encode,
+use crate::model::{
+    AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, Operation, Resolved, Response,
+    Secret, StoreRequest, Target, ToolOutput, ToolTraits,
 };
 
-/// How cargo calls.
+/// cargo's argument.
 const PLUGIN: &str = "--cargo-plugin";
 
-/// The version that is spoken here.
 const VERSION: u64 = 1;
 
-/// Said before anything is asked.
+const HINT: &str =
+    "name it in ~/.cargo/config.toml: `global-credential-providers = [\"cargo-credential-my\"]`";
+
+/// Sent before the first request.
 const GREETING: &str = "{\"v\":[1]}\n";
 
-fn input(arguments: &[String]) -> Input {
-    if arguments.iter().any(|argument| argument == PLUGIN) {
-        Input::Conversation(GREETING)
-    } else {
-        Input::Nothing
+/// `cargo login` does not store a password, and the password of another tool is not a token.
+const TRAITS: ToolTraits =
+    ToolTraits { auth_form: AuthForm::WholeValue, exact_path: false, needs_prefixes: false };
+
+pub(super) struct Cargo;
+
+impl Protocol for Cargo {
+    const NAME: &'static str = "cargo";
+    const PROGRAM: Option<&'static str> = Some("cargo-credential-my");
+    const OPERATIONS: &'static [&'static str] = &[PLUGIN];
+
+    type Parsed<'a> = Call;
+
+    fn framing(arguments: &[String]) -> Framing {
+        let is_plugin = arguments.iter().any(|argument| argument == PLUGIN);
+        if is_plugin { Framing::Conversation(GREETING) } else { Framing::Nothing }
+    }
+
+    fn decode(invocation: &Invocation) -> (Call, Result<Operation>) {
+        if Self::framing(&invocation.arguments) == Framing::Nothing {
+            let error = Error::invalid(format!("cargo calls this program, with {PLUGIN}"));
+            return (Call::Manual, Err(error.with_hint(HINT)));
+        }
+        match decode(&invocation.input) {
+            Ok(operation) => (Call::Request, Ok(operation)),
+            Err(Rejected(kind, error)) => (Call::Rejected(kind), Err(error)),
+        }
+    }
+
+    fn encode(call: &Call, result: Result<Response>) -> ToolOutput {
+        let error = match result {
+            Ok(Response::Found(found)) => return credential(&found),
+            Ok(Response::Erased(true)) => return success(Success::Logout),
+            // cargo's next provider may have it.
+            Ok(Response::Erased(false)) => {
+                Error::new(ErrorCode::NotFound, "nothing is stored for it")
+            }
+            Ok(_) => return success(Success::Login),
+            Err(error) => error,
+        };
+        match (call, error.code) {
+            (Call::Manual, code) => ToolOutput::failure(code.exit_status(), error),
+            (Call::Rejected(kind), _) => failure(*kind, &error),
+            (_, ErrorCode::NotFound) => failure(ErrorKind::NotFound, &error),
+            // cargo's own message mentions only `cargo login`.
+            (_, ErrorCode::NotLoggedIn) => {
+                failure(ErrorKind::NotFound, &error).with_note(error.one_line_with_hint())
+            }
+            _ => failure(ErrorKind::Other, &error),
+        }
     }
 }
 
-/// Why a request is not acted on, and the word for it. Only the first two make cargo ask its next provider.
-struct Refusal(Word, Error);
+pub(super) enum Call {
+    /// Without cargo's argument.
+    Manual,
+    Request,
+    /// A request that is not performed.
+    Rejected(ErrorKind),
+}
 
+/// cargo's names. Only after the first two does cargo try its next provider.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Word {
+pub(super) enum ErrorKind {
     UrlNotSupported,
     NotFound,
     OperationNotSupported,
     Other,
 }
 
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self(Word::Other, error)
-    }
-}
+struct Rejected(ErrorKind, Error);
 
-fn decode(call: &Invocation) -> Result<Operation> {
-    if input(&call.arguments) == Input::Nothing {
-        return Err(Error::invalid(format!("cargo calls this program, with {PLUGIN}"))
-            .with_hint("name it in ~/.cargo/config.toml: `global-credential-providers = [\"cargo-credential-my\"]`"));
+impl From<Error> for Rejected {
+    fn from(error: Error) -> Self {
+        Self(ErrorKind::Other, error)
     }
-    understand(&call.input).map_err(|Refusal(_, error)| error)
 }
 
 #[derive(Deserialize)]
@@ -75,7 +110,7 @@ struct Version {
 }
 
 #[derive(Deserialize)]
-struct Given {
+struct Request {
     kind: String,
     registry: Option<Registry>,
     token: Option<Secret>,
@@ -87,40 +122,37 @@ struct Registry {
     index_url: String,
 }
 
-fn read<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T> {
+fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T> {
     serde_json::from_slice(line)
         .map_err(|error| Error::invalid(format!("cargo's request {}", reason(&error))))
 }
 
-fn understand(line: &[u8]) -> Result<Operation, Refusal> {
-    let Version { v } = read(line)?;
+fn decode(line: &[u8]) -> Result<Operation, Rejected> {
+    // Another version may have fields of other types.
+    let Version { v } = parse(line)?;
     if v != VERSION {
         let message = format!("version {v} of cargo's credential protocol is not spoken here");
         return Err(Error::new(ErrorCode::UnsupportedVersion, message).into());
     }
-    let Given { kind, registry, token } = read(line)?;
+    let Request { kind, registry, token } = parse(line)?;
     if !matches!(kind.as_str(), "get" | "login" | "logout") {
-        let message = format!("there is no operation `{}` here", crate::error::sanitize(&kind));
-        return Err(Refusal(Word::OperationNotSupported, Error::invalid(message)));
+        let message = format!("there is no operation `{}` here", sanitize(&kind));
+        return Err(Rejected(ErrorKind::OperationNotSupported, Error::invalid(message)));
     }
     let registry = registry.ok_or_else(|| Error::invalid("cargo's request names no registry"))?;
     let target =
-        target(&registry.index_url).map_err(|error| Refusal(Word::UrlNotSupported, error))?;
-    // What `cargo login` stores is no password, and another tool's password is no token.
-    let ask = CredentialRequest {
+        target(&registry.index_url).map_err(|error| Rejected(ErrorKind::UrlNotSupported, error))?;
+    let request = CredentialRequest {
         target: Some(target),
-        carries: AuthForm::WholeValue,
+        tool: ToolTraits { exact_path: kind == "logout", ..TRAITS },
         ..CredentialRequest::default()
     };
     match kind.as_str() {
-        "get" => Ok(Operation::Get(ask)),
-        "logout" => Ok(Operation::Erase(EraseRequest {
-            ask: CredentialRequest { exact_path: true, ..ask },
-            secret: None,
-        })),
+        "get" => Ok(Operation::Get(request)),
+        "logout" => Ok(Operation::Erase(EraseRequest { request, secret: None })),
         _ => Ok(Operation::Store(StoreRequest {
             scheme: Some(String::new()),
-            ..StoreRequest::new(ask, login_token(token)?)
+            ..StoreRequest::new(request, login_token(token)?)
         })),
     }
 }
@@ -128,10 +160,9 @@ fn understand(line: &[u8]) -> Result<Operation, Refusal> {
 fn target(index_url: &str) -> Result<Target> {
     let target = Target::parse(index_url.strip_prefix("sparse+").unwrap_or(index_url))?;
     if target.origin.is_safe() {
-        Ok(target)
-    } else {
-        Err(Error::invalid(format!("{} is neither https nor on this machine", target.origin)))
+        return Ok(target);
     }
+    Err(Error::invalid(format!("{} is neither https nor on this machine", target.origin)))
 }
 
 fn login_token(token: Option<Secret>) -> Result<Secret> {
@@ -146,39 +177,15 @@ fn login_token(token: Option<Secret>) -> Result<Secret> {
     Ok(token)
 }
 
-fn encode(call: &Invocation, result: Result<Response>) -> ToolOutput {
-    if input(&call.arguments) == Input::Nothing {
-        let error = result.err().unwrap_or_else(|| Error::invalid(PLUGIN));
-        return ToolOutput::failure(error.code.exit_status(), error);
-    }
-    let error = match result {
-        Ok(Response::Found(found)) => return credential(&found),
-        Ok(Response::Erased(true)) => return done(Done::Logout),
-        // Another provider may have it.
-        Ok(Response::Erased(false)) => Error::new(ErrorCode::NotFound, "nothing is stored for it"),
-        Ok(_) => return done(Done::Login),
-        Err(error) => error,
-    };
-    match (understand(&call.input), error.code) {
-        (Err(Refusal(word, _)), _) => refused(word, &error),
-        (_, ErrorCode::NotFound) => refused(Word::NotFound, &error),
-        // cargo's own words are about `cargo login` alone.
-        (_, ErrorCode::NotLoggedIn) => {
-            refused(Word::NotFound, &error).with_notes(&[error.one_line_with_hint()])
-        }
-        _ => refused(Word::Other, &error),
-    }
-}
-
 #[derive(Serialize)]
-enum Outcome<'a> {
-    Ok(Done<'a>),
+enum Answer<'a> {
+    Ok(Success<'a>),
     Err(Failure),
 }
 
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-enum Done<'a> {
+enum Success<'a> {
     Get {
         token: &'a str,
         #[serde(flatten)]
@@ -199,43 +206,37 @@ enum Cache {
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Failure {
-    kind: Word,
+    kind: ErrorKind,
     message: String,
     caused_by: [&'static str; 0],
 }
 
-fn credential(found: &Resolved) -> ToolOutput {
-    let value = match &found.header {
+fn credential(Resolved { credential, warnings, .. }: &Resolved) -> ToolOutput {
+    let value = match &credential.header {
         Some(header) if !header.name.eq_ignore_ascii_case("Authorization") => {
             let message = format!(
                 "its token goes into the header {}, and cargo has none but Authorization",
                 header.name
             );
-            return refused(Word::UrlNotSupported, &Error::invalid(message));
+            return failure(ErrorKind::UrlNotSupported, &Error::invalid(message));
         }
-        Some(header) => header.value(&found.secret),
-        None => found.secret.clone(),
+        Some(header) => header.value(&credential.secret),
+        None => credential.secret.clone(),
     };
-    let cache =
-        found.expires_at.map_or(Cache::Session, |end| Cache::Expires { expiration: end.unix() });
+    let cache = match credential.expires_at {
+        Some(expires_at) => Cache::Expires { expiration: expires_at.unix() },
+        None => Cache::Session,
+    };
     let token = value.expose_secret();
-    done(Done::Get { token, cache, operation_independent: true }).with_notes(&found.notes)
+    success(Success::Get { token, cache, operation_independent: true }).with_warnings(warnings)
 }
 
-fn done(done: Done<'_>) -> ToolOutput {
-    ToolOutput::success(line(&Outcome::Ok(done)))
+fn success(success: Success<'_>) -> ToolOutput {
+    ToolOutput::json(&Answer::Ok(success))
 }
 
-/// The exit status stays 0: cargo takes another one for a program that broke.
-fn refused(kind: Word, error: &Error) -> ToolOutput {
-    ToolOutput::success(line(&Outcome::Err(Failure {
-        kind,
-        message: error.one_line_with_hint(),
-        caused_by: [],
-    })))
-}
-
-fn line(outcome: &Outcome<'_>) -> String {
-    // Strings, numbers and booleans alone cannot fail to be written.
-    serde_json::to_string(outcome).unwrap_or_default() + "\n"
+/// The exit status stays 0: after another one cargo reports that the program crashed.
+fn failure(kind: ErrorKind, error: &Error) -> ToolOutput {
+    let message = error.one_line_with_hint();
+    ToolOutput::json(&Answer::Err(Failure { kind, message, caused_by: [] }))
 }

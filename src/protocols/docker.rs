@@ -1,32 +1,17 @@
-//! Docker's credential protocol as two pure functions (docker-credential-helpers, credentials/). Knows no store, no
-//! network, no clock.
+//! Docker's credential protocol (docker-credential-helpers, credentials/).
 //!
-//! A server has many spellings, `https://h/v1/`, `h`, `h:443`, and all mean the same credential: scheme and path count
-//! for nothing, and what is matched is http on this machine, https elsewhere.
+//! A server has many spellings, `https://h/v1/`, `h`, `h:443`, for one credential: scheme and path are ignored, and the
+//! scheme is http for a loopback address and https otherwise.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::model::json::reason;
-use crate::model::origin::{Scheme, Target};
-use crate::model::request::{
-    AuthForm, CredentialRequest, EraseRequest, ListEntry, Operation, Resolved, Response,
-    StoreRequest,
-};
-use crate::model::secret::Secret;
-use crate::protocols::{Input, Invocation, Tool, ToolOutput, json};
-
-/// The line in the table.
-pub const TOOL: Tool = Tool {
-    name: "docker",
-    operations: &["get", "store", "erase", "list", "version"],
-    program: Some("docker-credential-my"),
-    variables: &[],
-    input,
-    decode,
-    encode,
+use super::Protocol;
+use crate::error::{Error, Result, sanitize};
+use crate::model::{
+    AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, ListEntry, Operation, Resolved,
+    Response, Scheme, Secret, StoreRequest, Target, ToolOutput, ToolTraits, json,
 };
 
 // Docker compares these sentences byte for byte (docker-credential-helpers, credentials/error.go).
@@ -34,50 +19,93 @@ const NOT_FOUND: &str = "credentials not found in native keychain";
 const NO_SERVER: &str = "no credentials server URL";
 const NO_USERNAME: &str = "no credentials username";
 
-/// Docker Hub's name for itself, and the host in it.
+/// Docker's name for Docker Hub, and its host.
 const HUB: &str = "https://index.docker.io/v1/";
 const HUB_HOST: &str = "index.docker.io";
+
+const VERSION: &str =
+    concat!("docker-credential-my (my-credential-helper) v", env!("CARGO_PKG_VERSION"), "\n");
+
+const TRAITS: ToolTraits =
+    ToolTraits { auth_form: AuthForm::PasswordOrBearer, exact_path: true, needs_prefixes: false };
+
+pub(super) struct Docker;
+
+impl Protocol for Docker {
+    const NAME: &'static str = "docker";
+    const PROGRAM: Option<&'static str> = Some("docker-credential-my");
+    const OPERATIONS: &'static [&'static str] = &["get", "store", "erase", "list", "version"];
+
+    type Parsed<'a> = Call<'a>;
+
+    fn framing(arguments: &[String]) -> Framing {
+        match operation(arguments) {
+            "get" | "erase" => Framing::Everything,
+            "store" => Framing::Object,
+            _ => Framing::Nothing,
+        }
+    }
+
+    fn decode(invocation: &Invocation) -> (Call<'_>, Result<Operation>) {
+        let mut call = Call { operation: operation(&invocation.arguments), server: "" };
+        let operation = call.decode(&invocation.input);
+        (call, operation)
+    }
+
+    fn encode(call: &Call<'_>, result: Result<Response>) -> ToolOutput {
+        match result {
+            Ok(Response::Found(found)) => credential(call.server, &found),
+            Ok(Response::Listed(entries)) => ToolOutput::json(&list(&entries)),
+            Ok(_) if call.operation == "version" => ToolOutput::success(VERSION),
+            Ok(Response::Nothing) => ToolOutput::session_not_stored(),
+            Ok(_) => ToolOutput::default(),
+            Err(error) => failure(&error),
+        }
+    }
+}
 
 fn operation(arguments: &[String]) -> &str {
     if let [operation] = arguments { operation } else { "" }
 }
 
-fn input(arguments: &[String]) -> Input {
-    match operation(arguments) {
-        "get" | "erase" => Input::Everything,
-        "store" => Input::Object,
-        _ => Input::Nothing,
+pub(super) struct Call<'a> {
+    operation: &'a str,
+    /// The server as Docker spells it.
+    server: &'a str,
+}
+
+impl<'a> Call<'a> {
+    fn decode(&mut self, input: &'a [u8]) -> Result<Operation> {
+        match self.operation {
+            "get" => {
+                self.server = server(input)?;
+                Ok(Operation::Get(request(self.server, None)?))
+            }
+            "erase" => {
+                let request = request(server(input)?, None)?;
+                Ok(Operation::Erase(EraseRequest { request, secret: None }))
+            }
+            "store" => store(input).map(Operation::Store),
+            "list" => Ok(Operation::List { servable: true }),
+            "version" => Ok(Operation::Nothing),
+            "" => Err(Error::invalid("Usage: docker-credential-my <get|store|erase|list|version>")),
+            other => Err(Error::invalid(format!(
+                "docker-credential-my: unknown action: {}",
+                sanitize(other)
+            ))),
+        }
     }
 }
 
-fn decode(call: &Invocation) -> Result<Operation> {
-    match operation(&call.arguments) {
-        "get" => Ok(Operation::Get(ask(&server(&call.input)?, None)?)),
-        "erase" => Ok(Operation::Erase(EraseRequest {
-            ask: ask(&server(&call.input)?, None)?,
-            secret: None,
-        })),
-        "store" => store(&call.input).map(Operation::Store),
-        "list" => Ok(Operation::List { servable: true }),
-        "version" => Ok(Operation::Nothing),
-        "" => Err(Error::invalid("Usage: docker-credential-my <get|store|erase|list|version>")),
-        other => Err(Error::invalid(format!(
-            "docker-credential-my: unknown action: {}",
-            crate::error::sanitize(other)
-        ))),
-    }
-}
-
-fn server(input: &[u8]) -> Result<String> {
-    let text = std::str::from_utf8(input)
-        .map_err(|_| Error::invalid("the server URL is not UTF-8"))?
-        .trim();
-    if text.is_empty() { Err(Error::invalid(NO_SERVER)) } else { Ok(text.to_owned()) }
+fn server(input: &[u8]) -> Result<&str> {
+    let text = std::str::from_utf8(input);
+    let server = text.map_err(|_| Error::invalid("the server URL is not UTF-8"))?.trim();
+    if server.is_empty() { Err(Error::invalid(NO_SERVER)) } else { Ok(server) }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Given {
+struct Request {
     #[serde(default, rename = "ServerURL")]
     server_url: String,
     #[serde(default)]
@@ -86,73 +114,43 @@ struct Given {
 }
 
 fn store(input: &[u8]) -> Result<StoreRequest> {
-    if input.len() > json::MOST {
-        return Err(Error::invalid("the request is larger than 64 KiB"));
-    }
-    // What follows the object is not ours to judge.
-    let given = Given::deserialize(&mut serde_json::Deserializer::from_slice(input))
-        .map_err(|error| Error::invalid(format!("the request {}", reason(&error))))?;
-    let Given { server_url, username, secret } = given;
+    let Request { server_url, username, secret } = json::parse_request(input)?;
     let secret = secret.unwrap_or_else(|| Secret::new(""));
     let server = server(server_url.as_bytes())?;
     if username.is_empty() {
         return Err(Error::invalid(NO_USERNAME));
     }
-    // Another protocol might write them on a line of its own.
+    // Another protocol would write them on a line of their own.
     if username.contains(char::is_control) || secret.has_control_character() {
         return Err(Error::invalid("the user name or the secret contains a control character"));
     }
-    // `docker login` stores what it has just been given by `get`, too: a session, which must not be kept as a login.
-    let by_habit = secret.is_jwt();
-    let ask = ask(&server, Some(username))?;
-    Ok(StoreRequest { by_habit, ..StoreRequest::new(ask, secret) })
+    // `docker login` also stores what `get` has just returned: the token of a session.
+    let automatic = secret.is_jwt();
+    let request = request(server, Some(username))?;
+    Ok(StoreRequest { automatic, ..StoreRequest::new(request, secret) })
 }
 
-fn ask(server: &str, username: Option<String>) -> Result<CredentialRequest> {
+fn request(server: &str, username: Option<String>) -> Result<CredentialRequest> {
     let target = Some(target(server)?);
-    Ok(CredentialRequest {
-        target,
-        exact_path: true,
-        username,
-        carries: AuthForm::PasswordOrBearer,
-        ..CredentialRequest::default()
-    })
+    Ok(CredentialRequest { target, username, tool: TRAITS, ..CredentialRequest::default() })
 }
 
-/// The place that a server's name stands for.
 fn target(server: &str) -> Result<Target> {
-    let (scheme, rest) = match server.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
-        // Off this machine nothing is served for it.
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
+    let (is_http, rest) = match server.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (false, rest),
+        // No credential is returned for it, except for a loopback address.
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (true, rest),
         Some(_) => return Err(Error::invalid("the server URL is neither https nor http")),
-        None => (Scheme::Https, server),
+        None => (false, server),
     };
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let on_this_machine = Target::from_parts(Scheme::Http, authority, "")?;
-    if on_this_machine.origin.is_loopback() {
-        return Ok(on_this_machine);
-    }
-    // Docker keeps the tokens of a login in the browser beside the login itself, under longer names:
+    // Docker stores the tokens of a browser login beside the login itself, under longer names:
     // `…/v1/access-token` (docker/cli, cli/internal/oauth/manager).
     let token = tail.strip_prefix("/v1/").filter(|_| authority == HUB_HOST).unwrap_or_default();
-    Target::from_parts(scheme, authority, token)
-}
-
-fn encode(call: &Invocation, result: Result<Response>) -> ToolOutput {
-    match result {
-        Ok(Response::Found(found)) => credential(&call.input, &found),
-        Ok(Response::Listed(listed)) => ToolOutput::success(line(&list(&listed))),
-        Ok(_) if operation(&call.arguments) == "version" => {
-            ToolOutput::success(concat!("docker-credential-my (my-credential-helper) v", env!("CARGO_PKG_VERSION"), "\n"))
-        }
-        Ok(Response::Nothing) => ToolOutput::default().with_notes(&[
-            "the token is a session's and is not kept here: it is served and renewed while you are logged in"
-                .to_owned(),
-        ]),
-        Ok(_) => ToolOutput::default(),
-        Err(error) => failure(&error),
+    if is_http {
+        return Target::from_parts(Scheme::Http, authority, token);
     }
+    Target::from_host(authority, token)
 }
 
 #[derive(Serialize)]
@@ -164,20 +162,19 @@ struct Credential<'a> {
     secret: &'a str,
 }
 
-fn credential(input: &[u8], found: &Resolved) -> ToolOutput {
-    let server_url = &server(input).unwrap_or_default();
-    let credential =
-        Credential { server_url, username: &found.username, secret: found.secret.expose_secret() };
-    ToolOutput::success(line(&credential)).with_notes(&found.notes)
+fn credential(server_url: &str, found: &Resolved) -> ToolOutput {
+    let secret = found.credential.secret.expose_secret();
+    ToolOutput::json(&Credential { server_url, username: &found.credential.username, secret })
+        .with_warnings(&found.warnings)
 }
 
-/// Each host by a name that `get` understands as the same place.
-fn list(listed: &[ListEntry]) -> BTreeMap<String, &str> {
-    let named = listed.iter().filter_map(|entry| {
-        let place = Target::parse(entry.url.as_deref()?).ok()?;
-        let host = place.origin.host_and_port();
-        let name = if host == HUB_HOST { HUB.to_owned() } else { host };
-        (target(&name).ok()? == place).then_some((name, &*entry.username))
+/// Each host under a name that `get` decodes to the same target.
+fn list(entries: &[ListEntry]) -> BTreeMap<String, &str> {
+    let named = entries.iter().filter_map(|entry| {
+        let host = Target::parse(entry.url.as_deref()?).ok()?;
+        let name = host.origin.host_and_port();
+        let name = if name == HUB_HOST { HUB.to_owned() } else { name };
+        (target(&name).ok()? == host).then_some((name, &*entry.username))
     });
     named.collect()
 }
@@ -189,18 +186,13 @@ fn failure(error: &Error) -> ToolOutput {
     ToolOutput { status: 1, ..ToolOutput::success(sentence + "\n") }
 }
 
-fn line(value: &impl Serialize) -> String {
-    // Strings alone cannot fail to be written.
-    serde_json::to_string(value).unwrap_or_default() + "\n"
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Invocation, Response, TOOL, target};
+    use super::{Call, Docker, Protocol as _, Response, target};
 
     #[test]
-    fn every_spelling_of_a_server_is_the_same_place() {
-        let place = |server: &str| target(server).unwrap().to_string();
+    fn every_spelling_of_a_server_is_one_target() {
+        let target = |server: &str| target(server).unwrap().to_string();
         for server in [
             "h.dev",
             "https://h.dev",
@@ -209,33 +201,28 @@ mod tests {
             "H.dev:443",
             "HTTPS://h.dev/x?y#z",
         ] {
-            assert_eq!(place(server), "https://h.dev", "{server}");
+            assert_eq!(target(server), "https://h.dev", "{server}");
         }
-        assert_eq!(place("http://h.dev"), "http://h.dev", "another place: no token goes there");
-        assert_eq!(place("h.dev:5000"), "https://h.dev:5000");
+        assert_eq!(target("http://h.dev"), "http://h.dev", "no token is sent to it");
+        assert_eq!(target("h.dev:5000"), "https://h.dev:5000");
         for server in ["127.0.0.1:5000", "http://127.0.0.1:5000", "https://127.0.0.1:5000/v2/"] {
-            assert_eq!(place(server), "http://127.0.0.1:5000", "{server}");
+            assert_eq!(target(server), "http://127.0.0.1:5000", "{server}");
         }
-        assert_eq!(
-            (place("localhost"), place("[::1]:5000")),
-            ("http://localhost".into(), "http://[::1]:5000".into())
-        );
+        assert_eq!(target("localhost"), "http://localhost");
+        assert_eq!(target("[::1]:5000"), "http://[::1]:5000");
         for server in
             ["https://index.docker.io/v1/", "https://index.docker.io/v1", "index.docker.io"]
         {
-            assert_eq!(place(server), "https://index.docker.io", "{server}");
+            assert_eq!(target(server), "https://index.docker.io", "{server}");
         }
-        assert_ne!(
-            place("https://index.docker.io/v1/access-token"),
-            place("https://index.docker.io/v1/")
-        );
+        assert_ne!(target("https://index.docker.io/v1/access-token"), target("index.docker.io"));
     }
 
     #[test]
     fn the_version_is_one_line() {
-        let call = Invocation { arguments: vec!["version".to_owned()], ..Invocation::default() };
-        let answer = (TOOL.encode)(&call, Ok(Response::Nothing));
-        assert_eq!((answer.output.lines().count(), answer.status), (1, 0));
-        assert!(answer.output.starts_with("docker-credential-my (my-credential-helper) v"));
+        let call = Call { operation: "version", server: "" };
+        let output = Docker::encode(&call, Ok(Response::Nothing));
+        assert_eq!((output.output.lines().count(), output.status), (1, 0));
+        assert!(output.output.starts_with("docker-credential-my (my-credential-helper) v"));
     }
 }

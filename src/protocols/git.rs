@@ -1,129 +1,132 @@
-//! git's credential protocol as two pure functions (gitcredentials(7), git-credential(1)). Knows no store, no network,
-//! no clock.
+//! git's credential protocol (gitcredentials(7), git-credential(1)).
 //!
-//! A byte parser: LF alone separates, and a CR or NUL inside a value is refused, whatever a friendlier reader would
-//! make of it (CVE-2020-5260, CVE-2024-52006).
+//! The parser reads bytes: only LF separates lines, and a CR or NUL inside a value is an error (CVE-2020-5260,
+//! CVE-2024-52006).
 
 use std::fmt::Write as _;
 
+use super::Protocol;
 use crate::error::{Error, Result};
-use crate::model::credential::Kind;
-use crate::model::origin::{Scheme, Target};
-use crate::model::request::{
-    AuthForm, CredentialRequest, EraseRequest, Operation, Resolved, Response, StoreRequest,
-};
-use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
-use crate::protocols::{Input, Invocation, Tool, ToolOutput};
-
-/// The line in the table.
-pub const TOOL: Tool = Tool {
-    name: "git",
-    operations: &["get", "store", "erase", "capability"],
-    program: Some("git-credential-my"),
-    variables: &[],
-    input,
-    decode,
-    encode,
+use crate::model::{
+    AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, Kind, Operation, Resolved,
+    Response, Scheme, Secret, StoreRequest, Target, Timestamp, ToolOutput, ToolTraits,
 };
 
-/// git's own limit for one line, its end included.
-const LONGEST_LINE: usize = 65_535;
+/// git's own limit for a line, with its LF.
+const MAX_LINE: usize = 65_535;
 
+pub(super) struct Git;
+
+impl Protocol for Git {
+    const NAME: &'static str = "git";
+    const PROGRAM: Option<&'static str> = Some("git-credential-my");
+    const OPERATIONS: &'static [&'static str] = &["get", "store", "erase", "capability"];
+
+    type Parsed<'a> = Call<'a>;
+
+    fn framing(arguments: &[String]) -> Framing {
+        match operation(arguments) {
+            "get" | "store" | "erase" => Framing::Paragraph,
+            _ => Framing::Nothing,
+        }
+    }
+
+    fn decode(invocation: &Invocation) -> (Call<'_>, Result<Operation>) {
+        let operation = operation(&invocation.arguments);
+        let mut call = Call { operation, attributes: Attributes::default() };
+        let operation = call.decode(&invocation.input);
+        (call, operation)
+    }
+
+    fn encode(call: &Call<'_>, result: Result<Response>) -> ToolOutput {
+        match result {
+            _ if call.operation == "capability" => {
+                ToolOutput::success("version 0\ncapability authtype\ncapability state\n")
+            }
+            Ok(Response::Found(found)) => credential(&found, &call.attributes),
+            Ok(_) => ToolOutput::default(),
+            // git tries its next helper, or prompts; a message would only disturb.
+            Err(error) if error.is_nothing_known() => ToolOutput::default(),
+            Err(error) => ToolOutput::failure(error.code.exit_status(), error),
+        }
+    }
+}
+
+/// git appends the operation to the configured command.
 fn operation(arguments: &[String]) -> &str {
-    // git appends the operation to whatever the configuration says.
     arguments.last().map_or("", String::as_str)
 }
 
-fn input(arguments: &[String]) -> Input {
-    match operation(arguments) {
-        "get" | "store" | "erase" => Input::Paragraph,
-        _ => Input::Nothing,
+pub(super) struct Call<'a> {
+    operation: &'a str,
+    attributes: Attributes<'a>,
+}
+
+impl<'a> Call<'a> {
+    fn decode(&mut self, input: &'a [u8]) -> Result<Operation> {
+        match self.operation {
+            "get" | "store" | "erase" => {}
+            // git always passes an operation, so a person has called.
+            "" => {
+                return Err(Error::invalid("no operation is given").with_hint(
+                    "git says which: `git-credential-my <get|store|erase|capability>`",
+                ));
+            }
+            // gitcredentials(7): "If a helper receives any other operation, it should silently ignore the request."
+            _ => return Ok(Operation::Nothing),
+        }
+        self.attributes = Attributes::parse(input)?;
+        let attributes = &self.attributes;
+        let Some(target) = attributes.target()? else { return Ok(Operation::Nothing) };
+        let is_safe = target.origin.is_safe();
+        let auth_form = if self.operation == "get" && attributes.can_send_authtype() {
+            AuthForm::Authorization
+        } else {
+            AuthForm::PasswordOrBearer
+        };
+        let request = CredentialRequest {
+            target: Some(target),
+            username: attributes.username.map(str::to_owned),
+            tool: ToolTraits { auth_form, exact_path: true, needs_prefixes: false },
+            ..CredentialRequest::default()
+        };
+        let Attributes { password, credential, .. } = *attributes;
+        match self.operation {
+            "get" => Ok(Operation::Get(request)),
+            "erase" => {
+                let secret = password.or(credential).map(Secret::new);
+                Ok(Operation::Erase(EraseRequest { request, secret }))
+            }
+            _ if !is_safe || attributes.ephemeral => Ok(Operation::Nothing),
+            _ => Ok(attributes.store(request)),
+        }
     }
 }
 
-fn decode(call: &Invocation) -> Result<Operation> {
-    let operation = operation(&call.arguments);
-    match operation {
-        "get" | "store" | "erase" => {}
-        // git always names one, so a person is there.
-        "" => {
-            return Err(Error::invalid("no operation is given")
-                .with_hint("git says which: `git-credential-my <get|store|erase|capability>`"));
-        }
-        // gitcredentials(7): "If a helper receives any other operation, it should silently ignore the request."
-        _ => return Ok(Operation::Nothing),
-    }
-    let attributes = Attributes::parse(&call.input)?;
-    let Some(target) = attributes.target()? else { return Ok(Operation::Nothing) };
-    let takes_scheme = operation == "get" && attributes.carries_authtype();
-    let carries = if takes_scheme { AuthForm::Authorization } else { AuthForm::PasswordOrBearer };
-    let Attributes {
-        username,
-        password,
-        authtype,
-        credential,
-        ephemeral,
-        expires_at,
-        refresh_token,
-        ..
-    } = attributes;
-    let ask = CredentialRequest {
-        target: Some(target),
-        exact_path: true,
-        username,
-        carries,
-        ..CredentialRequest::default()
-    };
-    let is_safe = ask.target.as_ref().is_some_and(|target| target.origin.is_safe());
-    match operation {
-        "get" => return Ok(Operation::Get(ask)),
-        "erase" => {
-            return Ok(Operation::Erase(EraseRequest { ask, secret: password.or(credential) }));
-        }
-        _ if !is_safe || ephemeral => return Ok(Operation::Nothing),
-        _ => {}
-    }
-    // A password has its user; a token that goes into a header says how, and may have none.
-    let (secret, scheme) = match (password, credential) {
-        (Some(password), _) if ask.username.is_some() => (password, None),
-        (_, Some(credential)) if authtype.is_some() => (credential, authtype),
-        _ => return Ok(Operation::Nothing),
-    };
-    Ok(Operation::Store(StoreRequest {
-        ask,
-        secret,
-        scheme,
-        refresh_token,
-        expires_at,
-        by_habit: true,
-    }))
-}
-
-/// What git sent, as far as it matters here.
+/// The attributes of a request that this program uses.
 #[derive(Default)]
-struct Attributes {
-    protocol: String,
-    host: String,
-    path: String,
-    url: Option<String>,
-    username: Option<String>,
-    password: Option<Secret>,
-    authtype: Option<String>,
-    credential: Option<Secret>,
-    refresh_token: Option<Secret>,
+struct Attributes<'a> {
+    protocol: &'a str,
+    host: &'a str,
+    path: &'a str,
+    url: Option<&'a str>,
+    username: Option<&'a str>,
+    password: Option<&'a str>,
+    authtype: Option<&'a str>,
+    credential: Option<&'a str>,
+    refresh_token: Option<&'a str>,
     expires_at: Option<Timestamp>,
     ephemeral: bool,
-    capabilities: Vec<String>,
-    challenges: Vec<String>,
+    capabilities: Vec<&'a str>,
+    challenges: Vec<&'a str>,
 }
 
-impl Attributes {
-    fn parse(input: &[u8]) -> Result<Self> {
+impl<'a> Attributes<'a> {
+    fn parse(input: &'a [u8]) -> Result<Self> {
         let mut attributes = Self::default();
         for line in input.split(|byte| *byte == b'\n') {
-            if line.len() >= LONGEST_LINE {
-                // The server wrote it: it must not keep a credential from the user.
+            if line.len() >= MAX_LINE {
+                // The server wrote this line; it must not prevent the request.
                 if line.starts_with(b"wwwauth[]=") {
                     continue;
                 }
@@ -140,39 +143,37 @@ impl Attributes {
                 std::str::from_utf8(line).map_err(|_| Error::invalid("a line is not UTF-8"))?;
             let (key, value) =
                 line.split_once('=').ok_or_else(|| Error::invalid("a line is no `key=value`"))?;
-            attributes.comes_once(key)?;
+            attributes.check_unique(key)?;
             attributes.set(key, value);
         }
         Ok(attributes)
     }
 
-    /// Refuses a second line that says where: an old git wrote what stood behind a newline in a URL as a line of its own,
-    /// and sent what it was given for that line's host to the first one's (CVE-2020-5260).
-    fn comes_once(&self, key: &str) -> Result<()> {
-        let is_parts = ![&self.protocol, &self.host, &self.path].into_iter().all(String::is_empty);
-        let is_there = match key {
+    /// Rejects a second line for the target: an old git wrote the text after a newline in a URL as a line of its own,
+    /// and sent the credential for that line's host to the first one's (CVE-2020-5260).
+    fn check_unique(&self, key: &str) -> Result<()> {
+        let has_part = [self.protocol, self.host, self.path].iter().any(|part| !part.is_empty());
+        let is_set = match key {
             "protocol" => self.url.is_some() || !self.protocol.is_empty(),
             "host" => self.url.is_some() || !self.host.is_empty(),
             "path" => self.url.is_some() || !self.path.is_empty(),
-            "url" => self.url.is_some() || is_parts,
+            "url" => self.url.is_some() || has_part,
             _ => false,
         };
-        if is_there { Err(Error::invalid("the place is named twice")) } else { Ok(()) }
+        if is_set { Err(Error::invalid("the place is named twice")) } else { Ok(()) }
     }
 
-    fn set(&mut self, key: &str, value: &str) {
+    fn set(&mut self, key: &str, value: &'a str) {
         match key {
-            "protocol" => value.clone_into(&mut self.protocol),
-            "host" => value.clone_into(&mut self.host),
-            "path" => value.clone_into(&mut self.path),
-            "url" => self.url = Some(value.to_owned()),
-            "username" => self.username = Some(value.to_owned()),
-            "authtype" => {
-                self.authtype = Some(value.to_owned()).filter(|scheme| !scheme.is_empty())
-            }
-            "password" => self.password = Some(Secret::new(value)),
-            "credential" => self.credential = Some(Secret::new(value)),
-            "oauth_refresh_token" => self.refresh_token = Some(Secret::new(value)),
+            "protocol" => self.protocol = value,
+            "host" => self.host = value,
+            "path" => self.path = value,
+            "url" => self.url = Some(value),
+            "username" => self.username = Some(value),
+            "authtype" => self.authtype = Some(value).filter(|scheme| !scheme.is_empty()),
+            "password" => self.password = Some(value),
+            "credential" => self.credential = Some(value),
+            "oauth_refresh_token" => self.refresh_token = Some(value),
             "password_expiry_utc" => self.expires_at = value.parse().ok().map(Timestamp::from_unix),
             "ephemeral" => self.ephemeral = !matches!(value, "" | "0" | "false"),
             "capability[]" => append(&mut self.capabilities, value),
@@ -181,15 +182,13 @@ impl Attributes {
         }
     }
 
-    /// `None` where it is for nobody: a blank protocol or host must match nothing (CVE-2020-11008), and other protocols
-    /// are not ours.
+    /// `None` for a protocol other than http and https, and for an empty protocol or host, which must match no
+    /// credential (CVE-2020-11008).
     fn target(&self) -> Result<Option<Target>> {
-        if let Some(url) = &self.url {
-            let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-            let is_ours = ["https", "http"].iter().any(|ours| scheme.eq_ignore_ascii_case(ours));
-            return if is_ours { Target::parse(url).map(Some) } else { Ok(None) };
+        if let Some(url) = self.url {
+            return Target::parse_if_http(url);
         }
-        let scheme = match self.protocol.as_str() {
+        let scheme = match self.protocol {
             "https" => Scheme::Https,
             "http" => Scheme::Http,
             _ => return Ok(None),
@@ -197,34 +196,48 @@ impl Attributes {
         if self.host.is_empty() {
             return Ok(None);
         }
-        Target::from_parts(scheme, &self.host, &encoded(&self.path)).map(Some)
+        Target::from_parts(scheme, self.host, &percent_encode(self.path)).map(Some)
     }
 
-    /// Whether this git can carry anything but a password.
-    fn carries_authtype(&self) -> bool {
-        self.capabilities.iter().any(|capability| capability == "authtype")
+    /// A password needs a user name; a token for a header needs its scheme.
+    fn store(&self, request: CredentialRequest) -> Operation {
+        let (secret, scheme) = match *self {
+            Self { password: Some(password), username: Some(_), .. } => (password, None),
+            Self { credential: Some(credential), authtype: Some(scheme), .. } => {
+                (credential, Some(scheme.to_owned()))
+            }
+            _ => return Operation::Nothing,
+        };
+        Operation::Store(StoreRequest {
+            request,
+            secret: Secret::new(secret),
+            scheme,
+            refresh_token: self.refresh_token.map(Secret::new),
+            expires_at: self.expires_at,
+            automatic: true,
+        })
     }
 
-    /// A Bearer token is given only to a git that can carry it, and for a server that asks for it and for no password:
-    /// before git sends more than `http.postBuffer` it asks once more, and then forgets the header, but no password
-    /// (`probe_rpc` in remote-curl.c, since 2.46).
+    /// Whether this git can send a credential that is not a password.
+    fn can_send_authtype(&self) -> bool {
+        self.capabilities.contains(&"authtype")
+    }
+
+    /// Whether a token is returned as a Bearer token: only to a git that can send it, and for a server that offers
+    /// Bearer and not Basic. Before git sends more than `http.postBuffer` it makes one more request, and then forgets
+    /// the header, but not a password (`probe_rpc` in remote-curl.c, since 2.46).
     fn takes_bearer(&self) -> bool {
-        self.carries_authtype() && self.is_offered("bearer") && !self.is_offered("basic")
+        self.can_send_authtype() && self.is_offered("bearer") && !self.is_offered("basic")
     }
 
     fn is_offered(&self, scheme: &str) -> bool {
-        let of = |challenge: &String| {
-            challenge
-                .split([' ', ','])
-                .next()
-                .is_some_and(|offered| offered.eq_ignore_ascii_case(scheme))
-        };
-        self.challenges.iter().any(of)
+        let name = |challenge: &&'a str| challenge.split([' ', ',']).next().unwrap_or_default();
+        self.challenges.iter().map(name).any(|name| name.eq_ignore_ascii_case(scheme))
     }
 }
 
-/// A path as a URL has it: git sends it decoded, and `a?b` would be kept as `a` with a query.
-fn encoded(path: &str) -> String {
+/// A path as in a URL: git sends it decoded, and `a?b` would be stored as `a` with a query.
+fn percent_encode(path: &str) -> String {
     path.chars().fold(String::with_capacity(path.len()), |mut url, c| {
         match c {
             ' ' | '%' | '?' | '#' | '\\' => {
@@ -236,56 +249,36 @@ fn encoded(path: &str) -> String {
     })
 }
 
-/// A list that grows line by line; an empty value begins it anew.
-fn append(list: &mut Vec<String>, value: &str) {
-    if value.is_empty() { list.clear() } else { list.push(value.to_owned()) }
+/// Appends to a list; an empty value clears it.
+fn append<'a>(list: &mut Vec<&'a str>, value: &'a str) {
+    if value.is_empty() { list.clear() } else { list.push(value) }
 }
 
-fn encode(call: &Invocation, result: Result<Response>) -> ToolOutput {
-    if operation(&call.arguments) == "capability" {
-        return ToolOutput::success("version 0\ncapability authtype\ncapability state\n");
-    }
-    match result {
-        Ok(Response::Found(found)) => {
-            let asked = Attributes::parse(&call.input).unwrap_or_default();
-            found_lines(&found, &asked)
-        }
-        Ok(_) => ToolOutput::default(),
-        // git asks its next helper, or the person, when nobody answers; a message would only disturb.
-        Err(error) if error.is_nothing_known() => ToolOutput::default(),
-        Err(error) => ToolOutput::failure(error.code.exit_status(), error),
-    }
-}
-
-fn found_lines(found: &Resolved, asked: &Attributes) -> ToolOutput {
-    let secret = found.secret.expose_secret();
-    let user = if found.username.is_empty() {
-        String::new()
-    } else {
-        format!("username={}\n", found.username)
-    };
-    let mut lines = Vec::new();
+fn credential(found: &Resolved, attributes: &Attributes<'_>) -> ToolOutput {
+    let credential = &found.credential;
+    let (secret, username) = (credential.secret.expose_secret(), &credential.username);
     // The capability comes first.
-    match (&found.header, found.kind) {
+    let mut lines = match (&credential.header, credential.kind) {
         (Some(header), Kind::UrlCredential) => {
             let scheme = header.scheme.as_deref().unwrap_or_default();
-            lines.push(format!(
-                "capability[]=authtype\nauthtype={scheme}\ncredential={secret}\n{user}"
-            ));
+            let mut lines =
+                format!("capability[]=authtype\nauthtype={scheme}\ncredential={secret}\n");
+            if !username.is_empty() {
+                let _ = writeln!(lines, "username={username}");
+            }
+            lines
         }
-        // `ephemeral` keeps other helpers from storing what we renew.
-        (Some(header), _) if header.is_bearer() && asked.takes_bearer() => {
-            lines.push(format!(
-                "capability[]=authtype\nauthtype=Bearer\ncredential={secret}\nephemeral=1\n"
-            ));
+        // `ephemeral` prevents other helpers from storing a token that this program refreshes.
+        (Some(header), _) if header.is_bearer() && attributes.takes_bearer() => {
+            format!("capability[]=authtype\nauthtype=Bearer\ncredential={secret}\nephemeral=1\n")
         }
-        _ => lines.push(format!("username={}\npassword={secret}\n", found.username)),
+        _ => format!("username={username}\npassword={secret}\n"),
+    };
+    if let Some(expires_at) = credential.expires_at {
+        let _ = writeln!(lines, "password_expiry_utc={}", expires_at.unix());
     }
-    if let Some(end) = found.expires_at {
-        lines.push(format!("password_expiry_utc={}\n", end.unix()));
+    if let Some(token) = &credential.refresh_token {
+        let _ = writeln!(lines, "oauth_refresh_token={}", token.expose_secret());
     }
-    if let Some(token) = &found.refresh_token {
-        lines.push(format!("oauth_refresh_token={}\n", token.expose_secret()));
-    }
-    ToolOutput::success(lines.concat()).with_notes(&found.notes)
+    ToolOutput::success(lines).with_warnings(&found.warnings)
 }

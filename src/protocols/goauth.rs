@@ -1,38 +1,59 @@
-//! The go command's GOAUTH protocol (`go help goauth`) as two pure functions. Knows no store, no network, no clock.
+//! The go command's GOAUTH protocol (`go help goauth`).
 //!
-//! go calls once without arguments, and again with each URL that was answered with a 4xx. It sends the headers to
-//! whatever begins with the prefixes above them, so these are places that are configured, and never what was asked for.
+//! go calls once without arguments, and again with each URL that a server answered with a 4xx. It sends the header to
+//! every URL that starts with one of the prefixes, so the prefixes are configured hosts, never the URL of the request.
 
+use super::Protocol;
 use crate::error::{Error, Result};
-use crate::model::origin::{Scheme, Target};
-use crate::model::request::{CredentialRequest, Operation, Rejection, Resolved, Response};
-use crate::protocols::{Input, Invocation, Tool, ToolOutput};
+use crate::model::{
+    CredentialRequest, Framing, Invocation, Operation, Rejection, Resolved, Response, Scheme,
+    Target, ToolOutput, ToolTraits,
+};
 
-/// The line in the table.
-pub const TOOL: Tool =
-    Tool { name: "goauth", operations: &[], program: None, variables: &[], input, decode, encode };
+pub(super) struct GoAuth;
 
-fn input(arguments: &[String]) -> Input {
-    // With a URL comes the response to it.
-    if arguments.is_empty() { Input::Nothing } else { Input::Everything }
+impl Protocol for GoAuth {
+    const NAME: &'static str = "goauth";
+
+    type Parsed<'a> = ();
+
+    /// Input is the server's response to the URL.
+    fn framing(arguments: &[String]) -> Framing {
+        if arguments.is_empty() { Framing::Nothing } else { Framing::Everything }
+    }
+
+    fn decode(invocation: &Invocation) -> ((), Result<Operation>) {
+        ((), decode(invocation))
+    }
+
+    fn encode((): &(), result: Result<Response>) -> ToolOutput {
+        let output = match result {
+            Ok(Response::Found(found)) => credential(&found),
+            Ok(_) => Ok(ToolOutput::default()),
+            // go runs its next command, or continues without a credential.
+            Err(error) if error.is_nothing_known() => Ok(ToolOutput::default()),
+            Err(error) => Err(error),
+        };
+        output.unwrap_or_else(|error| ToolOutput::failure(error.code.exit_status(), error))
+    }
 }
 
-fn decode(call: &Invocation) -> Result<Operation> {
-    match &*call.arguments {
-        [] => Ok(Operation::Get(CredentialRequest {
-            names_places: true,
-            ..CredentialRequest::default()
-        })),
+fn decode(invocation: &Invocation) -> Result<Operation> {
+    match &*invocation.arguments {
+        [] => {
+            let tool = ToolTraits { needs_prefixes: true, ..ToolTraits::default() };
+            Ok(Operation::Get(CredentialRequest { tool, ..CredentialRequest::default() }))
+        }
         [url] => {
             let target = Target::parse(url)?;
-            // go itself asks for nothing else.
+            // go itself uses only https.
             if target.origin.scheme() != Scheme::Https {
                 return Ok(Operation::Nothing);
             }
-            let refused = if is_401(&call.input) { Rejection::Said } else { Rejection::Unsaid };
+            let is_rejection = is_401(&invocation.input);
             Ok(Operation::Get(CredentialRequest {
                 target: Some(target),
-                refused,
+                rejection: if is_rejection { Rejection::Reported } else { Rejection::NotReported },
                 ..CredentialRequest::default()
             }))
         }
@@ -40,36 +61,23 @@ fn decode(call: &Invocation) -> Result<Operation> {
     }
 }
 
-/// `HTTP/1.1 401 Unauthorized`. Any 4xx brings go here: most are a 404 for a module that is somewhere else.
+/// Whether the response is `HTTP/1.1 401 Unauthorized`. go calls after any 4xx; most are a 404 for a module of another
+/// host.
 fn is_401(response: &[u8]) -> bool {
     let line = response.split(|byte| *byte == b'\n').next().unwrap_or_default();
     line.split(|byte| *byte == b' ').nth(1).is_some_and(|status| status == b"401")
 }
 
-fn encode(_: &Invocation, result: Result<Response>) -> ToolOutput {
-    match result {
-        Ok(Response::Found(found)) => match block(&found) {
-            Ok(block) => ToolOutput::success(block).with_notes(&found.notes),
-            Err(error) => failure(error),
-        },
-        Ok(_) => ToolOutput::default(),
-        // go asks its next command, or goes on without.
-        Err(error) if error.is_nothing_known() => ToolOutput::default(),
-        Err(error) => failure(error),
+/// Prefixes, a blank line, a header, and a blank line: go requires both blank lines.
+fn credential(Resolved { credential, warnings, .. }: &Resolved) -> Result<ToolOutput> {
+    let is_https = |prefix: &&Target| prefix.origin.scheme() == Scheme::Https;
+    let prefixes = credential.prefixes.iter().filter(is_https).map(ToString::to_string);
+    let prefixes = prefixes.collect::<Vec<_>>().join("\n");
+    let mut output = ToolOutput::default();
+    if !prefixes.is_empty() {
+        let (name, value) = credential.request_header()?;
+        let value = value.expose_secret();
+        output = ToolOutput::success(format!("{prefixes}\n\n{name}: {value}\n\n"));
     }
-}
-
-fn failure(error: Error) -> ToolOutput {
-    ToolOutput::failure(error.code.exit_status(), error)
-}
-
-/// Prefixes, a blank line, a header, and a blank line again: go insists on both.
-fn block(found: &Resolved) -> Result<String> {
-    let is_https = |place: &&Target| place.origin.scheme() == Scheme::Https;
-    let prefixes: Vec<_> = found.places.iter().filter(is_https).map(ToString::to_string).collect();
-    if prefixes.is_empty() {
-        return Ok(String::new());
-    }
-    let (name, value) = found.request_header()?;
-    Ok(format!("{}\n\n{name}: {}\n\n", prefixes.join("\n"), value.expose_secret()))
+    Ok(output.with_warnings(warnings))
 }

@@ -1,36 +1,57 @@
-//! kubectl's exec plugin protocol (client.authentication.k8s.io, `ExecCredential`) as two pure functions. Knows no
-//! store, no network, no clock.
+//! kubectl's exec plugin protocol (client.authentication.k8s.io, `ExecCredential`).
 //!
-//! The request comes in a variable; standard input belongs to the person before the terminal, and is not touched.
+//! The request is in a variable; standard input may be the person's terminal, and is not read.
 
 use serde::{Deserialize, Serialize};
 
+use super::Protocol;
 use crate::error::{Error, Result, sanitize};
 use crate::model::json::reason;
-use crate::model::origin::Target;
-use crate::model::request::{
-    AuthForm, CredentialRequest, Operation, Rejection, Resolved, Response,
-};
-use crate::model::timestamp::Timestamp;
-use crate::protocols::{Input, Invocation, Tool, ToolOutput};
-
-/// The line in the table.
-pub const TOOL: Tool = Tool {
-    name: "kubectl",
-    operations: &[],
-    program: None,
-    variables: &[INFO],
-    input: |_| Input::Nothing,
-    decode,
-    encode,
+use crate::model::{
+    AuthForm, CredentialRequest, Framing, Invocation, Operation, Rejection, Resolved, Response,
+    Target, Timestamp, ToolOutput, ToolTraits,
 };
 
 const INFO: &str = "KUBERNETES_EXEC_INFO";
 const GROUP: &str = "client.authentication.k8s.io/";
 const KIND: &str = "ExecCredential";
 
-/// What is spoken with a client that does not say what it speaks.
+/// The version for a client that does not name one.
 const DEFAULT_VERSION: &str = "client.authentication.k8s.io/v1";
+
+const TRAITS: ToolTraits =
+    ToolTraits { auth_form: AuthForm::PasswordOrBearer, exact_path: false, needs_prefixes: false };
+
+pub(super) struct Kubectl;
+
+impl Protocol for Kubectl {
+    const NAME: &'static str = "kubectl";
+    const VARIABLES: &'static [&'static str] = &[INFO];
+
+    /// The requested `apiVersion`.
+    type Parsed<'a> = Option<String>;
+
+    fn framing(_: &[String]) -> Framing {
+        Framing::Nothing
+    }
+
+    fn decode(invocation: &Invocation) -> (Option<String>, Result<Operation>) {
+        match decode(invocation) {
+            Ok((version, request)) => (version, Ok(Operation::Get(request))),
+            Err(error) => (None, Err(error)),
+        }
+    }
+
+    fn encode(version: &Option<String>, result: Result<Response>) -> ToolOutput {
+        match result {
+            Ok(Response::Found(found)) => {
+                credential(version.as_deref().unwrap_or(DEFAULT_VERSION), &found)
+            }
+            Ok(_) => ToolOutput::default(),
+            Err(error) => ToolOutput::failure(1, error),
+        }
+    }
+}
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -45,7 +66,7 @@ struct Spec {
     cluster: Option<Cluster>,
 }
 
-/// With `provideClusterInfo: true` only.
+/// Present only with `provideClusterInfo: true`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Cluster {
@@ -53,22 +74,21 @@ struct Cluster {
 }
 
 impl Info {
-    fn read(call: &Invocation) -> Result<Self> {
-        let Some(text) = call.variables.get(INFO).filter(|text| !text.trim().is_empty()) else {
+    fn parse(text: &str) -> Result<Self> {
+        if text.trim().is_empty() {
             return Ok(Self::default());
-        };
+        }
         let info: Self = serde_json::from_str(text)
             .map_err(|error| Error::invalid(format!("{INFO} {}", reason(&error))))?;
-        match &info.api_version {
-            Some(version) if !version.starts_with(GROUP) => Err(Error::invalid(format!(
-                "{INFO} has the apiVersion `{}`, not {GROUP}…",
-                sanitize(version)
-            ))
-            .with_hint(format!(
+        let version = info.api_version.as_deref().unwrap_or(DEFAULT_VERSION);
+        if !version.starts_with(GROUP) {
+            let message =
+                format!("{INFO} has the apiVersion `{}`, not {GROUP}…", sanitize(version));
+            return Err(Error::invalid(message).with_hint(format!(
                 "write `apiVersion: {DEFAULT_VERSION}` into the kubeconfig's `exec`"
-            ))),
-            _ => Ok(info),
+            )));
         }
+        Ok(info)
     }
 
     fn server(&self) -> Option<&str> {
@@ -76,32 +96,20 @@ impl Info {
     }
 }
 
-fn decode(call: &Invocation) -> Result<Operation> {
-    if let Some(argument) = call.arguments.first() {
+fn decode(invocation: &Invocation) -> Result<(Option<String>, CredentialRequest)> {
+    if let Some(argument) = invocation.arguments.first() {
         return Err(Error::invalid(format!("`kubectl` does not take `{}`", sanitize(argument)))
             .with_hint("write `args: [kubectl]` into the kubeconfig's `exec`"));
     }
-    let target = Info::read(call)?.server().map(Target::parse).transpose()?;
-    // client-go keeps what it was given until its end; only a 401 makes it ask earlier.
-    let asks_again = call.variables.contains_key(INFO);
-    let refused = if asks_again { Rejection::ByAskingAgain } else { Rejection::Unsaid };
-    Ok(Operation::Get(CredentialRequest {
-        target,
-        carries: AuthForm::PasswordOrBearer,
-        refused,
-        ..CredentialRequest::default()
-    }))
-}
-
-fn encode(call: &Invocation, result: Result<Response>) -> ToolOutput {
-    match result {
-        Ok(Response::Found(found)) => {
-            let asked = Info::read(call).unwrap_or_default().api_version;
-            credential(asked.as_deref().unwrap_or(DEFAULT_VERSION), &found)
-        }
-        Ok(_) => ToolOutput::default(),
-        Err(error) => ToolOutput::failure(1, error),
-    }
+    let variable = invocation.variables.get(INFO);
+    let info = variable.map_or_else(|| Ok(Info::default()), |text| Info::parse(text))?;
+    let target = info.server().map(Target::parse).transpose()?;
+    // client-go uses a credential until its expiry; only a 401 makes it request another one earlier.
+    let rejection =
+        if variable.is_some() { Rejection::ByRepetition } else { Rejection::NotReported };
+    let request =
+        CredentialRequest { target, tool: TRAITS, rejection, ..CredentialRequest::default() };
+    Ok((info.api_version, request))
 }
 
 #[derive(Serialize)]
@@ -120,11 +128,10 @@ struct Status<'a> {
     expiration_timestamp: Option<String>,
 }
 
-fn credential(api_version: &str, found: &Resolved) -> ToolOutput {
-    let expiration_timestamp = found.expires_at.map(Timestamp::to_whole_seconds);
-    let status = Status { token: found.secret.expose_secret(), expiration_timestamp };
-    let credential = ExecCredential { api_version, kind: KIND, status };
-    // Strings alone cannot fail to be written.
-    ToolOutput::success(serde_json::to_string(&credential).unwrap_or_default() + "\n")
-        .with_notes(&found.notes)
+fn credential(api_version: &str, Resolved { credential, warnings, .. }: &Resolved) -> ToolOutput {
+    let status = Status {
+        token: credential.secret.expose_secret(),
+        expiration_timestamp: credential.expires_at.map(Timestamp::to_whole_seconds),
+    };
+    ToolOutput::json(&ExecCredential { api_version, kind: KIND, status }).with_warnings(warnings)
 }

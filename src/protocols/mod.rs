@@ -1,110 +1,92 @@
-//! Foreign protocols as pure functions: one file each, one line in [`ALL`]. An adapter turns a [`Invocation`] into a
-//! [`Operation`] and what came of it into an [`ToolOutput`]; it knows no store, no network and no clock.
+//! How each tool says it: one file for each protocol, and one line in [`ALL`]. A [`Protocol`] turns an [`Invocation`]
+//! into an [`Operation`] and its result into a [`ToolOutput`]; it knows no store, no network and no clock. [`run`] has
+//! the I/O.
 
-pub mod bazel;
-pub mod cargo;
-pub mod dispatch;
-pub mod docker;
-pub mod git;
-pub mod goauth;
+mod bazel;
+mod cargo;
+mod docker;
+mod git;
+mod goauth;
 pub mod json;
-pub mod keyring;
-pub mod kubectl;
-pub mod pnpm;
+mod keyring;
+mod kubectl;
+mod pnpm;
 pub mod run;
-pub mod terraform;
-
-use std::collections::HashMap;
+mod terraform;
 
 use crate::error::Result;
-use crate::model::request::{Operation, Response};
+use crate::model::{Framing, Invocation, Operation, Response, ToolOutput};
 
-/// Every adapter.
+/// Every protocol. The tables of `setup`, `doctor`, the usage texts and the fuzz targets follow it.
 pub const ALL: &[Tool] = &[
-    json::TOOL,
-    git::TOOL,
-    docker::TOOL,
-    bazel::TOOL,
-    cargo::TOOL,
-    kubectl::TOOL,
-    terraform::TOOL,
-    goauth::TOOL,
-    pnpm::TOOL,
-    keyring::TOOL,
+    Tool::of::<json::Json>(),
+    Tool::of::<git::Git>(),
+    Tool::of::<docker::Docker>(),
+    Tool::of::<bazel::Bazel>(),
+    Tool::of::<cargo::Cargo>(),
+    Tool::of::<kubectl::Kubectl>(),
+    Tool::of::<terraform::Terraform>(),
+    Tool::of::<goauth::GoAuth>(),
+    Tool::of::<pnpm::Pnpm>(),
+    Tool::of::<keyring::Keyring>(),
 ];
 
-/// A protocol.
+/// A tool's credential protocol.
+pub trait Protocol {
+    /// The name as an argument: `my-credential-helper git get`.
+    const NAME: &'static str;
+    /// The name of the program that the tool runs: `git-credential-my`.
+    const PROGRAM: Option<&'static str> = None;
+    /// The operations, as arguments.
+    const OPERATIONS: &'static [&'static str] = &[];
+    /// The environment variables that are part of a request.
+    const VARIABLES: &'static [&'static str] = &[];
+
+    /// What was parsed of an invocation. `encode` receives it also after a failure.
+    type Parsed<'a>;
+
+    /// How much of standard input belongs to a call with these arguments.
+    fn framing(arguments: &[String]) -> Framing;
+
+    /// Parses an invocation once.
+    fn decode(invocation: &Invocation) -> (Self::Parsed<'_>, Result<Operation>);
+
+    fn encode(parsed: &Self::Parsed<'_>, result: Result<Response>) -> ToolOutput;
+}
+
+/// A protocol as a value.
 pub struct Tool {
-    /// What it is called as: `my-credential-helper git get`.
     pub name: &'static str,
-    /// The operations that follow.
-    pub operations: &'static [&'static str],
-    /// The name that the tool looks for: `git-credential-my`.
     pub program: Option<&'static str>,
-    /// The variables that the tool speaks through.
+    pub operations: &'static [&'static str],
     pub variables: &'static [&'static str],
-    /// How much of standard input belongs to a call.
-    pub input: fn(&[String]) -> Input,
-    /// Reads a call.
-    pub decode: fn(&Invocation) -> Result<Operation>,
-    /// Writes what came of it.
-    pub encode: fn(&Invocation, Result<Response>) -> ToolOutput,
+    pub framing: fn(&[String]) -> Framing,
+    /// Decodes the invocation, lets `perform` do the operation, and encodes the result.
+    pub answer: fn(&Invocation, Perform<'_>) -> ToolOutput,
 }
 
-/// How a tool called.
-#[derive(Default)]
-pub struct Invocation {
-    /// The arguments behind the adapter's name.
-    pub arguments: Vec<String>,
-    /// The adapter's variables, as far as they are set.
-    pub variables: HashMap<&'static str, String>,
-    /// Standard input, as much as belongs to the call.
-    pub input: zeroize::Zeroizing<Vec<u8>>,
-}
+/// Performs an operation.
+pub type Perform<'a> = &'a mut dyn FnMut(Operation) -> Result<Response>;
 
-/// How much of standard input belongs to a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// Nothing: it is not touched.
-    Nothing,
-    /// One JSON object; what follows is not waited for.
-    Object,
-    /// Lines, up to a blank one.
-    Paragraph,
-    /// Everything.
-    Everything,
-    /// A line, and another after the answer, until the end: each is a call of its own. This is said first.
-    Conversation(&'static str),
-}
-
-/// What the tool is told. It may hold a secret, so it cannot be shown.
-#[derive(Default)]
-pub struct ToolOutput {
-    /// Standard output.
-    pub output: zeroize::Zeroizing<String>,
-    /// Standard error, for people.
-    pub messages: String,
-    /// The exit status.
-    pub status: u8,
-}
-
-impl ToolOutput {
-    /// Output, and success.
-    pub fn success(output: impl Into<String>) -> Self {
-        Self { output: output.into().into(), ..Self::default() }
-    }
-
-    /// Nothing on standard output, and this for people.
-    pub fn failure(status: u8, message: impl std::fmt::Display) -> Self {
-        Self { messages: format!("error: {message}\n"), status, ..Self::default() }
-    }
-
-    /// Adds a note for people.
-    #[must_use]
-    pub fn with_notes(mut self, notes: &[String]) -> Self {
-        for note in notes {
-            self.messages.extend(["note: ", note, "\n"]);
+impl Tool {
+    pub const fn of<P: Protocol>() -> Self {
+        Self {
+            name: P::NAME,
+            program: P::PROGRAM,
+            operations: P::OPERATIONS,
+            variables: P::VARIABLES,
+            framing: P::framing,
+            answer: answer::<P>,
         }
-        self
     }
+}
+
+fn answer<P: Protocol>(invocation: &Invocation, perform: Perform<'_>) -> ToolOutput {
+    let (parsed, operation) = P::decode(invocation);
+    // A request that could not be read is not an empty request.
+    let result = match &invocation.unread {
+        Some(error) => Err(error.clone()),
+        None => operation.and_then(perform),
+    };
+    P::encode(&parsed, result)
 }

@@ -1,49 +1,118 @@
-//! One request of a tool from end to end: read standard input, decode, act, encode; and, for a tool that holds a
-//! conversation, one after the other.
+//! One call of a tool from end to end: find its protocol, read standard input, decode, perform, encode; for a tool that
+//! holds a conversation, one line after another.
 
 use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Read as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
-use crate::auth::context::Context;
-use crate::auth::operations;
-use crate::auth::resolve;
+use super::{ALL, Tool, json};
+use crate::auth::Engine;
+use crate::config::Overrides;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::request::{Capabilities, Operation, Response, Source};
-use crate::protocols::{Input, Invocation, Tool, ToolOutput, json};
+use crate::model::{Framing, Invocation, MAX_OBJECT, ToolOutput};
 
-/// A request fits into one such; what holds it is wiped, byte by byte.
-const CHUNK: usize = 1024;
+/// The size of one read in bytes: a request fits in, and the buffer is wiped byte by byte.
+const CHUNK_SIZE: usize = 1024;
 
-/// More than any protocol sends.
-const MOST_INPUT: usize = 4 << 20;
+/// The largest input in bytes; no protocol sends more.
+const MAX_INPUT: usize = 4 << 20;
 
-/// Answers a tool's call.
-pub fn serve(context: &Context, adapter: &Tool, arguments: Vec<String>) -> ToolOutput {
-    match (adapter.input)(&arguments) {
-        Input::Conversation(greeting) => converse(context, adapter, &arguments, greeting),
-        input => answer(context, adapter, arguments, read_input(input)),
+/// The delay before a pipe that does not block is read again.
+const POLL_DELAY: Duration = Duration::from_millis(1);
+
+/// The tool that a command line calls, the options before its operation, and its arguments; `None` where a person calls.
+pub fn dispatch(arguments: &[String]) -> Option<(&'static Tool, Overrides, &[String])> {
+    let (program, mut rest) = arguments.split_first()?;
+    let name = Path::new(program).file_stem()?.to_str()?;
+    if let Some(tool) = ALL.iter().find(|tool| tool.program == Some(name)) {
+        return Some((tool, Overrides::default(), rest));
+    }
+    let mut overrides = Overrides::default();
+    while let [option, value, others @ ..] = rest {
+        let field = match option.as_str() {
+            "--provider" => &mut overrides.provider,
+            "--account" => &mut overrides.account,
+            "--api-url" => &mut overrides.api_url,
+            _ => break,
+        };
+        *field = Some(value.clone());
+        rest = others;
+    }
+    let (first, others) = rest.split_first()?;
+    let json = json_tool();
+    if json.operations.contains(&first.as_str()) {
+        // The help of these operations is the command line's.
+        let asks_for_help = others.iter().any(|argument| is_help(argument));
+        return (!asks_for_help).then_some((json, overrides, rest));
+    }
+    let tool = ALL.iter().find(|tool| tool.name == first)?;
+    Some((tool, overrides, others))
+}
+
+/// The tool by its name.
+pub fn tool(name: &str) -> Option<&'static Tool> {
+    ALL.iter().find(|tool| tool.name == name)
+}
+
+/// The tool of the JSON protocol.
+pub fn json_tool() -> &'static Tool {
+    &ALL[0]
+}
+
+/// Answers a call; `--help` with the usage.
+pub fn run(engine: &Engine<'_>, tool: &Tool, arguments: &[String]) -> ToolOutput {
+    // Some tools have a help of their own.
+    if arguments.iter().any(|argument| is_help(argument)) && !tool.operations.contains(&"--help") {
+        return ToolOutput::success(usage(tool));
+    }
+    // Every account command takes these options; JSON is printed in any case.
+    let is_ignored = |argument: &String| {
+        tool.name == json::NAME && matches!(argument.as_str(), "--json" | "--quiet" | "-q")
+    };
+    let arguments: Vec<_> =
+        arguments.iter().filter(|argument| !is_ignored(argument)).cloned().collect();
+    match (tool.framing)(&arguments) {
+        Framing::Conversation(greeting) => converse(engine, tool, &arguments, greeting),
+        framing => answer_input(engine, tool, arguments, read_input(framing)),
     }
 }
 
+fn is_help(argument: &str) -> bool {
+    matches!(argument, "--help" | "-h")
+}
+
+fn usage(tool: &Tool) -> String {
+    let operations = tool.operations.join("|");
+    let operations = if operations.is_empty() { operations } else { format!(" <{operations}>") };
+    let by_name =
+        tool.program.map_or_else(String::new, |program| format!("       {program}{operations}\n"));
+    let whose = if tool.name == json::NAME { "this program, in JSON" } else { tool.name };
+    format!(
+        "Usage: my-credential-helper {}{operations}\n{by_name}\nThe protocol of {whose}, on standard input and \
+         output. `my-credential-helper --help` shows what is for people.\n",
+        tool.name
+    )
+}
+
 /// Answers each line as it comes, until the end of the input.
-fn converse(context: &Context, adapter: &Tool, arguments: &[String], greeting: &str) -> ToolOutput {
-    let mut said = say(greeting);
-    while said.is_ok() {
+fn converse(engine: &Engine<'_>, tool: &Tool, arguments: &[String], greeting: &str) -> ToolOutput {
+    let mut written = write(greeting);
+    while written.is_ok() {
         let line = read_line();
         let (is_end, is_last) = (line.as_ref().is_ok_and(Vec::is_empty), line.is_err());
         if is_end {
             break;
         }
         let ToolOutput { output, messages, .. } =
-            answer(context, adapter, arguments.to_vec(), line);
+            answer_input(engine, tool, arguments.to_vec(), line);
         let _ = std::io::stderr().lock().write_all(messages.as_bytes());
-        said = say(&output);
+        written = write(&output);
         if is_last {
             break;
         }
     }
-    match said {
-        // A reader that went away needs no answer.
+    match written {
+        // A reader that has gone needs no answer.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let message = format!("standard output cannot be written: {}", error.kind());
             ToolOutput::failure(ErrorCode::Internal.exit_status(), message)
@@ -52,79 +121,52 @@ fn converse(context: &Context, adapter: &Tool, arguments: &[String], greeting: &
     }
 }
 
-fn say(text: &str) -> std::io::Result<()> {
+fn write(text: &str) -> std::io::Result<()> {
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush())
 }
 
-fn answer(
-    context: &Context,
-    adapter: &Tool,
+fn answer_input(
+    engine: &Engine<'_>,
+    tool: &Tool,
     arguments: Vec<String>,
     input: Result<Vec<u8>>,
 ) -> ToolOutput {
     let (input, unread) =
         input.map_or_else(|error| (Vec::new(), Some(error)), |input| (input, None));
-    let variables = adapter
-        .variables
-        .iter()
-        .filter_map(|name| Some((*name, context.environment.text(name)?)))
-        .collect();
-    let call = Invocation { arguments, variables, input: input.into() };
-    // What could not be read must not be taken for an empty request.
-    let request = unread.map_or_else(|| (adapter.decode)(&call), Err);
-    let result = request.and_then(|request| act(context, request));
-    (adapter.encode)(&call, result)
+    let environment = &engine.context.environment;
+    let variables =
+        tool.variables.iter().filter_map(|name| Some((*name, environment.text(name)?))).collect();
+    answer(engine, tool, &Invocation { arguments, variables, input: input.into(), unread })
 }
 
-/// Does what was asked.
-pub fn act(context: &Context, request: Operation) -> Result<Response> {
-    match request {
-        Operation::Get(ask) => {
-            resolve::resolve(context, &ask).map(|found| Response::Found(Box::new(found)))
-        }
-        Operation::Store(store) => operations::store(context, store),
-        Operation::Erase(erase) => operations::erase(context, &erase).map(Response::Erased),
-        Operation::List { servable: false } => operations::list(context).map(Response::Listed),
-        Operation::List { servable: true } => {
-            operations::list_servable(context).map(Response::Listed)
-        }
-        Operation::Capabilities => capabilities(context).map(Response::Capabilities),
-        Operation::Nothing => Ok(Response::Nothing),
-    }
-}
-
-fn capabilities(context: &Context) -> Result<Capabilities> {
-    let keyring =
-        context.stores()?.keyring.probe().err().map(|unavailable| unavailable.to_string());
-    let file = context.paths.in_home("").err();
-    Ok(Capabilities {
-        stores: vec![(Source::Environment, None), (Source::Keyring, keyring), (Source::File, file)],
+/// Decodes an invocation, performs the operation, and encodes the result.
+pub fn answer(engine: &Engine<'_>, tool: &Tool, invocation: &Invocation) -> ToolOutput {
+    (tool.answer)(invocation, &mut |operation| {
+        let protocols: Vec<_> = ALL.iter().map(|tool| tool.name).collect();
+        engine.perform(operation, &protocols)
     })
 }
 
-/// As much of standard input as belongs to the call; a terminal has none.
-fn read_input(input: Input) -> Result<Vec<u8>> {
+/// As much of standard input as belongs to the call. A terminal has none.
+fn read_input(framing: Framing) -> Result<Vec<u8>> {
     let mut stdin = std::io::stdin().lock();
     let mut bytes = Vec::new();
-    if input == Input::Nothing || stdin.is_terminal() {
+    if framing == Framing::Nothing || stdin.is_terminal() {
         return Ok(bytes);
     }
-    let most = if input == Input::Object { json::MOST } else { MOST_INPUT };
-    let mut chunk = zeroize::Zeroizing::new([0; CHUNK]);
-    while !is_complete(input, &bytes) {
+    let max = if framing == Framing::Object { MAX_OBJECT } else { MAX_INPUT };
+    let mut chunk = zeroize::Zeroizing::new([0; CHUNK_SIZE]);
+    while !is_complete(framing, &bytes) {
         match stdin.read(&mut *chunk) {
             Ok(0) => break,
             Ok(count) => bytes.extend_from_slice(&chunk[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // A pipe that does not block has nothing yet.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                std::thread::sleep(Duration::from_millis(1))
-            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(POLL_DELAY),
             Err(error) => return Err(unreadable(&error)),
         }
-        if bytes.len() > most {
-            return Err(too_large(most));
+        if bytes.len() > max {
+            return Err(too_large(max));
         }
     }
     Ok(bytes)
@@ -134,13 +176,11 @@ fn read_input(input: Input) -> Result<Vec<u8>> {
 fn read_line() -> Result<Vec<u8>> {
     let (mut stdin, mut line) = (std::io::stdin().lock(), Vec::new());
     loop {
-        let room = (MOST_INPUT + 1 - line.len()) as u64;
+        let room = (MAX_INPUT + 1 - line.len()) as u64;
         match stdin.by_ref().take(room).read_until(b'\n', &mut line) {
-            Ok(_) if line.len() > MOST_INPUT => return Err(too_large(MOST_INPUT)),
+            Ok(_) if line.len() > MAX_INPUT => return Err(too_large(MAX_INPUT)),
             Ok(_) => return Ok(line),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                std::thread::sleep(Duration::from_millis(1))
-            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(POLL_DELAY),
             Err(error) => return Err(unreadable(&error)),
         }
     }
@@ -150,20 +190,54 @@ fn unreadable(error: &std::io::Error) -> Error {
     Error::invalid(format!("standard input cannot be read: {}", error.kind()))
 }
 
-fn too_large(most: usize) -> Error {
-    Error::invalid(format!("the request is larger than {} KiB", most / 1024))
+fn too_large(max: usize) -> Error {
+    Error::invalid(format!("the request is larger than {} KiB", max / 1024))
 }
 
-fn is_complete(input: Input, bytes: &[u8]) -> bool {
-    match input {
-        Input::Nothing => true,
-        Input::Everything | Input::Conversation(_) => false,
-        Input::Paragraph => bytes.ends_with(b"\n\n") || bytes.ends_with(b"\n\r\n"),
-        // An object ends where its parser says, and what is no JSON will not become any.
-        Input::Object => {
+fn is_complete(framing: Framing, bytes: &[u8]) -> bool {
+    match framing {
+        Framing::Nothing => true,
+        Framing::Everything | Framing::Conversation(_) => false,
+        Framing::Paragraph => bytes.ends_with(b"\n\n") || bytes.ends_with(b"\n\r\n"),
+        // The parser finds the end of an object. What is not JSON will not become JSON.
+        Framing::Object => {
             let mut values =
                 serde_json::Deserializer::from_slice(bytes).into_iter::<serde::de::IgnoredAny>();
             values.next().is_some_and(|value| !value.is_err_and(|error| error.is_eof()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dispatch;
+
+    fn called(line: &str) -> Option<(&'static str, Option<String>, Vec<String>)> {
+        let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let (tool, overrides, rest) = dispatch(&arguments)?;
+        Some((tool.name, overrides.provider, rest.to_vec()))
+    }
+
+    #[test]
+    fn the_program_name_or_the_first_argument_selects_the_protocol() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(called("/x/git-credential-my get"), Some(("git", None, words("get"))));
+        assert_eq!(called("my-credential-helper git get"), Some(("git", None, words("get"))));
+        assert_eq!(
+            called("my-credential-helper get --url u"),
+            Some(("json", None, words("get --url u")))
+        );
+        assert_eq!(
+            called("my-credential-helper --provider acme get"),
+            Some(("json", Some("acme".to_owned()), words("get")))
+        );
+        let account_commands = [
+            "my-credential-helper login",
+            "my-credential-helper",
+            "my-credential-helper get --help",
+        ];
+        for line in account_commands {
+            assert_eq!(called(line), None, "{line}");
         }
     }
 }

@@ -1,10 +1,7 @@
 //! A token in an environment variable: read, never written. It beats every other place, and is never refreshed.
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::credential::Kind;
-use crate::model::jwt;
-use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
+use crate::model::{Kind, Secret, Timestamp, jwt};
 use crate::sys::env::Environment;
 
 /// A token from a variable.

@@ -1,32 +1,25 @@
-//! Slots as files below the home directory. Knows nothing of what is in them.
+//! Texts in files below the home directory. Knows nothing of what they contain.
 
-use std::cell::RefCell;
-use std::path::Path;
+use std::path::PathBuf;
 
-use crate::config::paths::Paths;
-use crate::model::provider::StorageKey;
-use crate::model::request::{Source, StoredAt};
-use crate::model::secret::Secret;
-use crate::store::{CredentialStore, StoreFailure, Write};
+use crate::config::Paths;
+use crate::model::{OffReason, Source, StorageKey, StoreFailure, StoredAt, Warning};
+use crate::store::{CredentialStore, PreparedWrite, StoredText};
 use crate::sys::atomic_file;
 
 /// Files below the home directory.
 pub struct FileStore<'a> {
     paths: &'a Paths,
-    notes: &'a RefCell<Vec<String>>,
 }
 
 impl<'a> FileStore<'a> {
-    /// The files of `paths`; what the person should know goes to `notes`.
-    pub fn new(paths: &'a Paths, notes: &'a RefCell<Vec<String>>) -> Self {
-        Self { paths, notes }
+    pub fn new(paths: &'a Paths) -> Self {
+        Self { paths }
     }
 
-    /// Tells that a file's mode was narrowed.
-    pub fn tell_repaired(&self, path: &Path) {
-        self.notes
-            .borrow_mut()
-            .push(format!("{} was readable by others; its mode is 0600 now", path.display()));
+    fn path(&self, key: &StorageKey) -> Result<PathBuf, StoreFailure> {
+        let path = self.paths.in_home(&key.file);
+        path.map_err(|problem| OffReason::NoHome(problem.to_string()).into())
     }
 }
 
@@ -35,22 +28,22 @@ impl CredentialStore for FileStore<'_> {
         Source::File
     }
 
-    fn read(&self, slot: &StorageKey) -> Result<Option<Secret>, StoreFailure> {
-        let path =
-            self.paths.in_home(&slot.file).map_err(|reason| StoreFailure::Off(reason.into()))?;
+    fn read(&self, key: &StorageKey) -> Result<Option<StoredText>, StoreFailure> {
+        let path = self.path(key)?;
         let contents = atomic_file::read(&path)
             .map_err(|reason| StoreFailure::Failed(format!("{} {reason}", path.display())))?;
-        Ok(contents.map(|atomic_file::Contents { text, repaired }| {
-            if repaired {
-                self.tell_repaired(&path);
-            }
-            text
+        Ok(contents.map(|atomic_file::Contents { text, repaired }| StoredText {
+            text,
+            warning: repaired.then_some(Warning::ModeRepaired(path)),
         }))
     }
 
-    fn prepare<'a>(&'a self, slot: &'a StorageKey, size: usize) -> Result<Write<'a>, StoreFailure> {
-        let path =
-            self.paths.in_home(&slot.file).map_err(|reason| StoreFailure::Off(reason.into()))?;
+    fn prepare<'a>(
+        &'a self,
+        key: &'a StorageKey,
+        size: usize,
+    ) -> Result<PreparedWrite<'a>, StoreFailure> {
+        let path = self.path(key)?;
         let prepared = atomic_file::prepare(&path, size).map_err(failed)?;
         Ok(Box::new(move |text| {
             prepared.commit(text.expose_secret()).map_err(failed)?;
@@ -58,14 +51,27 @@ impl CredentialStore for FileStore<'_> {
         }))
     }
 
-    fn delete(&self, slot: &StorageKey) -> Result<bool, StoreFailure> {
-        let path =
-            self.paths.in_home(&slot.file).map_err(|reason| StoreFailure::Off(reason.into()))?;
-        atomic_file::remove(&path).map_err(failed)
+    fn location(&self, key: &StorageKey) -> Option<String> {
+        self.path(key).ok().map(|path| path.display().to_string())
+    }
+
+    fn delete(&self, key: &StorageKey) -> Result<bool, StoreFailure> {
+        atomic_file::remove(&self.path(key)?).map_err(failed)
+    }
+
+    fn check(&self, key: &StorageKey) -> Result<(), StoreFailure> {
+        self.prepare(key, 1).map(drop)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>, StoreFailure> {
+        let folder = self.paths.in_home(folder);
+        let folder = folder.map_err(|problem| OffReason::NoHome(problem.to_string()))?;
+        let names = atomic_file::names_in(&folder);
+        names.map_err(|error| StoreFailure::Failed(error.kind().to_string()))
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is the last link of a chain of errors")]
+#[expect(clippy::needless_pass_by_value, reason = "the last step of a chain of errors")]
 fn failed(error: anyhow::Error) -> StoreFailure {
     StoreFailure::Failed(format!("{error:#}"))
 }

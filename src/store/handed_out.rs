@@ -3,9 +3,8 @@
 //!
 //! One line is enough: where several such tools run at once, a refusal is noticed a call later.
 
-use crate::config::paths::Paths;
-use crate::model::origin::Target;
-use crate::model::secret::Secret;
+use crate::config::Paths;
+use crate::model::{Secret, Target};
 use crate::store::url_credentials::hash;
 use crate::sys::atomic_file;
 
@@ -13,7 +12,7 @@ use crate::sys::atomic_file;
 const FILE: &str = ".my/handed-out";
 
 /// Takes note that the process that asks is given this token for this place; says whether it was the last to be.
-pub fn is_asked_again(paths: &Paths, place: Option<&Target>, token: &Secret) -> bool {
+pub fn is_repeated(paths: &Paths, place: Option<&Target>, token: &Secret) -> bool {
     let (Some(process), Ok(path)) = (asking_process(), paths.in_home(FILE)) else { return false };
     let place = place.map(ToString::to_string).unwrap_or_default();
     let line = hash(&format!("{process} {place} {}", token.expose_secret()));

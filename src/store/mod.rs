@@ -1,132 +1,123 @@
-//! The places where credentials are kept. Each is a small [`CredentialStore`] of texts in [`StorageKey`]s; what the texts mean is said
-//! by [`session`] and [`logins`].
+//! Where credentials are stored. Each [`CredentialStore`] holds texts under a [`StorageKey`]; [`session`] and
+//! [`url_credentials`] read and write what the texts mean.
 
 pub mod env;
-pub mod file;
+mod file;
 pub mod handed_out;
 pub mod keyring;
 pub mod session;
 pub mod url_credentials;
 
-use std::borrow::Cow;
-use std::fmt;
-
 use crate::config::StoreChoice;
-use crate::config::paths::Paths;
-use crate::error::{Error, ErrorCode, Result as OurResult};
-use crate::model::provider::StorageKey;
-use crate::model::request::{Source, StoredAt};
-use crate::model::secret::Secret;
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::{OffReason, Secret, Source, StorageKey, StoreFailure, StoredAt, Warning};
 
-/// A place that keeps texts.
+pub use file::FileStore;
+pub use keyring::KeyringStore;
+
+/// A store of texts.
 pub trait CredentialStore {
-    /// Which place it is.
     fn source(&self) -> Source;
 
-    /// The text in a slot; `None` where there is none.
-    fn read(&self, slot: &StorageKey) -> Result<Option<Secret>, StoreFailure>;
+    /// The text under a key; `None` where there is none.
+    fn read(&self, key: &StorageKey) -> Result<Option<StoredText>, StoreFailure>;
 
-    /// Makes sure that a text of `size` bytes can be written, before something that works once is spent on it.
-    fn prepare<'a>(&'a self, slot: &'a StorageKey, size: usize) -> Result<Write<'a>, StoreFailure>;
+    /// Ensures that a text of `size` bytes can be written, before a refresh token is spent on it.
+    fn prepare<'a>(
+        &'a self,
+        key: &'a StorageKey,
+        size: usize,
+    ) -> Result<PreparedWrite<'a>, StoreFailure>;
+
+    /// The item or the path of a key, for people; `None` where the store cannot have the key.
+    fn location(&self, key: &StorageKey) -> Option<String>;
 
     /// Removes the text; `false` where there was none.
-    fn delete(&self, slot: &StorageKey) -> Result<bool, StoreFailure>;
+    fn delete(&self, key: &StorageKey) -> Result<bool, StoreFailure>;
 
-    /// Writes a text in one go.
-    fn write(&self, slot: &StorageKey, text: &Secret) -> Result<StoredAt, StoreFailure> {
-        self.prepare(slot, text.expose_secret().len())?(text)
+    /// Whether a text could be written under the key now.
+    fn check(&self, key: &StorageKey) -> Result<(), StoreFailure>;
+
+    /// The names in a folder below which keys have their files. Empty where the store has no folders.
+    fn list(&self, _folder: &str) -> Result<Vec<String>, StoreFailure> {
+        Ok(Vec::new())
+    }
+
+    fn write(&self, key: &StorageKey, text: &Secret) -> Result<StoredAt, StoreFailure> {
+        self.prepare(key, text.expose_secret().len())?(text)
     }
 }
 
-/// The second half of a write: all that can be made sure of has been.
-pub type Write<'a> = Box<dyn FnOnce(&Secret) -> Result<StoredAt, StoreFailure> + 'a>;
+/// The second half of a write, after everything that can fail earlier has been checked.
+pub type PreparedWrite<'a> = Box<dyn FnOnce(&Secret) -> Result<StoredAt, StoreFailure> + 'a>;
 
-/// Why a place did not answer. The texts are reasons in a few words; never a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreFailure {
-    /// It is not there, or switched off: another place may take what was meant for it.
-    Off(Cow<'static, str>),
-    /// It is there and locked.
-    Locked,
-    /// It is there and did not answer in time.
-    TimedOut,
-    /// It is there and cannot be used.
-    Failed(String),
+/// A text of a store.
+#[derive(Debug)]
+pub struct StoredText {
+    pub text: Secret,
+    /// What was repaired while it was read.
+    pub warning: Option<Warning>,
 }
 
-impl fmt::Display for StoreFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Off(reason) => f.write_str(reason),
-            Self::Failed(reason) => f.write_str(reason),
-            Self::Locked => f.write_str("locked"),
-            Self::TimedOut => f.write_str("did not answer in time"),
-        }
-    }
-}
-
-/// Every place that can be written, and where new logins go.
+/// Both stores that can be written. Which of them holds an older copy is part of the rules, so there are two and no list.
+#[derive(Clone, Copy)]
 pub struct Stores<'a> {
-    /// Where files lie.
-    pub paths: &'a Paths,
-    /// The keyring of the operating system.
-    pub keyring: &'a keyring::KeyringStore,
-    /// Files below the home directory.
-    pub file: file::FileStore<'a>,
-    /// What the user chose; the keyring, where there is one, otherwise.
-    pub choice: Option<StoreChoice>,
+    pub keyring: &'a dyn CredentialStore,
+    pub file: &'a dyn CredentialStore,
 }
 
-impl Stores<'_> {
-    /// In the order in which they are asked.
-    pub fn in_order(&self) -> [&dyn CredentialStore; 2] {
-        [self.keyring, &self.file]
+impl<'a> Stores<'a> {
+    /// In the order in which they are read.
+    pub fn in_order(&self) -> [&'a dyn CredentialStore; 2] {
+        [self.keyring, self.file]
     }
 
-    /// The store of that name.
-    pub fn of(&self, source: Source) -> &dyn CredentialStore {
-        if source == Source::Keyring { self.keyring } else { &self.file }
+    pub fn get(&self, source: Source) -> &'a dyn CredentialStore {
+        if source == Source::Keyring { self.keyring } else { self.file }
     }
 
-    /// Keeps a new login: in the keyring, or in the file where there is no keyring or the user wants it so. A keyring
-    /// that is there and refuses is an error, never a silent move to a plain file.
-    pub fn write_new(&self, slot: &StorageKey, text: &Secret) -> OurResult<StoredAt> {
+    /// Stores a new credential in the keyring; in the file where there is no keyring, where `choice` says so, or where
+    /// this kind of credential is not stored in the keyring. A keyring that exists and rejects it is an error.
+    pub fn write_new(
+        &self,
+        choice: Option<StoreChoice>,
+        key: &StorageKey,
+        text: &Secret,
+    ) -> Result<StoredAt> {
         let in_file =
-            || self.file.write(slot, text).map_err(|cause| Error::invalid_state(cause.to_string()));
-        if self.keeps_in_file(slot) {
+            || self.file.write(key, text).map_err(|cause| Error::invalid_state(cause.to_string()));
+        if is_for_file(choice, key) {
             return in_file();
         }
-        match self.keyring.write(slot, text) {
+        match self.keyring.write(key, text) {
             Ok(stored) => Ok(stored),
-            Err(StoreFailure::Off(_)) if self.choice.is_none() => in_file(),
-            Err(cause) => Err(refused(&cause)),
+            Err(StoreFailure::Off(_)) if choice.is_none() => in_file(),
+            Err(cause) => Err(keyring_error(&cause)),
         }
     }
 
-    /// Whether a new login could be kept, before anybody takes the trouble to get one.
-    pub fn check_new(&self, slot: &StorageKey) -> OurResult<()> {
-        let keyring = if self.keeps_in_file(slot) {
-            Err(StoreFailure::Off("".into()))
+    /// Whether [`Stores::write_new`] would succeed now.
+    pub fn check_new(&self, choice: Option<StoreChoice>, key: &StorageKey) -> Result<()> {
+        let keyring = if is_for_file(choice, key) {
+            Err(OffReason::NotUsed.into())
         } else {
-            self.keyring.probe()
+            self.keyring.check(key)
         };
         match keyring {
             Ok(()) => Ok(()),
-            Err(StoreFailure::Off(_)) if self.choice != Some(StoreChoice::Keyring) => self
-                .file
-                .prepare(slot, 1)
-                .map(drop)
-                .map_err(|cause| Error::invalid_state(cause.to_string())),
-            Err(cause) => Err(refused(&cause)),
+            Err(StoreFailure::Off(_)) if choice != Some(StoreChoice::Keyring) => {
+                self.file.check(key).map_err(|cause| Error::invalid_state(cause.to_string()))
+            }
+            Err(cause) => Err(keyring_error(&cause)),
         }
-    }
-
-    fn keeps_in_file(&self, slot: &StorageKey) -> bool {
-        slot.item.is_none() || self.choice == Some(StoreChoice::File)
     }
 }
 
-fn refused(cause: &StoreFailure) -> Error {
+fn is_for_file(choice: Option<StoreChoice>, key: &StorageKey) -> bool {
+    key.item.is_none() || choice == Some(StoreChoice::File)
+}
+
+fn keyring_error(cause: &StoreFailure) -> Error {
     let code = if *cause == StoreFailure::TimedOut {
         ErrorCode::TemporarilyUnavailable
     } else {

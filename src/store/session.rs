@@ -1,138 +1,116 @@
-//! A provider's session in the keyring and in the file: how it is written there, and which of two counts.
+//! A provider's session in the keyring and in the file: its form there, and which of two is in force.
 //!
-//! The JSON is the one of the `my` command line (`~/.my/credentials.json`), which rewrites it whole and drops keys that
-//! it does not know: nothing else is kept in it.
+//! The JSON is that of the `my` command line (`~/.my/credentials.json`), which rewrites the file whole and drops keys that
+//! it does not know: nothing else is stored in it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Attempt, Error, ErrorCode};
-use crate::model::credential::Session;
-use crate::model::json;
-use crate::model::jwt;
-use crate::model::provider::{Provider, StorageKey, StoredFormat};
-use crate::model::request::{Source, StoredAt};
-use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
-use crate::store::{CredentialStore, StoreFailure};
+use crate::model::{
+    Outcome, Secret, Session, Source, StorageKey, StoreFailure, StoredAt, StoredFormat, Subject,
+    Timestamp, Trail, Warning, json, jwt,
+};
+use crate::store::{CredentialStore, StoredText, Stores};
 
-/// A session and where it is kept.
-#[derive(Clone)]
+/// A session and the store that has it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct StoredSession {
-    /// The session.
     pub session: Session,
-    /// Keyring or file.
     pub source: Source,
 }
 
-/// What the stores hold for one provider.
-#[derive(Default)]
+/// What the stores have for one provider.
+#[derive(Debug, Default)]
 pub struct LoadedSessions {
-    /// The session that counts.
+    /// The session in force.
     pub newest: Option<StoredSession>,
-    /// An older copy in the other place.
+    /// An older copy in the other store.
     pub older: Option<StoredSession>,
-    /// Every place, and what came of it.
-    pub tried: Vec<Attempt>,
-    /// A place that is there and could not be read.
-    pub problem: Option<StoreFailure>,
+    /// Every store, and the outcome.
+    pub trail: Trail,
+    /// A store that exists and could not be read.
+    pub problem: Option<(Source, StoreFailure)>,
 }
 
-/// Reads a provider's session from every store. Two are there after a write that could not remove the other: the one
-/// whose token the service issued last counts.
-pub fn load(stores: &[&dyn CredentialStore], slot: &StorageKey) -> LoadedSessions {
+/// Reads a provider's session from both stores. Both have one after a write that could not remove the other: the one
+/// whose token the service issued last is in force.
+pub fn load(stores: &Stores<'_>, key: &StorageKey) -> LoadedSessions {
     let mut loaded = LoadedSessions::default();
-    for store in stores {
-        if store.source() == Source::Keyring && slot.item.is_none() {
+    for store in stores.in_order() {
+        let source = store.source();
+        if source == Source::Keyring && key.item.is_none() {
             continue;
         }
-        let outcome = match read(*store, slot) {
-            Ok(Some(session)) => {
-                loaded.add(StoredSession { session, source: store.source() });
-                "found".to_owned()
+        let outcome = match read_with_warning(store, key) {
+            Ok(Some((session, warning))) => {
+                loaded.trail.warnings.extend(warning);
+                loaded.add(StoredSession { session, source });
+                Outcome::Found
             }
-            Ok(None) => "no entry".to_owned(),
-            Err(unavailable) => {
-                let reason = unavailable.to_string();
-                if !matches!(unavailable, StoreFailure::Off(_)) {
-                    loaded.problem = Some(unavailable);
+            Ok(None) => Outcome::NoEntry,
+            Err(failure) => {
+                if !matches!(failure, StoreFailure::Off(_)) {
+                    loaded.problem = Some((source, failure.clone()));
                 }
-                reason
+                Outcome::Unavailable(failure)
             }
         };
-        loaded.tried.push(Attempt::new(store.source().name(), outcome));
+        loaded.trail.add(Subject::Session(source), outcome);
     }
     loaded
 }
 
 impl LoadedSessions {
-    /// What it means that nothing was found: nobody is logged in, unless a place that is there could not be read.
-    pub fn nothing(&self, provider: &Provider, tried: Vec<Attempt>) -> Error {
-        let (code, message, hint) = match &self.problem {
-            None => (
-                ErrorCode::NotLoggedIn,
-                format!("not logged in to {}", provider.title()),
-                provider.login_hint(),
-            ),
-            Some(problem @ (StoreFailure::Locked | StoreFailure::TimedOut)) => (
-                ErrorCode::TemporarilyUnavailable,
-                format!(
-                    "the keyring cannot be asked for the login to {}: {problem}",
-                    provider.title()
-                ),
-                "unlock the keyring and try again".to_owned(),
-            ),
-            Some(problem) => (
-                ErrorCode::Internal,
-                format!("the login to {} cannot be read: {problem}", provider.title()),
-                format!("{}, which replaces it", provider.login_hint()),
-            ),
-        };
-        Error::new(code, message).with_tried(tried).with_hint(hint)
-    }
-
-    fn add(&mut self, kept: StoredSession) {
+    fn add(&mut self, found: StoredSession) {
         match self.newest.take() {
-            Some(other) if issued_at(&other.session) >= issued_at(&kept.session) => {
-                (self.newest, self.older) = (Some(other), Some(kept));
+            Some(other) if issued_at(&other.session) >= issued_at(&found.session) => {
+                (self.newest, self.older) = (Some(other), Some(found));
             }
-            other => (self.newest, self.older) = (Some(kept), other),
+            other => (self.newest, self.older) = (Some(found), other),
         }
     }
 }
 
-/// By the service's clock where the token says it, then by ours.
+/// By the service's clock where the token has an `iat`, then by this machine's.
 pub fn issued_at(session: &Session) -> (i64, Timestamp) {
     let iat = jwt::claims(&session.access_token).iat;
     (iat.unwrap_or_else(|| session.received_at().unix()), session.last_refreshed_at)
 }
 
-/// Another program may be writing the file in place: half of it is looked at again before it counts as broken.
-const LOOKS: u32 = 8;
+/// Another program may be writing the file in place: half of it is read again before it counts as broken.
+const MAX_READS: u32 = 8;
 
-/// How long such a write may take.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+/// The delay between two of them: together they allow such a write 70 ms.
+const READ_DELAY: Duration = Duration::from_millis(10);
 
-/// Reads one store's session.
+/// Reads the session of one store.
 pub fn read(
     store: &dyn CredentialStore,
-    slot: &StorageKey,
+    key: &StorageKey,
 ) -> Result<Option<Session>, StoreFailure> {
+    Ok(read_with_warning(store, key)?.map(|(session, _)| session))
+}
+
+fn read_with_warning(
+    store: &dyn CredentialStore,
+    key: &StorageKey,
+) -> Result<Option<(Session, Option<Warning>)>, StoreFailure> {
     let is_file = store.source() == Source::File;
-    let mut look = 1;
+    let (mut reads, mut repaired) = (1, None);
     loop {
-        let Some(text) = store.read(slot)? else { return Ok(None) };
-        match decode(slot.shape, &text) {
-            Ok(session) => return Ok(session),
-            Err(_) if is_file && look < LOOKS => {
-                look += 1;
-                std::thread::sleep(BETWEEN_LOOKS);
+        let Some(StoredText { text, warning }) = store.read(key)? else { return Ok(None) };
+        repaired = repaired.or(warning);
+        match decode(key.format, &text) {
+            Ok(session) => return Ok(session.map(|session| (session, repaired))),
+            Err(_) if is_file && reads < MAX_READS => {
+                reads += 1;
+                std::thread::sleep(READ_DELAY);
             }
             Err(reason) => {
-                let place =
-                    if is_file { format!("~/{} ", slot.file) } else { "the entry ".to_owned() };
-                return Err(StoreFailure::Failed(place + reason.as_str()));
+                let entry =
+                    if is_file { format!("~/{}", key.file) } else { "the entry".to_owned() };
+                return Err(StoreFailure::Failed(format!("{entry} {reason}")));
             }
         }
     }
@@ -141,25 +119,20 @@ pub fn read(
 /// Writes a session to a store.
 pub fn write(
     store: &dyn CredentialStore,
-    slot: &StorageKey,
+    key: &StorageKey,
     session: &Session,
 ) -> Result<StoredAt, StoreFailure> {
-    store.write(slot, &encode(slot.shape, session))
+    store.write(key, &encode(key.format, session))
 }
 
-/// Deletes the session of a store if it is still `expected`; says whether it did.
+/// Deletes the session of a store if its tokens are still those of `expected`; returns whether it did.
 pub fn delete_if(
     store: &dyn CredentialStore,
-    slot: &StorageKey,
+    key: &StorageKey,
     expected: &Session,
 ) -> Result<bool, StoreFailure> {
-    match read(store, slot)? {
-        Some(found)
-            if found.access_token == expected.access_token
-                && found.refresh_token == expected.refresh_token =>
-        {
-            store.delete(slot)
-        }
+    match read(store, key)? {
+        Some(found) if found.has_tokens_of(expected) => store.delete(key),
         _ => Ok(false),
     }
 }
@@ -174,12 +147,12 @@ struct Record {
 }
 
 /// The session in a text; `None` where the text is blank. The error is a reason without any of the text.
-pub fn decode(shape: StoredFormat, text: &Secret) -> Result<Option<Session>, String> {
+pub fn decode(format: StoredFormat, text: &Secret) -> Result<Option<Session>, String> {
     let text = text.expose_secret().trim();
     if text.is_empty() {
-        return if shape == StoredFormat::Session { Err("is empty".to_owned()) } else { Ok(None) };
+        return if format == StoredFormat::Session { Err("is empty".to_owned()) } else { Ok(None) };
     }
-    if shape == StoredFormat::BareKey {
+    if format == StoredFormat::BareKey {
         if text.chars().any(char::is_control) {
             return Err("has more than one line, or a control character".to_owned());
         }
@@ -212,9 +185,7 @@ pub fn decode(shape: StoredFormat, text: &Secret) -> Result<Option<Session>, Str
         logged_in_at: time("logged_in_at", logged_in_at)?,
         last_refreshed_at: time("last_refreshed_at", last_refreshed_at)?,
     };
-    if session.expires_at == Timestamp::ZERO
-        && session.kind() == crate::model::credential::Kind::ApiToken
-    {
+    if session.expires_at == Timestamp::ZERO && session.kind() == crate::model::Kind::ApiToken {
         session.expires_at = Timestamp::NEVER;
     }
     Ok(Some(session))
@@ -230,10 +201,10 @@ struct Written<'a> {
 }
 
 /// The text of a session.
-pub fn encode(shape: StoredFormat, session: &Session) -> Secret {
+pub fn encode(format: StoredFormat, session: &Session) -> Secret {
     let Session { access_token, refresh_token, expires_at, logged_in_at, last_refreshed_at } =
         session;
-    if shape == StoredFormat::BareKey {
+    if format == StoredFormat::BareKey {
         return Secret::new(format!("{}\n", access_token.expose_secret()));
     }
     let written = Written {
@@ -250,11 +221,11 @@ pub fn encode(shape: StoredFormat, session: &Session) -> Secret {
 #[cfg(test)]
 mod tests {
     use super::{
-        CredentialStore, LoadedSessions, Provider, Secret, Session, Source, StorageKey,
-        StoreFailure, StoredFormat, StoredSession, Timestamp, decode, encode,
+        CredentialStore, LoadedSessions, Secret, Session, Source, StorageKey, StoreFailure,
+        StoredFormat, StoredSession, Timestamp, decode, encode,
     };
-    use crate::model::credential::Kind;
-    use crate::store::Write;
+    use crate::model::{Kind, Provider};
+    use crate::store::{PreparedWrite, StoredText};
 
     /// Laid out as the `my` command line lays it: Go's order of keys, fractions, an offset, a zero time.
     const FROM_MY: &str = r#"{
@@ -277,13 +248,26 @@ mod tests {
             Source::File
         }
 
-        fn read(&self, _: &StorageKey) -> Result<Option<Secret>, StoreFailure> {
+        fn read(&self, _: &StorageKey) -> Result<Option<StoredText>, StoreFailure> {
             let halves = self.0.get();
             self.0.set(halves.saturating_sub(1));
-            Ok(Some(Secret::new(if halves == 0 { FROM_MY } else { &FROM_MY[..halves as usize] })))
+            let text = if halves == 0 { FROM_MY } else { &FROM_MY[..halves as usize] };
+            Ok(Some(StoredText { text: Secret::new(text), warning: None }))
         }
 
-        fn prepare<'a>(&'a self, _: &'a StorageKey, _: usize) -> Result<Write<'a>, StoreFailure> {
+        fn prepare<'a>(
+            &'a self,
+            _: &'a StorageKey,
+            _: usize,
+        ) -> Result<PreparedWrite<'a>, StoreFailure> {
+            unreachable!("it is only read")
+        }
+
+        fn location(&self, _: &StorageKey) -> Option<String> {
+            unreachable!("it is only read")
+        }
+
+        fn check(&self, _: &StorageKey) -> Result<(), StoreFailure> {
             unreachable!("it is only read")
         }
 
@@ -293,16 +277,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_being_written_in_place_is_looked_at_again_and_not_for_ever() {
-        let looked = |halves: u32| super::read(&BeingWritten(halves.into()), &Provider::MYCLI.slot);
-        for halves in [0, 1, super::LOOKS - 1] {
+    fn a_file_that_is_being_written_is_read_again_for_a_while() {
+        let looked = |halves: u32| super::read(&BeingWritten(halves.into()), &Provider::MYCLI.key);
+        for halves in [0, 1, super::MAX_READS - 1] {
             assert!(
                 matches!(looked(halves), Ok(Some(session)) if session == read(FROM_MY)),
                 "{halves}"
             );
         }
         assert!(
-            matches!(looked(super::LOOKS), Err(StoreFailure::Failed(_))),
+            matches!(looked(super::MAX_READS), Err(StoreFailure::Failed(_))),
             "then it counts as broken"
         );
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::model::secret::Secret;
+use crate::model::Secret;
 
 /// Nothing of ours is larger.
 const MOST: u64 = 1 << 20;
@@ -195,6 +195,26 @@ fn sync_directory(path: &Path) {
 pub fn sweep(directory: &Path, age: Duration) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     entries.flatten().for_each(|entry| remove_left_behind(&entry, age));
+}
+
+/// The names in a directory; none where it does not exist. Removes what processes that died left in it.
+pub fn names_in(directory: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        remove_left_behind(&entry, LEFT_BEHIND);
+        names.extend(entry.file_name().into_string());
+    }
+    Ok(names)
 }
 
 /// The same for one entry of a directory that somebody reads anyway.

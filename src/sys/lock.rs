@@ -1,5 +1,4 @@
-//! `flock(2)` on a file: for mycli's default account `~/.my/refresh.lock`, which `my` takes around a refresh too. Held
-//! until it is dropped, or the process dies.
+//! `flock(2)` on a file: for mycli's default account `~/.my/refresh.lock`, which `my` takes around a refresh too.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,19 +8,32 @@ use anyhow::Context as _;
 
 use crate::sys::atomic_file;
 
-/// How long to wait between two tries.
-pub const PAUSE: Duration = Duration::from_millis(5);
+/// The delay between two attempts to take a lock.
+pub const RETRY_DELAY: Duration = Duration::from_millis(5);
 
-/// The lock, held.
-pub struct Lock(#[expect(dead_code, reason = "held, not used")] File);
+/// A lock that is held until it is dropped, or the process ends.
+pub trait Lock {}
 
-/// Takes the lock if nobody else has it.
-pub fn try_lock(path: &Path) -> anyhow::Result<Option<Lock>> {
-    let file = atomic_file::open_lock(path)?;
-    // By its full name: since Rust 1.89 std has methods of the same name, which would be called instead.
-    match fs2::FileExt::try_lock_exclusive(&file) {
-        Ok(()) => Ok(Some(Lock(file))),
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("locking {}", path.display())),
+pub trait Locks {
+    /// Takes the lock if no other process holds it.
+    fn try_lock(&self, path: &Path) -> anyhow::Result<Option<Box<dyn Lock>>>;
+}
+
+/// Locks on files.
+pub struct FileLocks;
+
+struct FileLock(#[expect(dead_code, reason = "the open file holds the lock")] File);
+
+impl Lock for FileLock {}
+
+impl Locks for FileLocks {
+    fn try_lock(&self, path: &Path) -> anyhow::Result<Option<Box<dyn Lock>>> {
+        let file = atomic_file::open_lock(path)?;
+        // By its full name: since Rust 1.89 std has methods of the same name, which would be called instead.
+        match fs2::FileExt::try_lock_exclusive(&file) {
+            Ok(()) => Ok(Some(Box::new(FileLock(file)))),
+            Err(error) if error.kind() == fs2::lock_contended_error().kind() => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("locking {}", path.display())),
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! What was looked at and why, on standard error, for whoever sets `MY_LOG=debug`. Never a secret: hosts, places, statuses
-//! and reasons alone. Unset, it costs the look at that variable.
+//! What the program looks at and why, on standard error, with `MY_LOG=debug`. Never a secret: hosts, stores, statuses and
+//! reasons. Without the variable, a message is not even formatted.
 
 use std::io::Write as _;
 use std::time::Instant;
@@ -7,27 +7,30 @@ use std::time::Instant;
 use crate::error::sanitize;
 use crate::sys::env::Environment;
 
-/// Whether anybody wants to know, and since when.
-#[derive(Clone, Copy)]
-pub struct Trace(Option<Instant>);
+pub trait Log {
+    /// Writes the message at once, so that the last line says what the program waits for.
+    fn debug(&self, message: &dyn Fn() -> String);
+}
 
-impl Trace {
-    /// As `MY_LOG` says.
-    pub fn of(environment: &Environment) -> Self {
-        let is_wanted =
-            environment.get("MY_LOG").is_some_and(|level| level.eq_ignore_ascii_case("debug"));
-        Self(is_wanted.then(Instant::now))
+/// Standard error, where `MY_LOG` is `debug`.
+#[derive(Clone, Copy, Default)]
+pub struct StderrLog {
+    started: Option<Instant>,
+}
+
+impl StderrLog {
+    pub fn from_env(environment: &Environment) -> Self {
+        let level = environment.get("MY_LOG");
+        let is_debug = level.is_some_and(|level| level.eq_ignore_ascii_case("debug"));
+        Self { started: is_debug.then(Instant::now) }
     }
+}
 
-    /// Tells it at once, so that the last line says what is being waited for.
-    pub fn say(self, what: impl FnOnce() -> String) {
-        if let Self(Some(began)) = self {
-            let _ = writeln!(
-                std::io::stderr(),
-                "debug: {:>6} ms: {}",
-                began.elapsed().as_millis(),
-                sanitize(&what())
-            );
+impl Log for StderrLog {
+    fn debug(&self, message: &dyn Fn() -> String) {
+        if let Some(started) = self.started {
+            let elapsed = started.elapsed().as_millis();
+            let _ = writeln!(std::io::stderr(), "debug: {elapsed:>6} ms: {}", sanitize(&message()));
         }
     }
 }

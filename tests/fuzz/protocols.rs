@@ -1,13 +1,13 @@
-//! Any call of any adapter: what it is answered, and in which form.
+//! Any call of any protocol: which credential the output has, and whether it keeps to the form.
 
 use std::collections::HashMap;
 
-use my_credential_helper::auth::context::{Context, Overrides};
-use my_credential_helper::config::paths::Paths;
-use my_credential_helper::model::origin::{Origin, Scheme, Target};
-use my_credential_helper::model::request::Operation;
-use my_credential_helper::protocols::run;
-use my_credential_helper::protocols::{self, Invocation, Tool, ToolOutput};
+use my_credential_helper::auth::with_engine;
+use my_credential_helper::config::{Context, Overrides, Paths};
+use my_credential_helper::model::{
+    Invocation, Operation, Origin, Response, Scheme, Target, ToolOutput,
+};
+use my_credential_helper::protocols::{Tool, run};
 use my_credential_helper::sys::env::Environment;
 
 use super::SEPARATOR;
@@ -18,7 +18,7 @@ const TOKEN: &str = "the-token-of-the-provider";
 const CONFIGURATION: &str =
     "[providers.mycli]\nhosts = ['git.acme.dev', '*.example.com', '127.0.0.1:3000']\n";
 
-/// The same by another reading than the program's.
+/// Whether the configuration has the host, by other code than the program's.
 fn is_configured(origin: &Origin) -> bool {
     let is_https = origin.scheme() == Scheme::Https && origin.port() == 443;
     let label = origin.host().strip_suffix(".example.com").unwrap_or_default();
@@ -27,12 +27,12 @@ fn is_configured(origin: &Origin) -> bool {
         || origin.host() == "127.0.0.1" && origin.port() == 3000
 }
 
-struct Place {
+struct Scene {
     context: Context,
     _home: tempfile::TempDir,
 }
 
-impl Place {
+impl Scene {
     fn new() -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         let paths = Paths::at(home.path());
@@ -50,12 +50,12 @@ impl Place {
 }
 
 thread_local! {
-    static PLACE: Place = Place::new();
+    static SCENE: Scene = Scene::new();
 }
 
-/// Arguments, with a separator behind each, and standard input; for a tool that speaks through a variable, that.
-fn call(adapter: &Tool, data: &[u8]) -> Invocation {
-    if let Some(name) = adapter.variables.first() {
+/// Arguments, with a separator after each, and standard input; or the variable of a protocol that has one.
+fn invocation(tool: &Tool, data: &[u8]) -> Invocation {
+    if let Some(name) = tool.variables.first() {
         let variables = HashMap::from([(*name, String::from_utf8_lossy(data).into_owned())]);
         return Invocation { variables, ..Invocation::default() };
     }
@@ -63,54 +63,45 @@ fn call(adapter: &Tool, data: &[u8]) -> Invocation {
     let input = pieces.pop().unwrap_or_default().to_vec();
     let arguments =
         pieces.iter().map(|piece| String::from_utf8_lossy(piece).into_owned()).collect();
-    Invocation { arguments, input: input.into(), variables: HashMap::new() }
+    Invocation { arguments, input: input.into(), ..Invocation::default() }
 }
 
-/// Answers the call, and looks at the answer.
+/// Answers the call, and checks the answer.
 pub(super) fn check(name: &str, data: &[u8]) {
-    // Whoever knows the token already is told nothing by hearing it again.
+    // A request that has the token already may get it back.
     if data.windows(TOKEN.len()).any(|piece| piece == TOKEN.as_bytes()) {
         return;
     }
-    let adapter = protocols::ALL
-        .iter()
-        .find(|adapter| adapter.name == name)
-        .expect("an adapter of that name");
-    let call = call(adapter, data);
-    let _ = (adapter.input)(&call.arguments);
-    let request = (adapter.decode)(&call);
-    let mut may_have = false;
-    let result = match request {
-        Ok(Operation::Get(ask)) => {
-            // Some tools name no place, and mean the default provider.
-            let is_everywhere =
-                ask.target.is_none() && ["json", "kubectl", "goauth", "pnpm"].contains(&name);
-            may_have =
-                ask.target.as_ref().map_or(is_everywhere, |target| is_configured(&target.origin));
-            PLACE.with(|place| run::act(&place.context, Operation::Get(ask)))
+    let tool = run::tool(name).expect("a protocol of that name");
+    let invocation = invocation(tool, data);
+    let _ = (tool.framing)(&invocation.arguments);
+    let mut is_allowed = false;
+    let output = (tool.answer)(&invocation, &mut |operation| {
+        if let Operation::Get(request) = &operation {
+            // Some tools name no host, and request the default provider.
+            let is_default =
+                request.target.is_none() && ["json", "kubectl", "goauth", "pnpm"].contains(&name);
+            is_allowed =
+                request.target.as_ref().map_or(is_default, |target| is_configured(&target.origin));
         }
-        // What is kept is looked at elsewhere; here it would only fill the disk.
-        Ok(Operation::Store(_) | Operation::Erase(_)) => {
-            Ok(my_credential_helper::model::request::Response::Nothing)
+        match operation {
+            // Other rules check the stores; here they would only fill the disk.
+            Operation::Store(_) | Operation::Erase(_) => Ok(Response::Nothing),
+            operation => SCENE
+                .with(|scene| with_engine(&scene.context, |engine| engine.perform(operation, &[]))),
         }
-        Ok(request) => PLACE.with(|place| run::act(&place.context, request)),
-        Err(error) => Err(error),
-    };
-    let answer = (adapter.encode)(&call, result);
-    assert!(
-        may_have || !answer.output.contains(TOKEN),
-        "an answer for a place that is not configured"
-    );
-    keeps_its_form(name, &answer);
+    });
+    assert!(is_allowed || !output.output.contains(TOKEN), "a token for a host without a provider");
+    check_form(name, &output);
 }
 
-/// Whether nothing that was asked for has become a line of its own.
-fn keeps_its_form(name: &str, answer: &ToolOutput) {
+/// Checks that no part of the request has become a line of its own.
+fn check_form(name: &str, answer: &ToolOutput) {
     let ToolOutput { output, messages, .. } = answer;
     assert!(!messages.contains(TOKEN), "a message has the token");
     assert!(
         !messages.chars().any(|c| c.is_control() && c != '\n'),
-        "a message steers the terminal: {messages:?}"
+        "a message has a control character: {messages:?}"
     );
     let is_json = || {
         serde_json::from_str::<serde_json::Value>(output).is_ok()
@@ -132,7 +123,7 @@ fn keeps_its_form(name: &str, answer: &ToolOutput) {
             .lines()
             .all(|line| line.split_once('=').is_some_and(|(key, _)| known.contains(&key))),
         "json" if !output.starts_with('{') => output.matches('\n').count() == 1,
-        // Docker reads its errors from there.
+        // Docker reads errors from standard output.
         "docker" if answer.status != 0 || !output.starts_with('{') => {
             output.matches('\n').count() <= 1
         }
@@ -141,10 +132,10 @@ fn keeps_its_form(name: &str, answer: &ToolOutput) {
         "pnpm" => **output == format!("Bearer {TOKEN}\n"),
         _ => output.lines().count() <= 2 || !output.contains(TOKEN),
     };
-    assert!(fits, "{name}: the answer breaks out of its form: {:?}", &**output);
+    assert!(fits, "{name}: the output breaks its form: {:?}", &**output);
 }
 
-/// Prefixes that are configured, a blank line, one header, and a blank line.
+/// Configured prefixes, a blank line, one header, and a blank line.
 fn is_goauth(output: &str) -> bool {
     let parts: Vec<_> = output.split("\n\n").collect();
     let [prefixes, header, ""] = parts[..] else { return false };

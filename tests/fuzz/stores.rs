@@ -2,13 +2,10 @@
 
 use std::path::PathBuf;
 
-use my_credential_helper::auth::context::{Context, Overrides};
-use my_credential_helper::config::paths::Paths;
-use my_credential_helper::model::provider::StoredFormat;
-use my_credential_helper::model::secret::Secret;
-use my_credential_helper::model::timestamp::Timestamp;
+use my_credential_helper::auth::with_engine;
+use my_credential_helper::config::{Context, Overrides, Paths};
+use my_credential_helper::model::{Invocation, Secret, StoredFormat, Timestamp};
 use my_credential_helper::protocols::run;
-use my_credential_helper::protocols::{self, Invocation};
 use my_credential_helper::store::keyring::go_keyring;
 use my_credential_helper::store::{env as token_variable, session};
 use my_credential_helper::sys::env::Environment;
@@ -49,16 +46,14 @@ impl StoredSession {
     }
 }
 
-fn spoken(context: &Context, adapter: &str, operation: &str, input: &[u8]) -> String {
-    let adapter =
-        protocols::ALL.iter().find(|other| other.name == adapter).expect("an adapter of that name");
-    let call = Invocation {
+fn spoken(context: &Context, tool: &str, operation: &str, input: &[u8]) -> String {
+    let tool = run::tool(tool).expect("a tool of that name");
+    let invocation = Invocation {
         arguments: vec![operation.to_owned()],
         input: input.to_vec().into(),
         ..Invocation::default()
     };
-    let result = (adapter.decode)(&call).and_then(|request| run::act(context, request));
-    (adapter.encode)(&call, result).output.to_string()
+    with_engine(context, |engine| run::answer(engine, tool, &invocation)).output.to_string()
 }
 
 thread_local! {

@@ -3,10 +3,10 @@
 use my_credential_helper::config::Configuration;
 use my_credential_helper::error::sanitize;
 use my_credential_helper::http::mycli::NewSession;
+use my_credential_helper::model::Secret;
+use my_credential_helper::model::Timestamp;
 use my_credential_helper::model::jwt;
-use my_credential_helper::model::origin::{HostPattern, Origin, Scheme, Target};
-use my_credential_helper::model::secret::Secret;
-use my_credential_helper::model::timestamp::Timestamp;
+use my_credential_helper::model::{HostPattern, Origin, Scheme, Target};
 
 fn text(data: &[u8]) -> String {
     String::from_utf8_lossy(data).into_owned()

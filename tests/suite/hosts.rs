@@ -1,4 +1,5 @@
-//! Not one answer for a host that is not configured: a corpus of confusing URLs, asked for in the form of every tool.
+//! No tool receives a credential for a host that is not configured: a corpus of confusing URLs, in the form of every
+//! tool.
 
 mod corpus;
 mod forms;
@@ -6,10 +7,10 @@ mod forms;
 use std::time::SystemTime;
 
 use base64::Engine as _;
-use my_credential_helper::auth::context::{Context, Overrides};
-use my_credential_helper::config::paths::Paths;
-use my_credential_helper::protocols::run;
-use my_credential_helper::protocols::{self, Invocation};
+use my_credential_helper::auth::with_engine;
+use my_credential_helper::config::{Context, Overrides, Paths};
+use my_credential_helper::model::Invocation;
+use my_credential_helper::protocols::{self, Tool, run};
 use my_credential_helper::sys::env::Environment;
 use serde_json::json;
 
@@ -22,41 +23,41 @@ pub(crate) fn urls() -> Vec<String> {
     families().into_iter().flat_map(|family| family.cases).map(|case| case.url).collect()
 }
 
-/// Every host that is configured in it.
+/// Every configured host of the corpus.
 pub(crate) fn patterns() -> Vec<String> {
     families().into_iter().flat_map(|family| family.hosts).collect()
 }
 
-/// Every URL of it in every form of an adapter.
-pub(crate) fn calls(adapter: &str) -> Vec<Invocation> {
-    let forms = forms::ALL.iter().filter(|form| form.adapter().name == adapter);
-    forms.flat_map(|form| urls().into_iter().map(|url| form.call(&url))).collect()
+/// Every URL of the corpus in every form of a protocol.
+pub(crate) fn calls(protocol: &str) -> Vec<Invocation> {
+    let forms = forms::ALL.iter().filter(|form| form.tool().name == protocol);
+    forms.flat_map(|form| urls().into_iter().map(|url| form.invocation(&url))).collect()
 }
 
-/// What the provider's hosts are given.
+/// For the provider's hosts.
 const TOKEN: &str = "token-of-the-provider;";
-/// What nobody is ever given.
+/// For no tool.
 const REFRESH_TOKEN: &str = "refresh-token-of-the-provider;";
 
-/// Where the token is.
+/// The source of the token.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Place {
+enum TokenSource {
     File,
     Variable,
 }
 
-/// A home with the token, the hosts and the logins of a family.
-fn home(family: &Family, place: Place) -> Home {
+/// A home with the token and the hosts of a family.
+fn home(family: &Family, source: TokenSource) -> Home {
     let (mut home, now) = (Home::new(), rfc3339(SystemTime::now()));
     home.set_hosts(&family.hosts.iter().map(String::as_str).collect::<Vec<_>>());
-    match place {
-        Place::Variable => home.set("MY_API_TOKEN", TOKEN),
-        Place::File => drop(
+    match source {
+        TokenSource::Variable => home.set("MY_API_TOKEN", TOKEN),
+        TokenSource::File => drop(
             home.write(
                 ".my/credentials.json",
                 &json!({
                     "access_token": TOKEN, "refresh_token": REFRESH_TOKEN, "expires_at": "2999-01-01T00:00:00Z",
-                    // A moment ago: what asks again for the same place does not mean that it was refused.
+                    // Just now: a second request for the same host does not report a rejection.
                     "logged_in_at": now, "last_refreshed_at": now,
                 })
                 .to_string(),
@@ -66,54 +67,49 @@ fn home(family: &Family, place: Place) -> Home {
     home
 }
 
-fn context(home: &Home, place: Place) -> Context {
+fn context(home: &Home, source: TokenSource) -> Context {
     let token = ("MY_API_TOKEN".to_owned(), TOKEN.into());
     let variables = [("MY_NO_KEYRING".to_owned(), "1".into())].into_iter();
-    let variables = variables.chain((place == Place::Variable).then_some(token)).collect();
+    let variables = variables.chain((source == TokenSource::Variable).then_some(token)).collect();
     Context::new(Environment::Fixed(variables), Paths::at(home.path()), Overrides::default())
 }
 
-fn secret_of(url: &str) -> String {
+fn stored_secret(url: &str) -> String {
     format!("login-of-{url};")
 }
 
-/// Stores a login for each URL, as those tools store them that want one of their own.
-fn store_logins(context: &Context, urls: &[String]) {
-    let call = |adapter: &str, arguments: &[&str], input: String| {
-        let adapter =
-            protocols::ALL.iter().find(|other| other.name == adapter).expect("an adapter");
-        let arguments = arguments.iter().map(|&word| word.to_owned()).collect();
-        let answer = spoken(
-            context,
-            adapter,
-            &Invocation { arguments, input: input.into_bytes().into(), ..Invocation::default() },
-        );
+/// Stores a credential for each URL, in the form of the tools that need one of their own.
+fn store_credentials(context: &Context, urls: &[String]) {
+    let store = |protocol: &str, argument: &str, input: serde_json::Value| {
+        let invocation = Invocation {
+            arguments: vec![argument.to_owned()],
+            input: input.to_string().into_bytes().into(),
+            ..Invocation::default()
+        };
+        let answer = answer(context, run::tool(protocol).expect("a protocol"), &invocation);
         assert!(!answer.contains("error") && !answer.contains("Err"), "{answer}");
     };
     for url in urls {
-        let secret = secret_of(url);
+        let secret = stored_secret(url);
         for username in ["ada", ""] {
-            call(
-                "json",
-                &["store"],
-                json!({ "url": url, "username": username, "secret": secret }).to_string(),
-            );
+            store("json", "store", json!({ "url": url, "username": username, "secret": secret }));
         }
-        // cargo's login has no user name either, and would be the one of the whole host.
+        // cargo's credential has no user name either, and would be that of the whole host.
         let registry = json!({ "index-url": format!("{url}/index") });
         let login = json!({ "v": 1, "kind": "login", "operation": "", "registry": registry, "token": secret });
-        call("cargo", &["--cargo-plugin"], login.to_string());
+        store("cargo", "--cargo-plugin", login);
     }
 }
 
-/// Everything that a tool is told, on both outputs.
-fn spoken(context: &Context, adapter: &protocols::Tool, call: &Invocation) -> String {
-    let result = (adapter.decode)(call).and_then(|request| run::act(context, request));
-    let answer = (adapter.encode)(call, result);
-    readable(&format!("{}{}", *answer.output, answer.messages))
+/// Everything that a tool receives, on both outputs.
+fn answer(context: &Context, tool: &Tool, invocation: &Invocation) -> String {
+    let output = with_engine(context, |engine| {
+        (tool.answer)(invocation, &mut |operation| engine.perform(operation, &[]))
+    });
+    readable(&format!("{}{}", *output.output, output.messages))
 }
 
-/// With what a header of Basic authentication holds.
+/// The answer, with the decoded value of each `Basic` header.
 fn readable(answer: &str) -> String {
     let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
     let coded = answer
@@ -124,20 +120,20 @@ fn readable(answer: &str) -> String {
     plain.fold(answer.to_owned(), |all, bytes| all + &*String::from_utf8_lossy(&bytes))
 }
 
-/// Whether an answer holds what it may, and nothing else.
+/// Checks that the answer has the expected credential, and no other.
 fn check(family: &Family, case: &Case, form: &Form, answer: &str) -> Result<(), String> {
     let expected = case.expected(form);
     let complaint = |what: &str| {
         let Family { name, .. } = family;
         Err(format!(
-            "{name}: {:?} in the form `{}`: {what}, and not {expected}: {answer:?}",
+            "{name}: {:?} in the form `{}`: {what} instead of {expected}: {answer:?}",
             case.url, form.name
         ))
     };
     for (secret, what) in family
         .logins
         .iter()
-        .map(|url| (secret_of(url), url.as_str()))
+        .map(|url| (stored_secret(url), url.as_str()))
         .chain([(TOKEN.to_owned(), "served")])
     {
         match (answer.contains(&secret), what == expected) {
@@ -150,33 +146,30 @@ fn check(family: &Family, case: &Case, form: &Form, answer: &str) -> Result<(), 
 }
 
 #[test]
-fn every_adapter_has_a_form_or_is_told_of_no_place() {
-    for adapter in protocols::ALL {
-        let is_asked = forms::ALL.iter().any(|form| form.adapter().name == adapter.name);
-        assert!(
-            is_asked != (adapter.name == "pnpm"),
-            "{}: say how it asks for a URL",
-            adapter.name
-        );
+fn every_protocol_but_pnpm_has_a_form() {
+    for tool in protocols::ALL {
+        let has_form = forms::ALL.iter().any(|form| form.tool().name == tool.name);
+        assert!(has_form != (tool.name == "pnpm"), "{}: add its form", tool.name);
     }
 }
 
 #[test]
-fn no_adapter_answers_for_a_host_that_is_not_configured() {
+fn hosts_without_a_provider_get_no_credential() {
     let (mut complaints, mut served) = (Vec::new(), vec![0; forms::ALL.len()]);
-    for (family, place) in
-        families().iter().flat_map(|family| [(family, Place::File), (family, Place::Variable)])
+    for (family, source) in families()
+        .iter()
+        .flat_map(|family| [(family, TokenSource::File), (family, TokenSource::Variable)])
     {
-        let home = home(family, place);
-        let context = context(&home, place);
-        store_logins(&context, &family.logins);
+        let home = home(family, source);
+        let context = context(&home, source);
+        store_credentials(&context, &family.logins);
         for case in &family.cases {
             for (form, served) in forms::ALL.iter().zip(&mut served) {
-                let answer = spoken(&context, form.adapter(), &form.call(&case.url));
+                let answer = answer(&context, form.tool(), &form.invocation(&case.url));
                 complaints.extend(
                     check(family, case, form, &answer)
                         .err()
-                        .map(|told| format!("{place:?}: {told}")),
+                        .map(|complaint| format!("{source:?}: {complaint}")),
                 );
                 *served += usize::from(answer.contains(TOKEN));
             }
@@ -191,38 +184,38 @@ fn no_adapter_answers_for_a_host_that_is_not_configured() {
     for (form, served) in forms::ALL.iter().zip(served) {
         assert!(
             served > 20,
-            "`{}` was served {served} times: the test would not see a wrong answer",
+            "`{}` was served only {served} times: the test would miss wrong answers",
             form.name
         );
     }
 }
 
-/// A sample of the same, through the real program: every family in every form.
+/// A sample through the real program: every family in every form.
 #[test]
-fn the_program_answers_as_its_parts_do() {
-    let mut asked = 0;
+fn the_program_answers_the_hosts_as_the_protocols_do() {
+    let mut calls = 0;
     for (number, family) in families().iter().enumerate() {
-        let place = if number % 2 == 0 { Place::File } else { Place::Variable };
-        let home = home(family, place);
-        store_logins(&context(&home, place), &family.logins);
+        let source = if number % 2 == 0 { TokenSource::File } else { TokenSource::Variable };
+        let home = home(family, source);
+        store_credentials(&context(&home, source), &family.logins);
         for (turn, form) in forms::ALL.iter().enumerate() {
             let turn = turn + number * forms::ALL.len();
-            // The first case is served; the others come in turn.
+            // The first case is served; the others alternate.
             for case in [&family.cases[0], &family.cases[turn % family.cases.len()]] {
-                let Invocation { arguments, variables, input } = form.call(&case.url);
-                let words = arguments.iter().chain(variables.values());
-                if words.into_iter().any(|word| word.contains('\0')) {
+                let Invocation { arguments, variables, input, .. } = form.invocation(&case.url);
+                let mut texts = arguments.iter().chain(variables.values());
+                if texts.any(|text| text.contains('\0')) {
                     continue;
                 }
                 let mut command = home.command(HELPER);
-                command.arg(form.adapter().name).args(&arguments).envs(&variables);
+                command.arg(form.tool().name).args(&arguments).envs(&variables);
                 let outcome = finish(spawn(command), &input);
                 assert!((0..=4).contains(&outcome.status), "{}: {outcome:?}", case.url);
                 let answer = readable(&format!("{}{}", outcome.output, outcome.messages));
                 check(family, case, form, &answer).unwrap();
-                asked += 1;
+                calls += 1;
             }
         }
     }
-    assert!(asked > 400, "only {asked} calls");
+    assert!(calls > 400, "only {calls} calls");
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use my_credential_helper::model::provider::Item;
-use my_credential_helper::store::StoreFailure;
+use my_credential_helper::model::Item;
+use my_credential_helper::model::{OffReason, StoreFailure};
 use my_credential_helper::store::keyring::{Keyring, Surroundings};
 
 use crate::support::secret_service::SecretService;
@@ -204,7 +204,7 @@ fn where_there_is_no_bus_the_answer_is_immediate() {
     );
     assert_eq!(
         reason(Surroundings {
-            off: Some("turned off by MY_NO_KEYRING"),
+            off: Some(OffReason::Disabled),
             bus_address: Some(dead.into()),
             ..Surroundings::default()
         }),

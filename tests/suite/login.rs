@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use account_server::{Fault, Server, Settings};
-use my_credential_helper::model::timestamp::Timestamp;
+use my_credential_helper::model::Timestamp;
 use rexpect::session::PtySession;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};

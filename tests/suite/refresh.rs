@@ -286,8 +286,7 @@ fn an_absurd_life_is_held_between_a_second_and_a_day() {
 }
 
 fn seconds_until(time: &str) -> i64 {
-    let parse =
-        |text: &str| my_credential_helper::model::timestamp::Timestamp::parse(text).unwrap().unix();
+    let parse = |text: &str| my_credential_helper::model::Timestamp::parse(text).unwrap().unix();
     parse(time) - parse(&rfc3339(SystemTime::now()))
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use account_server::Session;
-use my_credential_helper::model::timestamp::Timestamp;
+use my_credential_helper::model::Timestamp;
 use rustix::fs::{CWD, FileType, mknodat};
 use serde_json::json;
 
@@ -150,13 +150,13 @@ fn obstacles() -> Vec<Obstacle> {
         ("wrong type", |path, _| write(path, r#"{"access_token":7,"refresh_token":"hunter2"}"#)),
         ("wrong type", |path, _| write(path, r#"{"refresh_token":"hunter2"}"#)),
         ("has an empty access_token", |path, _| {
-            write(path, r#"{"access_token":"","refresh_token":"hunter2"}"#)
+            write(path, r#"{"access_token":"","refresh_token":"hunter2"}"#);
         }),
         ("no RFC 3339 time", |path, _| {
-            write(path, r#"{"access_token":"hunter2","expires_at":"hunter2"}"#)
+            write(path, r#"{"access_token":"hunter2","expires_at":"hunter2"}"#);
         }),
         ("is larger than 1 MiB", |path, session| {
-            write(path, [session, &" ".repeat(10 << 20)].concat())
+            write(path, [session, &" ".repeat(10 << 20)].concat());
         }),
         ("is a directory", |path, _| std::fs::create_dir(path).unwrap()),
         ("is a symbolic link, which is not followed", |path, session| {
@@ -165,7 +165,7 @@ fn obstacles() -> Vec<Obstacle> {
             symlink(target, path).unwrap();
         }),
         ("is no regular file", |path, _| {
-            mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).unwrap()
+            mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).unwrap();
         }),
         ("", |path, session| {
             write(path, session);

@@ -5,22 +5,20 @@ use std::time::{Duration, Instant};
 
 use clap_complete::CompletionCandidate;
 
-use crate::auth::context::{Context, Overrides};
+use crate::auth::{Engine, with_engine};
 use crate::cli::magic_link_provider;
+use crate::config::{Context, Overrides};
 use crate::http::mycli::{self, AccountSession, ApiToken};
 use crate::http::{self, Client};
-use crate::model::credential::Kind;
-use crate::model::provider::Account;
-use crate::model::secret::Secret;
+use crate::model::{Account, Kind, Secret};
 use crate::store::session;
-use crate::sys::clock;
 
 /// Somebody waits with a finger on the key.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// For `--provider`.
 pub(in crate::cli) fn providers() -> Vec<CompletionCandidate> {
-    let context = Context::of_this_process(Overrides::default());
+    let context = Context::from_env(Overrides::default());
     let names = context
         .configuration()
         .map(|configuration| configuration.names().join("\n"))
@@ -30,7 +28,7 @@ pub(in crate::cli) fn providers() -> Vec<CompletionCandidate> {
 
 /// For `--account`: those of the provider in force.
 pub(in crate::cli) fn accounts() -> Vec<CompletionCandidate> {
-    let context = Context::of_this_process(Overrides::default());
+    let context = Context::from_env(Overrides::default());
     let named = || {
         let provider = context.descriptor(None).ok()?;
         let further = context.configuration().ok()?.further_accounts(&provider.name);
@@ -73,24 +71,27 @@ fn is_one_word(text: &str) -> bool {
         && !text.starts_with('-')
 }
 
-/// What the service answers to the access token as it is kept. A refresh is not for a press of a key: it could be cut off.
+/// What the service returns for the stored access token. Completion does not refresh: it may be interrupted at any time.
 fn asked<T>(call: impl Fn(&Client, &Secret) -> http::Result<Vec<T>>) -> Vec<T> {
-    let asked = || {
-        let context = Context::of_this_process(Overrides::default());
-        let provider = magic_link_provider(&context).ok()?;
-        if context.logged_in_elsewhere(&provider, None).ok()?.is_some() {
-            return None;
-        }
-        let kept =
-            session::load(&context.stores().ok()?.in_order(), &provider.slot).newest?.session;
-        if kept.kind() != Kind::Session || !kept.is_alive(clock::now()) {
-            return None;
-        }
-        let client =
-            Client::new(&context, &provider, &context.api_url(&provider, None).ok()?).ok()?;
-        call(&client.until(Instant::now() + PATIENCE), &kept.access_token).ok()
-    };
-    asked().unwrap_or_default()
+    let context = Context::from_env(Overrides::default());
+    with_engine(&context, |engine| ask(engine, call)).unwrap_or_default()
+}
+
+fn ask<T>(
+    engine: &Engine<'_>,
+    call: impl Fn(&Client, &Secret) -> http::Result<Vec<T>>,
+) -> Option<Vec<T>> {
+    let provider = magic_link_provider(engine).ok()?;
+    if engine.context.logged_in_elsewhere(&provider, None).ok()?.is_some() {
+        return None;
+    }
+    let session = session::load(&engine.stores, &provider.key).newest?.session;
+    if session.kind() != Kind::Session || session.is_expired(engine.clock.now()) {
+        return None;
+    }
+    let api_url = engine.context.api_url(&provider, None).ok()?;
+    let client = Client::new(engine.network, &provider, &api_url).ok()?;
+    call(&client.until(Instant::now() + PATIENCE), &session.access_token).ok()
 }
 
 #[cfg(test)]

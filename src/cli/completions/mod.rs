@@ -11,7 +11,7 @@ use clap_complete::Shell;
 use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Shells, Zsh};
 
 use crate::error::Result;
-use crate::protocols::ToolOutput;
+use crate::model::ToolOutput;
 use crate::sys::env::Environment;
 
 /// Names the shell that asks.

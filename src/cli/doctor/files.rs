@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::Finding;
-use crate::auth::context::Context;
+use crate::auth::Engine;
 use crate::cli::setup::place::Place;
 
-pub(super) fn examine(context: &Context, place: &Place) -> Vec<Finding> {
+pub(super) fn examine(engine: &Engine<'_>, place: &Place) -> Vec<Finding> {
     let mut findings = vec![program(place)];
-    findings.push(match context.configuration() {
+    findings.push(match engine.context.configuration() {
         Err(error) => Finding::problem("settings", error.message, "mend the file, or move it away"),
         Ok(_) => Finding::fine("settings", "can be read"),
     });

@@ -1,14 +1,14 @@
 //! The login: whether there is one, and what keeps its places from answering.
 
 use super::Finding;
-use crate::auth::context::Context;
+use crate::auth::Engine;
 use crate::error::Result;
-use crate::store::{StoreFailure, env, session};
-use crate::sys::clock;
+use crate::model::StoreFailure;
+use crate::store::{env, session};
 
 /// What was found, and whether tools can be given a credential.
-pub(super) fn examine(context: &Context) -> (Vec<Finding>, bool) {
-    examined(context).unwrap_or_else(|error| {
+pub(super) fn examine(engine: &Engine<'_>) -> (Vec<Finding>, bool) {
+    examined(engine).unwrap_or_else(|error| {
         (
             vec![Finding::problem(
                 "login",
@@ -22,11 +22,12 @@ pub(super) fn examine(context: &Context) -> (Vec<Finding>, bool) {
     })
 }
 
-fn examined(context: &Context) -> Result<(Vec<Finding>, bool)> {
-    let (provider, stores) = (context.provider(None)?, context.stores()?);
-    let mut findings: Vec<_> = keyring(stores.keyring.probe().err()).into_iter().collect();
+fn examined(engine: &Engine<'_>) -> Result<(Vec<Finding>, bool)> {
+    let (provider, stores) = (engine.context.provider(None)?, engine.stores);
+    let mut findings: Vec<_> =
+        keyring(stores.keyring.check(&provider.key).err()).into_iter().collect();
     let name = &*provider.token_variable;
-    match env::read(&context.environment, name, clock::now()) {
+    match env::read(&engine.context.environment, name, engine.clock.now()) {
         Ok(Some(_)) => {
             findings.push(Finding::note(
                 "login",
@@ -44,12 +45,16 @@ fn examined(context: &Context) -> Result<(Vec<Finding>, bool)> {
         }
         Ok(None) => {}
     }
-    let loaded = session::load(&stores.in_order(), &provider.slot);
-    let elsewhere = context.logged_in_elsewhere(&provider, None)?;
+    let loaded = session::load(&stores, &provider.key);
+    let elsewhere = engine.context.logged_in_elsewhere(&provider, None)?;
     let (finding, is_logged_in) = match (&loaded.newest, elsewhere) {
         (None, _) => {
-            let tried: Vec<_> =
-                loaded.tried.iter().map(|at| format!("{}: {}", at.place, at.outcome)).collect();
+            let tried: Vec<_> = loaded
+                .trail
+                .attempts
+                .iter()
+                .map(|at| format!("{}: {}", at.subject, at.outcome))
+                .collect();
             let message =
                 format!("nobody is logged in to {} ({})", provider.name, tried.join(", "));
             (Finding::problem("login", message, format!("`{}`", provider.command("login"))), false)

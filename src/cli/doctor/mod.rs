@@ -9,11 +9,11 @@ mod tool;
 
 use serde_json::json;
 
-use crate::auth::context::Context;
+use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::cli::setup::place::Place;
 use crate::error::{Result, sanitize};
-use crate::protocols::ToolOutput;
+use crate::model::ToolOutput;
 
 /// What `doctor` takes.
 #[derive(clap::Args)]
@@ -87,9 +87,13 @@ impl Finding {
     }
 }
 
-pub(super) fn run(context: &Context, arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
-    let place = Place::of(context)?;
-    let mut findings = examined(context, &place);
+pub(super) fn run(
+    engine: &Engine<'_>,
+    arguments: &Arguments,
+    output: &Output,
+) -> Result<ToolOutput> {
+    let place = Place::of(engine)?;
+    let mut findings = examined(engine, &place);
     let mut fixed = Vec::new();
     if arguments.fix {
         for finding in &findings {
@@ -99,7 +103,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments, output: &Output) -> 
             }
         }
         if !fixed.is_empty() {
-            findings = examined(context, &place);
+            findings = examined(engine, &place);
         }
     }
     let is_ok = findings.iter().all(|finding| finding.level != Level::Problem);
@@ -113,12 +117,12 @@ pub(super) fn run(context: &Context, arguments: &Arguments, output: &Output) -> 
     Ok(answer)
 }
 
-fn examined(context: &Context, place: &Place) -> Vec<Finding> {
-    let mut findings = files::examine(context, place);
-    let (of_login, is_logged_in) = login::examine(context);
+fn examined(engine: &Engine<'_>, place: &Place) -> Vec<Finding> {
+    let mut findings = files::examine(engine, place);
+    let (of_login, is_logged_in) = login::examine(engine);
     findings.extend(of_login);
-    findings.extend(service::examine(context));
-    findings.extend(tool::examine(context, place, is_logged_in));
+    findings.extend(service::examine(engine));
+    findings.extend(tool::examine(engine, place, is_logged_in));
     findings
 }
 

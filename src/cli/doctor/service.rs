@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::Finding;
-use crate::auth::context::Context;
+use crate::auth::Engine;
 use crate::error::Result;
 use crate::http::Client;
-use crate::sys::clock;
 
 /// An answer that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -14,8 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What a token's times are allowed to be off by.
 const AGREES: u64 = 60;
 
-pub(super) fn examine(context: &Context) -> Vec<Finding> {
-    examined(context).unwrap_or_else(|error| {
+pub(super) fn examine(engine: &Engine<'_>) -> Vec<Finding> {
+    examined(engine).unwrap_or_else(|error| {
         vec![Finding::problem(
             "service",
             error.message,
@@ -24,10 +23,10 @@ pub(super) fn examine(context: &Context) -> Vec<Finding> {
     })
 }
 
-fn examined(context: &Context) -> Result<Vec<Finding>> {
-    let provider = context.provider(None)?;
-    let url = context.api_url(&provider, None)?;
-    let client = Client::new(context, &provider, &url)?.until(Instant::now() + PATIENCE);
+fn examined(engine: &Engine<'_>) -> Result<Vec<Finding>> {
+    let provider = engine.context.provider(None)?;
+    let url = engine.context.api_url(&provider, None)?;
+    let client = Client::new(engine.network, &provider, &url)?.until(Instant::now() + PATIENCE);
     let theirs = match client.time() {
         Err(error) => {
             let message = format!("{url} cannot be reached: {error}");
@@ -40,7 +39,7 @@ fn examined(context: &Context) -> Result<Vec<Finding>> {
         Ok(None) => return Ok(vec![Finding::fine("service", format!("{url} answers"))]),
         Ok(Some(time)) => time,
     };
-    let behind = theirs.since(clock::now()).whole_seconds();
+    let behind = theirs.since(engine.clock.now()).whole_seconds();
     let reached = Finding::fine("service", format!("{url} answers"));
     if behind.unsigned_abs() <= AGREES {
         return Ok(vec![reached]);

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 
 use super::Finding;
 use super::client::{self, Said};
-use crate::auth::context::Context;
+use crate::auth::Engine;
 use crate::cli::setup::link::{Link, State};
 use crate::cli::setup::place::Place;
 use crate::cli::setup::tools::{ALL, Folder, SetupTool};
 use crate::cli::setup::{edit, is_set_up};
-use crate::model::origin::{HostPattern, Origin, Scheme};
+use crate::model::{HostPattern, Origin, Scheme};
 
-pub(super) fn examine(context: &Context, place: &Place, is_logged_in: bool) -> Vec<Finding> {
-    let host = host(context);
+pub(super) fn examine(engine: &Engine<'_>, place: &Place, is_logged_in: bool) -> Vec<Finding> {
+    let host = host(engine);
     let mut findings = Vec::new();
     for tool in ALL {
         let Some(program) = tool.program(place) else { continue };
@@ -42,10 +42,10 @@ pub(super) fn examine(context: &Context, place: &Place, is_logged_in: bool) -> V
 }
 
 /// A place that the token may go to.
-fn host(context: &Context) -> Option<Origin> {
-    let provider = context.provider(None).ok()?;
+fn host(engine: &Engine<'_>) -> Option<Origin> {
+    let provider = engine.context.provider(None).ok()?;
     let named = provider.hosts.iter().find_map(HostPattern::target).map(|target| target.origin);
-    named.or_else(|| context.api_origin(&provider, None).ok())
+    named.or_else(|| engine.context.api_origin(&provider, None).ok())
 }
 
 /// A client that lacks something.

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::output::Output;
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::protocols::ToolOutput;
+use crate::model::ToolOutput;
 use explained::{Case, Explanation};
 
 /// What `errors` takes.

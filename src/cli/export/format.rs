@@ -86,7 +86,7 @@ pub(super) fn github_line(Assignment { name, value }: &Assignment) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Assignment, Format, github_line};
-    use crate::model::secret::Secret;
+    use crate::model::Secret;
 
     #[test]
     fn every_format_quotes_in_its_own_way() {

@@ -6,10 +6,10 @@ use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
 
-use crate::auth::context::Context;
+use crate::auth::Engine;
 use crate::cli::variables::{Assignment, Variables};
 use crate::error::{Error, Result};
-use crate::protocols::ToolOutput;
+use crate::model::ToolOutput;
 
 use format::Format;
 
@@ -32,31 +32,32 @@ pub(super) struct Arguments {
     force: bool,
 }
 
-pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<ToolOutput> {
+pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutput> {
     if std::io::stdout().is_terminal() && !arguments.force {
         return Err(Error::invalid("standard output is a terminal, and would show the secret")
             .with_hint(
                 "`eval \"$(my-credential-helper export --format sh)\"`, or `--force` to see it",
             ));
     }
-    let (assignments, notes) = arguments.variables.assignments(context)?;
+    let (assignments, warnings) = arguments.variables.assignments(engine)?;
     let mut output: String =
         assignments.iter().map(|assignment| arguments.format.written(assignment)).collect();
     match arguments.format {
-        Format::GithubActions => append_to_file(context, &assignments, arguments.output)?,
+        Format::GithubActions => append_to_file(engine, &assignments, arguments.output)?,
         Format::Json => output = format::json(&assignments),
         _ => {}
     }
-    Ok(ToolOutput::success(output).with_notes(&notes))
+    Ok(ToolOutput::success(output).with_warnings(&warnings))
 }
 
 /// GitHub reads variables from a file that it names; the log sees the mask alone.
-fn append_to_file(context: &Context, assignments: &[Assignment], is_output: bool) -> Result<()> {
+fn append_to_file(engine: &Engine<'_>, assignments: &[Assignment], is_output: bool) -> Result<()> {
     let name = if is_output { "GITHUB_OUTPUT" } else { "GITHUB_ENV" };
-    let path = context.environment.get(name).map(std::path::PathBuf::from).ok_or_else(|| {
-        Error::invalid(format!("{name} is not set"))
-            .with_hint("GitHub Actions sets it for every step; elsewhere use `--format sh`")
-    })?;
+    let path =
+        engine.context.environment.get(name).map(std::path::PathBuf::from).ok_or_else(|| {
+            Error::invalid(format!("{name} is not set"))
+                .with_hint("GitHub Actions sets it for every step; elsewhere use `--format sh`")
+        })?;
     let mut options = std::fs::OpenOptions::new();
     let mut file = options
         .append(true)

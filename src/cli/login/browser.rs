@@ -5,13 +5,12 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::auth::context::Context;
+use crate::auth::Engine;
 use crate::cli::terminal;
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http;
 use crate::http::oauth::{BrowserLogin, Granted, Service};
-use crate::model::provider::Provider;
-use crate::protocols::ToolOutput;
+use crate::model::{Provider, ToolOutput};
 
 /// How long the person has.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -23,8 +22,8 @@ const SLOWEST: Duration = Duration::from_secs(5);
 const LONGEST: u64 = 16 * 1024;
 
 /// Whether a browser can be expected to open where the person is.
-pub(super) fn can_be_opened(context: &Context) -> bool {
-    let is_set = |name: &str| context.environment.get(name).is_some();
+pub(super) fn can_be_opened(engine: &Engine<'_>) -> bool {
+    let is_set = |name: &str| engine.context.environment.get(name).is_some();
     if is_set("SSH_CONNECTION") || is_set("SSH_TTY") {
         return false;
     }
@@ -34,7 +33,7 @@ pub(super) fn can_be_opened(context: &Context) -> bool {
 
 /// Logs in, and does `keep` with what the service gives before the page is told that it went well.
 pub(super) fn log_in(
-    context: &Context,
+    engine: &Engine<'_>,
     service: &Service<'_>,
     provider: &Provider,
     port: Option<u16>,
@@ -49,7 +48,7 @@ pub(super) fn log_in(
     let login = service
         .start_in_browser(format!("http://127.0.0.1:{port}/callback"))
         .map_err(|error| failed("start the login", error))?;
-    open(context, &login.url);
+    open(engine, &login.url);
     let (browser, answer) = wait(&listener)?;
     let kept = code(service, &login, &answer, provider)
         .and_then(|code| service.redeem_code(login, code).map_err(|error| failed("log in", error)))
@@ -58,8 +57,8 @@ pub(super) fn log_in(
     kept
 }
 
-fn open(context: &Context, url: &str) {
-    if can_be_opened(context) && webbrowser::open(url).is_ok() {
+fn open(engine: &Engine<'_>, url: &str) {
+    if can_be_opened(engine) && webbrowser::open(url).is_ok() {
         terminal::tell(&format!("The browser opens. If it does not, open\n{}", shown_whole(url)));
     } else {
         terminal::tell(&format!("Open this in a browser on this machine:\n{}", shown_whole(url)));

@@ -11,8 +11,7 @@ use crate::cli::terminal;
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http;
 use crate::http::oauth::{DeviceLogin, Granted, Service};
-use crate::model::origin::Target;
-use crate::model::provider::Provider;
+use crate::model::{Provider, Target};
 
 /// How often the countdown moves.
 const TICK: Duration = Duration::from_millis(100);

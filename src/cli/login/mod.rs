@@ -9,25 +9,19 @@ mod waiting;
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde_json::{Value, json};
 
-use crate::auth::accounts;
-use crate::auth::context::Context;
-use crate::auth::operations;
-use crate::auth::service_call;
+use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::cli::terminal;
 use crate::config::{MyJson, StoreChoice, edit};
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http::{self, ApiError, Client, mycli};
-use crate::model::credential::Session;
-use crate::model::provider::{Account, LoginKind, Provider};
-use crate::model::request::StoredAt;
-use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
-use crate::protocols::ToolOutput;
+use crate::model::{
+    Account, LoginKind, Provider, Secret, Session, StoredAt, Timestamp, ToolOutput, Warning,
+};
 use crate::store::session;
-use crate::sys::clock;
 
 use pending::Pending;
 
@@ -74,8 +68,15 @@ pub(super) struct Arguments {
     #[arg(long)]
     force: bool,
     /// Where to keep the login; the keyring where there is one, otherwise
-    #[arg(long)]
+    #[arg(long, value_parser = store_choices())]
     pub(super) store: Option<StoreChoice>,
+}
+
+fn store_choices() -> impl TypedValueParser<Value = StoreChoice> {
+    PossibleValuesParser::new(["keyring", "file"]).map(|name| match name.as_str() {
+        "file" => StoreChoice::File,
+        _ => StoreChoice::Keyring,
+    })
 }
 
 impl Arguments {
@@ -85,14 +86,18 @@ impl Arguments {
     }
 }
 
-pub(super) fn run(context: &Context, arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
-    if let Some(token) = token::brought(context, arguments)? {
-        return token::login(context, &token, arguments.force, output);
+pub(super) fn run(
+    engine: &Engine<'_>,
+    arguments: &Arguments,
+    output: &Output,
+) -> Result<ToolOutput> {
+    if let Some(token) = token::brought(engine, arguments)? {
+        return token::login(engine, &token, arguments.force, output);
     }
-    let provider = context.provider(None)?;
+    let provider = engine.context.provider(None)?;
     if let LoginKind::OAuth(service) = &provider.login {
         return oauth::OAuthLogin {
-            context,
+            engine,
             provider: &provider,
             oauth: service,
             arguments,
@@ -116,25 +121,25 @@ pub(super) fn run(context: &Context, arguments: &Arguments, output: &Output) -> 
         )));
     }
     let waiting = match arguments.code {
-        Some(_) => Some(waiting_login(context, &provider)?),
+        Some(_) => Some(waiting_login(engine, &provider)?),
         None => None,
     };
     let provider = match &waiting {
-        Some(pending) => of_account(context, &provider, pending)?,
+        Some(pending) => of_account(engine, &provider, pending)?,
         None => provider,
     };
     let api_url = match &waiting {
         Some(pending) => pending.api_url.clone(),
-        None => context.api_url(&provider, None)?,
+        None => engine.context.api_url(&provider, None)?,
     };
-    Login { api_url, context, provider: &provider, arguments, output, began: clock::now() }
+    Login { api_url, engine, provider: &provider, arguments, output, began: engine.clock.now() }
         .run(waiting)
 }
 
 /// The login that another process has started. It knows its service, so that the second step need not name it again;
 /// where another one is named, the code is not sent there.
-fn waiting_login(context: &Context, provider: &Provider) -> Result<Pending> {
-    let pending = Pending::load(context, clock::now())?.ok_or_else(|| {
+fn waiting_login(engine: &Engine<'_>, provider: &Provider) -> Result<Pending> {
+    let pending = Pending::load(engine, engine.clock.now())?.ok_or_else(|| {
         Error::invalid("no login is waiting for a code")
             .with_hint("start one: `my-credential-helper login --email you@example.com --no-wait`")
     })?;
@@ -151,9 +156,9 @@ fn waiting_login(context: &Context, provider: &Provider) -> Result<Pending> {
     }
     // The configured one names no service here: the login may have been told to replace it.
     let variable =
-        provider.api_url_variable.as_deref().and_then(|name| context.environment.text(name));
-    let is_named = context.overrides.api_url.is_some() || variable.is_some();
-    let in_force = context.api_url(provider, None)?;
+        provider.api_url_variable.as_deref().and_then(|name| engine.context.environment.text(name));
+    let is_named = engine.context.overrides.api_url.is_some() || variable.is_some();
+    let in_force = engine.context.api_url(provider, None)?;
     if is_named && in_force != pending.api_url {
         let message =
             format!("no login is waiting for a code at {in_force}, but one at {}", pending.api_url);
@@ -167,8 +172,8 @@ fn waiting_login(context: &Context, provider: &Provider) -> Result<Pending> {
 }
 
 /// The account that the login was started for, which need not be named again.
-fn of_account(context: &Context, provider: &Provider, pending: &Pending) -> Result<Provider> {
-    match context.account_override(&provider.name)? {
+fn of_account(engine: &Engine<'_>, provider: &Provider, pending: &Pending) -> Result<Provider> {
+    match engine.context.account_override(&provider.name)? {
         Some((account, _)) if *account != *pending.account => {
             let message = format!(
                 "the login that waits for a code is for the account {}",
@@ -176,45 +181,71 @@ fn of_account(context: &Context, provider: &Provider, pending: &Pending) -> Resu
             );
             Err(Error::invalid(message).with_hint("leave out the account, or start another login"))
         }
-        _ => Ok(context
+        _ => Ok(engine
+            .context
             .descriptor(Some(&provider.name))?
             .with_account(Account::parse(&pending.account)?)),
     }
 }
 
 /// A login that was started and not completed is over too.
-pub(super) fn forget_pending(context: &Context, provider: &Provider) {
-    Pending::forget_of(context, provider, clock::now());
+pub(super) fn forget_pending(engine: &Engine<'_>, provider: &Provider) {
+    Pending::forget_of(engine, provider, engine.clock.now());
 }
 
-/// A token in the variable beats every login, which surprises whoever forgot it.
-pub(super) fn variable_notes(context: &Context, provider: &Provider) -> Vec<String> {
+/// A token in the variable precedes every login: the person may have forgotten it.
+pub(super) fn note_variable(engine: &Engine<'_>, provider: &Provider, output: &Output) {
     let name = &provider.token_variable;
-    let is_set = context.environment.get(name).is_some();
-    is_set
-        .then(|| format!("{name} is set and stays in effect; `unset {name}` to use the login"))
-        .into_iter()
-        .collect()
+    if engine.context.environment.get(name).is_some() {
+        output.note(format!("{name} is set and stays in effect; `unset {name}` to use the login"));
+    }
+}
+
+/// What the three kinds of login print at their end.
+fn logged_in(
+    engine: &Engine<'_>,
+    provider: &Provider,
+    output: &Output,
+    (stored, warning): (StoredAt, Option<Warning>),
+    who: Option<&str>,
+    mut fields: Value,
+) -> ToolOutput {
+    let StoredAt { source, location } = stored;
+    let (title, source) = (provider.title(), source.name());
+    let who = who.map_or_else(String::new, |who| format!(" as {}", sanitize(who)));
+    let sentence = format!("Logged in to {title}{who}. Saved in the {source}: {location}");
+    fields["provider"] = provider.name.as_ref().into();
+    fields["account"] = (*provider.account).into();
+    fields["stored_in"] = source.into();
+    fields["location"] = location.into();
+    output.warn(&warning);
+    note_variable(engine, provider, output);
+    output.done(&sentence, &fields)
 }
 
 /// A login belongs to the API URL of the configuration. Where that has to change, the old login goes first, so that no
 /// crash in between sends one service's token to the other.
-fn point_at(context: &Context, provider: &Provider, api_url: &str) -> Result<()> {
-    let before = context.configured_api_url(provider)?;
+fn point_at(
+    engine: &Engine<'_>,
+    provider: &Provider,
+    api_url: &str,
+    output: &Output,
+) -> Result<()> {
+    let before = engine.context.configured_api_url(provider)?;
     if before == api_url {
         return Ok(());
     }
-    for account in accounts::all(context, &provider.name)? {
-        operations::forget_session(context, &account, None)?;
+    for account in engine.accounts(&provider.name)? {
+        engine.forget_session(&account, None)?;
     }
-    let file = if provider.name == Provider::DEFAULT_NAME {
-        MyJson::set(&context.paths, "api_url", Some(api_url))?;
+    let file = if provider.shares_with_my {
+        MyJson::set(&engine.context.paths, "api_url", Some(api_url))?;
         "~/.my/config.json, which `my` reads too"
     } else {
-        edit::set(&context.paths, Some(&provider.name), "api_url", Some(api_url.into()))?;
+        edit::set(&engine.context.paths, Some(&provider.name), "api_url", Some(api_url.into()))?;
         "config.toml"
     };
-    context.note(format!(
+    output.note(format!(
         "the API URL of {} is {api_url} from now on, and no longer {before}: {file}",
         provider.name
     ));
@@ -222,7 +253,7 @@ fn point_at(context: &Context, provider: &Provider, api_url: &str) -> Result<()>
 }
 
 struct Login<'a> {
-    context: &'a Context,
+    engine: &'a Engine<'a>,
     provider: &'a Provider,
     api_url: String,
     arguments: &'a Arguments,
@@ -238,8 +269,8 @@ impl Login<'_> {
         {
             return Ok(answer);
         }
-        let client = Client::new(self.context, self.provider, &self.api_url)?;
-        self.context.stores()?.check_new(&self.provider.slot)?;
+        let client = Client::new(self.engine.network, self.provider, &self.api_url)?;
+        self.engine.check_login(self.provider)?;
         let (pending, granted) = match waiting {
             Some(pending) => {
                 let granted = self.take_up(&client, &pending)?;
@@ -275,31 +306,30 @@ impl Login<'_> {
             Err(waiting::Stopped::Failed(error)) => return self.completed_elsewhere(error),
         };
         let needs_username = new.needs_username;
-        let session = new.into_session(clock::now());
-        point_at(self.context, self.provider, &self.api_url)?;
-        let stored = operations::keep_granted(self.context, self.provider, &session)?;
-        Pending::forget(self.context);
+        let session = new.into_session(self.engine.clock.now());
+        point_at(self.engine, self.provider, &self.api_url, self.output)?;
+        let stored = self.engine.save_granted(self.provider, &session)?;
+        Pending::forget(self.engine);
         if needs_username {
             self.choose_username(&client, &session)?;
         }
-        Ok(self.greet(&client, &session, &stored))
+        Ok(self.finish(&client, &session, stored))
     }
 
     /// Who is logged in, where somebody is and the service agrees.
     fn already_logged_in(&self) -> Result<Option<ToolOutput>> {
-        let loaded = session::load(&self.context.stores()?.in_order(), &self.provider.slot);
+        let loaded = session::load(&self.engine.stores, &self.provider.key);
         let Some(kept) = loaded.newest else { return Ok(None) };
-        if self.context.logged_in_elsewhere(self.provider, None)?.is_some() {
+        if self.engine.context.logged_in_elsewhere(self.provider, None)?.is_some() {
             return Ok(None);
         }
         let unknown = || "somebody".to_owned();
-        let who = if self.context.environment.get(&self.provider.token_variable).is_some() {
+        let who = if self.engine.context.environment.get(&self.provider.token_variable).is_some() {
             // The credential in force is not the login, and while it is there nothing is refreshed.
-            let client = Client::new(self.context, self.provider, &self.api_url)?;
+            let client = Client::new(self.engine.network, self.provider, &self.api_url)?;
             mycli::me(&client, &kept.session.access_token).map_or_else(|_| unknown(), |me| me.email)
         } else {
-            match service_call::call(self.context, self.provider, "ask who is logged in", mycli::me)
-            {
+            match self.engine.call(self.provider, "ask who is logged in", mycli::me) {
                 Ok((me, _)) => me.email,
                 Err(error) if matches!(error.code, ErrorCode::TemporarilyUnavailable) => unknown(),
                 // What is kept is of no use any more.
@@ -312,11 +342,8 @@ impl Login<'_> {
             sanitize(&who)
         );
         let fields = json!({ "provider": self.provider.name, "account": &*self.provider.account, "already_logged_in": true, "email": who });
-        Ok(Some(
-            self.output
-                .done(&sentence, &fields)
-                .with_notes(&variable_notes(self.context, self.provider)),
-        ))
+        note_variable(self.engine, self.provider, self.output);
+        Ok(Some(self.output.done(&sentence, &fields)))
     }
 
     fn start(&self, client: &Client) -> Result<Pending> {
@@ -333,9 +360,14 @@ impl Login<'_> {
             };
             match mycli::start_login(client, &email) {
                 Ok(started) => {
-                    let pending =
-                        Pending::new(self.provider, &email, &self.api_url, &started, clock::now());
-                    pending.save(self.context)?;
+                    let pending = Pending::new(
+                        self.provider,
+                        &email,
+                        &self.api_url,
+                        &started,
+                        self.engine.clock.now(),
+                    );
+                    pending.save(self.engine)?;
                     return Ok(pending);
                 }
                 // A slip of the finger: whoever was asked is asked again.
@@ -369,8 +401,7 @@ impl Login<'_> {
         if self.arguments.code.is_some() && error.code == ErrorCode::SessionExpired {
             std::thread::sleep(Duration::from_millis(200));
             // Who was logged in before is not meant.
-            let kept =
-                session::load(&self.context.stores()?.in_order(), &self.provider.slot).newest;
+            let kept = session::load(&self.engine.stores, &self.provider.key).newest;
             if kept.is_some_and(|kept| kept.session.logged_in_at >= self.began)
                 && let Some(answer) = self.already_logged_in()?
             {
@@ -390,7 +421,7 @@ impl Login<'_> {
                     terminal::ask("Choose a user name (3 to 39 of a-z, 0-9 and -):")?
                 }
                 None => {
-                    self.context.note("the account has no user name yet; `login --force --username NAME` sets one");
+                    self.output.note("the account has no user name yet; `login --force --username NAME` sets one");
                     return Ok(());
                 }
             };
@@ -405,30 +436,24 @@ impl Login<'_> {
                 Err(error) if error.code() == "USERNAME_ALREADY_SET" => return Ok(()),
                 Err(error) => {
                     // The login stands; the name can be chosen later.
-                    self.context.note(format!("the user name was not set: {error}"));
+                    self.output.note(format!("the user name was not set: {error}"));
                     return Ok(());
                 }
             }
         }
     }
 
-    fn greet(&self, client: &Client, session: &Session, stored: &StoredAt) -> ToolOutput {
+    fn finish(
+        &self,
+        client: &Client,
+        session: &Session,
+        stored: (StoredAt, Option<Warning>),
+    ) -> ToolOutput {
         let me = mycli::me(client, &session.access_token);
         let (email, username) = me.map_or((None, None), |me| (Some(me.email), me.username));
-        let who = username.clone().or_else(|| email.clone()).unwrap_or_else(|| "you".to_owned());
-        let sentence = format!(
-            "Logged in to {} as {}. Saved in the {}: {}",
-            self.provider.title(),
-            sanitize(&who),
-            stored.source.name(),
-            stored.location
-        );
-        let fields = json!({
-            "provider": self.provider.name, "account": &*self.provider.account, "email": email, "username": username,
-            "stored_in": stored.source.name(), "location": stored.location,
-        });
-        let answer = self.output.done(&sentence, &fields).with_notes(&self.context.take_notes());
-        answer.with_notes(&variable_notes(self.context, self.provider))
+        let who = username.as_ref().or(email.as_ref()).map_or("you", String::as_str).to_owned();
+        let fields = json!({ "email": email, "username": username });
+        logged_in(self.engine, self.provider, self.output, stored, Some(&who), fields)
     }
 }
 

@@ -4,26 +4,20 @@ use std::io::Read as _;
 
 use serde_json::json;
 
-use super::{Arguments, browser, device, variable_notes};
-use crate::auth::context::Context;
-use crate::auth::operations;
-use crate::auth::resolve;
+use super::{Arguments, browser, device};
+use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::config::edit;
-use crate::error::{Error, Result, sanitize};
+use crate::error::{Error, Result};
 use crate::http;
 use crate::http::oauth::{Granted, Service};
-use crate::model::provider::{Grant, OAuth, Provider};
-use crate::model::request::CredentialRequest;
-use crate::model::secret::Secret;
-use crate::protocols::ToolOutput;
-use crate::sys::clock;
+use crate::model::{CredentialRequest, Grant, OAuth, Provider, Secret, ToolOutput};
 
 /// No client secret is longer.
 const MOST_SECRET: u64 = 16 * 1024;
 
 pub(super) struct OAuthLogin<'a> {
-    pub(super) context: &'a Context,
+    pub(super) engine: &'a Engine<'a>,
     pub(super) provider: &'a Provider,
     pub(super) oauth: &'a OAuth,
     pub(super) arguments: &'a Arguments,
@@ -46,13 +40,13 @@ impl OAuthLogin<'_> {
         {
             return Ok(answer);
         }
-        let service = Service::discovered(self.context, self.provider, self.oauth)?;
-        self.context.stores()?.check_new(&self.provider.slot)?;
+        let service = Service::discovered(self.engine.network, self.provider, self.oauth)?;
+        self.engine.check_login(self.provider)?;
         let way = self.way(&service)?;
         match way {
             Way::Device => self.keep(&service, device::log_in(&service, self.provider)?),
             Way::Browser => browser::log_in(
-                self.context,
+                self.engine,
                 &service,
                 self.provider,
                 self.oauth.redirect_port,
@@ -73,9 +67,9 @@ impl OAuthLogin<'_> {
                  on), and put the id that it is given into config.toml"
             )));
         }
-        let api_url = self.context.api_url(self.provider, None)?;
-        if self.context.overrides.api_url.is_some()
-            && api_url != self.context.configured_api_url(self.provider)?
+        let api_url = self.engine.context.api_url(self.provider, None)?;
+        if self.engine.context.overrides.api_url.is_some()
+            && api_url != self.engine.context.configured_api_url(self.provider)?
         {
             return Err(Error::invalid(
                 "a service with OAuth 2 is named in config.toml, and not by `--api-url`",
@@ -92,8 +86,8 @@ impl OAuthLogin<'_> {
             account: Some(account.to_string()),
             ..CredentialRequest::default()
         };
-        let found = resolve::resolve(self.context, &ask).ok()?;
-        if found.source == crate::model::request::Source::Environment {
+        let found = self.engine.get(&ask).ok()?;
+        if found.source == crate::model::Source::Environment {
             return None;
         }
         let sentence = format!(
@@ -101,7 +95,8 @@ impl OAuthLogin<'_> {
             self.provider.title()
         );
         let fields = json!({ "provider": name, "account": &**account, "already_logged_in": true, "email": null });
-        Some(self.output.done(&sentence, &fields).with_notes(&found.notes))
+        self.output.warn(&found.warnings);
+        Some(self.output.done(&sentence, &fields))
     }
 
     /// The one that is asked for; else what the service offers, and a browser on this machine before a code.
@@ -126,7 +121,7 @@ impl OAuthLogin<'_> {
                 Err(not_offered("in the browser").with_hint("`--device` logs in by a code"))
             }
             _ if self.oauth.grant == Grant::ClientCredentials => Ok(Way::Itself),
-            _ if in_browser && (browser::can_be_opened(self.context) || !by_code) => {
+            _ if in_browser && (browser::can_be_opened(self.engine) || !by_code) => {
                 Ok(Way::Browser)
             }
             _ if by_code => Ok(Way::Device),
@@ -157,7 +152,7 @@ impl OAuthLogin<'_> {
             .map_err(|error| http::failed(&self.provider.api_url, "log in", &error))?;
         if self.oauth.grant != Grant::ClientCredentials {
             let grant = Some("client_credentials".into());
-            edit::set(&self.context.paths, Some(&self.provider.name), "grant", grant)?;
+            edit::set(&self.engine.context.paths, Some(&self.provider.name), "grant", grant)?;
         }
         self.keep(&service, granted)
     }
@@ -174,28 +169,20 @@ impl OAuthLogin<'_> {
                  [providers.{name}] of config.toml"
             )));
         }
-        self.context
+        self.output
             .note("the client secret is kept nowhere: when the token ends, log in anew, or say where the secret is");
         Ok(Secret::new(text.trim()))
     }
 
     fn keep(&self, service: &Service<'_>, granted: Granted) -> Result<ToolOutput> {
         let unusable = |error| http::failed(&self.provider.api_url, "use what was given", &error);
-        let session = granted.into_session(clock::now()).map_err(unusable)?;
-        let stored = operations::keep_granted(self.context, self.provider, &session)?;
+        let session = granted.into_session(self.engine.clock.now()).map_err(unusable)?;
+        let stored = self.engine.save_granted(self.provider, &session)?;
         let user = service.userinfo(&session.access_token).ok().map(crate::cli::whoami::User);
         let username = user.as_ref().and_then(crate::cli::whoami::User::name);
         let email = user.and_then(|user| user.text(&["email"]));
-        let named =
-            username.as_deref().map_or_else(String::new, |name| format!(" as {}", sanitize(name)));
-        let (title, place) = (self.provider.title(), stored.source.name());
-        let sentence =
-            format!("Logged in to {title}{named}. Saved in the {place}: {}", stored.location);
-        let fields = json!({
-            "provider": self.provider.name, "account": &*self.provider.account, "email": email, "username": username,
-            "stored_in": place, "location": stored.location,
-        });
-        let answer = self.output.done(&sentence, &fields).with_notes(&self.context.take_notes());
-        Ok(answer.with_notes(&variable_notes(self.context, self.provider)))
+        let fields = json!({ "email": email, "username": username });
+        let (engine, provider) = (self.engine, self.provider);
+        Ok(super::logged_in(engine, provider, self.output, stored, username.as_deref(), fields))
     }
 }

@@ -3,12 +3,10 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::auth::context::Context;
+use crate::auth::Engine;
 use crate::error::{Error, Result};
 use crate::http::mycli::DeviceLogin;
-use crate::model::provider::{Account, Provider};
-use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
+use crate::model::{Account, Provider, Secret, Timestamp};
 use crate::sys::atomic_file;
 
 const FILE: &str = ".my/pending-login.json";
@@ -62,15 +60,15 @@ impl Pending {
         u64::try_from(self.expires_at - now.unix()).unwrap_or(0)
     }
 
-    pub(super) fn save(&self, context: &Context) -> Result<()> {
-        let path = context.paths.in_home(FILE).map_err(Error::invalid_state)?;
+    pub(super) fn save(&self, engine: &Engine<'_>) -> Result<()> {
+        let path = engine.context.paths.in_home(FILE)?;
         let text = Secret::new(serde_json::to_string(self).unwrap_or_default());
         Ok(atomic_file::write(&path, text.expose_secret())?)
     }
 
     /// The login that waits; `None` where none does, or no longer.
-    pub(super) fn load(context: &Context, now: Timestamp) -> Result<Option<Self>> {
-        let path = context.paths.in_home(FILE).map_err(Error::invalid_state)?;
+    pub(super) fn load(engine: &Engine<'_>, now: Timestamp) -> Result<Option<Self>> {
+        let path = engine.context.paths.in_home(FILE)?;
         let contents = atomic_file::read(&path)
             .map_err(|reason| Error::invalid_state(format!("~/{FILE} {reason}")))?;
         let pending = contents
@@ -79,16 +77,16 @@ impl Pending {
     }
 
     /// Forgets a login of this provider's account that waits, and what cannot be completed any more.
-    pub(super) fn forget_of(context: &Context, provider: &Provider, now: Timestamp) {
-        let waiting = Self::load(context, now).ok().flatten();
+    pub(super) fn forget_of(engine: &Engine<'_>, provider: &Provider, now: Timestamp) {
+        let waiting = Self::load(engine, now).ok().flatten();
         let is_it = |it: Self| *it.provider == *provider.name && *it.account == *provider.account;
         if waiting.is_none_or(is_it) {
-            Self::forget(context);
+            Self::forget(engine);
         }
     }
 
-    pub(super) fn forget(context: &Context) {
-        if let Ok(path) = context.paths.in_home(FILE) {
+    pub(super) fn forget(engine: &Engine<'_>) {
+        if let Ok(path) = engine.context.paths.in_home(FILE) {
             let _ = atomic_file::remove(&path);
         }
     }

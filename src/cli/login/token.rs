@@ -4,27 +4,21 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use serde_json::json;
 
-use super::{Arguments, variable_notes};
-use crate::auth::context::Context;
-use crate::auth::operations;
+use super::Arguments;
+use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::cli::terminal;
-use crate::error::{Error, ErrorCode, Result, sanitize};
+use crate::error::{Error, ErrorCode, Result};
 use crate::http::{self, ApiError, Client, microtica, mycli};
-use crate::model::credential::{Kind, Session};
-use crate::model::provider::{LoginKind, Provider};
-use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
-use crate::protocols::ToolOutput;
+use crate::model::{Kind, LoginKind, Provider, Secret, Session, Timestamp, ToolOutput};
 use crate::store::session;
-use crate::sys::clock;
 
 /// No token is longer.
 const MOST: u64 = 64 * 1024;
 
 /// The token that was brought: behind `--token`, on standard input, or typed without an echo. `None` where the login is
 /// to go by email.
-pub(super) fn brought(context: &Context, arguments: &Arguments) -> Result<Option<Secret>> {
+pub(super) fn brought(engine: &Engine<'_>, arguments: &Arguments) -> Result<Option<Secret>> {
     if let Some(token) = arguments.token.as_deref().filter(|token| !token.is_empty()) {
         return Ok(Some(Secret::new(token)));
     }
@@ -34,7 +28,7 @@ pub(super) fn brought(context: &Context, arguments: &Arguments) -> Result<Option
     if !std::io::stdin().is_terminal() {
         return from_input();
     }
-    let provider = context.provider(None)?;
+    let provider = engine.context.provider(None)?;
     if arguments.token.is_none() && provider.login.renews() {
         return Ok(None);
     }
@@ -55,21 +49,21 @@ fn from_input() -> Result<Option<Secret>> {
 
 /// Logs in with a token.
 pub(super) fn login(
-    context: &Context,
+    engine: &Engine<'_>,
     token: &Secret,
     force: bool,
     output: &Output,
 ) -> Result<ToolOutput> {
-    let provider = provider_of(context, token)?;
+    let provider = provider_of(engine, token)?;
     check_form(&provider, token)?;
-    may_replace(context, &provider, token, force)?;
-    let api_url = context.api_url(&provider, None)?;
-    let client = Client::new(context, &provider, &api_url)?;
+    may_replace(engine, &provider, token, force)?;
+    let api_url = engine.context.api_url(&provider, None)?;
+    let client = Client::new(engine.network, &provider, &api_url)?;
     let (who, verified) = match owner(&client, &provider, token) {
         Ok(who) => (who, true),
         // The form is right, and the place where its users look for a key must not depend on the network.
         Err(error) if error.is_passing() && matches!(provider.login, LoginKind::ApiKey(_)) => {
-            context.note(format!(
+            output.note(format!(
                 "the key is not verified: {} cannot be reached ({error})",
                 provider.name
             ));
@@ -78,42 +72,30 @@ pub(super) fn login(
         Err(error) => return Err(refused(&provider, &api_url, token, &error)),
     };
     let expires_at = who.expires_at.as_deref().and_then(Timestamp::parse);
-    let session = Session::api_token(token.clone(), expires_at, clock::now());
-    super::point_at(context, &provider, &api_url)?;
-    let stored = operations::keep_session(context, &provider, &session)?;
-    let named =
-        who.name.as_deref().map_or_else(String::new, |name| format!(" as {}", sanitize(name)));
-    let sentence = format!(
-        "Logged in to {}{named}. Saved in the {}: {}",
-        provider.title(),
-        stored.source.name(),
-        stored.location
-    );
+    let session = Session::api_token(token.clone(), expires_at, engine.clock.now());
+    super::point_at(engine, &provider, &api_url, output)?;
+    let stored = engine.save_session(&provider, &session)?;
     let fields = json!({
-        "provider": provider.name, "account": &*provider.account, "kind": Kind::ApiToken.name(), "name": who.name, "verified": verified,
-        "expires_at": who.expires_at, "stored_in": stored.source.name(), "location": stored.location,
+        "kind": Kind::ApiToken.name(), "name": who.name, "verified": verified, "expires_at": who.expires_at,
     });
-    Ok(output
-        .done(&sentence, &fields)
-        .with_notes(&context.take_notes())
-        .with_notes(&variable_notes(context, &provider)))
+    Ok(super::logged_in(engine, &provider, output, stored, who.name.as_deref(), fields))
 }
 
 /// The provider that is named, else the one whose tokens begin so.
-fn provider_of(context: &Context, token: &Secret) -> Result<Provider> {
-    let configuration = context.configuration()?;
-    let is_named =
-        context.overrides.provider.is_some() || context.environment.get("MY_PROVIDER").is_some();
+fn provider_of(engine: &Engine<'_>, token: &Secret) -> Result<Provider> {
+    let configuration = engine.context.configuration()?;
+    let is_named = engine.context.overrides.provider.is_some()
+        || engine.context.environment.get("MY_PROVIDER").is_some();
     if !is_named {
         for name in configuration.names() {
             let provider = configuration.provider(name)?;
             let prefix = &*provider.token_prefix;
             if !prefix.is_empty() && token.expose_secret().starts_with(prefix) {
-                return context.provider(Some(name));
+                return engine.context.provider(Some(name));
             }
         }
     }
-    context.provider(None)
+    engine.context.provider(None)
 }
 
 fn check_form(provider: &Provider, token: &Secret) -> Result<()> {
@@ -138,8 +120,13 @@ fn check_form(provider: &Provider, token: &Secret) -> Result<()> {
 }
 
 /// A session renews itself, and a token does not: replacing one by the other is asked for by name.
-fn may_replace(context: &Context, provider: &Provider, token: &Secret, force: bool) -> Result<()> {
-    let kept = session::load(&context.stores()?.in_order(), &provider.slot).newest;
+fn may_replace(
+    engine: &Engine<'_>,
+    provider: &Provider,
+    token: &Secret,
+    force: bool,
+) -> Result<()> {
+    let kept = session::load(&engine.stores, &provider.key).newest;
     let is_session = kept.is_some_and(|kept| {
         kept.session.refresh_token.is_some() && kept.session.access_token != *token
     });

@@ -12,7 +12,7 @@ use super::Pending;
 use crate::cli::terminal::{self, Key, Keys};
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http::{self, ApiError, Client, mycli};
-use crate::model::secret::Secret;
+use crate::model::Secret;
 use crate::sys::clock;
 
 /// How often the countdown moves.
@@ -166,7 +166,7 @@ impl Waiting<'_> {
             Key::Stop => return Err(Stopped::ByPerson),
             Key::Char('r' | 'R') => self.resend(keys, screen)?,
             Key::Char(digit) if digit.is_ascii_digit() && screen.typed.len() < 6 => {
-                screen.typed.push(digit)
+                screen.typed.push(digit);
             }
             Key::Char(_) | Key::Enter => {}
             Key::Backspace => drop(screen.typed.pop()),

@@ -29,7 +29,7 @@ fn file(place: &Place) -> PathBuf {
 
 /// Bazel knows hosts without ports, and the patterns that the configuration does.
 fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
-    let host = |pattern: &crate::model::origin::HostPattern| {
+    let host = |pattern: &crate::model::HostPattern| {
         pattern
             .target()
             .map_or_else(|| pattern.to_string(), |target| target.origin.host().to_owned())

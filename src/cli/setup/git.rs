@@ -7,7 +7,7 @@ use super::copy::{self, Copy};
 use super::place::Place;
 use super::tools::{Ask, Folder, Probe, SetupTool};
 use crate::error::{Error, Result};
-use crate::model::origin::HostPattern;
+use crate::model::HostPattern;
 
 pub(super) const TOOL: SetupTool = SetupTool {
     name: "git",

@@ -101,6 +101,6 @@ fn change(place: &Place, text: &str, arguments: &[&str]) -> Result<String> {
 
 fn notes(_: &Ask<'_>, text: &str) -> Vec<String> {
     let is_used = text.lines().any(|line| line.trim() == format!("user: {USER}"));
-    let note = format!("let a context use it: `kubectl config set-context CONTEXT --user={USER}`");
+    let note = format!("let a engine use it: `kubectl config set-context CONTEXT --user={USER}`");
     (!is_used).then_some(note).into_iter().collect()
 }

@@ -27,14 +27,12 @@ mod uv;
 
 use serde_json::json;
 
-use crate::auth::context::Context;
+use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::cli::terminal;
 use crate::config::edit as settings;
 use crate::error::{Error, Result};
-use crate::model::origin::{HostPattern, Origin};
-use crate::model::provider::Provider;
-use crate::protocols::ToolOutput;
+use crate::model::{HostPattern, Origin, Provider, ToolOutput};
 use place::Place;
 use plan::Plan;
 use tools::{ALL, SetupTool};
@@ -66,19 +64,23 @@ pub(super) struct Arguments {
     yes: bool,
 }
 
-pub(super) fn run(context: &Context, arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
-    let place = Place::of(context)?;
-    let provider = context.provider(None)?;
-    let api = context.api_origin(&provider, None)?;
+pub(super) fn run(
+    engine: &Engine<'_>,
+    arguments: &Arguments,
+    output: &Output,
+) -> Result<ToolOutput> {
+    let place = Place::of(engine)?;
+    let provider = engine.context.provider(None)?;
+    let api = engine.context.api_origin(&provider, None)?;
     let new_hosts = new_hosts(&provider, &api, &arguments.host)?;
     let hosts = wanted_hosts(&provider, &arguments.host)?;
-    let (mut plans, mut notes) = (Vec::new(), Vec::new());
+    let mut plans = Vec::new();
     for tool in chosen(arguments, &place)? {
         match plan(&place, tool, &hosts, arguments.undo) {
             Ok(plan) => plans.push(plan),
             // One that cannot be set up is no reason to leave the others alone.
             Err(Error { message, hint, .. }) if arguments.all => {
-                notes.push(format!("{message}; {}", hint.unwrap_or_default()));
+                output.note(format!("{message}; {}", hint.unwrap_or_default()));
             }
             Err(error) => return Err(error),
         }
@@ -94,13 +96,13 @@ pub(super) fn run(context: &Context, arguments: &Arguments, output: &Output) -> 
             "Done.\n".clone_into(&mut told);
         }
         if !new_hosts.is_empty() {
-            add_hosts(context, &provider, &new_hosts)?;
+            add_hosts(engine, &provider, &new_hosts)?;
         }
         plans.iter().try_for_each(Plan::carry_out)?;
     }
     let tools: Vec<_> = plans.iter().map(Plan::fields).collect();
     let fields = json!({ "dry_run": arguments.dry_run, "hosts_added": new_hosts, "tools": tools });
-    Ok(output.done(told.trim_end(), &fields).with_notes(&notes))
+    Ok(output.done(told.trim_end(), &fields))
 }
 
 /// Whether a tool's configuration has our part.
@@ -167,10 +169,10 @@ fn parsed(hosts: &[String]) -> Result<Vec<HostPattern>> {
     hosts.iter().map(|host| HostPattern::parse(host.trim().trim_end_matches('/'))).collect()
 }
 
-fn add_hosts(context: &Context, provider: &Provider, new: &[String]) -> Result<()> {
+fn add_hosts(engine: &Engine<'_>, provider: &Provider, new: &[String]) -> Result<()> {
     let known = provider.hosts.iter().map(ToString::to_string);
     let hosts: toml_edit::Array = known.chain(new.iter().cloned()).collect();
-    settings::set(&context.paths, Some(&provider.name), "hosts", Some(hosts.into()))
+    settings::set(&engine.context.paths, Some(&provider.name), "hosts", Some(hosts.into()))
 }
 
 fn told(provider: &Provider, new_hosts: &[String], plans: &[Plan], dry_run: bool) -> String {

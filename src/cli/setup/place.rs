@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::auth::context::Context;
+use crate::auth::Engine;
 use crate::error::{Error, Result};
 
 /// The name that this program is installed by.
@@ -38,9 +38,10 @@ const VARIABLES: &[&str] = &[
 
 impl Place {
     /// This machine, where its home may be touched.
-    pub(in crate::cli) fn of(context: &Context) -> Result<Self> {
-        let home = context.paths.in_home("").map_err(Error::invalid_state)?;
-        let path = context
+    pub(in crate::cli) fn of(engine: &Engine<'_>) -> Result<Self> {
+        let home = engine.context.paths.in_home("")?;
+        let path = engine
+            .context
             .environment
             .get("PATH")
             .map(|path| std::env::split_paths(&path).collect())
@@ -48,7 +49,7 @@ impl Place {
         let own = std::env::current_exe()
             .map_err(|error| Error::invalid_state(format!("this program: {error}")))?;
         let variables =
-            VARIABLES.iter().map(|name| (*name, context.environment.get(name))).collect();
+            VARIABLES.iter().map(|name| (*name, engine.context.environment.get(name))).collect();
         let mut place = Self { program: own, home: home.components().collect(), path, variables };
         // A link that a package manager keeps outlives the file that it points at today.
         if let Some(found) = place.find(NAME).filter(|found| place.is_this_program(found)) {

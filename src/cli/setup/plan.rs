@@ -11,7 +11,7 @@ use super::link::{Link, State};
 use super::place::Place;
 use super::tools::{ALL, Ask, Folder, SetupTool};
 use crate::error::Result;
-use crate::model::origin::HostPattern;
+use crate::model::HostPattern;
 
 /// For one tool.
 pub(super) struct Plan {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::place::Place;
 use super::{bazel, cargo, docker, git, go, kubectl, pip, pnpm, terraform, uv};
 use crate::error::Result;
-use crate::model::origin::HostPattern;
+use crate::model::HostPattern;
 
 /// Every tool.
 pub(in crate::cli) const ALL: &[SetupTool] = &[
@@ -89,7 +89,7 @@ impl Ask<'_> {
 
     /// Each host as a tool writes it that knows no patterns: `git.acme.dev:8443`.
     pub(in crate::cli) fn exact_hosts(&self) -> Vec<String> {
-        let port = |origin: &crate::model::origin::Origin| origin.host_and_port();
+        let port = |origin: &crate::model::Origin| origin.host_and_port();
         self.hosts
             .iter()
             .filter_map(HostPattern::target)

@@ -5,12 +5,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::context::Context;
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::http::{self, ApiError, Client};
-use crate::model::origin::Target;
-use crate::model::provider::Provider;
-use crate::model::provider::oauth::Endpoints;
+use crate::http::client::{self, ApiError, Client, Network};
+use crate::model::{Endpoints, Provider, Target};
 use crate::sys::atomic_file;
 use crate::sys::clock;
 
@@ -93,26 +90,30 @@ impl Metadata {
 }
 
 /// The description that was kept, or one that is asked for; where that fails, the old one will do.
-pub(super) fn known(context: &Context, provider: &Provider, issuer: &str) -> Result<Metadata> {
-    let kept = kept(context, provider).and_then(|kept| kept.check(issuer).ok());
+pub(super) fn known(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<Metadata> {
+    let kept = kept(network, provider).and_then(|kept| kept.check(issuer).ok());
     match kept {
         Some(kept) if (0..FRESH).contains(&(clock::now().unix() - kept.fetched_at)) => Ok(kept),
-        Some(kept) => Ok(discover(context, provider, issuer).unwrap_or(kept)),
-        None => discover(context, provider, issuer),
+        Some(kept) => Ok(discover(network, provider, issuer).unwrap_or(kept)),
+        None => discover(network, provider, issuer),
     }
 }
 
 /// Asks the service, and keeps what it says.
-pub(super) fn discover(context: &Context, provider: &Provider, issuer: &str) -> Result<Metadata> {
+pub(super) fn discover(
+    network: Network<'_>,
+    provider: &Provider,
+    issuer: &str,
+) -> Result<Metadata> {
     let failed =
-        |error: &ApiError| http::failed(issuer, "read how the service is described", error);
+        |error: &ApiError| client::failed(issuer, "read how the service is described", error);
     let mut refusal = None;
     for url in addresses(issuer)? {
-        let client = Client::new(context, provider, &url)?;
+        let client = Client::new(network, provider, &url)?;
         match client.call::<Metadata>(client.http.get(&url), None, &[]) {
             Ok(found) => {
                 let found = Metadata { fetched_at: clock::now().unix(), ..found.check(issuer)? };
-                keep(context, provider, &found);
+                keep(network, provider, &found);
                 return Ok(found);
             }
             Err(error) if error.is_answer() => refusal = refusal.or(Some(error)),
@@ -140,15 +141,16 @@ fn file(provider: &Provider) -> String {
     format!(".my/sessions/{}.metadata.json", provider.name)
 }
 
-fn kept(context: &Context, provider: &Provider) -> Option<Metadata> {
-    let contents = atomic_file::read(&context.paths.in_home(&file(provider)).ok()?).ok()??;
+fn kept(network: Network<'_>, provider: &Provider) -> Option<Metadata> {
+    let contents =
+        atomic_file::read(&network.context.paths.in_home(&file(provider)).ok()?).ok()??;
     serde_json::from_str(contents.text.expose_secret()).ok()
 }
 
 /// Where it cannot be kept, the next refresh asks again.
-fn keep(context: &Context, provider: &Provider, found: &Metadata) {
+fn keep(network: Network<'_>, provider: &Provider, found: &Metadata) {
     if let (Ok(path), Ok(text)) =
-        (context.paths.in_home(&file(provider)), serde_json::to_string(found))
+        (network.context.paths.in_home(&file(provider)), serde_json::to_string(found))
     {
         let _ = atomic_file::write(&path, &text);
     }

@@ -19,14 +19,9 @@ use oauth2::{
 };
 use serde_json::Value;
 
-use crate::auth::context::Context;
 use crate::error;
-use crate::http::client::{ApiError, Client, Result};
-use crate::model::credential::Session;
-use crate::model::provider::Provider;
-use crate::model::provider::oauth::{Endpoints, OAuth, SecretPlace};
-use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
+use crate::http::client::{ApiError, Client, Network, Result};
+use crate::model::{Endpoints, OAuth, Provider, Secret, SecretLocation, Session, Timestamp};
 
 pub use response::{Granted, MOST_TOKEN};
 use response::{failure, fault};
@@ -54,7 +49,7 @@ pub struct BrowserLogin {
 
 /// A service, with its endpoints known.
 pub struct Service<'a> {
-    context: &'a Context,
+    network: Network<'a>,
     provider: &'a Provider,
     oauth: &'a OAuth,
     endpoints: Endpoints,
@@ -70,31 +65,31 @@ pub struct Service<'a> {
 impl<'a> Service<'a> {
     /// The service as it was described last; it is asked where nothing is known, or what is known is a day old.
     pub fn known(
-        context: &'a Context,
+        network: Network<'a>,
         provider: &'a Provider,
         oauth: &'a OAuth,
     ) -> error::Result<Self> {
-        Self::described(context, provider, oauth, discovery::known)
+        Self::described(network, provider, oauth, discovery::known)
     }
 
     /// The service as it describes itself now.
     pub fn discovered(
-        context: &'a Context,
+        network: Network<'a>,
         provider: &'a Provider,
         oauth: &'a OAuth,
     ) -> error::Result<Self> {
-        Self::described(context, provider, oauth, discovery::discover)
+        Self::described(network, provider, oauth, discovery::discover)
     }
 
     fn described(
-        context: &'a Context,
+        network: Network<'a>,
         provider: &'a Provider,
         oauth: &'a OAuth,
-        describe: impl Fn(&Context, &Provider, &str) -> error::Result<discovery::Metadata>,
+        describe: impl Fn(Network<'_>, &Provider, &str) -> error::Result<discovery::Metadata>,
     ) -> error::Result<Self> {
         let named = oauth.endpoints.clone();
         let description = match &oauth.issuer {
-            Some(issuer) if !named.is_complete(oauth) => Some(describe(context, provider, issuer)?),
+            Some(issuer) if !named.is_complete(oauth) => Some(describe(network, provider, issuer)?),
             _ => None,
         };
         let names_itself = description.as_ref().is_some_and(|found| found.names_itself);
@@ -106,9 +101,9 @@ impl<'a> Service<'a> {
             None => named,
         };
         let (secret_in_body, secret) =
-            (oauth.secret_in_body || only_in_body, client_secret(context, oauth)?);
+            (oauth.secret_in_body || only_in_body, client_secret(network, oauth)?);
         Ok(Self {
-            context,
+            network,
             provider,
             oauth,
             endpoints,
@@ -254,7 +249,7 @@ impl<'a> Service<'a> {
                 request = request.basic_auth(encoded(id), Some(encoded(secret.expose_secret())));
             }
             Some(secret) => {
-                form.extend([("client_id", id), ("client_secret", secret.expose_secret())])
+                form.extend([("client_id", id), ("client_secret", secret.expose_secret())]);
             }
             None => form.push(("client_id", id)),
         }
@@ -307,7 +302,7 @@ impl<'a> Service<'a> {
 
     /// Bound to the one endpoint: a proxy, or none, by where that is.
     fn client(&self, url: &str) -> Result<Client> {
-        let client = Client::new(self.context, self.provider, url)
+        let client = Client::new(self.network, self.provider, url)
             .map_err(|error| ApiError::NotConnected(error.message))?;
         Ok(match self.deadline {
             Some(deadline) => client.until(deadline),
@@ -332,19 +327,18 @@ impl Endpoints {
     /// Whether a description of the service would add nothing that its kind of login needs.
     fn is_complete(&self, oauth: &OAuth) -> bool {
         let can_begin = self.authorization.is_some() || self.device_authorization.is_some();
-        self.token.is_some()
-            && (can_begin || oauth.grant == crate::model::provider::oauth::Grant::ClientCredentials)
+        self.token.is_some() && (can_begin || oauth.grant == crate::model::Grant::ClientCredentials)
     }
 }
 
 /// Whether a refused refresh means that the login is over: the one code that says so (RFC 6749, 5.2), or GitHub's for it.
-pub fn is_definitive(error: &ApiError) -> bool {
+pub fn ends_session(error: &ApiError) -> bool {
     matches!(error, ApiError::Service { status: 400 | 401, .. })
         && matches!(error.code(), "invalid_grant" | "bad_refresh_token")
 }
 
 /// Whether it is the program that was refused (RFC 6749, 5.2), or GitHub's word for it.
-pub fn refuses_the_program(error: &ApiError) -> bool {
+pub fn rejects_client(error: &ApiError) -> bool {
     matches!(
         error.code(),
         "invalid_client" | "unauthorized_client" | "incorrect_client_credentials"
@@ -352,11 +346,13 @@ pub fn refuses_the_program(error: &ApiError) -> bool {
 }
 
 /// The secret of the client, where the configuration says where it is.
-fn client_secret(context: &Context, oauth: &OAuth) -> error::Result<Option<Secret>> {
+fn client_secret(network: Network<'_>, oauth: &OAuth) -> error::Result<Option<Secret>> {
     let text = match &oauth.client_secret {
         None => return Ok(None),
-        Some(SecretPlace::Variable(name)) => context.environment.text(name).map(Secret::new),
-        Some(SecretPlace::File(path)) => crate::sys::atomic_file::read(path)
+        Some(SecretLocation::Variable(name)) => {
+            network.context.environment.text(name).map(Secret::new)
+        }
+        Some(SecretLocation::File(path)) => crate::sys::atomic_file::read(path)
             .map_err(|reason| error::Error::invalid_state(format!("{} {reason}", path.display())))?
             .map(|contents| contents.text),
     };

@@ -11,10 +11,7 @@ use serde_json::Value;
 
 use crate::error::sanitize;
 use crate::http::client::{ApiError, HIDDEN, Result, without_tokens};
-use crate::model::credential::Session;
-use crate::model::jwt;
-use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
+use crate::model::{Secret, Session, Timestamp, jwt};
 
 /// The longest token that is kept: no header carries a longer one.
 pub const MOST_TOKEN: usize = 16 * 1024;
@@ -208,7 +205,7 @@ pub(super) fn transport<T: ErrorResponse + 'static>(
 mod tests {
     use super::{Granted, Timestamp};
 
-    fn session(answer: &str) -> Result<crate::model::credential::Session, String> {
+    fn session(answer: &str) -> Result<crate::model::Session, String> {
         let granted: Granted = serde_json::from_str(answer).map_err(|error| error.to_string())?;
         granted.into_session(Timestamp::from_unix(1_700_000_000)).map_err(|error| error.to_string())
     }

@@ -2,20 +2,18 @@
 //! where it is kept and how one logs in. Two are built in; others are configuration.
 
 mod account;
-pub mod known;
-pub mod oauth;
+mod oauth;
 
 use std::borrow::Cow;
 
+use super::Session;
 use crate::error::Result;
-use crate::model::credential::Session;
-use crate::model::origin::{HostPattern, Origin, Target};
-use crate::model::secret::Secret;
+use crate::model::{HostPattern, Origin, Secret, Target};
 
 pub use account::Account;
-pub use oauth::{Grant, OAuth};
+pub use oauth::{Endpoints, Grant, OAuth, SecretLocation};
 
-type Text = Cow<'static, str>;
+pub type Text = Cow<'static, str>;
 
 /// A service that issues tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +40,12 @@ pub struct Provider {
     pub basic_username: Text,
     /// Whether its hosts take the token as the password of Basic authentication.
     pub takes_password: bool,
-    /// Which of its logins this is about.
+    /// Whether the session of the default account, and `~/.my/config.json`, are shared with the `my` command line.
+    pub shares_with_my: bool,
+    /// Which of its accounts this is.
     pub account: Account,
-    /// Where the credential of that account is kept.
-    pub slot: StorageKey,
+    /// Where the credential of that account is stored.
+    pub key: StorageKey,
 }
 
 /// How one logs in.
@@ -63,6 +63,12 @@ impl LoginKind {
     /// Whether its sessions are renewed with a refresh token.
     pub fn renews(&self) -> bool {
         matches!(self, Self::MagicLink | Self::OAuth(_))
+    }
+
+    /// Whether the service accepts a refresh token that it has just replaced (mycli: for 30 s), so that a lost answer can
+    /// be requested again.
+    pub fn has_grace(&self) -> bool {
+        !matches!(self, Self::OAuth(_))
     }
 
     /// Whether a session can be replaced without anybody logging in: it has a refresh token, or the program logs in
@@ -128,7 +134,7 @@ pub struct StorageKey {
     /// The file, relative to the home directory.
     pub file: Text,
     /// What is in it.
-    pub shape: StoredFormat,
+    pub format: StoredFormat,
     /// The lock that every change of a session is made under, relative to the home directory.
     pub lock: Text,
 }
@@ -143,7 +149,7 @@ impl StorageKey {
             }),
             legacy_item: None,
             file: format!(".my/sessions/{provider}/{account}.json").into(),
-            shape: StoredFormat::Session,
+            format: StoredFormat::Session,
             lock: format!(".my/sessions/{provider}/{account}.lock").into(),
         }
     }
@@ -185,12 +191,13 @@ impl Provider {
         header: Header::BEARER,
         basic_username: Cow::Borrowed("token"),
         takes_password: true,
+        shares_with_my: true,
         account: Account::DEFAULT,
-        slot: StorageKey {
+        key: StorageKey {
             item: Some(item("mycli", "mycli-tokens")),
             legacy_item: Some(item("my-cli", "tokens")),
             file: Cow::Borrowed(".my/credentials.json"),
-            shape: StoredFormat::Session,
+            format: StoredFormat::Session,
             lock: Cow::Borrowed(".my/refresh.lock"),
         },
     };
@@ -212,12 +219,13 @@ impl Provider {
         header: Header { name: Cow::Borrowed("X-Microtica-Api-Key"), scheme: None },
         basic_username: Cow::Borrowed("token"),
         takes_password: false,
+        shares_with_my: false,
         account: Account::DEFAULT,
-        slot: StorageKey {
+        key: StorageKey {
             item: None,
             legacy_item: None,
             file: Cow::Borrowed(".microtica/credentials"),
-            shape: StoredFormat::BareKey,
+            format: StoredFormat::BareKey,
             lock: Cow::Borrowed(".my/sessions/microtica/default.lock"),
         },
     };
@@ -232,7 +240,7 @@ impl Provider {
         if account == self.account {
             return self;
         }
-        Self { slot: StorageKey::of_account(&self.name, &account), account, ..self }
+        Self { key: StorageKey::of_account(&self.name, &account), account, ..self }
     }
 
     /// Its name in a message, with the account where it is not the default one.

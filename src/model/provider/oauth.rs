@@ -14,7 +14,7 @@ pub struct OAuth {
     /// Where a registration by hand begins, for whoever has no `client_id` yet.
     pub registration: Option<Text>,
     /// Where the secret that goes with it is, for services that want one.
-    pub client_secret: Option<SecretPlace>,
+    pub client_secret: Option<SecretLocation>,
     /// Whether the secret goes into the body of a request, and not into a header (RFC 6749, 2.3.1).
     pub secret_in_body: bool,
     /// Whether a login on its page is for those alone who know the secret.
@@ -48,7 +48,7 @@ pub struct Endpoints {
 
 /// Where a client secret is. It is read when it is needed and kept nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretPlace {
+pub enum SecretLocation {
     /// In this variable.
     Variable(String),
     /// In this file, which is the user's own.

@@ -1,50 +1,58 @@
-//! The answers: each a shape of its own, written on one line with the version first.
+//! The answers, each on one line with the version first.
 
-use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 
-use super::VERSION;
+use serde::Serialize;
+
+use super::{Json, Protocol as _, VERSION};
 use crate::error::Error;
-use crate::model::provider::Header;
-use crate::model::request::{Capabilities, ListEntry, Resolved, Response};
-use crate::model::secret::Secret;
-use crate::model::timestamp::Timestamp;
+use crate::model::{Capabilities, ListEntry, Resolved, Response, Timestamp, json};
 
 #[derive(Serialize)]
-struct Line<T> {
+struct Versioned<T> {
     version: u64,
     #[serde(flatten)]
     fields: T,
 }
 
-fn line(fields: impl Serialize) -> String {
-    // Strings, numbers and booleans alone cannot fail to be written.
-    serde_json::to_string(&Line { version: VERSION, fields }).unwrap_or_default() + "\n"
+fn versioned(fields: impl Serialize) -> String {
+    json::line(&Versioned { version: VERSION, fields })
 }
 
-/// The line for a reply.
-pub(super) fn reply(reply: &Response) -> String {
-    match reply {
+pub(super) fn line(response: &Response) -> String {
+    match response {
         Response::Found(found) => credential(found),
         Response::Stored(stored) => {
-            line(StoredAt { stored_in: stored.source.name(), location: &stored.location })
+            versioned(Stored { stored_in: stored.source.name(), location: &stored.location })
         }
-        Response::Erased(erased) => line(Erased { erased: *erased }),
-        Response::Listed(listed) => {
-            line(List { credentials: listed.iter().map(listed_fields).collect() })
+        Response::Erased(erased) => versioned(Erased { erased: *erased }),
+        Response::Listed(entries) => {
+            versioned(List { credentials: entries.iter().map(Entry::from).collect() })
         }
-        Response::Capabilities(capabilities) => line(capabilities_fields(capabilities)),
-        Response::Nothing => line(Nothing {}),
+        Response::Capabilities(capabilities) => versioned(Supported::from(capabilities)),
+        Response::Nothing => versioned(Nothing {}),
     }
 }
 
-/// The line for an error.
+/// The answer for an error.
 pub fn failure(error: &Error) -> String {
-    line(Failure {
-        error: Fault {
-            code: error.code.name(),
-            message: error.one_line(),
-            hint: error.hint.as_deref(),
-        },
+    let (code, message, hint) = (error.code.name(), error.one_line(), error.hint.as_deref());
+    versioned(Failure { error: Fault { code, message, hint } })
+}
+
+pub(super) fn credential(found: &Resolved) -> String {
+    let credential = &found.credential;
+    let header = credential.header.as_ref();
+    let header = header.map(|header| (&*header.name, header.value(&credential.secret)));
+    versioned(Credential {
+        provider: credential.provider.as_deref(),
+        account: credential.account.as_deref(),
+        kind: credential.kind.name(),
+        username: &credential.username,
+        secret: credential.secret.expose_secret(),
+        headers: header.as_ref().map(|(name, value)| [(*name, [value.expose_secret()])].into()),
+        expires_at: credential.expires_at.map(Timestamp::to_whole_seconds),
+        source: found.source.name(),
     })
 }
 
@@ -52,7 +60,7 @@ pub fn failure(error: &Error) -> String {
 struct Nothing {}
 
 #[derive(Serialize)]
-struct StoredAt<'a> {
+struct Stored<'a> {
     stored_in: &'a str,
     location: &'a str,
 }
@@ -84,38 +92,12 @@ struct Credential<'a> {
     kind: &'a str,
     username: &'a str,
     secret: &'a str,
+    /// `{"Authorization":["Bearer …"]}`: a list, since HTTP allows a repeated header.
     #[serde(skip_serializing_if = "Option::is_none")]
-    headers: Option<Headers<'a>>,
+    headers: Option<BTreeMap<&'a str, [&'a str; 1]>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
     source: &'a str,
-}
-
-/// The line for a credential.
-pub(super) fn credential(found: &Resolved) -> String {
-    line(Credential {
-        provider: found.provider.as_deref(),
-        account: found.account.as_deref(),
-        kind: found.kind.name(),
-        username: &found.username,
-        secret: found.secret.expose_secret(),
-        headers: found.header.as_ref().map(|header| Headers { header, secret: &found.secret }),
-        expires_at: found.expires_at.map(Timestamp::to_whole_seconds),
-        source: found.source.name(),
-    })
-}
-
-/// `{"Authorization":["Bearer …"]}`: a list, since HTTP allows a header to be repeated.
-struct Headers<'a> {
-    header: &'a Header,
-    secret: &'a Secret,
-}
-
-impl Serialize for Headers<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let value = self.header.value(self.secret);
-        serializer.collect_map([(&self.header.name, [value.expose_secret()])])
-    }
 }
 
 #[derive(Serialize)]
@@ -138,45 +120,48 @@ struct Entry<'a> {
     expires_at: Option<String>,
 }
 
-fn listed_fields(listed: &ListEntry) -> Entry<'_> {
-    let ListEntry { url, provider, account, username, kind, source, expires_at } = listed;
-    Entry {
-        url: url.as_deref(),
-        provider: provider.as_deref(),
-        account: account.as_deref(),
-        username,
-        kind: kind.name(),
-        source: source.name(),
-        expires_at: expires_at.map(Timestamp::to_whole_seconds),
+impl<'a> From<&'a ListEntry> for Entry<'a> {
+    fn from(entry: &'a ListEntry) -> Self {
+        Self {
+            url: entry.url.as_deref(),
+            provider: entry.provider.as_deref(),
+            account: entry.account.as_deref(),
+            username: &entry.username,
+            kind: entry.kind.name(),
+            source: entry.source.name(),
+            expires_at: entry.expires_at.map(Timestamp::to_whole_seconds),
+        }
     }
 }
 
 #[derive(Serialize)]
-struct Abilities<'a> {
+struct Supported<'a> {
     versions: [u64; 1],
     verbs: &'a [&'a str],
-    adapters: Vec<&'a str>,
-    stores: Vec<Place<'a>>,
+    adapters: &'a [&'a str],
+    stores: Vec<Store<'a>>,
 }
 
 #[derive(Serialize)]
-struct Place<'a> {
+struct Store<'a> {
     name: &'a str,
     available: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
 
-fn capabilities_fields(capabilities: &Capabilities) -> Abilities<'_> {
-    let stores = capabilities.stores.iter().map(|(source, problem)| Place {
-        name: source.name(),
-        available: problem.is_none(),
-        reason: problem.as_deref(),
-    });
-    Abilities {
-        versions: [VERSION],
-        verbs: super::TOOL.operations,
-        adapters: crate::protocols::ALL.iter().map(|adapter| adapter.name).collect(),
-        stores: stores.collect(),
+impl<'a> From<&'a Capabilities> for Supported<'a> {
+    fn from(capabilities: &'a Capabilities) -> Self {
+        let stores = capabilities.stores.iter().map(|(source, reason)| Store {
+            name: source.name(),
+            available: reason.is_none(),
+            reason: reason.as_deref(),
+        });
+        Self {
+            versions: [VERSION],
+            verbs: Json::OPERATIONS,
+            adapters: &capabilities.protocols,
+            stores: stores.collect(),
+        }
     }
 }

@@ -1,186 +1,192 @@
-//! The helper's own protocol: one JSON object in, one out, on one line (protocol/PROTOCOL.md); and `get --format`, the
-//! same answer for scripts. Knows no store, no network, no clock.
+//! The JSON protocol of this program (protocol/PROTOCOL.md): one object in, one out, each on one line; and
+//! `get --format`, the same answer for scripts.
 
 mod answer;
 mod request;
 
 pub use answer::failure;
 
-use crate::error::{Error, ErrorCode, Result, attempts};
-use crate::model::origin::Target;
-use crate::model::request::{
-    CredentialRequest, EraseRequest, Operation, Resolved, Response, StoreRequest,
+use super::Protocol;
+use crate::error::{Error, ErrorCode, Result, sanitize};
+use crate::model::{
+    CredentialRequest, EraseRequest, Framing, Invocation, Operation, Resolved, Response, Secret,
+    StoreRequest, Target, ToolOutput, attempts_line,
 };
-use crate::model::secret::Secret;
-use crate::protocols::{Input, Invocation, Tool, ToolOutput};
 
 use request::{Body, token};
+
+/// The name of this protocol.
+pub const NAME: &str = "json";
 
 /// The only version so far.
 pub const VERSION: u64 = 1;
 
-/// No request is larger.
-pub const MOST: usize = 64 * 1024;
+pub(super) struct Json;
 
-/// The line in the table.
-pub const TOOL: Tool = Tool {
-    name: "json",
-    operations: &["get", "store", "erase", "list", "capabilities"],
-    program: None,
-    variables: &[],
-    input,
-    decode,
-    encode,
-};
+impl Protocol for Json {
+    const NAME: &'static str = NAME;
+    const OPERATIONS: &'static [&'static str] = &["get", "store", "erase", "list", "capabilities"];
 
-/// With `--format` or `--url` the arguments are the request.
-fn input(arguments: &[String]) -> Input {
-    let says_all =
-        |argument: &String| argument.starts_with("--format") || argument.starts_with("--url");
-    match arguments.first().map(String::as_str) {
-        Some("get") if arguments.iter().any(says_all) => Input::Nothing,
-        Some("get" | "store" | "erase") => Input::Object,
-        _ => Input::Nothing,
+    type Parsed<'a> = Presentation;
+
+    /// With `--format` or `--url` the arguments are the whole request.
+    fn framing(arguments: &[String]) -> Framing {
+        let is_request =
+            |argument: &String| argument.starts_with("--format") || argument.starts_with("--url");
+        match arguments.first().map(String::as_str) {
+            Some("get") if arguments.iter().any(is_request) => Framing::Nothing,
+            Some("get" | "store" | "erase") => Framing::Object,
+            _ => Framing::Nothing,
+        }
+    }
+
+    fn decode(invocation: &Invocation) -> (Presentation, Result<Operation>) {
+        match Arguments::parse(&invocation.arguments) {
+            Ok(arguments) => (arguments.presentation, arguments.decode(&invocation.input)),
+            Err(error) => (Presentation::default(), Err(error)),
+        }
+    }
+
+    fn encode(presentation: &Presentation, result: Result<Response>) -> ToolOutput {
+        let error = match result {
+            Ok(Response::Found(found)) => return credential(&found, *presentation),
+            Ok(response) => return ToolOutput::success(answer::line(&response)),
+            Err(error) => error,
+        };
+        // As JSON for the program, and as text for the person.
+        let is_json = presentation.format == Format::Json;
+        let output = if is_json { failure(&error) } else { String::new() };
+        ToolOutput { output: output.into(), ..ToolOutput::failure(error.code.exit_status(), error) }
     }
 }
 
-fn decode(call: &Invocation) -> Result<Operation> {
-    let Arguments { verb, format: _, explain: _, ask } = arguments(&call.arguments)?;
-    if !TOOL.operations.contains(&verb) {
-        return Err(Error::invalid(format!("there is no verb `{}`", crate::error::sanitize(verb)))
-            .with_hint(format!("the verbs are {}", TOOL.operations.join(", "))));
-    }
-    if call.input.len() > MOST {
-        return Err(Error::invalid("the request is larger than 64 KiB"));
-    }
-    let body = Body::read(&call.input)?;
-    let named = body.url.is_some() || body.provider.is_some();
-    let ask = body.ask(ask)?;
-    match verb {
-        "get" => Ok(Operation::Get(ask)),
-        "list" => Ok(Operation::List { servable: false }),
-        "capabilities" => Ok(Operation::Capabilities),
-        _ if !named => Err(Error::invalid(format!("`{verb}` needs a `url` or a `provider`"))),
-        "store" => Ok(Operation::Store(StoreRequest {
-            secret: needed_secret(&body, &ask)?,
-            ask,
-            scheme: None,
-            refresh_token: token("refresh_token", body.refresh_token.as_deref())?,
-            expires_at: body.expires_at()?,
-            by_habit: false,
-        })),
-        _ => Ok(Operation::Erase(EraseRequest { ask, secret: body.secret()? })),
-    }
-}
-
-/// A password may be empty; an empty token would only stand in the way of the session.
-fn needed_secret(body: &Body<'_>, ask: &CredentialRequest) -> Result<Secret> {
-    let secret = body.secret()?.ok_or_else(|| Error::invalid("`store` needs a `secret`"))?;
-    if secret.is_empty() && ask.target.is_none() {
-        return Err(Error::invalid("an empty `secret` is no token"));
-    }
-    Ok(secret)
-}
-
-struct Arguments<'a> {
-    verb: &'a str,
+/// How the answer is printed.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Presentation {
     format: Format,
     explain: bool,
-    ask: CredentialRequest,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Format {
+    #[default]
     Json,
     Raw,
     Header,
 }
 
-fn arguments(arguments: &[String]) -> Result<Arguments<'_>> {
-    let mut arguments = arguments.iter().map(String::as_str);
-    let verb = arguments.next().unwrap_or_default();
-    let mut read =
-        Arguments { verb, format: Format::Json, explain: false, ask: CredentialRequest::default() };
-    while let Some(argument) = arguments.next() {
-        let (name, attached) =
-            argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)));
-        if name == "--explain" && verb == "get" {
-            read.explain = true;
-            continue;
-        }
-        if !matches!(name, "--provider" | "--account" | "--api-url") && verb != "get" {
-            return Err(usage(verb, argument));
-        }
-        let mut value = || {
-            attached
-                .or_else(|| arguments.next())
-                .ok_or_else(|| Error::invalid(format!("{name} needs a value")))
-        };
+impl Format {
+    fn parse(name: &str) -> Result<Self> {
         match name {
-            "--format" => read.format = format(value()?)?,
-            "--url" => read.ask.target = Some(Target::parse(value()?)?),
-            "--provider" => read.ask.provider = Some(value()?.to_owned()),
-            "--account" => read.ask.account = Some(value()?.to_owned()),
-            "--api-url" => read.ask.api_url = Some(value()?.to_owned()),
-            "--username" => read.ask.username = Some(value()?.to_owned()),
-            _ => return Err(usage(verb, argument)),
+            "json" => Ok(Self::Json),
+            "raw" => Ok(Self::Raw),
+            "header" => Ok(Self::Header),
+            _ => Err(Error::invalid("--format is json, raw or header")),
         }
     }
-    Ok(read)
 }
 
-fn usage(verb: &str, argument: &str) -> Error {
-    let verb = crate::error::sanitize(verb);
-    Error::invalid(format!("`{verb}` does not take `{}`", crate::error::sanitize(argument)))
-        .with_hint(format!("`my-credential-helper {verb} --help` tells what it takes"))
+struct Arguments<'a> {
+    operation: &'a str,
+    presentation: Presentation,
+    request: CredentialRequest,
 }
 
-fn format(name: &str) -> Result<Format> {
-    match name {
-        "json" => Ok(Format::Json),
-        "raw" => Ok(Format::Raw),
-        "header" => Ok(Format::Header),
-        _ => Err(Error::invalid("--format is json, raw or header")),
-    }
-}
-
-fn encode(call: &Invocation, result: Result<Response>) -> ToolOutput {
-    let (format, explain) = arguments(&call.arguments)
-        .map_or((Format::Json, false), |read| (read.format, read.explain));
-    match result {
-        Ok(Response::Found(found)) => {
-            let explanation = if explain {
-                format!("tried: {}\n", attempts(&found.tried))
-            } else {
-                String::new()
+impl<'a> Arguments<'a> {
+    fn parse(arguments: &'a [String]) -> Result<Self> {
+        let mut arguments = arguments.iter().map(String::as_str);
+        let operation = arguments.next().unwrap_or_default();
+        let (mut presentation, mut request) =
+            (Presentation::default(), CredentialRequest::default());
+        while let Some(argument) = arguments.next() {
+            let (name, attached) = match argument.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (argument, None),
             };
-            match credential(&found, format) {
-                Ok(output) => ToolOutput { messages: explanation, ..ToolOutput::success(output) }
-                    .with_notes(&found.notes),
-                Err(error) => ToolOutput::failure(error.code.exit_status(), error),
+            if name == "--explain" && operation == "get" {
+                presentation.explain = true;
+                continue;
+            }
+            if !matches!(name, "--provider" | "--account" | "--api-url") && operation != "get" {
+                return Err(unknown_argument(operation, argument));
+            }
+            let mut value = || {
+                attached
+                    .or_else(|| arguments.next())
+                    .ok_or_else(|| Error::invalid(format!("{name} needs a value")))
+            };
+            match name {
+                "--format" => presentation.format = Format::parse(value()?)?,
+                "--url" => request.target = Some(Target::parse(value()?)?),
+                "--provider" => request.provider = Some(value()?.to_owned()),
+                "--account" => request.account = Some(value()?.to_owned()),
+                "--api-url" => request.api_url = Some(value()?.to_owned()),
+                "--username" => request.username = Some(value()?.to_owned()),
+                _ => return Err(unknown_argument(operation, argument)),
             }
         }
-        Ok(other) => ToolOutput::success(answer::reply(&other)),
-        Err(error) => {
-            // As JSON for the program, and in words for the person behind it.
-            let output = if format == Format::Json { failure(&error) } else { String::new() };
-            ToolOutput {
-                output: output.into(),
-                ..ToolOutput::failure(error.code.exit_status(), &error)
+        Ok(Self { operation, presentation, request })
+    }
+
+    fn decode(self, input: &[u8]) -> Result<Operation> {
+        let Self { operation, request, .. } = self;
+        if !Json::OPERATIONS.contains(&operation) {
+            return Err(Error::invalid(format!("there is no verb `{}`", sanitize(operation)))
+                .with_hint(format!("the verbs are {}", Json::OPERATIONS.join(", "))));
+        }
+        let body = Body::parse(input)?;
+        let has_subject = body.url.is_some() || body.provider.is_some();
+        let request = body.request(request)?;
+        match operation {
+            "get" => Ok(Operation::Get(request)),
+            "list" => Ok(Operation::List { servable: false }),
+            "capabilities" => Ok(Operation::Capabilities),
+            _ if !has_subject => {
+                Err(Error::invalid(format!("`{operation}` needs a `url` or a `provider`")))
             }
+            "store" => {
+                let secret = required_secret(&body, &request)?;
+                Ok(Operation::Store(StoreRequest {
+                    refresh_token: token("refresh_token", body.refresh_token.as_deref())?,
+                    expires_at: body.expires_at()?,
+                    ..StoreRequest::new(request, secret)
+                }))
+            }
+            _ => Ok(Operation::Erase(EraseRequest { request, secret: body.secret()? })),
         }
     }
 }
 
-fn credential(found: &Resolved, format: Format) -> Result<String> {
-    match format {
-        Format::Json => Ok(answer::credential(found)),
-        Format::Raw => Ok(format!("{}\n", found.secret.expose_secret())),
-        Format::Header => {
-            let none =
-                || Error::new(ErrorCode::NotFound, "a user name and a password go into no header");
-            let header = found.header.as_ref().ok_or_else(none)?;
-            Ok(format!("{}: {}\n", header.name, header.value(&found.secret).expose_secret()))
-        }
+fn unknown_argument(operation: &str, argument: &str) -> Error {
+    let operation = sanitize(operation);
+    Error::invalid(format!("`{operation}` does not take `{}`", sanitize(argument)))
+        .with_hint(format!("`my-credential-helper {operation} --help` tells what it takes"))
+}
+
+/// A password may be empty; an empty token would only precede the session.
+fn required_secret(body: &Body<'_>, request: &CredentialRequest) -> Result<Secret> {
+    let secret = body.secret()?.ok_or_else(|| Error::invalid("`store` needs a `secret`"))?;
+    if secret.is_empty() && request.target.is_none() {
+        return Err(Error::invalid("an empty `secret` is no token"));
     }
+    Ok(secret)
+}
+
+fn credential(found: &Resolved, Presentation { format, explain }: Presentation) -> ToolOutput {
+    let credential = &found.credential;
+    let output = match (format, &credential.header) {
+        (Format::Json, _) => answer::credential(found),
+        (Format::Raw, _) => format!("{}\n", credential.secret.expose_secret()),
+        (Format::Header, Some(header)) => {
+            format!("{}: {}\n", header.name, header.value(&credential.secret).expose_secret())
+        }
+        (Format::Header, None) => {
+            let code = ErrorCode::NotFound;
+            let message = "a user name and a password go into no header";
+            return ToolOutput::failure(code.exit_status(), message);
+        }
+    };
+    let tried = || format!("tried: {}\n", attempts_line(&found.attempts));
+    let messages = if explain { tried() } else { String::new() };
+    ToolOutput { messages, ..ToolOutput::success(output) }.with_warnings(&found.warnings)
 }

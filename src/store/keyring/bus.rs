@@ -5,18 +5,22 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-use super::secret_service::NO_BUS;
-use crate::store::StoreFailure;
+use crate::model::{OffReason, StoreFailure};
 use crate::store::keyring::Surroundings;
 
 /// The address of the bus, from the environment and one look at the file system.
 pub(in crate::store::keyring) fn look(surroundings: &Surroundings) -> Result<String, StoreFailure> {
     let given = |value: &Option<OsString>| value.clone().filter(|value| !value.is_empty());
     if let Some(addresses) = given(&surroundings.bus_address) {
-        return local(addresses.to_str().ok_or(NO_BUS)?);
+        return local(addresses.to_str().ok_or(OffReason::NoSessionBus)?);
     }
-    let socket = Path::new(&given(&surroundings.runtime_dir).ok_or(NO_BUS)?).join("bus");
-    if is_socket(&socket) { Ok(format!("unix:path={}", escaped(&socket))) } else { Err(NO_BUS) }
+    let socket =
+        Path::new(&given(&surroundings.runtime_dir).ok_or(OffReason::NoSessionBus)?).join("bus");
+    if is_socket(&socket) {
+        Ok(format!("unix:path={}", escaped(&socket)))
+    } else {
+        Err(OffReason::NoSessionBus.into())
+    }
 }
 
 /// As the D-Bus specification has it: libdbus refuses an address with any other byte unescaped.
@@ -30,11 +34,9 @@ fn escaped(path: &Path) -> String {
 
 /// libdbus tries the addresses in turn. It would run a program for `unixexec:`, and send secrets in clear over `tcp:`.
 fn local(addresses: &str) -> Result<String, StoreFailure> {
-    let mut found = Err(NO_BUS);
+    let mut found = Err(OffReason::NoSessionBus.into());
     for address in addresses.split(';').filter(|address| !address.is_empty()) {
-        let options = address.strip_prefix("unix:").ok_or(StoreFailure::Off(
-            std::borrow::Cow::Borrowed("the session bus is not a local socket"),
-        ))?;
+        let options = address.strip_prefix("unix:").ok_or(OffReason::RemoteBus)?;
         let is_there = options.split(',').any(|option| match option.split_once('=') {
             // Escaped (`%20`): left to libdbus, which knows how.
             Some(("path", path)) => path.contains('%') || is_socket(Path::new(path)),

@@ -12,11 +12,9 @@ use std::time::{Duration, Instant};
 
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::config::paths::Paths;
-use crate::model::provider::{Item, StorageKey};
-use crate::model::request::{Source, StoredAt};
-use crate::model::secret::Secret;
-use crate::store::{CredentialStore, StoreFailure, Write};
+use crate::config::Paths;
+use crate::model::{Item, OffReason, Secret, Source, StorageKey, StoreFailure, StoredAt};
+use crate::store::{CredentialStore, PreparedWrite, StoredText};
 use crate::sys::env::Environment;
 
 #[cfg(target_os = "linux")]
@@ -44,7 +42,7 @@ pub struct Surroundings {
     /// `XDG_RUNTIME_DIR`, where the bus is when no address is given.
     pub runtime_dir: Option<OsString>,
     /// Why the keyring is not to be touched.
-    pub off: Option<&'static str>,
+    pub off: Option<OffReason>,
 }
 
 /// The keyring; it is connected to when first asked.
@@ -91,8 +89,8 @@ impl Keyring {
         &self,
         work: impl FnOnce(&Session) -> Result<T, StoreFailure> + Send + 'static,
     ) -> Result<T, StoreFailure> {
-        if let Some(reason) = self.surroundings.off {
-            return Err(StoreFailure::Off(std::borrow::Cow::Borrowed(reason)));
+        if let Some(reason) = &self.surroundings.off {
+            return Err(reason.clone().into());
         }
         let place = look(&self.surroundings)?;
         let left = self.left.get();
@@ -139,9 +137,9 @@ impl KeyringStore {
     /// is theirs too, and root may speak on it. Connects to nothing.
     pub fn new(environment: &Environment, paths: &Paths, budget: Duration) -> Self {
         let off = if environment.get("MY_NO_KEYRING").is_some() {
-            Some("turned off by MY_NO_KEYRING")
+            Some(OffReason::Disabled)
         } else {
-            paths.is_of_another().then_some("the home belongs to another user")
+            paths.is_foreign().then_some(OffReason::ForeignHome)
         };
         let surroundings = Surroundings {
             bus_address: environment.get("DBUS_SESSION_BUS_ADDRESS"),
@@ -151,14 +149,9 @@ impl KeyringStore {
         Self(Keyring::new(surroundings, budget))
     }
 
-    /// Whether an item could be written now.
-    pub fn probe(&self) -> Result<(), StoreFailure> {
-        self.0.probe()
-    }
-
     /// Moves what an older program kept to where it is looked for today.
-    fn take_legacy(&self, slot: &StorageKey) -> Result<Option<Secret>, StoreFailure> {
-        let (Some(item), Some(legacy)) = (&slot.item, &slot.legacy_item) else { return Ok(None) };
+    fn take_legacy(&self, key: &StorageKey) -> Result<Option<Secret>, StoreFailure> {
+        let (Some(item), Some(legacy)) = (&key.item, &key.legacy_item) else { return Ok(None) };
         let Some(text) = self.0.read(legacy)? else { return Ok(None) };
         // A keyring that can be read and not written keeps it where it is.
         if self.0.write(item, &label(item), &text).is_ok() {
@@ -173,38 +166,47 @@ impl CredentialStore for KeyringStore {
         Source::Keyring
     }
 
-    fn read(&self, slot: &StorageKey) -> Result<Option<Secret>, StoreFailure> {
-        let Some(item) = &slot.item else { return Ok(None) };
-        match self.0.read(item)? {
-            Some(text) => Ok(Some(Secret::from(text))),
-            None => self.take_legacy(slot),
-        }
+    fn read(&self, key: &StorageKey) -> Result<Option<StoredText>, StoreFailure> {
+        let Some(item) = &key.item else { return Ok(None) };
+        let text = match self.0.read(item)? {
+            Some(text) => Some(Secret::from(text)),
+            None => self.take_legacy(key)?,
+        };
+        Ok(text.map(|text| StoredText { text, warning: None }))
     }
 
     fn prepare<'a>(
         &'a self,
-        slot: &'a StorageKey,
+        key: &'a StorageKey,
         _size: usize,
-    ) -> Result<Write<'a>, StoreFailure> {
-        let item =
-            slot.item.as_ref().ok_or_else(|| StoreFailure::Off("not used for this".into()))?;
+    ) -> Result<PreparedWrite<'a>, StoreFailure> {
+        let item = key.item.as_ref().ok_or(OffReason::NotUsed)?;
         self.0.probe()?;
         Ok(Box::new(move |text| {
             self.0.write(item, &label(item), text.expose_secret())?;
-            Ok(StoredAt {
-                source: Source::Keyring,
-                location: format!("{} / {}", item.service, item.user),
-            })
+            Ok(StoredAt { source: Source::Keyring, location: location(item) })
         }))
     }
 
-    fn delete(&self, slot: &StorageKey) -> Result<bool, StoreFailure> {
+    fn location(&self, key: &StorageKey) -> Option<String> {
+        key.item.as_ref().map(location)
+    }
+
+    fn delete(&self, key: &StorageKey) -> Result<bool, StoreFailure> {
         let mut deleted = false;
-        for item in [&slot.item, &slot.legacy_item].into_iter().flatten() {
+        for item in [&key.item, &key.legacy_item].into_iter().flatten() {
             deleted |= self.0.delete(item)?;
         }
         Ok(deleted)
     }
+
+    fn check(&self, _: &StorageKey) -> Result<(), StoreFailure> {
+        self.0.probe()
+    }
+}
+
+fn location(item: &Item) -> String {
+    format!("{} / {}", item.service, item.user)
 }
 
 /// What a keyring program shows to the person.

@@ -8,8 +8,8 @@ use keyring::Error::{NoEntry, NoStorageAccess, TooLong};
 use zeroize::Zeroizing;
 
 use super::{Surroundings, text};
-use crate::model::provider::Item;
-use crate::store::StoreFailure;
+
+use crate::model::{Item, OffReason, StoreFailure};
 
 const IS_MACOS: bool = cfg!(target_os = "macos");
 
@@ -18,11 +18,7 @@ pub(super) struct Place;
 
 pub(super) fn look(_: &Surroundings) -> Result<Place, StoreFailure> {
     // Elsewhere `keyring` would answer from a mock that forgets.
-    if IS_MACOS || cfg!(windows) {
-        Ok(Place)
-    } else {
-        Err(StoreFailure::Off(std::borrow::Cow::Borrowed("no keyring on this system")))
-    }
+    if IS_MACOS || cfg!(windows) { Ok(Place) } else { Err(OffReason::NoKeyring.into()) }
 }
 
 /// Nothing is kept open between calls.

@@ -13,7 +13,8 @@ use dbus::arg::{AppendAll, ReadAll, RefArg, Variant};
 use dbus::blocking::Connection;
 use zeroize::Zeroizing;
 
-use super::{Item, StoreFailure, text};
+use super::text;
+use crate::model::{Item, OffReason, StoreFailure};
 
 const SERVICE: &str = "org.freedesktop.secrets";
 const ROOT: &str = "/org/freedesktop/secrets";
@@ -26,8 +27,7 @@ const COLLECTION: &str = "org.freedesktop.Secret.Collection";
 
 const UNKNOWN_METHOD: &str = "org.freedesktop.DBus.Error.UnknownMethod";
 
-pub(super) const NO_BUS: StoreFailure =
-    StoreFailure::Off(std::borrow::Cow::Borrowed("no session bus"));
+const NO_BUS: StoreFailure = StoreFailure::Off(OffReason::NoSessionBus);
 
 /// The session, parameters of an encryption that is not used, the value, its kind.
 type Secret<Value> = (Path<'static>, Vec<u8>, Value, String);
@@ -202,9 +202,7 @@ impl From<dbus::Error> for StoreFailure {
             "IsLocked" => Self::Locked,
             "NoReply" | "Timeout" | "TimedOut" => Self::TimedOut,
             "NoServer" | "FileNotFound" | "BadAddress" | "NotSupported" => NO_BUS,
-            "ServiceUnknown" | "NameHasNoOwner" => {
-                Self::Off(std::borrow::Cow::Borrowed("no secret service"))
-            }
+            "ServiceUnknown" | "NameHasNoOwner" => Self::Off(OffReason::NoSecretService),
             _ => Self::Failed(format!("D-Bus error {name}")),
         }
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use account_server::{Fault, Server};
-use my_credential_helper::model::timestamp::Timestamp;
+use my_credential_helper::model::Timestamp;
 
 use crate::support::http::is_accepted;
 use crate::support::{HELPER, Home, Outcome, finish, has_client, service, spawn};

@@ -1,7 +1,8 @@
-//! What a rule is first tried on: every call of the transcripts, every URL of the corpus of hosts, and examples of what
-//! is kept.
+//! The first inputs of each rule: every call of the transcripts, every URL of the corpus of hosts, and examples of
+//! stored files.
 
-use my_credential_helper::protocols::{self, Invocation};
+use my_credential_helper::model::Invocation;
+use my_credential_helper::protocols::run;
 
 use super::properties::SEPARATOR;
 use crate::{hosts, transcripts};
@@ -16,8 +17,8 @@ const CONFIGURATION: &str = "provider = 'acme'\nstore = 'file'\nca_file = '/ca.p
 
 /// The seeds of a rule.
 pub(super) fn of(name: &str) -> Vec<Vec<u8>> {
-    if let Some(adapter) = protocols::ALL.iter().find(|adapter| adapter.name == name) {
-        let calls = transcripts::calls(adapter).into_iter().chain(hosts::calls(name));
+    if let Some(tool) = run::tool(name) {
+        let calls = transcripts::calls(tool).into_iter().chain(hosts::calls(name));
         return calls.map(|call| bytes(&call)).collect();
     }
     let session = format!(
@@ -46,8 +47,8 @@ pub(super) fn of(name: &str) -> Vec<Vec<u8>> {
     texts.into_iter().map(String::into_bytes).collect()
 }
 
-/// A call in the form that the rules read.
-fn bytes(Invocation { arguments, variables, input }: &Invocation) -> Vec<u8> {
+/// A call in the form that the rules parse.
+fn bytes(Invocation { arguments, variables, input, .. }: &Invocation) -> Vec<u8> {
     if let Some(value) = variables.values().next() {
         return value.clone().into_bytes();
     }

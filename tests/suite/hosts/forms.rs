@@ -1,44 +1,42 @@
-//! How each tool would ask for a URL: what its adapter is called with.
+//! How each tool requests a credential for a URL: the invocations of its protocol.
 
-use std::collections::HashMap;
-
-use my_credential_helper::protocols::{self, Invocation, Tool};
+use my_credential_helper::model::Invocation;
+use my_credential_helper::protocols::{Tool, run};
 use serde_json::json;
 
-/// One way to ask.
+/// One form of a request.
 pub(super) struct Form {
-    /// What the corpus calls it, where a case has an exception for it.
+    /// The name in the exceptions of the corpus.
     pub(super) name: &'static str,
-    adapter: &'static str,
-    /// Whether the tool names a host, and no scheme.
+    tool: &'static str,
+    /// Whether the tool names a host without a scheme.
     pub(super) is_host_alone: bool,
-    /// Whether the tool asks for https only.
+    /// Whether the tool requests only https.
     pub(super) is_https_alone: bool,
-    ask: fn(&str) -> Invocation,
+    invocation: fn(&str) -> Invocation,
 }
 
 impl Form {
-    pub(super) fn adapter(&self) -> &'static Tool {
-        protocols::ALL
-            .iter()
-            .find(|adapter| adapter.name == self.adapter)
-            .expect("an adapter of that name")
+    pub(super) fn tool(&self) -> &'static Tool {
+        run::tool(self.tool).expect("a protocol of that name")
     }
 
-    pub(super) fn call(&self, url: &str) -> Invocation {
-        (self.ask)(url)
+    pub(super) fn invocation(&self, url: &str) -> Invocation {
+        (self.invocation)(url)
     }
 }
 
-const fn form(name: &'static str, adapter: &'static str, ask: fn(&str) -> Invocation) -> Form {
-    Form { name, adapter, is_host_alone: false, is_https_alone: false, ask }
+type Build = fn(&str) -> Invocation;
+
+const fn form(name: &'static str, tool: &'static str, invocation: Build) -> Form {
+    Form { name, tool, is_host_alone: false, is_https_alone: false, invocation }
 }
 
-const fn host_form(name: &'static str, adapter: &'static str, ask: fn(&str) -> Invocation) -> Form {
-    Form { is_host_alone: true, ..form(name, adapter, ask) }
+const fn host_form(name: &'static str, tool: &'static str, invocation: Build) -> Form {
+    Form { is_host_alone: true, ..form(name, tool, invocation) }
 }
 
-/// Every way to ask for a place. pnpm has none: it is told nothing of the registry.
+/// Every form. pnpm has none: it does not name the registry.
 pub(super) const ALL: &[Form] = &[
     form("json", "json", |url| input(&["get"], json!({ "url": url }).to_string())),
     form("json arguments", "json", |url| input(&["get", "--format", "raw", "--url", url], "")),
@@ -64,7 +62,7 @@ pub(super) const ALL: &[Form] = &[
 
 fn input(arguments: &[&str], input: impl Into<Vec<u8>>) -> Invocation {
     let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-    Invocation { arguments, input: input.into().into(), variables: HashMap::new() }
+    Invocation { arguments, input: input.into().into(), ..Invocation::default() }
 }
 
 fn cargo(index_url: &str) -> String {
@@ -84,7 +82,7 @@ fn kubectl(url: &str) -> Invocation {
     }
 }
 
-/// The simplest reading of a URL, which whoever connects may have.
+/// The simplest parser of a URL, as another program may have it.
 fn parts(url: &str) -> (&str, &str, &str) {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
@@ -95,10 +93,10 @@ fn authority(url: &str) -> &str {
     parts(url).1
 }
 
-/// As git sends it; old ones decoded a newline, too (CVE-2020-5260).
-fn git_parts(url: &str, read: fn(&str) -> String) -> String {
+/// The attributes that git sends; an old git also decoded a newline (CVE-2020-5260).
+fn git_parts(url: &str, part: fn(&str) -> String) -> String {
     let (scheme, authority, path) = parts(url);
-    format!("protocol={}\nhost={}\npath={}\n\n", read(scheme), read(authority), read(path))
+    format!("protocol={}\nhost={}\npath={}\n\n", part(scheme), part(authority), part(path))
 }
 
 fn decoded(text: &str) -> String {

@@ -277,7 +277,7 @@ pub(crate) fn session_json(session: &Session, left: Duration, age: Duration) -> 
 
 /// A time as Go writes it.
 pub(crate) fn rfc3339(time: SystemTime) -> String {
-    my_credential_helper::model::timestamp::Timestamp::from(time).to_string()
+    my_credential_helper::model::Timestamp::from(time).to_string()
 }
 
 /// What a program did.

@@ -1,4 +1,4 @@
-//! What a transcript looks like (protocol/transcripts/README.md), and how all of them are found: by walking the folder.
+//! The form of a transcript (protocol/transcripts/README.md), and the search for all of them in the folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use serde_json::{Map, Value};
 
 use super::values::Values;
 
-/// One behaviour of one adapter.
+/// One behaviour of one protocol.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Transcript {
     /// `git/found`
     #[serde(skip)]
     pub(super) name: String,
-    /// The rule, in a sentence.
+    /// The rule, in one sentence.
     #[serde(rename = "about")]
     _about: String,
     #[serde(default)]
@@ -24,7 +24,7 @@ pub(super) struct Transcript {
     pub(super) calls: Vec<Exchange>,
 }
 
-/// What the real program finds when it is started.
+/// What the real program finds.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Surroundings {
@@ -38,33 +38,33 @@ pub(super) struct Surroundings {
     pub(super) files: BTreeMap<String, String>,
 }
 
-/// What lies in `~/.my/credentials.json`.
+/// The contents of `~/.my/credentials.json`.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Session {
-    /// Received 300 s ago, and good for another 600.
+    /// Received 300 s ago, expires in 600 s.
     Fresh,
-    /// Received an hour ago, and ended.
+    /// Received an hour ago, expired.
     Stale,
-    /// Received 700 s ago, and good for another 200.
+    /// Received 700 s ago, expires in 200 s.
     Late,
-    /// In its last 30 s: due, and still alive.
+    /// Expires in 30 s: stale, and not expired.
     Ending,
-    /// A long-lived token, as `login --token` keeps it.
+    /// A long-lived token, as `login --token` stores it.
     ApiToken,
 }
 
-/// What is wrong with the account service.
+/// A fault of the account service.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Service {
-    /// The session was revoked there.
+    /// The service has revoked the session.
     Revoked,
-    /// It answers 503 whenever it is asked to refresh.
+    /// The service answers each refresh with 503.
     Failing,
 }
 
-/// A login that is stored beforehand.
+/// A stored credential of a URL.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Login {
@@ -75,21 +75,21 @@ pub(super) struct Login {
     pub(super) expires_at: Option<String>,
 }
 
-/// One call of the program and its answer.
+/// One call and its answer.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Exchange {
-    /// The name of the link that the tool calls, instead of `my-credential-helper <adapter>`.
+    /// The name of the link that the tool calls, instead of `my-credential-helper <protocol>`.
     pub(super) called_as: Option<String>,
     pub(super) arguments: Vec<String>,
     #[serde(default)]
     pub(super) input: Text,
-    /// Whether the tool keeps its end of standard input open until it has its answer.
+    /// Whether the tool keeps standard input open until it has the answer.
     #[serde(default)]
     pub(super) stays_open: bool,
-    /// What `decode` makes of it.
+    /// The operation that `decode` returns.
     pub(super) request: Value,
-    /// What came of it, for `encode`; needed where the request is neither an error nor nothing.
+    /// The result for `encode`; required where the operation is neither an error nor nothing.
     pub(super) reply: Option<Value>,
     #[serde(default)]
     pub(super) output: Text,
@@ -99,15 +99,15 @@ pub(super) struct Exchange {
     pub(super) status: u8,
 }
 
-/// Text in the form in which it is read best.
+/// Text in its most readable form.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Text {
-    /// To the letter.
+    /// The exact text.
     Exact(String),
-    /// Each with an LF at its end.
+    /// Lines, each with an LF.
     Lines(Vec<String>),
-    /// Too long to be written down.
+    /// Text that is too long to write down.
     Long(Long),
     /// JSON on one line.
     Json(Map<String, Value>),
@@ -143,7 +143,7 @@ impl Text {
         }
     }
 
-    /// Whether the program wrote exactly this. The order of the keys of an object means nothing.
+    /// Whether the program wrote exactly this. The order of the keys of an object is ignored.
     pub(super) fn is(&self, written: &str, values: &Values) -> bool {
         let expected = self.filled(values);
         let is_line = |text: &str| text.strip_suffix('\n').is_some_and(|line| !line.contains('\n'));
@@ -161,16 +161,16 @@ fn json(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok()
 }
 
-/// Where the transcripts and the schemas are.
+/// The folder of the transcripts and the schemas.
 pub(super) fn protocol() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("protocol")
 }
 
-/// Every transcript of an adapter, by the name of its file.
-pub(super) fn of(adapter: &Tool) -> Vec<Transcript> {
-    files(&protocol().join("transcripts").join(adapter.name), "json")
+/// Every transcript of a protocol, in the order of the file names.
+pub(super) fn of(tool: &Tool) -> Vec<Transcript> {
+    files(&protocol().join("transcripts").join(tool.name), "json")
         .iter()
-        .map(|path| read(adapter, path))
+        .map(|path| read(tool, path))
         .collect()
 }
 
@@ -178,19 +178,19 @@ pub(super) fn of(adapter: &Tool) -> Vec<Transcript> {
 pub(super) fn all() -> Vec<(&'static Tool, Transcript)> {
     protocols::ALL
         .iter()
-        .flat_map(|adapter| of(adapter).into_iter().map(move |read| (adapter, read)))
+        .flat_map(|tool| of(tool).into_iter().map(move |transcript| (tool, transcript)))
         .collect()
 }
 
-fn read(adapter: &Tool, path: &Path) -> Transcript {
-    let name = format!("{}/{}", adapter.name, path.file_stem().expect("a name").to_string_lossy());
+fn read(tool: &Tool, path: &Path) -> Transcript {
+    let name = format!("{}/{}", tool.name, path.file_stem().expect("a name").to_string_lossy());
     let text = std::fs::read(path).unwrap_or_else(|error| panic!("{name}: {error}"));
     let transcript =
         serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
     Transcript { name, ..transcript }
 }
 
-/// The files of a folder with that extension, in the order of their names.
+/// The files of a folder with the extension, in the order of their names.
 pub(super) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let entries =
         std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));

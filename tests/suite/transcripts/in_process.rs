@@ -1,43 +1,64 @@
-//! A transcript through the codecs alone: `decode` gives the request that it describes, and `encode` its answer.
+//! A transcript through the protocol alone: `decode` returns the operation that the transcript describes, and `encode`
+//! the output.
 
 use std::collections::HashMap;
 
-use my_credential_helper::error::Result;
-use my_credential_helper::model::request::{
-    AuthForm, CredentialRequest, EraseRequest, Operation, Rejection, StoreRequest,
+use my_credential_helper::error::{Error, ErrorCode};
+use my_credential_helper::model::{
+    AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, Operation, Rejection, Secret,
+    StoreRequest, Timestamp, ToolOutput, ToolTraits,
 };
-use my_credential_helper::model::secret::Secret;
-use my_credential_helper::model::timestamp::Timestamp;
-use my_credential_helper::protocols::{Input, Invocation, Tool, ToolOutput};
+use my_credential_helper::protocols::Tool;
 use serde_json::{Map, Value, json};
 
 use super::format::{Exchange, Transcript};
 use super::values::Values;
-use super::{Written, compare, each_call, told};
+use super::{Written, compare, each_call, response};
 
-/// Runs every call of it.
-pub(super) fn run(adapter: &Tool, transcript: &Transcript) -> Result<(), String> {
+/// Runs every call.
+pub(super) fn run(tool: &Tool, transcript: &Transcript) -> Result<(), String> {
     let values = Values::examples();
     each_call(transcript, |exchange| {
-        let call = call(adapter, transcript, exchange, &values);
-        let decoded = (adapter.decode)(&call);
-        let expected: Value = values.read(&exchange.request);
-        let described = described(&decoded);
-        if described != expected {
-            return Err(format!("`decode` gives {described}\n  instead of {expected}"));
-        }
+        let invocation = invocation(tool, transcript, exchange, &values);
+        let (mut decoded, mut has_result) = (None, true);
         let ToolOutput { output, messages, status } =
-            (adapter.encode)(&call, told::reply(decoded, exchange, &values)?);
-        compare(
-            exchange,
-            &values,
-            &Written { output: &output, messages: &messages, status: status.into() },
-        )
+            (tool.answer)(&invocation, &mut |operation| {
+                decoded = Some(description(&operation));
+                response::result(&operation, exchange, &values).unwrap_or_else(|| {
+                    has_result = false;
+                    Err(Error::invalid("no result"))
+                })
+            });
+        check_operation(exchange, &values, decoded)?;
+        if !has_result {
+            return Err("`reply` does not fit the operation".to_owned());
+        }
+        let written = Written { output: &output, messages: &messages, status: status.into() };
+        compare(exchange, &values, &written)
     })
 }
 
-pub(super) fn call(
-    adapter: &Tool,
+/// Compares the decoded operation. Where `decode` fails, there is none: the status and the output show the error.
+fn check_operation(
+    exchange: &Exchange,
+    values: &Values,
+    decoded: Option<Value>,
+) -> Result<(), String> {
+    let expected: Value = values.read(&exchange.request);
+    let is_expected = match (&decoded, expected.get("error").and_then(Value::as_str)) {
+        (None, Some(code)) => ErrorCode::named(code).is_some() && exchange.reply.is_none(),
+        (Some(operation), None) => *operation == expected,
+        _ => false,
+    };
+    if is_expected {
+        return Ok(());
+    }
+    let decoded = decoded.unwrap_or_else(|| "an error".into());
+    Err(format!("`decode` returns {decoded}\n  instead of {expected}"))
+}
+
+pub(super) fn invocation(
+    tool: &Tool,
     transcript: &Transcript,
     exchange: &Exchange,
     values: &Values,
@@ -45,64 +66,55 @@ pub(super) fn call(
     let arguments: Vec<_> =
         exchange.arguments.iter().map(|argument| values.fill(argument)).collect();
     let variables = &transcript.surroundings.variables;
-    let variables: HashMap<_, _> = adapter
+    let variables: HashMap<_, _> = tool
         .variables
         .iter()
         .filter_map(|name| Some((*name, values.fill(variables.get(*name)?))))
         .collect();
-    let is_read = (adapter.input)(&arguments) != Input::Nothing;
+    let is_read = (tool.framing)(&arguments) != Framing::Nothing;
     let input = if is_read { exchange.input.filled(values).into_bytes() } else { Vec::new() };
-    Invocation { arguments, variables, input: input.into() }
+    Invocation { arguments, variables, input: input.into(), unread: None }
 }
 
-/// A request as a transcript has it: what is not said is left out.
-fn described(request: &Result<Operation>) -> Value {
-    let optional =
-        |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose_secret().to_owned());
-    match request {
-        Err(error) => json!({ "error": error.code.name() }),
-        Ok(Operation::Get(ask)) => json!({ "get": said(asked(ask)) }),
-        Ok(Operation::Store(StoreRequest {
-            ask,
-            secret,
-            scheme,
-            refresh_token,
-            expires_at,
-            by_habit,
-        })) => {
-            let mut fields = asked(ask);
+/// An operation as a transcript has it: default values are left out.
+fn description(operation: &Operation) -> Value {
+    let exposed = |secret: &Option<Secret>| secret.as_ref().map(|s| s.expose_secret().to_owned());
+    match operation {
+        Operation::Get(request) => json!({ "get": without_defaults(fields(request)) }),
+        Operation::Store(store) => {
+            let StoreRequest { request, secret, scheme, refresh_token, expires_at, automatic } =
+                store;
+            let mut fields = fields(request);
             fields.insert("secret".into(), json!(secret.expose_secret()));
             fields.insert("scheme".into(), json!(scheme));
-            fields.insert("refresh_token".into(), json!(optional(refresh_token)));
+            fields.insert("refresh_token".into(), json!(exposed(refresh_token)));
             fields.insert("expires_at".into(), json!(expires_at.map(Timestamp::to_whole_seconds)));
-            fields.insert("by_habit".into(), json!(by_habit));
-            json!({ "store": said(fields) })
+            fields.insert("by_habit".into(), json!(automatic));
+            json!({ "store": without_defaults(fields) })
         }
-        Ok(Operation::Erase(EraseRequest { ask, secret })) => {
-            let mut fields = asked(ask);
-            fields.insert("secret".into(), json!(optional(secret)));
-            json!({ "erase": said(fields) })
+        Operation::Erase(EraseRequest { request, secret }) => {
+            let mut fields = fields(request);
+            fields.insert("secret".into(), json!(exposed(secret)));
+            json!({ "erase": without_defaults(fields) })
         }
-        Ok(Operation::List { servable: false }) => json!("list"),
-        Ok(Operation::List { servable: true }) => json!("list_servable"),
-        Ok(Operation::Capabilities) => json!("capabilities"),
-        Ok(Operation::Nothing) => json!("nothing"),
+        Operation::List { servable: false } => json!("list"),
+        Operation::List { servable: true } => json!("list_servable"),
+        Operation::Capabilities => json!("capabilities"),
+        Operation::Nothing => json!("nothing"),
     }
 }
 
-fn asked(ask: &CredentialRequest) -> Map<String, Value> {
+fn fields(request: &CredentialRequest) -> Map<String, Value> {
     let CredentialRequest {
         target,
-        exact_path,
         provider,
+        account,
         api_url,
         username,
         min_validity,
-        carries,
-        names_places,
-        refused,
-        account,
-    } = ask;
+        tool: ToolTraits { auth_form, exact_path, needs_prefixes },
+        rejection,
+    } = request;
     let fields = json!({
         "url": target.as_ref().map(ToString::to_string),
         "exact_path": exact_path,
@@ -111,25 +123,23 @@ fn asked(ask: &CredentialRequest) -> Map<String, Value> {
         "api_url": api_url,
         "username": username,
         "min_validity_seconds": Some(min_validity.whole_seconds()).filter(|seconds| *seconds != 0),
-        "carries": match carries {
+        "carries": match auth_form {
             AuthForm::AnyHeader => None,
             AuthForm::PasswordOrBearer => Some("password or bearer"),
             AuthForm::Authorization => Some("authorization"),
             AuthForm::WholeValue => Some("whole value"),
         },
-        "names_places": names_places,
-        "refused": match refused {
-            Rejection::Unsaid => None,
-            Rejection::Said => Some("said"),
-            Rejection::ByAskingAgain => Some("by asking again"),
+        "names_places": needs_prefixes,
+        "refused": match rejection {
+            Rejection::NotReported => None,
+            Rejection::Reported => Some("said"),
+            Rejection::ByRepetition => Some("by asking again"),
         },
     });
     fields.as_object().cloned().unwrap_or_default()
 }
 
-fn said(fields: Map<String, Value>) -> Value {
-    fields
-        .into_iter()
-        .filter(|(_, value)| !matches!(value, Value::Null | Value::Bool(false)))
-        .collect()
+fn without_defaults(fields: Map<String, Value>) -> Value {
+    let is_default = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
+    fields.into_iter().filter(|(_, value)| !is_default(value)).collect()
 }

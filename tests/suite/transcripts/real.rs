@@ -6,17 +6,17 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use account_server::{Fault, Server};
-use my_credential_helper::auth::context::{Context, Overrides};
-use my_credential_helper::config::paths::Paths;
-use my_credential_helper::model::origin::Target;
-use my_credential_helper::model::request::{CredentialRequest, Operation, StoreRequest};
-use my_credential_helper::model::secret::Secret;
-use my_credential_helper::model::timestamp::Timestamp;
-use my_credential_helper::protocols::run;
-use my_credential_helper::protocols::{Input, Tool, json};
+use my_credential_helper::auth::with_engine;
+use my_credential_helper::config::{Context, Overrides, Paths};
+use my_credential_helper::model::{
+    CredentialRequest, Framing, Secret, StoreRequest, Target, Timestamp,
+};
+use my_credential_helper::protocols::Tool;
+use my_credential_helper::protocols::json::NAME as JSON;
+use my_credential_helper::protocols::run::json_tool;
 use my_credential_helper::sys::clock;
 use my_credential_helper::sys::env::Environment;
-use serde_json::json as object;
+use serde_json::json;
 
 use super::format::{Exchange, Login, Service, Session, Transcript};
 use super::values::Values;
@@ -24,35 +24,35 @@ use super::{Written, compare, each_call};
 use crate::support::{self, HELPER, Home, Outcome};
 
 /// Longer than any call takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long before its end a token of 15 minutes is said to end.
-const EARLY: i64 = 60;
+/// How long before its expiry a token of 15 minutes is reported to expire, in seconds.
+const LEEWAY: i64 = 60;
 
-/// Runs every call of it, one after the other.
-pub(super) fn run(adapter: &Tool, transcript: &Transcript, shared: &Server) -> Result<(), String> {
-    // What goes wrong there must not go wrong for the others.
+/// Runs every call, one after the other.
+pub(super) fn run(tool: &Tool, transcript: &Transcript, shared: &Server) -> Result<(), String> {
+    // Its fault must not affect other transcripts.
     let own = transcript.surroundings.service.map(|_| support::service());
     let mut scene = Scene::new(transcript, own.as_ref().unwrap_or(shared));
     each_call(transcript, |exchange| {
-        let Outcome { output, messages, status } = scene.call(adapter, exchange)?;
-        scene.look_for_a_refreshed_session();
+        let Outcome { output, messages, status } = scene.call(tool, exchange)?;
+        scene.update_refreshed_session();
         compare(exchange, &scene.values, &Written { output: &output, messages: &messages, status })
     })
 }
 
-/// A home and what is known of it.
+/// A home and its values.
 struct Scene {
     home: Home,
     values: Values,
-    /// The access token that was laid out, until another one is there.
-    given: Option<String>,
+    /// The access token that was written, until a refresh replaces it.
+    written: Option<String>,
 }
 
 impl Scene {
     fn new(transcript: &Transcript, service: &Server) -> Self {
         let surroundings = &transcript.surroundings;
-        let mut scene = Self { home: Home::at(service), values: Values::new(), given: None };
+        let mut scene = Self { home: Home::at(service), values: Values::new(), written: None };
         let email = format!("{}@acme.dev", transcript.name.replace(['/', '_'], "-"));
         let port = service.url().rsplit(':').next().unwrap_or_default();
         scene.values.set("port", port);
@@ -64,13 +64,13 @@ impl Scene {
         scene.values.set("access_token", &session.access_token);
         scene.values.set("refresh_token", &session.refresh_token);
         if let Some(state) = surroundings.session {
-            scene.lay_out(state, &session);
+            scene.write_session(state, &session);
         }
         match surroundings.service {
             None => {}
-            // The next login on a device ends its former session.
+            // The next login on a device revokes its former session.
             Some(Service::Revoked) => {
-                drop(service.session_on(&email, Some("laptop")).expect("a session"))
+                drop(service.session_on(&email, Some("laptop")).expect("a session"));
             }
             Some(Service::Failing) => {
                 let answer = Fault::Answer { status: 503, body: String::new(), headers: [].into() };
@@ -93,7 +93,7 @@ impl Scene {
         scene
     }
 
-    fn lay_out(&mut self, state: Session, session: &account_server::Session) {
+    fn write_session(&mut self, state: Session, session: &account_server::Session) {
         let (left, age) = match state {
             Session::Fresh => (600, 300),
             Session::Late => (200, 700),
@@ -103,7 +103,7 @@ impl Scene {
                 let token = self.values.fill("${api_token}");
                 self.home.write(
                     ".my/credentials.json",
-                    &object!({ "access_token": token, "refresh_token": "", "expires_at": "9999-12-31T00:00:00Z" })
+                    &json!({ "access_token": token, "refresh_token": "", "expires_at": "9999-12-31T00:00:00Z" })
                         .to_string(),
                 );
                 return;
@@ -112,43 +112,42 @@ impl Scene {
         let now = Timestamp::from_unix(clock::now().unix());
         let (expires_at, received_at) = (after(now, left), after(now, -age));
         let account_server::Session { access_token, refresh_token, .. } = session;
-        let file = object!({
+        let file = json!({
             "access_token": access_token, "refresh_token": refresh_token, "expires_at": expires_at.to_string(),
             "logged_in_at": received_at.to_string(), "last_refreshed_at": received_at.to_string(),
         });
         self.home.write(".my/credentials.json", &file.to_string());
-        // What is due is told with its real end.
-        let told = after(expires_at, if left > EARLY { -EARLY } else { 0 });
-        self.values.set("expires_at", told.to_whole_seconds());
-        self.values.set("expires_at_unix", told.unix().to_string());
-        self.given = Some(access_token.clone());
+        // A stale token is reported with its real expiry.
+        let reported = after(expires_at, if left > LEEWAY { -LEEWAY } else { 0 });
+        self.values.set("expires_at", reported.to_whole_seconds());
+        self.values.set("expires_at_unix", reported.unix().to_string());
+        self.written = Some(access_token.clone());
     }
 
-    /// The first token that was not there before is the refreshed one; a second refresh is one too many.
-    fn look_for_a_refreshed_session(&mut self) {
+    /// The first new token is the refreshed one; a second refresh would be an error.
+    fn update_refreshed_session(&mut self) {
         let Some(session) = self.home.session() else { return };
         let field = |name: &str| session[name].as_str().map(str::to_owned);
-        if let (Some(token), Some(end)) = (field("access_token"), field("expires_at"))
-            && self.given.as_ref().is_some_and(|given| *given != token)
+        if let (Some(token), Some(expires_at)) = (field("access_token"), field("expires_at"))
+            && self.written.as_ref().is_some_and(|written| *written != token)
         {
-            let told = after(Timestamp::parse(&end).expect("a time"), -EARLY);
+            let reported = after(Timestamp::parse(&expires_at).expect("a time"), -LEEWAY);
             self.values.set("refreshed_token", token);
-            self.values.set("refreshed_expires_at", told.to_whole_seconds());
-            self.values.set("refreshed_expires_at_unix", told.unix().to_string());
-            self.given = None;
+            self.values.set("refreshed_expires_at", reported.to_whole_seconds());
+            self.values.set("refreshed_expires_at_unix", reported.unix().to_string());
+            self.written = None;
         }
     }
 
-    fn call(&self, adapter: &Tool, exchange: &Exchange) -> Result<Outcome, String> {
+    fn call(&self, tool: &Tool, exchange: &Exchange) -> Result<Outcome, String> {
         let mut command = self.home.command(HELPER);
-        let is_verb = exchange
-            .arguments
-            .first()
-            .is_some_and(|verb| json::TOOL.operations.contains(&verb.as_str()));
+        let operation = exchange.arguments.first();
+        let is_operation =
+            operation.is_some_and(|name| json_tool().operations.contains(&name.as_str()));
         match &exchange.called_as {
             Some(name) => drop(command.arg0(name)),
-            None if adapter.name == json::TOOL.name && is_verb => {}
-            None => drop(command.arg(adapter.name)),
+            None if tool.name == JSON && is_operation => {}
+            None => drop(command.arg(tool.name)),
         }
         command.args(exchange.arguments.iter().map(|argument| self.values.fill(argument)));
         let (child, input) = (support::spawn(command), exchange.input.filled(&self.values));
@@ -157,10 +156,10 @@ impl Scene {
         } else {
             support::finish(child, input.as_bytes())
         };
-        let Input::Conversation(greeting) = (adapter.input)(&exchange.arguments) else {
+        let Framing::Conversation(greeting) = (tool.framing)(&exchange.arguments) else {
             return Ok(outcome);
         };
-        // It stands in no transcript.
+        // A transcript does not have it.
         match outcome.output.strip_prefix(greeting) {
             Some(output) => Ok(Outcome { output: output.to_owned(), ..outcome }),
             None => Err(format!("there is no greeting: {outcome:?}")),
@@ -168,20 +167,20 @@ impl Scene {
     }
 }
 
-/// Waits for the end with standard input still open.
+/// Waits for the exit with standard input still open.
 fn finish_open(mut child: Child, input: &str) -> Result<Outcome, String> {
     let mut stdin = child.stdin.take().expect("a pipe");
     let _ = stdin.write_all(input.as_bytes());
     let started = Instant::now();
     while child.try_wait().expect("a child").is_none() {
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > TIMEOUT {
             let _ = child.kill();
             return Err("the program waits for the end of standard input".to_owned());
         }
         std::thread::sleep(Duration::from_millis(2));
     }
     drop(stdin);
-    let output = child.wait_with_output().expect("the program has ended");
+    let output = child.wait_with_output().expect("an exit");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (output, messages, status) =
         (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1));
@@ -192,24 +191,21 @@ fn after(time: Timestamp, seconds: i64) -> Timestamp {
     time.plus(time::Duration::seconds(seconds))
 }
 
-/// Stores a login as the program would; it belongs to this home, and no keyring is there.
+/// Stores a credential as the program would. It belongs to this home, and there is no keyring.
 fn store(home: &Home, values: &Values, login: &Login) {
     let Login { url, username, secret, refresh_token, expires_at } = login;
     let target = Target::parse(&values.fill(url)).expect("a URL");
-    let ask = CredentialRequest {
+    let request = CredentialRequest {
         target: Some(target),
         username: Some(username.clone()),
         ..CredentialRequest::default()
     };
-    let request = Operation::Store(StoreRequest {
-        ask,
-        secret: Secret::new(values.fill(secret)),
-        scheme: None,
+    let store = StoreRequest {
         refresh_token: refresh_token.clone().map(Secret::new),
-        expires_at: expires_at.as_deref().map(|end| Timestamp::parse(end).expect("a time")),
-        by_habit: false,
-    });
+        expires_at: expires_at.as_deref().map(|text| Timestamp::parse(text).expect("a time")),
+        ..StoreRequest::new(request, Secret::new(values.fill(secret)))
+    };
     let context =
         Context::new(Environment::Fixed([].into()), Paths::at(home.path()), Overrides::default());
-    run::act(&context, request).map(drop).expect("the login is stored");
+    with_engine(&context, |engine| engine.store(store)).expect("the credential is stored");
 }

@@ -19,7 +19,7 @@ impl Schemas {
             let text = std::fs::read(&path).expect("a schema");
             let schema: Value =
                 serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert!(jsonschema::meta::is_valid(&schema), "{name} is no JSON Schema");
+            assert!(jsonschema::meta::is_valid(&schema), "{name} is not a JSON Schema");
             let validator = jsonschema::validator_for(&schema)
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
             (name, validator)
@@ -32,7 +32,7 @@ impl Schemas {
         schema.iter_errors(value).map(|error| error.to_string()).collect()
     }
 
-    /// Keeps to this one.
+    /// Validates against one schema.
     fn expect(&self, name: &str, value: &Value) -> Result<(), String> {
         let errors = self.errors(name, value);
         if errors.is_empty() {
@@ -42,33 +42,34 @@ impl Schemas {
         }
     }
 
-    /// Keeps to this one, and to no other answer's: a schema that takes everything says nothing.
+    /// Validates against one schema of an answer, and no other: a schema that accepts everything checks nothing.
     fn expect_answer(&self, name: &str, value: &Value) -> Result<(), String> {
         self.expect(name, value)?;
         let others = self.0.keys().filter(|other| other.ends_with(".answer") && *other != name);
         match others.into_iter().find(|other| self.errors(other, value).is_empty()) {
-            Some(other) => Err(format!("{other} takes what {name} is for: {value}")),
+            Some(other) => Err(format!("{other} accepts what {name} is for: {value}")),
             None => Ok(()),
         }
     }
 }
 
-/// A request keeps to its verb's schema exactly if the program takes it, and every answer to its own.
+/// Checks that a request is valid exactly if the program accepts it, and that every answer is valid.
 pub(super) fn check(transcript: &Transcript) -> Result<(), String> {
     let (schemas, values) = (Schemas::load(), Values::examples());
     each_call(transcript, |exchange| {
-        let verb = exchange.arguments.first().map_or("", String::as_str);
+        let operation = exchange.arguments.first().map_or("", String::as_str);
         if let Text::Json(request) = &exchange.input {
-            let (name, request) = (format!("{verb}.request"), values.read(&request.clone().into()));
+            let (name, request) =
+                (format!("{operation}.request"), values.read(&request.clone().into()));
             let outcome = schemas.expect(&name, &request);
             if exchange.request.get("error").is_none() {
                 outcome?;
             } else if outcome.is_ok() {
-                return Err(format!("{name} takes what is refused: {request}"));
+                return Err(format!("{name} accepts what is rejected: {request}"));
             }
         }
         if let Text::Json(answer) = &exchange.output {
-            let name = if answer.contains_key("error") { "error" } else { verb };
+            let name = if answer.contains_key("error") { "error" } else { operation };
             schemas
                 .expect_answer(&format!("{name}.answer"), &values.read(&answer.clone().into()))?;
         }

@@ -1,25 +1,25 @@
-//! What the placeholders of a transcript stand for.
+//! The values of the placeholders in a transcript.
 
 use std::collections::BTreeMap;
 
 use my_credential_helper::protocols;
 use serde_json::Value;
 
-/// What stands for the placeholders: `${access_token}`.
+/// The value of each placeholder: `${access_token}`.
 pub(super) struct Values(BTreeMap<&'static str, String>);
 
 impl Values {
-    /// What is known of every transcript.
+    /// The values for every transcript.
     pub(super) fn new() -> Self {
-        // `["${adapters}"]` is every adapter, so that a new one changes no transcript of another.
-        let names: Vec<_> = protocols::ALL.iter().map(|adapter| adapter.name).collect();
+        // `["${adapters}"]` is every protocol, so that a new one changes no other transcript.
+        let names: Vec<_> = protocols::ALL.iter().map(|tool| tool.name).collect();
         Self(
             [("adapters", names.join("\",\"")), ("version", env!("CARGO_PKG_VERSION").to_owned())]
                 .into(),
         )
     }
 
-    /// What stands for them where nothing is real.
+    /// The values where no real service is involved.
     pub(super) fn examples() -> Self {
         let mut values = Self::new();
         for (name, value) in [
@@ -43,7 +43,7 @@ impl Values {
         self.0.insert(name, value.into());
     }
 
-    /// A value of the transcript with everything filled in.
+    /// A value of the transcript with its placeholders replaced.
     pub(super) fn read<T: serde::de::DeserializeOwned>(&self, value: &Value) -> T {
         serde_json::from_str(&self.fill(&value.to_string()))
             .unwrap_or_else(|error| panic!("{error}: {value}"))

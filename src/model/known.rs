@@ -1,8 +1,7 @@
 //! Services that many people log in to, as data. Each fact stands below the page that says it. What no program can bring
 //! is the client id: each user or company registers one.
 
-use super::Text;
-use super::oauth::{Endpoints, OAuth};
+use super::{Endpoints, OAuth, Text};
 use std::borrow::Cow;
 
 /// A service as the configuration can name it: `kind = "github"`.

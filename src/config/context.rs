@@ -1,24 +1,14 @@
-//! What one run of the program has to do with: variables, directories, stores, settings. Each is looked at when it is
-//! first needed, and not before.
+//! Process-wide dependencies: the options of the command line, environment, paths and configuration. Each is read when
+//! it is first needed.
 
-use std::cell::{OnceCell, RefCell};
-use std::time::Duration;
+use std::cell::OnceCell;
 
-use crate::config::paths::Paths;
-use crate::config::{Configuration, MyJson, StoreChoice};
+use super::{Configuration, MyJson, Paths, StoreChoice};
 use crate::error::{Error, Result};
-use crate::model::origin::Origin;
-use crate::model::provider::{Account, Provider};
-use crate::store::Stores;
-use crate::store::file::FileStore;
-use crate::store::keyring::KeyringStore;
+use crate::model::{Account, ChosenBy, Origin, Provider};
 use crate::sys::env::Environment;
-use crate::sys::log::Trace;
 
-/// How long one run may wait for the keyring, all calls together.
-const KEYRING_PATIENCE: Duration = Duration::from_secs(3);
-
-/// What was said on the command line, for every verb.
+/// The options that every command takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// `--provider`
@@ -33,34 +23,21 @@ pub struct Overrides {
     pub store: Option<StoreChoice>,
 }
 
-/// Everything outside.
 pub struct Context {
-    /// The variables.
     pub environment: Environment,
-    /// The directories.
     pub paths: Paths,
-    /// What was said on the command line.
     pub overrides: Overrides,
-    /// For whoever wants to know what happens.
-    pub trace: Trace,
-    /// One for the whole run: its calls share a connection and a budget of time.
-    keyring: KeyringStore,
-    notes: RefCell<Vec<String>>,
     configuration: OnceCell<Configuration>,
 }
 
 impl Context {
-    /// This process.
-    pub fn of_this_process(overrides: Overrides) -> Self {
-        Self::new(Environment::Process, Paths::of_this_process(), overrides)
+    /// The context of this process.
+    pub fn from_env(overrides: Overrides) -> Self {
+        Self::new(Environment::Process, Paths::detect(), overrides)
     }
 
-    /// Another one, for a test.
     pub fn new(environment: Environment, paths: Paths, overrides: Overrides) -> Self {
-        let keyring = KeyringStore::new(&environment, &paths, KEYRING_PATIENCE);
-        let (notes, configuration) = (RefCell::default(), OnceCell::new());
-        let trace = Trace::of(&environment);
-        Self { environment, paths, overrides, trace, keyring, notes, configuration }
+        Self { environment, paths, overrides, configuration: OnceCell::new() }
     }
 
     /// `config.toml`, read once.
@@ -69,31 +46,12 @@ impl Context {
             return Ok(configuration);
         }
         let configuration = Configuration::load(&self.paths)?;
-        self.trace.say(|| match self.paths.configuration() {
-            Some(path) => format!("settings of {}, where it is there", path.display()),
-            None => "no settings: the home directory is not ours".to_owned(),
-        });
         Ok(self.configuration.get_or_init(|| configuration))
     }
 
-    /// The places that can be written. No connection is made.
-    pub fn stores(&self) -> Result<Stores<'_>> {
-        Ok(Stores {
-            paths: &self.paths,
-            keyring: &self.keyring,
-            file: FileStore::new(&self.paths, &self.notes),
-            choice: self.overrides.store.or(self.configuration()?.store),
-        })
-    }
-
-    /// Tells the person something, where the tool allows it.
-    pub fn note(&self, note: impl Into<String>) {
-        self.notes.borrow_mut().push(note.into());
-    }
-
-    /// What is to be told; it is told once.
-    pub fn take_notes(&self) -> Vec<String> {
-        self.notes.take()
+    /// Where new logins are stored: `--store`, then `store` of `config.toml`.
+    pub fn store_choice(&self) -> Result<Option<StoreChoice>> {
+        Ok(self.overrides.store.or(self.configuration()?.store))
     }
 
     /// The provider by name, or the default one, with its account in force: `--account`, `MY_ACCOUNT`, the one in use.
@@ -106,29 +64,21 @@ impl Context {
         Ok(provider.with_account(account))
     }
 
-    /// The account that is asked for by name, and where.
-    pub fn account_override(&self, provider: &str) -> Result<Option<(Account, &'static str)>> {
-        let by_option = self.overrides.account.clone().map(|name| (name, "--account"));
-        let Some((name, by)) =
-            by_option.or_else(|| Some((self.environment.text("MY_ACCOUNT")?, "MY_ACCOUNT")))
-        else {
-            return Ok(None);
-        };
+    /// The account that `--account` or `MY_ACCOUNT` names.
+    pub fn account_override(&self, provider: &str) -> Result<Option<(Account, ChosenBy)>> {
+        let option = self.overrides.account.clone().map(|name| (name, ChosenBy::Option));
+        let variable = || Some((self.environment.text("MY_ACCOUNT")?, ChosenBy::Variable));
+        let Some((name, by)) = option.or_else(variable) else { return Ok(None) };
         Ok(Some((self.account(provider, &name)?, by)))
     }
 
-    /// An account by its name, be it known or new.
+    /// An account by its name, known or new.
     pub fn account(&self, provider: &str, name: &str) -> Result<Account> {
         let account = Account::parse(name)?;
-        // Where the file system does not tell them apart, one would be the other.
+        // A file system that ignores case would store both in one file.
         let is_twin = |other: &&Account| other.eq_ignore_ascii_case(&account) && **other != account;
-        match self
-            .configuration()?
-            .further_accounts(provider)
-            .iter()
-            .chain([&Account::DEFAULT])
-            .find(is_twin)
-        {
+        let known = self.configuration()?.further_accounts(provider);
+        match known.iter().chain([&Account::DEFAULT]).find(is_twin) {
             Some(other) => {
                 Err(Error::invalid(format!("the account of {provider} is written `{other}`")))
             }
@@ -136,24 +86,23 @@ impl Context {
         }
     }
 
-    /// The provider by name, or the default one: `--provider`, `MY_PROVIDER`, `config.toml`, mycli; with its default
-    /// account, whichever is in force.
+    /// The provider by name, or the default one (`--provider`, `MY_PROVIDER`, `config.toml`, mycli), with its default
+    /// account.
     pub fn descriptor(&self, name: Option<&str>) -> Result<Provider> {
         let configuration = self.configuration()?;
         let variable = || self.environment.text("MY_PROVIDER");
         let name =
             name.map(str::to_owned).or_else(|| self.overrides.provider.clone()).or_else(variable);
-        configuration.provider(
-            name.as_deref().or(configuration.provider.as_deref()).unwrap_or(Provider::DEFAULT_NAME),
-        )
+        let name = name.as_deref().or(configuration.provider.as_deref());
+        configuration.provider(name.unwrap_or(Provider::DEFAULT_NAME))
     }
 
-    /// The API's base URL, without a slash at its end: `--api-url`, the provider's variable, then what is configured.
+    /// The API's base URL, without a slash at its end: `--api-url`, the provider's variable, then the configuration.
     pub fn api_url(&self, provider: &Provider, named: Option<&str>) -> Result<String> {
         self.api(provider, named).map(|(url, _)| url)
     }
 
-    /// Whose origin that is.
+    /// The origin of [`Context::api_url`].
     pub fn api_origin(&self, provider: &Provider, named: Option<&str>) -> Result<Origin> {
         self.api(provider, named).map(|(_, origin)| origin)
     }
@@ -165,8 +114,8 @@ impl Context {
         }
     }
 
-    /// Where the stored session is logged in, if that is not the URL in force: then it is neither used nor sent nor
-    /// cleared.
+    /// The URL that the stored session belongs to, if it is not the URL in force: then the session is neither used nor
+    /// sent nor cleared.
     pub fn logged_in_elsewhere(
         &self,
         provider: &Provider,
@@ -188,17 +137,14 @@ impl Context {
     }
 
     fn configured_api(&self, provider: &Provider) -> Result<(String, Origin)> {
-        let shared = if provider.name == Provider::DEFAULT_NAME {
-            MyJson::load(&self.paths)?.api_url
-        } else {
-            None
-        };
+        let shared =
+            if provider.shares_with_my { MyJson::load(&self.paths)?.api_url } else { None };
         usable(shared.as_deref().unwrap_or(&provider.api_url), "the configured API URL")
     }
 }
 
-/// Without a slash at its end, and its origin. One that no token could go to is refused here, before anybody shows it: there may be a
-/// password in it.
+/// A base URL without a slash at its end, and its origin. A URL that no token may be sent to is refused before anything
+/// shows it: it may contain a password.
 fn usable(url: &str, which: &str) -> Result<(String, Origin)> {
     let url = url.trim().trim_end_matches('/');
     match Provider::api_origin(url) {

@@ -1,0 +1,333 @@
+//! Ports in memory, for the unit tests of this room: stores that fail when they are told to, a service that answers from a
+//! script, a clock that moves when somebody sleeps.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use crate::config::{Context, Overrides, Paths};
+use crate::error::{Error, Result};
+use crate::http::{ApiError, Network, Renewal, RenewalError, TokenEndpoints};
+use crate::model::{
+    Provider, Secret, Session, Source, StorageKey, StoreFailure, StoredAt, Timestamp,
+};
+use crate::store::session::{self, StoredSession};
+use crate::store::{CredentialStore, PreparedWrite, StoredText, Stores};
+use crate::sys::clock::Clock;
+use crate::sys::env::Environment;
+use crate::sys::lock::{Lock, Locks};
+use crate::sys::log::{Log, StderrLog};
+
+/// The time at which a test begins, in seconds since 1970.
+pub(super) const NOW: i64 = 1_800_000_000;
+
+/// A store in memory.
+pub(super) struct MemoryStore {
+    source: Source,
+    texts: RefCell<BTreeMap<String, Secret>>,
+    /// What each operation answers instead, from the next call on: `read`, `prepare`, `write`, `delete`.
+    failures: RefCell<BTreeMap<&'static str, StoreFailure>>,
+    /// Every call, in order.
+    pub(super) calls: RefCell<Vec<&'static str>>,
+}
+
+impl MemoryStore {
+    fn new(source: Source) -> Self {
+        Self {
+            source,
+            texts: RefCell::default(),
+            failures: RefCell::default(),
+            calls: RefCell::default(),
+        }
+    }
+
+    pub(super) fn fail(&self, operation: &'static str, failure: StoreFailure) {
+        self.failures.borrow_mut().insert(operation, failure);
+    }
+
+    pub(super) fn recover(&self) {
+        self.failures.borrow_mut().clear();
+    }
+
+    pub(super) fn put(&self, key: &StorageKey, text: &str) {
+        self.texts.borrow_mut().insert(key.file.to_string(), Secret::new(text));
+    }
+
+    pub(super) fn put_session(&self, provider: &Provider, session: &Session) {
+        let text = session::encode(provider.key.format, session);
+        self.put(&provider.key, text.expose_secret());
+    }
+
+    pub(super) fn session(&self, provider: &Provider) -> Option<Session> {
+        let text = self.texts.borrow().get(&*provider.key.file).cloned()?;
+        session::decode(provider.key.format, &text).expect("a session")
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.texts.borrow().is_empty()
+    }
+
+    fn check(&self, operation: &'static str) -> Result<(), StoreFailure> {
+        self.calls.borrow_mut().push(operation);
+        self.failures.borrow().get(operation).map_or(Ok(()), |failure| Err(failure.clone()))
+    }
+}
+
+impl CredentialStore for MemoryStore {
+    fn source(&self) -> Source {
+        self.source
+    }
+
+    fn read(&self, key: &StorageKey) -> Result<Option<StoredText>, StoreFailure> {
+        self.check("read")?;
+        let text = self.texts.borrow().get(&*key.file).cloned();
+        Ok(text.map(|text| StoredText { text, warning: None }))
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        key: &'a StorageKey,
+        _size: usize,
+    ) -> Result<PreparedWrite<'a>, StoreFailure> {
+        self.check("prepare")?;
+        Ok(Box::new(move |text| {
+            self.check("write")?;
+            self.put(key, text.expose_secret());
+            let location = format!("the {} in memory", self.source.name());
+            Ok(StoredAt { source: self.source, location })
+        }))
+    }
+
+    fn location(&self, key: &StorageKey) -> Option<String> {
+        Some(key.file.to_string())
+    }
+
+    fn delete(&self, key: &StorageKey) -> Result<bool, StoreFailure> {
+        self.check("delete")?;
+        Ok(self.texts.borrow_mut().remove(&*key.file).is_some())
+    }
+
+    fn check(&self, _: &StorageKey) -> Result<(), StoreFailure> {
+        self.check("prepare")
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>, StoreFailure> {
+        self.check("list")?;
+        let texts = self.texts.borrow();
+        let below = texts.keys().filter_map(|file| file.strip_prefix(folder)?.strip_prefix('/'));
+        let mut names: Vec<_> =
+            below.map(|rest| rest.split('/').next().unwrap_or_default().to_owned()).collect();
+        names.dedup();
+        Ok(names)
+    }
+}
+
+/// What a service does with one request.
+pub(super) type Answer = Result<Session, RenewalError>;
+
+/// Runs before an answer, as another process would between two steps of this one.
+pub(super) type Meanwhile = Box<dyn Fn()>;
+
+/// A service that answers from a script, and records the refresh tokens that it receives.
+#[derive(Default)]
+pub(super) struct ScriptedEndpoints {
+    pub(super) answers: RefCell<VecDeque<(Meanwhile, Answer)>>,
+    pub(super) redeemed: RefCell<Vec<String>>,
+    pub(super) prepare_error: RefCell<Option<Error>>,
+    pub(super) unreachable: Cell<bool>,
+    pub(super) probes: Cell<u32>,
+}
+
+impl ScriptedEndpoints {
+    pub(super) fn will(&self, answer: Answer) {
+        self.after(Box::new(|| {}), answer);
+    }
+
+    pub(super) fn after(&self, meanwhile: Meanwhile, answer: Answer) {
+        self.answers.borrow_mut().push_back((meanwhile, answer));
+    }
+}
+
+impl TokenEndpoints for ScriptedEndpoints {
+    fn prepare<'a>(&'a self, _: &'a Provider, _: Instant) -> Result<Box<dyn Renewal + 'a>> {
+        match self.prepare_error.borrow().clone() {
+            Some(error) => Err(error),
+            None => Ok(Box::new(self)),
+        }
+    }
+}
+
+impl Renewal for &ScriptedEndpoints {
+    fn renew(&self, session: &Session) -> Answer {
+        let token = session.refresh_token.as_ref().map_or("", Secret::expose_secret);
+        self.redeemed.borrow_mut().push(token.to_owned());
+        let next = self.answers.borrow_mut().pop_front();
+        let (meanwhile, answer) = next.expect("the service is not called more often than scripted");
+        meanwhile();
+        answer
+    }
+
+    fn is_reachable(&self) -> bool {
+        self.probes.set(self.probes.get() + 1);
+        !self.unreachable.get()
+    }
+}
+
+/// A clock that moves only when somebody sleeps.
+pub(super) struct ManualClock {
+    start: Instant,
+    elapsed: Cell<Duration>,
+}
+
+impl ManualClock {
+    pub(super) fn elapsed(&self) -> Duration {
+        self.elapsed.get()
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        let seconds = i64::try_from(self.elapsed.get().as_secs()).expect("a short test");
+        Timestamp::from_unix(NOW + seconds)
+    }
+
+    fn instant(&self) -> Instant {
+        self.start + self.elapsed.get()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        self.elapsed.set(self.elapsed.get() + duration);
+    }
+}
+
+/// Locks of which another process holds some.
+#[derive(Default)]
+pub(super) struct MemoryLocks {
+    /// How many more attempts find the lock held; `None`: it cannot be opened.
+    pub(super) held_for: Cell<u32>,
+    pub(super) broken: Cell<bool>,
+    pub(super) taken: RefCell<Vec<PathBuf>>,
+}
+
+struct MemoryLock;
+
+impl Lock for MemoryLock {}
+
+impl Locks for MemoryLocks {
+    fn try_lock(&self, path: &Path) -> anyhow::Result<Option<Box<dyn Lock>>> {
+        if self.broken.get() {
+            anyhow::bail!("the lock is on a read-only file system");
+        }
+        if self.held_for.get() > 0 {
+            self.held_for.set(self.held_for.get() - 1);
+            return Ok(None);
+        }
+        self.taken.borrow_mut().push(path.to_owned());
+        Ok(Some(Box::new(MemoryLock)))
+    }
+}
+
+struct NoLog;
+
+impl Log for NoLog {
+    fn debug(&self, message: &dyn Fn() -> String) {
+        // A message that cannot be formatted is an error of the test.
+        let _ = message();
+    }
+}
+
+/// Everything that an engine needs, in memory. `config.toml` is the one file on disk.
+pub(super) struct Memory {
+    _home: tempfile::TempDir,
+    pub(super) context: Context,
+    pub(super) keyring: Rc<MemoryStore>,
+    pub(super) file: Rc<MemoryStore>,
+    pub(super) endpoints: ScriptedEndpoints,
+    pub(super) locks: MemoryLocks,
+    pub(super) clock: ManualClock,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self::with("", &[])
+    }
+
+    /// With this `config.toml` and these variables.
+    pub(super) fn with(configuration: &str, variables: &[(&str, &str)]) -> Self {
+        let home = tempfile::tempdir().expect("a home directory");
+        let paths = Paths::at(home.path());
+        if !configuration.is_empty() {
+            let path = paths.configuration().expect("a configuration directory");
+            crate::sys::atomic_file::write(path, configuration).expect("config.toml");
+        }
+        let variables =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect();
+        Self {
+            _home: home,
+            context: Context::new(Environment::Fixed(variables), paths, Overrides::default()),
+            keyring: Rc::new(MemoryStore::new(Source::Keyring)),
+            file: Rc::new(MemoryStore::new(Source::File)),
+            endpoints: ScriptedEndpoints::default(),
+            locks: MemoryLocks::default(),
+            clock: ManualClock { start: Instant::now(), elapsed: Cell::default() },
+        }
+    }
+
+    pub(super) fn engine(&self) -> Engine<'_> {
+        Engine {
+            context: &self.context,
+            stores: Stores { keyring: &*self.keyring, file: &*self.file },
+            endpoints: &self.endpoints,
+            locks: &self.locks,
+            clock: &self.clock,
+            log: &NoLog,
+            network: Network { context: &self.context, log: StderrLog::default() },
+        }
+    }
+}
+
+/// A session that was issued `age` seconds ago, with a token that lives 900 s and the refresh token `name`.
+pub(super) fn session(name: &str, age: i64) -> Session {
+    let received = Timestamp::from_unix(NOW - age);
+    Session {
+        access_token: Secret::new(format!("access-{name}")),
+        refresh_token: Some(Secret::new(name)),
+        expires_at: received.plus(time::Duration::seconds(900)),
+        logged_in_at: Timestamp::from_unix(NOW - 100_000),
+        last_refreshed_at: received,
+    }
+}
+
+/// A session whose token has expired.
+pub(super) fn expired(name: &str) -> Session {
+    session(name, 3600)
+}
+
+/// A session whose token is due for a refresh and has not expired.
+pub(super) fn due(name: &str) -> Session {
+    session(name, 870)
+}
+
+pub(super) fn ended() -> RenewalError {
+    RenewalError::SessionEnded(service_error(401, "INVALID_TOKEN"))
+}
+
+pub(super) fn interrupted() -> RenewalError {
+    RenewalError::Interrupted(ApiError::Unreachable("its answer broke off".to_owned()))
+}
+
+pub(super) fn failed() -> RenewalError {
+    RenewalError::Failed(service_error(503, ""))
+}
+
+fn service_error(status: u16, code: &str) -> ApiError {
+    let (code, message) = (code.to_owned(), String::new());
+    ApiError::Service { status, code, message, retry_after: None }
+}
+
+pub(super) fn stored(session: Session, source: Source) -> StoredSession {
+    StoredSession { session, source }
+}

@@ -1,0 +1,306 @@
+//! The order of the sources, and what `store`, `erase` and `list` change, in memory.
+
+use super::Engine;
+use super::testing::{Memory, due, expired, session};
+use crate::error::{Error, ErrorCode};
+use crate::model::{
+    CredentialRequest, EraseRequest, Kind, OffReason, Operation, Provider, Response, Secret,
+    Source, StoreFailure, StoreRequest, Target, ToolTraits, attempts_line,
+};
+
+const MYCLI: Provider = Provider::MYCLI;
+const HOSTS: &str = "[providers.mycli]\nhosts = ['git.acme.dev']\n";
+const TOKEN: (&str, &str) = ("MY_API_TOKEN", "myc_variable");
+
+fn request(url: &str) -> CredentialRequest {
+    let target = (!url.is_empty()).then(|| Target::parse(url).unwrap());
+    CredentialRequest { target, ..CredentialRequest::default() }
+}
+
+fn store(engine: &Engine<'_>, url: &str, username: &str, secret: &str) -> Result<Response, Error> {
+    let request = CredentialRequest { username: Some(username.to_owned()), ..request(url) };
+    engine.store(StoreRequest::new(request, Secret::new(secret)))
+}
+
+/// The secret that `get` returns, where it was, and the attempts; or the code of the error and the attempts.
+fn get(memory: &Memory, url: &str) -> (String, String) {
+    match memory.engine().get(&request(url)) {
+        Ok(found) => {
+            let secret = found.credential.secret.expose_secret().to_owned();
+            (format!("{secret} in {}", found.source.name()), attempts_line(&found.attempts))
+        }
+        Err(failure) => (failure.error.code.name().to_owned(), attempts_line(&failure.attempts)),
+    }
+}
+
+#[test]
+fn the_sources_are_asked_in_their_order() {
+    let (ours, theirs) = ("https://git.acme.dev/x", "https://other.example/x");
+    let cases = [
+        ("variable credential keyring file", ours, "myc_variable in env", "MY_API_TOKEN (found)"),
+        (
+            "credential keyring file",
+            ours,
+            "stored in file",
+            "MY_API_TOKEN (not set), stored login in the file (found)",
+        ),
+        (
+            "keyring file",
+            ours,
+            "access-keyring in keyring",
+            "MY_API_TOKEN (not set), keyring (found), file (found)",
+        ),
+        (
+            "file",
+            ours,
+            "access-file in file",
+            "MY_API_TOKEN (not set), keyring (no entry), file (found)",
+        ),
+        ("", ours, "not_logged_in", "MY_API_TOKEN (not set), keyring (no entry), file (no entry)"),
+        (
+            "file",
+            "",
+            "access-file in file",
+            "MY_API_TOKEN (not set), keyring (no entry), file (found)",
+        ),
+        ("keyring file", theirs, "not_found", ""),
+        (
+            "variable keyring file",
+            theirs,
+            "not_found",
+            "MY_API_TOKEN (withheld: https://other.example is no host of mycli)",
+        ),
+        ("variable", "http://git.acme.dev/x", "not_found", ""),
+    ];
+    for (sources, url, found, attempts) in cases {
+        let has = |name: &str| sources.split(' ').any(|source| source == name);
+        let variables = if has("variable") { vec![TOKEN] } else { vec![] };
+        let memory = Memory::with(HOSTS, &variables);
+        if has("credential") {
+            memory.keyring.fail("write", OffReason::NoSessionBus.into());
+            store(&memory.engine(), ours, "me", "stored").unwrap();
+            memory.keyring.recover();
+        }
+        if has("keyring") {
+            memory.keyring.put_session(&MYCLI, &session("keyring", 1));
+        }
+        if has("file") {
+            memory.file.put_session(&MYCLI, &session("file", 2));
+        }
+        assert_eq!(get(&memory, url), (found.to_owned(), attempts.to_owned()), "{url}");
+    }
+}
+
+#[test]
+fn a_store_that_fails_is_an_attempt_and_the_next_one_is_asked() {
+    let failures = [
+        (StoreFailure::Locked, "locked", "temporarily_unavailable"),
+        (StoreFailure::TimedOut, "did not answer in time", "temporarily_unavailable"),
+        (StoreFailure::Failed("broken".to_owned()), "broken", "internal"),
+        (OffReason::NoSessionBus.into(), "no session bus", "not_logged_in"),
+    ];
+    for (failure, reason, code) in failures {
+        let memory = Memory::new();
+        memory.keyring.fail("read", failure.clone());
+        memory.file.put_session(&MYCLI, &session("file", 1));
+        let attempts = format!("MY_API_TOKEN (not set), keyring ({reason}), file (found)");
+        assert_eq!(get(&memory, ""), ("access-file in file".to_owned(), attempts));
+        let found = memory.engine().get(&request("")).unwrap();
+        let is_off = matches!(failure, StoreFailure::Off(_));
+        assert_eq!(found.warnings.is_empty(), is_off, "{reason}");
+
+        let memory = Memory::new();
+        memory.keyring.fail("read", failure);
+        assert_eq!(get(&memory, "").0, code, "{reason}");
+    }
+}
+
+#[test]
+fn an_expired_session_is_refreshed_and_a_fresh_one_is_not() {
+    let memory = Memory::new();
+    memory.file.put_session(&MYCLI, &expired("old"));
+    memory.endpoints.will(Ok(session("new", 0)));
+    assert_eq!(get(&memory, "").0, "access-new in file");
+    assert_eq!(get(&memory, "").0, "access-new in file");
+    assert_eq!(memory.endpoints.redeemed.borrow().len(), 1);
+}
+
+#[test]
+fn the_variable_is_never_refreshed_and_hides_no_expired_session() {
+    let memory = Memory::with("", &[TOKEN]);
+    memory.file.put_session(&MYCLI, &expired("old"));
+    assert_eq!(get(&memory, "").0, "myc_variable in env");
+    assert!(memory.endpoints.redeemed.borrow().is_empty());
+}
+
+type Change = fn(&mut CredentialRequest);
+
+#[test]
+fn accounts_are_chosen_in_their_order() {
+    let configuration = "[accounts]\n'https://git.acme.dev/team/' = 'team'\n\
+                         [providers.mycli]\nhosts = ['git.acme.dev']\naccount = 'work'\naccounts = ['work', 'team']\n";
+    let url = "https://git.acme.dev/team/x";
+    let none: Change = |_| {};
+    let cases: [(&str, &[(&str, &str)], Change, &str); 5] = [
+        (url, &[], |request| request.account = Some("default".to_owned()), "default"),
+        (url, &[("MY_ACCOUNT", "work")], none, "work"),
+        (url, &[], |request| request.username = Some("work".to_owned()), "work"),
+        (url, &[], none, "team"),
+        ("https://git.acme.dev/x", &[], none, "work"),
+    ];
+    for (url, variables, change, account) in cases {
+        let memory = Memory::with(configuration, variables);
+        for provider in memory.engine().accounts("mycli").unwrap() {
+            memory.file.put_session(&provider, &session(&provider.account, 1));
+        }
+        let mut request = request(url);
+        change(&mut request);
+        let found = memory.engine().get(&request).unwrap();
+        assert_eq!(found.credential.secret, Secret::new(format!("access-{account}")), "{url}");
+    }
+}
+
+#[test]
+fn what_is_stored_for_a_url_is_found_listed_and_erased() {
+    let memory = Memory::new();
+    let engine = memory.engine();
+    let url = "https://git.other.example/team/x";
+    store(&engine, url, "me", "hunter2").unwrap();
+    assert_eq!(get(&memory, url).0, "hunter2 in keyring");
+    assert_eq!(get(&memory, "https://git.other.example/team/y").0, "not_found");
+    let listed = engine.list().unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!((listed[0].url.as_deref(), listed[0].kind), (Some(url), Kind::UrlCredential));
+    let erase = |secret: &str| {
+        let secret = Some(Secret::new(secret));
+        engine.erase(&EraseRequest { request: request(url), secret }).unwrap()
+    };
+    assert!(!erase("another") && erase("hunter2") && !erase("hunter2"));
+    assert!(memory.keyring.is_empty() && memory.file.is_empty());
+}
+
+#[test]
+fn a_keyring_that_rejects_a_new_credential_is_an_error() {
+    for failure in [StoreFailure::Locked, StoreFailure::Failed("broken".to_owned())] {
+        let memory = Memory::new();
+        memory.keyring.fail("write", failure);
+        let error = store(&memory.engine(), "https://h.example", "me", "hunter2").unwrap_err();
+        assert_eq!(error.code, ErrorCode::Internal);
+        assert!(memory.file.is_empty(), "never a silent move to a plain file");
+    }
+}
+
+#[test]
+fn a_tool_that_stores_what_it_received_changes_nothing() {
+    let memory = Memory::with(HOSTS, &[]);
+    let request = request("https://git.acme.dev/x");
+    let automatic =
+        StoreRequest { automatic: true, ..StoreRequest::new(request, Secret::new("access-old")) };
+    assert!(matches!(memory.engine().store(automatic), Ok(Response::Nothing)));
+    assert!(memory.keyring.is_empty() && memory.file.is_empty());
+}
+
+#[test]
+fn a_rejected_token_is_marked_at_most_once_a_minute() {
+    let memory = Memory::with(HOSTS, &[]);
+    memory.file.put_session(&MYCLI, &session("old", 61));
+    let erase = |token: &str| {
+        let request = request("https://git.acme.dev/x");
+        let secret = Some(Secret::new(token));
+        memory.engine().erase(&EraseRequest { request, secret }).unwrap()
+    };
+    assert!(!erase("access-another"));
+    assert!(erase("access-old"));
+    memory.endpoints.will(Ok(session("new", 0)));
+    assert_eq!(get(&memory, "https://git.acme.dev/x").0, "access-new in file");
+    assert!(!erase("access-new"), "it was refreshed less than a minute ago");
+    assert_eq!(memory.endpoints.redeemed.borrow().len(), 1);
+}
+
+#[test]
+fn a_request_for_validity_refreshes_early() {
+    let memory = Memory::new();
+    memory.file.put_session(&MYCLI, &session("old", 600));
+    memory.endpoints.will(Ok(session("new", 0)));
+    let min_validity = time::Duration::seconds(400);
+    let found = memory.engine().get(&CredentialRequest { min_validity, ..request("") }).unwrap();
+    assert_eq!(found.credential.secret, Secret::new("access-new"));
+}
+
+#[test]
+fn a_session_that_is_due_is_returned_if_the_service_fails() {
+    let memory = Memory::new();
+    memory.file.put_session(&MYCLI, &due("old"));
+    memory.endpoints.will(Err(super::testing::failed()));
+    let found = memory.engine().get(&request("")).unwrap();
+    assert_eq!(found.credential.secret, Secret::new("access-old"));
+    assert_eq!(found.warnings.len(), 1);
+}
+
+#[test]
+fn a_session_is_forgotten_in_both_stores_and_failures_are_told() {
+    let memory = Memory::new();
+    memory.keyring.put_session(&MYCLI, &session("a", 1));
+    memory.file.put_session(&MYCLI, &session("b", 2));
+    memory.keyring.fail("delete", StoreFailure::Locked);
+    let error = memory.engine().forget_session(&MYCLI, None).unwrap_err();
+    assert!(error.message.contains("keyring") && error.message.contains("locked"), "{error}");
+    assert_eq!(memory.file.session(&MYCLI), None, "the other store is cleared nevertheless");
+    memory.keyring.recover();
+    assert!(memory.engine().forget_session(&MYCLI, None).unwrap());
+    assert!(memory.keyring.is_empty());
+}
+
+#[test]
+fn a_seldom_used_session_is_refreshed_weekly_without_the_variable() {
+    let week = 8 * 24 * 3600;
+    for (age, variables, refreshes) in
+        [(week, vec![], 1), (3600, vec![], 0), (week, vec![TOKEN], 0)]
+    {
+        let memory = Memory::with("", &variables);
+        let old = crate::model::Session {
+            logged_in_at: crate::model::Timestamp::ZERO,
+            ..session("old", age)
+        };
+        memory.file.put_session(&MYCLI, &old);
+        memory.endpoints.will(Ok(session("new", 0)));
+        memory.engine().refresh_weekly();
+        assert_eq!(memory.endpoints.redeemed.borrow().len(), refreshes, "{age}");
+    }
+}
+
+#[test]
+fn a_list_of_servable_hosts_has_what_get_returns() {
+    let memory = Memory::with(HOSTS, &[]);
+    store(&memory.engine(), "https://h.example", "me", "hunter2").unwrap();
+    let urls = |memory: &Memory| -> Vec<_> {
+        let Ok(Response::Listed(listed)) =
+            memory.engine().perform(Operation::List { servable: true }, &[])
+        else {
+            panic!("a list");
+        };
+        listed.into_iter().filter_map(|entry| entry.url).collect()
+    };
+    assert_eq!(urls(&memory), ["https://h.example"], "nobody is logged in");
+    memory.file.put_session(&MYCLI, &session("a", 1));
+    assert_eq!(
+        urls(&memory),
+        ["https://api.mycli.sh", "https://git.acme.dev", "https://h.example"]
+    );
+}
+
+#[test]
+fn a_header_of_another_name_is_for_no_password() {
+    let configuration = "[providers.microtica]\nhosts = ['git.acme.dev']\n";
+    let memory = Memory::with(configuration, &[("MICROTICA_TOKEN", "mic_1")]);
+    let auth_form = crate::model::AuthForm::PasswordOrBearer;
+    let tool = ToolTraits { auth_form, ..ToolTraits::default() };
+    let failure =
+        memory.engine().get(&CredentialRequest { tool, ..request("https://git.acme.dev") });
+    assert_eq!(failure.unwrap_err().error.code, ErrorCode::NotFound);
+    let found = memory.engine().get(&request("https://git.acme.dev")).unwrap();
+    assert_eq!(
+        (found.source, &*found.credential.header.unwrap().name),
+        (Source::Environment, "X-Microtica-Api-Key")
+    );
+}

@@ -1,0 +1,24 @@
+//! The id of this device, a UUID in `~/.my/device_id`: the service ends a device's former session at the next login.
+
+use super::Paths;
+use crate::model::Provider;
+use crate::sys::atomic_file;
+
+/// The id, created if there is none; `None` where it cannot be stored. Another account is a device of its own, since it
+/// may belong to the same person.
+pub fn load(paths: &Paths, Provider { name, account, .. }: &Provider) -> Option<String> {
+    let file = if account.is_default() {
+        ".my/device_id".to_owned()
+    } else {
+        format!(".my/sessions/{name}/{account}.device_id")
+    };
+    let path = paths.in_home(&file).ok()?;
+    if let Ok(Some(contents)) = atomic_file::read(&path)
+        && let Ok(id) = uuid::Uuid::parse_str(contents.text.expose_secret().trim())
+    {
+        return Some(id.to_string());
+    }
+    let id = uuid::Uuid::new_v4().to_string();
+    atomic_file::write(&path, &id).ok()?;
+    Some(id)
+}

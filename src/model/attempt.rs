@@ -1,0 +1,184 @@
+//! What was looked at for a credential, and with which result. Decisions compare these values; their text is for people.
+
+use std::fmt;
+
+use super::{Account, Source, Warning};
+use crate::error::sanitize;
+
+/// One subject that was looked at, and the outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub subject: Subject,
+    pub outcome: Outcome,
+}
+
+impl Attempt {
+    pub fn new(subject: Subject, outcome: Outcome) -> Self {
+        Self { subject, outcome }
+    }
+
+    /// Whether a token was set here and is not sent to the requested host.
+    pub fn is_withheld(&self) -> bool {
+        matches!(self.outcome, Outcome::Withheld { .. })
+    }
+}
+
+/// What a search has collected so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trail {
+    pub attempts: Vec<Attempt>,
+    pub warnings: Vec<Warning>,
+}
+
+impl Trail {
+    pub fn add(&mut self, subject: Subject, outcome: Outcome) {
+        self.attempts.push(Attempt::new(subject, outcome));
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// An environment variable, by its name.
+    Variable(String),
+    /// A provider's session in a store.
+    Session(Source),
+    /// A credential that is stored for one URL.
+    UrlCredential(Source),
+    /// A file of such a credential that cannot be read.
+    UrlCredentialFile,
+    /// The folder of such credentials.
+    UrlCredentials,
+    /// The account that was chosen.
+    Account(Account),
+    /// A provider, by its name.
+    Provider(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Found,
+    NotSet,
+    NoEntry,
+    Expired,
+    /// The origin is not a configured host of the provider.
+    Withheld {
+        origin: String,
+        provider: String,
+    },
+    /// By what an account was chosen.
+    Chosen(ChosenBy),
+    /// The settings of a provider are wrong: why.
+    Misconfigured(String),
+    /// The store did not answer.
+    Unavailable(StoreFailure),
+}
+
+/// By what an account was chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChosenBy {
+    Request,
+    Option,
+    Variable,
+    Username,
+    /// A pattern of `[accounts]`.
+    Pattern(String),
+    InUse,
+}
+
+/// Why a store did not answer. Never contains a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreFailure {
+    /// The store does not exist here: another one may take what was meant for it.
+    #[error("{0}")]
+    Off(OffReason),
+    #[error("locked")]
+    Locked,
+    #[error("did not answer in time")]
+    TimedOut,
+    /// The store exists and cannot be used: why.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Why a store does not exist here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OffReason {
+    #[error("no session bus")]
+    NoSessionBus,
+    #[error("no secret service")]
+    NoSecretService,
+    #[error("the session bus is not a local socket")]
+    RemoteBus,
+    #[error("no keyring on this system")]
+    NoKeyring,
+    #[error("turned off by MY_NO_KEYRING")]
+    Disabled,
+    #[error("the home belongs to another user")]
+    ForeignHome,
+    /// This kind of credential is not stored in the keyring.
+    #[error("not used for this")]
+    NotUsed,
+    /// The home directory cannot be used: why.
+    #[error("{0}")]
+    NoHome(String),
+}
+
+impl From<OffReason> for StoreFailure {
+    fn from(reason: OffReason) -> Self {
+        Self::Off(reason)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) | Self::Provider(name) => f.write_str(name),
+            Self::Session(source) => f.write_str(source.name()),
+            Self::UrlCredential(source) => write!(f, "stored login in the {}", source.name()),
+            Self::UrlCredentialFile => f.write_str("stored login"),
+            Self::UrlCredentials => f.write_str("stored logins"),
+            Self::Account(account) => write!(f, "account {account}"),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Found => f.write_str("found"),
+            Self::NotSet => f.write_str("not set"),
+            Self::NoEntry => f.write_str("no entry"),
+            Self::Expired => f.write_str("ended"),
+            Self::Withheld { origin, provider } => {
+                write!(f, "withheld: {origin} is no host of {provider}")
+            }
+            Self::Chosen(by) => by.fmt(f),
+            Self::Misconfigured(reason) => f.write_str(reason),
+            Self::Unavailable(failure) => failure.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for ChosenBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request => f.write_str("asked for"),
+            Self::Option => f.write_str("--account"),
+            Self::Variable => f.write_str("MY_ACCOUNT"),
+            Self::Username => f.write_str("the user name"),
+            Self::Pattern(pattern) => write!(f, "[accounts] {}", sanitize(pattern)),
+            Self::InUse => f.write_str("in use"),
+        }
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.subject, self.outcome)
+    }
+}
+
+/// `MY_API_TOKEN (not set), keyring (no session bus)`.
+pub fn attempts_line(attempts: &[Attempt]) -> String {
+    attempts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
