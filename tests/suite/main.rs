@@ -51,5 +51,6 @@ mod session_file;
 mod settings;
 mod setup;
 mod start;
+mod stored_by_0_1_0;
 mod terraform;
 mod transcripts;
