@@ -135,13 +135,16 @@ fn the_variable_is_never_refreshed_and_hides_no_expired_session() {
 
 type Change = fn(&mut CredentialRequest);
 
+/// URL, variables, a change of the request, the account.
+type AccountCase = (&'static str, &'static [(&'static str, &'static str)], Change, &'static str);
+
 #[test]
 fn accounts_are_chosen_in_their_order() {
     let configuration = "[accounts]\n'https://git.acme.dev/team/' = 'team'\n\
                          [providers.mycli]\nhosts = ['git.acme.dev']\naccount = 'work'\naccounts = ['work', 'team']\n";
     let url = "https://git.acme.dev/team/x";
     let none: Change = |_| {};
-    let cases: [(&str, &[(&str, &str)], Change, &str); 5] = [
+    let cases: [AccountCase; 5] = [
         (url, &[], |request| request.account = Some("default".to_owned()), "default"),
         (url, &[("MY_ACCOUNT", "work")], none, "work"),
         (url, &[], |request| request.username = Some("work".to_owned()), "work"),
