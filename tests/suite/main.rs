@@ -47,6 +47,7 @@ mod python;
 mod questions;
 mod redirects;
 mod refresh;
+mod rooms;
 mod session_file;
 mod settings;
 mod setup;

@@ -1,0 +1,109 @@
+//! The structure of the source: which room uses which, and how the files of a room are shared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// From the top down; rooms of one row do not use each other. A room may use every row below its own.
+const ROWS: [&[&str]; 9] = [
+    &["main", "start"],
+    &["cli"],
+    &["protocols"],
+    &["auth"],
+    &["store", "http"],
+    &["config"],
+    &["sys"],
+    &["model"],
+    &["error"],
+];
+
+/// What a file of a room may use, where that is less than its row allows.
+const NARROWER: [(&str, &[&str]); 1] = [("protocols", &["protocols", "model", "error"])];
+
+/// The files that are not as narrow as the others of their room.
+const WIDER: [&str; 1] = ["src/protocols/run.rs"];
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
+/// Every source file: its path from the root of the project, and its text.
+fn sources() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: PathBuf| {
+        let name = path.strip_prefix(root).unwrap().display().to_string();
+        (name, std::fs::read_to_string(path).unwrap())
+    };
+    files(&root.join("src")).into_iter().map(read).collect()
+}
+
+fn room(file: &str) -> &str {
+    let below = file.strip_prefix("src/").unwrap();
+    below.split(['/', '.']).next().unwrap()
+}
+
+fn row(room: &str) -> usize {
+    let row = ROWS.iter().position(|rooms| rooms.contains(&room));
+    row.unwrap_or_else(|| panic!("`{room}` is not a room"))
+}
+
+/// The rooms whose items a file names, in `use` lines and in paths.
+fn uses(text: &str) -> BTreeSet<&str> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let roots = ["crate::", "my_credential_helper::"];
+    let paths =
+        code.flat_map(|line| roots.map(|root| line.split(root).skip(1)).into_iter().flatten());
+    let names = paths.map(|path| {
+        assert!(!path.starts_with('{'), "one `use` for each room: {path}");
+        path.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap()
+    });
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+/// Why a file may not use a room, if it may not.
+fn violation(file: &str, used: &str) -> Option<String> {
+    let own = room(file);
+    if own == "lib" || used == own {
+        return None;
+    }
+    let narrower = NARROWER.iter().find(|(room, _)| *room == own && !WIDER.contains(&file));
+    let is_allowed =
+        narrower.is_none_or(|(_, rooms)| rooms.contains(&used)) && row(used) > row(own);
+    (!is_allowed).then(|| format!("{file} uses {used}"))
+}
+
+#[test]
+fn arrows_between_rooms_point_down() {
+    let sources = sources();
+    let violations: Vec<_> = sources
+        .iter()
+        .flat_map(|(file, text)| uses(text).into_iter().filter_map(|used| violation(file, used)))
+        .collect();
+    assert!(sources.len() > 80, "{} files", sources.len());
+    assert_eq!(violations, Vec::<String>::new());
+}
+
+#[test]
+fn an_arrow_that_points_up_or_sideways_is_found() {
+    let up = "use crate::model::Secret;\nuse crate::cli::output::Output;\n";
+    let sideways = "fn f() {\n    crate::http::failed();\n}\n";
+    for (file, text, used) in [
+        ("src/auth/x.rs", up, "cli"),
+        ("src/store/x.rs", sideways, "http"),
+        ("src/protocols/git.rs", "use crate::sys::clock;", "sys"),
+    ] {
+        let found: Vec<_> =
+            uses(text).into_iter().filter_map(|used| violation(file, used)).collect();
+        assert_eq!(found, [format!("{file} uses {used}")]);
+    }
+}
+
+#[test]
+fn modules_are_files_of_their_names() {
+    for (file, text) in sources() {
+        assert!(!text.contains("#[path"), "{file}: one style of modules");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(file.trim_end_matches(".rs"));
+        assert!(!folder.is_dir(), "{file}: a module with a folder is its mod.rs");
+    }
+}
