@@ -55,6 +55,7 @@ impl Engine<'_> {
                 .map_err(Error::from),
             Operation::Store(request) => self.store(request),
             Operation::Erase(request) => self.erase(&request).map(Response::Erased),
+            Operation::EraseLegacy(url, refused) => self.erase_legacy(&url, refused),
             Operation::List { servable: false } => self.list().map(Response::Listed),
             Operation::List { servable: true } => self.list_servable().map(Response::Listed),
             Operation::Capabilities => {

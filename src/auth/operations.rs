@@ -7,9 +7,9 @@ use super::Engine;
 use super::refresh::{ForcedBy, last_refreshed};
 use crate::error::{Error, Result};
 use crate::model::{
-    AuthForm, Credential, CredentialRequest, EraseRequest, HostPattern, Kind, ListEntry, Provider,
-    Resolved, Response, Secret, Session, Source, StoreFailure, StoreRequest, StoredAt, Target,
-    Timestamp, ToolTraits, Trail, UrlCredential, Warning, jwt,
+    AuthForm, Credential, CredentialRequest, EraseRequest, HostPattern, Kind, LegacyUrl, ListEntry,
+    Provider, Resolved, Response, Secret, Session, Source, StoreFailure, StoreRequest, StoredAt,
+    Target, Timestamp, ToolTraits, Trail, UrlCredential, Warning, jwt,
 };
 use crate::store::{env, session, url_credentials};
 use crate::sys::atomic_file;
@@ -119,6 +119,14 @@ impl Engine<'_> {
         Ok(erased || marked)
     }
 
+    /// Erases what version 0.1.0 stored for a URL that is refused today.
+    pub(super) fn erase_legacy(&self, url: &LegacyUrl, refused: Error) -> Result<Response> {
+        match url_credentials::erase_legacy(&self.stores, url)? {
+            true => Ok(Response::Erased(true)),
+            false => Err(refused),
+        }
+    }
+
     /// A tool whose token was rejected erases it; the session stays, and renews it. The token may be any account's: the
     /// user name that the tool received need not be the one that it requested.
     fn mark_any_rejected(&self, provider: &Provider, secret: &Secret) -> Result<bool> {
@@ -173,7 +181,7 @@ impl Engine<'_> {
             }
         }
         listed.extend(url_credentials::all(&self.stores).into_iter().map(|entry| ListEntry {
-            url: Some(entry.target.to_string()),
+            url: Some(entry.url()),
             provider: None,
             account: None,
             username: entry.username.clone(),
@@ -225,9 +233,8 @@ impl Engine<'_> {
             listed.extend([api].into_iter().chain(hosts).map_while(servable));
         }
         let stored = url_credentials::all(&self.stores).into_iter();
-        listed.extend(
-            stored.filter_map(|entry| servable(Target::whole_host(entry.target.origin.clone()))),
-        );
+        listed
+            .extend(stored.filter_map(|entry| servable(Target::whole_host(entry.target?.origin))));
         listed.sort_by(|a, b| a.url.cmp(&b.url));
         listed.dedup_by(|a, b| a.url == b.url);
         Ok(listed)

@@ -52,8 +52,18 @@ impl MemoryStore {
         self.failures.borrow_mut().clear();
     }
 
+    /// Under which name a text is stored: the keyring knows items, and no files.
+    fn name(&self, key: &StorageKey) -> String {
+        match &key.item {
+            Some(item) if self.source == Source::Keyring => {
+                format!("{}/{}", item.service, item.user)
+            }
+            _ => key.file.to_string(),
+        }
+    }
+
     pub(super) fn put(&self, key: &StorageKey, text: &str) {
-        self.texts.borrow_mut().insert(key.file.to_string(), Secret::new(text));
+        self.texts.borrow_mut().insert(self.name(key), Secret::new(text));
     }
 
     pub(super) fn put_session(&self, provider: &Provider, session: &Session) {
@@ -62,8 +72,12 @@ impl MemoryStore {
     }
 
     pub(super) fn session(&self, provider: &Provider) -> Option<Session> {
-        let text = self.texts.borrow().get(&*provider.key.file).cloned()?;
+        let text = self.texts.borrow().get(&self.name(&provider.key)).cloned()?;
         session::decode(provider.key.format, &text).expect("a session")
+    }
+
+    pub(super) fn contains(&self, secret: &str) -> bool {
+        self.texts.borrow().values().any(|text| text.expose_secret().contains(secret))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -83,7 +97,7 @@ impl CredentialStore for MemoryStore {
 
     fn read(&self, key: &StorageKey) -> Result<Option<StoredText>, StoreFailure> {
         self.check("read")?;
-        let text = self.texts.borrow().get(&*key.file).cloned();
+        let text = self.texts.borrow().get(&self.name(key)).cloned();
         Ok(text.map(|text| StoredText { text, warning: None }))
     }
 
@@ -102,12 +116,12 @@ impl CredentialStore for MemoryStore {
     }
 
     fn location(&self, key: &StorageKey) -> Option<String> {
-        Some(key.file.to_string())
+        Some(self.name(key))
     }
 
     fn delete(&self, key: &StorageKey) -> Result<bool, StoreFailure> {
         self.check("delete")?;
-        Ok(self.texts.borrow_mut().remove(&*key.file).is_some())
+        Ok(self.texts.borrow_mut().remove(&self.name(key)).is_some())
     }
 
     fn check(&self, _: &StorageKey) -> Result<(), StoreFailure> {

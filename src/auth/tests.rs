@@ -307,3 +307,51 @@ fn a_header_of_another_name_is_for_no_password() {
         (Source::Environment, "X-Microtica-Api-Key")
     );
 }
+
+#[test]
+fn a_credential_that_moves_leaves_nothing_in_the_keyring() {
+    let memory = Memory::new();
+    let (engine, url) = (memory.engine(), "https://h.example/x");
+    store(&engine, url, "me", "first").unwrap();
+    // The keyring is away: the new secret is in the file, and the first one cannot be removed.
+    for operation in ["read", "write", "prepare", "delete"] {
+        memory.keyring.fail(operation, OffReason::NoSessionBus.into());
+    }
+    store(&engine, url, "me", "second").unwrap();
+    assert_eq!(get(&memory, url).0, "second in file");
+    let erase = || engine.erase(&EraseRequest { request: request(url), secret: None }).unwrap();
+    assert!(erase());
+    assert_eq!((get(&memory, url).0.as_str(), engine.list().unwrap().len()), ("not_found", 0));
+    assert!(!erase() && !memory.keyring.is_empty());
+    // It is back, and the next command removes the first secret.
+    memory.keyring.recover();
+    assert_eq!(engine.list().unwrap(), []);
+    assert!(memory.keyring.is_empty() && memory.file.is_empty());
+}
+
+#[test]
+fn a_credential_that_moves_back_replaces_the_file() {
+    let memory = Memory::new();
+    let (engine, url) = (memory.engine(), "https://h.example/x");
+    memory.keyring.fail("write", OffReason::NoSessionBus.into());
+    store(&engine, url, "me", "first").unwrap();
+    memory.keyring.recover();
+    store(&engine, url, "me", "second").unwrap();
+    assert_eq!(get(&memory, url).0, "second in keyring");
+    assert!(!memory.file.contains("first"), "no secret stays in the file");
+}
+
+#[test]
+fn a_request_for_a_host_gets_no_credential_of_one_of_several_paths() {
+    let memory = Memory::new();
+    let engine = memory.engine();
+    let secret = |url: &str| get(&memory, url).0;
+    store(&engine, "https://gl.example/groups/1/simple", "dep", "one").unwrap();
+    assert_eq!(secret("https://gl.example/"), "one in keyring", "there is exactly one");
+    store(&engine, "https://gl.example/groups/2/simple/", "dep", "two").unwrap();
+    assert_eq!(secret("https://gl.example/"), "not_found");
+    assert_eq!(secret("https://gl.example/groups/1/simple/"), "one in keyring");
+    assert_eq!(secret("https://gl.example/groups//2/%73imple"), "two in keyring");
+    store(&engine, "https://gl.example", "dep", "host").unwrap();
+    assert_eq!(secret("https://gl.example/"), "host in keyring");
+}

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{Configuration, edit};
 use crate::config::Paths;
 use crate::error::{Error, Result};
-use crate::model::{Account, HostPattern, Provider, Target};
+use crate::model::{Account, HostPattern, Provider, Target, UrlPath};
 
 /// `[accounts]`: patterns of places, and the account for each.
 #[derive(Debug, Default, Deserialize)]
@@ -25,8 +25,7 @@ pub struct Pattern {
     /// Whose places these are.
     pub account: Account,
     host: HostPattern,
-    /// Without a slash at either end.
-    path: String,
+    path: UrlPath,
 }
 
 impl TryFrom<BTreeMap<String, Account>> for AccountPatterns {
@@ -46,29 +45,25 @@ impl Pattern {
         let start = text.find("://").map_or(0, |scheme| scheme + 3);
         let end = text[start..].find('/').map_or(text.len(), |slash| start + slash);
         let host = HostPattern::parse(&text[..end])?;
-        let path = text[end..].trim_matches('/').to_owned();
-        if path.contains(['?', '#']) {
+        if text[end..].contains(['?', '#']) {
             return Err(Error::invalid(format!(
                 "[accounts]: `{}` has more than a path",
                 crate::error::sanitize(&text)
             )));
         }
+        let path = UrlPath::from_encoded(&text[end..])?;
         Ok(Self { text, account, host, path })
     }
 
-    /// Whole segments count: `/team` is not above `/team-a`.
     fn matches(&self, target: &Target) -> bool {
-        let below = || target.path.strip_prefix(&self.path);
-        self.host.matches(&target.origin)
-            && (self.path.is_empty()
-                || below().is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+        self.host.matches(&target.origin) && target.path.is_below(&self.path)
     }
 
     /// As git orders its `credential.<url>.*`: an exact host before a wildcard, the longer one first, then the longer
     /// path.
     fn rank(&self) -> (bool, usize, usize) {
         let host = self.host.to_string();
-        (self.host.target().is_some(), host.len(), self.path.len())
+        (self.host.target().is_some(), host.len(), self.path.as_str().len())
     }
 
     /// The part of `target`'s host that it stands for.

@@ -208,8 +208,9 @@ impl Client {
     /// The origin as we write it ourselves, and a slash behind it, whatever the path is: it cannot change the host.
     pub(super) fn url(&self, path: &str) -> String {
         let Target { origin, path: prefix } = &self.bound;
+        let prefix = prefix.as_str();
         let slash = if prefix.is_empty() { "" } else { "/" };
-        format!("{origin}{slash}{}/{}", prefix.trim_end_matches('/'), path.trim_start_matches('/'))
+        format!("{origin}{slash}{}/{}", prefix, path.trim_start_matches('/'))
     }
 
     pub(super) fn call<T: DeserializeOwned>(

@@ -8,6 +8,7 @@ mod request;
 mod response;
 mod secret;
 mod source;
+mod target;
 mod timestamp;
 mod tool;
 
@@ -19,7 +20,7 @@ pub use attempt::{
     Attempt, ChosenBy, OffReason, Outcome, StoreFailure, Subject, Trail, attempts_line,
 };
 pub use credential::{Kind, Session, UrlCredential};
-pub use origin::{HostPattern, Origin, Scheme, Target};
+pub use origin::{HostPattern, Origin, Scheme};
 pub use provider::{
     Account, ApiPaths, Endpoints, Grant, Header, Item, LoginKind, OAuth, Provider, SecretLocation,
     StorageKey, StoredFormat, Text,
@@ -30,5 +31,6 @@ pub use request::{
 pub use response::{Capabilities, Credential, ListEntry, Resolved, Response, StoredAt, Warning};
 pub use secret::Secret;
 pub use source::Source;
+pub use target::{LegacyUrl, Target, UrlPath};
 pub use timestamp::Timestamp;
 pub use tool::{Framing, Invocation, MAX_OBJECT, ToolOutput};

@@ -1,27 +1,31 @@
-//! What a credential is asked for: scheme, host, port and path, read so that no two programs can understand it
-//! differently. Opens no connection and resolves no name.
+//! Scheme, host and port, canonical by construction: two spellings of one origin are equal, and a spelling that two
+//! programs may understand differently is refused. Opens no connection and resolves no name.
 //!
-//! The `url` crate follows the WHATWG rules, and quietly repairs what it is given: it drops tabs and newlines, turns
-//! `\` into `/`, and reads `0x7f.1` as `127.0.0.1`. Whoever connects may repair it in another way, so whatever would
-//! need a repair is refused before it is parsed.
+//! The `url` crate follows the WHATWG rules and repairs its input: it drops tabs and newlines, turns `\` into `/`, and
+//! reads `0x7f.1` as `127.0.0.1`. The program that connects may repair it in another way, so everything that needs a
+//! repair is refused.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
-use url::{Host, Url};
+use url::Host;
 
+use super::Target;
 use crate::error::{Error, Result, sanitize};
 
-/// The two schemes that a credential may travel over.
+/// The characters that IDNA 2003 and IDNA 2008 map to different hosts (UTS #46, section 7): a client of the older rules
+/// connects to `strasse.example` for `straße.example`. In punycode they are unambiguous.
+const DEVIATIONS: [char; 4] = ['ß', 'ς', '\u{200c}', '\u{200d}'];
+
+/// The two schemes that a credential may be sent over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
-    /// TLS, to anywhere.
     Https,
-    /// In the clear: served to a loopback address only.
+    /// Without encryption: to a loopback address only.
     Http,
 }
 
 impl Scheme {
-    /// `https` or `http`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Https => "https",
@@ -29,7 +33,7 @@ impl Scheme {
         }
     }
 
-    fn default_port(self) -> u16 {
+    pub(super) fn default_port(self) -> u16 {
         match self {
             Self::Https => 443,
             Self::Http => 80,
@@ -37,32 +41,43 @@ impl Scheme {
     }
 }
 
-/// Scheme, host and effective port: what a credential is bound to.
+/// What a credential is bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin {
     scheme: Scheme,
     /// Lower case, in punycode; IPv6 in brackets.
     host: String,
+    /// The scheme's own if the URL names none.
     port: u16,
 }
 
 impl Origin {
-    /// The scheme.
+    /// From a host with or without a port.
+    pub fn parse(scheme: Scheme, authority: &str) -> Result<Self> {
+        if authority.contains('@') {
+            // The text after the `@` is the host, the text before it may be a password: neither is repeated.
+            let message = "the URL contains a user name or password; give the bare URL";
+            return Err(Error::invalid(message));
+        }
+        refuse_repairs(authority)?;
+        let (host, port) = split_port(authority)?;
+        let port = port.unwrap_or_else(|| scheme.default_port());
+        Ok(Self { scheme, host: canonical_host(host)?, port })
+    }
+
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// The host in lower case and punycode, IPv6 in brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, the scheme's own where none was given.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The host, with the port where it is not the scheme's own.
+    /// The host, with the port if it is not the scheme's own.
     pub fn host_and_port(&self) -> String {
         if self.port == self.scheme.default_port() {
             self.host.clone()
@@ -71,17 +86,20 @@ impl Origin {
         }
     }
 
-    /// Whether a credential may be sent there at all: https, or a loopback address.
+    /// Whether a credential may be sent there: over https, or to a loopback address.
     pub fn is_safe(&self) -> bool {
         self.scheme == Scheme::Https || self.is_loopback()
     }
 
-    /// Whether it is on this machine: `localhost` or a loopback address, by its form.
+    /// Whether the host is `localhost` or a loopback address.
     pub fn is_loopback(&self) -> bool {
-        self.host == "localhost"
-            || self.host == "[::1]"
-            || self.host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+        is_loopback(&self.host)
     }
+}
+
+fn is_loopback(host: &str) -> bool {
+    matches!(host, "localhost" | "[::1]")
+        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl fmt::Display for Origin {
@@ -90,213 +108,151 @@ impl fmt::Display for Origin {
     }
 }
 
-/// An origin and a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// What the credential is bound to.
-    pub origin: Origin,
-    /// The path as it was given, without the leading slash; empty where none was.
-    pub path: String,
+/// Host and port of an authority. A port is a plain number: not `:0443`, and not `:`.
+fn split_port(authority: &str) -> Result<(&str, Option<u16>)> {
+    let colon = authority.rfind(':').filter(|colon| !authority[*colon..].contains(']'));
+    let Some(colon) = colon else { return Ok((authority, None)) };
+    let digits = &authority[colon + 1..];
+    let port = digits.parse::<u16>().ok().filter(|port| port.to_string() == digits);
+    let port = port.ok_or_else(|| refused("the port is not a plain number"))?;
+    Ok((&authority[..colon], Some(port)))
 }
 
-impl Target {
-    /// Everything there.
-    pub fn whole_host(origin: Origin) -> Self {
-        Self { origin, path: String::new() }
+/// An IP literal, or labels of `[a-z0-9_-]`, in the one spelling that is stored and compared.
+fn canonical_host(text: &str) -> Result<String> {
+    let not_plain = || refused("the host is not written in its plain form");
+    if text.is_empty() || text.contains(['/', '?', '#', '%', '*']) {
+        return Err(refused("that is no host"));
     }
-
-    /// Reads an `https` or `http` URL. Query and fragment are ignored; anything that parsers disagree about, and any
-    /// user information, is an error.
-    pub fn parse(url: &str) -> Result<Self> {
-        let (scheme, rest) = url
-            .split_once("://")
-            .ok_or_else(|| refused("it has no scheme; write https://host/path"))?;
-        let scheme = match scheme.to_ascii_lowercase().as_str() {
-            "https" => Scheme::Https,
-            "http" => Scheme::Http,
-            _ => return Err(refused("only https and http are served")),
-        };
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, tail) = rest.split_at(end);
-        let path = tail.strip_prefix('/').unwrap_or_default();
-        let path = &path[..path.find(['?', '#']).unwrap_or(path.len())];
-        no_repairs(authority, tail)?;
-        Self::from_parts(scheme, authority, path)
-    }
-
-    /// As [`Target::parse`]; `None` for a URL of another scheme, or of none.
-    pub fn parse_if_http(url: &str) -> Result<Option<Self>> {
-        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-        let is_http = ["https", "http"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
-        is_http.then(|| Self::parse(url)).transpose()
-    }
-
-    /// From a host without a scheme: http for a loopback address, https otherwise.
-    pub fn from_host(authority: &str, path: &str) -> Result<Self> {
-        let target = Self::from_parts(Scheme::Http, authority, path)?;
-        if target.origin.is_loopback() {
-            return Ok(target);
-        }
-        Self::from_parts(Scheme::Https, authority, path)
-    }
-
-    /// From the parts as git sends them: the host may carry a port.
-    pub fn from_parts(scheme: Scheme, authority: &str, path: &str) -> Result<Self> {
-        no_repairs(authority, path)?;
-        if authority.contains(['/', '?', '#', '%', '*']) || authority.is_empty() {
-            return Err(refused("that is no host"));
-        }
-        let url = Url::parse(&format!("{}://{authority}/", scheme.name()))
-            .map_err(|cause| refused(&cause.to_string()))?;
-        let host = url.host().ok_or_else(|| refused("that is no host"))?;
-        is_as_written(authority, &host)?;
-        let port = url.port().unwrap_or_else(|| scheme.default_port());
-        Ok(Self { origin: Origin { scheme, host: host.to_string(), port }, path: path.to_owned() })
+    match Host::parse(text).map_err(|cause| refused(&cause.to_string()))? {
+        Host::Ipv4(address) if text == address.to_string() => Ok(text.to_owned()),
+        Host::Ipv4(_) => Err(not_plain()),
+        Host::Ipv6(address) => Ok(Host::<&str>::Ipv6(address).to_string()),
+        Host::Domain(name) if !is_dns_name(&name) => Err(refused(
+            "the host has a label that is empty, too long, or has other characters than letters, digits, - and _",
+        )),
+        Host::Domain(name) if !is_spelled(text, &name) => Err(not_plain()),
+        Host::Domain(name) => Ok(name),
     }
 }
 
-/// Refuses a host or a port that was repaired on the way: `0x7f.1`, full-width letters, a hidden character, `:0443`.
-fn is_as_written(authority: &str, host: &Host<&str>) -> Result<()> {
-    let port_at = authority
-        .rfind(':')
-        .filter(|colon| !authority[*colon..].contains(']'))
-        .unwrap_or(authority.len());
-    let (written, port) = authority.split_at(port_at);
-    let port_is_plain =
-        |digits: &str| digits.parse::<u16>().is_ok_and(|number| number.to_string() == digits);
-    if !port.strip_prefix(':').is_none_or(port_is_plain) {
-        return Err(refused("the port is not a plain number"));
-    }
-    let is_same = match host {
-        Host::Domain(name) if written.is_ascii() => written.eq_ignore_ascii_case(name),
-        // The sign for kelvin is a `k` in lower case.
-        Host::Domain(name) => {
-            let stays_foreign =
-                |c: char| c.is_ascii() || c.to_lowercase().all(|lower| !lower.is_ascii());
-            written.chars().all(stays_foreign)
-                && idna::domain_to_unicode(name).0 == written.to_lowercase()
-        }
-        Host::Ipv4(address) => written == address.to_string(),
-        Host::Ipv6(_) => true,
-    };
-    match host {
-        _ if !is_same => Err(refused("the host is not written in its plain form")),
-        Host::Domain(name) if !is_dns_name(name) => {
-            Err(refused("the host has a label that is empty or too long"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether a name server could know it (RFC 1035, 2.3.4): what is too long may be cut by whoever connects.
+/// Whether a name server can know the name (RFC 1035, 2.3.4), and every client reads it as the same one.
 fn is_dns_name(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()))
+    let is_plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    name.len() <= 253
+        && name
+            .split('.')
+            .all(|label| (1..=63).contains(&label.len()) && label.bytes().all(is_plain))
 }
 
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.origin)?;
-        if self.path.is_empty() { Ok(()) } else { write!(f, "/{}", self.path) }
+/// Whether `text` is the name itself, in any case, or its Unicode form, and not something that was repaired: full-width
+/// letters, a hidden character.
+fn is_spelled(text: &str, name: &str) -> bool {
+    if text.is_ascii() {
+        return text.eq_ignore_ascii_case(name);
     }
+    // The kelvin sign is a `k` in lower case.
+    let stays_foreign = |c: char| c.is_ascii() || c.to_lowercase().all(|lower| !lower.is_ascii());
+    let lower = text.to_lowercase();
+    text.chars().all(stays_foreign)
+        && !lower.contains(DEVIATIONS)
+        && idna::domain_to_unicode(name).0 == lower
 }
 
-/// Refuses what a parser might drop or replace, before it is lost with the query or the fragment.
-fn no_repairs(authority: &str, tail: &str) -> Result<()> {
-    if authority.contains('@') {
-        // The text after the `@` is the host, the text before it may be a password: neither is repeated.
-        return Err(Error::invalid("the URL contains a user name or password; give the bare URL"));
-    }
-    match authority.chars().chain(tail.chars()).find(|c| c.is_control() || matches!(c, '\\' | ' '))
-    {
+/// Refuses what a parser may drop or replace.
+pub(super) fn refuse_repairs(text: &str) -> Result<()> {
+    match text.chars().find(|c| c.is_control() || matches!(c, '\\' | ' ')) {
         Some(bad) => Err(refused(&format!("it contains {bad:?}"))),
         None => Ok(()),
     }
 }
 
-/// What was not understood is not repeated: a password or a token may be in it.
-fn refused(why: &str) -> Error {
+/// A URL that is refused is not repeated: it may contain a password or a token.
+pub(super) fn refused(why: &str) -> Error {
     Error::invalid(format!("the URL cannot be used: {why}"))
 }
 
-/// A host that a provider's token may go to: `git.acme.dev`, `git.acme.dev:8443`, `*.acme.dev`, `http://localhost:3000`.
+/// A host that a provider's token may be sent to: `git.acme.dev`, `git.acme.dev:8443`, `*.acme.dev`,
+/// `http://localhost:3000`.
 ///
-/// Without a scheme it means https, and http too where the host is a loopback address; without a port, the scheme's
-/// own. `*.` stands for one or more whole labels; it does not match the bare domain.
+/// Without a scheme it means https, and also http for a loopback address; without a port, the scheme's own. `*.` stands
+/// for one or more whole labels and does not match the bare domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern {
     scheme: Option<Scheme>,
-    any_below: bool,
+    is_wildcard: bool,
     host: String,
     port: Option<u16>,
 }
 
 impl HostPattern {
-    /// Reads a pattern from the configuration.
+    /// Parses a pattern of the configuration.
     pub fn parse(text: &str) -> Result<Self> {
-        // It is the user's own, and no secret.
-        Self::read(text).map_err(|error| Error {
+        // It is the user's own, and not secret.
+        Self::parse_parts(text).map_err(|error| Error {
             message: format!("the host `{}`: {}", sanitize(text), error.message),
             ..error
         })
     }
 
-    fn read(text: &str) -> Result<Self> {
+    fn parse_parts(text: &str) -> Result<Self> {
         let (scheme, rest) = match text.split_once("://") {
             Some(("https", rest)) => (Some(Scheme::Https), rest),
             Some(("http", rest)) => (Some(Scheme::Http), rest),
             Some(_) => return Err(refused("only https and http are served")),
             None => (None, text),
         };
-        let (any_below, authority) =
+        let (is_wildcard, authority) =
             rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
-        // Read as http, so that an explicit `:443` is seen, and as https, so that `:80` is.
-        let http = Target::from_parts(Scheme::Http, authority, "")?.origin;
-        let https = Target::from_parts(Scheme::Https, authority, "")?.origin;
-        if any_below
-            && (!http.host.contains('.') || http.host.parse::<std::net::Ipv4Addr>().is_ok())
-        {
+        let Origin { host, .. } = Origin::parse(Scheme::Https, authority)?;
+        let (_, port) = split_port(authority)?;
+        if is_wildcard && (!host.contains('.') || host.parse::<Ipv4Addr>().is_ok()) {
             return Err(refused("`*.` needs a domain of at least two labels behind it"));
         }
-        if scheme == Some(Scheme::Http) && !http.is_loopback() {
+        if is_wildcard
+            && psl::suffix(host.as_bytes()).is_some_and(|suffix| suffix == host.as_bytes())
+        {
+            return Err(refused(
+                "`*.` stands before a public suffix, below which anyone can register a name",
+            ));
+        }
+        if scheme == Some(Scheme::Http) && !is_loopback(&host) {
             return Err(refused("a token goes over plain http to loopback addresses only"));
         }
-        let port = (http.port == https.port).then_some(http.port);
-        Ok(Self { scheme, any_below, host: http.host, port })
+        Ok(Self { scheme, is_wildcard, host, port })
     }
 
-    /// The place itself; `None` where the pattern stands for several.
+    /// The one host that the pattern means if a tool has to be told one: http for a loopback address, if the pattern
+    /// names no scheme. `None` for a wildcard.
     pub fn target(&self) -> Option<Target> {
-        let host = self.host.clone();
-        let loopback = Origin { scheme: Scheme::Http, host, port: 0 }.is_loopback();
-        let scheme = self.scheme.unwrap_or(if loopback { Scheme::Http } else { Scheme::Https });
-        let port = self.port.unwrap_or_else(|| scheme.default_port());
-        let origin = Origin { scheme, host: self.host.clone(), port };
-        (!self.any_below).then_some(Target { origin, path: String::new() })
+        let default = if is_loopback(&self.host) { Scheme::Http } else { Scheme::Https };
+        let origin = self.with_scheme(self.scheme.unwrap_or(default));
+        (!self.is_wildcard).then(|| Target::whole_host(origin))
     }
 
-    /// Every origin that it matches; none where it stands for several hosts.
+    /// Every origin that the pattern matches; none for a wildcard.
     pub fn origins(&self) -> Vec<Origin> {
-        let origin = |scheme: Scheme| {
-            let port = self.port.unwrap_or_else(|| scheme.default_port());
-            Origin { scheme, host: self.host.clone(), port }
-        };
-        let origins = [Scheme::Https, Scheme::Http].into_iter().map(origin);
-        origins.filter(|origin| !self.any_below && self.matches(origin)).collect()
+        let origins = [Scheme::Https, Scheme::Http].map(|scheme| self.with_scheme(scheme));
+        origins.into_iter().filter(|origin| !self.is_wildcard && self.matches(origin)).collect()
     }
 
-    /// Whether a token bound to this pattern may go to `origin`. Never over plain http off this machine.
+    fn with_scheme(&self, scheme: Scheme) -> Origin {
+        let port = self.port.unwrap_or_else(|| scheme.default_port());
+        Origin { scheme, host: self.host.clone(), port }
+    }
+
+    /// Whether a token may be sent to `origin`. Never over plain http to another machine.
     pub fn matches(&self, origin: &Origin) -> bool {
-        let host = if self.any_below {
-            origin
-                .host
-                .strip_suffix(&self.host)
-                .and_then(|rest| rest.strip_suffix('.'))
-                .is_some_and(|l| !l.is_empty())
+        let is_host = if self.is_wildcard {
+            let labels =
+                origin.host.strip_suffix(&self.host).and_then(|rest| rest.strip_suffix('.'));
+            labels.is_some_and(|labels| !labels.is_empty())
         } else {
             origin.host == self.host
         };
-        host && self.scheme.is_none_or(|scheme| scheme == origin.scheme)
+        is_host
+            && self.scheme.is_none_or(|scheme| scheme == origin.scheme)
             && self.port.unwrap_or_else(|| origin.scheme.default_port()) == origin.port
             && origin.is_safe()
     }
@@ -307,17 +263,18 @@ impl fmt::Display for HostPattern {
         if let Some(scheme) = self.scheme {
             write!(f, "{}://", scheme.name())?;
         }
-        write!(f, "{}{}", if self.any_below { "*." } else { "" }, self.host)?;
+        write!(f, "{}{}", if self.is_wildcard { "*." } else { "" }, self.host)?;
         self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{HostPattern, Scheme, Target};
+    use super::{HostPattern, Origin, Scheme};
+    use crate::model::Target;
 
     #[test]
-    fn the_same_place_is_recognised_however_it_is_written() {
+    fn spellings_of_one_origin_are_equal() {
         for url in [
             "https://Acme.dev",
             "https://acme.dev:443/",
@@ -333,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_parsers_disagree_about_is_refused() {
+    fn hosts_that_parsers_disagree_about_are_refused() {
         for url in [
             "",
             "acme.dev",
@@ -367,6 +324,26 @@ mod tests {
             "https://\u{212a}it.acme.dev/",
             "https://.acme.dev/",
             "https://acme.dev../",
+            "https://acme.dev./",
+            "https://evil.dev;.acme.dev/",
+            "https://evil.dev,.acme.dev/",
+            "https://evil.dev&.acme.dev/",
+            "https://evil.dev'.acme.dev/",
+            "https://evil.dev!.acme.dev/",
+            "https://evil.dev$(id).acme.dev/",
+            "https://evil.dev`id`.acme.dev/",
+            "https://evil.dev\".acme.dev/",
+            "https://evil.dev+.acme.dev/",
+            "https://evil.dev=.acme.dev/",
+            "https://evil.dev~.acme.dev/",
+            "https://{evil}.acme.dev/",
+            "https://git.straße.example/",
+            "https://git.stra\u{1e9e}e.example/",
+            "https://ολος.example/",
+            "https://a\u{200d}b.example/",
+            "https://a\u{200c}b.example/",
+            "https://xn--zz\u{fffd}.example/",
+            "https://xn--a.example/",
             &format!("https://{}.acme.dev/", "a".repeat(64)),
             &format!("https://{}acme.dev/", "a.".repeat(123)),
         ] {
@@ -375,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_does_not_repeat_a_password() {
+    fn an_error_does_not_repeat_a_password() {
         for url in [
             "https://user:hunter2@acme.dev/",
             "https://user:hunter2 @acme.dev/?a b",
@@ -389,7 +366,7 @@ mod tests {
             let error = Target::parse(url).unwrap_err();
             assert!(!error.to_string().contains("hun"), "{error}");
         }
-        let parts = Target::from_parts(Scheme::Https, "user:hunter2@acme.dev", "");
+        let parts = Origin::parse(Scheme::Https, "user:hunter2@acme.dev");
         assert!(!parts.unwrap_err().to_string().contains("hunter2"));
     }
 
@@ -406,7 +383,6 @@ mod tests {
         for (pattern, url) in [
             ("git.acme.dev", "http://git.acme.dev/"),
             ("git.acme.dev", "https://git.acme.dev:8443/"),
-            ("git.acme.dev", "https://git.acme.dev./"),
             ("git.acme.dev", "https://git.acme.dev.evil.dev/"),
             ("*.acme.dev", "https://acme.dev/"),
             ("*.acme.dev", "https://evilacme.dev/"),
@@ -418,10 +394,30 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_would_match_half_the_world_is_refused() {
-        for pattern in
-            ["*", "*.", "*.dev", "**.acme.dev", "a.*.dev", "http://acme.dev", "", "acme.dev/path"]
-        {
+    fn deviation_characters_are_accepted_in_punycode() {
+        let target = Target::parse("https://git.xn--strae-oqa.example/x").unwrap();
+        assert_eq!(target.origin.host(), "git.xn--strae-oqa.example");
+        assert!(Target::parse("https://git_1.acme-corp.example/").is_ok());
+    }
+
+    #[test]
+    fn patterns_over_public_suffixes_are_refused() {
+        for pattern in [
+            "*",
+            "*.",
+            "*.dev",
+            "**.acme.dev",
+            "a.*.dev",
+            "http://acme.dev",
+            "",
+            "acme.dev/path",
+            "*.com.",
+            "*.co.uk",
+            "*.github.io",
+            "*.xn--55qx5d.cn",
+            "*.acme.dev;",
+            "acme.dev.",
+        ] {
             assert!(HostPattern::parse(pattern).is_err(), "{pattern}");
         }
     }

@@ -1,6 +1,7 @@
 //! What a tool requests, in the words of this program: each protocol decodes its input to an [`Operation`].
 
-use super::{Secret, Target, Timestamp};
+use super::{LegacyUrl, Secret, Target, Timestamp};
+use crate::error::{Error, Result};
 
 /// What a tool requests.
 #[derive(Debug)]
@@ -9,6 +10,8 @@ pub enum Operation {
     Store(StoreRequest),
     /// Remove a credential, or report that it was rejected.
     Erase(EraseRequest),
+    /// Remove what version 0.1.0 stored for a URL that is refused today; the error if there is nothing.
+    EraseLegacy(LegacyUrl, Error),
     /// What is stored, without a secret.
     List {
         /// Only what `get` would return now, host by host, for a tool that then gets each.
@@ -18,6 +21,28 @@ pub enum Operation {
     Capabilities,
     /// An operation that this tool's protocol says to ignore.
     Nothing,
+}
+
+impl Operation {
+    /// To erase what is stored for a target, which the tool wrote as `url`.
+    pub fn erase(
+        target: Result<Target>,
+        url: &str,
+        request: CredentialRequest,
+        secret: Option<Secret>,
+    ) -> Result<Self> {
+        let error = match target {
+            Ok(target) => {
+                let request = CredentialRequest { target: Some(target), ..request };
+                return Ok(Self::Erase(EraseRequest { request, secret }));
+            }
+            Err(error) => error,
+        };
+        match LegacyUrl::parse(url) {
+            Some(legacy) => Ok(Self::EraseLegacy(legacy, error)),
+            None => Err(error),
+        }
+    }
 }
 
 /// Which credential is requested.

@@ -10,8 +10,8 @@ use super::Protocol;
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::json::reason;
 use crate::model::{
-    AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, Operation, Resolved, Response,
-    Secret, StoreRequest, Target, ToolOutput, ToolTraits,
+    AuthForm, CredentialRequest, Framing, Invocation, Operation, Resolved, Response, Secret,
+    StoreRequest, Target, ToolOutput, ToolTraits,
 };
 
 /// cargo's argument.
@@ -140,16 +140,16 @@ fn decode(line: &[u8]) -> Result<Operation, Rejected> {
         return Err(Rejected(ErrorKind::OperationNotSupported, Error::invalid(message)));
     }
     let registry = registry.ok_or_else(|| Error::invalid("cargo's request names no registry"))?;
-    let target =
-        target(&registry.index_url).map_err(|error| Rejected(ErrorKind::UrlNotSupported, error))?;
-    let request = CredentialRequest {
-        target: Some(target),
-        tool: ToolTraits { exact_path: kind == "logout", ..TRAITS },
-        ..CredentialRequest::default()
-    };
+    let url = registry.index_url.strip_prefix("sparse+").unwrap_or(&registry.index_url);
+    let rejected = |error| Rejected(ErrorKind::UrlNotSupported, error);
+    let tool = ToolTraits { exact_path: kind == "logout", ..TRAITS };
+    let request = CredentialRequest { tool, ..CredentialRequest::default() };
+    if kind == "logout" {
+        return Operation::erase(target(url), url, request, None).map_err(rejected);
+    }
+    let request = CredentialRequest { target: Some(target(url).map_err(rejected)?), ..request };
     match kind.as_str() {
         "get" => Ok(Operation::Get(request)),
-        "logout" => Ok(Operation::Erase(EraseRequest { request, secret: None })),
         _ => Ok(Operation::Store(StoreRequest {
             scheme: Some(String::new()),
             ..StoreRequest::new(request, login_token(token)?)
@@ -157,8 +157,8 @@ fn decode(line: &[u8]) -> Result<Operation, Rejected> {
     }
 }
 
-fn target(index_url: &str) -> Result<Target> {
-    let target = Target::parse(index_url.strip_prefix("sparse+").unwrap_or(index_url))?;
+fn target(url: &str) -> Result<Target> {
+    let target = Target::parse(url)?;
     if target.origin.is_safe() {
         return Ok(target);
     }

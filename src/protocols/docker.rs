@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::Protocol;
 use crate::error::{Error, Result, sanitize};
 use crate::model::{
-    AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, ListEntry, Operation, Resolved,
-    Response, Scheme, Secret, StoreRequest, Target, ToolOutput, ToolTraits, json,
+    AuthForm, CredentialRequest, Framing, Invocation, ListEntry, Operation, Origin, Resolved,
+    Response, Scheme, Secret, StoreRequest, Target, ToolOutput, ToolTraits, UrlPath, json,
 };
 
 // Docker compares these sentences byte for byte (docker-credential-helpers, credentials/error.go).
@@ -79,11 +79,12 @@ impl<'a> Call<'a> {
         match self.operation {
             "get" => {
                 self.server = server(input)?;
-                Ok(Operation::Get(request(self.server, None)?))
+                let target = Some(target(self.server)?);
+                Ok(Operation::Get(CredentialRequest { target, ..request(None) }))
             }
             "erase" => {
-                let request = request(server(input)?, None)?;
-                Ok(Operation::Erase(EraseRequest { request, secret: None }))
+                let server = server(input)?;
+                Operation::erase(target(server), server, request(None), None)
             }
             "store" => store(input).map(Operation::Store),
             "list" => Ok(Operation::List { servable: true }),
@@ -126,13 +127,13 @@ fn store(input: &[u8]) -> Result<StoreRequest> {
     }
     // `docker login` also stores what `get` has just returned: the token of a session.
     let automatic = secret.is_jwt();
-    let request = request(server, Some(username))?;
+    let target = Some(target(server)?);
+    let request = CredentialRequest { target, ..request(Some(username)) };
     Ok(StoreRequest { automatic, ..StoreRequest::new(request, secret) })
 }
 
-fn request(server: &str, username: Option<String>) -> Result<CredentialRequest> {
-    let target = Some(target(server)?);
-    Ok(CredentialRequest { target, username, tool: TRAITS, ..CredentialRequest::default() })
+fn request(username: Option<String>) -> CredentialRequest {
+    CredentialRequest { username, tool: TRAITS, ..CredentialRequest::default() }
 }
 
 fn target(server: &str) -> Result<Target> {
@@ -148,7 +149,8 @@ fn target(server: &str) -> Result<Target> {
     // `…/v1/access-token` (docker/cli, cli/internal/oauth/manager).
     let token = tail.strip_prefix("/v1/").filter(|_| authority == HUB_HOST).unwrap_or_default();
     if is_http {
-        return Target::from_parts(Scheme::Http, authority, token);
+        let origin = Origin::parse(Scheme::Http, authority)?;
+        return Ok(Target { origin, path: UrlPath::from_encoded(token)? });
     }
     Target::from_host(authority, token)
 }

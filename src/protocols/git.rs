@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use super::Protocol;
 use crate::error::{Error, Result};
 use crate::model::{
-    AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, Kind, Operation, Resolved,
-    Response, Scheme, Secret, StoreRequest, Target, Timestamp, ToolOutput, ToolTraits,
+    AuthForm, CredentialRequest, Framing, Invocation, Kind, Operation, Origin, Resolved, Response,
+    Scheme, Secret, StoreRequest, Target, Timestamp, ToolOutput, ToolTraits, UrlPath,
 };
 
 /// git's own limit for a line, with its LF.
@@ -77,26 +77,33 @@ impl<'a> Call<'a> {
         }
         self.attributes = Attributes::parse(input)?;
         let attributes = &self.attributes;
-        let Some(target) = attributes.target()? else { return Ok(Operation::Nothing) };
-        let is_safe = target.origin.is_safe();
+        if !attributes.has_target() {
+            return Ok(Operation::Nothing);
+        }
         let auth_form = if self.operation == "get" && attributes.can_send_authtype() {
             AuthForm::Authorization
         } else {
             AuthForm::PasswordOrBearer
         };
         let request = CredentialRequest {
-            target: Some(target),
             username: attributes.username.map(str::to_owned),
             tool: ToolTraits { auth_form, exact_path: true, needs_prefixes: false },
             ..CredentialRequest::default()
         };
-        let Attributes { password, credential, .. } = *attributes;
+        if self.operation == "erase" {
+            let secret = attributes.password.or(attributes.credential).map(Secret::new);
+            return Operation::erase(
+                attributes.target(),
+                &attributes.legacy_url(),
+                request,
+                secret,
+            );
+        }
+        let target = attributes.target()?;
+        let is_safe = target.origin.is_safe();
+        let request = CredentialRequest { target: Some(target), ..request };
         match self.operation {
             "get" => Ok(Operation::Get(request)),
-            "erase" => {
-                let secret = password.or(credential).map(Secret::new);
-                Ok(Operation::Erase(EraseRequest { request, secret }))
-            }
             _ if !is_safe || attributes.ephemeral => Ok(Operation::Nothing),
             _ => Ok(attributes.store(request)),
         }
@@ -106,9 +113,9 @@ impl<'a> Call<'a> {
 /// The attributes of a request that this program uses.
 #[derive(Default)]
 struct Attributes<'a> {
-    protocol: &'a str,
-    host: &'a str,
-    path: &'a str,
+    protocol: Option<&'a str>,
+    host: Option<&'a str>,
+    path: Option<&'a str>,
     url: Option<&'a str>,
     username: Option<&'a str>,
     password: Option<&'a str>,
@@ -152,12 +159,11 @@ impl<'a> Attributes<'a> {
     /// Rejects a second line for the target: an old git wrote the text after a newline in a URL as a line of its own,
     /// and sent the credential for that line's host to the first one's (CVE-2020-5260).
     fn check_unique(&self, key: &str) -> Result<()> {
-        let has_part = [self.protocol, self.host, self.path].iter().any(|part| !part.is_empty());
         let is_set = match key {
-            "protocol" => self.url.is_some() || !self.protocol.is_empty(),
-            "host" => self.url.is_some() || !self.host.is_empty(),
-            "path" => self.url.is_some() || !self.path.is_empty(),
-            "url" => self.url.is_some() || has_part,
+            "protocol" => self.url.or(self.protocol).is_some(),
+            "host" => self.url.or(self.host).is_some(),
+            "path" => self.url.or(self.path).is_some(),
+            "url" => self.url.or(self.protocol).or(self.host).or(self.path).is_some(),
             _ => false,
         };
         if is_set { Err(Error::invalid("the place is named twice")) } else { Ok(()) }
@@ -165,9 +171,9 @@ impl<'a> Attributes<'a> {
 
     fn set(&mut self, key: &str, value: &'a str) {
         match key {
-            "protocol" => self.protocol = value,
-            "host" => self.host = value,
-            "path" => self.path = value,
+            "protocol" => self.protocol = Some(value),
+            "host" => self.host = Some(value),
+            "path" => self.path = Some(value),
             "url" => self.url = Some(value),
             "username" => self.username = Some(value),
             "authtype" => self.authtype = Some(value).filter(|scheme| !scheme.is_empty()),
@@ -182,21 +188,35 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// `None` for a protocol other than http and https, and for an empty protocol or host, which must match no
-    /// credential (CVE-2020-11008).
-    fn target(&self) -> Result<Option<Target>> {
+    /// Whether the request has a target for this program: an empty protocol or host must match no credential
+    /// (CVE-2020-11008), and other protocols are not served.
+    fn has_target(&self) -> bool {
+        match self.url {
+            Some(url) => ["https://", "http://"].iter().any(|scheme| {
+                url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+            }),
+            None => {
+                matches!(self.protocol, Some("https" | "http"))
+                    && self.host.is_some_and(|host| !host.is_empty())
+            }
+        }
+    }
+
+    fn target(&self) -> Result<Target> {
         if let Some(url) = self.url {
-            return Target::parse_if_http(url);
+            return Target::parse(url);
         }
-        let scheme = match self.protocol {
-            "https" => Scheme::Https,
-            "http" => Scheme::Http,
-            _ => return Ok(None),
-        };
-        if self.host.is_empty() {
-            return Ok(None);
-        }
-        Target::from_parts(scheme, self.host, &percent_encode(self.path)).map(Some)
+        let scheme = if self.protocol == Some("http") { Scheme::Http } else { Scheme::Https };
+        let origin = Origin::parse(scheme, self.host.unwrap_or_default())?;
+        Ok(Target { origin, path: UrlPath::from_decoded(self.path.unwrap_or_default())? })
+    }
+
+    /// The URL as version 0.1.0 wrote it.
+    fn legacy_url(&self) -> String {
+        let [protocol, host, path] =
+            [self.protocol, self.host, self.path].map(Option::unwrap_or_default);
+        let url = || format!("{protocol}://{host}/{}", percent_encode(path));
+        self.url.map_or_else(url, str::to_owned)
     }
 
     /// A password needs a user name; a token for a header needs its scheme.
@@ -236,7 +256,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// A path as in a URL: git sends it decoded, and `a?b` would be stored as `a` with a query.
+/// The path as version 0.1.0 encoded it.
 fn percent_encode(path: &str) -> String {
     path.chars().fold(String::with_capacity(path.len()), |mut url, c| {
         match c {

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::Protocol;
 use crate::error::{Error, Result, sanitize};
 use crate::model::{
-    AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, Operation, Resolved, Response,
-    Secret, StoreRequest, Target, ToolOutput, ToolTraits,
+    AuthForm, CredentialRequest, Framing, Invocation, Operation, Resolved, Response, Secret,
+    StoreRequest, Target, ToolOutput, ToolTraits,
 };
 
 const HELP: &str = "\
@@ -127,16 +127,15 @@ impl<'a> Arguments<'a> {
             return Err(Error::invalid("the user name contains a control character"));
         }
         let request = CredentialRequest {
-            target: Some(target(service)?),
             username: username.map(str::to_owned),
             tool: TRAITS,
             ..CredentialRequest::default()
         };
-        match operation {
-            "get" => Ok(Operation::Get(request)),
-            "set" => store(request, input),
-            _ => Ok(Operation::Erase(EraseRequest { request, secret: None })),
+        if operation == "del" {
+            return Operation::erase(target(service), service, request, None);
         }
+        let request = CredentialRequest { target: Some(target(service)?), ..request };
+        if operation == "get" { Ok(Operation::Get(request)) } else { store(request, input) }
     }
 
     /// The answer where there was nothing to do.
@@ -211,7 +210,7 @@ mod tests {
     #[test]
     fn a_service_is_a_url_or_a_host() {
         for (service, expected) in [
-            ("https://h.dev/simple/", "https://h.dev/simple/"),
+            ("https://h.dev/simple/", "https://h.dev/simple"),
             ("h.dev", "https://h.dev"),
             ("h.dev:8443", "https://h.dev:8443"),
             ("h.dev/simple", "https://h.dev/simple"),

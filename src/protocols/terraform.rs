@@ -9,7 +9,7 @@ use super::Protocol;
 use crate::error::{Error, Result, sanitize};
 use crate::model::json::reason;
 use crate::model::{
-    AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, Operation, Resolved, Response,
+    AuthForm, CredentialRequest, Framing, Invocation, Operation, Origin, Resolved, Response,
     Scheme, Secret, StoreRequest, Target, ToolOutput, ToolTraits,
 };
 
@@ -53,15 +53,18 @@ fn decode(invocation: &Invocation) -> Result<Operation> {
     if !Terraform::OPERATIONS.contains(&operation.as_str()) {
         return Err(Error::invalid(format!("unknown operation `{}`", sanitize(operation))));
     }
+    let target = Origin::parse(Scheme::Https, host).map(Target::whole_host);
     let request = CredentialRequest {
-        target: Some(Target::from_parts(Scheme::Https, host, "")?),
         username: Some(String::new()),
         tool: TRAITS,
         ..CredentialRequest::default()
     };
+    if operation == "forget" {
+        return Operation::erase(target, host, request, None);
+    }
+    let request = CredentialRequest { target: Some(target?), ..request };
     match operation.as_str() {
         "get" => Ok(Operation::Get(request)),
-        "forget" => Ok(Operation::Erase(EraseRequest { request, secret: None })),
         _ => Ok(Operation::Store(StoreRequest::new(request, token(&invocation.input)?))),
     }
 }

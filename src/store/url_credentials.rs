@@ -13,8 +13,9 @@ use sha2::{Digest as _, Sha256};
 use crate::config::StoreChoice;
 use crate::error::{Error, Result};
 use crate::model::{
-    AuthForm, CredentialRequest, Item, Origin, Outcome, Secret, Source, StorageKey, StoreFailure,
-    StoredAt, StoredFormat, Subject, Target, Timestamp, Trail, UrlCredential, Warning, json,
+    AuthForm, CredentialRequest, Item, LegacyUrl, Origin, Outcome, Secret, Source, StorageKey,
+    StoreFailure, StoredAt, StoredFormat, Subject, Target, Timestamp, Trail, UrlCredential,
+    Warning, json,
 };
 use crate::store::Stores;
 
@@ -22,7 +23,7 @@ use crate::store::Stores;
 const FOLDER: &str = ".my/logins";
 
 /// A credential as its file has it. The keyring has the same text; the file then has no secret.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Record {
     url: String,
     username: String,
@@ -36,6 +37,12 @@ struct Record {
     password_expiry_utc: Option<i64>,
     #[serde(default)]
     in_keyring: bool,
+    /// The user name of an older item that the keyring still has: it could not be reached when this was stored elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left_in_keyring: Option<String>,
+    /// Whether only that item is left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_erased: bool,
     /// Seconds since 1970: among several users of one host the latest comes first.
     #[serde(default)]
     stored_at: i64,
@@ -60,7 +67,8 @@ impl Drop for Record {
 
 /// A stored credential without its secret.
 pub struct Entry {
-    pub target: Target,
+    /// `None` for a URL that version 0.1.0 accepted and that is refused today.
+    pub target: Option<Target>,
     pub username: String,
     pub expires_at: Option<Timestamp>,
     /// Where the secret is.
@@ -72,12 +80,31 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The URL, for people.
+    pub fn url(&self) -> String {
+        self.target.as_ref().map_or_else(|| self.record.url.clone(), ToString::to_string)
+    }
+
+    /// Whether this is what is stored for the target and the user.
+    fn is_for(&self, target: &Target, username: &str) -> bool {
+        self.target.as_ref() == Some(target) && self.username == username
+    }
+
     fn matches(&self, request: &CredentialRequest, target: &Target) -> bool {
-        let is_for_host = self.target.path.is_empty() && !request.tool.exact_path;
-        self.target.origin == target.origin
+        let Some(own) = self.target.as_ref().filter(|_| !self.record.is_erased) else {
+            return false;
+        };
+        let is_for_host = own.path.is_root() && !request.tool.exact_path;
+        own.origin == target.origin
             && self.is_whole_value() == (request.tool.auth_form == AuthForm::WholeValue)
-            && (target.path.is_empty() || self.target.path == target.path || is_for_host)
+            && (target.path.is_root() || own.path == target.path || is_for_host)
             && request.username.as_ref().is_none_or(|username| *username == self.username)
+    }
+
+    /// Every item of the keyring that has this credential, or an older one for its URL.
+    fn items(&self) -> impl Iterator<Item = Item> {
+        let own = self.key.item.clone().filter(|_| self.source == Source::Keyring);
+        own.into_iter().chain(self.record.left_in_keyring.clone().map(item))
     }
 
     /// Whether the secret is a whole `Authorization` value, and not a password.
@@ -96,10 +123,12 @@ impl Entry {
     }
 
     /// The credential with its secret; `None` where the keyring no longer has it.
-    fn open(self, stores: &Stores<'_>) -> Result<Option<UrlCredential>, StoreFailure> {
-        let Self { target, username, expires_at, source, mut record, key, warning: _ } = self;
-        if source == Source::Keyring {
-            let Some(stored) = stores.keyring.read(&key)? else { return Ok(None) };
+    fn open(&self, stores: &Stores<'_>) -> Result<Option<UrlCredential>, StoreFailure> {
+        let Self { target, username, expires_at, source, record, key, warning: _ } = self;
+        let Some(target) = target else { return Ok(None) };
+        let mut record = record.clone();
+        if *source == Source::Keyring {
+            let Some(stored) = stores.keyring.read(key)? else { return Ok(None) };
             record = decode(&stored.text)
                 .map_err(|reason| StoreFailure::Failed(format!("the entry {reason}")))?;
         }
@@ -112,7 +141,14 @@ impl Entry {
         if texts.flatten().any(|text| text.contains(['\n', '\r', '\0'])) {
             return Err(StoreFailure::Failed("it contains a line break or NUL".to_owned()));
         }
-        Ok(Some(UrlCredential { target, username, secret, scheme, expires_at, refresh_token }))
+        Ok(Some(UrlCredential {
+            target: target.clone(),
+            username: username.clone(),
+            secret,
+            scheme,
+            expires_at: *expires_at,
+            refresh_token,
+        }))
     }
 }
 
@@ -134,9 +170,13 @@ pub fn find(
     };
     let takes_scheme = request.tool.auth_form == AuthForm::Authorization;
     entries.retain(|entry| entry.matches(request, target) && (takes_scheme || !entry.has_scheme()));
+    if target.path.is_root() {
+        retain_for_host(&mut entries);
+    }
     trail.warnings.extend(entries.iter().filter_map(|entry| entry.warning.clone()));
-    entries
-        .sort_by_key(|entry| (entry.target.path != target.path, Reverse(entry.record.stored_at())));
+    entries.sort_by_key(|entry| {
+        (entry.target.as_ref() != Some(target), Reverse(entry.record.stored_at()))
+    });
     for entry in entries {
         let source = entry.source;
         let (outcome, found) = if entry.is_expired(now) {
@@ -156,7 +196,19 @@ pub fn find(
     None
 }
 
-/// Stores a credential where new ones are stored, instead of an older one for the same URL and user.
+/// For a request that names only the host: what is stored for the whole host, or else for the one path that has
+/// something. Which of several paths is meant is not known.
+fn retain_for_host(entries: &mut Vec<Entry>) {
+    let is_for_host =
+        |entry: &Entry| entry.target.as_ref().is_some_and(|target| target.path.is_root());
+    if entries.iter().any(is_for_host) {
+        entries.retain(is_for_host);
+    } else if entries.windows(2).any(|pair| pair[0].target != pair[1].target) {
+        entries.clear();
+    }
+}
+
+/// Stores a credential where new ones are stored, instead of an older one for the same URL and user, wherever that is.
 pub fn save(
     stores: &Stores<'_>,
     choice: Option<StoreChoice>,
@@ -173,14 +225,31 @@ pub fn save(
         oauth_refresh_token: refresh_token.as_ref().map(|token| token.expose_secret().to_owned()),
         password_expiry_utc: expires_at.map(Timestamp::unix),
         in_keyring: false,
+        left_in_keyring: None,
+        is_erased: false,
         stored_at: now.unix(),
         stored_at_nanos: now.nanosecond(),
     };
+    let mut older = of_host(stores, &target.origin, &mut Trail::default()).unwrap_or_default();
+    sweep(stores, &mut older);
     let stored = stores.write_new(choice, &key, &encode(&record))?;
+    for entry in older.iter().filter(|entry| entry.is_for(target, username)) {
+        let left = entry.items().filter(|item| {
+            let is_replaced = stored.source == Source::Keyring && key.item.as_ref() == Some(item);
+            !is_replaced && stores.keyring.delete(&item_key(item.clone())).is_err()
+        });
+        record.left_in_keyring =
+            left.map(|item| item.user.into_owned()).next().or(record.left_in_keyring.take());
+        if entry.key.file != key.file {
+            stores.file.delete(&entry.key).map_err(|cause| not_saved(&cause))?;
+        }
+    }
     if stored.source == Source::Keyring {
         (record.in_keyring, record.secret) = (true, None);
         // That there is a refresh token is not secret, and decides whether an expired credential is still of use.
         record.oauth_refresh_token = record.oauth_refresh_token.take().map(|_| String::new());
+    }
+    if record.in_keyring || record.left_in_keyring.is_some() {
         stores.file.write(&key, &encode(&record)).map_err(|cause| not_saved(&cause))?;
     }
     Ok(stored)
@@ -197,23 +266,54 @@ pub fn erase(
     let (mut erased, mut unread) = (false, Trail::default());
     let entries = of_host(stores, &target.origin, &mut unread)
         .map_err(|failure| Error::invalid_state(failure.to_string()))?;
-    for entry in entries.into_iter().filter(|entry| entry.matches(request, target)) {
-        let (key, source) = (entry.key.clone(), entry.source);
-        if let Some(secret) = secret
-            && !matches!(entry.open(stores), Ok(Some(found)) if found.secret == *secret)
-        {
-            continue;
+    for entry in entries.iter().filter(|entry| entry.matches(request, target)) {
+        let is_other = |secret: &Secret| !matches!(entry.open(stores), Ok(Some(found)) if found.secret == *secret);
+        if !secret.is_some_and(is_other) {
+            erased |= delete(stores, entry)?;
         }
-        // The keyring first: a file without its item is found and reported, an item without its file is not.
-        if source == Source::Keyring {
-            stores.keyring.delete(&key).map_err(|cause| not_erased(&cause))?;
-        }
-        erased |= stores.file.delete(&key).map_err(|cause| not_erased(&cause))?;
     }
     // The entry that cannot be read may be the requested one.
     match unread.attempts.pop().map(|attempt| attempt.outcome) {
         Some(Outcome::Unavailable(cause)) if !erased => Err(not_erased(&cause)),
         _ => Ok(erased),
+    }
+}
+
+/// Erases what version 0.1.0 stored for a URL, by the text of that URL.
+pub fn erase_legacy(stores: &Stores<'_>, url: &LegacyUrl) -> Result<bool> {
+    let entries = in_folder(stores, &folder_of(&url.origin), &mut Trail::default());
+    let mut erased = false;
+    for entry in entries.unwrap_or_default().iter().filter(|entry| entry.record.url == url.url) {
+        erased |= delete(stores, entry)?;
+    }
+    Ok(erased)
+}
+
+/// The keyring first: a file without its item is found and reported, an item without its file is not. An older item that
+/// cannot be removed now keeps a file without a secret, so that it is removed later.
+fn delete(stores: &Stores<'_>, entry: &Entry) -> Result<bool> {
+    let Entry { key, source, record, .. } = entry;
+    if *source == Source::Keyring {
+        stores.keyring.delete(key).map_err(|cause| not_erased(&cause))?;
+    }
+    if let Some(user) = &record.left_in_keyring
+        && stores.keyring.delete(&item_key(item(user.clone()))).is_err()
+    {
+        let mut left = record.clone();
+        (left.secret, left.oauth_refresh_token) = (None, None);
+        (left.in_keyring, left.is_erased) = (false, true);
+        stores.file.write(key, &encode(&left)).map_err(|cause| not_erased(&cause))?;
+        return Ok(!record.is_erased);
+    }
+    let deleted = stores.file.delete(key).map_err(|cause| not_erased(&cause))?;
+    Ok(deleted && !record.is_erased)
+}
+
+/// Removes the items that were left in the keyring when their credentials were erased.
+fn sweep(stores: &Stores<'_>, entries: &mut Vec<Entry>) {
+    for entry in entries.extract_if(.., |entry| entry.record.is_erased) {
+        // What fails is tried again the next time.
+        let _ = delete(stores, &entry);
     }
 }
 
@@ -227,7 +327,8 @@ pub fn all(stores: &Stores<'_>) -> Vec<Entry> {
             in_folder(stores, &folder, &mut Trail::default()).unwrap_or_default()
         })
         .collect();
-    entries.sort_by_key(|entry| (entry.target.to_string(), entry.username.clone()));
+    sweep(stores, &mut entries);
+    entries.sort_by_key(|entry| (entry.url(), entry.username.clone()));
     entries
 }
 
@@ -236,7 +337,7 @@ fn of_host(
     origin: &Origin,
     trail: &mut Trail,
 ) -> Result<Vec<Entry>, StoreFailure> {
-    in_folder(stores, &folder_of(origin), trail)
+    in_folder(stores, &folder_of(&origin_text(origin)), trail)
 }
 
 /// The entries of one folder. An entry that cannot be read is reported and skipped.
@@ -264,11 +365,9 @@ fn entry(stores: &Stores<'_>, file: String) -> Result<Option<Entry>, StoreFailur
     let location = stores.file.location(&key).unwrap_or_default();
     let unusable = |reason: String| StoreFailure::Failed(format!("{location} {reason}"));
     let record = decode(&stored.text).map_err(unusable)?;
-    let target = Target::parse(&record.url)
-        .map_err(|_| unusable("has a URL that cannot be used".to_owned()))?;
     key.item = Some(item(format!("{} {}", record.url, record.username)));
     Ok(Some(Entry {
-        target,
+        target: Target::parse(&record.url).ok(),
         username: record.username.clone(),
         expires_at: record.password_expiry_utc.map(Timestamp::from_unix),
         source: if record.in_keyring { Source::Keyring } else { Source::File },
@@ -289,8 +388,8 @@ fn encode(record: &Record) -> Secret {
 
 /// The key of a new credential.
 fn new_key(target: &Target, username: &str) -> StorageKey {
-    let file = hash(&format!("{} {username}", target.path));
-    let file = format!("{}/{file}.json", folder_of(&target.origin));
+    let file = hash(&format!("{} {username}", target.path.as_str()));
+    let file = format!("{}/{file}.json", folder_of(&origin_text(&target.origin)));
     // A URL has no space, so the two parts stay apart.
     key_of(format!("{target} {username}"), file)
 }
@@ -306,13 +405,22 @@ fn key_of(user: String, file: String) -> StorageKey {
     }
 }
 
+/// The key of an item alone.
+fn item_key(item: Item) -> StorageKey {
+    StorageKey { item: Some(item), ..key_of(String::new(), String::new()) }
+}
+
 fn item(user: String) -> Item {
     Item { service: "my-credential-helper".into(), user: user.into() }
 }
 
-fn folder_of(origin: &Origin) -> String {
-    let (scheme, host, port) = (origin.scheme().name(), origin.host(), origin.port());
-    format!("{FOLDER}/{}", hash(&format!("{scheme}://{host}:{port}")))
+fn folder_of(origin: &str) -> String {
+    format!("{FOLDER}/{}", hash(origin))
+}
+
+/// With the port in every case.
+fn origin_text(origin: &Origin) -> String {
+    format!("{}://{}:{}", origin.scheme().name(), origin.host(), origin.port())
 }
 
 pub(super) fn hash(text: &str) -> String {

@@ -176,7 +176,7 @@ fn cargo_login_keeps_a_token_as_it_is_until_cargo_logout() {
     assert_eq!(outcome.status, 0, "{outcome:?}");
     let kept = home.run(&["list"]).json()["credentials"].clone();
     assert_eq!((&kept[0]["username"], &kept[0]["kind"]), (&json!(""), &json!("login")), "{kept}");
-    assert_eq!(kept[0]["url"], format!("http://{}/index/", registry.address));
+    assert_eq!(kept[0]["url"], format!("http://{}/index", registry.address));
     assert_eq!(home.read(".cargo/credentials.toml"), None, "cargo keeps no copy");
     let outcome = run(&home, "hello", &PUBLISH);
     assert_eq!(outcome.status, 0, "{outcome:?}");

@@ -157,12 +157,20 @@ fn decoded(url: &str) -> String {
 }
 
 /// The entries of an answer of `list`: the credentials for URLs by URL and user, and the sessions.
+/// A URL without the differences that a later version does not list: percent-encoding, double and trailing slashes.
+fn one_spelling(url: &str) -> String {
+    let decoded = decoded(url);
+    let (scheme, rest) = decoded.split_once("://").unwrap_or_default();
+    let segments: Vec<_> = rest.split('/').filter(|segment| !segment.is_empty()).collect();
+    format!("{scheme}://{}", segments.join("/"))
+}
+
 fn listed(answer: &str) -> (BTreeMap<(String, String), Value>, Vec<Value>) {
     let (mut credentials, mut sessions) = (BTreeMap::new(), Vec::new());
     for mut entry in entries(&value(answer)["credentials"]).iter().cloned() {
         match entry.as_object_mut().and_then(|fields| fields.remove("url")) {
             Some(url) => {
-                let key = (decoded(text(&url)), text(&entry["username"]).to_owned());
+                let key = (one_spelling(text(&url)), text(&entry["username"]).to_owned());
                 credentials.insert(key, entry);
             }
             None => sessions.push(entry),

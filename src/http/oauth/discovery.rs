@@ -129,7 +129,7 @@ pub(super) fn discover(
 /// Behind the issuer for OpenID Connect, between host and path for RFC 8414.
 fn addresses(issuer: &str) -> Result<[String; 2]> {
     let target = Target::parse(issuer)?;
-    let path = target.path.trim_end_matches('/');
+    let path = target.path.as_str();
     let between = if path.is_empty() { String::new() } else { format!("/{path}") };
     Ok([
         format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/')),

@@ -136,7 +136,11 @@ impl<'a> Arguments<'a> {
         }
         let body = Body::parse(input)?;
         let has_subject = body.url.is_some() || body.provider.is_some();
-        let request = body.request(request)?;
+        if let ("erase", Some(url)) = (operation, &body.url) {
+            let request = body.request(request)?;
+            return Operation::erase(Target::parse(url), url, request, body.secret()?);
+        }
+        let request = body.request_with_target(request)?;
         match operation {
             "get" => Ok(Operation::Get(request)),
             "list" => Ok(Operation::List { servable: false }),

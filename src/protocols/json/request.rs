@@ -54,17 +54,25 @@ impl<'a> Body<'a> {
             Some(text) if text.contains(char::is_control) => Err(control_character(name)),
             other => Ok(other.as_ref().map(ToString::to_string)),
         };
-        let target = self.url.as_deref().map(Target::parse).transpose()?;
         let seconds = self.min_validity_seconds.unwrap_or(0);
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
         Ok(CredentialRequest {
-            target: target.or(arguments.target),
             provider: checked("provider", &self.provider)?.or(arguments.provider),
             account: checked("account", &self.account)?.or(arguments.account),
             username: checked("username", &self.username)?.or(arguments.username),
             min_validity: time::Duration::seconds(seconds),
             ..arguments
         })
+    }
+
+    /// The same with its target.
+    pub(super) fn request_with_target(
+        &self,
+        arguments: CredentialRequest,
+    ) -> Result<CredentialRequest> {
+        let target = self.url.as_deref().map(Target::parse).transpose()?;
+        let request = self.request(arguments)?;
+        Ok(CredentialRequest { target: target.or(request.target), ..request })
     }
 
     pub(super) fn secret(&self) -> Result<Option<Secret>> {

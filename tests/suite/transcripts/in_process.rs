@@ -23,6 +23,10 @@ pub(super) fn run(tool: &Tool, transcript: &Transcript) -> Result<(), String> {
         let (mut decoded, mut has_result) = (None, true);
         let ToolOutput { output, messages, status } =
             (tool.answer)(&invocation, &mut |operation| {
+                // Nothing is stored for the URL: the error of `decode` stays.
+                if let Operation::EraseLegacy(_, refused) = operation {
+                    return Err(refused);
+                }
                 decoded = Some(description(&operation));
                 response::result(&operation, exchange, &values).unwrap_or_else(|| {
                     has_result = false;
@@ -92,6 +96,7 @@ fn description(operation: &Operation) -> Value {
             fields.insert("by_habit".into(), json!(automatic));
             json!({ "store": without_defaults(fields) })
         }
+        Operation::EraseLegacy(_, refused) => json!({ "error": refused.code.name() }),
         Operation::Erase(EraseRequest { request, secret }) => {
             let mut fields = fields(request);
             fields.insert("secret".into(), json!(exposed(secret)));
