@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::Protocol;
+use super::{Protocol, challenges};
 use crate::error::{Error, Result};
 use crate::model::{
     AuthForm, CredentialRequest, Framing, Invocation, Kind, Operation, Origin, Resolved, Response,
@@ -125,18 +125,21 @@ struct Attributes<'a> {
     expires_at: Option<Timestamp>,
     ephemeral: bool,
     capabilities: Vec<&'a str>,
-    challenges: Vec<&'a str>,
+    /// The authentication schemes that the server offers, in lower case.
+    offered_schemes: Vec<String>,
 }
 
 impl<'a> Attributes<'a> {
     fn parse(input: &'a [u8]) -> Result<Self> {
         let mut attributes = Self::default();
         for line in input.split(|byte| *byte == b'\n') {
+            // The server wrote this line: neither its length nor its encoding must prevent the request. Every character that
+            // means something in a challenge is ASCII.
+            if let Some(challenge) = line.strip_prefix(b"wwwauth[]=") {
+                attributes.set_challenges(&String::from_utf8_lossy(challenge));
+                continue;
+            }
             if line.len() >= MAX_LINE {
-                // The server wrote this line; it must not prevent the request.
-                if line.starts_with(b"wwwauth[]=") {
-                    continue;
-                }
                 return Err(Error::invalid("a line is longer than 65,535 bytes"));
             }
             let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -183,7 +186,6 @@ impl<'a> Attributes<'a> {
             "password_expiry_utc" => self.expires_at = value.parse().ok().map(Timestamp::from_unix),
             "ephemeral" => self.ephemeral = !matches!(value, "" | "0" | "false"),
             "capability[]" => append(&mut self.capabilities, value),
-            "wwwauth[]" => append(&mut self.challenges, value),
             _ => {}
         }
     }
@@ -251,8 +253,16 @@ impl<'a> Attributes<'a> {
     }
 
     fn is_offered(&self, scheme: &str) -> bool {
-        let name = |challenge: &&'a str| challenge.split([' ', ',']).next().unwrap_or_default();
-        self.challenges.iter().map(name).any(|name| name.eq_ignore_ascii_case(scheme))
+        self.offered_schemes.iter().any(|offered| offered == scheme)
+    }
+
+    /// Adds the schemes of a `WWW-Authenticate` header; an empty value clears the list.
+    fn set_challenges(&mut self, header: &str) {
+        let header = header.trim_end_matches('\r');
+        if header.is_empty() {
+            self.offered_schemes.clear();
+        }
+        self.offered_schemes.extend(challenges::schemes(header));
     }
 }
 

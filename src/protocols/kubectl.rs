@@ -92,7 +92,7 @@ impl Info {
     }
 
     fn server(&self) -> Option<&str> {
-        self.spec.as_ref()?.cluster.as_ref()?.server.as_deref().filter(|server| !server.is_empty())
+        self.spec.as_ref()?.cluster.as_ref()?.server.as_deref()
     }
 }
 

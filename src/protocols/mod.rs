@@ -4,6 +4,7 @@
 
 mod bazel;
 mod cargo;
+mod challenges;
 mod docker;
 mod git;
 mod goauth;

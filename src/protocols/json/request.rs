@@ -27,7 +27,19 @@ pub(super) struct Body<'a> {
     #[serde(borrow)]
     expires_at: Option<Cow<'a, str>>,
     min_validity_seconds: Option<u64>,
+    /// The target under a name of another protocol: ignored, it would be a request for the default token.
     uri: Option<serde::de::IgnoredAny>,
+    #[serde(
+        alias = "hostname",
+        alias = "server",
+        alias = "server_url",
+        alias = "serverURL",
+        alias = "ServerURL",
+        alias = "registry",
+        alias = "service",
+        alias = "target"
+    )]
+    host: Option<serde::de::IgnoredAny>,
 }
 
 impl<'a> Body<'a> {
@@ -41,6 +53,10 @@ impl<'a> Body<'a> {
         let body: Self = json::parse_request(text).map_err(|error| unsupported_or(error, text))?;
         check_version(body.version.as_ref())?;
         // Bazel calls its helper with `get`, too, and would send the default provider's token to any host.
+        if body.host.is_some() && body.url.is_none() {
+            return Err(Error::invalid("a request names its target in `url`")
+                .with_hint("write the whole URL: {\"url\":\"https://host/path\"}"));
+        }
         if body.uri.is_some() && body.url.is_none() {
             return Err(Error::invalid("`uri` is another protocol's; the place is named by `url`")
                 .with_hint("give Bazel the link `bazel-credential-my`"));
