@@ -56,8 +56,33 @@ fn counts(helper: &Path) -> anyhow::Result<BTreeMap<String, u64>> {
         case(&["goauth", url]).asked("", "Authorization"),
         case(&["keyring", "get", url, "me"]).asked("", "a-stored-password"),
     ];
-    cases.iter().map(|case| Ok((case.name.clone(), count(case)?))).collect()
+    let mut counts: BTreeMap<_, _> = cases
+        .iter()
+        .map(|case| Ok((case.name.clone(), count(case)?)))
+        .collect::<anyhow::Result<_>>()?;
+    home.write(".config/my-credential-helper/config.toml", CONFIGURATION);
+    let configured = case(&["git", "get"]).asked(asked, "a-stored-password");
+    counts.insert("git get, config.toml".to_owned(), count(&configured)?);
+    Ok(counts)
 }
+
+/// What somebody has who uses a forge of their own, two accounts and a wildcard.
+const CONFIGURATION: &str = r#"
+store = "file"
+
+[accounts]
+"https://forge.example.com/team/" = "work"
+
+[providers.mycli]
+hosts = ["*.registry.example.com", "packages.example.com"]
+
+[providers.forge]
+kind = "gitea"
+issuer = "https://forge.example.com"
+client_id = "0123"
+hosts = ["forge.example.com"]
+accounts = ["work"]
+"#;
 
 fn count(case: &Case) -> anyhow::Result<u64> {
     let callgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
