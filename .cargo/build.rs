@@ -1,7 +1,7 @@
-//! How the program is linked on Linux with glibc, where starting it costs most of a `get`: what the dynamic linker has
-//! to do is made less. Each trick goes away where the compiler's tools cannot do it.
+//! Options of the linker on Linux with glibc. Process start is most of the cost of a `get`; these options reduce the work
+//! of the dynamic linker. Each is used only if the tools of the compiler support it.
 
-#![expect(clippy::disallowed_methods, reason = "a build script is told by variables")]
+#![expect(clippy::disallowed_methods, reason = "cargo passes the target to a build script in variables")]
 
 use std::path::Path;
 use std::process::Command;
@@ -14,22 +14,22 @@ fn main() {
     if !(is("OS", "linux") && is("ENV", "gnu")) {
         return;
     }
-    // std's unwinder out of the compiler's archive instead of libgcc_s.so: a library less to look for, to map and to look
-    // through for every symbol (47,000 instructions of 516,000). It stands before std's own request, and is found first.
+    // Links std's unwinder from the static archive of the compiler instead of libgcc_s.so: one library less to load and to
+    // search for every symbol (47,000 instructions of 516,000). It precedes std's own request, so it is found first.
     if compiler(&["-print-file-name=libgcc_eh.a"])
         .is_some_and(|path| Path::new(&path).is_absolute())
     {
         println!("cargo:rustc-link-lib=gcc_eh");
     }
-    // GNU ld makes one entry of a symbol that both Rust and C call, where lld makes two: 40 look-ups less (25,000
-    // instructions of 365,000). It takes its time over one with debug information.
+    // GNU ld creates one entry for a symbol that both Rust and C call, lld creates two: 40 lookups less (25,000 instructions
+    // of 365,000). Only for release builds, since GNU ld is slow with debug information.
     let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
     if is_release && compiler(&["-fuse-ld=bfd", "-Wl,--version"]).is_some() {
         println!("cargo:rustc-link-arg-bins=-fuse-ld=bfd");
     }
 }
 
-/// What the C compiler answers, where it can do what it is asked.
+/// The output of the C compiler; `None` if it fails.
 fn compiler(question: &[&str]) -> Option<String> {
     let compiler = std::env::var("RUSTC_LINKER").unwrap_or_else(|_| "cc".to_owned());
     let answer = Command::new(compiler)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs my-credential-helper from the folder that this file is in, or removes it.
+# Installs my-credential-helper from the folder of this file, or removes it.
 #   ./install.sh [--prefix DIR] [--uninstall]
-# DIR is ~/.local; /usr/local for root.
+# The default for DIR is ~/.local, and /usr/local for root.
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 if [ "$(id -u)" -eq 0 ]; then prefix=/usr/local; else prefix=$HOME/.local; fi
@@ -15,7 +15,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-# Every file and link of this folder, but for this one.
+# Every file and link of this folder, except this one.
 contents() { (cd "$here" && find bin share ! -type d); }
 
 if [ -n "$uninstall" ]; then
@@ -25,7 +25,7 @@ if [ -n "$uninstall" ]; then
     exit 0
 fi
 
-# A file that is not of ours is never replaced.
+# A file of another program is never replaced.
 contents | while IFS= read -r file; do
     old=$prefix/$file
     [ -e "$old" ] || [ -L "$old" ] || continue
@@ -41,7 +41,7 @@ contents | while IFS= read -r file; do
 done
 contents | while IFS= read -r file; do
     mkdir -p "$prefix/$(dirname "$file")"
-    # Beside and renamed: a program that is running is not written over.
+    # Written to a new file and renamed, so that a running program is not overwritten.
     cp -P "$here/$file" "$prefix/$file.new.$$"
     mv -f "$prefix/$file.new.$$" "$prefix/$file"
 done

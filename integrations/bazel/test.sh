@@ -1,8 +1,8 @@
 #!/bin/sh
-# What Bazel does with a helper, from an empty home to a header that the server accepted, and to one that it refused.
-#   HELPER  the program, an absolute path
+# Runs the helper as Bazel does, from an empty home directory, with a header that the server accepts and with one that it rejects.
+#   HELPER  absolute path of the program
 #   SERVER  the base URL of the API
-#   TOKEN   a token that is accepted there
+#   TOKEN   a token that it accepts
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 home=$(mktemp -d)
@@ -10,14 +10,14 @@ trap 'rm -rf "$home"' EXIT
 unset MY_API_TOKEN MY_API_URL
 export HOME="$home" XDG_CONFIG_HOME="$home/.config" MY_NO_KEYRING=1
 
-# What the README says.
+# The configuration of the README.
 mkdir -p "$HOME/bin"
 ln -s "$HELPER" "$HOME/bin/bazel-credential-my"
 export PATH="$HOME/bin:$PATH"
-# The program behind the last `=`, called with `get` and nothing else.
+# The program after the last `=`. Bazel passes only `get`.
 helper=$(sed 's/.*=//' "$here/bazelrc")
 
-# The status that the server answers with.
+# Prints the status of the server.
 fetch() {
 	printf '{"uri":"%s"}' "$SERVER/v1/me" | "$helper" get >"$HOME/answer" 2>"$HOME/messages" || { echo failed; return; }
 	jq -r '.headers | to_entries[] | .key as $name | .value[] | "\($name): \(.)"' "$HOME/answer" |
@@ -34,7 +34,7 @@ printf '{"api_url":"%s"}' "$SERVER" >"$HOME/.my/config.json"
 must_be "$(fetch)" failed
 grep -q 'not logged in' "$HOME/messages"
 
-# The login, without the walk through the mail.
+# Log in without the email.
 printf '{"version":1,"provider":"mycli","secret":"%s"}' "$TOKEN" | "$HELPER" store >/dev/null
 must_be "$(fetch)" 200
 test "$(echo '{"uri":"https://github.com/acme/rules.tar.gz"}' | "$helper" get)" = '{"headers":{}}'

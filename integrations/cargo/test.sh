@@ -1,18 +1,18 @@
 #!/bin/sh
-# The real cargo from an empty home to a credential that the registry accepted, and to one that it refused.
-#   HELPER    the program, an absolute path
-#   REGISTRY  host:port of a sparse registry on this machine, its index below /index/, that takes a new crate
-#   TOKEN     what it takes as `Authorization: Bearer …`
+# Runs cargo from an empty home directory, with a credential that the registry accepts and with one that it rejects.
+#   HELPER    absolute path of the program
+#   REGISTRY  host:port of a sparse registry on this machine with its index below /index/, that accepts a new crate
+#   TOKEN     the token that it accepts as `Authorization: Bearer …`
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
-# A cargo that rustup manages finds its toolchain here.
+# rustup finds the toolchain here.
 export RUSTUP_HOME="${RUSTUP_HOME:-$HOME/.rustup}"
 unset MY_API_TOKEN MY_API_URL
 export HOME="$home" XDG_CONFIG_HOME="$home/.config" CARGO_HOME="$home/.cargo" MY_NO_KEYRING=1
 
-# What the README says.
+# The configuration of the README.
 mkdir -p "$HOME/bin" "$CARGO_HOME" "$XDG_CONFIG_HOME/my-credential-helper" "$HOME/hello/src"
 ln -s "$HELPER" "$HOME/bin/cargo-credential-my"
 export PATH="$HOME/bin:$PATH"
@@ -43,7 +43,7 @@ must_fail() {
 
 must_fail cargo publish -q --no-verify
 
-# The login, without the walk through the mail.
+# Log in without the email.
 printf '{"version":1,"provider":"mycli","secret":"%s"}' "$TOKEN" | "$HELPER" store >/dev/null
 cargo publish -q --no-verify
 cargo yank -q --registry my --version 1.0.0 hello

@@ -1,10 +1,10 @@
 #!/bin/sh
-# The real docker, and skopeo where it is there, from an empty home to a credential that the registry accepted, and to
-# one that it refused.
-#   HELPER    the program, an absolute path
+# Runs docker, and skopeo if installed, from an empty home directory, with a credential that the registry accepts and with
+# one that it rejects.
+#   HELPER    absolute path of the program
 #   REGISTRY  host:port of a registry on this machine
 #   IMAGE     an image there, without the registry: name:tag
-#   TOKEN     the password that the registry takes for the user `token`
+#   TOKEN     the password that it accepts for the user `token`
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 home=$(mktemp -d)
@@ -12,7 +12,7 @@ trap 'rm -rf "$home"' EXIT
 unset MY_API_TOKEN MY_API_URL DOCKER_CONFIG REGISTRY_AUTH_FILE XDG_RUNTIME_DIR
 export HOME="$home" XDG_CONFIG_HOME="$home/.config" MY_NO_KEYRING=1
 
-# What the README says.
+# The configuration of the README.
 mkdir -p "$HOME/bin" "$HOME/.docker" "$XDG_CONFIG_HOME/my-credential-helper"
 ln -s "$HELPER" "$HOME/bin/docker-credential-my"
 export PATH="$HOME/bin:$PATH"
@@ -20,7 +20,7 @@ sed "s/registry\.mycli\.sh/$REGISTRY/" "$here/config.json" >"$HOME/.docker/confi
 printf '[providers.mycli]\nhosts = ["%s"]\n' "$REGISTRY" >"$XDG_CONFIG_HOME/my-credential-helper/config.toml"
 
 inspect() { docker manifest inspect --insecure "$REGISTRY/$IMAGE"; }
-# docker says "no such manifest" where the registry refuses what it was shown.
+# docker prints "no such manifest" if the registry rejects the credential.
 must_fail() {
 	if "$@" >"$HOME/messages" 2>&1; then
 		echo "accepted without a credential: $*" >&2
@@ -33,7 +33,7 @@ must_fail() {
 
 must_fail inspect
 
-# The login, without the walk through the mail.
+# Log in without the email.
 printf '{"version":1,"provider":"mycli","secret":"%s"}' "$TOKEN" | "$HELPER" store >/dev/null
 inspect >/dev/null
 if command -v skopeo >/dev/null; then

@@ -1,10 +1,10 @@
 #!/bin/sh
-# The real git, from an empty home to a credential that the server accepted, and to one that it refused.
-#   HELPER  the program, an absolute path
+# Runs git from an empty home directory, with a credential that the server accepts and with one that it rejects.
+#   HELPER  absolute path of the program
 #   SERVER  the base URL of the API
 #   REPO    the URL of a repository on the same host
-#   TOKEN   a token that is accepted there
-#   GIT     the git to run, if it is not the one on PATH
+#   TOKEN   a token that it accepts
+#   GIT     the git to run; default: the one on PATH
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 home=$(mktemp -d)
@@ -13,17 +13,17 @@ unset MY_API_TOKEN MY_API_URL GIT_ASKPASS SSH_ASKPASS
 export HOME="$home" XDG_CONFIG_HOME="$home/.config" GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 LC_ALL=C
 git=${GIT:-git}
 
-# What the README says.
+# The configuration of the README.
 mkdir -p "$HOME/bin"
 ln -s "$HELPER" "$HOME/bin/git-credential-my"
 export PATH="$HOME/bin:$PATH"
 cp "$here/gitconfig" "$HOME/.gitconfig"
 
-# Nobody is logged in: git says so itself, and asks nobody.
+# Without a session git reports the failure itself, and does not prompt.
 if "$git" clone -q "$REPO" "$HOME/none" 2>"$HOME/messages"; then echo 'cloned without a credential' >&2; exit 1; fi
 grep -q 'could not read Username' "$HOME/messages" || { cat "$HOME/messages" >&2; exit 1; }
 
-# The login, without the walk through the mail.
+# Log in without the email.
 mkdir -m 700 "$HOME/.my"
 printf '{"api_url":"%s"}' "$SERVER" >"$HOME/.my/config.json"
 printf '{"version":1,"provider":"mycli","secret":"%s"}' "$TOKEN" | MY_NO_KEYRING=1 "$HELPER" store >/dev/null
@@ -32,7 +32,7 @@ printf '{"version":1,"provider":"mycli","secret":"%s"}' "$TOKEN" | MY_NO_KEYRING
 "$git" -C "$HOME/clone" fetch -q
 echo 'accepted'
 
-# A token that the server refuses: git says so, and the login is still there.
+# With a token that the server rejects git reports the failure, and the session stays.
 if MY_API_TOKEN=myc_wrong "$git" clone -q "$REPO" "$HOME/refused" 2>"$HOME/messages"; then
 	echo 'cloned with a wrong token' >&2
 	exit 1

@@ -1,10 +1,10 @@
 #!/bin/sh
-# The real go, from an empty home to a credential that the module proxy accepted, and to one that it refused.
-#   HELPER     the program, an absolute path
+# Runs go from an empty home directory, with a credential that the module proxy accepts and with one that it rejects.
+#   HELPER     absolute path of the program
 #   SERVER     host:port of a module proxy with TLS
-#   AUTHORITY  the file of the certificate that it is trusted by
+#   AUTHORITY  file of the trusted certificate
 #   MODULE     a module there: path@version
-#   TOKEN      a token that is accepted there
+#   TOKEN      a token that it accepts
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 home=$(mktemp -d)
@@ -14,7 +14,7 @@ export HOME="$home" XDG_CONFIG_HOME="$home/.config" MY_NO_KEYRING=1
 export GOTOOLCHAIN=local GOSUMDB=off GOFLAGS='-mod=mod -modcacherw' GOPROXY="https://$SERVER" GONOPROXY=none
 export SSL_CERT_FILE="$AUTHORITY" SSL_CERT_DIR=/nonexistent
 
-# What the README says.
+# The configuration of the README.
 mkdir -p "$HOME/bin" "$HOME/project" "$XDG_CONFIG_HOME/my-credential-helper" "$XDG_CONFIG_HOME/go"
 ln -s "$HELPER" "$HOME/bin/my-credential-helper"
 export PATH="$HOME/bin:$PATH"
@@ -39,7 +39,7 @@ must_fail() {
 
 must_fail
 
-# The login, without the walk through the mail.
+# Log in without the email.
 printf '{"version":1,"provider":"mycli","secret":"%s"}' "$TOKEN" | "$HELPER" store >/dev/null
 fetch >"$HOME/messages" 2>&1 || { cat "$HOME/messages" >&2; exit 1; }
 echo 'accepted'

@@ -1,8 +1,8 @@
 #!/bin/sh
-# The real pip and uv from an empty home to a credential that the index accepted, and to one that it refused.
-#   HELPER  the program, an absolute path
-#   INDEX   host:port of an index on this machine, its pages below /simple/, that has a package hello
-#   TOKEN   the password that it takes for the user `token`
+# Runs pip and uv from an empty home directory, with a credential that the index accepts and with one that it rejects.
+#   HELPER  absolute path of the program
+#   INDEX   host:port of an index on this machine with its pages below /simple/ and a package hello
+#   TOKEN   the password that it accepts for the user `token`
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 home=$(mktemp -d)
@@ -11,7 +11,7 @@ unset MY_API_TOKEN MY_API_URL VIRTUAL_ENV
 export HOME="$home" XDG_CONFIG_HOME="$home/.config" MY_NO_KEYRING=1
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never
 
-# What the README says.
+# The configuration of the README.
 mkdir -p "$HOME/bin" "$XDG_CONFIG_HOME/pip" "$XDG_CONFIG_HOME/uv" "$XDG_CONFIG_HOME/my-credential-helper"
 ln -s "$HELPER" "$HOME/bin/keyring"
 export PATH="$HOME/bin:$PATH"
@@ -34,7 +34,7 @@ uv_install() { uv pip install --quiet --target "$HOME/$1" hello; }
 must_fail pip_install none
 must_fail uv_install none
 
-# The login, without the walk through the mail.
+# Log in without the email.
 printf '{"version":1,"provider":"mycli","secret":"%s"}' "$TOKEN" | "$HELPER" store >/dev/null
 pip_install pip
 uv_install uv

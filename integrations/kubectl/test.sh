@@ -1,9 +1,9 @@
 #!/bin/sh
-# The real kubectl, from an empty home to a token that the API server accepted, and to one that it refused.
-#   HELPER     the program, an absolute path
+# Runs kubectl from an empty home directory, with a token that the API server accepts and with one that it rejects.
+#   HELPER     absolute path of the program
 #   SERVER     host:port of an API server with TLS
-#   AUTHORITY  the file of the certificate that it is trusted by
-#   TOKEN      a token that is accepted there
+#   AUTHORITY  file of the trusted certificate
+#   TOKEN      a token that it accepts
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 home=$(mktemp -d)
@@ -11,7 +11,7 @@ trap 'rm -rf "$home"' EXIT
 unset MY_API_TOKEN MY_API_URL KUBECONFIG
 export HOME="$home" XDG_CONFIG_HOME="$home/.config" MY_NO_KEYRING=1
 
-# What the README says.
+# The configuration of the README.
 mkdir -p "$HOME/bin" "$HOME/.kube" "$XDG_CONFIG_HOME/my-credential-helper"
 ln -s "$HELPER" "$HOME/bin/my-credential-helper"
 export PATH="$HOME/bin:$PATH"
@@ -31,7 +31,7 @@ must_fail() {
 
 must_fail 'not logged in to mycli'
 
-# The login, without the walk through the mail.
+# Log in without the email.
 printf '{"version":1,"provider":"mycli","secret":"%s"}' "$TOKEN" | "$HELPER" store >/dev/null
 version >/dev/null
 echo 'accepted'

@@ -1,9 +1,9 @@
 #!/bin/sh
-# The real pnpm from an empty home to a credential that the registry accepted, and to one that it refused.
-#   HELPER    the program, an absolute path
-#   REGISTRY  host:port of a registry on this machine that has a package @my/hello
-#   TOKEN     what it takes as `Authorization: Bearer …`
-#   PNPM      the pnpm to run, if it is not the one on PATH
+# Runs pnpm from an empty home directory, with a credential that the registry accepts and with one that it rejects.
+#   HELPER    absolute path of the program
+#   REGISTRY  host:port of a registry on this machine with a package @my/hello
+#   TOKEN     the token that it accepts as `Authorization: Bearer …`
+#   PNPM      the pnpm to run; default: the one on PATH
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 home=$(mktemp -d)
@@ -12,7 +12,7 @@ unset MY_API_TOKEN MY_API_URL
 export HOME="$home" XDG_CONFIG_HOME="$home/.config" MY_NO_KEYRING=1 CI=1
 pnpm=${PNPM:-pnpm}
 
-# What the README says.
+# The configuration of the README.
 mkdir -p "$HOME/bin" "$HOME/project"
 ln -s "$HELPER" "$HOME/bin/my-token-helper"
 sed -e "s,https://npm\.mycli\.sh,http://$REGISTRY," -e "s,//npm\.mycli\.sh,//$REGISTRY," \
@@ -32,7 +32,7 @@ must_fail() {
 
 must_fail "$pnpm" add @my/hello
 
-# The login, without the walk through the mail.
+# Log in without the email.
 printf '{"version":1,"provider":"mycli","secret":"%s"}' "$TOKEN" | "$HELPER" store >/dev/null
 "$pnpm" add @my/hello >/dev/null
 [ -e node_modules/@my/hello/package.json ]

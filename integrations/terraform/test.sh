@@ -1,10 +1,10 @@
 #!/bin/sh
-# The real terraform, from an empty home to a token that the registry accepted, and to one that it refused.
-#   HELPER     the program, an absolute path
+# Runs terraform from an empty home directory, with a token that the registry accepts and with one that it rejects.
+#   HELPER     absolute path of the program
 #   SERVER     host:port of a registry with TLS
-#   AUTHORITY  the file of the certificate that it is trusted by
+#   AUTHORITY  file of the trusted certificate
 #   MODULE     a module there: namespace/name/system
-#   TOKEN      a token that is accepted there
+#   TOKEN      a token that it accepts
 set -eu
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 home=$(mktemp -d)
@@ -13,7 +13,7 @@ unset MY_API_TOKEN MY_API_URL TF_CLI_CONFIG_FILE TF_DATA_DIR
 export HOME="$home" XDG_CONFIG_HOME="$home/.config" MY_NO_KEYRING=1 CHECKPOINT_DISABLE=1
 export SSL_CERT_FILE="$AUTHORITY" SSL_CERT_DIR=/nonexistent
 
-# What the README says.
+# The configuration of the README.
 mkdir -p "$HOME/.terraform.d/plugins" "$HOME/project" "$XDG_CONFIG_HOME/my-credential-helper"
 ln -s "$HELPER" "$HOME/.terraform.d/plugins/terraform-credentials-my"
 cp "$here/terraformrc" "$HOME/.terraformrc"
@@ -36,7 +36,7 @@ must_fail() {
 
 must_fail
 
-# The login, without the walk through the mail.
+# Log in without the email.
 printf '{"version":1,"provider":"mycli","secret":"%s"}' "$TOKEN" | "$HELPER" store >/dev/null
 init >"$HOME/messages" 2>&1 || { cat "$HOME/messages" >&2; exit 1; }
 echo 'accepted'

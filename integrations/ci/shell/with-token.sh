@@ -1,4 +1,4 @@
 #!/bin/sh
 # Runs one command with the token in its environment: with-token.sh ./build.sh --release
-# Where there is no token the command is not started.
+# Without a token the command is not started.
 exec my-credential-helper exec -- "$@"
