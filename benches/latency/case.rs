@@ -1,4 +1,4 @@
-//! One program that is asked for something, and what it has to answer.
+//! One program, its request and the expected answer.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-/// A program, its arguments and variables, what it reads, and what its answer has in it.
+/// A program, its arguments, variables and input, and a text that its output contains.
 pub(crate) struct Case {
     pub(crate) name: String,
     program: PathBuf,
@@ -18,7 +18,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// A program that is asked nothing, and answers nothing.
+    /// A program without input and output.
     pub(crate) fn new(
         name: impl Into<String>,
         program: impl AsRef<Path>,
@@ -43,7 +43,7 @@ impl Case {
         self
     }
 
-    /// What it reads, and what stands in its answer.
+    /// Sets the input, and the text that the output contains.
     pub(crate) fn asked(mut self, input: &str, answer: &str) -> Self {
         (self.input, self.answer) = (input.to_owned(), answer.to_owned());
         self
@@ -53,7 +53,7 @@ impl Case {
         self.prefixed(&[])
     }
 
-    /// The same, run by another program.
+    /// The same case, started by another program.
     pub(crate) fn prefixed(&self, by: &[&str]) -> Command {
         let line: Vec<_> = by
             .iter()
@@ -68,7 +68,7 @@ impl Case {
         command
     }
 
-    /// Runs it once: from before the start of the process until its output and it have ended.
+    /// Runs the program once: from the start until the output is complete and the process has ended.
     pub(crate) fn run(&self) -> anyhow::Result<Duration> {
         let began = Instant::now();
         let output = self.finish(self.command())?;
@@ -77,7 +77,7 @@ impl Case {
         Ok(took)
     }
 
-    /// Its standard error, where another program that runs it writes its findings.
+    /// The standard error, where a measuring program writes its results.
     pub(crate) fn findings(&self, by: &[&str]) -> anyhow::Result<String> {
         let mut command = self.prefixed(by);
         command.stderr(Stdio::piped());
@@ -90,7 +90,7 @@ impl Case {
         let mut child = command
             .spawn()
             .with_context(|| format!("{} does not start", self.program.display()))?;
-        // One that reads nothing may have ended.
+        // A program that reads nothing may have ended.
         let _ = child.stdin.take().context("a pipe")?.write_all(self.input.as_bytes());
         Ok(child.wait_with_output()?)
     }

@@ -1,4 +1,4 @@
-//! Many processes at once, on a session that is fresh and on one that has to be renewed.
+//! Concurrent processes with a fresh session and with a stale one.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::measure::quantile;
 use super::support::{Home, service};
 
-/// So many processes, started at once; until the last has ended.
+/// Concurrent processes, from the start of all until the last has ended.
 pub(crate) struct Crowd {
     pub(crate) count: usize,
     pub(crate) fresh: Duration,
@@ -44,7 +44,7 @@ fn renewed(helper: &Path, server: &Server, count: usize) -> anyhow::Result<Durat
     Ok(took)
 }
 
-/// All of them answer with one token: this one, where it is known.
+/// Runs the processes. All must return the same token: `token`, if given.
 fn run(helper: &Path, home: &Home, count: usize, token: Option<&str>) -> anyhow::Result<Duration> {
     let start = || {
         let mut command = Command::new(helper);

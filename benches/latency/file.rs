@@ -1,4 +1,4 @@
-//! Credentials out of files: of the session, and of a login among few and many.
+//! Credentials from files: the session, and one of few or many stored credentials.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ fn from_files(helper: &Path, beside: Option<&Path>, runs: usize) -> anyhow::Resu
         Case::new("git-credential-store", &git_store, &[&file, "get"]).asked(ASKED, PASSWORD),
     );
     let git_cache = git_program("git-credential-cache")?;
-    // Its folder may be nobody else's.
+    // git-credential-cache requires a private folder.
     std::fs::DirBuilder::new().mode(0o700).create(at.join("cache"))?;
     let socket = format!("--socket={}", at.join("cache/socket").display());
     Case::new("store", &git_cache, &[&socket, "store"]).home(at).asked(STORED, "").run()?;
@@ -70,7 +70,7 @@ fn from_files(helper: &Path, beside: Option<&Path>, runs: usize) -> anyhow::Resu
     group
 }
 
-/// A program of git's that git itself would start.
+/// The path of one of git's own programs.
 fn git_program(name: &str) -> anyhow::Result<PathBuf> {
     let output = Command::new("git").arg("--exec-path").output().context("git is not there")?;
     Ok(Path::new(String::from_utf8_lossy(&output.stdout).trim()).join(name))
@@ -85,7 +85,7 @@ fn uv(home: &Path) -> Option<Case> {
     case.run().is_ok().then_some(case)
 }
 
-/// What looking for a keyring costs where there is none.
+/// The cost of looking for a keyring on a machine without one.
 fn without_bus(helper: &Path, runs: usize) -> anyhow::Result<Group> {
     let server = service();
     let (home, session) = Home::logged_in(&server);
@@ -94,7 +94,7 @@ fn without_bus(helper: &Path, runs: usize) -> anyhow::Result<Group> {
     };
     let dead = format!("unix:path={}", home.path().join("no-bus").display());
     let cases = [
-        get("the file alone").variable("MY_NO_KEYRING", "1"),
+        get("only the file").variable("MY_NO_KEYRING", "1"),
         get("no bus"),
         get("a bus whose socket is gone").variable("DBUS_SESSION_BUS_ADDRESS", &dead),
     ];
@@ -108,14 +108,14 @@ fn among_many(helper: &Path, runs: usize) -> anyhow::Result<Group> {
         .map(|&count| with_logins(helper, count))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let case = |(count, home): (usize, &Home)| {
-        let name = format!("a login among {count}");
+        let name = format!("{count} credentials");
         Case::new(name, helper, &["git", "get"]).home(home.path()).asked(ASKED, PASSWORD)
     };
     let cases: Vec<_> = counts.into_iter().zip(&homes).map(case).collect();
-    side_by_side("A login among many", &cases, runs)
+    side_by_side("Number of stored credentials", &cases, runs)
 }
 
-/// A home with so many logins: two that the helper stored, and copies of the second in folders of their own.
+/// A home with `count` credentials: two that the helper stored, and copies of the second one in separate folders.
 fn with_logins(helper: &Path, count: usize) -> anyhow::Result<Home> {
     let home = Home::new();
     for host in ["git.example.com", "other.example.com"] {

@@ -1,5 +1,5 @@
-//! How many instructions the hot verbs cost, by callgrind: the same on every run of one build, so that a change which
-//! costs more is seen, whatever else the machine does.
+//! Counts the instructions of the frequent operations with callgrind. The count is the same on every run of a build, so a
+//! regression is visible on a busy machine, too.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,10 +10,10 @@ use super::case::Case;
 use super::support::{Home, has_client, service};
 
 const BUDGETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/budgets.toml");
-/// How far a count may be from its budget, in percent.
+/// The tolerance around a budget, in percent.
 const TOLERANCE: u64 = 5;
 
-/// Holds each verb to its budget: a saving is written down as an expense is.
+/// Compares each operation with its budget. A count below the budget fails, too, so that the budget is lowered.
 pub(crate) fn check(helper: &Path) -> anyhow::Result<()> {
     if !has_client("valgrind") {
         return Ok(());

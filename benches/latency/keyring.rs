@@ -1,4 +1,4 @@
-//! Credentials out of a real Secret Service.
+//! Credentials from a real Secret Service.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::support::{Home, has_client, service, session_json};
 
 const URL: &str = "https://registry.example.com";
 
-/// `None` where no Secret Service can be started.
+/// `None` if no Secret Service can be started.
 pub(crate) fn group(helper: &Path, runs: usize) -> anyhow::Result<Option<Group>> {
     let Some(keyring) = SecretService::start() else { return Ok(None) };
     let server = service();
@@ -30,7 +30,7 @@ pub(crate) fn group(helper: &Path, runs: usize) -> anyhow::Result<Option<Group>>
         let look_up = ["lookup", "service", "mycli", "username", "mycli-tokens"];
         cases.push(with_bus(Case::new("secret-tool", "secret-tool", &look_up).asked("", token)));
     }
-    // Each of docker's keeps its own item of the same login.
+    // Each Docker helper stores its own item of the credential.
     let login = format!(r#"{{"ServerURL":"{URL}","Username":"me","Secret":"a-stored-password"}}"#);
     let has_pass = has_client("pass") && make_password_store(home.path()).is_ok();
     for name in ["docker-credential-secretservice", "docker-credential-pass"] {
@@ -49,7 +49,7 @@ pub(crate) fn group(helper: &Path, runs: usize) -> anyhow::Result<Option<Group>>
     group.map(Some)
 }
 
-/// What `pass` needs: a key without a passphrase, and a store that is encrypted for it.
+/// Sets up `pass`: a key without a passphrase, and a store that is encrypted for it.
 fn make_password_store(home: &Path) -> anyhow::Result<()> {
     std::fs::DirBuilder::new().mode(0o700).create(home.join(".gnupg"))?;
     let key =

@@ -1,8 +1,7 @@
-//! How long a tool waits for a credential, beside the helpers that people use today: whole processes, interleaved, each
-//! checked to have answered what it should.
+//! Latency of a credential request, compared with other helpers: whole processes, interleaved, each answer checked.
 //!
-//! `cargo bench` measures all of it and writes `benches/results/`; `-- --instructions` counts instructions instead, and
-//! holds them to `benches/budgets.toml`. The helper itself is built as it is released.
+//! `cargo bench` runs every measurement and writes `benches/results/`. `-- --instructions` counts instructions instead and
+//! compares them with `benches/budgets.toml`. The helper is a release build.
 
 #![allow(clippy::disallowed_methods, reason = "the rules on variables and files are the helper's")]
 
@@ -24,27 +23,27 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 
-/// How long a tool waits for a credential, beside other helpers
+/// Measure the latency of a credential request, compared with other helpers
 #[derive(Parser)]
 struct Options {
-    /// Count the instructions of the hot verbs, and hold them to benches/budgets.toml
+    /// Count the instructions of the frequent operations, and compare them with benches/budgets.toml
     #[arg(long)]
     instructions: bool,
-    /// How often each program is run; the results are written from 500 on
+    /// Runs per program; results are written from 500 on
     #[arg(long, default_value_t = FULL)]
     runs: usize,
-    /// A built helper, instead of the one that is built now
+    /// Use this build of the helper instead of building one
     #[arg(long)]
     helper: Option<PathBuf>,
-    /// Another build of it, measured beside it: a static one, say
+    /// Also measure this build, for example a static one
     #[arg(long)]
     beside: Option<PathBuf>,
-    /// What cargo says to every benchmark
+    /// Passed by cargo to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// Fewer runs than these say too little to be written down.
+/// The minimum number of runs for writing the results.
 const FULL: usize = 500;
 
 fn main() -> anyhow::Result<()> {
@@ -68,7 +67,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds the helper as it is released, and says where it is.
+/// Builds the helper in release mode and returns its path.
 fn build() -> anyhow::Result<PathBuf> {
     let root = env!("CARGO_MANIFEST_DIR");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -1,27 +1,27 @@
-//! Programs measured side by side.
+//! Interleaved measurements of programs.
 
 use std::time::Duration;
 
 use super::case::Case;
 use super::support::has_client;
 
-/// Programs that do the same work.
+/// Programs that do the same work, as one table.
 pub(crate) struct Group {
     pub(crate) title: &'static str,
     pub(crate) rows: Vec<Row>,
 }
 
-/// What one program took.
+/// The result for one program.
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) median: Duration,
-    /// Of a hundred runs, 99 took no longer.
+    /// The 99th percentile.
     pub(crate) p99: Duration,
-    /// The largest resident set, in KiB, where GNU time is there to tell.
+    /// The maximum resident set in KiB, if GNU time is installed.
     pub(crate) memory: Option<u64>,
 }
 
-/// Runs all of them in turns, so that what else the machine does meets each alike. The first rounds warm up.
+/// Runs the programs in turns, so that other load affects each equally. The first rounds are a warm-up.
 pub(crate) fn side_by_side(
     title: &'static str,
     cases: &[Case],
@@ -45,7 +45,7 @@ pub(crate) fn side_by_side(
     Ok(Group { title, rows: rows.collect() })
 }
 
-/// The time that so many of a hundred do not exceed.
+/// The percentile of the times.
 pub(crate) fn quantile(mut times: Vec<Duration>, percent: usize) -> Duration {
     times.sort_unstable();
     times[(times.len() - 1) * percent / 100]

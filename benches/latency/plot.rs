@@ -1,4 +1,4 @@
-//! The results as a picture: one bar a program, on a logarithmic scale.
+//! Draws the results: one bar per program, on a logarithmic scale.
 
 use std::path::Path;
 
@@ -16,12 +16,12 @@ const INK: RGBColor = RGBColor(40, 40, 40);
 const LINE: i32 = 24;
 const LEFT: i32 = 310;
 const WIDTH: i32 = 860;
-/// The scale's ends, in milliseconds.
+/// The limits of the scale, in milliseconds.
 const SCALE: (f64, f64) = (0.2, 200.0);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What people compare: answers from files and from the keyring.
+/// Draws only the groups of files and of the keyring.
 pub(crate) fn draw(groups: &[Group], path: &Path) -> anyhow::Result<()> {
     let shown: Vec<_> = groups.iter().filter(|group| group.title.starts_with("From")).collect();
     let lines: usize = shown.iter().map(|group| group.rows.len() + 2).sum();

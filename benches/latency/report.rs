@@ -1,4 +1,4 @@
-//! The results as a page.
+//! Writes the results as Markdown.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,13 +14,14 @@ pub(crate) fn markdown(
     runs: usize,
     helper: &Path,
 ) -> anyhow::Result<String> {
-    let mut page = String::from("# How long a tool waits for a credential\n\n");
+    let mut page = String::from("# Latency of a credential request\n\n");
     let size = std::fs::metadata(helper)?.len();
     writeln!(page, "{}", machine())?;
     writeln!(
         page,
-        "\nWhole processes, from before their start until their answer and they have ended; in turns, {runs} times each (the \
-         keyring 300). Ratios are to the first line of a table. Written by `cargo bench`. The program has {}.{:02} MB.",
+        "\nWhole processes, from the start until the answer is complete and the process has ended; interleaved, {runs} runs \
+         each (keyring: 300). Ratios are relative to the first row of a table. Written by `cargo bench`. The program has \
+         {}.{:02} MB.",
         size / 1_000_000,
         size % 1_000_000 / 10_000
     )?;
@@ -39,8 +40,8 @@ pub(crate) fn markdown(
         }
     }
     page.push_str(
-        "\n## Many at once\n\nAll started at once, until the last has ended; a stale session is renewed by one request.\n\n\
-         | processes | fresh, ms | stale, ms | the refresh, ms |\n|--:|--:|--:|--:|\n",
+        "\n## Concurrent processes\n\nFrom the start of all until the last has ended. One request refreshes a stale session.\n\n\
+         | processes | fresh, ms | stale, ms | refresh, ms |\n|--:|--:|--:|--:|\n",
     );
     for Crowd { count, fresh, stale } in crowds {
         let (refresh, fresh, stale) =

@@ -1,4 +1,4 @@
-//! One rule of `tests/fuzz`, which `MY_FUZZ` names, for whatever libFuzzer thinks of.
+//! Checks the property of `tests/fuzz` that `MY_FUZZ` names, with inputs from libFuzzer.
 
 #![no_main]
 

@@ -1,11 +1,11 @@
-"""Draws terminal.svg: what a terminal shows of a login and of a tool's first question.
+"""Draws terminal.svg: the terminal during a login and the first request of a tool.
 
     cargo build --workspace
     dbus-run-session -- python3 integrations/screenshots/terminal.py [DIRECTORY OF THE PROGRAMS]
 
-The programs are the real ones, on a pseudo-terminal and with a keyring, against the account service on this machine. The
-code is read in its inbox and typed. The line that waits for it is wiped by then, and so not in the picture. The home is a
-temporary one, which the picture calls /home/ada.
+Runs the real programs on a pseudo-terminal with a keyring, against the account service on this machine. Reads the code in its
+inbox and types it. The program clears the line that waits for the code, so the drawing does not show it. The drawing shows the
+temporary home directory as /home/ada.
 """
 
 import fcntl
@@ -33,14 +33,14 @@ COLUMNS, GLYPH, LINE, MARGIN = 114, 7.8, 19, 18
 
 
 def code_in_inbox():
-    """The six digits of the newest mail, once there is one."""
+    """Returns the six digits of the newest email, or None."""
     page = urllib.request.urlopen(f"{SERVICE}/inbox").read().decode()
     found = re.search(r"\b(\d{3}) ?(\d{3})\b", re.sub("<[^>]+>", " ", page))
     return "".join(found.groups()) if found else None
 
 
 def show(command, environment):
-    """What a terminal shows of a command; a question for the code is answered."""
+    """Runs a command on a terminal and returns its lines; types the code when prompted."""
     child, terminal = pty.fork()
     if child == 0:
         os.execve("/bin/sh", ["sh", "-c", command], environment)
@@ -60,7 +60,7 @@ def show(command, environment):
 
 
 def draw(lines):
-    """An SVG of the lines, that needs no font but a monospaced one; a terminal breaks a line where it is full."""
+    """Draws the lines as an SVG with any monospaced font; a long line is broken as on a terminal."""
     rows = [(line[at : at + COLUMNS], line.startswith("$ ")) for line in lines for at in range(0, max(len(line), 1), COLUMNS)]
     width, height = COLUMNS * GLYPH + 2 * MARGIN, len(rows) * LINE + 2 * MARGIN
     yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height}" width="{width:g}" height="{height}">'
