@@ -1,7 +1,10 @@
 //! Options of the linker on Linux with glibc. Process start is most of the cost of a `get`; these options reduce the work
 //! of the dynamic linker. Each is used only if the tools of the compiler support it.
 
-#![expect(clippy::disallowed_methods, reason = "cargo passes the target to a build script in variables")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "cargo passes the target to a build script in variables"
+)]
 
 use std::path::Path;
 use std::process::Command;
