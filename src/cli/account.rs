@@ -1,11 +1,9 @@
 //! `account`: the logins that are kept with each provider, and which of them is in use. Asks no service.
 
 use clap::Subcommand;
-use clap_complete::ArgValueCandidates;
 use serde_json::json;
 
 use crate::auth::Engine;
-use crate::cli::completions::candidates;
 use crate::cli::output::Output;
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::{Kind, Provider, Source, Timestamp, ToolOutput};
@@ -21,7 +19,6 @@ pub(super) enum Verb {
                             my-credential-helper account use work")]
     Use {
         /// Its name; `default` is the one without a name
-        #[arg(add = ArgValueCandidates::new(candidates::accounts))]
         name: String,
     },
 }
@@ -88,9 +85,11 @@ impl Row {
 /// Of every provider, unless one is named. A default account that nobody uses is left out.
 fn list(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
     let configuration = engine.context.configuration()?;
-    let is_named = engine.context.overrides.provider.is_some()
-        || engine.context.environment.get("MY_PROVIDER").is_some();
-    let named = if is_named { Some(engine.context.descriptor(None)?.name) } else { None };
+    let named = if crate::cli::names_provider(engine) {
+        Some(engine.context.descriptor(None)?.name)
+    } else {
+        None
+    };
     let mut rows = Vec::new();
     for name in configuration
         .names()

@@ -28,7 +28,6 @@ mod whoami;
 use std::ffi::OsString;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use clap_complete::ArgValueCandidates;
 
 use crate::auth::{Engine, with_engine};
 use crate::config::{Context, Overrides, StoreChoice};
@@ -44,10 +43,10 @@ use output::Output;
 #[command(version, name = "my-credential-helper", arg_required_else_help = true, after_help = ENVIRONMENT_AND_TOOLS)]
 struct CommandLine {
     /// The provider, where it is not the default one
-    #[arg(long, global = true, value_name = "NAME", add = ArgValueCandidates::new(completions::candidates::providers))]
+    #[arg(long, global = true, value_name = "NAME")]
     provider: Option<String>,
     /// Which of several logins with the provider
-    #[arg(long, global = true, value_name = "NAME", add = ArgValueCandidates::new(completions::candidates::accounts))]
+    #[arg(long, global = true, value_name = "NAME")]
     account: Option<String>,
     /// The base URL of the provider's API
     #[arg(long, global = true, value_name = "URL")]
@@ -188,9 +187,6 @@ struct Rest {
 
 /// Runs a command and writes its output. Protocol operations with options before them come here too.
 pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 {
-    if let Some(candidates) = completions::answer(CommandLine::command, arguments) {
-        return write(&candidates);
-    }
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(help) => return write(&help_or_usage(&help)),
@@ -247,7 +243,7 @@ impl Verb {
             Self::Setup(arguments) => setup::run(engine, arguments, output),
             Self::Doctor(arguments) => doctor::run(engine, arguments, output),
             Self::Errors(arguments) => errors::run(arguments, output),
-            Self::Completions(arguments) => completions::run(arguments),
+            Self::Completions(arguments) => Ok(completions::run(CommandLine::command(), arguments)),
             Self::Man(arguments) => man::run(CommandLine::command(), arguments, output),
             Self::Tool(words) => adapter(engine, words),
         }
@@ -271,6 +267,12 @@ fn adapter(engine: &Engine<'_>, words: &[OsString]) -> Result<ToolOutput> {
         return Err(Error::invalid(message).with_hint("`my-credential-helper --help` lists them"));
     };
     Ok(run::run(engine, tool, &words.collect::<Vec<_>>()))
+}
+
+/// Whether `--provider` or `MY_PROVIDER` names the provider.
+fn names_provider(engine: &Engine<'_>) -> bool {
+    let context = &engine.context;
+    context.overrides.provider.is_some() || context.environment.get("MY_PROVIDER").is_some()
 }
 
 /// The provider in force, where it has accounts.

@@ -1,11 +1,9 @@
 //! `session`: where the account is logged in, and ending that.
 
 use clap::Subcommand;
-use clap_complete::ArgValueCandidates;
 use serde_json::json;
 
 use crate::auth::Engine;
-use crate::cli::completions::candidates;
 use crate::cli::magic_link_provider;
 use crate::cli::output::Output;
 use crate::config::device_id;
@@ -23,7 +21,7 @@ pub(super) enum Verb {
     #[command(after_help = "Examples:\n  my-credential-helper session revoke --others")]
     Revoke {
         /// Its id
-        #[arg(required_unless_present = "others", add = ArgValueCandidates::new(candidates::sessions))]
+        #[arg(required_unless_present = "others")]
         id: Option<String>,
         /// Every session but this device's
         #[arg(long, conflicts_with = "id")]

@@ -1,11 +1,9 @@
 //! `token`: API tokens of the account, made and revoked. Only a login can manage them.
 
 use clap::Subcommand;
-use clap_complete::ArgValueCandidates;
 use serde_json::json;
 
 use crate::auth::Engine;
-use crate::cli::completions::candidates;
 use crate::cli::output::Output;
 use crate::cli::{magic_link_provider, terminal};
 use crate::error::{Error, ErrorCode, Result, sanitize};
@@ -37,7 +35,7 @@ pub(super) enum Verb {
     #[command(after_help = "Examples:\n  my-credential-helper token revoke ci")]
     Revoke {
         /// Its id or its name
-        #[arg(value_name = "ID|NAME", add = ArgValueCandidates::new(candidates::tokens))]
+        #[arg(value_name = "ID|NAME")]
         token: String,
         /// Do not ask
         #[arg(long)]
