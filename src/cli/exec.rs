@@ -33,7 +33,7 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
         command.env(name, value.expose_secret());
     }
     for warning in warnings {
-        super::terminal::tell(&format!("note: {warning}"));
+        super::terminal::print(&format!("note: {warning}"));
     }
     start(&mut command).or_else(|error| {
         let is_missing = error.kind() == std::io::ErrorKind::NotFound;

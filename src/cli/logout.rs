@@ -52,7 +52,7 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
         Some(kept) if is_of_service => revoke(engine, provider, kept).err(),
         _ => None,
     };
-    super::login::forget_pending(engine, provider);
+    super::login::Pending::forget_account(engine, provider);
     let was_logged_in = engine.forget_session(provider, None)? || kept.is_some();
     let warning = engine.unregister_account(provider)?;
     let fields = json!({
@@ -70,7 +70,7 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
         output.note(still_valid(provider));
     }
     output.warn(&warning);
-    super::login::note_variable(engine, provider, output);
+    super::login::warn_about_variable(engine, provider, output);
     Ok(output.done(&sentence, &fields))
 }
 

@@ -1,166 +1,223 @@
-//! The terminal: questions, and single keys while something is awaited. Everything here goes to standard error;
-//! standard output is for data.
+//! The terminal: prompts, and single keys while a login is pending. Everything is written to standard error; standard
+//! output is for data.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+#[cfg(windows)]
+use std::time::Duration;
+
+#[cfg(windows)]
+use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::{cursor, terminal};
+#[cfg(unix)]
+use rustix::termios;
 
 use crate::error::{Error, Result};
+use crate::model::Secret;
+use crate::sys::env::Environment;
+use crate::sys::signals;
 
-/// Whether a person is there to be asked.
+/// Why a prompt or a wait ended without a result.
+pub(super) enum Stopped {
+    /// By Control-C.
+    Interrupted,
+    Failed(Error),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Whether somebody can answer a prompt.
 pub(super) fn is_interactive() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Whether colour is welcome on standard output or standard error.
+/// Whether standard output or standard error may be coloured.
 pub(super) fn shows_colour(on_stderr: bool) -> bool {
     let is_terminal =
         if on_stderr { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
-    is_terminal && crate::sys::env::Environment::Process.get("NO_COLOR").is_none()
+    is_terminal && Environment::Process.get("NO_COLOR").is_none()
 }
 
-/// Tells the person something now.
-pub(super) fn tell(text: &str) {
+/// Prints a line at once.
+pub(super) fn print(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Asks for a line.
-pub(super) fn ask(question: &str) -> Result<String> {
-    let mut stderr = io::stderr();
-    let _ = write!(stderr, "{question} ").and_then(|()| stderr.flush());
+/// Replaces the current line.
+pub(super) fn replace_line(text: &str) {
+    let clear = terminal::Clear(terminal::ClearType::CurrentLine);
+    let _ = crossterm::execute!(io::stderr(), clear, cursor::MoveToColumn(0))
+        .and_then(|()| write!(io::stderr(), "{text}"));
+}
+
+/// Prompts for a line.
+pub(super) fn prompt(question: &str) -> Result<String> {
+    let _ = write!(io::stderr(), "{question} ");
     let mut line = String::new();
     match io::stdin().lock().take(4096).read_line(&mut line) {
         Ok(1..) => Ok(line.trim().to_owned()),
-        _ => Err(Error::invalid("no answer was given")),
+        _ => Err(no_answer()),
     }
 }
 
-/// Asks for something that is not shown.
-pub(super) fn ask_secret(question: &str) -> Result<crate::model::Secret> {
-    #[cfg(unix)]
-    unix::put_back_at_the_end();
-    rpassword::prompt_password(format!("{question} "))
-        .map(crate::model::Secret::new)
-        .map_err(|_| Error::invalid("no answer was given"))
+fn no_answer() -> Error {
+    Error::invalid("no answer was given")
 }
 
-/// Asks for a yes. Without a terminal that is an error, which names the flag.
+/// Prompts for a secret, without an echo.
+pub(super) fn prompt_secret(question: &str) -> Result<Secret, Stopped> {
+    // Raw mode comes first, so that nothing typed after the prompt is echoed.
+    let keyboard = Keyboard::open().ok_or_else(no_answer)?;
+    let _ = write!(io::stderr(), "{question} ");
+    let mut typed = zeroize::Zeroizing::new(String::with_capacity(1024));
+    let answer = 'answer: loop {
+        for key in keyboard.keys() {
+            match key {
+                Key::Enter => break 'answer Ok(Secret::new(typed.as_str())),
+                Key::Interrupt => break 'answer Err(Stopped::Interrupted),
+                Key::EndOfInput => break 'answer Err(no_answer().into()),
+                Key::Backspace => drop(typed.pop()),
+                Key::Char(char) => typed.push(char),
+            }
+        }
+    };
+    print("");
+    answer
+}
+
+/// Prompts for a yes. Without a terminal that is an error, which names the flag.
 pub(super) fn confirm(question: &str) -> Result<bool> {
     if !is_interactive() {
         return Err(
             Error::invalid("there is no terminal to ask on").with_hint("`--force` does not ask")
         );
     }
-    agrees(question)
+    confirm_interactive(question)
 }
 
-/// Asks for a yes where somebody is there.
-pub(super) fn agrees(question: &str) -> Result<bool> {
-    let answer = ask(&format!("{question} [y/N]"))?;
+/// Prompts for a yes where [`is_interactive`] holds.
+pub(super) fn confirm_interactive(question: &str) -> Result<bool> {
+    let answer = prompt(&format!("{question} [y/N]"))?;
     Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// What a person did while something was awaited.
-#[cfg_attr(not(unix), allow(dead_code, reason = "no key is read there yet"))]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
-    /// A key with a character.
     Char(char),
-    /// The line is done.
     Enter,
-    /// The last character goes.
     Backspace,
-    /// Control-C or Control-D.
-    Stop,
+    /// Control-C.
+    Interrupt,
+    /// Control-D, or the terminal was closed.
+    EndOfInput,
 }
 
+/// An arrow or another function key is an escape sequence (ECMA-48, 5.4), and is ignored.
 #[cfg(unix)]
-pub(super) use unix::Keys;
-
-#[cfg(unix)]
-mod unix {
-    //! Keys one by one, without echo. The terminal is put back as it was when this is dropped, or a signal
-    //! ends the process.
-
-    use std::io::{self, Read as _};
-    use std::sync::Once;
-
-    use rustix::termios::{
-        LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
-    };
-
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-    use signal_hook::iterator::Signals;
-
-    use super::Key;
-
-    /// From now on, a signal that ends the process first puts the terminal back as it is now.
-    pub(super) fn put_back_at_the_end() {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            let Ok(before) = tcgetattr(io::stdin()) else { return };
-            let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else { return };
-            std::thread::spawn(move || {
-                for signal in signals.forever() {
-                    let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
-                    let _ = signal_hook::low_level::emulate_default_handler(signal);
+fn parse_keys(text: &str) -> Vec<Key> {
+    let (mut keys, mut chars) = (Vec::new(), text.chars());
+    while let Some(char) = chars.next() {
+        keys.push(match char {
+            '\r' | '\n' => Key::Enter,
+            '\u{8}' | '\u{7f}' => Key::Backspace,
+            '\u{3}' => Key::Interrupt,
+            '\u{4}' => Key::EndOfInput,
+            '\u{1b}' => {
+                if matches!(chars.next(), Some('[' | 'O')) {
+                    chars.find(|char| ('@'..='~').contains(char));
                 }
-            });
+                continue;
+            }
+            char => Key::Char(char),
         });
     }
+    keys
+}
 
-    /// The keyboard, key by key.
-    pub(in crate::cli) struct Keys {
-        before: Termios,
+/// The keyboard, key by key and without an echo. The terminal is restored when this is dropped, or when a signal ends the
+/// process.
+pub(super) struct Keyboard {
+    _cleanup: signals::CleanupOnSignal,
+}
+
+impl Keyboard {
+    /// `None` if standard input is not a terminal.
+    pub(super) fn open() -> Option<Self> {
+        let keyboard = Self { _cleanup: signals::CleanupOnSignal::new(restore) };
+        terminal::enable_raw_mode().ok()?;
+        #[cfg(unix)]
+        limit_reads().ok()?;
+        Some(keyboard)
     }
 
-    impl Keys {
-        /// Takes the terminal; `None` where it cannot be had.
-        pub(in crate::cli) fn take() -> Option<Self> {
-            let stdin = io::stdin();
-            let before = tcgetattr(&stdin).ok()?;
-            put_back_at_the_end();
-            let mut now = before.clone();
-            // Without signals too: Control-C must find somebody who puts the terminal back.
-            now.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
-            // A read comes back after a tenth of a second at the latest.
-            now.special_codes[SpecialCodeIndex::VMIN] = 0;
-            now.special_codes[SpecialCodeIndex::VTIME] = 1;
-            tcsetattr(&stdin, OptionalActions::Now, &now).ok()?;
-            Some(Self { before })
-        }
-
-        /// The keys of the next tenth of a second.
-        #[expect(clippy::unused_self, reason = "only whoever took the terminal may read keys")]
-        pub(in crate::cli) fn next(&self) -> Vec<Key> {
-            let mut bytes = [0; 64];
-            let count = io::stdin().lock().read(&mut bytes).unwrap_or(0);
-            let key = |byte: &u8| match byte {
-                b'\r' | b'\n' => Some(Key::Enter),
-                0x08 | 0x7f => Some(Key::Backspace),
-                0x03 | 0x04 => Some(Key::Stop),
-                byte if byte.is_ascii_graphic() => Some(Key::Char(char::from(*byte))),
-                _ => None,
-            };
-            bytes[..count].iter().filter_map(key).collect()
-        }
+    /// The keys of the next tenth of a second.
+    #[cfg(unix)]
+    #[expect(clippy::unused_self, reason = "the terminal is in raw mode")]
+    pub(super) fn keys(&self) -> Vec<Key> {
+        let mut bytes = zeroize::Zeroizing::new([0; 1024]);
+        let Ok(count) = rustix::io::read(io::stdin(), &mut *bytes) else {
+            return vec![Key::EndOfInput];
+        };
+        parse_keys(&String::from_utf8_lossy(&bytes[..count]))
     }
 
-    impl Drop for Keys {
-        fn drop(&mut self) {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
+    /// The keys of the next tenth of a second.
+    #[cfg(windows)]
+    pub(super) fn keys(&self) -> Vec<Key> {
+        let (mut keys, mut timeout) = (Vec::new(), Duration::from_millis(100));
+        while event::poll(timeout).unwrap_or(false) {
+            timeout = Duration::ZERO;
+            if let Ok(Event::Key(KeyEvent { code, modifiers, kind, .. })) = event::read()
+                && kind != KeyEventKind::Release
+            {
+                let is_control = modifiers == KeyModifiers::CONTROL;
+                keys.extend(match code {
+                    KeyCode::Enter => Some(Key::Enter),
+                    KeyCode::Backspace => Some(Key::Backspace),
+                    KeyCode::Char('c') if is_control => Some(Key::Interrupt),
+                    KeyCode::Char('d') if is_control => Some(Key::EndOfInput),
+                    KeyCode::Char(char) => Some(Key::Char(char)),
+                    _ => None,
+                });
+            }
         }
+        keys
     }
 }
 
-#[cfg(not(unix))]
-pub(super) struct Keys;
-
-#[cfg(not(unix))]
-impl Keys {
-    /// Not yet: the code can be given with `login --code`.
-    pub(super) fn take() -> Option<Self> {
-        None
+impl Drop for Keyboard {
+    fn drop(&mut self) {
+        restore();
     }
+}
 
-    pub(super) fn next(&self) -> Vec<Key> {
-        Vec::new()
+fn restore() {
+    let _ = terminal::disable_raw_mode();
+}
+
+/// Lets a read return after a tenth of a second, since poll(2) of macOS does not support terminals. Lines that other
+/// threads print still begin in the first column.
+#[cfg(unix)]
+fn limit_reads() -> rustix::io::Result<()> {
+    let mut modes = termios::tcgetattr(io::stdin())?;
+    modes.output_modes |= termios::OutputModes::OPOST;
+    modes.special_codes[termios::SpecialCodeIndex::VMIN] = 0;
+    modes.special_codes[termios::SpecialCodeIndex::VTIME] = 1;
+    termios::tcsetattr(io::stdin(), termios::OptionalActions::Now, &modes)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::{Key, parse_keys};
+
+    #[test]
+    fn escape_sequences_are_not_characters() {
+        let keys = parse_keys("a\r\n\u{8}\u{7f}\u{3}\u{4}\u{1b}[A\u{1b}[3~\u{1b}OPb\u{1b}");
+        let (enter, back) = (Key::Enter, Key::Backspace);
+        let expected = [Key::Char('a'), enter, enter, back, back, Key::Interrupt, Key::EndOfInput];
+        assert!(keys == [&expected[..], &[Key::Char('b')]].concat());
     }
 }

@@ -47,9 +47,9 @@ fn account(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<
 
 /// Who a service says that somebody is. The names of the fields are OpenID Connect's; where the user name is, each has
 /// its own.
-pub(super) struct User(pub(super) Value);
+pub(super) struct UserInfo(pub(super) Value);
 
-impl User {
+impl UserInfo {
     /// A field as text; ids are numbers with some.
     pub(super) fn text(&self, names: &[&str]) -> Option<String> {
         names.iter().find_map(|name| match self.0.get(name)? {
@@ -70,7 +70,7 @@ pub(super) fn userinfo(
     engine: &Engine<'_>,
     provider: &Provider,
     oauth: &OAuth,
-) -> Result<(User, Resolved)> {
+) -> Result<(UserInfo, Resolved)> {
     let service = Service::known(engine.network, provider, oauth)?;
     if service.endpoints().userinfo.is_none() {
         return Err(Error::invalid(format!("{} tells nobody whose a token is", provider.name))
@@ -78,7 +78,7 @@ pub(super) fn userinfo(
     }
     let (user, found) =
         engine.call(provider, "ask whose the token is", |_, token| service.userinfo(token))?;
-    Ok((User(user), found))
+    Ok((UserInfo(user), found))
 }
 
 fn user(

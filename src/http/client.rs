@@ -128,7 +128,7 @@ impl Client {
             builder = builder.no_proxy();
         }
         // Its thread takes no signal, so that whoever holds them off need not ask which clients there are.
-        let _held_off = signals::block();
+        let _blocked = signals::block_all();
         let http = builder
             .build()
             .map_err(|error| Error::invalid_state(format!("the HTTP client: {}", cause(&error))))?;

@@ -1,21 +1,35 @@
 //! Signals that end or stop the process, held off while it does what must not be left half done. The others come
 //! through at once, Control-\ among them.
 
+#[cfg(unix)]
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
+
 /// While this lives, Control-C, Control-Z, a hang-up and a request to end wait; then they do what they always do.
 #[must_use]
 pub struct BlockedSignals {
     #[cfg(unix)]
-    before: Option<nix::sys::signal::SigSet>,
+    before: Option<SigSet>,
 }
 
 /// Holds them off in this thread and in those that it starts, which inherit that. A thread that was there before could
 /// still be hit.
 #[cfg(unix)]
 pub fn block() -> BlockedSignals {
-    use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-    let held: SigSet =
-        [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGTSTP].into_iter().collect();
-    BlockedSignals { before: held.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok() }
+    let held = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGTSTP];
+    BlockedSignals::new(&held.into_iter().collect())
+}
+
+/// Blocks every signal, so that a thread started meanwhile never receives one.
+#[cfg(unix)]
+pub fn block_all() -> BlockedSignals {
+    BlockedSignals::new(&SigSet::all())
+}
+
+#[cfg(unix)]
+impl BlockedSignals {
+    fn new(signals: &SigSet) -> Self {
+        Self { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok() }
+    }
 }
 
 #[cfg(unix)]
@@ -31,4 +45,61 @@ impl Drop for BlockedSignals {
 #[cfg(not(unix))]
 pub fn block() -> BlockedSignals {
     BlockedSignals {}
+}
+
+#[cfg(not(unix))]
+pub fn block_all() -> BlockedSignals {
+    BlockedSignals {}
+}
+
+/// Runs a function before a signal ends the process, for as long as this lives. A thread waits for the signals
+/// (sigwait(3)), which needs no handler and therefore no unsafe code; it relies on every other thread blocking them.
+pub struct CleanupOnSignal {
+    #[cfg(unix)]
+    waiter: Option<std::thread::JoinHandle<()>>,
+    _blocked: BlockedSignals,
+}
+
+#[cfg(unix)]
+impl CleanupOnSignal {
+    pub fn new(cleanup: fn()) -> Self {
+        let ending = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
+        let ending: SigSet = ending.into_iter().collect();
+        let mut awaited = ending;
+        awaited.add(WAKE);
+        let blocked = BlockedSignals::new(&awaited);
+        let waiter = std::thread::spawn(move || match awaited.wait() {
+            Ok(WAKE) | Err(_) => {}
+            Ok(signal) => {
+                cleanup();
+                let _ = ending.thread_unblock();
+                let _ = raise(signal);
+            }
+        });
+        Self { waiter: Some(waiter), _blocked: blocked }
+    }
+}
+
+/// Ends the waiting thread. A process ignores this signal by default.
+#[cfg(unix)]
+const WAKE: Signal = Signal::SIGURG;
+
+#[cfg(unix)]
+impl Drop for CleanupOnSignal {
+    fn drop(&mut self) {
+        use std::os::unix::thread::JoinHandleExt as _;
+        if let Some(waiter) = self.waiter.take()
+            && nix::sys::pthread::pthread_kill(waiter.as_pthread_t(), WAKE).is_ok()
+        {
+            let _ = waiter.join();
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl CleanupOnSignal {
+    /// Windows keeps no mode of the terminal that would have to be restored.
+    pub fn new(_cleanup: fn()) -> Self {
+        Self { _blocked: block() }
+    }
 }

@@ -1,4 +1,4 @@
-//! What account verbs ask on a real terminal.
+//! The prompts of commands on a real terminal.
 
 use rexpect::session::PtySession;
 
@@ -12,7 +12,7 @@ fn run(home: &Home, arguments: &[&str]) -> PtySession {
 }
 
 #[test]
-fn a_token_is_revoked_after_a_yes_and_after_nothing_else() {
+fn a_token_is_revoked_only_after_a_yes() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     let token = home.run(&["token", "create", "ci", "--json"]).json();
@@ -27,7 +27,7 @@ fn a_token_is_revoked_after_a_yes_and_after_nothing_else() {
 }
 
 #[test]
-fn a_token_is_asked_for_without_an_echo() {
+fn a_token_is_prompted_for_without_an_echo() {
     let server = service();
     let home = Home::at(&server);
     let token = server.api_token("me@acme.dev", "ci").unwrap().token;
@@ -37,5 +37,27 @@ fn a_token_is_asked_for_without_an_echo() {
     let before = session.exp_string("Logged in to mycli as me@acme.dev.").unwrap();
     assert!(!before.contains(&token), "{before}");
     assert_eq!(status_of(&mut session), 0);
+    assert_eq!(home.token(), token);
+}
+
+#[test]
+fn a_secret_can_be_corrected_and_interrupted() {
+    let server = service();
+    let home = Home::at(&server);
+    let token = server.api_token("me@acme.dev", "ci").unwrap().token;
+    let mut session = run(&home, &["login", "--token"]);
+    session.exp_string("Token for mycli:").unwrap();
+    // An arrow key is not part of the secret.
+    session.send("x\u{7f}\u{1b}[A").unwrap();
+    session.flush().unwrap();
+    session.send_line(&token).unwrap();
+    session.exp_string("Logged in to mycli as me@acme.dev.").unwrap();
+    assert_eq!(status_of(&mut session), 0);
+    for (control, status) in [('c', 130), ('d', 2)] {
+        let mut session = run(&home, &["login", "--token"]);
+        session.exp_string("Token for mycli:").unwrap();
+        session.send_control(control).unwrap();
+        assert_eq!(status_of(&mut session), status, "Control-{control}");
+    }
     assert_eq!(home.token(), token);
 }

@@ -1,5 +1,5 @@
-//! A login in the browser of this machine (RFC 8252): opens the service's page, and takes what it brings back on a
-//! loopback port. One answer is taken, and only the one that belongs to this login.
+//! The authorization code flow in the browser of this machine (RFC 8252): opens the page of the service, and receives its
+//! callback on a loopback port. One callback is accepted, and its `state` must match.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -12,14 +12,12 @@ use crate::http;
 use crate::http::oauth::{BrowserLogin, Granted, Service};
 use crate::model::{Provider, ToolOutput};
 
-/// How long the person has.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
+const CALLBACK_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// How long a browser may take to say what it wants.
-const SLOWEST: Duration = Duration::from_secs(5);
+/// For one read or write of a connection.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest line of a request.
-const LONGEST: u64 = 16 * 1024;
+const MAX_REQUEST: u64 = 16 * 1024;
 
 /// Whether a browser can be expected to open where the person is.
 pub(super) fn can_be_opened(engine: &Engine<'_>) -> bool {
@@ -31,13 +29,13 @@ pub(super) fn can_be_opened(engine: &Engine<'_>) -> bool {
         || ["BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"].into_iter().any(is_set)
 }
 
-/// Logs in, and does `keep` with what the service gives before the page is told that it went well.
+/// Logs in, and calls `save` before the page reports success.
 pub(super) fn log_in(
     engine: &Engine<'_>,
     service: &Service<'_>,
     provider: &Provider,
     port: Option<u16>,
-    keep: impl FnOnce(Granted) -> Result<ToolOutput>,
+    save: impl FnOnce(Granted) -> Result<ToolOutput>,
 ) -> Result<ToolOutput> {
     let failed = |what: &str, error| http::failed(&provider.api_url, what, &error);
     let busy = |error: std::io::Error| {
@@ -49,48 +47,47 @@ pub(super) fn log_in(
         .start_in_browser(format!("http://127.0.0.1:{port}/callback"))
         .map_err(|error| failed("start the login", error))?;
     open(engine, &login.url);
-    let (browser, answer) = wait(&listener)?;
-    let kept = code(service, &login, &answer, provider)
+    let (browser, parameters) = wait_for_callback(&listener)?;
+    let result = authorization_code(service, &login, &parameters, provider)
         .and_then(|code| service.redeem_code(login, code).map_err(|error| failed("log in", error)))
-        .and_then(keep);
-    tell(&browser, kept.is_ok());
-    kept
+        .and_then(save);
+    send_result(&browser, result.is_ok());
+    result
 }
 
 fn open(engine: &Engine<'_>, url: &str) {
     if can_be_opened(engine) && webbrowser::open(url).is_ok() {
-        terminal::tell(&format!("The browser opens. If it does not, open\n{}", shown_whole(url)));
+        terminal::print(&format!("The browser opens. If it does not, open\n{}", shown_whole(url)));
     } else {
-        terminal::tell(&format!("Open this in a browser on this machine:\n{}", shown_whole(url)));
+        terminal::print(&format!("Open this in a browser on this machine:\n{}", shown_whole(url)));
     }
 }
 
-/// It is a URL as the library wrote it, and cut it would be of no use.
+/// The whole URL: [`sanitize`] would shorten it.
 fn shown_whole(url: &str) -> String {
     url.chars().filter(char::is_ascii_graphic).collect()
 }
 
-/// The parameters of the first call of the page that was named to the service; whatever else a browser asks for is not
-/// there.
-fn wait(listener: &TcpListener) -> Result<(TcpStream, Vec<(String, String)>)> {
-    let broken = |error: std::io::Error| {
+/// The parameters of the first request for the redirect URI. Every other request is answered with 404.
+fn wait_for_callback(listener: &TcpListener) -> Result<(TcpStream, Vec<(String, String)>)> {
+    let failed = |error: std::io::Error| {
         Error::temporary(format!("the browser cannot be heard: {}", error.kind()))
     };
-    listener.set_nonblocking(true).map_err(broken)?;
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
+    listener.set_nonblocking(true).map_err(failed)?;
+    let deadline = Instant::now() + CALLBACK_TIMEOUT;
+    while Instant::now() < deadline {
         let Ok((browser, _)) = listener.accept() else {
             std::thread::sleep(Duration::from_millis(20));
             continue;
         };
-        match called(&browser) {
+        match read_callback(&browser) {
             Some(query) => {
                 return Ok((
                     browser,
                     url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
                 ));
             }
-            None => write(
+            None => send_page(
                 &browser,
                 "404 Not Found",
                 "Nothing is here",
@@ -103,14 +100,14 @@ fn wait(listener: &TcpListener) -> Result<(TcpStream, Vec<(String, String)>)> {
 }
 
 /// The query of `GET /callback?…`.
-fn called(browser: &TcpStream) -> Option<String> {
+fn read_callback(browser: &TcpStream) -> Option<String> {
     browser.set_nonblocking(false).ok()?;
-    browser.set_read_timeout(Some(SLOWEST)).ok()?;
-    browser.set_write_timeout(Some(SLOWEST)).ok()?;
-    let mut reader = BufReader::new(browser.take(LONGEST));
+    browser.set_read_timeout(Some(CONNECTION_TIMEOUT)).ok()?;
+    browser.set_write_timeout(Some(CONNECTION_TIMEOUT)).ok()?;
+    let mut reader = BufReader::new(browser.take(MAX_REQUEST));
     let mut first = String::new();
     reader.read_line(&mut first).ok()?;
-    // To the end of the request: what is closed unread is a broken connection to the browser.
+    // A connection that is closed before its request is read is reset, and the browser shows no page.
     let mut line = String::new();
     while reader.read_line(&mut line).is_ok_and(|length| length > 2) {
         line.clear();
@@ -119,21 +116,21 @@ fn called(browser: &TcpStream) -> Option<String> {
     Some(query.to_owned())
 }
 
-/// The code, if the answer belongs to this login and comes from this service (RFC 6749, 10.12; RFC 9207).
-fn code(
+/// The code, if `state` is that of this login (RFC 6749, 10.12) and `iss` that of the service (RFC 9207).
+fn authorization_code(
     service: &Service<'_>,
     login: &BrowserLogin,
-    answer: &[(String, String)],
+    parameters: &[(String, String)],
     provider: &Provider,
 ) -> Result<String> {
     let value = |name: &str| {
-        answer.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+        parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     };
-    let refused = |what: String| {
-        Err(Error::new(ErrorCode::Rejected, what).with_hint("nothing was saved; start anew"))
+    let rejected = |message: String| {
+        Err(Error::new(ErrorCode::Rejected, message).with_hint("nothing was saved; start anew"))
     };
     if value("state") != Some(login.state.secret()) {
-        return refused(
+        return rejected(
             "what the browser brought belongs to another login: its `state` does not match"
                 .to_owned(),
         );
@@ -143,24 +140,25 @@ fn code(
     if let Some(issuer) = issuer
         && value("iss") != Some(issuer)
     {
-        return refused(format!("what the browser brought is not from {issuer}"));
+        return rejected(format!("what the browser brought is not from {issuer}"));
     }
     match (value("code"), value("error")) {
         (Some(code), None) => Ok(code.to_owned()),
         (_, Some(error)) => {
-            let words = value("error_description")
-                .map_or_else(String::new, |words| format!(": {}", sanitize(words)));
-            refused(format!("{} refused the login ({}){words}", provider.name, sanitize(error)))
+            let description = value("error_description")
+                .map_or_else(String::new, |text| format!(": {}", sanitize(text)));
+            let (name, error) = (&provider.name, sanitize(error));
+            rejected(format!("{name} refused the login ({error}){description}"))
         }
-        (None, None) => refused("the browser brought no code".to_owned()),
+        (None, None) => rejected("the browser brought no code".to_owned()),
     }
 }
 
-fn tell(browser: &TcpStream, is_logged_in: bool) {
+fn send_result(browser: &TcpStream, is_logged_in: bool) {
     if is_logged_in {
-        write(browser, "200 OK", "You are logged in", "This window can be closed.");
+        send_page(browser, "200 OK", "You are logged in", "This window can be closed.");
     } else {
-        write(
+        send_page(
             browser,
             "400 Bad Request",
             "The login failed",
@@ -169,8 +167,8 @@ fn tell(browser: &TcpStream, is_logged_in: bool) {
     }
 }
 
-/// A page that loads nothing from anywhere.
-fn write(mut browser: &TcpStream, status: &str, heading: &str, sentence: &str) {
+/// Sends a page that loads no other resource.
+fn send_page(mut browser: &TcpStream, status: &str, heading: &str, sentence: &str) {
     let page =
         include_str!("page.html").replace("{heading}", heading).replace("{sentence}", sentence);
     let head = format!(
@@ -179,6 +177,6 @@ fn write(mut browser: &TcpStream, status: &str, heading: &str, sentence: &str) {
          Referrer-Policy: no-referrer\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
         page.len()
     );
-    // The login does not depend on whether the page is seen.
+    // The login succeeds even if the browser is gone.
     let _ = browser.write_all(head.as_bytes()).and_then(|()| browser.write_all(page.as_bytes()));
 }

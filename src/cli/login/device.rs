@@ -1,30 +1,28 @@
-//! A login on another device (RFC 8628): says where to go and what to type there, and waits.
+//! The device code flow (RFC 8628): prints the page and the code to type there, and waits for the session.
 
+use std::cell::RefCell;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
-use super::waiting::Screen;
+use super::waiting::{Spinner, TICK};
 use crate::cli::terminal;
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http;
 use crate::http::oauth::{DeviceLogin, Granted, Service};
 use crate::model::{Provider, Target};
 
-/// How often the countdown moves.
-const TICK: Duration = Duration::from_millis(100);
-
-/// What the service gives, once the person has said yes elsewhere.
 pub(super) fn log_in(service: &Service<'_>, provider: &Provider) -> Result<Granted> {
     let failed = |what: &str, error| http::failed(&provider.api_url, what, &error);
     let login = service.start_on_device().map_err(|error| failed("start the login", error))?;
-    say_what_to_do(&login, provider)?;
-    let screen = Screen::new(false, false);
-    let end = Instant::now() + login.expires_in().min(Duration::from_secs(24 * 3600));
-    let granted = service.wait_for_device(&login, |pause| wait(&screen, pause, end));
-    drop(screen);
+    print_instructions(&login, provider)?;
+    let spinner = RefCell::new(Spinner::new(false));
+    let expiry = Instant::now() + login.expires_in().min(Duration::from_secs(24 * 3600));
+    let granted =
+        service.wait_for_device(&login, |pause| wait(&mut spinner.borrow_mut(), pause, expiry));
+    drop(spinner);
     granted.map_err(|error| match error.code() {
         "expired_token" => Error::new(ErrorCode::SessionExpired, "the code has expired")
             .with_hint(format!("start anew: `{}`", provider.command("login"))),
@@ -36,26 +34,26 @@ pub(super) fn log_in(service: &Service<'_>, provider: &Provider) -> Result<Grant
     })
 }
 
-/// Moves the countdown for as long; draws nothing where standard error is no terminal.
-fn wait(screen: &Screen, pause: Duration, end: Instant) {
+/// Sleeps, and moves the countdown meanwhile.
+fn wait(spinner: &mut Spinner, pause: Duration, expiry: Instant) {
     let until = Instant::now() + pause;
     while Instant::now() < until {
-        screen.show(end.saturating_duration_since(Instant::now()).as_secs());
+        spinner.draw(expiry.saturating_duration_since(Instant::now()).as_secs(), "");
         std::thread::sleep(TICK.min(until.saturating_duration_since(Instant::now())));
     }
 }
 
-fn say_what_to_do(login: &DeviceLogin, provider: &Provider) -> Result<()> {
-    let page = page(login.verification_uri(), provider)?;
+fn print_instructions(login: &DeviceLogin, provider: &Provider) -> Result<()> {
+    let page = safe_page(login.verification_uri(), provider)?;
     let code = sanitize(login.user_code().secret());
-    terminal::tell(&format!("Open {page} on any device, and type the code {code} there."));
+    terminal::print(&format!("Open {page} on any device, and type the code {code} there."));
     let Some(complete) = login.verification_uri_complete() else { return Ok(()) };
-    let complete = self::page(complete.secret(), provider)?;
-    terminal::tell(&format!("Or open {complete}, which knows the code."));
+    let complete = safe_page(complete.secret(), provider)?;
+    terminal::print(&format!("Or open {complete}, which knows the code."));
     if std::io::stderr().is_terminal()
         && let Ok(code) = QrCode::new(complete.as_bytes())
     {
-        // White blocks on black, whatever the terminal's own colours are: not every camera reads it the other way round.
+        // White on black in every colour scheme: some cameras do not read an inverted code.
         let (begin, end) =
             if terminal::shows_colour(true) { ("\x1b[97;40m", "\x1b[0m") } else { ("", "") };
         let image = code
@@ -63,13 +61,13 @@ fn say_what_to_do(login: &DeviceLogin, provider: &Provider) -> Result<()> {
             .dark_color(Dense1x2::Light)
             .light_color(Dense1x2::Dark)
             .build();
-        image.lines().for_each(|line| terminal::tell(&format!("{begin}{line}{end}")));
+        image.lines().for_each(|line| terminal::print(&format!("{begin}{line}{end}")));
     }
     Ok(())
 }
 
-/// A page that a person may be sent to: one that nobody on the way can replace.
-fn page(url: &str, provider: &Provider) -> Result<String> {
+/// A page that the user may be sent to. Without TLS, others on the network could replace it.
+fn safe_page(url: &str, provider: &Provider) -> Result<String> {
     match Target::parse(url) {
         Ok(target) if target.origin.is_safe() => Ok(sanitize(url)),
         _ => Err(Error::new(

@@ -1,5 +1,5 @@
-//! A login that has been started and not completed: kept in a private file, so that the code can be given to another
-//! process (`login --code`).
+//! A login by email that is started and not completed, stored in a private file so that another process can complete it
+//! (`login --code`).
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -11,11 +11,10 @@ use crate::sys::atomic_file;
 
 const FILE: &str = ".my/pending-login.json";
 
-/// A login that waits for its link to be clicked or its code to be typed.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Pending {
+pub(in crate::cli) struct Pending {
     pub(super) provider: String,
-    #[serde(default = "default")]
+    #[serde(default = "default_account")]
     pub(super) account: String,
     pub(super) email: String,
     pub(super) api_url: String,
@@ -26,11 +25,11 @@ pub(super) struct Pending {
     expires_at: i64,
 }
 
-fn default() -> String {
+fn default_account() -> String {
     Account::DEFAULT.to_string()
 }
 
-/// This file is where it may stand: whoever has it and the code is logged in.
+/// The file is private: the device code and the code in the mail together log in.
 fn exposed<S: Serializer>(device_code: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(device_code.expose_secret())
 }
@@ -55,7 +54,7 @@ impl Pending {
         }
     }
 
-    /// Seconds until link and code die.
+    /// Seconds until link and code expire.
     pub(super) fn seconds_left(&self, now: Timestamp) -> u64 {
         u64::try_from(self.expires_at - now.unix()).unwrap_or(0)
     }
@@ -66,7 +65,7 @@ impl Pending {
         Ok(atomic_file::write(&path, text.expose_secret())?)
     }
 
-    /// The login that waits; `None` where none does, or no longer.
+    /// The stored login, unless it has expired.
     pub(super) fn load(engine: &Engine<'_>, now: Timestamp) -> Result<Option<Self>> {
         let path = engine.context.paths.in_home(FILE)?;
         let contents = atomic_file::read(&path)
@@ -76,11 +75,12 @@ impl Pending {
         Ok(pending.filter(|pending| pending.seconds_left(now) > 0))
     }
 
-    /// Forgets a login of this provider's account that waits, and what cannot be completed any more.
-    pub(super) fn forget_of(engine: &Engine<'_>, provider: &Provider, now: Timestamp) {
-        let waiting = Self::load(engine, now).ok().flatten();
-        let is_it = |it: Self| *it.provider == *provider.name && *it.account == *provider.account;
-        if waiting.is_none_or(is_it) {
+    /// Deletes the stored login if it is of this account, or has expired.
+    pub(in crate::cli) fn forget_account(engine: &Engine<'_>, provider: &Provider) {
+        let pending = Self::load(engine, engine.clock.now()).ok().flatten();
+        if pending.is_none_or(|Self { provider: name, account, .. }| {
+            *name == *provider.name && *account == *provider.account
+        }) {
             Self::forget(engine);
         }
     }

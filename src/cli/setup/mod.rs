@@ -89,8 +89,8 @@ pub(super) fn run(
     let changes = !new_hosts.is_empty() || plans.iter().any(Plan::changes);
     if changes && !arguments.dry_run {
         if !arguments.yes && terminal::is_interactive() {
-            terminal::tell(&told);
-            if !terminal::agrees("Change this?")? {
+            terminal::print(&told);
+            if !terminal::confirm_interactive("Change this?")? {
                 return Err(Error::invalid("nothing was changed"));
             }
             "Done.\n".clone_into(&mut told);

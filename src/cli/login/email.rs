@@ -1,0 +1,269 @@
+//! The login by email: by a click on the link in the mail or by its six-digit code, in one process or in two.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::waiting::{LoginWait, print_instructions};
+use super::{Login, Pending, warn_about_variable};
+use crate::cli::terminal::{self, Stopped};
+use crate::error::{Error, ErrorCode, Result, sanitize};
+use crate::http::{self, ApiError, Client, mycli};
+use crate::model::{Account, Provider, Secret, Session, Timestamp, ToolOutput};
+use crate::store::session;
+
+impl Login<'_> {
+    pub(super) fn by_email(mut self) -> Result<ToolOutput, Stopped> {
+        let Some(code) = &self.arguments.code else { return self.request_link() };
+        let pending = self.pending()?;
+        self.provider = self.pending_account(&pending)?;
+        self.api_url.clone_from(&pending.api_url);
+        let client = self.prepare()?;
+        let started = self.engine.clock.now();
+        let session = match submit_code(&client, &pending, code)? {
+            Some(session) => Ok(session),
+            None => LoginWait::new(&client, &pending, true, self.output.quiet).wait(),
+        };
+        match session {
+            Err(Stopped::Failed(error)) => Ok(self.completed_elsewhere(error, started)?),
+            session => Ok(self.save(&client, session?)?),
+        }
+    }
+
+    fn request_link(&self) -> Result<ToolOutput, Stopped> {
+        if !self.arguments.force
+            && let Some(result) = self.existing()?
+        {
+            return Ok(result);
+        }
+        let client = self.prepare()?;
+        let pending = self.send_mail(&client)?;
+        if self.arguments.no_wait {
+            let sentence = format!(
+                "A link and a code are on their way to {}. `my-credential-helper login --code CODE`, with the six \
+                 digits of the mail, completes the login; the link need not be clicked.",
+                sanitize(&pending.email)
+            );
+            let fields =
+                json!({ "pending": true, "account": pending.account, "email": pending.email });
+            return Ok(self.output.done(&sentence, &fields));
+        }
+        if !self.output.quiet {
+            print_instructions(&pending);
+        }
+        let session = LoginWait::new(&client, &pending, false, self.output.quiet).wait()?;
+        Ok(self.save(&client, session)?)
+    }
+
+    /// A client, if the session could be stored.
+    fn prepare(&self) -> Result<Client> {
+        let client = Client::new(self.engine.network, &self.provider, &self.api_url)?;
+        self.engine.check_login(&self.provider)?;
+        Ok(client)
+    }
+
+    /// The login that another process has started. It is bound to its provider and API URL: the code is not sent to
+    /// others.
+    fn pending(&self) -> Result<Pending> {
+        let name = &self.provider.name;
+        let pending = Pending::load(self.engine, self.engine.clock.now())?.ok_or_else(|| {
+            Error::invalid("no login is waiting for a code").with_hint(
+                "start one: `my-credential-helper login --email you@example.com --no-wait`",
+            )
+        })?;
+        let other = |message: String, option: String| {
+            let hint = format!("`my-credential-helper {option} login --code CODE` completes it");
+            Err(Error::invalid(sanitize(&message)).with_hint(sanitize(&hint)))
+        };
+        if pending.provider != *name {
+            return other(
+                format!(
+                    "no login to {name} is waiting for a code, but one to {}",
+                    pending.provider
+                ),
+                format!("--provider {}", pending.provider),
+            );
+        }
+        // The configured URL does not count: the pending login may replace it.
+        let context = &self.engine.context;
+        let variable = self.provider.api_url_variable.as_deref();
+        let is_overridden = context.overrides.api_url.is_some()
+            || variable.is_some_and(|name| context.environment.get(name).is_some());
+        if is_overridden && self.api_url != pending.api_url {
+            return other(
+                format!(
+                    "no login is waiting for a code at {}, but one at {}",
+                    self.api_url, pending.api_url
+                ),
+                format!("--api-url {}", pending.api_url),
+            );
+        }
+        Ok(pending)
+    }
+
+    /// The provider with the account of the pending login.
+    fn pending_account(&self, pending: &Pending) -> Result<Provider> {
+        let name = &self.provider.name;
+        if let Some((account, _)) = self.engine.context.account_override(name)?
+            && *account != *pending.account
+        {
+            let account = sanitize(&pending.account);
+            let message = format!("the login that waits for a code is for the account {account}");
+            return Err(
+                Error::invalid(message).with_hint("leave out the account, or start another login")
+            );
+        }
+        let account = Account::parse(&pending.account)?;
+        Ok(self.engine.context.descriptor(Some(name))?.with_account(account))
+    }
+
+    /// The result if the stored session is still accepted.
+    fn existing(&self) -> Result<Option<ToolOutput>> {
+        let (engine, provider) = (self.engine, &self.provider);
+        let Some(stored) = session::load(&engine.stores, &provider.key).newest else {
+            return Ok(None);
+        };
+        if engine.context.logged_in_elsewhere(provider, None)?.is_some() {
+            return Ok(None);
+        }
+        let unknown = || "somebody".to_owned();
+        let user = if engine.context.environment.get(&provider.token_variable).is_some() {
+            // The credential in force is that of the variable: the session is neither used nor refreshed.
+            let client = Client::new(engine.network, provider, &self.api_url)?;
+            mycli::me(&client, &stored.session.access_token)
+                .map_or_else(|_| unknown(), |me| me.email)
+        } else {
+            match engine.call(provider, "ask who is logged in", mycli::me) {
+                Ok((me, _)) => me.email,
+                Err(error) if error.code == ErrorCode::TemporarilyUnavailable => unknown(),
+                Err(_) => return Ok(None),
+            }
+        };
+        warn_about_variable(engine, provider, self.output);
+        Ok(Some(self.report_existing(Some(&user))))
+    }
+
+    fn send_mail(&self, client: &Client) -> Result<Pending> {
+        loop {
+            let email = match &self.arguments.email {
+                Some(email) => email.clone(),
+                None if terminal::is_interactive() => terminal::prompt("Email address:")?,
+                None => {
+                    return Err(Error::invalid(
+                        "there is no terminal to ask for an email address on",
+                    )
+                    .with_hint("give it: `my-credential-helper login --email you@example.com`"));
+                }
+            };
+            match mycli::start_login(client, &email) {
+                Ok(started) => {
+                    let now = self.engine.clock.now();
+                    let pending =
+                        Pending::new(&self.provider, &email, &self.api_url, &started, now);
+                    pending.save(self.engine)?;
+                    return Ok(pending);
+                }
+                // A typing error: prompt again.
+                Err(error) if error.code() == "INVALID_EMAIL" && self.arguments.email.is_none() => {
+                    terminal::print(&format!("`{}` cannot be used: {error}", sanitize(&email)));
+                }
+                Err(error) => {
+                    return Err(http::failed(client.base_url(), "start the login", &error));
+                }
+            }
+        }
+    }
+
+    /// The result if the process that started the login was granted its session first.
+    fn completed_elsewhere(&self, error: Error, started: Timestamp) -> Result<ToolOutput> {
+        if error.code == ErrorCode::SessionExpired {
+            std::thread::sleep(Duration::from_millis(200));
+            let stored = session::load(&self.engine.stores, &self.provider.key).newest;
+            // An older session is not the result of this login.
+            if stored.is_some_and(|stored| stored.session.logged_in_at >= started)
+                && let Some(result) = self.existing()?
+            {
+                return Ok(result);
+            }
+        }
+        Err(error)
+    }
+
+    fn save(&self, client: &Client, granted: mycli::NewSession) -> Result<ToolOutput> {
+        let needs_username = granted.needs_username;
+        let session = granted.into_session(self.engine.clock.now());
+        self.configure_api_url()?;
+        let stored = self.engine.save_granted(&self.provider, &session)?;
+        Pending::forget(self.engine);
+        if needs_username {
+            self.choose_username(client, &session)?;
+        }
+        let me = mycli::me(client, &session.access_token);
+        let (email, username) = me.map_or((None, None), |me| (Some(me.email), me.username));
+        let user = username.as_ref().or(email.as_ref()).map_or("you", String::as_str);
+        let fields = json!({ "email": email, "username": username });
+        Ok(self.report_success(stored, Some(user), fields))
+    }
+
+    /// Sets the user name that a new account needs. The service decides which names are free.
+    fn choose_username(&self, client: &Client, session: &Session) -> Result<()> {
+        let mut requested = self.arguments.username.clone();
+        loop {
+            let name = match requested.take() {
+                Some(name) => name,
+                None if terminal::is_interactive() => {
+                    terminal::prompt("Choose a user name (3 to 39 of a-z, 0-9 and -):")?
+                }
+                None => {
+                    self.output.note("the account has no user name yet; `login --force --username NAME` sets one");
+                    return Ok(());
+                }
+            };
+            match mycli::set_username(client, &session.access_token, &name) {
+                Ok(()) => return Ok(()),
+                Err(error)
+                    if matches!(error.code(), "USERNAME_TAKEN" | "INVALID_USERNAME")
+                        && terminal::is_interactive() =>
+                {
+                    terminal::print(&format!("`{}` cannot be had: {error}", sanitize(&name)));
+                }
+                Err(error) if error.code() == "USERNAME_ALREADY_SET" => return Ok(()),
+                Err(error) => {
+                    // The session is stored; the name can be set later.
+                    self.output.note(format!("the user name was not set: {error}"));
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Sends the code to the service. A click on the link voids the code, and has the session granted to the next poll:
+/// then this returns the session.
+fn submit_code(
+    client: &Client,
+    pending: &Pending,
+    code: &str,
+) -> Result<Option<mycli::NewSession>> {
+    let code = Secret::new(code.trim());
+    let Err(error) = mycli::verify_code(client, &pending.device_code, &code) else {
+        return Ok(None);
+    };
+    if error.code() == "INVALID_CODE"
+        && let Ok(mycli::Poll::Done(session)) = mycli::poll_login(client, &pending.device_code)
+    {
+        return Ok(Some(*session));
+    }
+    Err(rejected_code(client, &error))
+}
+
+pub(super) fn rejected_code(client: &Client, error: &ApiError) -> Error {
+    let failure = http::failed(client.base_url(), "check the code", error);
+    match error.code() {
+        "INVALID_CODE" => failure.with_hint("look at the newest mail; it has six digits"),
+        // Its status is that of a rate limit, which would pass.
+        "TOO_MANY_ATTEMPTS" => Error { code: ErrorCode::Rejected, ..failure }
+            .with_hint("start anew: `my-credential-helper login`"),
+        _ => failure,
+    }
+}
