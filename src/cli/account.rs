@@ -1,16 +1,17 @@
-//! `account`: the logins that are kept with each provider, and which of them is in use. Asks no service.
+//! `account`: the accounts of each provider, and which of them is in use. Calls no service.
 
 use clap::Subcommand;
 use serde_json::json;
 
 use crate::auth::Engine;
-use crate::cli::output::Output;
+use crate::cli::names_provider;
+use crate::cli::output::{Output, or};
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::{Kind, Provider, Source, Timestamp, ToolOutput};
 use crate::store::session;
 
 #[derive(Subcommand)]
-pub(super) enum Verb {
+pub(super) enum Command {
     /// List the accounts that are logged in; the one in use has a star
     #[command(after_help = "Examples:\n  my-credential-helper account list")]
     List,
@@ -23,82 +24,70 @@ pub(super) enum Verb {
     },
 }
 
-pub(super) fn run(engine: &Engine<'_>, verb: &Verb, output: &Output) -> Result<ToolOutput> {
-    match verb {
-        Verb::List => list(engine, output),
-        Verb::Use { name } => use_account(engine, name, output),
+pub(super) fn run(engine: &Engine<'_>, command: &Command, output: &Output) -> Result<ToolOutput> {
+    match command {
+        Command::List => list(engine, output),
+        Command::Use { name } => use_account(engine, name, output),
     }
 }
 
 struct Row {
     provider: Provider,
     is_in_use: bool,
-    login: Option<(Kind, Source, Option<Timestamp>)>,
-    /// What the places say where there is no login.
+    session: Option<(Kind, Source)>,
+    expires_at: Option<String>,
     state: String,
 }
 
 impl Row {
-    fn of(engine: &Engine<'_>, provider: Provider) -> Result<Self> {
+    fn load(engine: &Engine<'_>, provider: Provider) -> Result<Self> {
         let loaded = session::load(&engine.stores, &provider.key);
-        let login = loaded.newest.map(|kept| {
-            (kept.session.kind(), kept.source, kept.session.reported_expiry(engine.clock.now()))
-        });
-        let state = match (&login, loaded.problem) {
-            (Some((kind, source, _)), _) => {
+        let stored = loaded.newest.as_ref();
+        let session = stored.map(|stored| (stored.session.kind(), stored.source));
+        let state = match (session, loaded.problem) {
+            (Some((kind, source)), _) => {
                 format!("{} in the {}", kind.name().replace('_', " "), source.name())
             }
             (None, Some((_, problem))) => problem.to_string(),
             (None, None) => "not logged in".to_owned(),
         };
+        let expires_at =
+            stored.and_then(|stored| stored.session.reported_expiry(engine.clock.now()));
         let is_in_use =
             engine.context.configuration()?.account_in_use(&provider.name) == provider.account;
-        Ok(Self { provider, is_in_use, login, state })
+        let expires_at = expires_at.map(Timestamp::to_whole_seconds);
+        Ok(Self { provider, is_in_use, session, expires_at, state })
     }
 
     fn cells(&self) -> [String; 4] {
-        let star = if self.is_in_use { " *" } else { "" };
-        let end = self
-            .login
-            .as_ref()
-            .and_then(|(.., end)| *end)
-            .map_or("-".to_owned(), Timestamp::to_whole_seconds);
-        [
-            self.provider.name.to_string(),
-            format!("{}{star}", self.provider.account),
-            self.state.clone(),
-            end,
-        ]
+        let Self { provider, is_in_use, session: _, expires_at, state } = self;
+        let star = if *is_in_use { " *" } else { "" };
+        let account = format!("{}{star}", provider.account);
+        [provider.name.to_string(), account, state.clone(), or(expires_at.as_ref(), "-")]
     }
 
     fn fields(&self) -> serde_json::Value {
-        let Self { provider, is_in_use, login, state: _ } = self;
+        let Self { provider, is_in_use, session, expires_at, state: _ } = self;
         json!({
             "provider": provider.name, "account": &*provider.account, "in_use": is_in_use,
-            "logged_in": login.is_some(), "kind": login.as_ref().map(|(kind, ..)| kind.name()),
-            "source": login.as_ref().map(|(_, source, _)| source.name()),
-            "expires_at": login.as_ref().and_then(|(.., end)| end.map(Timestamp::to_whole_seconds)),
+            "logged_in": session.is_some(), "kind": session.map(|(kind, _)| kind.name()),
+            "source": session.map(|(_, source)| source.name()), "expires_at": expires_at,
         })
     }
 }
 
-/// Of every provider, unless one is named. A default account that nobody uses is left out.
+/// The accounts of every provider, or of the one that is named. A default account without a session is left out.
 fn list(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
-    let configuration = engine.context.configuration()?;
-    let named = if crate::cli::names_provider(engine) {
-        Some(engine.context.descriptor(None)?.name)
-    } else {
-        None
+    let descriptor = names_provider(engine).then(|| engine.context.descriptor(None)).transpose()?;
+    let names = match &descriptor {
+        Some(provider) => vec![&*provider.name],
+        None => engine.context.configuration()?.names(),
     };
     let mut rows = Vec::new();
-    for name in configuration
-        .names()
-        .into_iter()
-        .filter(|name| named.as_deref().is_none_or(|named| named == *name))
-    {
+    for name in names {
         for provider in engine.accounts(name)? {
-            let row = Row::of(engine, provider)?;
-            if row.login.is_some() || !row.provider.account.is_default() {
+            let row = Row::load(engine, provider)?;
+            if row.session.is_some() || !row.provider.account.is_default() {
                 rows.push(row);
             }
         }
@@ -112,20 +101,16 @@ fn list(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
 fn use_account(engine: &Engine<'_>, name: &str, output: &Output) -> Result<ToolOutput> {
     let provider = engine.context.descriptor(None)?;
     let account = engine.context.account(&provider.name, name)?;
-    let known: Vec<_> =
-        engine.accounts(&provider.name)?.into_iter().map(|other| other.account).collect();
-    if !known.contains(&account) {
-        let names: Vec<_> = known.iter().map(ToString::to_string).collect();
+    let accounts = engine.accounts(&provider.name)?;
+    if !accounts.iter().any(|known| known.account == account) {
+        let names: Vec<_> = accounts.iter().map(|known| known.account.to_string()).collect();
         let hint = format!(
             "its accounts are {}; `{}` logs in to another",
             names.join(", "),
             provider.with_account(account).command("login")
         );
-        return Err(Error::new(
-            ErrorCode::NotFound,
-            format!("there is no account `{}`", sanitize(name)),
-        )
-        .with_hint(hint));
+        let message = format!("there is no account `{}`", sanitize(name));
+        return Err(Error::new(ErrorCode::NotFound, message).with_hint(hint));
     }
     engine.use_account(&provider, &account)?;
     let fields = json!({ "provider": provider.name, "account": &*account });

@@ -1,4 +1,4 @@
-//! `config`: the settings, and where each comes from.
+//! `config`: reads and changes settings, and reports the origin of each.
 
 use std::io::Read as _;
 
@@ -8,15 +8,14 @@ use serde_json::{Map, Value, json};
 use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::config::{MyJson, StoreChoice, edit};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::{Provider, ToolOutput};
 use crate::store::session;
 
-/// No bundle of certificates is larger.
-const MOST_CERTIFICATES: u64 = 16 << 20;
+const MAX_CERTIFICATES: u64 = 16 << 20;
 
 #[derive(Subcommand)]
-pub(super) enum Verb {
+pub(super) enum Command {
     /// Print a setting
     #[command(after_help = "Examples:\n  my-credential-helper config get api_url")]
     Get {
@@ -46,7 +45,7 @@ pub(super) enum Verb {
     List,
 }
 
-/// What can be set. The first three are the provider's that is in force.
+/// The settings. The first three belong to the provider in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(super) enum Key {
@@ -65,18 +64,8 @@ pub(super) enum Key {
 }
 
 impl Key {
-    const ALL: [Self; 6] =
-        [Self::ApiUrl, Self::Hosts, Self::Project, Self::Provider, Self::Store, Self::CaFile];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::ApiUrl => "api_url",
-            Self::Hosts => "hosts",
-            Self::Project => "project",
-            Self::Provider => "provider",
-            Self::Store => "store",
-            Self::CaFile => "ca_file",
-        }
+    fn name(self) -> String {
+        self.to_possible_value().map(|key| key.get_name().to_owned()).unwrap_or_default()
     }
 
     fn is_of_provider(self) -> bool {
@@ -84,16 +73,15 @@ impl Key {
     }
 }
 
-pub(super) fn run(engine: &Engine<'_>, verb: &Verb, output: &Output) -> Result<ToolOutput> {
-    match verb {
-        Verb::Get { key } => get(engine, *key, output),
-        Verb::Set { key, values } => set(engine, *key, values, output),
-        Verb::Unset { key } => unset(engine, *key, output),
-        Verb::List => list(engine, output),
+pub(super) fn run(engine: &Engine<'_>, command: &Command, output: &Output) -> Result<ToolOutput> {
+    match command {
+        Command::Get { key } => get(engine, *key, output),
+        Command::Set { key, values } => set(engine, *key, values, output),
+        Command::Unset { key } => unset(engine, *key, output),
+        Command::List => list(engine, output),
     }
 }
 
-/// A setting's value, and where it comes from.
 struct Setting {
     value: Option<String>,
     from: String,
@@ -101,9 +89,9 @@ struct Setting {
 
 fn setting(engine: &Engine<'_>, provider: &Provider, key: Key) -> Result<Setting> {
     let configuration = engine.context.configuration()?;
-    let file = |value: Option<String>, otherwise: &str| match value {
-        Some(value) => Setting { value: Some(value), from: "config.toml".to_owned() },
-        None => Setting { value: None, from: otherwise.to_owned() },
+    let file = |value: Option<String>, default: &str| {
+        let from = if value.is_some() { "config.toml" } else { default };
+        Setting { value, from: from.to_owned() }
     };
     Ok(match key {
         Key::ApiUrl => api_url(engine, provider)?,
@@ -112,13 +100,10 @@ fn setting(engine: &Engine<'_>, provider: &Provider, key: Key) -> Result<Setting
             file((!hosts.is_empty()).then(|| hosts.join(" ")), "only the API's own host")
         }
         Key::Project => file(configuration.project(&provider.name).map(str::to_owned), "not set"),
-        Key::Provider => match configuration.provider.clone() {
-            Some(name) => file(Some(name), ""),
-            None => Setting {
-                value: Some(Provider::DEFAULT_NAME.to_owned()),
-                from: "built in".to_owned(),
-            },
-        },
+        Key::Provider => {
+            let Setting { value, from } = file(configuration.provider.clone(), "built in");
+            Setting { value: value.or_else(|| Some(Provider::DEFAULT_NAME.to_owned())), from }
+        }
         Key::Store => file(
             configuration.store.map(|store| {
                 if store == StoreChoice::File { "file" } else { "keyring" }.to_owned()
@@ -133,16 +118,14 @@ fn setting(engine: &Engine<'_>, provider: &Provider, key: Key) -> Result<Setting
 }
 
 fn api_url(engine: &Engine<'_>, provider: &Provider) -> Result<Setting> {
-    let value = engine.context.api_url(provider, None)?;
-    let variable = provider
-        .api_url_variable
-        .as_deref()
-        .filter(|name| engine.context.environment.get(name).is_some());
-    let is_shared =
-        provider.shares_with_my && MyJson::load(&engine.context.paths)?.api_url.is_some();
-    let built_in = engine.context.configuration()?.is_built_in_url(provider);
+    let context = &engine.context;
+    let value = context.api_url(provider, None)?;
+    let variable = provider.api_url_variable.as_deref();
+    let variable = variable.filter(|name| context.environment.get(name).is_some());
+    let is_shared = provider.shares_with_my && MyJson::load(&context.paths)?.api_url.is_some();
+    let built_in = context.configuration()?.is_built_in_url(provider);
     let from = match variable {
-        _ if engine.context.overrides.api_url.is_some() => "--api-url",
+        _ if context.overrides.api_url.is_some() => "--api-url",
         Some(name) => name,
         None if is_shared => "~/.my/config.json",
         None if built_in => "built in",
@@ -154,27 +137,20 @@ fn api_url(engine: &Engine<'_>, provider: &Provider) -> Result<Setting> {
 fn get(engine: &Engine<'_>, key: Key, output: &Output) -> Result<ToolOutput> {
     let Setting { value, from } = setting(engine, &engine.context.provider(None)?, key)?;
     let Some(value) = value else {
-        return Err(Error::new(
-            crate::error::ErrorCode::NotFound,
-            format!("{} is not set: {from}", key.name()),
-        ));
+        return Err(Error::new(ErrorCode::NotFound, format!("{} is not set: {from}", key.name())));
     };
     let fields = json!({ "key": key.name(), "value": value, "from": from });
-    Ok(if output.json {
-        ToolOutput::success(format!("{fields}\n"))
-    } else {
-        ToolOutput::success(format!("{value}\n"))
-    })
+    Ok(output.value(&value, &fields))
 }
 
 fn list(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
     let provider = engine.context.provider(None)?;
     let mut rows = Vec::new();
     let mut fields = Map::new();
-    for key in Key::ALL {
+    for &key in Key::value_variants() {
         let Setting { value, from } = setting(engine, &provider, key)?;
-        fields.insert(key.name().to_owned(), json!({ "value": value, "from": from }));
-        rows.push([key.name().to_owned(), value.unwrap_or_else(|| "-".to_owned()), from]);
+        fields.insert(key.name(), json!({ "value": value, "from": from }));
+        rows.push([key.name(), value.unwrap_or_else(|| "-".to_owned()), from]);
     }
     Ok(output.table(["KEY", "VALUE", "FROM"], rows, "", &Value::Object(fields)))
 }
@@ -189,33 +165,21 @@ fn set(engine: &Engine<'_>, key: Key, values: &[String], output: &Output) -> Res
         (_, [value]) => toml_edit::Value::from(value.trim()),
         _ => return Err(Error::invalid(format!("{} takes one value", key.name()))),
     };
-    if key == Key::ApiUrl {
-        may_move(engine, &provider)?;
-        Provider::api_origin(values[0].trim())?;
-    }
-    if key == Key::ApiUrl && provider.shares_with_my {
-        MyJson::set(
-            &engine.context.paths,
-            "api_url",
-            Some(values[0].trim().trim_end_matches('/')),
-        )?;
-    } else {
-        edit::set(&engine.context.paths, scope(key, &provider), key.name(), Some(value))?;
-    }
+    write(engine, &provider, key, Some((&values[0], value)))?;
     let value = values.join(" ");
     let fields = json!({ "key": key.name(), "value": value });
-    Ok(output.done(&format!("{} is {} now.", key.name(), crate::error::sanitize(&value)), &fields))
+    Ok(output.done(&format!("{} is {} now.", key.name(), sanitize(&value)), &fields))
 }
 
-/// The absolute path of a file with certificates. With a file that has none every later call would fail.
+/// The absolute path of a file with certificates. A file without any is rejected, since every later call would fail.
 fn certificates(path: &str) -> Result<String> {
-    let unusable = |why: &dyn std::fmt::Display| {
-        Error::invalid(format!("the certificates in {}: {why}", crate::error::sanitize(path)))
+    let unusable = |reason: &dyn std::fmt::Display| {
+        Error::invalid(format!("the certificates in {}: {reason}", sanitize(path)))
     };
     let absolute = std::path::absolute(path.trim()).map_err(|error| unusable(&error.kind()))?;
     let mut pem = Vec::new();
     let file = std::fs::File::open(&absolute).map_err(|error| unusable(&error.kind()))?;
-    file.take(MOST_CERTIFICATES).read_to_end(&mut pem).map_err(|error| unusable(&error.kind()))?;
+    file.take(MAX_CERTIFICATES).read_to_end(&mut pem).map_err(|error| unusable(&error.kind()))?;
     if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
         return Err(unusable(&"none is in it")
             .with_hint("certificates are PEM: `-----BEGIN CERTIFICATE-----`"));
@@ -225,25 +189,34 @@ fn certificates(path: &str) -> Result<String> {
 
 fn unset(engine: &Engine<'_>, key: Key, output: &Output) -> Result<ToolOutput> {
     let provider = engine.context.provider(None)?;
-    if key == Key::ApiUrl {
-        may_move(engine, &provider)?;
-    }
-    if key == Key::ApiUrl && provider.shares_with_my {
-        MyJson::set(&engine.context.paths, "api_url", None)?;
-    } else {
-        edit::set(&engine.context.paths, scope(key, &provider), key.name(), None)?;
-    }
+    write(engine, &provider, key, None)?;
     let fields = json!({ "key": key.name(), "value": null });
     Ok(output.done(&format!("{} has its default now.", key.name()), &fields))
 }
 
-fn scope(key: Key, provider: &Provider) -> Option<&str> {
-    key.is_of_provider().then_some(&*provider.name)
+/// Writes the setting, or removes it. The API URL of mycli belongs into the file that it shares with `my`.
+fn write(
+    engine: &Engine<'_>,
+    provider: &Provider,
+    key: Key,
+    value: Option<(&str, toml_edit::Value)>,
+) -> Result<()> {
+    let paths = &engine.context.paths;
+    if key == Key::ApiUrl {
+        check_no_session(engine, provider)?;
+        let url = value.as_ref().map(|(url, _)| url.trim());
+        url.map(Provider::api_origin).transpose()?;
+        if provider.shares_with_my {
+            return MyJson::set(paths, "api_url", url.map(|url| url.trim_end_matches('/')));
+        }
+    }
+    let scope = key.is_of_provider().then_some(&*provider.name);
+    edit::set(paths, scope, &key.name(), value.map(|(_, value)| value))
 }
 
-/// A session belongs to its API URL: with another one in its place, the next call would send one service's token to the
-/// other.
-fn may_move(engine: &Engine<'_>, provider: &Provider) -> Result<()> {
+/// A session belongs to the API URL of the configuration: after a change, the next call would send the token of one service
+/// to the other.
+fn check_no_session(engine: &Engine<'_>, provider: &Provider) -> Result<()> {
     if session::load(&engine.stores, &provider.key).newest.is_none() {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! `man`: the manual, a page a verb, written from the command line itself.
+//! `man`: prints manual pages, generated from the command line.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use crate::cli::output::Output;
 use crate::error::{Error, Result, sanitize};
 use crate::model::ToolOutput;
 
-/// The page that belongs to no verb.
+/// The page of the error codes.
 const ERRORS: &str = "my-credential-helper-errors.7";
 
 /// What `man` takes.
@@ -22,30 +22,31 @@ const ERRORS: &str = "my-credential-helper-errors.7";
                         my-credential-helper man --dir ~/.local/share/man/man1")]
 pub(super) struct Arguments {
     /// The verb; all of them in short without
-    verb: Vec<String>,
+    #[arg(value_name = "VERB")]
+    path: Vec<String>,
     /// Write every page into this directory
-    #[arg(long, value_name = "DIR", conflicts_with = "verb")]
+    #[arg(long, value_name = "DIR", conflicts_with = "path")]
     dir: Option<PathBuf>,
 }
 
 pub(super) fn run(command: Command, arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
-    let Arguments { verb, dir } = arguments;
+    let Arguments { path, dir } = arguments;
     if let Some(dir) = dir {
         write_all(command, dir)?;
         let sentence = format!("The manual is in {}.", dir.display());
         return Ok(output.done(&sentence, &serde_json::json!({ "directory": dir })));
     }
-    page(command, verb).map(ToolOutput::success)
+    page(command, path).map(ToolOutput::success)
 }
 
-fn page(mut command: Command, verb: &[String]) -> Result<String> {
-    if verb == ["errors"] {
+fn page(mut command: Command, path: &[String]) -> Result<String> {
+    if path == ["errors"] {
         return Ok(errors::manual());
     }
     command.build();
-    let found = verb.iter().try_fold(&command, |command, word| command.find_subcommand(word));
+    let found = path.iter().try_fold(&command, |command, name| command.find_subcommand(name));
     let found = found.ok_or_else(|| {
-        Error::invalid(format!("there is no verb `{}`", sanitize(&verb.join(" "))))
+        Error::invalid(format!("there is no verb `{}`", sanitize(&path.join(" "))))
     })?;
     let mut page = Vec::new();
     Man::new(found.clone()).render(&mut page).context("the manual page")?;

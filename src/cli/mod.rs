@@ -1,4 +1,4 @@
-//! The account verbs: one file each. This one is the command line.
+//! The command line for people; each command has a file.
 
 #![allow(
     clippy::doc_markdown,
@@ -61,7 +61,7 @@ struct CommandLine {
     #[arg(long, short, global = true)]
     quiet: bool,
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 /// One line a paragraph: clap wraps it to the terminal's width.
@@ -86,7 +86,7 @@ Tools ask in their own protocols: `my-credential-helper git get` and the like, o
 that the tool looks for (git-credential-my). `my-credential-helper git --help` tells both.";
 
 #[derive(Subcommand)]
-enum Verb {
+enum Command {
     /// Log in by a link that is sent by email, or with a token
     Login(login::Arguments),
     /// Log out: end the session on the service, and forget it here
@@ -98,22 +98,22 @@ enum Verb {
     Status(status::Arguments),
     /// Several logins with one provider: which there are, and which is in use
     #[command(subcommand)]
-    Account(account::Verb),
+    Account(account::Command),
     /// API tokens of the account
     #[command(subcommand)]
-    Token(token::Verb),
+    Token(token::Command),
     /// Sessions of the account
     #[command(subcommand)]
-    Session(session::Verb),
+    Session(session::Command),
     /// Projects that an API key sees
     #[command(subcommand)]
-    Project(project::ProjectVerb),
+    Project(project::ProjectCommand),
     /// Environments that an API key sees
     #[command(subcommand)]
-    Env(project::EnvVerb),
+    Env(project::EnvCommand),
     /// Settings
     #[command(subcommand)]
-    Config(config::Verb),
+    Config(config::Command),
     /// Print a valid credential
     Get(GetHelp),
     /// Run a command with the token in its environment
@@ -143,7 +143,7 @@ enum Verb {
     Tool(Vec<OsString>),
 }
 
-/// What the JSON adapter takes; it reads the arguments itself, so that `get` need not wait for this to be built.
+/// The arguments of the JSON protocol's `get`, for its help. The adapter parses them itself, which is faster than clap.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Without --format or --url a JSON request is read from standard input; an empty one asks for the default \
@@ -168,8 +168,8 @@ struct GetHelp {
 }
 
 impl GetHelp {
-    /// As they were written: what is dropped here would ask for another host, or for none.
-    fn words(&self) -> Vec<String> {
+    /// The arguments for the adapter.
+    fn arguments(&self) -> Vec<String> {
         let Self { format, url, username, explain } = self;
         let options = [("--format", format), ("--url", url), ("--username", username)];
         let valued = options
@@ -185,20 +185,21 @@ struct Rest {
     rest: Vec<String>,
 }
 
-/// Runs a command and writes its output. Protocol operations with options before them come here too.
+/// Runs a command and writes its output. A protocol operation with options before it is parsed here, too.
 pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 {
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(help) => return write(&help_or_usage(&help)),
     };
-    let CommandLine { provider, account, api_url, project, json, quiet, verb } = line;
-    let store = verb.store();
+    let CommandLine { provider, account, api_url, project, json, quiet, command } = line;
+    let store = command.store();
     let context = Context::from_env(Overrides { provider, account, api_url, project, store });
     let output = Output::new(json, quiet);
-    let needs_no_token = matches!(verb, Verb::Status(_) | Verb::Config(_) | Verb::Account(_));
+    let needs_no_token =
+        matches!(command, Command::Status(_) | Command::Config(_) | Command::Account(_));
     with_engine(&context, |engine| {
-        let answer = verb.run(engine, &output).unwrap_or_else(|error| output.failure(&error));
-        let status = write(&answer);
+        let result = command.run(engine, &output).unwrap_or_else(|error| output.failure(&error));
+        let status = write(&result);
         if needs_no_token {
             engine.refresh_weekly();
         }
@@ -206,36 +207,35 @@ pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 
     })
 }
 
-/// clap's own text: help on standard output, an error on standard error.
+/// The text of clap: help on standard output, a usage error on standard error.
 fn help_or_usage(help: &clap::Error) -> ToolOutput {
     let on_stderr = help.use_stderr();
     let text = help.render();
     let text =
         if terminal::shows_colour(on_stderr) { text.ansi().to_string() } else { text.to_string() };
-    let status = u8::try_from(help.exit_code()).unwrap_or(2);
     if on_stderr {
-        ToolOutput { messages: text, status, ..ToolOutput::default() }
-    } else {
-        ToolOutput::success(text)
+        let status = u8::try_from(help.exit_code()).unwrap_or(2);
+        return ToolOutput { messages: text, status, ..ToolOutput::default() };
     }
+    ToolOutput::success(text)
 }
 
-impl Verb {
+impl Command {
     fn run(&self, engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
         match self {
             Self::Login(arguments) => login::run(engine, arguments, output),
             Self::Logout(arguments) => logout::run(engine, arguments, output),
             Self::Whoami => whoami::run(engine, output),
             Self::Status(arguments) => status::run(engine, arguments, output),
-            Self::Account(verb) => account::run(engine, verb, output),
-            Self::Token(verb) => token::run(engine, verb, output),
-            Self::Session(verb) => session::run(engine, verb, output),
-            Self::Project(project::ProjectVerb::List) => project::list_projects(engine, output),
-            Self::Env(project::EnvVerb::List) => project::list_environments(engine, output),
-            Self::Config(verb) => config::run(engine, verb, output),
+            Self::Account(command) => account::run(engine, command, output),
+            Self::Token(command) => token::run(engine, command, output),
+            Self::Session(command) => session::run(engine, command, output),
+            Self::Project(project::ProjectCommand::List) => project::list_projects(engine, output),
+            Self::Env(project::EnvCommand::List) => project::list_environments(engine, output),
+            Self::Config(command) => config::run(engine, command, output),
             Self::Exec(arguments) => exec::run(engine, arguments),
             Self::Export(arguments) => export::run(engine, arguments),
-            Self::Get(arguments) => Ok(protocol(engine, "get", &arguments.words())),
+            Self::Get(arguments) => Ok(protocol(engine, "get", &arguments.arguments())),
             Self::Store(Rest { rest }) => Ok(protocol(engine, "store", rest)),
             Self::Erase(Rest { rest }) => Ok(protocol(engine, "erase", rest)),
             Self::List(Rest { rest }) => Ok(protocol(engine, "list", rest)),
@@ -245,7 +245,7 @@ impl Verb {
             Self::Errors(arguments) => errors::run(arguments, output),
             Self::Completions(arguments) => Ok(completions::run(CommandLine::command(), arguments)),
             Self::Man(arguments) => man::run(CommandLine::command(), arguments, output),
-            Self::Tool(words) => adapter(engine, words),
+            Self::Tool(arguments) => protocol_of_tool(engine, arguments),
         }
     }
 
@@ -254,19 +254,20 @@ impl Verb {
     }
 }
 
-fn protocol(engine: &Engine<'_>, verb: &str, rest: &[String]) -> ToolOutput {
-    let words: Vec<_> = std::iter::once(verb.to_owned()).chain(rest.iter().cloned()).collect();
-    run::run(engine, run::json_tool(), &words)
+/// Runs an operation of the JSON protocol.
+fn protocol(engine: &Engine<'_>, operation: &str, rest: &[String]) -> ToolOutput {
+    let arguments = [&[operation.to_owned()], rest].concat();
+    run::run(engine, run::json_tool(), &arguments)
 }
 
-fn adapter(engine: &Engine<'_>, words: &[OsString]) -> Result<ToolOutput> {
-    let mut words = words.iter().map(|word| word.to_string_lossy().into_owned());
-    let name = words.next().unwrap_or_default();
+fn protocol_of_tool(engine: &Engine<'_>, arguments: &[OsString]) -> Result<ToolOutput> {
+    let mut arguments = arguments.iter().map(|text| text.to_string_lossy().into_owned());
+    let name = arguments.next().unwrap_or_default();
     let Some(tool) = run::tool(&name) else {
         let message = format!("there is no verb `{}`", crate::error::sanitize(&name));
         return Err(Error::invalid(message).with_hint("`my-credential-helper --help` lists them"));
     };
-    Ok(run::run(engine, tool, &words.collect::<Vec<_>>()))
+    Ok(run::run(engine, tool, &arguments.collect::<Vec<_>>()))
 }
 
 /// Whether `--provider` or `MY_PROVIDER` names the provider.
@@ -275,7 +276,7 @@ fn names_provider(engine: &Engine<'_>) -> bool {
     context.overrides.provider.is_some() || context.environment.get("MY_PROVIDER").is_some()
 }
 
-/// The provider in force, where it has accounts.
+/// The provider in force, if its service has accounts.
 fn magic_link_provider(engine: &Engine<'_>) -> Result<Provider> {
     let provider = engine.context.provider(None)?;
     if provider.login == LoginKind::MagicLink {
@@ -289,35 +290,37 @@ fn magic_link_provider(engine: &Engine<'_>) -> Result<Provider> {
 mod tests {
     use clap::{Command, CommandFactory as _, Parser as _};
 
+    use super::CommandLine;
+
     #[test]
     fn the_command_line_is_well_formed() {
-        super::CommandLine::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 
-    /// A verb with its verbs, and theirs.
+    /// A command with all commands below it.
     fn all(command: &Command) -> Vec<&Command> {
         std::iter::once(command).chain(command.get_subcommands().flat_map(all)).collect()
     }
 
     #[test]
     fn examples_have_a_heading_and_no_line_is_broken_twice() {
-        let command = super::CommandLine::command();
-        for verb in all(&command) {
-            let text = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let command = CommandLine::command();
+        for command in all(&command) {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let has_examples = text.contains("\n  my-credential-helper ")
                 || text.starts_with("  my-credential-helper ");
-            assert_eq!(has_examples, text.contains("Examples:\n  "), "{}", verb.get_name());
+            assert_eq!(has_examples, text.contains("Examples:\n  "), "{}", command.get_name());
             // A paragraph is one line here, and wrapped to the terminal's width when it is shown.
             let broken = text.lines().zip(text.lines().skip(1)).find(|(line, next)| {
                 [line, next].iter().all(|line| !line.is_empty() && !line.starts_with("  "))
                     && !line.ends_with(':')
             });
-            assert_eq!(broken, None, "{}", verb.get_name());
+            assert_eq!(broken, None, "{}", command.get_name());
         }
     }
 
     #[test]
-    fn get_keeps_what_it_was_told_whatever_stands_before_it() {
+    fn get_passes_its_arguments_to_the_adapter() {
         let line = [
             "x",
             "--provider=mycli",
@@ -328,11 +331,11 @@ mod tests {
             "https://acme.dev",
             "--explain",
         ];
-        let Ok(super::CommandLine { verb: super::Verb::Get(arguments), .. }) =
-            super::CommandLine::try_parse_from(line)
+        let Ok(CommandLine { command: super::Command::Get(arguments), .. }) =
+            CommandLine::try_parse_from(line)
         else {
-            panic!("`get` is a verb");
+            panic!("`get` is a command");
         };
-        assert_eq!(arguments.words(), ["--format=raw", "--url=https://acme.dev", "--explain"]);
+        assert_eq!(arguments.arguments(), ["--format=raw", "--url=https://acme.dev", "--explain"]);
     }
 }

@@ -1,23 +1,23 @@
-//! `project list` and `env list`: what an API key sees.
+//! `project list` and `env list`: the projects and environments that an API key may read.
 
 use clap::Subcommand;
 use serde_json::json;
 
 use crate::auth::Engine;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, or};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::microtica;
 use crate::model::{ApiPaths, LoginKind, Provider, ToolOutput};
 
 #[derive(Subcommand)]
-pub(super) enum ProjectVerb {
+pub(super) enum ProjectCommand {
     /// List the projects that the key sees
     #[command(after_help = "Examples:\n  my-credential-helper --provider microtica project list")]
     List,
 }
 
 #[derive(Subcommand)]
-pub(super) enum EnvVerb {
+pub(super) enum EnvCommand {
     /// List the environments of a project that the key sees: of `--project ID`, else of MICROTICA_PROJECT_ID, else of the
     /// one that is configured
     #[command(
@@ -43,18 +43,18 @@ pub(super) fn list_projects(engine: &Engine<'_>, output: &Output) -> Result<Tool
 pub(super) fn list_environments(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
     let (provider, paths) = provider(engine)?;
     let project = project(engine, &provider)?;
-    let listed = engine.call(&provider, "list the environments", |client, key| {
+    let response = engine.call(&provider, "list the environments", |client, key| {
         microtica::environments(client, &paths, key, &project)
     });
-    let (environments, _) = listed.map_err(|error| match error.code {
+    let (environments, _) = response.map_err(|error| match error.code {
         ErrorCode::Rejected if error.hint.is_none() => {
             error.with_hint("`project list` shows the projects that the key sees")
         }
         _ => error,
     })?;
     let row = |environment: &microtica::Environment| {
-        let microtica::Environment { id, name, role } = environment.clone();
-        [id, name, role.unwrap_or_else(|| "-".to_owned())]
+        let microtica::Environment { id, name, role } = environment;
+        [id.clone(), name.clone(), or(role.as_ref(), "-")]
     };
     let rows = environments.iter().map(row).collect();
     let fields = json!({ "project": project, "environments": environments });
@@ -76,10 +76,10 @@ fn provider(engine: &Engine<'_>) -> Result<(Provider, ApiPaths)> {
 }
 
 fn project(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
-    let variable =
-        engine.context.environment.text("MICROTICA_PROJECT_ID").map(|id| id.trim().to_owned());
-    let configured = engine.context.configuration()?.project(&provider.name).map(str::to_owned);
-    engine.context.overrides.project.clone().or(variable).or(configured).ok_or_else(|| {
+    let context = &engine.context;
+    let variable = context.environment.text("MICROTICA_PROJECT_ID").map(|id| id.trim().to_owned());
+    let configured = context.configuration()?.project(&provider.name).map(str::to_owned);
+    context.overrides.project.clone().or(variable).or(configured).ok_or_else(|| {
         Error::invalid("no project is named").with_hint(format!(
             "give it as `--project ID`, as MICROTICA_PROJECT_ID, or for good: `my-credential-helper --provider {} config set project ID`",
             provider.name

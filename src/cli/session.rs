@@ -1,19 +1,19 @@
-//! `session`: where the account is logged in, and ending that.
+//! `session`: lists and revokes the sessions of the account.
 
 use clap::Subcommand;
 use serde_json::json;
 
 use crate::auth::Engine;
 use crate::cli::magic_link_provider;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, or};
 use crate::config::device_id;
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::http::ApiError;
 use crate::http::mycli::{self, AccountSession};
+use crate::http::{self, ApiError};
 use crate::model::{Provider, ToolOutput};
 
 #[derive(Subcommand)]
-pub(super) enum Verb {
+pub(super) enum Command {
     /// List the sessions of the account; the one of this device has a star
     #[command(after_help = "Examples:\n  my-credential-helper session list")]
     List,
@@ -29,12 +29,12 @@ pub(super) enum Verb {
     },
 }
 
-pub(super) fn run(engine: &Engine<'_>, verb: &Verb, output: &Output) -> Result<ToolOutput> {
+pub(super) fn run(engine: &Engine<'_>, command: &Command, output: &Output) -> Result<ToolOutput> {
     let provider = magic_link_provider(engine)?;
-    match verb {
-        Verb::List => list(engine, &provider, output),
-        Verb::Revoke { id: Some(id), .. } => revoke(engine, &provider, output, id),
-        Verb::Revoke { id: None, .. } => revoke_others(engine, &provider, output),
+    match command {
+        Command::List => list(engine, &provider, output),
+        Command::Revoke { id: Some(id), .. } => revoke(engine, &provider, output, id),
+        Command::Revoke { id: None, .. } => revoke_others(engine, &provider, output),
     }
 }
 
@@ -42,7 +42,15 @@ fn sessions(engine: &Engine<'_>, provider: &Provider) -> Result<Vec<AccountSessi
     engine.call(provider, "list the sessions", mycli::sessions).map(|(sessions, _)| sessions)
 }
 
-/// A login ends the former session of its device, so at most one is this device's.
+/// Succeeds also if the item was revoked after it was listed.
+pub(super) fn allow_missing(result: http::Result<()>) -> http::Result<()> {
+    match result {
+        Err(ApiError::Service { status: 404, .. }) => Ok(()),
+        result => result,
+    }
+}
+
+/// Whether the session is that of this device. A login revokes the device's former session, so there is at most one.
 fn is_current(engine: &Engine<'_>, provider: &Provider, session: &AccountSession) -> bool {
     session.device_id.is_some()
         && session.device_id == device_id::load(&engine.context.paths, provider)
@@ -51,17 +59,15 @@ fn is_current(engine: &Engine<'_>, provider: &Provider, session: &AccountSession
 fn list(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
     let sessions = sessions(engine, provider)?;
     let row = |session: &AccountSession| {
-        let or =
-            |text: &Option<String>, none: &str| text.clone().unwrap_or_else(|| none.to_owned());
-        let device = or(&session.device_name, "unknown device");
+        let device = or(session.device_name.as_ref(), "unknown device");
         let star = if is_current(engine, provider, session) { " *" } else { "" };
         let AccountSession { id, ip_address, last_used_at, expires_at, .. } = session;
         [
             id.clone(),
             format!("{device}{star}"),
-            or(ip_address, "-"),
-            or(last_used_at, "never"),
-            or(expires_at, "never"),
+            or(ip_address.as_ref(), "-"),
+            or(last_used_at.as_ref(), "never"),
+            or(expires_at.as_ref(), "never"),
         ]
     };
     let rows = sessions.iter().map(row).collect();
@@ -89,11 +95,7 @@ fn revoke(
             .with_hint("`my-credential-helper session list` shows them")
     })?;
     engine.call(provider, "end the session", |client, token| {
-        match mycli::revoke_session(client, token, id) {
-            // Somebody else was quicker.
-            Err(ApiError::Service { status: 404, .. }) => Ok(()),
-            other => other,
-        }
+        allow_missing(mycli::revoke_session(client, token, id))
     })?;
     let is_current = is_current(engine, provider, session);
     let fields = json!({ "revoked": true, "id": id, "current": is_current });
@@ -104,9 +106,8 @@ fn revoke(
 }
 
 fn revoke_others(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
-    let current = sessions(engine, provider)?
-        .into_iter()
-        .find(|session| is_current(engine, provider, session));
+    let sessions = sessions(engine, provider)?;
+    let current = sessions.iter().find(|session| is_current(engine, provider, session));
     let current = current.ok_or_else(|| {
         Error::invalid("it cannot be told which session is this device's").with_hint(
             "end them one by one: `my-credential-helper session list`, `session revoke ID`",
@@ -115,10 +116,7 @@ fn revoke_others(engine: &Engine<'_>, provider: &Provider, output: &Output) -> R
     let (count, _) = engine.call(provider, "end the other sessions", |client, token| {
         mycli::revoke_other_sessions(client, token, &current.id)
     })?;
-    let sentence = if count == 1 {
-        "Ended 1 other session.".to_owned()
-    } else {
-        format!("Ended {count} other sessions.")
-    };
+    let plural = if count == 1 { "" } else { "s" };
+    let sentence = format!("Ended {count} other session{plural}.");
     Ok(output.done(&sentence, &json!({ "revoked_count": count })))
 }

@@ -1,18 +1,17 @@
-//! `token`: API tokens of the account, made and revoked. Only a login can manage them.
+//! `token`: creates, lists and revokes API tokens. The service requires a session for that.
 
 use clap::Subcommand;
 use serde_json::json;
 
 use crate::auth::Engine;
-use crate::cli::output::Output;
-use crate::cli::{magic_link_provider, terminal};
+use crate::cli::output::{Output, or};
+use crate::cli::{magic_link_provider, session, terminal};
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::http::ApiError;
 use crate::http::mycli::{self, ApiToken};
 use crate::model::{Provider, ToolOutput};
 
 #[derive(Subcommand)]
-pub(super) enum Verb {
+pub(super) enum Command {
     /// Make an API token, and print it this once
     #[command(
         after_help = "Examples:\n  my-credential-helper token create ci --expires-in 90d\n  \
@@ -43,14 +42,14 @@ pub(super) enum Verb {
     },
 }
 
-pub(super) fn run(engine: &Engine<'_>, verb: &Verb, output: &Output) -> Result<ToolOutput> {
+pub(super) fn run(engine: &Engine<'_>, command: &Command, output: &Output) -> Result<ToolOutput> {
     let provider = magic_link_provider(engine)?;
-    match verb {
-        Verb::Create { name, expires_in, profile } => {
+    match command {
+        Command::Create { name, expires_in, profile } => {
             create(engine, &provider, output, name, expires_in.as_deref(), profile.as_deref())
         }
-        Verb::List => list(engine, &provider, output),
-        Verb::Revoke { token, force } => revoke(engine, &provider, output, token, *force),
+        Command::List => list(engine, &provider, output),
+        Command::Revoke { token, force } => revoke(engine, &provider, output, token, *force),
     }
 }
 
@@ -62,34 +61,21 @@ fn create(
     expires_in: Option<&str>,
     profile: Option<&str>,
 ) -> Result<ToolOutput> {
-    let profile_id = match profile {
-        Some(slug) => {
-            let looked_up =
-                engine.call_with_session(provider, "look up the profile", |client, token| {
-                    mycli::profile_id(client, token, slug)
-                });
-            Some(looked_up.map_err(|error| match error.code {
-                ErrorCode::Rejected => {
-                    error.with_hint("the profile's slug is the one that `my` shows")
-                }
-                _ => error,
-            })?)
-        }
-        None => None,
-    };
-    let made = engine.call_with_session(provider, "make the token", |client, token| {
+    let profile_id = profile.map(|slug| profile_id(engine, provider, slug)).transpose()?;
+    let created = engine.call_with_session(provider, "make the token", |client, token| {
         mycli::create_token(client, token, name, expires_in, profile_id.as_deref())
     });
-    let (token, shown_token) = made.map_err(with_way_out)?.into_parts();
+    let (token, description) = created.map_err(with_hint)?.into_parts();
     if output.quiet && !output.json {
         return Ok(ToolOutput::success(format!("{}\n", token.expose_secret())));
     }
     let ApiToken { id, name, token_prefix, profile_id, expires_at, created_at, last_used_at: _ } =
-        shown_token;
-    let expiry =
-        expires_at.as_deref().map_or("does not expire".to_owned(), |end| format!("expires {end}"));
+        description;
+    let expiry = expires_at
+        .as_deref()
+        .map_or("does not expire".to_owned(), |time| format!("expires {time}"));
     let sentence = format!(
-        "Token `{name}` is made, and {expiry}. It is sanitize this once:\n\n  {}\n\nGive it to a job as {}. \
+        "Token `{name}` is made, and {expiry}. It is shown this once:\n\n  {}\n\nGive it to a job as {}. \
          `my-credential-helper token revoke {id}` ends it.",
         token.expose_secret(),
         provider.token_variable,
@@ -104,8 +90,17 @@ fn create(
     Ok(output.done(&sentence, &fields))
 }
 
-/// The service's reason, and what to do about it.
-fn with_way_out(error: Error) -> Error {
+fn profile_id(engine: &Engine<'_>, provider: &Provider, slug: &str) -> Result<String> {
+    let result = engine.call_with_session(provider, "look up the profile", |client, token| {
+        mycli::profile_id(client, token, slug)
+    });
+    result.map_err(|error| match error.code {
+        ErrorCode::Rejected => error.with_hint("the profile's slug is the one that `my` shows"),
+        _ => error,
+    })
+}
+
+fn with_hint(error: Error) -> Error {
     let hint = if error.message.contains("TOKEN_LIMIT_REACHED") {
         "`my-credential-helper token list` shows them; `token revoke` makes room"
     } else if error.message.contains("INVALID_REQUEST") {
@@ -119,9 +114,10 @@ fn with_way_out(error: Error) -> Error {
 fn list(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
     let tokens = engine.call_with_session(provider, "list the tokens", mycli::tokens)?;
     let row = |token: &ApiToken| {
-        let ApiToken { id, name, token_prefix, last_used_at, expires_at, .. } = token.clone();
-        let or = |time: Option<String>, none: &str| time.unwrap_or_else(|| none.to_owned());
-        [id, name, token_prefix, or(last_used_at, "never"), or(expires_at, "never")]
+        let ApiToken { id, name, token_prefix, last_used_at, expires_at, .. } = token;
+        let times = [last_used_at, expires_at].map(|time| or(time.as_ref(), "never"));
+        let [last_used, expires] = times;
+        [id.clone(), name.clone(), token_prefix.clone(), last_used, expires]
     };
     let rows = tokens.iter().map(row).collect();
     let headings = ["ID", "NAME", "PREFIX", "LAST USED", "EXPIRES"];
@@ -136,25 +132,20 @@ fn revoke(
     force: bool,
 ) -> Result<ToolOutput> {
     let tokens = engine.call_with_session(provider, "list the tokens", mycli::tokens)?;
-    let ApiToken { id, name, token_prefix, .. } = pick(&tokens, which)?;
-    let described = format!("`{}` ({})", sanitize(name), sanitize(token_prefix));
-    if !force && !terminal::confirm(&format!("Revoke the token {described}?"))? {
+    let ApiToken { id, name, token_prefix, .. } = find(&tokens, which)?;
+    let label = format!("`{}` ({})", sanitize(name), sanitize(token_prefix));
+    if !force && !terminal::confirm(&format!("Revoke the token {label}?"))? {
         return Err(Error::invalid("nothing was revoked"));
     }
-    let revoked = engine.call_with_session(provider, "revoke the token", |client, token| {
-        match mycli::revoke_token(client, token, id) {
-            // Somebody else was quicker.
-            Err(ApiError::Service { status: 404, .. }) => Ok(()),
-            other => other,
-        }
-    });
-    revoked?;
+    engine.call_with_session(provider, "revoke the token", |client, token| {
+        session::allow_missing(mycli::revoke_token(client, token, id))
+    })?;
     let fields = json!({ "revoked": true, "id": id, "name": name, "token_prefix": token_prefix });
-    Ok(output.done(&format!("Revoked the token {described}."), &fields))
+    Ok(output.done(&format!("Revoked the token {label}."), &fields))
 }
 
-/// The token with that id, or else the only one of that name.
-fn pick<'a>(tokens: &'a [ApiToken], which: &str) -> Result<&'a ApiToken> {
+/// The token with that id, else the only one with that name.
+fn find<'a>(tokens: &'a [ApiToken], which: &str) -> Result<&'a ApiToken> {
     if let Some(token) = tokens.iter().find(|token| token.id == which) {
         return Ok(token);
     }

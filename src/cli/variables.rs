@@ -1,4 +1,4 @@
-//! Which variables `exec` and `export` set, and to what.
+//! The variables that `exec` and `export` set.
 
 use crate::auth::Engine;
 use crate::error::{Error, Result, sanitize};
@@ -6,7 +6,7 @@ use crate::model::{
     Credential, CredentialRequest, Kind, Resolved, Secret, Target, Timestamp, Warning,
 };
 
-/// What both take.
+/// The arguments of both.
 #[derive(clap::Args)]
 pub(super) struct Variables {
     /// A variable to set: NAME for the token, or NAME=token, NAME=username, NAME=header, NAME=expires_at.
@@ -18,55 +18,55 @@ pub(super) struct Variables {
     url: Option<String>,
 }
 
-/// A variable and its value.
 pub(super) struct Assignment {
     pub(super) name: String,
     pub(super) value: Secret,
 }
 
 impl Variables {
-    /// Finds the credential and says what is to be set, with what the person should know.
+    /// Gets the credential, and assigns it to the variables.
     pub(super) fn assignments(
         &self,
         engine: &Engine<'_>,
     ) -> Result<(Vec<Assignment>, Vec<Warning>)> {
-        let wanted: Vec<_> =
-            self.env.iter().map(|text| Wanted::parse(text)).collect::<Result<_>>()?;
+        let variables: Vec<_> =
+            self.env.iter().map(|text| Variable::parse(text)).collect::<Result<_>>()?;
         let target = self.url.as_deref().map(Target::parse).transpose()?;
         let request = CredentialRequest { target, ..CredentialRequest::default() };
-        let Resolved { credential: found, warnings, .. } = engine.get(&request)?;
-        let assignments = if wanted.is_empty() {
-            // Whatever reads the provider's variable would send a stranger's password to the provider.
-            if found.kind == Kind::UrlCredential {
+        let Resolved { credential, warnings, .. } = engine.get(&request)?;
+        let assignments = if variables.is_empty() {
+            // A program that reads the provider's variable would send the password of another service to the provider.
+            if credential.kind == Kind::UrlCredential {
                 return Err(Error::invalid(
                     "what is kept for that URL is a user name and a password, and no provider's token",
                 )
                 .with_hint("name the variables: `--env NAME`, `--env NAME=username`"));
             }
-            let name =
-                engine.context.provider(found.provider.as_deref())?.token_variable.into_owned();
-            vec![Assignment { name, value: found.secret.clone() }]
+            let name = engine
+                .context
+                .provider(credential.provider.as_deref())?
+                .token_variable
+                .into_owned();
+            vec![Assignment { name, value: credential.secret.clone() }]
         } else {
-            wanted.iter().map(|wanted| wanted.of(&found)).collect::<Result<_>>()?
+            variables.iter().map(|variable| variable.assign(&credential)).collect::<Result<_>>()?
         };
         Ok((assignments, warnings))
     }
 }
 
-struct Wanted<'a> {
+struct Variable<'a> {
     name: &'a str,
     field: &'a str,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> Variable<'a> {
     fn parse(text: &'a str) -> Result<Self> {
         let (name, field) = text.split_once('=').unwrap_or((text, "token"));
-        let begins_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if !begins_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            return Err(Error::invalid(format!(
-                "`{}` cannot be the name of a variable",
-                sanitize(name)
-            )));
+        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !starts_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            let message = format!("`{}` cannot be the name of a variable", sanitize(name));
+            return Err(Error::invalid(message));
         }
         if !matches!(field, "token" | "username" | "header" | "expires_at") {
             let message = format!("{name} can be set to token, username, header or expires_at");
@@ -75,22 +75,19 @@ impl<'a> Wanted<'a> {
         Ok(Self { name, field })
     }
 
-    fn of(&self, found: &Credential) -> Result<Assignment> {
+    fn assign(&self, credential: &Credential) -> Result<Assignment> {
         let value = match self.field {
-            "username" => Secret::new(found.username.as_str()),
-            "expires_at" => {
-                Secret::new(found.expires_at.map(Timestamp::to_whole_seconds).unwrap_or_default())
-            }
+            "username" => Secret::new(credential.username.as_str()),
+            "expires_at" => Secret::new(
+                credential.expires_at.map(Timestamp::to_whole_seconds).unwrap_or_default(),
+            ),
             "header" => {
-                let none = || Error::invalid("a user name and a password go into no header");
-                let header = found.header.as_ref().ok_or_else(none)?;
-                Secret::new(format!(
-                    "{}: {}",
-                    header.name,
-                    header.value(&found.secret).expose_secret()
-                ))
+                let no_header = || Error::invalid("a user name and a password go into no header");
+                let header = credential.header.as_ref().ok_or_else(no_header)?;
+                let value = header.value(&credential.secret);
+                Secret::new(format!("{}: {}", header.name, value.expose_secret()))
             }
-            _ => found.secret.clone(),
+            _ => credential.secret.clone(),
         };
         Ok(Assignment { name: self.name.to_owned(), value })
     }

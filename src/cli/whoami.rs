@@ -1,9 +1,9 @@
-//! `whoami`: who the credential in force belongs to, asked of the service.
+//! `whoami`: the owner of the credential in force, according to the service.
 
 use serde_json::{Value, json};
 
 use crate::auth::Engine;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, Report};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::microtica;
 use crate::http::mycli::{self, Me};
@@ -17,40 +17,50 @@ pub(super) fn run(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
         LoginKind::ApiKey(Some(paths)) => key(engine, &provider, paths, output),
         LoginKind::OAuth(oauth) => user(engine, &provider, oauth, output),
         LoginKind::ApiKey(None) => {
-            Err(Error::invalid(format!("{} cannot be asked whose key it is", provider.name))
-                .with_hint("`my-credential-helper status` tells what is known here"))
+            Err(local_only(format!("{} cannot be asked whose key it is", provider.name)))
         }
     }
 }
 
-fn account(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
-    let (me, found) = engine.call(provider, "ask who is logged in", mycli::me)?;
-    let Me { id, email, username, needs_username: _ } = me;
-    let mut fields = json!({
-        "provider": provider.name, "id": id, "email": email, "username": username,
-        "kind": found.credential.kind.name(), "source": found.source.name(),
-    });
-    let mut rows = vec![
-        ("user id", id),
-        ("email", email),
-        ("user name", username.unwrap_or_else(|| "none yet".to_owned())),
-    ];
-    if found.credential.kind == Kind::ApiToken {
-        // The service tells name and expiry of a token to a login alone.
-        let prefix = microtica::key_prefix(&found.credential.secret).to_owned();
-        fields["token_prefix"] = prefix.as_str().into();
-        rows.push(("api token", format!("{prefix}...")));
-    }
-    output.warn(&found.warnings);
-    Ok(output.rows(&rows, &fields))
+fn local_only(message: String) -> Error {
+    Error::invalid(message).with_hint("`my-credential-helper status` tells what is known here")
 }
 
-/// Who a service says that somebody is. The names of the fields are OpenID Connect's; where the user name is, each has
-/// its own.
+/// The account of mycli that the credential in force belongs to.
+pub(super) fn me(engine: &Engine<'_>, provider: &Provider) -> Result<(Me, Resolved)> {
+    engine.call(provider, "ask who is logged in", mycli::me)
+}
+
+fn account(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
+    let (Me { id, email, username, needs_username: _ }, found) = me(engine, provider)?;
+    let mut report = new_report(provider, &found, output);
+    report.add("user id", "id", Some(id));
+    report.add("email", "email", Some(email));
+    report.add_or("user name", "username", username, "none yet");
+    if found.credential.kind == Kind::ApiToken {
+        // The service returns name and expiry of an API token to a session only.
+        let prefix = microtica::key_prefix(&found.credential.secret);
+        report.field("token_prefix", prefix);
+        report.row("api token", format!("{prefix}..."));
+    }
+    Ok(output.report(report))
+}
+
+fn new_report(provider: &Provider, found: &Resolved, output: &Output) -> Report {
+    output.warn(&found.warnings);
+    let mut report = Report::default();
+    report.field("provider", &*provider.name);
+    report.field("source", found.source.name());
+    report.field("kind", found.credential.kind.name());
+    report
+}
+
+/// The response of a userinfo endpoint. The field names are those of OpenID Connect; the user name has another one at
+/// each service.
 pub(super) struct UserInfo(pub(super) Value);
 
 impl UserInfo {
-    /// A field as text; ids are numbers with some.
+    /// The first of the fields that is set. Some services use numbers as ids.
     pub(super) fn text(&self, names: &[&str]) -> Option<String> {
         names.iter().find_map(|name| match self.0.get(name)? {
             Value::String(text) if !text.is_empty() => Some(text.clone()),
@@ -59,13 +69,11 @@ impl UserInfo {
         })
     }
 
-    /// What the person calls herself there.
     pub(super) fn name(&self) -> Option<String> {
         self.text(&["preferred_username", "login", "username", "nickname", "email", "name", "sub"])
     }
 }
 
-/// Asks whose the token is, where the service tells.
 pub(super) fn userinfo(
     engine: &Engine<'_>,
     provider: &Provider,
@@ -73,8 +81,7 @@ pub(super) fn userinfo(
 ) -> Result<(UserInfo, Resolved)> {
     let service = Service::known(engine.network, provider, oauth)?;
     if service.endpoints().userinfo.is_none() {
-        return Err(Error::invalid(format!("{} tells nobody whose a token is", provider.name))
-            .with_hint("`my-credential-helper status` tells what is known here"));
+        return Err(local_only(format!("{} tells nobody whose a token is", provider.name)));
     }
     let (user, found) =
         engine.call(provider, "ask whose the token is", |_, token| service.userinfo(token))?;
@@ -88,72 +95,56 @@ fn user(
     output: &Output,
 ) -> Result<ToolOutput> {
     let (user, found) = userinfo(engine, provider, oauth)?;
-    let id = user.text(&["sub", "id", "account_id"]);
-    let (email, username) = (user.text(&["email"]), user.name());
-    let fields = json!({
-        "provider": provider.name, "account": &*provider.account, "id": id, "email": email, "username": username,
-        "kind": found.credential.kind.name(), "source": found.source.name(),
-    });
-    let or_untold = |text: Option<String>| text.unwrap_or_else(|| "not told".to_owned());
-    let rows = [
-        ("user id", or_untold(id)),
-        ("email", or_untold(email)),
-        ("user name", or_untold(username)),
-    ];
-    output.warn(&found.warnings);
-    Ok(output.rows(&rows, &fields))
+    let mut report = new_report(provider, &found, output);
+    report.field("account", &*provider.account);
+    report.add_or("user id", "id", user.text(&["sub", "id", "account_id"]), "not told");
+    report.add_or("email", "email", user.text(&["email"]), "not told");
+    report.add_or("user name", "username", user.name(), "not told");
+    Ok(output.report(report))
 }
 
-/// The four rows that users of the service know.
+/// Reports what Microtica's own command line reports of a key, also if the service cannot be reached.
 fn key(
     engine: &Engine<'_>,
     provider: &Provider,
     paths: &ApiPaths,
     output: &Output,
 ) -> Result<ToolOutput> {
-    let (key, asked) =
+    let Provider { name, .. } = provider;
+    let (found, response) =
         engine.try_call(provider, |client, key| microtica::whoami(client, paths, key))?;
-    let prefix = microtica::key_prefix(&key.credential.secret).to_owned();
-    let unreachable = match &asked {
-        Err(error) if !error.is_answer() => Some(error.to_string()),
-        _ => None,
-    };
-    let known = match asked {
-        Ok(known) => Some(known),
-        Err(_) if unreachable.is_some() => None,
-        Err(error) => {
-            return Err(Error::new(
-                ErrorCode::Rejected,
-                format!("{} refused the key {prefix}...: {error}", provider.name),
-            )
-            .with_hint("make a new key in the console, and log in with it"));
+    let prefix = microtica::key_prefix(&found.credential.secret);
+    let (key, failure) = match response {
+        Ok(key) => (Some(key), None),
+        Err(error) if error.is_answer() => {
+            let message = format!("{name} refused the key {prefix}...: {error}");
+            return Err(Error::new(ErrorCode::Rejected, message)
+                .with_hint("make a new key in the console, and log in with it"));
         }
+        Err(error) => (None, Some(Error::temporary(format!("{name} cannot be reached: {error}")))),
     };
-    let visible = known.as_ref().map(|known| known.projects_visible);
-    let mut fields = json!({
-        "provider": provider.name, "via": "apikey", "key_prefix": prefix, "api_reachable": unreachable.is_none(),
-        "projects_visible": visible, "source": key.source.name(),
-    });
-    if let Some(known) = known {
-        fields["key_name"] = known.key_name.into();
-        fields["expires_at"] = known.expires_at.into();
-        fields["baseline"] = known.baseline.into();
-        fields["environments"] = json!(known.environments);
+    output.warn(&found.warnings);
+    let mut report = Report::default();
+    report.field("provider", &**name);
+    report.field("source", found.source.name());
+    report.add("via", "via", Some("apikey".to_owned()));
+    report.add("api key prefix", "key_prefix", Some(prefix.to_owned()));
+    report.field("api_reachable", key.is_some());
+    report.row("api reachable", key.is_some().to_string());
+    let visible = key.as_ref().map(|key| key.projects_visible);
+    report.field("projects_visible", visible);
+    report.row("projects visible", visible.map_or("unknown".to_owned(), |count| count.to_string()));
+    if let Some(key) = key {
+        report.field("key_name", key.key_name);
+        report.field("expires_at", key.expires_at);
+        report.field("baseline", key.baseline);
+        report.field("environments", json!(key.environments));
     }
-    let rows = [
-        ("via", "apikey".to_owned()),
-        ("api key prefix", prefix),
-        ("api reachable", unreachable.is_none().to_string()),
-        ("projects visible", visible.map_or("unknown".to_owned(), |count| count.to_string())),
-    ];
-    output.warn(&key.warnings);
-    let mut answer = output.rows(&rows, &fields);
-    if let Some(reason) = unreachable {
-        let error = Error::temporary(format!("{} cannot be reached: {reason}", provider.name));
-        let ToolOutput { messages, status, .. } =
-            ToolOutput::failure(error.code.exit_status(), error);
-        answer.messages.push_str(&messages);
-        answer.status = status;
+    let mut result = output.report(report);
+    if let Some(error) = failure {
+        let failure = ToolOutput::failure(error.code.exit_status(), error);
+        result.messages.push_str(&failure.messages);
+        result.status = failure.status;
     }
-    Ok(answer)
+    Ok(result)
 }

@@ -1,21 +1,15 @@
-//! What each code means, how one comes to it, and the way out: the one table that `errors`, its manual page and
-//! `protocol/ERRORS.md` are written from.
+//! The table of error codes: meaning, causes and cures. `errors`, its manual page and `protocol/ERRORS.md` are generated
+//! from it.
 
 use super::ErrorCode;
 
-/// A code for people.
 pub struct Explanation {
-    /// In one sentence.
     pub meaning: &'static str,
-    /// How one comes to it, and what to do about it.
     pub cases: &'static [Case],
 }
 
-/// One way to an error.
 pub struct Case {
-    /// What happened; the beginning of the message where there is one.
     pub cause: &'static str,
-    /// The way out.
     pub cure: &'static str,
 }
 
@@ -24,7 +18,6 @@ const fn case(cause: &'static str, cure: &'static str) -> Case {
 }
 
 impl ErrorCode {
-    /// Its row of the table; a code without one does not compile.
     pub fn explanation(self) -> Explanation {
         let (meaning, cases): (_, &[Case]) = match self {
             Self::NotLoggedIn => ("Nobody is logged in to the provider.", NOT_LOGGED_IN),
@@ -44,7 +37,7 @@ impl ErrorCode {
                 "Something did not answer in time; the same request may succeed later.",
                 TEMPORARILY_UNAVAILABLE,
             ),
-            Self::Rejected => ("The service understood the request and said no.", REFUSED),
+            Self::Rejected => ("The service understood the request and said no.", REJECTED),
             Self::Internal => ("Something on this machine is in the way.", INTERNAL),
         };
         Explanation { meaning, cases }
@@ -146,7 +139,7 @@ const TEMPORARILY_UNAVAILABLE: &[Case] = &[
     ),
 ];
 
-const REFUSED: &[Case] = &[
+const REJECTED: &[Case] = &[
     case(
         "The token was revoked, or never was one of this service.",
         "`my-credential-helper login --force`; set the variable anew where it comes from one.",

@@ -1,4 +1,4 @@
-//! `errors`: every code with its cause and its cure, for a terminal, a page or a manual. All of them are the one table.
+//! `errors`: prints the table of error codes as text, JSON, Markdown or a manual page.
 
 mod explained;
 
@@ -24,18 +24,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
+    let unknown = |name: &str| Error::invalid(format!("no code `{}`", sanitize(name)));
     let codes = match &arguments.code {
-        Some(name) => vec![
-            ErrorCode::named(name)
-                .ok_or_else(|| Error::invalid(format!("no code `{}`", sanitize(name))))?,
-        ],
+        Some(name) => vec![ErrorCode::named(name).ok_or_else(|| unknown(name))?],
         None => ErrorCode::ALL.to_vec(),
     };
     if output.json {
-        return Ok(ToolOutput::success(format!(
-            "{}\n",
-            json!({ "errors": codes.into_iter().map(fields).collect::<Vec<_>>() })
-        )));
+        let fields: Vec<_> = codes.into_iter().map(fields).collect();
+        return Ok(ToolOutput::json(&json!({ "errors": fields })));
     }
     let text = if arguments.markdown {
         markdown()
@@ -61,7 +57,7 @@ fn text(code: ErrorCode) -> String {
     text
 }
 
-/// The page; the test that compares it tells how it is written anew.
+/// The page `protocol/ERRORS.md`, which a test compares.
 fn markdown() -> String {
     let mut page = "# Errors\n\nEvery code with its causes and their cures, as `my-credential-helper errors` prints them. The codes stand in\n\
                     the `error` object of [PROTOCOL.md](PROTOCOL.md#failures); each has its exit status. This page is written by\n\
@@ -82,7 +78,7 @@ fn markdown() -> String {
     page
 }
 
-/// The same as a manual page of section 7.
+/// A manual page of section 7.
 pub(super) fn manual() -> String {
     let mut page = format!(
         ".TH my-credential-helper-errors 7 \"\" \"my-credential-helper {}\"\n.SH NAME\nmy\\-credential\\-helper\\-errors \\- \
@@ -105,7 +101,7 @@ pub(super) fn manual() -> String {
     page
 }
 
-/// Text in which roff sees no command.
+/// Escapes text for roff.
 fn roff(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     if text.starts_with(['.', '\'', '`']) { format!("\\&{text}") } else { text }

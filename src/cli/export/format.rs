@@ -1,10 +1,9 @@
-//! How each shell and each CI system wants a variable to be written. Pure functions; each value comes out as it went in.
+//! The syntax of a variable for each shell and each CI system, as pure functions.
 
 use clap::ValueEnum;
 
 use crate::cli::variables::Assignment;
 
-/// For whom a variable is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// sh, bash, zsh, and the CI systems that run a shell: GitLab, CircleCI, Buildkite
@@ -24,11 +23,11 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// What goes to standard output for one variable.
-    pub(super) fn written(self, Assignment { name, value }: &Assignment) -> String {
+    /// One variable on standard output.
+    pub(super) fn line(self, Assignment { name, value }: &Assignment) -> String {
         let value = value.expose_secret();
         match self {
-            // Nothing is special between single quotes, and a quote itself is written outside of them.
+            // No character is special between single quotes, and a quote is written outside of them.
             Self::Sh => format!("export {name}='{}'\n", value.replace('\'', r"'\''")),
             Self::Fish => {
                 format!("set -gx {name} '{}'\n", value.replace('\\', r"\\").replace('\'', r"\'"))
@@ -49,7 +48,7 @@ impl Format {
     }
 }
 
-/// PowerShell takes typographic quotes for quotes, too.
+/// PowerShell treats typographic quotes as quotes.
 fn powershell(value: &str) -> String {
     value.chars().fold(String::new(), |mut quoted, c| {
         let times = if matches!(c, '\'' | '\u{2018}'..='\u{201b}') { 2 } else { 1 };
@@ -58,7 +57,7 @@ fn powershell(value: &str) -> String {
     })
 }
 
-/// Single quotes, in which every reader of such files leaves all as it is; where there is one in the value, double ones.
+/// Single quotes, in which no reader of .env files expands anything; double quotes if the value contains a single one.
 fn dotenv(value: &str) -> String {
     if !value.contains('\'') {
         return format!("'{value}'");
@@ -68,7 +67,6 @@ fn dotenv(value: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-/// One object with every variable.
 pub(super) fn json(assignments: &[Assignment]) -> String {
     let fields: serde_json::Map<_, _> = assignments
         .iter()
@@ -77,9 +75,8 @@ pub(super) fn json(assignments: &[Assignment]) -> String {
     format!("{}\n", serde_json::Value::Object(fields))
 }
 
-/// A line for the file that GitHub reads.
+/// A line of the file that GitHub reads. A token has no line break, and needs no delimiter.
 pub(super) fn github_line(Assignment { name, value }: &Assignment) -> String {
-    // A value of one line needs no delimiter, and a token has one line.
     format!("{name}={}\n", value.expose_secret())
 }
 
@@ -89,7 +86,7 @@ mod tests {
     use crate::model::Secret;
 
     #[test]
-    fn every_format_quotes_in_its_own_way() {
+    fn each_format_quotes_a_value() {
         let assignment =
             Assignment { name: "T".to_owned(), value: Secret::new(r#"a'b"c\d$e`f%g"#) };
         for (format, written) in [
@@ -103,7 +100,7 @@ mod tests {
                 r#"##vso[task.setvariable variable=T;issecret=true]a'b"c\d$e`f%AZP25g"#,
             ),
         ] {
-            assert!(format.written(&assignment) == format!("{written}\n"), "{format:?}");
+            assert!(format.line(&assignment) == format!("{written}\n"), "{format:?}");
         }
         assert!(github_line(&assignment) == "T=a'b\"c\\d$e`f%g\n");
     }

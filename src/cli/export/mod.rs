@@ -1,4 +1,4 @@
-//! `export`: writes the credential for a shell or a CI system, quoted as that one wants it.
+//! `export`: prints the credential as variables for a shell or a CI system.
 
 mod format;
 
@@ -41,7 +41,7 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
     }
     let (assignments, warnings) = arguments.variables.assignments(engine)?;
     let mut output: String =
-        assignments.iter().map(|assignment| arguments.format.written(assignment)).collect();
+        assignments.iter().map(|assignment| arguments.format.line(assignment)).collect();
     match arguments.format {
         Format::GithubActions => append_to_file(engine, &assignments, arguments.output)?,
         Format::Json => output = format::json(&assignments),
@@ -50,19 +50,17 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
     Ok(ToolOutput::success(output).with_warnings(&warnings))
 }
 
-/// GitHub reads variables from a file that it names; the log sees the mask alone.
+/// GitHub reads variables from the file that it names in a variable. Its log contains only the mask.
 fn append_to_file(engine: &Engine<'_>, assignments: &[Assignment], is_output: bool) -> Result<()> {
     let name = if is_output { "GITHUB_OUTPUT" } else { "GITHUB_ENV" };
-    let path =
-        engine.context.environment.get(name).map(std::path::PathBuf::from).ok_or_else(|| {
-            Error::invalid(format!("{name} is not set"))
-                .with_hint("GitHub Actions sets it for every step; elsewhere use `--format sh`")
-        })?;
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options
+    let path = engine.context.environment.get(name).ok_or_else(|| {
+        Error::invalid(format!("{name} is not set"))
+            .with_hint("GitHub Actions sets it for every step; elsewhere use `--format sh`")
+    })?;
+    let mut file = std::fs::OpenOptions::new()
         .append(true)
         .create(true)
-        .open(&path)
+        .open(path)
         .with_context(|| format!("opening the file in {name}"))?;
     let lines: String = assignments.iter().map(format::github_line).collect();
     file.write_all(lines.as_bytes()).with_context(|| format!("writing the file in {name}"))?;
