@@ -29,6 +29,8 @@ mod secret_service;
 use bus::look;
 #[cfg(not(target_os = "linux"))]
 use native as platform;
+#[cfg(not(target_os = "linux"))]
+use native::look;
 #[cfg(target_os = "linux")]
 use secret_service as platform;
 
