@@ -16,6 +16,7 @@ use crate::model::{
 };
 use crate::store::session::{self, StoredSession};
 use crate::store::{CredentialStore, PreparedWrite, StoredText, Stores};
+use crate::sys::atomic_file::{FileError, WriteError};
 use crate::sys::clock::Clock;
 use crate::sys::env::Environment;
 use crate::sys::lock::{Lock, Locks};
@@ -231,9 +232,9 @@ struct MemoryLock;
 impl Lock for MemoryLock {}
 
 impl Locks for MemoryLocks {
-    fn try_lock(&self, path: &Path) -> anyhow::Result<Option<Box<dyn Lock>>> {
+    fn try_lock(&self, path: &Path) -> Result<Option<Box<dyn Lock>>, WriteError> {
         if self.broken.get() {
-            anyhow::bail!("the lock is on a read-only file system");
+            return Err(WriteError::new("locking", path, FileError::Immutable));
         }
         if self.held_for.get() > 0 {
             self.held_for.set(self.held_for.get() - 1);

@@ -1,36 +1,56 @@
 //! Changing `config.toml`: comments and order stay, and what could not be read afterwards is not written.
 
+use std::path::PathBuf;
+
 use toml_edit::{DocumentMut, Item, Table, Value};
 
 use super::Configuration;
 use crate::config::Paths;
 use crate::error::{Error, Result, sanitize};
-use crate::sys::atomic_file;
+use crate::sys::atomic_file::{self, Policy};
+
+/// A change of `config.toml` that is still to be written.
+pub struct Edit {
+    pub path: PathBuf,
+    pub before: Option<String>,
+    pub after: String,
+}
 
 /// Sets one key, or removes it where there is no value; in `[providers.NAME]` where a provider is named.
 pub fn set(paths: &Paths, provider: Option<&str>, key: &str, value: Option<Value>) -> Result<()> {
+    let Edit { path, after, .. } = plan(paths, provider, key, value)?;
+    Ok(atomic_file::prepare(&path, after.len(), Policy::Preserve)?.commit(&after)?)
+}
+
+/// As [`set`], without writing.
+pub fn plan(
+    paths: &Paths,
+    provider: Option<&str>,
+    key: &str,
+    value: Option<Value>,
+) -> Result<Edit> {
     let path = paths
         .configuration()
         .ok_or_else(|| Error::invalid_state("there is no configuration directory"))?;
-    let unreadable = |reason: String| Error::invalid(format!("{} {reason}", path.display()));
-    let text = atomic_file::read_public(path).map_err(unreadable)?.unwrap_or_default();
+    let unreadable =
+        |reason: &dyn std::fmt::Display| Error::invalid(format!("{} {reason}", path.display()));
+    let before = atomic_file::read_public(path).map_err(|error| unreadable(&error))?;
+    let text = before.as_deref().unwrap_or_default();
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        unreadable(format!("cannot be read: {}", sanitize(error.message())))
+        unreadable(&format!("cannot be read: {}", sanitize(error.message())))
     })?;
     let table = match provider {
         None => document.as_table_mut(),
         Some(name) => provider_table(&mut document, name)
-            .ok_or_else(|| unreadable("has `providers` that are no tables".to_owned()))?,
+            .ok_or_else(|| unreadable(&"has `providers` that are no tables"))?,
     };
     match value {
         Some(value) => drop(table.insert(key, Item::Value(value))),
         None => drop(table.remove(key)),
     }
-    let text = document.to_string();
-    check(&text, provider)?;
-    // A link, as those who keep their configuration in a repository have it, stays one.
-    let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    Ok(atomic_file::write(&file, &text)?)
+    let after = document.to_string();
+    check(&after, provider)?;
+    Ok(Edit { path: path.to_owned(), before, after })
 }
 
 fn provider_table<'a>(document: &'a mut DocumentMut, name: &str) -> Option<&'a mut Table> {

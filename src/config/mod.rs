@@ -114,12 +114,13 @@ impl Configuration {
     /// Reads `config.toml`.
     pub fn load(paths: &Paths) -> Result<Self> {
         let Some(path) = paths.configuration() else { return Ok(Self::default()) };
-        let unreadable = |reason: String| Error::invalid(format!("{} {reason}", path.display()));
-        let Some(text) = atomic_file::read_public(path).map_err(unreadable)? else {
+        let unreadable =
+            |reason: &dyn std::fmt::Display| Error::invalid(format!("{} {reason}", path.display()));
+        let Some(text) = atomic_file::read_public(path).map_err(|error| unreadable(&error))? else {
             return Ok(Self::default());
         };
         toml::from_str(&text)
-            .map_err(|error| unreadable(format!("cannot be read: {}", sanitize(error.message()))))
+            .map_err(|error| unreadable(&format!("cannot be read: {}", sanitize(error.message()))))
     }
 
     /// A provider by its name: built in, changed by the configuration, or of the configuration alone. It speaks for its

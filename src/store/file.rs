@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::config::Paths;
 use crate::model::{OffReason, Source, StorageKey, StoreFailure, StoredAt, Warning};
 use crate::store::{CredentialStore, PreparedWrite, StoredText};
-use crate::sys::atomic_file;
+use crate::sys::atomic_file::{self, Policy, WriteError};
 
 /// Files below the home directory.
 pub struct FileStore<'a> {
@@ -44,7 +44,7 @@ impl CredentialStore for FileStore<'_> {
         size: usize,
     ) -> Result<PreparedWrite<'a>, StoreFailure> {
         let path = self.path(key)?;
-        let prepared = atomic_file::prepare(&path, size).map_err(failed)?;
+        let prepared = atomic_file::prepare(&path, size, Policy::Private).map_err(failed)?;
         Ok(Box::new(move |text| {
             prepared.commit(text.expose_secret()).map_err(failed)?;
             Ok(StoredAt { source: Source::File, location: path.display().to_string() })
@@ -72,6 +72,6 @@ impl CredentialStore for FileStore<'_> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the last step of a chain of errors")]
-fn failed(error: anyhow::Error) -> StoreFailure {
-    StoreFailure::Failed(format!("{error:#}"))
+fn failed(error: WriteError) -> StoreFailure {
+    StoreFailure::Failed(error.to_string())
 }

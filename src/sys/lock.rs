@@ -4,9 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
-
-use crate::sys::atomic_file;
+use crate::sys::atomic_file::{self, WriteError};
 
 /// The delay between two attempts to take a lock.
 pub const RETRY_DELAY: Duration = Duration::from_millis(5);
@@ -16,7 +14,7 @@ pub trait Lock {}
 
 pub trait Locks {
     /// Takes the lock if no other process holds it.
-    fn try_lock(&self, path: &Path) -> anyhow::Result<Option<Box<dyn Lock>>>;
+    fn try_lock(&self, path: &Path) -> Result<Option<Box<dyn Lock>>, WriteError>;
 }
 
 /// Locks on files.
@@ -27,13 +25,13 @@ struct FileLock(#[expect(dead_code, reason = "the open file holds the lock")] Fi
 impl Lock for FileLock {}
 
 impl Locks for FileLocks {
-    fn try_lock(&self, path: &Path) -> anyhow::Result<Option<Box<dyn Lock>>> {
+    fn try_lock(&self, path: &Path) -> Result<Option<Box<dyn Lock>>, WriteError> {
         let file = atomic_file::open_lock(path)?;
         // By its full name: since Rust 1.89 std has methods of the same name, which would be called instead.
         match fs2::FileExt::try_lock_exclusive(&file) {
             Ok(()) => Ok(Some(Box::new(FileLock(file)))),
             Err(error) if error.kind() == fs2::lock_contended_error().kind() => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("locking {}", path.display())),
+            Err(error) => Err(WriteError::new("locking", path, error)),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
 
+use crate::support::protected::{self, Protected};
 use crate::support::{Home, service};
 
 /// Somebody else.
@@ -112,4 +113,63 @@ fn a_stored_login_that_is_a_link_is_not_followed() {
         "what it pointed at is not written to"
     );
     assert!(!fs::symlink_metadata(&file).unwrap().is_symlink());
+}
+
+#[test]
+fn a_file_that_cannot_be_replaced_costs_no_refresh_token() {
+    for protection in protected::ALL {
+        let server = service();
+        let (home, _) = Home::with_stale_session(&server);
+        let file = home.path().join(".my/credentials.json");
+        let before = home.snapshot();
+        let Some(protected) = Protected::new(&file, protection) else { continue };
+        for _ in 0..3 {
+            let outcome = home.run(&["get"]);
+            assert_eq!(outcome.status, 3, "{protection:?}: {outcome:?}");
+            let reason = Protected::reason(protection);
+            assert!(outcome.messages.contains(reason), "{protection:?}: {outcome:?}");
+        }
+        assert_eq!(server.refresh_requests(), 0, "{protection:?}: nothing is spent");
+        let left: Vec<_> =
+            home.snapshot().into_keys().filter(|path| !before.contains_key(path)).collect();
+        let is_temporary = |path: &&std::path::PathBuf| path.to_string_lossy().ends_with(".tmp");
+        assert_eq!(left.iter().find(is_temporary), None, "{protection:?}: {left:?}");
+        drop(protected);
+        home.token();
+        assert_eq!(server.refresh_requests(), 1, "{protection:?}: and the session is refreshed");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_change_costs_no_refresh_token() {
+    for protection in [protected::Protection::Immutable, protected::Protection::AppendOnly] {
+        let server = service();
+        let (home, _) = Home::with_stale_session(&server);
+        home.write(".my/refresh.lock", "");
+        home.write(".my/device_id", "");
+        let Some(_protected) = Protected::new(&home.path().join(".my"), protection) else {
+            continue;
+        };
+        let before = home.snapshot();
+        let outcome = home.run(&["get"]);
+        assert_ne!(outcome.status, 0, "{protection:?}: {outcome:?}");
+        assert_eq!(server.refresh_requests(), 0, "{protection:?}: nothing is spent");
+        assert_eq!(home.snapshot(), before, "{protection:?}: nothing is left behind");
+    }
+}
+
+#[test]
+fn logout_reports_a_file_that_cannot_be_removed() {
+    for protection in protected::ALL {
+        let server = service();
+        let (home, session) = Home::logged_in(&server);
+        let file = home.path().join(".my/credentials.json");
+        let Some(_protected) = Protected::new(&file, protection) else { continue };
+        let outcome = home.run(&["logout"]);
+        assert_eq!(outcome.status, 1, "{protection:?}: {outcome:?}");
+        let reason =
+            format!("credentials.json {}", Protected::reason(protection)).replace(" is", ": is");
+        assert!(outcome.messages.contains(&reason), "{protection:?}: {outcome:?}");
+        assert!(!outcome.messages.contains(&session.access_token));
+    }
 }

@@ -6,6 +6,7 @@ mod chromium;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod oidc;
+pub(crate) mod protected;
 pub(crate) mod secret_service;
 pub(crate) mod seed;
 pub(crate) mod strace;

@@ -114,6 +114,14 @@ pub(crate) fn fail(
     )
 }
 
+/// Runs the helper, and lets the `number`th call of that name in a thread fail.
+pub(crate) fn fail_nth(home: &Home, arguments: &[String], name: &str, number: usize) -> Outcome {
+    let inject = format!("inject={name}:error=EIO:when={number}");
+    let outcome = finish(spawn(traced(home, &[&format!("trace={name}"), &inject], arguments)), b"");
+    std::fs::remove_file(home.path().join("strace.log")).expect("strace writes its log");
+    outcome
+}
+
 fn inject(home: &Home, arguments: &[String], input: &str, what: &str) -> Outcome {
     let (trace, inject) = (format!("trace={CALLS}"), format!("inject={what}"));
     finish(spawn(traced(home, &[&trace, &inject], arguments)), input.as_bytes())

@@ -1,0 +1,541 @@
+//! Files of the user. A file is written beside its name and renamed, so that no reader sees half of it and no crash leaves
+//! half of it. What keeps a file from being replaced is found by [`prepare`], before anything is spent on its contents.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as platform;
+#[cfg(not(unix))]
+mod windows;
+#[cfg(not(unix))]
+use windows as platform;
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::model::Secret;
+
+/// The largest file of ours, in MiB.
+const MAX_MIB: u64 = 1;
+
+/// The largest configuration of a tool, in MiB.
+const MAX_CONFIGURATION_MIB: u64 = 4;
+
+/// The prefix of temporary files, by which [`sweep`] recognises those of processes that died.
+const TEMPORARY: &str = ".my-credential-helper-";
+
+/// The age at which a temporary file counts as left by a process that died: no write takes so long.
+pub const LEFT_BEHIND: Duration = Duration::from_secs(60);
+
+/// Why a file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("is a directory")]
+    Directory,
+    #[error("is no directory")]
+    NotDirectory,
+    #[error("is no regular file")]
+    NotRegular,
+    #[error("is larger than {0} MiB")]
+    TooLarge(u64),
+    #[error("is not UTF-8")]
+    NotUtf8,
+    #[error("is a symbolic link, which is not followed")]
+    Link,
+    #[error("is a symbolic link that leads nowhere")]
+    DanglingLink,
+    #[error("belongs to another user")]
+    Foreign,
+    #[error("can be written by others; `chmod go-w` it")]
+    WritableByOthers,
+    #[error("others can read it, and its mode cannot be changed: {0}")]
+    ReadableByOthers(io::ErrorKind),
+    #[error("is a mount point, which cannot be replaced; mount its directory instead")]
+    MountPoint,
+    #[error("is write-protected by the file system (immutable, append-only or read-only)")]
+    Immutable,
+    #[error("another process removes what is written")]
+    Removed,
+    #[error("{}", describe(.0))]
+    Io(#[from] io::Error),
+}
+
+/// The kind in the words of the standard library, without a number of the system.
+fn describe(error: &io::Error) -> String {
+    match error.kind().to_string() {
+        kind if kind == "uncategorized error" => error.to_string(),
+        kind => kind,
+    }
+}
+
+/// What failed, on which path, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{action} {}: {reason}", path.display())]
+pub struct WriteError {
+    action: &'static str,
+    path: PathBuf,
+    #[source]
+    pub reason: FileError,
+}
+
+impl WriteError {
+    pub fn new(action: &'static str, path: &Path, reason: impl Into<FileError>) -> Self {
+        Self { action, path: path.to_owned(), reason: reason.into() }
+    }
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        Self::invalid_state(error.to_string())
+    }
+}
+
+/// How a file and its directory are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// A file of ours: 0600 in a directory that is 0700. A link is replaced.
+    Private,
+    /// A file of the user or of a tool: a link is followed to the file, whose mode and group stay. A new file is 0600.
+    Preserve,
+    /// A copy beside such a file: 0600. A link is replaced, and the directory stays as it is.
+    Backup,
+}
+
+/// The contents of a file.
+pub struct Contents {
+    pub text: Secret,
+    /// Whether others could read the file until now.
+    pub repaired: bool,
+}
+
+/// Reads a regular file of this user. A link is not followed, and a mode wider than 0600 is narrowed. `None` where there
+/// is no file.
+pub fn read(path: &Path) -> Result<Option<Contents>, FileError> {
+    let Some((file, metadata)) = open(path, platform::no_follow, MAX_MIB)? else { return Ok(None) };
+    let repaired = platform::keep_private(&file, &metadata)?;
+    Ok(Some(Contents { text: text(&file, &metadata)?, repaired }))
+}
+
+/// Reads a file that holds no secret, such as `config.toml`. It may be a link and readable by all; but only its owner or
+/// root may be able to write it.
+pub fn read_public(path: &Path) -> Result<Option<String>, FileError> {
+    let Some((file, metadata)) = open(path, platform::no_wait, MAX_MIB)? else { return Ok(None) };
+    platform::is_trusted(&metadata)?;
+    Ok(Some(text(&file, &metadata)?.expose_secret().to_owned()))
+}
+
+/// Reads the configuration of a tool, whose mode and owner are the tool's business.
+pub fn read_configuration(path: &Path) -> Result<Option<String>, FileError> {
+    let found = open(path, platform::no_wait, MAX_CONFIGURATION_MIB)?;
+    found.map(|(file, metadata)| Ok(text(&file, &metadata)?.expose_secret().to_owned())).transpose()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn open(
+    path: &Path,
+    set_flags: fn(&mut fs::OpenOptions),
+    max: u64,
+) -> Result<Option<(File, Metadata)>, FileError> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    set_flags(&mut options);
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(opening(error)),
+    };
+    let metadata = file.metadata()?;
+    match &metadata {
+        found if found.is_dir() => Err(FileError::Directory),
+        found if !found.is_file() => Err(FileError::NotRegular),
+        found if found.len() > max << 20 => Err(FileError::TooLarge(max)),
+        _ => Ok(Some((file, metadata))),
+    }
+}
+
+fn opening(error: io::Error) -> FileError {
+    if platform::was_link(&error) { FileError::Link } else { FileError::Io(error) }
+}
+
+fn text(file: &File, metadata: &Metadata) -> Result<Secret, FileError> {
+    // One byte more than the file has, so that the buffer never grows and leaves a copy behind.
+    let size = usize::try_from(metadata.len()).unwrap_or(0) + 1;
+    let mut text = zeroize::Zeroizing::new(String::with_capacity(size));
+    file.take(MAX_CONFIGURATION_MIB << 20).read_to_string(&mut text).map_err(
+        |error| match error.kind() {
+            io::ErrorKind::InvalidData => FileError::NotUtf8,
+            _ => FileError::Io(error),
+        },
+    )?;
+    Ok(Secret::from(text))
+}
+
+/// A file that is about to be replaced: its successor is open beside it, and has its space.
+pub struct Prepared {
+    temporary: tempfile::NamedTempFile,
+    path: PathBuf,
+    policy: Policy,
+    /// The file whose mode and group the successor gets.
+    replaced: Option<Metadata>,
+}
+
+/// Opens the successor of `path` and reserves `size` bytes for it, so that what can fail fails now. Creates the directory
+/// (0700) where it is missing.
+pub fn prepare(path: &Path, size: usize, policy: Policy) -> Result<Prepared, WriteError> {
+    let failed = |reason| WriteError::new("writing", path, reason);
+    let path = &if policy == Policy::Preserve { target(path)? } else { path.to_owned() };
+    let directory = path.parent().ok_or_else(|| failed(FileError::NotDirectory))?;
+    platform::create_directory(directory, policy == Policy::Private)
+        .map_err(|reason| WriteError::new("creating", directory, reason))?;
+    sweep(directory, LEFT_BEHIND);
+    obstacle(path).map_or(Ok(()), |reason| Err(failed(reason)))?;
+    // The prefix has the name of the file that it replaces, for a person who finds it.
+    let prefix = format!("{TEMPORARY}{}-", path.file_name().unwrap_or_default().to_string_lossy());
+    let mut builder = tempfile::Builder::new();
+    let temporary = builder.prefix(&prefix).suffix(".tmp").tempfile_in(directory);
+    let temporary = temporary.map_err(|error| failed(error.into()))?;
+    platform::narrow(temporary.as_file()).map_err(|error| failed(error.into()))?;
+    platform::reserve(temporary.as_file(), size).map_err(|error| failed(error.into()))?;
+    let replaced = path.metadata().ok().filter(|_| policy == Policy::Preserve);
+    Ok(Prepared { temporary, path: path.clone(), policy, replaced })
+}
+
+/// The file itself: people who keep their configuration in a repository have a link to it.
+pub fn target(path: &Path) -> Result<PathBuf, WriteError> {
+    match path.canonicalize() {
+        Ok(target) => Ok(target),
+        Err(_) if path.is_symlink() => {
+            Err(WriteError::new("writing", path, FileError::DanglingLink))
+        }
+        Err(_) => Ok(path.to_owned()),
+    }
+}
+
+/// What keeps the file of that name from being replaced or removed, as far as that can be known before.
+fn obstacle(path: &Path) -> Option<FileError> {
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
+        return Some(FileError::Directory);
+    }
+    // A directory may be a mount point; it may not be immutable.
+    let above = || path.parent().and_then(platform::protection);
+    platform::protection(path)
+        .or_else(|| above().filter(|reason| matches!(reason, FileError::Immutable)))
+}
+
+impl Prepared {
+    /// The path of the file that is replaced, after links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes, and renames: afterwards the file has survived a power cut.
+    pub fn commit(self, contents: &str) -> Result<(), WriteError> {
+        self.put(contents, true)
+    }
+
+    fn put(self, contents: &str, is_lasting: bool) -> Result<(), WriteError> {
+        let (path, policy) = (self.path.clone(), self.policy);
+        // Another process has taken the successor for one that was left behind, where this one was stopped for long.
+        if self.replace(contents, is_lasting)?
+            || prepare(&path, contents.len(), policy)?.replace(contents, is_lasting)?
+        {
+            return Ok(());
+        }
+        Err(WriteError::new("replacing", &path, FileError::Removed))
+    }
+
+    /// Returns whether the successor was still there.
+    fn replace(mut self, contents: &str, is_lasting: bool) -> Result<bool, WriteError> {
+        let failed = |error: io::Error| WriteError::new("writing", &self.path, error);
+        let file = self.temporary.as_file_mut();
+        file.rewind().map_err(failed)?;
+        file.write_all(contents.as_bytes()).map_err(failed)?;
+        file.set_len(contents.len() as u64).map_err(failed)?;
+        if let Some(replaced) = &self.replaced {
+            platform::copy_mode(file, replaced).map_err(failed)?;
+        }
+        if is_lasting {
+            file.sync_all().map_err(failed)?;
+        }
+        let path = self.path;
+        match self.temporary.persist(&path) {
+            Err(error) if error.error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            result => result.map_err(|failed| WriteError::new("replacing", &path, failed.error))?,
+        };
+        if is_lasting {
+            sync_directory(&path);
+        }
+        Ok(true)
+    }
+}
+
+/// Writes a whole file of ours.
+pub fn write(path: &Path, contents: &str) -> Result<(), WriteError> {
+    prepare(path, contents.len(), Policy::Private)?.commit(contents)
+}
+
+/// Writes a whole file of ours that nobody misses after a power cut, and does not wait for the disk.
+pub fn write_fleeting(path: &Path, contents: &str) -> Result<(), WriteError> {
+    prepare(path, contents.len(), Policy::Private)?.put(contents, false)
+}
+
+/// Fails where [`remove`] is known to fail.
+pub fn check_removal(path: &Path) -> Result<(), WriteError> {
+    obstacle(path).map_or(Ok(()), |reason| Err(WriteError::new("removing", path, reason)))
+}
+
+/// Removes a file, and what dead processes left beside it; `false` where there was none.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn remove(path: &Path) -> Result<bool, WriteError> {
+    path.parent().inspect(|directory| sweep(directory, LEFT_BEHIND));
+    match fs::remove_file(path) {
+        Ok(()) => {
+            sync_directory(path);
+            Ok(true)
+        }
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => {
+            check_removal(path)?;
+            Err(WriteError::new("removing", path, error))
+        }
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// A rename is durable once its directory is; a system that cannot sync a directory does so by itself.
+fn sync_directory(path: &Path) {
+    if let Some(directory) = path.parent().and_then(|directory| File::open(directory).ok()) {
+        let _ = directory.sync_all();
+    }
+}
+
+/// A directory (0700) for the files of other programs. It is removed when it is dropped; after a crash, [`sweep`] does.
+pub fn temporary_directory(parent: &Path) -> Result<tempfile::TempDir, WriteError> {
+    sweep(parent, LEFT_BEHIND);
+    let mut builder = tempfile::Builder::new();
+    platform::private_directory(builder.prefix(TEMPORARY).suffix(".tmp"))
+        .tempdir_in(parent)
+        .map_err(|error| WriteError::new("creating a directory in", parent, error))
+}
+
+/// Removes what processes that died left in a directory: temporary files of this program that are older than `age`.
+pub fn sweep(directory: &Path, age: Duration) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    entries.flatten().for_each(|entry| remove_left_behind(&entry, age));
+}
+
+/// The names in a directory; none where it does not exist. Removes what processes that died left in it.
+pub fn names_in(directory: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        remove_left_behind(&entry, LEFT_BEHIND);
+        names.extend(entry.file_name().into_string());
+    }
+    Ok(names)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn remove_left_behind(entry: &fs::DirEntry, age: Duration) {
+    if !entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+        return;
+    }
+    let Ok(metadata) = entry.metadata() else { return };
+    if matches!(metadata.modified().map(|time| time.elapsed()), Ok(Ok(elapsed)) if elapsed >= age) {
+        let remove = if metadata.is_dir() { fs::remove_dir_all } else { fs::remove_file };
+        let _ = remove(entry.path());
+    }
+}
+
+/// Opens a file to be locked: created with mode 0600, a link not followed.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn open_lock(path: &Path) -> Result<File, WriteError> {
+    let directory = path.parent().unwrap_or(path);
+    platform::create_directory(directory, true)
+        .map_err(|reason| WriteError::new("creating", directory, reason))?;
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    platform::no_follow(&mut options);
+    let failed = |error| WriteError::new("opening", path, opening(error));
+    let file = options.open(path).map_err(failed)?;
+    // A umask may have made it a file that the next process cannot open.
+    platform::narrow(&file).map_err(failed)?;
+    Ok(file)
+}
+
+/// Whether a directory belongs to this user; `None` where it does not exist. It may be a link to one, made by this user
+/// or by root: some people keep their dotfiles elsewhere. The link of another user could be changed to lead anywhere.
+pub fn is_ours(directory: &Path) -> io::Result<Option<bool>> {
+    let known = |found: io::Result<Metadata>| match found {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    match known(fs::symlink_metadata(directory))? {
+        Some(link) if link.is_symlink() && !platform::may_link(&link) => Ok(Some(false)),
+        Some(link) if link.is_symlink() => {
+            Ok(known(fs::metadata(directory))?.map(|found| platform::is_ours(&found)))
+        }
+        found => Ok(found.map(|found| platform::is_ours(&found))),
+    }
+}
+
+/// Reserves space by writing blanks, where the system has no call for it.
+fn fill(mut file: &File, size: usize) -> io::Result<()> {
+    file.write_all(&vec![b' '; size])
+}
+
+#[cfg(all(test, unix))]
+#[expect(clippy::disallowed_methods, reason = "files as other programs make them")]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::{Policy, prepare, read, remove, sweep, write};
+
+    fn reason(path: &std::path::Path) -> String {
+        read(path).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_nobody_else_can() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a/b/credentials.json");
+        write(&path, "first, and longer").unwrap();
+        write(&path, "second").unwrap();
+        let contents = read(&path).unwrap().unwrap();
+        assert!(contents.text.expose_secret() == "second" && !contents.repaired);
+        let mode =
+            |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        assert_eq!(
+            fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1,
+            "no temporary file stays"
+        );
+    }
+
+    #[test]
+    fn a_wider_mode_is_narrowed_and_told() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("f");
+        write(&path, "x").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(read(&path).unwrap().unwrap().repaired);
+        assert!(!read(&path).unwrap().unwrap().repaired, "once");
+    }
+
+    #[test]
+    fn what_is_no_file_of_ours_is_refused_with_its_reason() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        assert!(read(&path("none")).unwrap().is_none());
+        write(&path("real"), "x").unwrap();
+        symlink(path("real"), path("link")).unwrap();
+        assert_eq!(reason(&path("link")), "is a symbolic link, which is not followed");
+        fs::create_dir(path("directory")).unwrap();
+        assert_eq!(reason(&path("directory")), "is a directory");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            path("fifo"),
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        )
+        .unwrap();
+        assert_eq!(reason(&path("fifo")), "is no regular file");
+        fs::File::create(path("large")).unwrap().set_len(2 << 20).unwrap();
+        assert_eq!(reason(&path("large")), "is larger than 1 MiB");
+        assert!(
+            prepare(&path("directory"), 1, Policy::Private).is_err(),
+            "a directory is not replaced"
+        );
+    }
+
+    #[test]
+    fn what_a_dead_process_left_is_removed_after_a_while() {
+        let home = tempfile::tempdir().unwrap();
+        let temporary = |name: &str| home.path().join(format!(".my-credential-helper-{name}.tmp"));
+        let path = home.path().join("f");
+        let leave = || {
+            let (old, new) = (temporary("1"), temporary("2"));
+            fs::File::create(&old).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+            fs::File::create(&new).unwrap();
+        };
+        let is_swept = || {
+            assert!(temporary("2").exists(), "another process may still be writing the new one");
+            !temporary("1").exists()
+        };
+        leave();
+        write(&path, "x").unwrap();
+        assert!(is_swept(), "by the next write");
+        leave();
+        remove(&path).unwrap();
+        assert!(is_swept(), "by the next removal");
+    }
+
+    #[test]
+    fn a_file_is_written_though_its_successor_was_taken_for_one_that_was_left_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("f");
+        let prepared = prepare(&path, 1, Policy::Private).unwrap();
+        sweep(home.path(), std::time::Duration::ZERO);
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+        prepared.commit("x").unwrap();
+        assert!(read(&path).unwrap().unwrap().text.expose_secret() == "x");
+    }
+
+    #[test]
+    fn preserve_follows_links_and_keeps_mode_and_bytes() {
+        let home = tempfile::tempdir().unwrap();
+        let (file, link) = (home.path().join("dotfiles/rc"), home.path().join("rc"));
+        fs::create_dir(home.path().join("dotfiles")).unwrap();
+        let folder_mode = fs::metadata(home.path().join("dotfiles")).unwrap().permissions();
+        symlink("dotfiles/rc", &link).unwrap();
+        let put = |path: &std::path::Path, policy, text: &str| {
+            prepare(path, text.len(), policy).and_then(|prepared| prepared.commit(text))
+        };
+        let dangling = put(&link, Policy::Preserve, "x").unwrap_err().to_string();
+        assert!(dangling.ends_with("is a symbolic link that leads nowhere"), "{dangling}");
+        put(&file, Policy::Preserve, "new").unwrap();
+        let mode = || fs::metadata(&file).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(), 0o600, "a new file is its owner's");
+        for kept in [0o644, 0o640, 0o400, 0o755] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(kept)).unwrap();
+            let text = format!("\u{feff}# {kept:o}\r\n\0end");
+            put(&link, Policy::Preserve, &text).unwrap();
+            assert!(link.is_symlink() && fs::read(&file).unwrap() == text.as_bytes());
+            assert_eq!(mode(), kept);
+        }
+        put(&link, Policy::Backup, "x").unwrap();
+        assert!(!link.is_symlink(), "a backup is never written through a link");
+        assert_eq!(fs::metadata(&link).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(home.path().join("dotfiles")).unwrap().permissions(), folder_mode);
+        put(&file, Policy::Private, "x").unwrap();
+        assert_eq!(mode(), 0o600);
+    }
+
+    #[test]
+    fn a_temporary_directory_is_private_and_swept() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = super::temporary_directory(home.path()).unwrap();
+        assert_eq!(fs::metadata(directory.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        let left = directory.keep();
+        fs::write(left.join("configuration"), "x").unwrap();
+        sweep(home.path(), std::time::Duration::from_secs(60));
+        assert!(left.exists(), "another process may still use it");
+        sweep(home.path(), std::time::Duration::ZERO);
+        assert!(!left.exists());
+    }
+}

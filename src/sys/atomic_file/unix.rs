@@ -1,0 +1,138 @@
+//! Owners, modes and mount points.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
+use std::path::Path;
+
+use rustix::fs::{Gid, Mode, OFlags};
+
+use super::FileError;
+
+pub(super) fn is_ours(metadata: &Metadata) -> bool {
+    metadata.uid() == rustix::process::geteuid().as_raw()
+}
+
+/// Whether the owner of the link could do everything else, too.
+pub(super) fn may_link(metadata: &Metadata) -> bool {
+    is_ours(metadata) || metadata.uid() == 0
+}
+
+/// Links are not followed, and a fifo does not block.
+pub(super) fn no_follow(options: &mut fs::OpenOptions) {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    options.mode(0o600).custom_flags(flags.bits().cast_signed());
+}
+
+/// A fifo does not block.
+pub(super) fn no_wait(options: &mut fs::OpenOptions) {
+    options.custom_flags((OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed());
+}
+
+pub(super) fn is_trusted(metadata: &Metadata) -> Result<(), FileError> {
+    if !may_link(metadata) {
+        return Err(FileError::Foreign);
+    }
+    if metadata.mode() & 0o022 != 0 { Err(FileError::WritableByOthers) } else { Ok(()) }
+}
+
+pub(super) fn was_link(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::LOOP)
+}
+
+pub(super) fn keep_private(file: &File, metadata: &Metadata) -> Result<bool, FileError> {
+    if !is_ours(metadata) {
+        return Err(FileError::Foreign);
+    }
+    if metadata.mode() & 0o077 == 0 {
+        return Ok(false);
+    }
+    narrow(file).map_err(|error| FileError::ReadableByOthers(error.kind()))?;
+    Ok(true)
+}
+
+/// 0600, whatever the umask made of it.
+pub(super) fn narrow(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(file, Mode::RUSR | Mode::WUSR)?)
+}
+
+/// The mode of the file that is replaced. Where its group cannot be kept, the group's rights are dropped: another group
+/// would get them.
+pub(super) fn copy_mode(file: &File, replaced: &Metadata) -> io::Result<()> {
+    let gid = Gid::from_raw(replaced.gid());
+    let keeps_group = file.metadata()?.gid() == replaced.gid()
+        || rustix::fs::fchown(file, None, Some(gid)).is_ok();
+    let mask = if keeps_group { 0o777 } else { 0o707 };
+    file.set_permissions(fs::Permissions::from_mode(replaced.mode() & mask))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn reserve(file: &File, size: usize) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    match fallocate(file, FallocateFlags::empty(), 0, size.max(1) as u64) {
+        // A file system that cannot promise space is asked for it by writing.
+        Err(rustix::io::Errno::OPNOTSUPP) => super::fill(file, size),
+        other => Ok(other?),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn reserve(file: &File, size: usize) -> io::Result<()> {
+    super::fill(file, size)
+}
+
+/// What neither the owner nor root can replace: `chattr +i` or `+a`, and a file that is mounted by itself, as containers do
+/// (`rename` fails with `EBUSY`; known since Linux 5.8).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn protection(path: &Path) -> Option<FileError> {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes as Has, StatxFlags, statx};
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()).ok()?;
+    if found.stx_attributes.intersects(Has::IMMUTABLE | Has::APPEND) {
+        return Some(FileError::Immutable);
+    }
+    found.stx_attributes.contains(Has::MOUNT_ROOT).then_some(FileError::MountPoint)
+}
+
+/// `chflags uchg`, `uappnd`, `schg` and `sappnd` (sys/stat.h).
+#[cfg(target_os = "macos")]
+pub(super) fn protection(path: &Path) -> Option<FileError> {
+    let flags = std::os::macos::fs::MetadataExt::st_flags(&fs::symlink_metadata(path).ok()?);
+    (flags & 0x0006_0006 != 0).then_some(FileError::Immutable)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "macos")))]
+pub(super) fn protection(_: &Path) -> Option<FileError> {
+    None
+}
+
+pub(super) fn private_directory<'a, 'b>(
+    builder: &'a mut tempfile::Builder<'b, 'b>,
+) -> &'a mut tempfile::Builder<'b, 'b> {
+    builder.permissions(fs::Permissions::from_mode(0o700))
+}
+
+/// The directory and what is missing above it, each 0700. With `is_private`, a directory that others can look into is
+/// narrowed, and one of another user is an error.
+pub(super) fn create_directory(directory: &Path, is_private: bool) -> Result<(), FileError> {
+    let narrow = || fs::set_permissions(directory, fs::Permissions::from_mode(0o700));
+    match fs::metadata(directory) {
+        Ok(metadata) if !metadata.is_dir() => Err(FileError::NotDirectory),
+        Ok(_) if !is_private => Ok(()),
+        Ok(metadata) if !is_ours(&metadata) => Err(FileError::Foreign),
+        Ok(metadata) if metadata.mode() & 0o077 == 0 => Ok(()),
+        Ok(_) => Ok(narrow()?),
+        Err(_) => {
+            if let Some(above) = directory.parent().filter(|above| !above.exists()) {
+                create_directory(above, is_private)?;
+            }
+            match fs::DirBuilder::new().mode(0o700).create(directory) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error)?,
+                _ => {}
+            }
+            // Each by itself: a umask may have made it one in which nothing can be created.
+            Ok(narrow()?)
+        }
+    }
+}
