@@ -1,5 +1,5 @@
-//! `exec`: runs a command with the credential in its environment. On Unix the command takes the place of this process:
-//! its exit status, its signals and the terminal are its own. Standard input is not touched.
+//! `exec`: runs a command with the credential in its environment. On Unix the command replaces this process and keeps its
+//! working directory and environment; the exit status, the signals and the terminal are the command's. Standard input is not read.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -9,7 +9,6 @@ use crate::cli::variables::{Assignment, Variables};
 use crate::error::{Error, Result};
 use crate::model::ToolOutput;
 
-/// What `exec` takes.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper exec -- ./deploy.sh\n  \
                         my-credential-helper exec --env GITHUB_TOKEN -- gh release list\n  \
@@ -27,6 +26,7 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
     let (assignments, warnings) = arguments.variables.assignments(engine)?;
     let (program, rest) =
         arguments.command.split_first().ok_or_else(|| Error::invalid("no command is given"))?;
+    #[expect(clippy::disallowed_methods, reason = "the user names the program, and where it runs")]
     let mut command = Command::new(program);
     command.args(rest);
     for Assignment { name, value } in &assignments {

@@ -53,6 +53,7 @@ fn page(mut command: Command, path: &[String]) -> Result<String> {
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
+#[expect(clippy::disallowed_methods, reason = "pages in a directory that the user names")]
 fn write_all(command: Command, dir: &Path) -> Result<()> {
     let writing = || format!("writing the manual into {}", dir.display());
     std::fs::create_dir_all(dir).with_context(writing)?;

@@ -6,4 +6,5 @@ pub mod env;
 pub mod hardening;
 pub mod lock;
 pub mod log;
+pub mod process;
 pub mod signals;

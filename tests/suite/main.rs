@@ -13,6 +13,7 @@ mod at_once;
 mod bad_input;
 mod bazel;
 mod cargo;
+mod children;
 mod ci;
 mod crashes;
 mod crowds;

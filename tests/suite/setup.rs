@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use serde_json::json;
 
+use crate::support::protected::{self, Protected, Protection};
 use crate::support::terminal::{in_terminal, status_of};
 use crate::support::{HELPER, Home, Outcome, has_client};
 
@@ -309,8 +310,15 @@ fn all_sets_up_what_is_installed_and_skips_what_it_cannot() {
     };
     assert_eq!((changed("bazel"), changed("uv")), (json!(true), json!(false)));
     assert_eq!(outcome["tools"].as_array().unwrap().len(), 2);
+    setup(&home, &["pip"]);
+    symlink("/bin/true", bin.join("pip")).unwrap();
+    let keyring = home.path().join(".local/share/my-credential-helper/bin/keyring");
+    setup(&home, &["pip", "--undo"]);
+    assert!(keyring.is_symlink(), "uv still needs the link");
+    setup(&home, &["pip"]);
     setup(&home, &["--all", "--undo"]);
     assert_eq!((home.read(".bazelrc"), home.read(".config/uv/uv.toml")), (None, None));
+    assert!(!keyring.is_symlink(), "no tool needs the link any more");
 }
 
 #[test]
@@ -329,4 +337,168 @@ fn on_a_terminal_it_asks_and_no_is_no() {
     let mut session = in_terminal(&home, command);
     assert_eq!(status_of(&mut session), 0);
     assert!(home.read(".bazelrc").is_some());
+}
+
+/// Everything that could be seen to have changed: files, links, directories, and modes.
+fn state(home: &Home) -> Vec<(std::path::PathBuf, Option<Vec<u8>>, u32)> {
+    let mode = |path: &std::path::Path| path.symlink_metadata().unwrap().permissions().mode();
+    snapshot(home).into_iter().map(|(path, text)| (path.clone(), text, mode(&path))).collect()
+}
+
+#[test]
+fn a_file_that_cannot_be_replaced_leaves_everything_as_it_was() {
+    for (tool, file, _) in tools() {
+        for protection in protected::ALL {
+            let home = home();
+            let path = home.write(file, had_before(tool));
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+            let Some(protected) = Protected::new(&path, protection) else { continue };
+            let before = state(&home);
+            let outcome = home.run(&["setup", tool, "--host", HOST]);
+            assert_eq!(outcome.status, 1, "{tool} {protection:?}: {outcome:?}");
+            let reason = format!(": {}", Protected::reason(protection));
+            assert!(outcome.messages.contains(&reason), "{tool} {protection:?}: {outcome:?}");
+            assert_eq!(state(&home), before, "{tool} {protection:?}: nothing has changed");
+
+            drop(protected);
+            setup(&home, &[tool, "--host", HOST]);
+            let Some(_protected) = Protected::new(&path, protection) else { continue };
+            let before = state(&home);
+            let outcome = home.run(&["setup", tool, "--undo"]);
+            assert_eq!(outcome.status, 1, "{tool} {protection:?}: undo: {outcome:?}");
+            assert_eq!(state(&home), before, "{tool} {protection:?}: undo changes nothing");
+        }
+    }
+}
+
+#[test]
+fn a_backup_or_settings_that_cannot_be_written_change_nothing() {
+    let settings = ".config/my-credential-helper/config.toml";
+    for (tool, file, _) in tools() {
+        let home = home();
+        home.write(file, had_before(tool));
+        home.write(settings, "# mine\n");
+        let backup = format!("{file}.before-my-credential-helper");
+        std::fs::create_dir(home.path().join(&backup)).unwrap();
+        let before = state(&home);
+        let outcome = home.run(&["setup", tool, "--host", HOST]);
+        assert_ne!(outcome.status, 0, "{tool}: {outcome:?}");
+        assert_eq!(state(&home), before, "{tool}: a backup that is a directory");
+        std::fs::remove_dir(home.path().join(&backup)).unwrap();
+
+        symlink(home.path().join("elsewhere"), home.path().join(&backup)).unwrap();
+        let before = state(&home);
+        let outcome = home.run(&["setup", tool, "--host", HOST]);
+        assert!(
+            outcome.status != 0 && outcome.messages.contains("is a symbolic link"),
+            "{outcome:?}"
+        );
+        assert_eq!(state(&home), before, "{tool}: a backup that is a link");
+        std::fs::remove_file(home.path().join(&backup)).unwrap();
+
+        let path = home.path().join(settings);
+        let Some(_protected) = Protected::new(&path, Protection::Immutable) else { continue };
+        let before = state(&home);
+        let outcome = home.run(&["setup", tool, "--host", HOST]);
+        assert_eq!(outcome.status, 1, "{tool}: {outcome:?}");
+        assert_eq!(state(&home), before, "{tool}: settings that cannot be written");
+    }
+}
+
+#[test]
+fn a_folder_of_links_that_is_a_file_changes_nothing() {
+    // The folder of links is a file: that is seen when the link is made.
+    let home = Home::new();
+    home.write("program/my-credential-helper", "");
+    home.write(".local/bin", "a file");
+    home.write(".bazelrc", had_before("bazel"));
+    let before = state(&home);
+    let outcome = home.run(&["setup", "bazel", "--host", HOST]);
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert_eq!(state(&home), before);
+}
+
+#[test]
+fn a_call_that_fails_takes_back_the_steps_before_it() {
+    if !crate::support::strace::is_permitted() {
+        return;
+    }
+    let words = ["setup", "--all", "--host", HOST].map(str::to_owned);
+    for call in ["renameat", "symlink"] {
+        let mut home = home();
+        let bin = home.path().join(".local/bin");
+        home.set("PATH", bin.as_os_str());
+        for tool in ["bazel", "terraform", "cargo", "docker", "podman", "uv", "pip"] {
+            symlink("/bin/true", bin.join(tool)).unwrap();
+        }
+        for tool in ["strace", "timeout"] {
+            symlink(format!("/usr/bin/{tool}"), bin.join(tool)).unwrap();
+        }
+        for (tool, file) in [("bazel", ".bazelrc"), ("cargo", ".cargo/config.toml")] {
+            let path = home.write(file, had_before(tool));
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        }
+        let before = state(&home);
+        let failed = |number| {
+            let outcome = crate::support::strace::fail_nth(&home, &words, call, number);
+            assert!(matches!(outcome.status, 0 | 1), "{call} {number}: {outcome:?}");
+            assert!(!outcome.messages.contains("not taken back"), "{call} {number}: {outcome:?}");
+            outcome.status == 1
+        };
+        let mut number = 1;
+        while failed(number) {
+            assert_eq!(state(&home), before, "{call} {number}: nothing has changed");
+            number += 1;
+        }
+        assert!(number > 5, "{call}: {number} calls only");
+        assert_ne!(state(&home), before, "{call}: where none fails, all is done");
+    }
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_reported_and_stays() {
+    let home = home();
+    symlink(home.path().join("dotfiles/bazelrc"), home.path().join(".bazelrc")).unwrap();
+    let before = state(&home);
+    let outcome = home.run(&["setup", "bazel", "--host", HOST]);
+    assert!(outcome.status == 1 && outcome.messages.contains("leads nowhere"), "{outcome:?}");
+    assert_eq!(state(&home), before);
+}
+
+#[test]
+fn a_copy_for_a_tool_is_private_and_is_not_in_the_temporary_folder() {
+    if !has_client("kubectl") {
+        return;
+    }
+    let mut home = home();
+    let folder = home.path().join("tmp");
+    std::fs::create_dir(&folder).unwrap();
+    home.set("TMPDIR", &folder);
+    home.write(".kube/config", had_before("kubectl"));
+    let real = Home::new().run_client(&["sh", "-c", "command -v kubectl"]).output;
+    let stub = home.write(
+        ".local/bin/kubectl",
+        &format!(
+            "#!/bin/sh\nstat -c '%a %n' \"$3\" \"${{3%/*}}\" >>\"$HOME/modes\"; ls \"{}\" >>\"$HOME/modes\"\nexec {} \"$@\"\n",
+            folder.display(),
+            real.trim()
+        ),
+    );
+    std::fs::set_permissions(stub, std::fs::Permissions::from_mode(0o755)).unwrap();
+    setup(&home, &["kubectl"]);
+    let modes = home.read("modes").unwrap();
+    let lines: Vec<_> = modes.lines().collect();
+    assert!(!lines.is_empty() && lines.len() % 2 == 0, "{modes}");
+    for pair in lines.chunks(2) {
+        assert!(pair[0].starts_with("600 ") && pair[1].starts_with("700 "), "{modes}");
+        assert!(
+            pair[0].contains(home.path().to_str().unwrap()) && !pair[0].contains("/tmp/.my"),
+            "{modes}"
+        );
+    }
+    let left = home
+        .snapshot()
+        .into_keys()
+        .find(|path| path.to_string_lossy().contains(".my-credential-helper-"));
+    assert_eq!(left, None, "no copy stays");
 }

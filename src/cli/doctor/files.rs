@@ -1,25 +1,25 @@
-//! This program on PATH, its settings, and the modes of the files that hold secrets.
+//! Whether PATH finds this program, whether its settings can be read, and the modes of the files with secrets.
 
 use std::path::Path;
 
 use super::Finding;
 use crate::auth::Engine;
-use crate::cli::setup::place::Place;
+use crate::cli::setup::machine::Machine;
 
-pub(super) fn examine(engine: &Engine<'_>, place: &Place) -> Vec<Finding> {
-    let mut findings = vec![program(place)];
+pub(super) fn examine(engine: &Engine<'_>, machine: &Machine) -> Vec<Finding> {
+    let mut findings = vec![program(machine)];
     findings.push(match engine.context.configuration() {
         Err(error) => Finding::problem("settings", error.message, "mend the file, or move it away"),
         Ok(_) => Finding::fine("settings", "can be read"),
     });
-    findings.extend(modes(place));
+    findings.extend(modes(machine));
     findings
 }
 
-fn program(place: &Place) -> Finding {
+fn program(machine: &Machine) -> Finding {
     let check = "program";
-    match place.find("my-credential-helper") {
-        Some(found) if place.is_this_program(&found) => {
+    match machine.find("my-credential-helper") {
+        Some(found) if machine.is_this_program(&found) => {
             Finding::fine(check, format!("{} is found on PATH", found.display()))
         }
         Some(other) => {
@@ -27,7 +27,7 @@ fn program(place: &Place) -> Finding {
                 .with_fix("remove the one that you do not want")
         }
         None => {
-            let folder = place.program.parent().unwrap_or(&place.program).display();
+            let folder = machine.program.parent().unwrap_or(&machine.program).display();
             Finding::problem(
                 check,
                 "my-credential-helper is not on PATH",
@@ -37,9 +37,9 @@ fn program(place: &Place) -> Finding {
     }
 }
 
-/// What is open to others below `~/.my`. Reading narrows a file too; here it is told.
-fn modes(place: &Place) -> Vec<Finding> {
-    let root = place.home.join(".my");
+/// The files and directories below `~/.my` that others can read. Reading a file narrows its mode too; here it is reported.
+fn modes(machine: &Machine) -> Vec<Finding> {
+    let root = machine.home.join(".my");
     let mut findings = Vec::new();
     let mut waiting = vec![(root, 0)];
     while let Some((path, depth)) = waiting.pop() {
@@ -49,10 +49,10 @@ fn modes(place: &Place) -> Vec<Finding> {
             continue;
         }
         findings.extend(mode(&path, &metadata));
-        // As deep as stored logins lie, and no deeper.
+        // The depth of stored logins.
         if metadata.is_dir() && depth < 3 {
             let entries =
-                std::fs::read_dir(&path).into_iter().flatten().flatten().take(MOST_ENTRIES);
+                std::fs::read_dir(&path).into_iter().flatten().flatten().take(MAX_ENTRIES);
             waiting.extend(entries.map(|entry| (entry.path(), depth + 1)));
         }
     }
@@ -62,8 +62,8 @@ fn modes(place: &Place) -> Vec<Finding> {
     findings
 }
 
-/// Somebody may have a hundred thousand logins.
-const MOST_ENTRIES: usize = 1000;
+/// A user may have a hundred thousand stored logins.
+const MAX_ENTRIES: usize = 1000;
 
 fn linked(path: &Path) -> Finding {
     let message = format!("{} is a symbolic link, which is not followed", path.display());
@@ -81,7 +81,7 @@ fn mode(path: &Path, metadata: &std::fs::Metadata) -> Option<Finding> {
     let message = format!("{} has mode {mode:o}: others can read it", path.display());
     let (path, fix): (std::path::PathBuf, _) =
         (path.to_owned(), format!("chmod {right:o} {}", path.display()));
-    Some(Finding::problem("files", message, fix).mended_by(move || {
+    Some(Finding::problem("files", message, fix).with_repair(move || {
         let narrowed = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(right));
         narrowed.map_err(|error| {
             crate::error::Error::invalid_state(format!("{}: {}", path.display(), error.kind()))

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http;
 use crate::http::oauth::{BrowserLogin, Granted, Service};
 use crate::model::{Provider, ToolOutput};
+use crate::sys::process::Launcher;
 
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
@@ -56,11 +57,40 @@ pub(super) fn log_in(
 }
 
 fn open(engine: &Engine<'_>, url: &str) {
-    if can_be_opened(engine) && webbrowser::open(url).is_ok() {
+    if can_be_opened(engine) && start_browser(engine, url) {
         terminal::print(&format!("The browser opens. If it does not, open\n{}", shown_whole(url)));
     } else {
         terminal::print(&format!("Open this in a browser on this machine:\n{}", shown_whole(url)));
     }
+}
+
+/// The programs that open a URL in the user's browser, where `BROWSER` names none.
+const OPENERS: &[&str] = if cfg!(target_os = "macos") {
+    &["/usr/bin/open"]
+} else if cfg!(windows) {
+    &["rundll32 url.dll,FileProtocolHandler"]
+} else {
+    &["wslview", "xdg-open", "gio open", "x-www-browser"]
+};
+
+/// `BROWSER` is a list of commands as xdg-open reads it: between colons, with `%s` for the URL. A relative path in it does
+/// not count: it would be a program of the working directory.
+fn start_browser(engine: &Engine<'_>, url: &str) -> bool {
+    let environment = &engine.context.environment;
+    let home = engine.context.paths.in_home("").ok();
+    let launcher = Launcher::new(environment, home.as_deref());
+    let named = environment.text("BROWSER").unwrap_or_default();
+    let separator = if cfg!(windows) { ';' } else { ':' };
+    named.split(separator).chain(OPENERS.iter().copied()).any(|command| {
+        let mut words = command.split_whitespace();
+        let Some(program) = words.next().and_then(|name| launcher.find(name)) else { return false };
+        let mut arguments: Vec<_> = words.map(|word| word.replace("%s", url)).collect();
+        if !command.contains("%s") {
+            arguments.push(url.to_owned());
+        }
+        let child = launcher.child(&program).map(|child| child.args(arguments));
+        child.and_then(|child| child.start_on_desktop(environment)).is_ok()
+    })
 }
 
 /// The whole URL: [`sanitize`] would shorten it.

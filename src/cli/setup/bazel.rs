@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::lines;
-use super::place::Place;
-use super::tools::{Ask, Folder, Probe, SetupTool, no_notes};
+use super::machine::Machine;
+use super::tools::{Folder, Probe, Request, SetupTool, no_notes};
 use crate::error::Result;
 
 pub(super) const TOOL: SetupTool = SetupTool {
@@ -23,25 +23,25 @@ pub(super) const TOOL: SetupTool = SetupTool {
 
 const LINK: &str = "bazel-credential-my";
 
-fn file(place: &Place) -> PathBuf {
-    place.home.join(".bazelrc")
+fn file(machine: &Machine) -> PathBuf {
+    machine.home.join(".bazelrc")
 }
 
 /// Bazel knows hosts without ports, and the patterns that the configuration does.
-fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
+fn add(request: &Request<'_>, text: &str) -> Result<String> {
     let host = |pattern: &crate::model::HostPattern| {
         pattern
             .target()
             .map_or_else(|| pattern.to_string(), |target| target.origin.host().to_owned())
     };
-    let line = |host: String| format!("common --credential_helper={host}={}", ask.command());
-    Ok(ask
+    let line = |host: String| format!("common --credential_helper={host}={}", request.command());
+    Ok(request
         .hosts
         .iter()
         .map(host)
         .fold(text.to_owned(), |text, host| lines::with(&text, &line(host))))
 }
 
-fn remove(_: &Place, text: &str) -> Result<String> {
+fn remove(_: &Machine, text: &str) -> Result<String> {
     Ok(lines::without(text, |line| line.contains("--credential_helper=") && line.ends_with(LINK)))
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
-use super::place::Place;
-use super::tools::{Ask, Folder, Probe, SetupTool};
+use super::machine::Machine;
+use super::tools::{Folder, Probe, Request, SetupTool};
 use crate::error::{Error, Result, sanitize};
 
 pub(super) const TOOL: SetupTool = SetupTool {
@@ -29,8 +29,8 @@ pub(super) const TOOL: SetupTool = SetupTool {
 const LINK: &str = "cargo-credential-my";
 const KEY: &str = "global-credential-providers";
 
-fn file(place: &Place) -> PathBuf {
-    let folder = place.variable("CARGO_HOME").unwrap_or_else(|| place.home.join(".cargo"));
+fn file(machine: &Machine) -> PathBuf {
+    let folder = machine.variable("CARGO_HOME").unwrap_or_else(|| machine.home.join(".cargo"));
     // The name of old; cargo reads it where it is there.
     let old = folder.join("config");
     if old.is_file() { old } else { folder.join("config.toml") }
@@ -47,7 +47,7 @@ fn is_ours(value: &Value) -> bool {
     name.is_some_and(|name| name == LINK)
 }
 
-fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
+fn add(request: &Request<'_>, text: &str) -> Result<String> {
     let mut document = parsed(text)?;
     let unusable = || Error::invalid(format!("cargo's `registry.{KEY}` is no list"));
     let registry = document.entry("registry").or_insert_with(|| Item::Table(Table::new()));
@@ -58,12 +58,12 @@ fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
         .or_insert_with(|| Item::Value(Value::from(Array::from_iter(["cargo:token"]))));
     let providers = providers.as_array_mut().ok_or_else(unusable)?;
     if !providers.iter().any(is_ours) {
-        providers.push(ask.command());
+        providers.push(request.command());
     }
     Ok(document.to_string())
 }
 
-fn remove(_: &Place, text: &str) -> Result<String> {
+fn remove(_: &Machine, text: &str) -> Result<String> {
     let mut document = parsed(text)?;
     let Some(registry) = document.get_mut("registry").and_then(Item::as_table_like_mut) else {
         return Ok(text.to_owned());
@@ -85,9 +85,9 @@ fn remove(_: &Place, text: &str) -> Result<String> {
     Ok(document.to_string())
 }
 
-fn notes(ask: &Ask<'_>, text: &str) -> Vec<String> {
+fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let known = parsed(text).ok().and_then(|document| document.get("registries").map(|_| ()));
-    match (known, ask.exact_hosts().first()) {
+    match (known, request.exact_hosts().first()) {
         (None, Some(host)) => vec![format!(
             "name your registry there too: `[registries.my]` and `index = \"sparse+https://{host}/PATH/\"`"
         )],

@@ -1,51 +1,37 @@
-//! A tool's own command at work on a copy of its configuration: what it would write is known before anything is.
+//! A copy of a tool's configuration for the tool's own command: the text that it would write is known before anything is
+//! written.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use super::edit;
+use super::machine::Machine;
+use crate::error::Result;
+use crate::sys::atomic_file::{self, Policy};
 
-use crate::error::{Error, Result, sanitize};
-
-/// A copy of a configuration, gone when it is dropped.
+/// A copy of a configuration, which may contain secrets: in a directory that only its owner can look into, and that is
+/// removed when it is dropped.
 pub(super) struct Copy {
-    file: tempfile::NamedTempFile,
+    path: PathBuf,
+    _directory: tempfile::TempDir,
 }
 
 impl Copy {
-    /// A copy with this text.
-    pub(super) fn of(text: &str) -> Result<Self> {
-        use std::io::Write as _;
-        let mut file = tempfile::NamedTempFile::new().context("a copy of the configuration")?;
-        file.write_all(text.as_bytes()).context("a copy of the configuration")?;
-        Ok(Self { file })
+    pub(super) fn new(machine: &Machine, text: &str) -> Result<Self> {
+        // What a crash leaves in `~/.my` is removed by the next write there.
+        let ours = machine.home.join(".my");
+        let parent = if ours.is_dir() { &ours } else { &machine.home };
+        let directory = atomic_file::temporary_directory(parent)?;
+        let path = directory.path().join("configuration");
+        atomic_file::prepare(&path, text.len(), Policy::Backup)?.commit(text)?;
+        Ok(Self { path, _directory: directory })
     }
 
-    /// Where it is.
     pub(super) fn path(&self) -> &Path {
-        self.file.path()
+        &self.path
     }
 
-    /// The text as it is now.
+    /// The text as it is now. The tool may have replaced or removed the file.
     pub(super) fn text(&self) -> Result<String> {
-        // The tool may have put another file in its place.
-        Ok(super::edit::read(self.path())?.unwrap_or_default())
+        Ok(edit::read(&self.path)?.unwrap_or_default())
     }
-}
-
-/// Runs a command to its end; its standard output where it succeeds.
-pub(super) fn run(mut command: Command) -> Result<Option<String>> {
-    command.stdin(Stdio::null()).stderr(Stdio::null());
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .map_err(|error| Error::invalid_state(format!("{}: {}", sanitize(&name), error.kind())))?;
-    Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
-}
-
-/// The same for a command that has to succeed.
-pub(super) fn must(command: Command) -> Result<String> {
-    let described = format!("{command:?}");
-    run(command)?
-        .ok_or_else(|| Error::invalid_state(format!("this failed: {}", sanitize(&described))))
 }

@@ -1,13 +1,13 @@
-//! docker, podman, buildah, skopeo, helm: `credHelpers` in docker's configuration, which all of them read. What else
-//! stands there stays as it is written.
+//! docker, podman, buildah, skopeo, helm: `credHelpers` in docker's configuration, which all of them read. The rest of the
+//! file stays byte for byte.
 
 use std::path::PathBuf;
 
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstObjectProp, CstRootNode};
 
-use super::place::Place;
-use super::tools::{Ask, Folder, Probe, SetupTool};
+use super::machine::Machine;
+use super::tools::{Folder, Probe, Request, SetupTool};
 use crate::error::{Error, Result};
 
 pub(super) const DOCKER: SetupTool = SetupTool {
@@ -29,14 +29,14 @@ pub(super) const PODMAN: SetupTool =
 
 const HELPERS: &str = "credHelpers";
 
-fn file(place: &Place) -> PathBuf {
-    place
+fn file(machine: &Machine) -> PathBuf {
+    machine
         .variable("DOCKER_CONFIG")
-        .unwrap_or_else(|| place.home.join(".docker"))
+        .unwrap_or_else(|| machine.home.join(".docker"))
         .join("config.json")
 }
 
-fn parsed(text: &str) -> Result<(CstRootNode, CstObject)> {
+fn parse(text: &str) -> Result<(CstRootNode, CstObject)> {
     // docker writes with tabs.
     let text = if text.trim().is_empty() { "{\n}\n" } else { text };
     let unreadable = || Error::invalid("docker's config.json is no JSON object");
@@ -45,16 +45,16 @@ fn parsed(text: &str) -> Result<(CstRootNode, CstObject)> {
     Ok((root, object))
 }
 
-fn helper_of(entry: &CstObjectProp) -> Option<String> {
+fn helper_name(entry: &CstObjectProp) -> Option<String> {
     entry.value().as_ref().and_then(CstNode::as_string_lit)?.decoded_value().ok()
 }
 
-fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
-    let (root, object) = parsed(text)?;
+fn add(request: &Request<'_>, text: &str) -> Result<String> {
+    let (root, object) = parse(text)?;
     let helpers = object
         .object_value_or_create(HELPERS)
         .ok_or_else(|| Error::invalid("docker's `credHelpers` is no object"))?;
-    for host in ask.exact_hosts() {
+    for host in request.exact_hosts() {
         if helpers.get(&host).is_none() {
             helpers.append(&host, CstInputValue::String("my".to_owned()));
         }
@@ -62,12 +62,12 @@ fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
     Ok(root.to_string())
 }
 
-fn remove(_: &Place, text: &str) -> Result<String> {
-    let (root, object) = parsed(text)?;
+fn remove(_: &Machine, text: &str) -> Result<String> {
+    let (root, object) = parse(text)?;
     let Some(entry) = object.get(HELPERS) else { return Ok(text.to_owned()) };
     let helpers = entry.object_value().map(|helpers| helpers.properties()).unwrap_or_default();
     let (ours, others): (Vec<_>, Vec<_>) =
-        helpers.into_iter().partition(|entry| helper_of(entry).as_deref() == Some("my"));
+        helpers.into_iter().partition(|entry| helper_name(entry).as_deref() == Some("my"));
     if ours.is_empty() {
         return Ok(text.to_owned());
     }
@@ -79,18 +79,18 @@ fn remove(_: &Place, text: &str) -> Result<String> {
     Ok(root.to_string())
 }
 
-fn notes(ask: &Ask<'_>, text: &str) -> Vec<String> {
-    let Ok((_, object)) = parsed(text) else { return Vec::new() };
+fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
+    let Ok((_, object)) = parse(text) else { return Vec::new() };
     let mut notes = Vec::new();
     if let Some(store) =
-        object.get("credsStore").as_ref().and_then(helper_of).filter(|store| store != "my")
+        object.get("credsStore").as_ref().and_then(helper_name).filter(|store| store != "my")
     {
         notes.push(format!("`{store}` stays the store of every other registry"));
     }
     let helpers = object.object_value(HELPERS);
-    for host in ask.exact_hosts() {
+    for host in request.exact_hosts() {
         let entry = helpers.as_ref().and_then(|helpers| helpers.get(&host));
-        if let Some(other) = entry.as_ref().and_then(helper_of).filter(|helper| helper != "my") {
+        if let Some(other) = entry.as_ref().and_then(helper_name).filter(|helper| helper != "my") {
             notes.push(format!("`{other}` is the helper of {host} already, and stays; remove it from `credHelpers` to have this program asked"));
         }
     }

@@ -1,13 +1,13 @@
 //! git: a helper for each host, by `git config`. The helpers of every other host stay as they are.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use super::copy::{self, Copy};
-use super::place::Place;
-use super::tools::{Ask, Folder, Probe, SetupTool};
-use crate::error::{Error, Result};
+use super::copy::Copy;
+use super::machine::Machine;
+use super::tools::{Folder, Probe, Request, SetupTool};
+use crate::error::Result;
 use crate::model::HostPattern;
+use crate::sys::process::Child;
 
 pub(super) const TOOL: SetupTool = SetupTool {
     name: "git",
@@ -30,52 +30,53 @@ pub(super) const TOOL: SetupTool = SetupTool {
 const LINK: &str = "git-credential-my";
 
 /// The file that `git config --global` writes.
-fn file(place: &Place) -> PathBuf {
-    if let Some(path) = place.variable("GIT_CONFIG_GLOBAL") {
+fn file(machine: &Machine) -> PathBuf {
+    if let Some(path) = machine.variable("GIT_CONFIG_GLOBAL") {
         return path;
     }
-    let (home, other) = (place.home.join(".gitconfig"), place.configuration().join("git/config"));
+    let (home, other) =
+        (machine.home.join(".gitconfig"), machine.configuration().join("git/config"));
     if !home.exists() && other.exists() { other } else { home }
 }
 
-fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
-    let git = program(ask.place)?;
-    let copy = Copy::of(text)?;
+fn add(request: &Request<'_>, text: &str) -> Result<String> {
+    let copy = Copy::new(request.machine, text)?;
+    let git = Git::new(request.machine, copy.path())?;
     // git takes `my` for `git-credential-my`.
-    let command = ask.command();
+    let command = request.command();
     let helper = if command == LINK { "my" } else { &command };
-    for host in ask.hosts {
+    for host in request.hosts {
         let key = format!("credential.{}.helper", url(host));
-        if values(&git, copy.path(), &key)?.ends_with(&[String::new(), helper.to_owned()]) {
+        if git.values(&key)?.ends_with(&[String::new(), helper.to_owned()]) {
             continue;
         }
         // The empty one forgets the helpers before it: they would keep a copy of the token in the clear.
         for value in ["", helper] {
-            copy::must(config(&git, copy.path(), &["--add", &key, value]))?;
+            git.config(&["--add", &key, value])?.succeed()?;
         }
     }
     copy.text()
 }
 
-fn remove(place: &Place, text: &str) -> Result<String> {
+fn remove(machine: &Machine, text: &str) -> Result<String> {
     if !text.contains("my") {
         return Ok(text.to_owned());
     }
-    let git = program(place)?;
-    let copy = Copy::of(text)?;
+    let copy = Copy::new(machine, text)?;
+    let git = Git::new(machine, copy.path())?;
     let pattern = ["--name-only", "--get-regexp", r"^credential(\..*)?\.helper$"];
-    let keys = copy::run(config(&git, copy.path(), &pattern))?.unwrap_or_default();
+    let keys = git.config(&pattern)?.run()?.unwrap_or_default();
     let mut keys: Vec<_> = keys.lines().collect();
     keys.dedup();
     for key in keys {
-        let before = values(&git, copy.path(), key)?;
+        let before = git.values(key)?;
         let after = without_ours(&before);
         if after == before {
             continue;
         }
-        copy::must(config(&git, copy.path(), &["--unset-all", key]))?;
+        git.config(&["--unset-all", key])?.succeed()?;
         for value in &after {
-            copy::must(config(&git, copy.path(), &["--add", key, value]))?;
+            git.config(&["--add", key, value])?.succeed()?;
         }
     }
     copy.text()
@@ -100,50 +101,48 @@ fn is_ours(helper: &str) -> bool {
         || helper.ends_with("my-credential-helper git")
 }
 
-fn notes(ask: &Ask<'_>, text: &str) -> Vec<String> {
-    let Ok(git) = program(ask.place) else { return Vec::new() };
-    let others = || -> Option<Vec<String>> {
-        let copy = Copy::of(text).ok()?;
-        Some(
-            values(&git, copy.path(), "credential.helper")
-                .ok()?
-                .into_iter()
-                .filter(|value| !value.is_empty() && !is_ours(value))
-                .collect(),
-        )
+fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
+    let helpers = || -> Result<Vec<String>> {
+        let copy = Copy::new(request.machine, text)?;
+        Git::new(request.machine, copy.path())?.values("credential.helper")
     };
-    let others = others().filter(|others| !others.is_empty());
-    let hosts: Vec<_> = ask.hosts.iter().map(ToString::to_string).collect();
-    others
-        .map(|others| {
-            format!(
-                "`{}` stays the helper of every other host; for {} only this program is asked",
-                others.join("`, `"),
-                hosts.join(", ")
-            )
-        })
-        .into_iter()
-        .collect()
+    let mut others = helpers().unwrap_or_default();
+    others.retain(|helper| !helper.is_empty() && !is_ours(helper));
+    if others.is_empty() {
+        return Vec::new();
+    }
+    let hosts: Vec<_> = request.hosts.iter().map(ToString::to_string).collect();
+    vec![format!(
+        "`{}` stays the helper of every other host; for {} only this program is asked",
+        others.join("`, `"),
+        hosts.join(", ")
+    )]
 }
 
 fn url(host: &HostPattern) -> String {
     host.target().map_or_else(|| format!("https://{host}"), |target| target.origin.to_string())
 }
 
-fn program(place: &Place) -> Result<PathBuf> {
-    place.find("git").ok_or_else(|| {
-        Error::invalid("git is not on PATH").with_hint("install it, and run this again")
-    })
+/// `git config` on one file.
+struct Git<'a> {
+    machine: &'a Machine,
+    program: PathBuf,
+    file: &'a Path,
 }
 
-fn values(git: &Path, file: &Path, key: &str) -> Result<Vec<String>> {
-    // A value may be empty: each ends with a NUL.
-    let values = copy::run(config(git, file, &["--null", "--get-all", key]))?.unwrap_or_default();
-    Ok(values.split_terminator('\0').map(str::to_owned).collect())
-}
+impl<'a> Git<'a> {
+    fn new(machine: &'a Machine, file: &'a Path) -> Result<Self> {
+        Ok(Self { machine, program: machine.require("git")?, file })
+    }
 
-fn config(git: &Path, file: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(git);
-    command.arg("config").arg("--file").arg(file).args(arguments);
-    command
+    fn config(&self, arguments: &[&str]) -> Result<Child> {
+        let child = self.machine.launcher.child(&self.program)?;
+        Ok(child.args(["config", "--file"]).args([self.file]).args(arguments))
+    }
+
+    fn values(&self, key: &str) -> Result<Vec<String>> {
+        // A value may be empty: each ends with a NUL.
+        let values = self.config(&["--null", "--get-all", key])?.run()?.unwrap_or_default();
+        Ok(values.split_terminator('\0').map(str::to_owned).collect())
+    }
 }

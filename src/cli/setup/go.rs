@@ -1,12 +1,11 @@
 //! go: `GOAUTH`, by `go env -w`.
 
 use std::path::PathBuf;
-use std::process::Command;
 
-use super::copy::{self, Copy};
-use super::place::Place;
-use super::tools::{Ask, Probe, SetupTool};
-use crate::error::{Error, Result};
+use super::copy::Copy;
+use super::machine::Machine;
+use super::tools::{Probe, Request, SetupTool};
+use crate::error::Result;
 
 pub(super) const TOOL: SetupTool = SetupTool {
     name: "go",
@@ -24,81 +23,71 @@ pub(super) const TOOL: SetupTool = SetupTool {
 
 const COMMAND: &str = "my-credential-helper goauth";
 
-fn file(place: &Place) -> PathBuf {
-    let folder = if cfg!(windows) { place.variable("APPDATA") } else { None };
+fn file(machine: &Machine) -> PathBuf {
+    let folder = if cfg!(windows) { machine.variable("APPDATA") } else { None };
     let folder = folder.unwrap_or_else(|| {
         if cfg!(target_os = "macos") {
-            place.home.join("Library/Application Support")
+            machine.home.join("Library/Application Support")
         } else {
-            place.configuration()
+            machine.configuration()
         }
     });
-    place
+    machine
         .variable("GOENV")
         .filter(|path| path.is_absolute())
         .unwrap_or_else(|| folder.join("go/env"))
 }
 
-/// The ways that are configured, in their order.
-fn ways(text: &str) -> Vec<&str> {
+/// The authentication methods of `GOAUTH`, in their order.
+fn methods(text: &str) -> Vec<&str> {
     let value = text.lines().find_map(|line| line.strip_prefix("GOAUTH=")).unwrap_or_default();
-    value.split(';').map(str::trim).filter(|way| !way.is_empty()).collect()
+    value.split(';').map(str::trim).filter(|method| !method.is_empty()).collect()
 }
 
-fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
-    let mut ways = ways(text);
-    if ways.iter().any(|way| way.ends_with(COMMAND)) {
+fn add(request: &Request<'_>, text: &str) -> Result<String> {
+    let mut methods = methods(text);
+    if methods.iter().any(|method| method.ends_with(COMMAND)) {
         return Ok(text.to_owned());
     }
-    // What go reads where nothing is configured.
-    if ways.is_empty() && ask.place.home.join(".netrc").is_file() {
-        ways.push("netrc");
+    // The default of go.
+    if methods.is_empty() && request.machine.home.join(".netrc").is_file() {
+        methods.push("netrc");
     }
-    let own = format!("{} goauth", ask.command());
-    ways.retain(|way| *way != "off");
-    ways.push(&own);
-    set(ask.place, text, &ways)
+    let own = format!("{} goauth", request.command());
+    methods.retain(|method| *method != "off");
+    methods.push(&own);
+    set(request.machine, text, &methods)
 }
 
-fn remove(place: &Place, text: &str) -> Result<String> {
-    let mut rest = ways(text);
-    if !rest.iter().any(|way| way.ends_with(COMMAND)) {
+fn remove(machine: &Machine, text: &str) -> Result<String> {
+    let mut rest = methods(text);
+    if !rest.iter().any(|method| method.ends_with(COMMAND)) {
         return Ok(text.to_owned());
     }
-    rest.retain(|way| !way.ends_with(COMMAND));
-    set(place, text, &rest)
+    rest.retain(|method| !method.ends_with(COMMAND));
+    set(machine, text, &rest)
 }
 
-fn set(place: &Place, text: &str, ways: &[&str]) -> Result<String> {
-    let go = place.find("go").ok_or_else(|| {
-        Error::invalid("go is not on PATH").with_hint("install it, and run this again")
-    })?;
-    let copy = Copy::of(text)?;
-    let mut command = Command::new(go);
-    // The version of a project must not be fetched for this, nor its variables be in the way.
-    command
-        .env("GOENV", copy.path())
-        .env("GOTOOLCHAIN", "local")
-        .env_remove("GOAUTH")
-        .current_dir(&place.home)
-        .arg("env");
-    if ways.is_empty() {
-        command.args(["-u", "GOAUTH"])
-    } else {
-        command.arg("-w").arg(format!("GOAUTH={}", ways.join("; ")))
-    };
-    copy::must(command)?;
+fn set(machine: &Machine, text: &str, methods: &[&str]) -> Result<String> {
+    let (go, copy) = (machine.require("go")?, Copy::new(machine, text)?);
+    // The toolchain of a project must not be downloaded for this.
+    let go = machine.launcher.child(&go)?.env("GOENV", copy.path()).env("GOTOOLCHAIN", "local");
+    let value = format!("GOAUTH={}", methods.join("; "));
+    let words = if methods.is_empty() { ["-u", "GOAUTH"] } else { ["-w", &value] };
+    go.args(["env"]).args(words).succeed()?;
     copy.text()
 }
 
-fn notes(ask: &Ask<'_>, text: &str) -> Vec<String> {
+fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let mut notes = Vec::new();
-    let others: Vec<_> = ways(text).into_iter().filter(|way| !way.ends_with(COMMAND)).collect();
+    let others: Vec<_> =
+        methods(text).into_iter().filter(|method| !method.ends_with(COMMAND)).collect();
     if !others.is_empty() {
         notes.push(format!("`{}` stays, and is asked before this program", others.join("; ")));
     }
     if !text.contains("GOPRIVATE=") && !text.contains("GOPROXY=") {
-        let host = ask.hosts.iter().find_map(|host| Some(host.target()?.origin.host().to_owned()));
+        let host =
+            request.hosts.iter().find_map(|host| Some(host.target()?.origin.host().to_owned()));
         let host = host.unwrap_or_else(|| "HOST".to_owned());
         notes.push(format!(
             "modules that are asked for at their own host: `go env -w GOPRIVATE={host}`"

@@ -1,12 +1,11 @@
 //! kubectl and other clients of Kubernetes: a user of the kubeconfig that asks this program, by `kubectl config`.
 
 use std::path::PathBuf;
-use std::process::Command;
 
-use super::copy::{self, Copy};
-use super::place::Place;
-use super::tools::{Ask, Probe, SetupTool};
-use crate::error::{Error, Result};
+use super::copy::Copy;
+use super::machine::Machine;
+use super::tools::{Probe, Request, SetupTool};
+use crate::error::Result;
 
 pub(super) const TOOL: SetupTool = SetupTool {
     name: "kubectl",
@@ -26,21 +25,21 @@ pub(super) const TOOL: SetupTool = SetupTool {
 const USER: &str = "mycli";
 
 /// The first of the files that `KUBECONFIG` lists: the one that `kubectl config` writes.
-fn file(place: &Place) -> PathBuf {
-    let listed = place.variable("KUBECONFIG");
+fn file(machine: &Machine) -> PathBuf {
+    let listed = machine.variable("KUBECONFIG");
     let first = listed.and_then(|listed| {
         std::env::split_paths(&listed).find(|path| !path.as_os_str().is_empty())
     });
-    first.unwrap_or_else(|| place.home.join(".kube/config"))
+    first.unwrap_or_else(|| machine.home.join(".kube/config"))
 }
 
-fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
+fn add(request: &Request<'_>, text: &str) -> Result<String> {
     if has_user(text) {
         return Ok(text.to_owned());
     }
-    let command = format!("--exec-command={}", ask.command());
+    let command = format!("--exec-command={}", request.command());
     change(
-        ask.place,
+        request.machine,
         text,
         &[
             "set-credentials",
@@ -54,11 +53,11 @@ fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
     )
 }
 
-fn remove(place: &Place, text: &str) -> Result<String> {
+fn remove(machine: &Machine, text: &str) -> Result<String> {
     if !has_user(text) {
         return Ok(text.to_owned());
     }
-    let rest = change(place, text, &["delete-user", USER])?;
+    let rest = change(machine, text, &["delete-user", USER])?;
     Ok(if is_empty(&rest) { String::new() } else { rest })
 }
 
@@ -87,20 +86,15 @@ fn has_user(text: &str) -> bool {
     text.lines().any(|line| command(line.trim()).is_some())
 }
 
-fn change(place: &Place, text: &str, arguments: &[&str]) -> Result<String> {
-    let kubectl = place.find("kubectl");
-    let kubectl = kubectl.ok_or_else(|| {
-        Error::invalid("kubectl is not on PATH").with_hint("install it, and run this again")
-    })?;
-    let copy = Copy::of(text)?;
-    let mut command = Command::new(kubectl);
-    command.arg("config").arg("--kubeconfig").arg(copy.path()).args(arguments);
-    copy::must(command)?;
+fn change(machine: &Machine, text: &str, arguments: &[&str]) -> Result<String> {
+    let (kubectl, copy) = (machine.require("kubectl")?, Copy::new(machine, text)?);
+    let kubectl = machine.launcher.child(&kubectl)?.args(["config", "--kubeconfig"]);
+    kubectl.args([copy.path()]).args(arguments).succeed()?;
     copy.text()
 }
 
-fn notes(_: &Ask<'_>, text: &str) -> Vec<String> {
+fn notes(_: &Request<'_>, text: &str) -> Vec<String> {
     let is_used = text.lines().any(|line| line.trim() == format!("user: {USER}"));
-    let note = format!("let a engine use it: `kubectl config set-context CONTEXT --user={USER}`");
+    let note = format!("let a context use it: `kubectl config set-context CONTEXT --user={USER}`");
     (!is_used).then_some(note).into_iter().collect()
 }

@@ -1,105 +1,130 @@
-//! The names that tools look for: links to this program. A file that is no link of ours is never replaced.
+//! The names that tools look for: links to this program. A file that is not a link of ours is never replaced.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::edit;
-use super::place::Place;
+use super::machine::Machine;
 use super::tools::{Folder, SetupTool};
 use crate::error::{Error, Result};
+use crate::sys::atomic_file;
 
-/// A name, and what has to be done about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Link {
-    /// Where it is, or will be.
     pub(in crate::cli) path: PathBuf,
-    /// What is there now.
     pub(in crate::cli) state: State,
     target: PathBuf,
+    /// Where a link of ours leads now.
+    former: Option<PathBuf>,
 }
 
 /// What is found under a link's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum State {
-    /// Nothing.
     Missing,
     /// A link of ours that leads nowhere, or to another copy of this program.
     Stale,
-    /// A link to this program.
     Right,
-    /// Somebody else's.
+    /// A file of somebody else.
     Foreign,
 }
 
 impl Link {
     /// The link of a tool: where PATH finds one already, else where it belongs.
-    pub(in crate::cli) fn of(place: &Place, tool: &SetupTool) -> Option<Self> {
+    pub(in crate::cli) fn detect(machine: &Machine, tool: &SetupTool) -> Option<Self> {
         let (name, folder) = tool.link?;
-        let found = place
+        let found = machine
             .find(name)
-            .filter(|found| folder == Folder::Programs && place.is_this_program(found));
+            .filter(|found| folder == Folder::Programs && machine.is_this_program(found));
         let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-        let path = found.unwrap_or_else(|| folder_of(place, folder).join(file));
-        Some(Self { state: state(place, &path), path, target: place.program.clone() })
+        let path = found.unwrap_or_else(|| folder_path(machine, folder).join(file));
+        let (state, target) = (state(machine, &path), machine.program.clone());
+        let former = match state {
+            State::Missing | State::Foreign => None,
+            // On Windows a second name of the same file.
+            _ => Some(std::fs::read_link(&path).unwrap_or_else(|_| target.clone())),
+        };
+        Some(Self { path, state, target, former })
     }
 
-    /// Makes it.
+    /// Fails where [`Link::make`] is known to fail.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.state == State::Foreign {
+            return Err(self.blocked());
+        }
+        Ok(atomic_file::check_removal(&self.path)?)
+    }
+
     pub(in crate::cli) fn make(&self) -> Result<()> {
-        let making = || format!("linking {}", self.path.display());
         match self.state {
-            State::Right => return Ok(()),
-            State::Foreign => return Err(self.is_in_the_way()),
-            State::Stale => std::fs::remove_file(&self.path).with_context(making)?,
-            State::Missing => {}
+            State::Right => Ok(()),
+            State::Foreign => Err(self.blocked()),
+            State::Missing | State::Stale => self.put(&self.target),
         }
-        if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).with_context(making)?;
-        }
-        Ok(link(&self.target, &self.path).with_context(making)?)
     }
 
-    /// Removes it, where it is ours to remove.
+    /// Puts back what was there before [`Link::make`] or [`Link::remove`].
+    pub(super) fn restore(&self) -> Result<()> {
+        match &self.former {
+            Some(former) => self.put(former),
+            None => Ok(atomic_file::remove(&self.path).map(drop)?),
+        }
+    }
+
+    fn put(&self, target: &Path) -> Result<()> {
+        let making = || format!("linking {}", self.path.display());
+        let folder = self.path.parent().with_context(making)?;
+        std::fs::create_dir_all(folder).with_context(making)?;
+        if !self.path.is_symlink() {
+            return Ok(link(target, &self.path).with_context(making)?);
+        }
+        // A rename, so that the name is never missing.
+        let beside = tempfile::Builder::new().make_in(folder, |path| link(target, path));
+        Ok(beside.and_then(|link| Ok(link.persist(&self.path)?)).map(drop).with_context(making)?)
+    }
+
+    /// Removes the link, where it is one of ours.
     pub(super) fn remove(&self) -> Result<()> {
-        if matches!(self.state, State::Missing | State::Foreign) {
-            return Ok(());
+        if self.former.is_some() {
+            // Two tools may share it.
+            atomic_file::remove(&self.path)?;
         }
-        // Two tools may share it.
-        edit::remove(&self.path)
+        Ok(())
     }
 
-    /// Whether it was made by `setup`, and not by a package or somebody's own hand elsewhere.
-    pub(super) fn is_where_setup_puts_it(&self, place: &Place, tool: &SetupTool) -> bool {
-        let folder = tool.link.map(|(_, folder)| folder_of(place, folder));
-        self.path.parent() == folder.as_deref() && self.path.starts_with(&place.home)
+    /// Whether `setup` made the link, and not a package or the user.
+    pub(super) fn is_where_setup_puts_it(&self, machine: &Machine, tool: &SetupTool) -> bool {
+        let folder = tool.link.map(|(_, folder)| folder_path(machine, folder));
+        self.path.parent() == folder.as_deref() && self.path.starts_with(&machine.home)
     }
 
-    pub(in crate::cli) fn is_in_the_way(&self) -> Error {
+    pub(in crate::cli) fn blocked(&self) -> Error {
         Error::invalid(format!("{} is there, and is no link to this program", self.path.display()))
             .with_hint("it is left alone; move it away, and run this again")
     }
 }
 
-fn state(place: &Place, path: &Path) -> State {
+fn state(machine: &Machine, path: &Path) -> State {
     let Ok(metadata) = path.symlink_metadata() else { return State::Missing };
-    if place.is_this_program(path) {
+    if machine.is_this_program(path) {
         return State::Right;
     }
     let target = if metadata.is_symlink() { std::fs::read_link(path).ok() } else { None };
-    let is_ours = target.is_some_and(|target| target.file_stem() == place.program.file_stem());
+    let is_ours = target.is_some_and(|target| target.file_stem() == machine.program.file_stem());
     if is_ours { State::Stale } else { State::Foreign }
 }
 
-/// Beside this program, where that is the user's own folder and on PATH; else `~/.local/bin`.
-fn folder_of(place: &Place, folder: Folder) -> PathBuf {
+/// For programs the folder of this program, where that is the user's own and on PATH; else `~/.local/bin`.
+fn folder_path(machine: &Machine, folder: Folder) -> PathBuf {
     match folder {
-        Folder::Ours => place.own_folder(),
-        Folder::TerraformPlugins => place.home.join(".terraform.d/plugins"),
+        Folder::Ours => machine.own_folder(),
+        Folder::TerraformPlugins => machine.home.join(".terraform.d/plugins"),
         Folder::Programs => {
-            let beside = place
+            let beside = machine
                 .program
                 .parent()
-                .filter(|beside| beside.starts_with(&place.home) && place.is_on_path(beside));
-            beside.map_or_else(|| place.home.join(".local/bin"), Path::to_owned)
+                .filter(|beside| beside.starts_with(&machine.home) && machine.is_on_path(beside));
+            beside.map_or_else(|| machine.home.join(".local/bin"), Path::to_owned)
         }
     }
 }

@@ -17,12 +17,13 @@ mod go;
 mod kubectl;
 mod lines;
 pub(super) mod link;
+pub(super) mod machine;
 mod pip;
-pub(super) mod place;
 mod plan;
 mod pnpm;
 mod terraform;
 pub(super) mod tools;
+mod transaction;
 mod uv;
 
 use serde_json::json;
@@ -33,11 +34,13 @@ use crate::cli::terminal;
 use crate::config::edit as settings;
 use crate::error::{Error, Result};
 use crate::model::{HostPattern, Origin, Provider, ToolOutput};
-use place::Place;
+use crate::sys::atomic_file::Policy;
+use edit::Edit;
+use machine::Machine;
 use plan::Plan;
 use tools::{ALL, SetupTool};
+use transaction::Step;
 
-/// What `setup` takes.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper setup git --host git.acme.dev\n  \
@@ -69,14 +72,16 @@ pub(super) fn run(
     arguments: &Arguments,
     output: &Output,
 ) -> Result<ToolOutput> {
-    let place = Place::of(engine)?;
+    let machine = Machine::detect(engine)?;
     let provider = engine.context.provider(None)?;
     let api = engine.context.api_origin(&provider, None)?;
     let new_hosts = new_hosts(&provider, &api, &arguments.host)?;
     let hosts = wanted_hosts(&provider, &arguments.host)?;
     let mut plans = Vec::new();
-    for tool in chosen(arguments, &place)? {
-        match plan(&place, tool, &hosts, arguments.undo) {
+    let tools = chosen(arguments, &machine)?;
+    let undone = arguments.undo.then_some(&*tools);
+    for tool in &tools {
+        match plan(&machine, tool, &hosts, undone) {
             Ok(plan) => plans.push(plan),
             // One that cannot be set up is no reason to leave the others alone.
             Err(Error { message, hint, .. }) if arguments.all => {
@@ -85,39 +90,37 @@ pub(super) fn run(
             Err(error) => return Err(error),
         }
     }
-    let mut told = told(&provider, &new_hosts, &plans, arguments.dry_run);
+    let mut report = report(&provider, &new_hosts, &plans, arguments.dry_run);
     let changes = !new_hosts.is_empty() || plans.iter().any(Plan::changes);
     if changes && !arguments.dry_run {
         if !arguments.yes && terminal::is_interactive() {
-            terminal::print(&told);
+            terminal::print(&report);
             if !terminal::confirm_interactive("Change this?")? {
                 return Err(Error::invalid("nothing was changed"));
             }
-            "Done.\n".clone_into(&mut told);
+            "Done.\n".clone_into(&mut report);
         }
-        if !new_hosts.is_empty() {
-            add_hosts(engine, &provider, &new_hosts)?;
-        }
-        plans.iter().try_for_each(Plan::carry_out)?;
+        let hosts = new_hosts_step(engine, &provider, &new_hosts)?;
+        transaction::run(hosts.into_iter().chain(plans.iter().flat_map(Plan::steps)))?;
     }
     let tools: Vec<_> = plans.iter().map(Plan::fields).collect();
     let fields = json!({ "dry_run": arguments.dry_run, "hosts_added": new_hosts, "tools": tools });
-    Ok(output.done(told.trim_end(), &fields))
+    Ok(output.done(report.trim_end(), &fields))
 }
 
 /// Whether a tool's configuration has our part.
-pub(super) fn is_set_up(place: &Place, tool: &SetupTool) -> Result<bool> {
-    match edit::read(&(tool.file)(place))? {
-        Some(text) => Ok((tool.remove)(place, &text)? != text),
+pub(super) fn is_set_up(machine: &Machine, tool: &SetupTool) -> Result<bool> {
+    match edit::read(&(tool.file)(machine))? {
+        Some(text) => Ok((tool.remove)(machine, &text)? != text),
         None => Ok(false),
     }
 }
 
-fn chosen(arguments: &Arguments, place: &Place) -> Result<Vec<&'static SetupTool>> {
+fn chosen(arguments: &Arguments, machine: &Machine) -> Result<Vec<&'static SetupTool>> {
     if let Some(name) = &arguments.tool {
         return Ok(ALL.iter().filter(|tool| tool.name == name).collect());
     }
-    let installed: Vec<_> = ALL.iter().filter(|tool| tool.is_installed(place)).collect();
+    let installed: Vec<_> = ALL.iter().filter(|tool| tool.program(machine).is_some()).collect();
     if installed.is_empty() {
         return Err(Error::invalid("none of the tools is on PATH").with_hint(
             "`my-credential-helper setup --help` lists them; name one to set it up all the same",
@@ -127,13 +130,13 @@ fn chosen(arguments: &Arguments, place: &Place) -> Result<Vec<&'static SetupTool
 }
 
 fn plan(
-    place: &Place,
+    machine: &Machine,
     tool: &'static SetupTool,
     hosts: &[HostPattern],
-    undo: bool,
+    undone: Option<&[&SetupTool]>,
 ) -> Result<Plan> {
-    if undo {
-        return Plan::undo(place, tool);
+    if let Some(undone) = undone {
+        return Plan::undo(machine, tool, undone);
     }
     if tool.names_hosts && hosts.is_empty() {
         let message = format!(
@@ -145,7 +148,7 @@ fn plan(
             tool.name
         )));
     }
-    Plan::set_up(place, tool, hosts)
+    Plan::set_up(machine, tool, hosts)
 }
 
 /// The hosts of `--host` that are none of the provider's yet.
@@ -169,13 +172,24 @@ fn parsed(hosts: &[String]) -> Result<Vec<HostPattern>> {
     hosts.iter().map(|host| HostPattern::parse(host.trim().trim_end_matches('/'))).collect()
 }
 
-fn add_hosts(engine: &Engine<'_>, provider: &Provider, new: &[String]) -> Result<()> {
+/// Adds the hosts to the provider's in `config.toml`.
+fn new_hosts_step(
+    engine: &Engine<'_>,
+    provider: &Provider,
+    new: &[String],
+) -> Result<Option<Step>> {
+    if new.is_empty() {
+        return Ok(None);
+    }
     let known = provider.hosts.iter().map(ToString::to_string);
     let hosts: toml_edit::Array = known.chain(new.iter().cloned()).collect();
-    settings::set(&engine.context.paths, Some(&provider.name), "hosts", Some(hosts.into()))
+    let (paths, name) = (&engine.context.paths, Some(&*provider.name));
+    let settings::Edit { path, before, after } =
+        settings::plan(paths, name, "hosts", Some(hosts.into()))?;
+    Ok(Some(Step::Edit(Edit { path, before, after: Some(after), policy: Policy::Preserve })))
 }
 
-fn told(provider: &Provider, new_hosts: &[String], plans: &[Plan], dry_run: bool) -> String {
+fn report(provider: &Provider, new_hosts: &[String], plans: &[Plan], dry_run: bool) -> String {
     let hosts =
         new_hosts.iter().map(|host| format!("{host} becomes a host of {}.\n", provider.name));
     let end = dry_run.then(|| "Nothing was changed (--dry-run).\n".to_owned());

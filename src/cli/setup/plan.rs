@@ -1,178 +1,168 @@
-//! What will be done for one tool: its link, the change in its configuration, and what stays for the user to do.
+//! What `setup` will do for one tool: its link, the change of its configuration, and what is left for the user to do.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::difference;
-use super::edit;
+use super::edit::{self, Edit};
 use super::link::{Link, State};
-use super::place::Place;
-use super::tools::{ALL, Ask, Folder, SetupTool};
+use super::machine::Machine;
+use super::tools::{ALL, Folder, Request, SetupTool};
+use super::transaction::Step;
 use crate::error::Result;
 use crate::model::HostPattern;
+use crate::sys::atomic_file::{self, Policy};
 
-/// For one tool.
 pub(super) struct Plan {
     tool: &'static SetupTool,
     link: Option<Link>,
-    removes_link: bool,
+    link_change: Option<LinkChange>,
     /// The tool's configuration.
-    path: PathBuf,
-    before: Option<String>,
-    /// What it will be; `None`: no file.
-    after: Option<String>,
-    backup: Backup,
+    file: Edit,
+    /// The copy of the file as it was before `setup` first changed it.
+    backup: Option<Edit>,
     notes: Vec<String>,
 }
 
-/// What becomes of the copy of the file as it was before us.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Backup {
-    Stays,
-    IsWritten,
-    IsRemoved,
+enum LinkChange {
+    Made,
+    Removed,
 }
 
 impl Plan {
     /// Connects the tool.
     pub(super) fn set_up(
-        place: &Place,
+        machine: &Machine,
         tool: &'static SetupTool,
         hosts: &[HostPattern],
     ) -> Result<Self> {
-        let link = Link::of(place, tool);
+        let link = Link::detect(machine, tool);
         if let Some(link) = link.as_ref().filter(|link| link.state == State::Foreign) {
-            return Err(link.is_in_the_way());
+            return Err(link.blocked());
         }
-        let path = edit::real(&(tool.file)(place));
+        let path = atomic_file::target(&(tool.file)(machine))?;
         let before = edit::read(&path)?;
         let text = before.as_deref().unwrap_or_default();
-        let program = link.as_ref().map_or(&place.program, |link| &link.path);
-        let ask = Ask { place, hosts, link: program };
-        let after = (tool.add)(&ask, text)?;
-        let mut notes = (tool.notes)(&ask, text);
+        let program = link.as_ref().map_or(&machine.program, |link| &link.path);
+        let request = Request { machine, hosts, link: program };
+        let after = (tool.add)(&request, text)?;
+        let mut notes = (tool.notes)(&request, text);
         notes.extend(
             link.as_ref()
-                .and_then(|link| path_note(place, tool, link).filter(|_| !names(&after, link))),
+                .and_then(|link| path_note(machine, tool, link).filter(|_| !names(&after, link))),
         );
-        // The first state without anything of ours is the one to come back to.
-        let is_first = before.is_some() && (tool.remove)(place, text)? == text;
-        let backup = if is_first && after != text { Backup::IsWritten } else { Backup::Stays };
+        // The first state without anything of ours is the one to restore.
+        let is_first = before.is_some() && (tool.remove)(machine, text)? == text;
+        let backup = (is_first && after != text).then(|| edit::backup(&path, before.clone()));
         let after = (before.is_some() || !after.is_empty()).then_some(after);
-        Ok(Self { tool, link, removes_link: false, path, before, after, backup, notes })
+        let is_made = |link: &Link| matches!(link.state, State::Missing | State::Stale);
+        let makes_link = after.is_some() && link.as_ref().is_some_and(is_made);
+        let file = Edit { path, before, after, policy: Policy::Preserve };
+        let link_change = makes_link.then_some(LinkChange::Made);
+        Ok(Self { tool, link, link_change, file, backup: backup.transpose()?, notes })
     }
 
-    /// Takes it back: what was before, where nothing else changed since; else our parts alone.
-    pub(super) fn undo(place: &Place, tool: &'static SetupTool) -> Result<Self> {
-        let path = edit::real(&(tool.file)(place));
+    /// Disconnects the tool: restores the backup where nothing else has changed since, else removes our part.
+    /// A link that tools outside `undone` need stays.
+    pub(super) fn undo(
+        machine: &Machine,
+        tool: &'static SetupTool,
+        undone: &[&SetupTool],
+    ) -> Result<Self> {
+        let path = atomic_file::target(&(tool.file)(machine))?;
         let before = edit::read(&path)?;
-        let original = edit::read(&edit::backup_of(&path))?;
-        let mut notes = Vec::new();
-        let (after, backup) = match (&before, original) {
-            (None, _) => (None, Backup::Stays),
-            (Some(text), Some(original)) if differs_by_us_alone(place, tool, text, &original)? => {
-                (Some(original), Backup::IsRemoved)
+        let removed = edit::backup(&path, None)?;
+        let (mut notes, mut backup) = (Vec::new(), None);
+        let after = match (&before, &removed.before) {
+            (None, _) => None,
+            (Some(text), Some(original)) if differs_by_our_part(machine, tool, text, original)? => {
+                backup = Some(removed.clone());
+                removed.before
             }
             (Some(text), original) => {
                 if original.is_some() {
                     notes.push(format!(
                         "the file was changed since; what it was before is in {}",
-                        edit::backup_of(&path).display()
+                        removed.path.display()
                     ));
                 }
-                let rest = (tool.remove)(place, text)?;
+                let rest = (tool.remove)(machine, text)?;
                 let is_nothing = rest != *text && matches!(rest.trim(), "" | "{}");
-                (Some(rest).filter(|_| !is_nothing), Backup::Stays)
+                Some(rest).filter(|_| !is_nothing)
             }
         };
-        let link = Link::of(place, tool).filter(|link| link.is_where_setup_puts_it(place, tool));
-        let removes_link =
-            link.as_ref().is_some_and(|link| matches!(link.state, State::Right | State::Stale))
-                && !is_shared(place, tool)?;
-        Ok(Self { tool, link, removes_link, path, before, after, backup, notes })
+        let link =
+            Link::detect(machine, tool).filter(|link| link.is_where_setup_puts_it(machine, tool));
+        let is_ours = |link: &Link| matches!(link.state, State::Right | State::Stale);
+        let removes_link = link.as_ref().is_some_and(is_ours) && !is_shared(machine, tool, undone)?;
+        let link_change = removes_link.then_some(LinkChange::Removed);
+        let file = Edit { path, before, after, policy: Policy::Preserve };
+        Ok(Self { tool, link, link_change, file, backup, notes })
     }
 
-    /// Whether anything would be another.
+    /// Whether anything would change.
     pub(super) fn changes(&self) -> bool {
-        self.makes_link() || self.removes_link || self.before != self.after
+        self.link_change.is_some() || self.file.before != self.file.after
     }
 
-    fn makes_link(&self) -> bool {
-        !self.removes_link
-            && self.after.is_some()
-            && self
-                .link
-                .as_ref()
-                .is_some_and(|link| matches!(link.state, State::Missing | State::Stale))
-            && !self.is_undo()
+    /// In the order that leaves the least behind where the process is killed: the backup exists before the file changes,
+    /// and until it is restored.
+    pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
+        let link = self.link.clone().zip(self.link_change).map(|(link, change)| match change {
+            LinkChange::Made => Step::MakeLink(link),
+            LinkChange::Removed => Step::RemoveLink(link),
+        });
+        let file = Some(&self.file).filter(|file| file.before != file.after);
+        let removed = self.backup.as_ref().filter(|backup| backup.after.is_none());
+        let edits = [self.written_backup(), file, removed].into_iter().flatten().cloned();
+        link.into_iter().chain(edits.map(Step::Edit))
     }
 
-    fn is_undo(&self) -> bool {
-        self.removes_link || self.backup == Backup::IsRemoved
+    fn written_backup(&self) -> Option<&Edit> {
+        self.backup.as_ref().filter(|backup| backup.after.is_some())
     }
 
-    /// Does it.
-    pub(super) fn carry_out(&self) -> Result<()> {
-        if let Some(link) = &self.link {
-            if self.removes_link {
-                link.remove()?;
-            } else if self.makes_link() {
-                link.make()?;
-            }
-        }
-        let backup = edit::backup_of(&self.path);
-        if self.backup == Backup::IsWritten {
-            edit::write(&backup, self.before.as_deref().unwrap_or_default())?;
-        }
-        if self.before != self.after {
-            match &self.after {
-                Some(text) => edit::write(&self.path, text)?,
-                None => edit::remove(&self.path)?,
-            }
-        }
-        if self.backup == Backup::IsRemoved { edit::remove(&backup) } else { Ok(()) }
-    }
-
-    /// The same for programs.
+    /// For programs.
     pub(super) fn fields(&self) -> serde_json::Value {
         json!({
             "tool": self.tool.name,
             "changed": self.changes(),
             "link": self.link.as_ref().map(|link| &link.path),
-            "file": self.path,
-            "backup": (self.backup == Backup::IsWritten).then(|| edit::backup_of(&self.path)),
+            "file": self.file.path,
+            "backup": self.written_backup().map(|backup| &backup.path),
             "notes": self.notes,
         })
     }
 }
 
-/// Whether our part is all that was changed since; what the tool itself laid out anew counts as ours.
-fn differs_by_us_alone(
-    place: &Place,
+/// Whether only our part has changed since; what the tool itself has laid out again counts as ours.
+fn differs_by_our_part(
+    machine: &Machine,
     tool: &SetupTool,
     text: &str,
     original: &str,
 ) -> Result<bool> {
-    let rest = (tool.remove)(place, text)?;
+    let rest = (tool.remove)(machine, text)?;
     // A line that was added may have ended the one before it.
     let is_rest = |other: &str| other.trim_end() == rest.trim_end();
-    if is_rest(&(tool.remove)(place, original)?) {
+    if is_rest(&(tool.remove)(machine, original)?) {
         return Ok(true);
     }
-    let ask = Ask { place, hosts: &[], link: &place.program };
-    Ok(is_rest(&(tool.remove)(place, &(tool.add)(&ask, original)?)?))
+    let request = Request { machine, hosts: &[], link: &machine.program };
+    Ok(is_rest(&(tool.remove)(machine, &(tool.add)(&request, original)?)?))
 }
 
-/// Whether another tool that is set up needs the same link.
-fn is_shared(place: &Place, tool: &SetupTool) -> Result<bool> {
+/// Whether another tool that stays set up needs the same link.
+fn is_shared(machine: &Machine, tool: &SetupTool, undone: &[&SetupTool]) -> Result<bool> {
     let name = |tool: &SetupTool| tool.link.map(|(name, _)| name);
-    for other in ALL.iter().filter(|other| other.name != tool.name && name(other) == name(tool)) {
-        let path = (other.file)(place);
-        let text = if path == (tool.file)(place) { None } else { edit::read(&path)? };
+    let stays = |other: &SetupTool| undone.iter().all(|tool| tool.name != other.name);
+    for other in ALL.iter().filter(|other| stays(other) && name(other) == name(tool)) {
+        let path = (other.file)(machine);
+        let text = if path == (tool.file)(machine) { None } else { edit::read(&path)? };
         if let Some(text) = text
-            && (other.remove)(place, &text)? != text
+            && (other.remove)(machine, &text)? != text
         {
             return Ok(true);
         }
@@ -186,16 +176,16 @@ fn names(text: &str, link: &Link) -> bool {
 }
 
 /// What to do where the tool would not find its link, or would find another program first.
-fn path_note(place: &Place, tool: &SetupTool, link: &Link) -> Option<String> {
+fn path_note(machine: &Machine, tool: &SetupTool, link: &Link) -> Option<String> {
     let (name, folder) = tool.link.filter(|(_, folder)| *folder != Folder::TerraformPlugins)?;
     let parent = link.path.parent()?;
     let line = format!("export PATH=\"{}:$PATH\"", parent.display());
-    match place.find(name) {
-        Some(found) if !place.is_this_program(&found) => Some(format!(
+    match machine.find(name) {
+        Some(found) if !machine.is_this_program(&found) => Some(format!(
             "{} comes first on PATH; this line in your shell's profile puts ours before it: {line}",
             found.display()
         )),
-        _ if place.is_on_path(parent) => None,
+        _ if machine.is_on_path(parent) => None,
         _ if folder == Folder::Programs => Some(format!(
             "{} is not on PATH; tools find the link once it is: {line}",
             parent.display()
@@ -209,13 +199,16 @@ fn path_note(place: &Place, tool: &SetupTool, link: &Link) -> Option<String> {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tool, link, path, before, after, notes, .. } = self;
+        let Self { tool, link, link_change, file, notes, .. } = self;
+        let Edit { path, before, after, .. } = file;
         if self.changes() {
             writeln!(f, "{}:", tool.name)?;
-            if let Some(link) = link.as_ref().filter(|_| self.removes_link) {
-                writeln!(f, "  {} is removed", link.path.display())?;
-            } else if let Some(link) = link.as_ref().filter(|_| self.makes_link()) {
-                writeln!(f, "  {} becomes a link to this program", link.path.display())?;
+            if let Some((link, change)) = link.as_ref().zip(*link_change) {
+                let what = match change {
+                    LinkChange::Made => "becomes a link to this program",
+                    LinkChange::Removed => "is removed",
+                };
+                writeln!(f, "  {} {what}", link.path.display())?;
             }
             if before != after {
                 let [old, new] = [before, after].map(|text| text.as_deref().unwrap_or_default());
@@ -231,8 +224,8 @@ impl fmt::Display for Plan {
                     writeln!(f, "    {line}")?;
                 }
             }
-            if self.backup == Backup::IsWritten {
-                writeln!(f, "  what it is now is kept in {}", edit::backup_of(path).display())?;
+            if let Some(backup) = self.written_backup() {
+                writeln!(f, "  what it is now is kept in {}", backup.path.display())?;
             }
         } else {
             writeln!(f, "{}: nothing to change in {}", tool.name, path.display())?;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::lines;
-use super::place::Place;
-use super::tools::{Ask, Folder, Probe, SetupTool};
+use super::machine::Machine;
+use super::tools::{Folder, Probe, Request, SetupTool};
 use crate::error::Result;
 
 pub(super) const TOOL: SetupTool = SetupTool {
@@ -23,23 +23,23 @@ pub(super) const TOOL: SetupTool = SetupTool {
 
 const LINK: &str = "my-token-helper";
 
-fn file(place: &Place) -> PathBuf {
+fn file(machine: &Machine) -> PathBuf {
     let variable = ["npm_config_userconfig", "NPM_CONFIG_USERCONFIG"]
         .into_iter()
-        .find_map(|name| place.variable(name));
-    variable.unwrap_or_else(|| place.home.join(".npmrc"))
+        .find_map(|name| machine.variable(name));
+    variable.unwrap_or_else(|| machine.home.join(".npmrc"))
 }
 
 /// pnpm wants the helper's absolute path.
-fn add(ask: &Ask<'_>, text: &str) -> Result<String> {
-    let line = |host: String| format!("//{host}/:tokenHelper={}", ask.link.display());
-    Ok(ask
+fn add(request: &Request<'_>, text: &str) -> Result<String> {
+    let line = |host: String| format!("//{host}/:tokenHelper={}", request.link.display());
+    Ok(request
         .exact_hosts()
         .into_iter()
         .fold(text.to_owned(), |text, host| lines::with(&text, &line(host))))
 }
 
-fn remove(_: &Place, text: &str) -> Result<String> {
+fn remove(_: &Machine, text: &str) -> Result<String> {
     let is_ours = |line: &str| {
         let helper =
             line.split_once(":tokenHelper=").map(|(_, helper)| std::path::Path::new(helper));
@@ -48,9 +48,9 @@ fn remove(_: &Place, text: &str) -> Result<String> {
     Ok(lines::without(text, is_ours))
 }
 
-fn notes(ask: &Ask<'_>, text: &str) -> Vec<String> {
+fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let mut notes = Vec::new();
-    for host in ask.exact_hosts() {
+    for host in request.exact_hosts() {
         if !text.lines().any(|line| line.contains("registry=") && line.contains(&host)) {
             notes.push(format!(
                 "say which packages come from there: `@SCOPE:registry=https://{host}/`"

@@ -1,10 +1,10 @@
-//! terraform and OpenTofu: the one credentials helper that they take. Where there is another, the lines are told.
+//! terraform and OpenTofu: they accept one credentials helper. Where there is another, a note has the line.
 
 use std::path::PathBuf;
 
 use super::lines;
-use super::place::Place;
-use super::tools::{Ask, Folder, Probe, SetupTool};
+use super::machine::Machine;
+use super::tools::{Folder, Probe, Request, SetupTool};
 use crate::error::Result;
 
 pub(super) const TOOL: SetupTool = SetupTool {
@@ -23,11 +23,13 @@ pub(super) const TOOL: SetupTool = SetupTool {
 
 const LINE: &str = "credentials_helper \"my\" {}";
 
-fn file(place: &Place) -> PathBuf {
+fn file(machine: &Machine) -> PathBuf {
     let name = if cfg!(windows) { "terraform.rc" } else { ".terraformrc" };
-    let folder =
-        place.variable("APPDATA").filter(|_| cfg!(windows)).unwrap_or_else(|| place.home.clone());
-    place.variable("TF_CLI_CONFIG_FILE").unwrap_or_else(|| folder.join(name))
+    let folder = machine
+        .variable("APPDATA")
+        .filter(|_| cfg!(windows))
+        .unwrap_or_else(|| machine.home.clone());
+    machine.variable("TF_CLI_CONFIG_FILE").unwrap_or_else(|| folder.join(name))
 }
 
 /// terraform refuses a file with two.
@@ -39,16 +41,16 @@ fn is_ours(line: &str) -> bool {
     line.split_whitespace().collect::<String>().starts_with("credentials_helper\"my\"{")
 }
 
-fn add(_: &Ask<'_>, text: &str) -> Result<String> {
+fn add(_: &Request<'_>, text: &str) -> Result<String> {
     let is_there = text.lines().any(is_ours);
     Ok(if has_another(text) || is_there { text.to_owned() } else { lines::with(text, LINE) })
 }
 
-fn remove(_: &Place, text: &str) -> Result<String> {
+fn remove(_: &Machine, text: &str) -> Result<String> {
     Ok(lines::without(text, |line| line == LINE))
 }
 
-fn notes(_: &Ask<'_>, text: &str) -> Vec<String> {
+fn notes(_: &Request<'_>, text: &str) -> Vec<String> {
     let note = format!(
         "another credentials helper stands there, and terraform takes one; put this in its place: {LINE}"
     );

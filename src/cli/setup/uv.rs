@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use toml_edit::{DocumentMut, value};
 
+use super::machine::Machine;
 use super::pip::LINK;
-use super::place::Place;
-use super::tools::{Ask, Folder, Probe, SetupTool};
+use super::tools::{Folder, Probe, Request, SetupTool};
 use crate::error::{Error, Result, sanitize};
 
 pub(super) const TOOL: SetupTool = SetupTool {
@@ -25,10 +25,10 @@ pub(super) const TOOL: SetupTool = SetupTool {
 
 const KEY: &str = "keyring-provider";
 
-fn file(place: &Place) -> PathBuf {
-    let folder = if cfg!(windows) { place.variable("APPDATA") } else { None };
-    let file = folder.unwrap_or_else(|| place.configuration()).join("uv/uv.toml");
-    place.variable("UV_CONFIG_FILE").unwrap_or(file)
+fn file(machine: &Machine) -> PathBuf {
+    let folder = if cfg!(windows) { machine.variable("APPDATA") } else { None };
+    let file = folder.unwrap_or_else(|| machine.configuration()).join("uv/uv.toml");
+    machine.variable("UV_CONFIG_FILE").unwrap_or(file)
 }
 
 fn parsed(text: &str) -> Result<DocumentMut> {
@@ -37,7 +37,7 @@ fn parsed(text: &str) -> Result<DocumentMut> {
     })
 }
 
-fn add(_: &Ask<'_>, text: &str) -> Result<String> {
+fn add(_: &Request<'_>, text: &str) -> Result<String> {
     let mut document = parsed(text)?;
     if document.get(KEY).and_then(|item| item.as_str()) != Some("subprocess") {
         document[KEY] = value("subprocess");
@@ -45,7 +45,7 @@ fn add(_: &Ask<'_>, text: &str) -> Result<String> {
     Ok(document.to_string())
 }
 
-fn remove(_: &Place, text: &str) -> Result<String> {
+fn remove(_: &Machine, text: &str) -> Result<String> {
     let mut document = parsed(text)?;
     if document.get(KEY).and_then(|item| item.as_str()) != Some("subprocess") {
         return Ok(text.to_owned());
@@ -54,13 +54,13 @@ fn remove(_: &Place, text: &str) -> Result<String> {
     Ok(document.to_string())
 }
 
-fn notes(ask: &Ask<'_>, text: &str) -> Vec<String> {
+fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     if text.contains("[[index]]") {
         return vec![
             "each `[[index]]` that needs the token wants `authenticate = \"always\"`".to_owned(),
         ];
     }
-    let host = ask.exact_hosts().into_iter().next().unwrap_or_else(|| "HOST".to_owned());
+    let host = request.exact_hosts().into_iter().next().unwrap_or_else(|| "HOST".to_owned());
     vec![format!(
         "name your index there too: `[[index]]`, `url = \"https://{host}/simple/\"`, `authenticate = \"always\"`"
     )]
