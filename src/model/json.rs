@@ -1,6 +1,9 @@
 //! JSON that other programs send and receive.
 
-use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::MAX_OBJECT;
 use crate::error::{Error, Result};
@@ -31,4 +34,55 @@ pub fn reason(error: &serde_json::Error) -> String {
         _ => "is not JSON",
     };
     format!("{what} (line {}, column {})", error.line(), error.column())
+}
+
+/// A number that a service sent, held within the range: an integer, a float or a decimal string. `None` for anything else.
+pub fn number(value: &Value, range: RangeInclusive<u64>) -> Option<u64> {
+    let text = || value.as_str()?.trim().parse().ok();
+    let number = value.as_f64().or_else(text).filter(|number| number.is_finite())?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates, and what it loses above 2^53 is out of every range"
+    )]
+    Some((number as u64).clamp(*range.start(), *range.end()))
+}
+
+/// As [`number`], for `deserialize_with`: `bounded::<_, 1, 60>`.
+pub fn bounded<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
+    deserializer: D,
+) -> std::result::Result<u64, D::Error> {
+    number(&Value::deserialize(deserializer)?, MIN..=MAX)
+        .ok_or_else(|| serde::de::Error::custom("not a number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    #[test]
+    fn numbers_of_a_service_are_held_within_their_range() {
+        for (sent, read) in [
+            (json!(900), Some(900)),
+            (json!(7.9), Some(7)),
+            (json!("900"), Some(900)),
+            (json!(" 30.0 "), Some(30)),
+            (json!(0), Some(1)),
+            (json!(-1), Some(1)),
+            (json!("-1"), Some(1)),
+            (json!(i64::MIN), Some(1)),
+            (json!(u64::MAX), Some(1000)),
+            (json!("18446744073709551615"), Some(1000)),
+            (json!(1e300), Some(1000)),
+            (json!("soon"), None),
+            (json!("inf"), None),
+            (json!("NaN"), None),
+            (json!(""), None),
+            (json!([900]), None),
+            (json!(true), None),
+            (Value::Null, None),
+        ] {
+            assert_eq!(super::number(&sent, 1..=1000), read, "{sent}");
+        }
+    }
 }

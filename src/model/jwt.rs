@@ -25,6 +25,12 @@ pub fn claims(token: &Secret) -> Claims {
     jsonwebtoken::dangerous::insecure_decode_claims(token.expose_secret()).unwrap_or_default()
 }
 
+/// The lifetime of a token in seconds, by its own claims.
+pub fn lifetime(token: &Secret) -> Option<u64> {
+    let Claims { iat, exp, .. } = claims(token);
+    Some(u64::try_from(exp?.saturating_sub(iat?)).unwrap_or(0))
+}
+
 /// RFC 7519 allows a fraction (`NumericDate`).
 fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let number = <Option<f64> as serde::Deserialize>::deserialize(deserializer)?;

@@ -57,6 +57,12 @@ impl Timestamp {
             .map_or(beyond, |sum| Self(sum).clamp(Self::ZERO.min(self), Self::NEVER.max(self)))
     }
 
+    /// This plus seconds, within what RFC 3339 can say.
+    #[must_use]
+    pub fn plus_seconds(self, seconds: u64) -> Self {
+        self.plus(Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX)))
+    }
+
     /// Whether this stands for "does not expire".
     pub fn is_never(self) -> bool {
         self.0.year() >= 9999
