@@ -1,6 +1,10 @@
 //! What went wrong, for people and for programs: a code, a message, what was tried, the way out. Never a secret.
 
+mod redact;
+
 use std::fmt;
+
+pub use redact::redact;
 
 /// The kinds of failure. The names are those of the JSON protocol, the numbers are the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
