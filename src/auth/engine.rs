@@ -33,7 +33,7 @@ pub fn with_engine<T>(context: &Context, work: impl FnOnce(&Engine<'_>) -> T) ->
     let keyring = KeyringStore::new(&context.environment, &context.paths, KEYRING_TIMEOUT);
     let file = FileStore::new(&context.paths);
     let log = StderrLog::from_env(&context.environment);
-    let network = Network { context, log };
+    let network = Network { context, log, descriptions: false };
     work(&Engine {
         context,
         stores: Stores { keyring: &keyring, file: &file },

@@ -4,7 +4,7 @@
 use super::Engine;
 use super::refresh::ForcedBy;
 use crate::error::{Error, ErrorCode, Result};
-use crate::http::{self, ApiError, Client};
+use crate::http::{self, Client, HttpError};
 use crate::model::{CredentialRequest, Kind, Provider, Resolved, Secret, Source};
 
 impl Engine<'_> {
@@ -74,7 +74,7 @@ impl Engine<'_> {
         &self,
         provider: &Provider,
         what: &str,
-        error: &ApiError,
+        error: &HttpError,
         found: &Resolved,
     ) -> Error {
         let api_url = self.context.api_url(provider, None).unwrap_or_default();
@@ -100,6 +100,6 @@ fn request_for(Provider { name, account, .. }: &Provider) -> CredentialRequest {
     }
 }
 
-fn is_rejected(error: &ApiError) -> bool {
-    matches!(error, ApiError::Service { status: 401, .. })
+fn is_rejected(error: &HttpError) -> bool {
+    error.status() == Some(401)
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use crate::config::{Context, Overrides, Paths};
 use crate::error::{Error, Result};
-use crate::http::{ApiError, Network, Renewal, RenewalError, TokenEndpoints};
+use crate::http::{HttpError, Network, Renewal, RenewalError, ServiceError, TokenEndpoints};
 use crate::model::{
     Provider, Secret, Session, Source, StorageKey, StoreFailure, StoredAt, Timestamp,
 };
@@ -299,7 +299,11 @@ impl Memory {
             locks: &self.locks,
             clock: &self.clock,
             log: &NoLog,
-            network: Network { context: &self.context, log: StderrLog::default() },
+            network: Network {
+                context: &self.context,
+                log: StderrLog::default(),
+                descriptions: false,
+            },
         }
     }
 }
@@ -331,16 +335,15 @@ pub(super) fn ended() -> RenewalError {
 }
 
 pub(super) fn interrupted() -> RenewalError {
-    RenewalError::Interrupted(ApiError::Unreachable("its answer broke off".to_owned()))
+    RenewalError::Interrupted(HttpError::NoResponse("its answer broke off".to_owned()))
 }
 
 pub(super) fn failed() -> RenewalError {
     RenewalError::Failed(service_error(503, ""))
 }
 
-fn service_error(status: u16, code: &str) -> ApiError {
-    let (code, message) = (code.to_owned(), String::new());
-    ApiError::Service { status, code, message, retry_after: None }
+fn service_error(status: u16, code: &str) -> HttpError {
+    ServiceError { status, code: code.to_owned(), ..ServiceError::default() }.into()
 }
 
 pub(super) fn stored(session: Session, source: Source) -> StoredSession {

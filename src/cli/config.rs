@@ -59,7 +59,7 @@ pub(super) enum Key {
     Provider,
     /// Where new logins go: keyring or file
     Store,
-    /// Certificates to trust instead of the bundled roots (PEM)
+    /// Certificates to trust instead of those of the system (PEM)
     CaFile,
 }
 
@@ -112,7 +112,7 @@ fn setting(engine: &Engine<'_>, provider: &Provider, key: Key) -> Result<Setting
         ),
         Key::CaFile => file(
             configuration.ca_file.as_ref().map(|path| path.display().to_string()),
-            "the bundled roots",
+            "those of the system",
         ),
     })
 }

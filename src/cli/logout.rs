@@ -6,8 +6,8 @@ use crate::auth::Engine;
 use crate::cli::login::{Pending, warn_about_variable};
 use crate::cli::output::Output;
 use crate::error::{Error, ErrorCode, Result};
-use crate::http::oauth::Service;
-use crate::http::{self, ApiError, Client, mycli};
+use crate::http::oauth::{Description, Service};
+use crate::http::{self, Client, mycli};
 use crate::model::{Kind, LoginKind, Provider, Session, ToolOutput};
 use crate::store::session::{self, StoredSession};
 
@@ -90,13 +90,14 @@ fn still_valid(provider: &Provider) -> String {
 fn revoke(engine: &Engine<'_>, provider: &Provider, stored: &StoredSession) -> Result<(), String> {
     let message = |error: Error| error.message;
     if let LoginKind::OAuth(oauth) = &provider.login {
-        let service = Service::known(engine.network, provider, oauth).map_err(message)?;
+        let service =
+            Service::new(engine.network, provider, oauth, Description::Stored).map_err(message)?;
         return service.revoke(&stored.session).map_err(|error| error.to_string());
     }
     let api_url = engine.context.configured_api_url(provider).map_err(message)?;
     let client = Client::new(engine.network, provider, &api_url).map_err(message)?;
     match revoke_mycli(&client, &stored.session) {
-        Err(ApiError::Service { status: 401, .. }) => {}
+        Err(error) if error.status() == Some(401) => {}
         result => return result.map_err(|error| error.to_string()),
     }
     match engine.refresh_now(provider, stored) {

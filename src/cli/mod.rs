@@ -26,12 +26,14 @@ mod variables;
 mod whoami;
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::auth::{Engine, with_engine};
 use crate::config::{Context, Overrides, StoreChoice};
 use crate::error::{Error, Result};
+use crate::http::Network;
 use crate::model::{LoginKind, Provider, ToolOutput};
 use crate::protocols::run;
 use output::Output;
@@ -77,7 +79,7 @@ Environment:
   MICROTICA_TOKEN       The same as MY_API_TOKEN, for Microtica
   MICROTICA_API_URL     The same as MY_API_URL, for Microtica
   MICROTICA_PROJECT_ID  The project that `env list` means
-  SSL_CERT_FILE         Certificates to trust instead of the bundled roots (PEM)
+  SSL_CERT_FILE         Certificates to trust instead of those of the system (PEM)
 
 An option beats a variable, and a variable beats the configuration. A token is taken from the variable, then from the \
 keyring, then from the file.
@@ -198,6 +200,8 @@ pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 
     let needs_no_token =
         matches!(command, Command::Status(_) | Command::Config(_) | Command::Account(_));
     with_engine(&context, |engine| {
+        let descriptions = std::io::stderr().is_terminal();
+        let engine = &Engine { network: Network { descriptions, ..engine.network }, ..*engine };
         let result = command.run(engine, &output).unwrap_or_else(|error| output.failure(&error));
         let status = write(&result);
         if needs_no_token {

@@ -8,8 +8,8 @@ use crate::cli::magic_link_provider;
 use crate::cli::output::{Output, or};
 use crate::config::device_id;
 use crate::error::{Error, ErrorCode, Result, sanitize};
+use crate::http;
 use crate::http::mycli::{self, AccountSession};
-use crate::http::{self, ApiError};
 use crate::model::{Provider, ToolOutput};
 
 #[derive(Subcommand)]
@@ -45,7 +45,7 @@ fn sessions(engine: &Engine<'_>, provider: &Provider) -> Result<Vec<AccountSessi
 /// Succeeds also if the item was revoked after it was listed.
 pub(super) fn allow_missing(result: http::Result<()>) -> http::Result<()> {
     match result {
-        Err(ApiError::Service { status: 404, .. }) => Ok(()),
+        Err(error) if error.status() == Some(404) => Ok(()),
         result => result,
     }
 }

@@ -1,5 +1,7 @@
 //! `token`: creates, lists and revokes API tokens. The service requires a session for that.
 
+use std::cell::Cell;
+
 use clap::Subcommand;
 use serde_json::json;
 
@@ -7,7 +9,7 @@ use crate::auth::Engine;
 use crate::cli::output::{Output, or};
 use crate::cli::{magic_link_provider, session, terminal};
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::http::mycli::{self, ApiToken};
+use crate::http::mycli::{self, ApiToken, Code, NewApiToken};
 use crate::model::{Provider, ToolOutput};
 
 #[derive(Subcommand)]
@@ -62,10 +64,13 @@ fn create(
     profile: Option<&str>,
 ) -> Result<ToolOutput> {
     let profile_id = profile.map(|slug| profile_id(engine, provider, slug)).transpose()?;
+    let code = Cell::new(None);
     let created = engine.call_with_session(provider, "make the token", |client, token| {
         mycli::create_token(client, token, name, expires_in, profile_id.as_deref())
+            .inspect_err(|error| code.set(error.code()))
     });
-    let (token, description) = created.map_err(with_hint)?.into_parts();
+    let NewApiToken { token, description } =
+        created.map_err(|error| with_hint(error, code.get()))?;
     if output.quiet && !output.json {
         return Ok(ToolOutput::success(format!("{}\n", token.expose_secret())));
     }
@@ -100,15 +105,15 @@ fn profile_id(engine: &Engine<'_>, provider: &Provider, slug: &str) -> Result<St
     })
 }
 
-fn with_hint(error: Error) -> Error {
-    let hint = if error.message.contains("TOKEN_LIMIT_REACHED") {
-        "`my-credential-helper token list` shows them; `token revoke` makes room"
-    } else if error.message.contains("INVALID_REQUEST") {
-        "a name has 1 to 100 characters; --expires-in is a number with d, h or y: 30d"
-    } else {
-        return error;
-    };
-    error.with_hint(hint)
+fn with_hint(error: Error, code: Option<Code>) -> Error {
+    match code {
+        Some(Code::TokenLimitReached) => error
+            .with_hint("`my-credential-helper token list` shows them; `token revoke` makes room"),
+        Some(Code::InvalidRequest) => error.with_hint(
+            "a name has 1 to 100 characters; --expires-in is a number with d, h or y: 30d",
+        ),
+        _ => error,
+    }
 }
 
 fn list(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {

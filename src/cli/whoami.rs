@@ -7,7 +7,7 @@ use crate::cli::output::{Output, Report};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::microtica;
 use crate::http::mycli::{self, Me};
-use crate::http::oauth::Service;
+use crate::http::oauth::{Description, Service};
 use crate::model::{ApiPaths, Kind, LoginKind, OAuth, Provider, Resolved, ToolOutput};
 
 pub(super) fn run(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
@@ -79,8 +79,8 @@ pub(super) fn userinfo(
     provider: &Provider,
     oauth: &OAuth,
 ) -> Result<(UserInfo, Resolved)> {
-    let service = Service::known(engine.network, provider, oauth)?;
-    if service.endpoints().userinfo.is_none() {
+    let service = Service::new(engine.network, provider, oauth, Description::Stored)?;
+    if service.endpoints.userinfo.is_none() {
         return Err(local_only(format!("{} tells nobody whose a token is", provider.name)));
     }
     let (user, found) =
@@ -116,7 +116,7 @@ fn key(
     let prefix = microtica::key_prefix(&found.credential.secret);
     let (key, failure) = match response {
         Ok(key) => (Some(key), None),
-        Err(error) if error.is_answer() => {
+        Err(error) if error.is_decision() => {
             let message = format!("{name} refused the key {prefix}...: {error}");
             return Err(Error::new(ErrorCode::Rejected, message)
                 .with_hint("make a new key in the console, and log in with it"));

@@ -5,7 +5,8 @@ use std::cell::OnceCell;
 
 use super::{Configuration, MyJson, Paths, StoreChoice};
 use crate::error::{Error, Result};
-use crate::model::{Account, ChosenBy, Origin, Provider};
+use crate::model::{Account, ChosenBy, OAuth, Origin, Provider, Secret, SecretLocation};
+use crate::sys::atomic_file;
 use crate::sys::env::Environment;
 
 /// The options that every command takes.
@@ -112,6 +113,19 @@ impl Context {
             Some(url) => usable(&url, "the API URL"),
             None => self.configured_api(provider),
         }
+    }
+
+    /// The secret of an OAuth client, from where the configuration says.
+    pub fn client_secret(&self, oauth: &OAuth) -> Result<Option<Secret>> {
+        let text = match &oauth.client_secret {
+            None => return Ok(None),
+            Some(SecretLocation::Variable(name)) => self.environment.text(name).map(Secret::new),
+            Some(SecretLocation::File(path)) => atomic_file::read(path)
+                .map_err(|reason| Error::invalid_state(format!("{} {reason}", path.display())))?
+                .map(|contents| contents.text),
+        };
+        let trimmed = |text: Secret| text.expose_secret().trim_end_matches(['\r', '\n']).to_owned();
+        Ok(text.map(trimmed).filter(|text| !text.is_empty()).map(Secret::new))
     }
 
     /// The URL that the stored session belongs to, if it is not the URL in force: then the session is neither used nor

@@ -32,7 +32,7 @@ pub struct Configuration {
     pub provider: Option<String>,
     /// Where new logins go; the keyring, where there is one, if this is not set.
     pub store: Option<StoreChoice>,
-    /// Certificates to trust instead of the bundled roots (PEM).
+    /// Certificates to trust instead of those of the system (PEM).
     pub ca_file: Option<std::path::PathBuf>,
     /// Which account answers for which places, where it is not the one in use.
     #[serde(default)]

@@ -1,10 +1,15 @@
-//! The services that this program asks over the network.
+//! The services that this program sends requests to.
 
 mod client;
+mod error;
+mod issued;
 pub mod microtica;
 pub mod mycli;
+mod names;
 pub mod oauth;
+mod tls;
 mod token_endpoints;
 
-pub use client::{ApiError, Client, Network, Result, failed};
+pub use client::{Client, Network};
+pub use error::{HttpError, Result, ServiceError, failed, oauth_code};
 pub use token_endpoints::{HttpEndpoints, Renewal, RenewalError, TokenEndpoints};

@@ -1,44 +1,62 @@
-//! The API of mycli: login by magic link, sessions, the account. One function a route; the shapes are the service's.
+//! The API of mycli: login by magic link, sessions, the account. One function a route.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::http::client::{ApiError, Client, Result, segment, token};
-use crate::model::{Secret, Session, Timestamp, jwt};
+use super::client::{Client, Method, Wrapped, segment};
+use super::error::{HttpError, Result};
+use super::issued::{is_usable, lifetime};
+use crate::model::{Secret, Session, Timestamp, json};
 
-/// The longest life of an access token that is believed.
-const LONGEST_LIFE: i64 = 24 * 60 * 60;
+/// The longest lifetime of an access token, in seconds.
+const MAX_LIFETIME: u64 = 24 * 3600;
 
-/// The answer to the start of a login.
-#[derive(Deserialize)]
-pub struct DeviceLogin {
-    /// Names this login until it is done.
-    pub device_code: Secret,
-    /// Seconds until link and code die.
-    pub expires_in: u64,
-    /// Seconds between two polls.
-    #[serde(default = "five")]
-    pub interval: u64,
-    /// Whether the mail went out.
-    #[serde(default)]
-    pub email_sent: bool,
+/// The lifetime of an access token whose service names none that can be read.
+const DEFAULT_LIFETIME: u64 = 60;
+
+/// The codes that this program decides by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Code {
+    AuthorizationPending,
+    ExpiredToken,
+    InvalidCode,
+    InvalidEmail,
+    InvalidRequest,
+    InvalidToken,
+    InvalidUsername,
+    SessionExpired,
+    SessionRevoked,
+    TokenLimitReached,
+    TooManyAttempts,
+    UsernameAlreadySet,
+    UsernameTaken,
 }
 
-fn five() -> u64 {
+/// A login that waits for the link or the code of its mail.
+#[derive(Deserialize)]
+pub struct PendingLogin {
+    pub device_code: Secret,
+    /// Seconds until link and code expire.
+    #[serde(deserialize_with = "json::bounded::<_, 1, 3600>")]
+    pub expires_in: u64,
+    /// Seconds between two polls.
+    #[serde(default = "default_interval", deserialize_with = "json::bounded::<_, 1, 60>")]
+    pub interval: u64,
+}
+
+fn default_interval() -> u64 {
     5
 }
 
-/// What a poll brought.
 pub enum Poll {
-    /// Neither the link was clicked nor the code typed.
     Pending,
-    /// Link and code are dead.
+    /// Link and code have expired.
     Expired,
-    /// Logged in.
     Done(Box<NewSession>),
 }
 
-/// A session as the service gives it at login.
+/// A session as the service issues it at login.
 #[derive(Deserialize)]
 pub struct NewSession {
     #[serde(deserialize_with = "token")]
@@ -53,7 +71,7 @@ pub struct NewSession {
 }
 
 impl NewSession {
-    /// The session as it is kept, received `now`.
+    /// The session, received `now`.
     pub fn into_session(self, now: Timestamp) -> Session {
         let Self { access_token, refresh_token, expires_in, needs_username: _ } = self;
         Session {
@@ -66,148 +84,124 @@ impl NewSession {
     }
 }
 
-/// Who somebody is.
+/// The user of a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Me {
-    /// The user's id.
     pub id: String,
-    /// The email address.
     pub email: String,
-    /// The user name, once one is chosen.
-    #[serde(default)]
     pub username: Option<String>,
-    /// Whether there is none yet.
     #[serde(default)]
     pub needs_username: bool,
 }
 
-/// `POST /v1/auth/device/start`
-pub fn start_login(client: &Client, email: &str) -> Result<DeviceLogin> {
-    client.post("/v1/auth/device/start", None, &json!({ "email": email }))
+pub fn start_login(client: &Client, email: &str) -> Result<PendingLogin> {
+    client.call(Method::POST, "/v1/auth/device/start", None, &[], &[("email", email)])
 }
 
-/// `POST /v1/auth/device/token`
 pub fn poll_login(client: &Client, device_code: &Secret) -> Result<Poll> {
-    match client.post_secrets("/v1/auth/device/token", None, &[("device_code", device_code)], &[]) {
+    let secrets = [("device_code", device_code)];
+    match client.call(Method::POST, "/v1/auth/device/token", None, &secrets, &[]) {
         Ok(session) => Ok(Poll::Done(Box::new(session))),
-        Err(error) if error.code() == "AUTHORIZATION_PENDING" => Ok(Poll::Pending),
-        Err(error) if error.code() == "EXPIRED_TOKEN" => Ok(Poll::Expired),
-        Err(error) => Err(error),
+        Err(error) => match error.code() {
+            Some(Code::AuthorizationPending) => Ok(Poll::Pending),
+            Some(Code::ExpiredToken) => Ok(Poll::Expired),
+            _ => Err(error),
+        },
     }
 }
 
-/// `POST /v1/auth/verify-code`
 pub fn verify_code(client: &Client, device_code: &Secret, code: &Secret) -> Result<()> {
     let secrets = [("device_code", device_code), ("code", code)];
-    client.post_secrets::<Value>("/v1/auth/verify-code", None, &secrets, &[]).map(drop)
+    client.call::<Value>(Method::POST, "/v1/auth/verify-code", None, &secrets, &[]).map(drop)
 }
 
-/// `POST /v1/auth/device/resend`
 pub fn resend(client: &Client, device_code: &Secret, email: &str) -> Result<()> {
-    let (secrets, others) = ([("device_code", device_code)], [("email", email)]);
-    client.post_secrets::<Value>("/v1/auth/device/resend", None, &secrets, &others).map(drop)
+    let (secrets, texts) = ([("device_code", device_code)], [("email", email)]);
+    client.call::<Value>(Method::POST, "/v1/auth/device/resend", None, &secrets, &texts).map(drop)
 }
 
-/// `POST /v1/auth/refresh`: redeems a refresh token, which works once. Whatever else is wrong with the answer, a new
-/// refresh token in it is kept: the old one is spent.
+/// Spends a refresh token, which works once. Whatever else is wrong with the response, a new
+/// refresh token in it is used: the old one is spent.
 pub fn refresh(
     client: &Client,
-    spent: &Session,
-    redeemed: &Secret,
+    session: &Session,
+    spent: &Secret,
     now: impl Fn() -> Timestamp,
 ) -> Result<Session> {
     #[derive(Deserialize)]
-    struct Body {
+    struct Refreshed {
         #[serde(deserialize_with = "token")]
         access_token: Secret,
         refresh_token: Option<Secret>,
         #[serde(default)]
         expires_in: Value,
     }
-    let Body { access_token, refresh_token, expires_in } =
-        client.post_secrets("/v1/auth/refresh", None, &[("refresh_token", redeemed)], &[])?;
+    let secrets = [("refresh_token", spent)];
+    let Refreshed { access_token, refresh_token, expires_in } =
+        client.call(Method::POST, "/v1/auth/refresh", None, &secrets, &[])?;
     let received = now();
     let refresh_token = refresh_token.filter(|token| !token.is_empty());
     Ok(Session {
         expires_at: expiry(&access_token, &expires_in, received),
         access_token,
-        refresh_token: refresh_token.or_else(|| Some(redeemed.clone())),
-        logged_in_at: spent.logged_in_at,
+        refresh_token: refresh_token.or_else(|| Some(spent.clone())),
+        logged_in_at: session.logged_in_at,
         last_refreshed_at: received,
     })
 }
 
-/// `GET /health`: whether the service's own answers arrive whole. A proxy that asks for a login answers otherwise.
+/// Whether the service's own responses arrive whole. A proxy that requires a login sends others.
 pub fn is_reachable(client: &Client) -> bool {
-    match client.exchange(client.http.get(client.url("/health"))) {
-        Ok((200..300, body)) => body.trim_ascii() == b"ok",
-        Ok((status, _)) => status < 500,
-        Err(_) => false,
+    match client.text("/health") {
+        Ok(body) => body.trim_ascii() == b"ok",
+        Err(error) => error.is_decision(),
     }
 }
 
-/// Whether a refused refresh means that the session is dead. These three codes alone do.
-pub fn ends_session(error: &ApiError) -> bool {
-    matches!(error, ApiError::Service { status: 401, .. })
-        && matches!(error.code(), "INVALID_TOKEN" | "SESSION_REVOKED" | "SESSION_EXPIRED")
+/// Whether a rejected refresh means that the session is over. Only these three codes do.
+pub fn ends_session(error: &HttpError) -> bool {
+    use Code::{InvalidToken, SessionExpired, SessionRevoked};
+    error.status() == Some(401)
+        && matches!(error.code(), Some(InvalidToken | SessionRevoked | SessionExpired))
 }
 
-/// `POST /v1/auth/logout`
 pub fn logout(client: &Client, access_token: &Secret, refresh_token: &Secret) -> Result<()> {
-    let secrets = [("refresh_token", refresh_token)];
-    client.post_secrets::<Value>("/v1/auth/logout", Some(access_token), &secrets, &[]).map(drop)
+    let (path, secrets) = ("/v1/auth/logout", [("refresh_token", refresh_token)]);
+    client.call::<Value>(Method::POST, path, Some(access_token), &secrets, &[]).map(drop)
 }
 
-/// `GET /v1/me`
 pub fn me(client: &Client, token: &Secret) -> Result<Me> {
-    client.get("/v1/me", token)
+    client.call(Method::GET, "/v1/me", Some(token), &[], &[])
 }
 
-/// `PATCH /v1/me/username`
 pub fn set_username(client: &Client, token: &Secret, username: &str) -> Result<()> {
-    client.patch::<Value>("/v1/me/username", token, &json!({ "username": username })).map(drop)
+    let texts = [("username", username)];
+    client.call::<Value>(Method::PATCH, "/v1/me/username", Some(token), &[], &texts).map(drop)
 }
 
-/// An API token, without its secret.
+/// An API token, without its secret. Times are RFC 3339.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApiToken {
-    /// Its id.
     pub id: String,
-    /// Its name.
     pub name: String,
-    /// Its first characters.
     pub token_prefix: String,
-    /// The profile that it was made for.
-    #[serde(default)]
+    /// The profile whose catalog the token may read.
     pub profile_id: Option<String>,
-    /// When it was last used; RFC 3339.
-    #[serde(default)]
     pub last_used_at: Option<String>,
-    /// When it ends; RFC 3339.
-    #[serde(default)]
     pub expires_at: Option<String>,
-    /// When it was made; RFC 3339.
     pub created_at: String,
 }
 
-/// An API token, the only time that it is shown.
+/// An API token with its secret, which the service shows once.
 #[derive(Deserialize)]
 pub struct NewApiToken {
     #[serde(deserialize_with = "token")]
-    token: Secret,
-    /// What may be shown of it.
+    pub token: Secret,
     #[serde(flatten)]
-    pub sanitize: ApiToken,
+    pub description: ApiToken,
 }
 
-impl NewApiToken {
-    /// The token itself.
-    pub fn into_parts(self) -> (Secret, ApiToken) {
-        (self.token, self.sanitize)
-    }
-}
-
-/// `POST /v1/tokens`; `expires_in` is a number with `d`, `h` or `y`.
+/// `expires_in` is a number with `d`, `h` or `y`.
 pub fn create_token(
     client: &Client,
     token: &Secret,
@@ -215,132 +209,96 @@ pub fn create_token(
     expires_in: Option<&str>,
     profile_id: Option<&str>,
 ) -> Result<NewApiToken> {
-    let mut body = json!({ "name": name });
-    for (field, value) in [("expires_in", expires_in), ("profile_id", profile_id)] {
-        if let Some(value) = value {
-            body[field] = value.into();
-        }
-    }
-    client.post("/v1/tokens", Some(token), &body)
+    let options = [("expires_in", expires_in), ("profile_id", profile_id)];
+    let options = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let texts: Vec<_> = options.chain([("name", name)]).collect();
+    client.call(Method::POST, "/v1/tokens", Some(token), &[], &texts)
 }
 
-/// `GET /v1/tokens`
 pub fn tokens(client: &Client, token: &Secret) -> Result<Vec<ApiToken>> {
-    #[derive(Deserialize)]
-    struct Body {
-        tokens: Vec<ApiToken>,
-    }
-    client.get::<Body>("/v1/tokens", token).map(|answer| answer.tokens)
+    client.list("/v1/tokens", token)
 }
 
-/// `DELETE /v1/tokens/{id}`
 pub fn revoke_token(client: &Client, token: &Secret, id: &str) -> Result<()> {
-    client.delete::<Value>(&format!("/v1/tokens/{}", segment(id)), token).map(drop)
+    let path = format!("/v1/tokens/{}", segment(id));
+    client.call::<Value>(Method::DELETE, &path, Some(token), &[], &[]).map(drop)
 }
 
-/// `GET /v1/profiles/{slug}`: the profile's id.
 pub fn profile_id(client: &Client, token: &Secret, slug: &str) -> Result<String> {
-    #[derive(Deserialize)]
-    struct Body {
-        profile: Profile,
-    }
     #[derive(Deserialize)]
     struct Profile {
         id: String,
     }
-    client
-        .get::<Body>(&format!("/v1/profiles/{}", segment(slug)), token)
-        .map(|answer| answer.profile.id)
+    let path = format!("/v1/profiles/{}", segment(slug));
+    let Wrapped { value: Profile { id } } =
+        client.call(Method::GET, &path, Some(token), &[], &[])?;
+    Ok(id)
 }
 
-/// A session, as the account sees it.
+/// A session, as the account lists it. Times are RFC 3339.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccountSession {
-    /// Its id.
     pub id: String,
-    /// The program that logged in.
-    #[serde(default)]
     pub user_agent: Option<String>,
-    /// Where from.
-    #[serde(default)]
     pub ip_address: Option<String>,
-    /// The device's id.
-    #[serde(default)]
     pub device_id: Option<String>,
-    /// The device's name.
-    #[serde(default)]
     pub device_name: Option<String>,
-    /// When it was last used; RFC 3339.
-    #[serde(default)]
     pub last_used_at: Option<String>,
-    /// When it ends; RFC 3339.
-    #[serde(default)]
     pub expires_at: Option<String>,
-    /// When it began; RFC 3339.
-    #[serde(default)]
     pub created_at: Option<String>,
 }
 
-/// `GET /v1/sessions`
 pub fn sessions(client: &Client, token: &Secret) -> Result<Vec<AccountSession>> {
-    #[derive(Deserialize)]
-    struct Body {
-        sessions: Vec<AccountSession>,
-    }
-    client.get::<Body>("/v1/sessions", token).map(|answer| answer.sessions)
+    client.list("/v1/sessions", token)
 }
 
-/// `DELETE /v1/sessions/{id}`
 pub fn revoke_session(client: &Client, token: &Secret, id: &str) -> Result<()> {
-    client.delete::<Value>(&format!("/v1/sessions/{}", segment(id)), token).map(drop)
+    let path = format!("/v1/sessions/{}", segment(id));
+    client.call::<Value>(Method::DELETE, &path, Some(token), &[], &[]).map(drop)
 }
 
-/// `DELETE /v1/sessions?current_session_id=`: every other session; says how many.
+/// Revokes every other session; returns how many there were.
 pub fn revoke_other_sessions(client: &Client, token: &Secret, current: &str) -> Result<u64> {
-    #[derive(Deserialize)]
-    struct Body {
-        revoked_count: u64,
-    }
     let path = format!("/v1/sessions?current_session_id={}", segment(current));
-    client.delete::<Body>(&path, token).map(|answer| answer.revoked_count)
+    let Wrapped { value } = client.call(Method::DELETE, &path, Some(token), &[], &[])?;
+    let no_count = || HttpError::Malformed("its answer has no count".to_owned());
+    json::number(&value, 0..=1_000_000_000).ok_or_else(no_count)
 }
 
-/// Receipt plus `expires_in`, held between a second and a day; where the service named none that can be read, the
-/// token's own life.
+fn token<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    let token = Secret::deserialize(deserializer)?;
+    if is_usable(&token) { Ok(token) } else { Err(serde::de::Error::custom("no usable token")) }
+}
+
 fn expiry(access_token: &Secret, expires_in: &Value, received: Timestamp) -> Timestamp {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the cast saturates, and the sum is clamped"
-    )]
-    let told = expires_in.as_f64().map(|seconds| seconds as i64);
-    let own = || {
-        let claims = jwt::claims(access_token);
-        Some(claims.exp?.saturating_sub(claims.iat?))
-    };
-    let seconds = told.or_else(own).unwrap_or(60).clamp(1, LONGEST_LIFE);
-    received.plus(time::Duration::seconds(seconds))
+    let seconds = lifetime(access_token, expires_in, MAX_LIFETIME).unwrap_or(DEFAULT_LIFETIME);
+    received.plus_seconds(seconds)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Secret, Timestamp, Value, expiry, json};
+    use serde_json::json;
+
+    use super::{Secret, Timestamp, Value, expiry};
 
     #[test]
-    fn an_absurd_life_is_held_between_a_second_and_a_day() {
+    fn a_lifetime_is_between_a_second_and_a_day() {
         let received = Timestamp::from_unix(1_700_000_000);
         // iat 1700000000, exp 1700000900
         let jwt = Secret::new(
             "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIiwiaWF0IjoxNzAwMDAwMDAwLCJleHAiOjE3MDAwMDA5MDB9.c2ln",
         );
-        for (told, seconds) in [
+        for (sent, seconds) in [
             (json!(900), 900),
             (json!(0), 1),
             (json!(-1), 1),
             (json!(1e18), 86_400),
+            (json!(u64::MAX), 86_400),
+            (json!("300"), 300),
             (json!("soon"), 900),
             (Value::Null, 900),
         ] {
-            assert_eq!(expiry(&jwt, &told, received).unix() - received.unix(), seconds, "{told}");
+            assert_eq!(expiry(&jwt, &sent, received).unix() - received.unix(), seconds, "{sent}");
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use super::client::{self, ApiError, Client, Network};
+use super::client::{Client, Network};
+use super::error::{self, HttpError};
 use super::mycli;
-use super::oauth::{self, Service};
+use super::oauth::{self, Description, Service};
 use crate::error::{Error, Result};
-use crate::model::{Grant, LoginKind, OAuth, Provider, Session};
+use crate::model::{Grant, LoginKind, OAuth, Provider, Secret, Session};
 use crate::sys::clock::Clock;
 
 pub trait TokenEndpoints {
@@ -32,30 +33,35 @@ pub trait Renewal {
 pub enum RenewalError {
     /// The service rejected the refresh token: the session is over.
     #[error("{0}")]
-    SessionEnded(#[source] ApiError),
+    SessionEnded(#[source] HttpError),
     /// The service rejected this program and not the session.
     #[error("{0}")]
-    ClientRejected(#[source] ApiError),
-    /// No answer, or not a whole one: the refresh token may be spent.
+    ClientRejected(#[source] HttpError),
+    /// No response, or a part of one: the refresh token may be spent.
     #[error("{0}")]
-    Interrupted(#[source] ApiError),
+    Interrupted(#[source] HttpError),
     /// Anything else: the session stays.
     #[error("{0}")]
-    Failed(#[source] ApiError),
+    Failed(#[source] HttpError),
 }
 
 impl RenewalError {
-    fn new(error: ApiError, ends_session: bool, rejects_client: bool) -> Self {
+    fn new(
+        error: HttpError,
+        ends_session: fn(&HttpError) -> bool,
+        rejects_client: fn(&HttpError) -> bool,
+    ) -> Self {
         match error {
-            error if ends_session => Self::SessionEnded(error),
-            error if rejects_client => Self::ClientRejected(error),
-            error @ (ApiError::Unreachable(_) | ApiError::Absurd(_)) => Self::Interrupted(error),
+            error if ends_session(&error) => Self::SessionEnded(error),
+            error if rejects_client(&error) => Self::ClientRejected(error),
+            error @ (HttpError::NoResponse(_) | HttpError::Malformed(_)) => {
+                Self::Interrupted(error)
+            }
             error => Self::Failed(error),
         }
     }
 }
 
-/// The services over HTTP.
 pub struct HttpEndpoints<'a> {
     pub network: Network<'a>,
     pub clock: &'a dyn Clock,
@@ -67,19 +73,19 @@ impl TokenEndpoints for HttpEndpoints<'_> {
         provider: &'a Provider,
         deadline: Instant,
     ) -> Result<Box<dyn Renewal + 'a>> {
-        match &provider.login {
+        let service = match &provider.login {
             LoginKind::OAuth(oauth) => {
-                let service = Service::known(self.network, provider, oauth)?;
+                let service = Service::new(self.network, provider, oauth, Description::Stored)?;
                 require_secret(&service, provider, oauth)?;
-                let (service, grant) = (service.until(deadline), oauth.grant);
-                Ok(Box::new(OAuthRenewal { service, grant, clock: self.clock }))
+                RenewalService::OAuth(Box::new(service.until(deadline)), oauth.grant)
             }
             LoginKind::MagicLink | LoginKind::ApiKey(_) => {
                 let api_url = self.network.context.configured_api_url(provider)?;
-                let client = Client::new(self.network, provider, &api_url)?.until(deadline);
-                Ok(Box::new(MycliRenewal { client, clock: self.clock }))
+                let client = Client::new(self.network, provider, &api_url)?;
+                RenewalService::Mycli(Box::new(client.until(deadline)))
             }
-        }
+        };
+        Ok(Box::new(HttpRenewal { service, clock: self.clock }))
     }
 }
 
@@ -93,61 +99,45 @@ fn require_secret(service: &Service<'_>, provider: &Provider, oauth: &OAuth) -> 
     ))
 }
 
-struct MycliRenewal<'a> {
-    client: Client,
+struct HttpRenewal<'a> {
+    service: RenewalService<'a>,
     clock: &'a dyn Clock,
 }
 
-impl Renewal for MycliRenewal<'_> {
+enum RenewalService<'a> {
+    Mycli(Box<Client>),
+    OAuth(Box<Service<'a>>, Grant),
+}
+
+impl Renewal for HttpRenewal<'_> {
     fn renew(&self, session: &Session) -> Result<Session, RenewalError> {
-        let renewed = refresh_token(session)
-            .and_then(|token| mycli::refresh(&self.client, session, token, || self.clock.now()));
-        renewed.map_err(|error| {
-            let ends_session = mycli::ends_session(&error);
-            RenewalError::new(error, ends_session, false)
-        })
+        let now = || self.clock.now();
+        match &self.service {
+            RenewalService::Mycli(client) => refresh_token(session)
+                .and_then(|token| mycli::refresh(client, session, token, now))
+                .map_err(|error| RenewalError::new(error, mycli::ends_session, |_| false)),
+            RenewalService::OAuth(service, grant) => match grant {
+                Grant::Person => {
+                    refresh_token(session).and_then(|token| service.refresh(session, token, now))
+                }
+                Grant::ClientCredentials => service
+                    .client_credentials()
+                    .and_then(|issued| issued.into_session(now()))
+                    .map(|renewed| Session { logged_in_at: session.logged_in_at, ..renewed }),
+            }
+            .map_err(|error| RenewalError::new(error, oauth::ends_session, oauth::rejects_client)),
+        }
     }
 
     fn is_reachable(&self) -> bool {
-        mycli::is_reachable(&self.client)
-    }
-}
-
-struct OAuthRenewal<'a> {
-    service: Service<'a>,
-    grant: Grant,
-    clock: &'a dyn Clock,
-}
-
-impl OAuthRenewal<'_> {
-    fn request(&self, session: &Session) -> client::Result<Session> {
-        match self.grant {
-            Grant::Person => {
-                self.service.refresh(session, refresh_token(session)?, || self.clock.now())
-            }
-            Grant::ClientCredentials => {
-                let renewed = self.service.log_in_itself()?.into_session(self.clock.now())?;
-                Ok(Session { logged_in_at: session.logged_in_at, ..renewed })
-            }
+        match &self.service {
+            RenewalService::Mycli(client) => mycli::is_reachable(client),
+            RenewalService::OAuth(..) => true,
         }
     }
 }
 
-impl Renewal for OAuthRenewal<'_> {
-    fn renew(&self, session: &Session) -> Result<Session, RenewalError> {
-        self.request(session).map_err(|error| {
-            let ends_session = oauth::ends_session(&error);
-            let rejects_client = oauth::rejects_client(&error);
-            RenewalError::new(error, ends_session, rejects_client)
-        })
-    }
-
-    fn is_reachable(&self) -> bool {
-        true
-    }
-}
-
-fn refresh_token(session: &Session) -> client::Result<&crate::model::Secret> {
-    let missing = || ApiError::NotConnected("it has no refresh token".to_owned());
+fn refresh_token(session: &Session) -> error::Result<&Secret> {
+    let missing = || HttpError::NotSent(Error::invalid_state("it has no refresh token"));
     session.refresh_token.as_ref().ok_or_else(missing)
 }

@@ -11,7 +11,7 @@ use super::super::testing::{
 use super::state::MAX_REDEMPTIONS;
 use super::{GRACE_TIMEOUT, NO_GRACE_TIMEOUT};
 use crate::error::{Error, ErrorCode, Result};
-use crate::http::{ApiError, RenewalError};
+use crate::http::{RenewalError, ServiceError};
 use crate::model::{
     LoginKind, OAuth, OffReason, Provider, Session, Source, StoreFailure, Timestamp, Trail, Warning,
 };
@@ -320,13 +320,9 @@ fn the_service_decides_a_tie_with_another_process() {
 #[test]
 fn a_client_that_is_rejected_keeps_the_session() {
     let memory = in_file(&expired("old"));
-    let error = ApiError::Service {
-        status: 401,
-        code: "invalid_client".to_owned(),
-        message: String::new(),
-        retry_after: None,
-    };
-    memory.endpoints.will(Err(RenewalError::ClientRejected(error)));
+    let error =
+        ServiceError { status: 401, code: "invalid_client".to_owned(), ..ServiceError::default() };
+    memory.endpoints.will(Err(RenewalError::ClientRejected(error.into())));
     assert_eq!(code(run(&memory, &expired("old"))), ErrorCode::Rejected);
     assert_eq!(memory.file.session(&MYCLI), Some(expired("old")));
 }

@@ -9,8 +9,8 @@ use crate::auth::Engine;
 use crate::cli::terminal;
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http;
-use crate::http::oauth::{BrowserLogin, Granted, Service};
-use crate::model::{Provider, ToolOutput};
+use crate::http::oauth::{AuthorizationRequest, Service, TokenResponse};
+use crate::model::{Provider, Secret, ToolOutput};
 use crate::sys::process::Launcher;
 
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -36,7 +36,7 @@ pub(super) fn log_in(
     service: &Service<'_>,
     provider: &Provider,
     port: Option<u16>,
-    save: impl FnOnce(Granted) -> Result<ToolOutput>,
+    save: impl FnOnce(TokenResponse) -> Result<ToolOutput>,
 ) -> Result<ToolOutput> {
     let failed = |what: &str, error| http::failed(&provider.api_url, what, &error);
     let busy = |error: std::io::Error| {
@@ -45,12 +45,14 @@ pub(super) fn log_in(
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.unwrap_or(0))).map_err(busy)?;
     let port = listener.local_addr().map_err(busy)?.port();
     let login = service
-        .start_in_browser(format!("http://127.0.0.1:{port}/callback"))
+        .start_code_flow(format!("http://127.0.0.1:{port}/callback"))
         .map_err(|error| failed("start the login", error))?;
     open(engine, &login.url);
     let (browser, parameters) = wait_for_callback(&listener)?;
-    let result = authorization_code(service, &login, &parameters, provider)
-        .and_then(|code| service.redeem_code(login, code).map_err(|error| failed("log in", error)))
+    let result = authorization_code(engine, service, &login, &parameters, provider)
+        .and_then(|code| {
+            service.exchange_code(login, &code).map_err(|error| failed("log in", error))
+        })
         .and_then(save);
     send_result(&browser, result.is_ok());
     result
@@ -148,11 +150,12 @@ fn read_callback(browser: &TcpStream) -> Option<String> {
 
 /// The code, if `state` is that of this login (RFC 6749, 10.12) and `iss` that of the service (RFC 9207).
 fn authorization_code(
+    engine: &Engine<'_>,
     service: &Service<'_>,
-    login: &BrowserLogin,
+    login: &AuthorizationRequest,
     parameters: &[(String, String)],
     provider: &Provider,
-) -> Result<String> {
+) -> Result<Secret> {
     let value = |name: &str| {
         parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     };
@@ -166,18 +169,19 @@ fn authorization_code(
         );
     }
     let issuer =
-        service.issuer.as_deref().filter(|_| service.names_itself || value("iss").is_some());
+        service.issuer.as_deref().filter(|_| service.sends_issuer || value("iss").is_some());
     if let Some(issuer) = issuer
         && value("iss") != Some(issuer)
     {
         return rejected(format!("what the browser brought is not from {issuer}"));
     }
     match (value("code"), value("error")) {
-        (Some(code), None) => Ok(code.to_owned()),
+        (Some(code), None) => Ok(Secret::new(code)),
         (_, Some(error)) => {
             let description = value("error_description")
+                .filter(|_| engine.network.descriptions)
                 .map_or_else(String::new, |text| format!(": {}", sanitize(text)));
-            let (name, error) = (&provider.name, sanitize(error));
+            let (name, error) = (&provider.name, http::oauth_code(error));
             rejected(format!("{name} refused the login ({error}){description}"))
         }
         (None, None) => rejected("the browser brought no code".to_owned()),

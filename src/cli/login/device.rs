@@ -11,22 +11,22 @@ use super::waiting::{Spinner, TICK};
 use crate::cli::terminal;
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http;
-use crate::http::oauth::{DeviceLogin, Granted, Service};
+use crate::http::oauth::{Code, DeviceAuthorization, Service, TokenResponse};
 use crate::model::{Provider, Target};
 
-pub(super) fn log_in(service: &Service<'_>, provider: &Provider) -> Result<Granted> {
+pub(super) fn log_in(service: &Service<'_>, provider: &Provider) -> Result<TokenResponse> {
     let failed = |what: &str, error| http::failed(&provider.api_url, what, &error);
-    let login = service.start_on_device().map_err(|error| failed("start the login", error))?;
+    let login = service.start_device_flow().map_err(|error| failed("start the login", error))?;
     print_instructions(&login, provider)?;
     let spinner = RefCell::new(Spinner::new(false));
-    let expiry = Instant::now() + login.expires_in().min(Duration::from_secs(24 * 3600));
-    let granted =
-        service.wait_for_device(&login, |pause| wait(&mut spinner.borrow_mut(), pause, expiry));
+    let expiry = Instant::now() + login.expires_in();
+    let issued =
+        service.poll_device_flow(&login, |pause| wait(&mut spinner.borrow_mut(), pause, expiry));
     drop(spinner);
-    granted.map_err(|error| match error.code() {
-        "expired_token" => Error::new(ErrorCode::SessionExpired, "the code has expired")
+    issued.map_err(|error| match error.code() {
+        Some(Code::ExpiredToken) => Error::new(ErrorCode::SessionExpired, "the code has expired")
             .with_hint(format!("start anew: `{}`", provider.command("login"))),
-        "access_denied" => Error::new(
+        Some(Code::AccessDenied) => Error::new(
             ErrorCode::Rejected,
             format!("the login to {} was refused", provider.title()),
         ),
@@ -43,7 +43,7 @@ fn wait(spinner: &mut Spinner, pause: Duration, expiry: Instant) {
     }
 }
 
-fn print_instructions(login: &DeviceLogin, provider: &Provider) -> Result<()> {
+fn print_instructions(login: &DeviceAuthorization, provider: &Provider) -> Result<()> {
     let page = safe_page(login.verification_uri(), provider)?;
     let code = sanitize(login.user_code().secret());
     terminal::print(&format!("Open {page} on any device, and type the code {code} there."));
@@ -72,7 +72,7 @@ fn safe_page(url: &str, provider: &Provider) -> Result<String> {
         Ok(target) if target.origin.is_safe() => Ok(sanitize(url)),
         _ => Err(Error::new(
             ErrorCode::Rejected,
-            format!("{} names the page `{}`, without TLS", provider.name, sanitize(url)),
+            format!("{} names a page without TLS", provider.name),
         )),
     }
 }

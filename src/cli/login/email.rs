@@ -8,7 +8,8 @@ use super::waiting::{LoginWait, print_instructions};
 use super::{Login, Pending, warn_about_variable};
 use crate::cli::terminal::{self, Stopped};
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::http::{self, ApiError, Client, mycli};
+use crate::http::mycli::Code;
+use crate::http::{self, Client, HttpError, mycli};
 use crate::model::{Account, Provider, Secret, Session, Timestamp, ToolOutput};
 use crate::store::session;
 
@@ -164,7 +165,10 @@ impl Login<'_> {
                     return Ok(pending);
                 }
                 // A typing error: prompt again.
-                Err(error) if error.code() == "INVALID_EMAIL" && self.arguments.email.is_none() => {
+                Err(error)
+                    if error.code() == Some(Code::InvalidEmail)
+                        && self.arguments.email.is_none() =>
+                {
                     terminal::print(&format!("`{}` cannot be used: {error}", sanitize(&email)));
                 }
                 Err(error) => {
@@ -222,12 +226,14 @@ impl Login<'_> {
             match mycli::set_username(client, &session.access_token, &name) {
                 Ok(()) => return Ok(()),
                 Err(error)
-                    if matches!(error.code(), "USERNAME_TAKEN" | "INVALID_USERNAME")
-                        && terminal::is_interactive() =>
+                    if matches!(
+                        error.code(),
+                        Some(Code::UsernameTaken | Code::InvalidUsername)
+                    ) && terminal::is_interactive() =>
                 {
                     terminal::print(&format!("`{}` cannot be had: {error}", sanitize(&name)));
                 }
-                Err(error) if error.code() == "USERNAME_ALREADY_SET" => return Ok(()),
+                Err(error) if error.code() == Some(Code::UsernameAlreadySet) => return Ok(()),
                 Err(error) => {
                     // The session is stored; the name can be set later.
                     self.output.note(format!("the user name was not set: {error}"));
@@ -249,7 +255,7 @@ fn submit_code(
     let Err(error) = mycli::verify_code(client, &pending.device_code, &code) else {
         return Ok(None);
     };
-    if error.code() == "INVALID_CODE"
+    if error.code() == Some(Code::InvalidCode)
         && let Ok(mycli::Poll::Done(session)) = mycli::poll_login(client, &pending.device_code)
     {
         return Ok(Some(*session));
@@ -257,12 +263,12 @@ fn submit_code(
     Err(rejected_code(client, &error))
 }
 
-pub(super) fn rejected_code(client: &Client, error: &ApiError) -> Error {
+pub(super) fn rejected_code(client: &Client, error: &HttpError) -> Error {
     let failure = http::failed(client.base_url(), "check the code", error);
     match error.code() {
-        "INVALID_CODE" => failure.with_hint("look at the newest mail; it has six digits"),
+        Some(Code::InvalidCode) => failure.with_hint("look at the newest mail; it has six digits"),
         // Its status is that of a rate limit, which would pass.
-        "TOO_MANY_ATTEMPTS" => Error { code: ErrorCode::Rejected, ..failure }
+        Some(Code::TooManyAttempts) => Error { code: ErrorCode::Rejected, ..failure }
             .with_hint("start anew: `my-credential-helper login`"),
         _ => failure,
     }

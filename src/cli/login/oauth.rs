@@ -1,4 +1,4 @@
-//! The login with OAuth 2: chooses the flow, and stores the session that it grants.
+//! The login with OAuth 2: chooses the flow, and stores the session that the service issues.
 
 use std::io::Read as _;
 
@@ -9,7 +9,7 @@ use crate::cli::whoami::UserInfo;
 use crate::config::edit;
 use crate::error::{Error, Result};
 use crate::http;
-use crate::http::oauth::{Granted, Service};
+use crate::http::oauth::{Description, Service, TokenResponse};
 use crate::model::{CredentialRequest, Grant, OAuth, Provider, Secret, Source, ToolOutput};
 
 const MAX_CLIENT_SECRET: u64 = 16 * 1024;
@@ -30,9 +30,9 @@ impl Login<'_> {
         {
             return Ok(result);
         }
-        let service = Service::discovered(engine.network, provider, oauth)?;
+        let service = Service::new(engine.network, provider, oauth, Description::Current)?;
         engine.check_login(provider)?;
-        let save = |granted| self.save_grant(&service, granted);
+        let save = |issued| self.save_issued(&service, issued);
         match self.choose_flow(oauth, &service)? {
             Flow::DeviceCode => save(device::log_in(&service, provider)?),
             Flow::AuthorizationCode => {
@@ -83,7 +83,7 @@ impl Login<'_> {
     /// The flow that is requested; else the first one that the service offers, a browser on this machine before a code.
     fn choose_flow(&self, oauth: &OAuth, service: &Service<'_>) -> Result<Flow> {
         let Arguments { device, browser, client_credentials, .. } = self.arguments;
-        let offers = service.endpoints();
+        let offers = &service.endpoints;
         let (has_device_flow, has_page) =
             (offers.device_authorization.is_some(), offers.authorization.is_some());
         let in_browser = has_page && (service.has_secret() || !oauth.page_wants_secret);
@@ -128,14 +128,14 @@ impl Login<'_> {
         } else {
             service.with_secret(self.client_secret_from_input()?)
         };
-        let granted = service
-            .log_in_itself()
+        let issued = service
+            .client_credentials()
             .map_err(|error| http::failed(&self.provider.api_url, "log in", &error))?;
         if oauth.grant != Grant::ClientCredentials {
             let grant = Some("client_credentials".into());
             edit::set(&self.engine.context.paths, Some(&self.provider.name), "grant", grant)?;
         }
-        self.save_grant(&service, granted)
+        self.save_issued(&service, issued)
     }
 
     /// Never an argument, which others can see.
@@ -155,9 +155,9 @@ impl Login<'_> {
         Ok(Secret::new(text.trim()))
     }
 
-    fn save_grant(&self, service: &Service<'_>, granted: Granted) -> Result<ToolOutput> {
+    fn save_issued(&self, service: &Service<'_>, issued: TokenResponse) -> Result<ToolOutput> {
         let unusable = |error| http::failed(&self.provider.api_url, "use what was given", &error);
-        let session = granted.into_session(self.engine.clock.now()).map_err(unusable)?;
+        let session = issued.into_session(self.engine.clock.now()).map_err(unusable)?;
         let stored = self.engine.save_granted(&self.provider, &session)?;
         let user = service.userinfo(&session.access_token).ok().map(UserInfo);
         let username = user.as_ref().and_then(UserInfo::name);

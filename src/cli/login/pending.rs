@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::auth::Engine;
 use crate::error::{Error, Result};
-use crate::http::mycli::DeviceLogin;
-use crate::model::{Account, Provider, Secret, Timestamp};
+use crate::http::mycli::PendingLogin;
+use crate::model::{Account, Provider, Secret, Timestamp, json};
 use crate::sys::atomic_file;
 
 const FILE: &str = ".my/pending-login.json";
@@ -20,6 +20,7 @@ pub(in crate::cli) struct Pending {
     pub(super) api_url: String,
     #[serde(serialize_with = "exposed")]
     pub(super) device_code: Secret,
+    #[serde(deserialize_with = "json::bounded::<_, 1, 60>")]
     pub(super) interval: u64,
     /// Seconds since 1970.
     expires_at: i64,
@@ -39,7 +40,7 @@ impl Pending {
         provider: &Provider,
         email: &str,
         api_url: &str,
-        started: &DeviceLogin,
+        started: &PendingLogin,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -48,15 +49,14 @@ impl Pending {
             email: email.to_owned(),
             api_url: api_url.to_owned(),
             device_code: started.device_code.clone(),
-            interval: started.interval.clamp(1, 60),
-            expires_at: now.unix()
-                + i64::try_from(started.expires_in.min(24 * 3600)).unwrap_or(900),
+            interval: started.interval,
+            expires_at: now.plus_seconds(started.expires_in).unix(),
         }
     }
 
     /// Seconds until link and code expire.
     pub(super) fn seconds_left(&self, now: Timestamp) -> u64 {
-        u64::try_from(self.expires_at - now.unix()).unwrap_or(0)
+        u64::try_from(self.expires_at.saturating_sub(now.unix())).unwrap_or(0)
     }
 
     pub(super) fn save(&self, engine: &Engine<'_>) -> Result<()> {

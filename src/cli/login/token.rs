@@ -8,7 +8,7 @@ use super::{Arguments, Login};
 use crate::auth::Engine;
 use crate::cli::terminal::{self, Stopped};
 use crate::error::{Error, ErrorCode, Result};
-use crate::http::{self, ApiError, Client, microtica, mycli};
+use crate::http::{self, Client, HttpError, microtica, mycli};
 use crate::model::{Kind, LoginKind, Provider, Secret, Session, Timestamp, ToolOutput};
 use crate::store::session;
 
@@ -77,7 +77,9 @@ impl Login<'_> {
         let (owner, verified) = match self.owner(&client, token) {
             Ok(owner) => (owner, true),
             // Users of an API key may be without a network when they store it.
-            Err(error) if error.is_passing() && matches!(provider.login, LoginKind::ApiKey(_)) => {
+            Err(error)
+                if error.is_temporary() && matches!(provider.login, LoginKind::ApiKey(_)) =>
+            {
                 self.output.note(format!(
                     "the key is not verified: {} cannot be reached ({error})",
                     provider.name
@@ -146,8 +148,8 @@ impl Login<'_> {
         }
     }
 
-    fn rejected(&self, token: &Secret, error: &ApiError) -> Error {
-        if error.is_passing() {
+    fn rejected(&self, token: &Secret, error: &HttpError) -> Error {
+        if error.is_temporary() {
             return http::failed(&self.api_url, "check the token", error)
                 .with_hint("nothing was saved; try again in a moment");
         }

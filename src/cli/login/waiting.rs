@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::Pending;
 use crate::cli::terminal::{self, Key, Keyboard, Stopped};
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::http::{self, ApiError, Client, mycli};
+use crate::http::{self, Client, mycli};
 use crate::model::Secret;
 use crate::sys::clock;
 
@@ -121,13 +121,13 @@ impl<'a> LoginWait<'a> {
                     .with_hint("start anew: `my-credential-helper login`")
             }
             Err(error) => {
-                let is_passing = error.is_passing();
+                let is_temporary = error.is_temporary();
                 let before_deadline = self.deadline.is_none_or(|end| Instant::now() < end);
-                if is_passing && !is_expired && before_deadline {
+                if is_temporary && !is_expired && before_deadline {
                     return Ok(None);
                 }
                 let failure = http::failed(self.client.base_url(), "wait for the login", &error);
-                if is_passing {
+                if is_temporary {
                     failure
                         .with_hint("try again; the code that was taken, or a click, still counts")
                 } else {
@@ -154,7 +154,7 @@ impl<'a> LoginWait<'a> {
         let device_code = self.pending.device_code.clone();
         match self.call(move |client| mycli::verify_code(client, &device_code, &code))? {
             Ok(()) => Ok(true),
-            Err(error @ ApiError::Service { .. }) if error.code() == "TOO_MANY_ATTEMPTS" => {
+            Err(error) if error.code() == Some(mycli::Code::TooManyAttempts) => {
                 Err(super::email::rejected_code(self.client, &error).into())
             }
             Err(error) => {

@@ -1,87 +1,57 @@
-//! How a service describes itself (OpenID Connect Discovery, RFC 8414), and that description kept for a day, so that a
-//! refresh is one request and a service whose description cannot be had is no logout. Nothing in it is secret.
-
-use std::borrow::Cow;
+//! How a service describes itself (OpenID Connect Discovery, RFC 8414). The description is stored for a day, so that a
+//! refresh is one request, and does not fail where the description cannot be read. Nothing in it is secret.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::http::client::{self, ApiError, Client, Network};
+use crate::http::client::{Client, Network};
+use crate::http::error::{self, HttpError};
 use crate::model::{Endpoints, Provider, Target};
 use crate::sys::atomic_file;
 use crate::sys::clock;
 
-/// How long a description is believed without asking again, in seconds.
-const FRESH: i64 = 24 * 3600;
+/// How long a stored description is used without a request, in seconds.
+const MAX_AGE: i64 = 24 * 3600;
 
-/// What is read of a description, and kept.
+/// The part of a description that is read and stored.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Metadata {
     pub(super) issuer: String,
-    authorization_endpoint: Option<String>,
-    token_endpoint: Option<String>,
-    device_authorization_endpoint: Option<String>,
-    revocation_endpoint: Option<String>,
-    userinfo_endpoint: Option<String>,
+    #[serde(flatten)]
+    pub(super) endpoints: Endpoints,
     #[serde(default, rename = "authorization_response_iss_parameter_supported")]
-    pub(super) names_itself: bool,
+    pub(super) sends_issuer: bool,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
-    /// Ours: seconds since 1970.
+    /// When this program received it, in seconds since 1970.
     #[serde(default)]
     fetched_at: i64,
 }
 
 impl Metadata {
     /// Whether a client secret must not go into a header.
-    pub(super) fn takes_secret_in_body_alone(&self) -> bool {
-        let takes = |method: &str| {
+    pub(super) fn requires_secret_in_body(&self) -> bool {
+        let accepts = |method: &str| {
             self.token_endpoint_auth_methods_supported
                 .as_ref()
                 .is_some_and(|methods| methods.iter().any(|m| m == method))
         };
-        takes("client_secret_post") && !takes("client_secret_basic")
+        accepts("client_secret_post") && !accepts("client_secret_basic")
     }
 
-    /// These endpoints, where the user has not named others.
-    pub(super) fn beneath(self, named: Endpoints) -> Endpoints {
-        let or = |named: Option<Cow<'static, str>>, found: Option<String>| {
-            named.or(found.map(Cow::Owned))
-        };
-        Endpoints {
-            authorization: or(named.authorization, self.authorization_endpoint),
-            token: or(named.token, self.token_endpoint),
-            device_authorization: or(
-                named.device_authorization,
-                self.device_authorization_endpoint,
-            ),
-            revocation: or(named.revocation, self.revocation_endpoint),
-            userinfo: or(named.userinfo, self.userinfo_endpoint),
-        }
-    }
-
-    /// Who describes another issuer, or endpoints that a token must not go to, is not believed (RFC 8414, 3.3).
+    /// Rejects the description of another issuer (RFC 8414, 3.3), and endpoints that a token must not go to.
     fn check(self, issuer: &str) -> Result<Self> {
         let untrusted = |what: String| {
             Err(Error::new(ErrorCode::Rejected, format!("{issuer} cannot be used: {what}")))
         };
-        // Whether a slash ends it, people and services disagree.
+        // People and services disagree about a slash at the end.
         if self.issuer.trim_end_matches('/') != issuer.trim_end_matches('/') {
             return untrusted(format!("it describes the issuer `{}`", sanitize(&self.issuer)));
         }
-        let is_here = Target::parse(issuer)?.origin.is_loopback();
-        for url in [
-            &self.authorization_endpoint,
-            &self.token_endpoint,
-            &self.device_authorization_endpoint,
-            &self.revocation_endpoint,
-            &self.userinfo_endpoint,
-        ]
-        .into_iter()
-        .flatten()
-        {
+        let is_local = Target::parse(issuer)?.origin.is_loopback();
+        for url in self.endpoints.urls() {
             let origin = Target::parse(url)?.origin;
-            // A service elsewhere has no business on this machine.
-            if !origin.is_safe() || origin.is_loopback() && !is_here {
+            // A service elsewhere must not send requests to this machine.
+            if !origin.is_safe() || origin.is_loopback() && !is_local {
                 return untrusted(format!("it names the endpoint `{}`", sanitize(url)));
             }
         }
@@ -89,44 +59,57 @@ impl Metadata {
     }
 }
 
-/// The description that was kept, or one that is asked for; where that fails, the old one will do.
-pub(super) fn known(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<Metadata> {
-    let kept = kept(network, provider).and_then(|kept| kept.check(issuer).ok());
-    match kept {
-        Some(kept) if (0..FRESH).contains(&(clock::now().unix() - kept.fetched_at)) => Ok(kept),
-        Some(kept) => Ok(discover(network, provider, issuer).unwrap_or(kept)),
-        None => discover(network, provider, issuer),
-    }
+/// Which description of a service is used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Description {
+    /// The stored one for a day; the service's, where there is none; the old one, where the request fails.
+    Stored,
+    /// The service's.
+    Current,
 }
 
-/// Asks the service, and keeps what it says.
-pub(super) fn discover(
+pub(super) fn metadata(
     network: Network<'_>,
     provider: &Provider,
     issuer: &str,
+    description: Description,
 ) -> Result<Metadata> {
+    let stored = match description {
+        Description::Stored => load(network, provider).and_then(|it| it.check(issuer).ok()),
+        Description::Current => None,
+    };
+    let age = |stored: &Metadata| clock::now().unix().saturating_sub(stored.fetched_at);
+    match stored {
+        Some(stored) if (0..MAX_AGE).contains(&age(&stored)) => Ok(stored),
+        Some(stored) => Ok(request(network, provider, issuer).unwrap_or(stored)),
+        None => request(network, provider, issuer),
+    }
+}
+
+/// Requests the description, and stores it.
+fn request(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<Metadata> {
     let failed =
-        |error: &ApiError| client::failed(issuer, "read how the service is described", error);
-    let mut refusal = None;
+        |error: &HttpError| error::failed(issuer, "read how the service is described", error);
+    let mut first = None;
     for url in addresses(issuer)? {
-        let client = Client::new(network, provider, &url)?;
-        match client.call::<Metadata>(client.http.get(&url), None, &[]) {
-            Ok(found) => {
-                let found = Metadata { fetched_at: clock::now().unix(), ..found.check(issuer)? };
-                keep(network, provider, &found);
-                return Ok(found);
+        match Client::new(network, provider, &url)?.get::<Metadata>(None) {
+            Ok(metadata) => {
+                let metadata =
+                    Metadata { fetched_at: clock::now().unix(), ..metadata.check(issuer)? };
+                save(network, provider, &metadata);
+                return Ok(metadata);
             }
-            Err(error) if error.is_answer() => refusal = refusal.or(Some(error)),
+            Err(error) if error.is_decision() => first = first.or(Some(error)),
             Err(error) => return Err(failed(&error)),
         }
     }
     let error =
-        refusal.map_or_else(|| Error::invalid_state("no description"), |error| failed(&error));
+        first.map_or_else(|| Error::invalid_state("no description"), |error| failed(&error));
     Err(error
         .with_hint(format!("name its endpoints in [providers.{}] of config.toml", provider.name)))
 }
 
-/// Behind the issuer for OpenID Connect, between host and path for RFC 8414.
+/// The suffix is behind the issuer in OpenID Connect, and between host and path in RFC 8414.
 fn addresses(issuer: &str) -> Result<[String; 2]> {
     let target = Target::parse(issuer)?;
     let path = target.path.as_str();
@@ -141,16 +124,16 @@ fn file(provider: &Provider) -> String {
     format!(".my/sessions/{}.metadata.json", provider.name)
 }
 
-fn kept(network: Network<'_>, provider: &Provider) -> Option<Metadata> {
+fn load(network: Network<'_>, provider: &Provider) -> Option<Metadata> {
     let contents =
         atomic_file::read(&network.context.paths.in_home(&file(provider)).ok()?).ok()??;
     serde_json::from_str(contents.text.expose_secret()).ok()
 }
 
-/// Where it cannot be kept, the next refresh asks again.
-fn keep(network: Network<'_>, provider: &Provider, found: &Metadata) {
+/// Where the description cannot be stored, the next refresh requests it again.
+fn save(network: Network<'_>, provider: &Provider, metadata: &Metadata) {
     if let (Ok(path), Ok(text)) =
-        (network.context.paths.in_home(&file(provider)), serde_json::to_string(found))
+        (network.context.paths.in_home(&file(provider)), serde_json::to_string(metadata))
     {
         let _ = atomic_file::write(&path, &text);
     }

@@ -1,34 +1,36 @@
-//! What comes back from a service: tokens, and refusals. Read so that a slip in one field costs no refresh token.
+//! Token responses and errors. A mistake of the service in one field must not cost a refresh token.
 
+use std::fmt::Display;
 use std::time::Duration;
 
-use oauth2::basic::{BasicErrorResponse, BasicTokenType};
+use oauth2::basic::BasicTokenType;
 use oauth2::{
-    AccessToken, ErrorResponse, HttpResponse, RefreshToken, RequestTokenError, Scope, TokenResponse,
+    AccessToken, ErrorResponseType, HttpResponse, RefreshToken, RequestTokenError, Scope,
+    StandardErrorResponse,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::error::sanitize;
-use crate::http::client::{ApiError, HIDDEN, Result, without_tokens};
-use crate::model::{Secret, Session, Timestamp, jwt};
+use crate::http::error::{HttpError, Result, ServiceError};
+use crate::http::issued::{is_usable, lifetime};
+use crate::model::json::{number, reason};
+use crate::model::{Secret, Session, Timestamp};
 
-/// The longest token that is kept: no header carries a longer one.
-pub const MOST_TOKEN: usize = 16 * 1024;
+/// The longest token, in bytes: no header carries a longer one.
+pub const MAX_TOKEN: usize = 16 * 1024;
 
-/// The life of an access token that names none and can be renewed. One that cannot has no end that is known.
-const UNSAID_LIFE: i64 = 3600;
+/// The lifetime of an access token that names none and can be renewed. Without a refresh token its expiry is unknown.
+const DEFAULT_LIFETIME: u64 = 3600;
 
-/// The longest life that is believed of one that says it.
-const LONGEST_LIFE: i64 = 366 * 24 * 3600;
+/// The longest lifetime of an access token, in seconds.
+const MAX_LIFETIME: u64 = 366 * 24 * 3600;
 
-/// What a service gives for a login or a refresh token.
+/// What a service issues for a login or a refresh token.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Granted {
+pub struct TokenResponse {
     access_token: AccessToken,
     #[serde(default)]
     refresh_token: Option<RefreshToken>,
-    /// A number; some write it as a text.
     #[serde(default)]
     expires_in: Value,
     #[serde(default, rename = "token_type")]
@@ -41,7 +43,7 @@ fn bearer() -> BasicTokenType {
     BasicTokenType::Bearer
 }
 
-impl TokenResponse for Granted {
+impl oauth2::TokenResponse for TokenResponse {
     type TokenType = BasicTokenType;
 
     fn access_token(&self) -> &AccessToken {
@@ -53,9 +55,7 @@ impl TokenResponse for Granted {
     }
 
     fn expires_in(&self) -> Option<Duration> {
-        seconds(&self.expires_in)
-            .and_then(|seconds| u64::try_from(seconds).ok())
-            .map(Duration::from_secs)
+        number(&self.expires_in, 1..=MAX_LIFETIME).map(Duration::from_secs)
     }
 
     fn refresh_token(&self) -> Option<&RefreshToken> {
@@ -67,24 +67,20 @@ impl TokenResponse for Granted {
     }
 }
 
-impl Granted {
-    /// The session as it is kept, received `now`.
+impl TokenResponse {
+    /// The session, received `now`.
     pub fn into_session(self, now: Timestamp) -> Result<Session> {
         let access_token = usable(self.access_token.into_secret())?;
-        if let Some(named) = self.named_type.filter(|named| !named.eq_ignore_ascii_case("bearer")) {
-            return Err(ApiError::Absurd(format!(
-                "its token is of the type `{}`, and no Bearer token",
-                sanitize(&named)
-            )));
+        if self.named_type.is_some_and(|named| !named.eq_ignore_ascii_case("bearer")) {
+            return Err(HttpError::Malformed("its token is no Bearer token".to_owned()));
         }
         let refresh_token =
             self.refresh_token.map(RefreshToken::into_secret).filter(|token| !token.is_empty());
         let refresh_token = refresh_token.map(usable).transpose()?;
-        let life =
-            life(&access_token, &self.expires_in).or(refresh_token.as_ref().map(|_| UNSAID_LIFE));
+        let lifetime = lifetime(&access_token, &self.expires_in, MAX_LIFETIME)
+            .or(refresh_token.as_ref().map(|_| DEFAULT_LIFETIME));
         Ok(Session {
-            expires_at: life
-                .map_or(Timestamp::NEVER, |seconds| now.plus(time::Duration::seconds(seconds))),
+            expires_at: lifetime.map_or(Timestamp::NEVER, |seconds| now.plus_seconds(seconds)),
             access_token,
             refresh_token,
             logged_in_at: now,
@@ -95,136 +91,101 @@ impl Granted {
 
 fn usable(token: String) -> Result<Secret> {
     let token = Secret::new(token);
-    let text = token.expose_secret();
-    if text.len() > MOST_TOKEN {
-        return Err(ApiError::Absurd(format!(
-            "its token has {} bytes, and no header carries that",
-            text.len()
-        )));
+    let length = token.expose_secret().len();
+    if length > MAX_TOKEN {
+        let message = format!("its token has {length} bytes, and no header carries that");
+        return Err(HttpError::Malformed(message));
     }
-    if text.is_empty() || text.chars().any(|c| c.is_control() || c == ' ') {
-        return Err(ApiError::Absurd("its answer has no usable token".to_owned()));
+    if !is_usable(&token) {
+        return Err(HttpError::Malformed("its answer has no usable token".to_owned()));
     }
     Ok(token)
 }
 
-/// Seconds, as the service names them; else the token's own life.
-fn life(access_token: &Secret, expires_in: &Value) -> Option<i64> {
-    let own = || {
-        let claims = jwt::claims(access_token);
-        Some(claims.exp?.saturating_sub(claims.iat?))
-    };
-    seconds(expires_in).or_else(own).map(|seconds| seconds.clamp(1, LONGEST_LIFE))
-}
-
-fn seconds(expires_in: &Value) -> Option<i64> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the cast saturates, and the sum is clamped"
-    )]
-    let number = expires_in.as_f64().map(|seconds| seconds as i64);
-    number.or_else(|| expires_in.as_str()?.trim().parse().ok())
-}
-
-/// An answer as the `oauth2` crate wants it. What no service says about a request is told at once: a failure behind a
-/// proxy must not be taken for a refusal.
-pub(super) fn for_the_library(status: u16, body: &[u8]) -> Result<HttpResponse> {
-    let fields = serde_json::from_slice::<Value>(body).unwrap_or_default();
-    let is_refusal = fields.get("error").is_some_and(Value::is_string);
-    let status = match status {
-        // GitHub answers a refusal with 200.
-        200..300 if is_refusal && fields.get("access_token").is_none() => 400,
-        200..300 => 200,
-        400..500 if is_refusal && status != 429 => status,
-        status => return Err(refusal(status, body)),
-    };
-    let mut response = HttpResponse::new(body.to_vec());
-    *response.status_mut() = oauth2::http::StatusCode::from_u16(status).unwrap_or_default();
-    Ok(response)
-}
-
-/// A refusal, with the service's own words where it is one.
-pub(super) fn refusal(status: u16, body: &[u8]) -> ApiError {
-    #[derive(Default, Deserialize)]
-    struct Body {
-        error: String,
-        #[serde(default)]
-        error_description: String,
-    }
-    let Body { error, error_description } = serde_json::from_slice(body).unwrap_or_default();
-    let [code, message] = [error, error_description].map(|text| sanitize(&without_tokens(&text)));
-    ApiError::Service { status, code, message, retry_after: None }
-}
-
-/// The same without this secret, which some services repeat to be helpful.
-pub(super) fn without(error: ApiError, secret: &Secret) -> ApiError {
-    match error {
-        ApiError::Service { status, code, message, retry_after } if !secret.is_empty() => {
-            let [code, message] =
-                [code, message].map(|text| text.replace(secret.expose_secret(), HIDDEN));
-            ApiError::Service { status, code, message, retry_after }
+/// A device authorization response whose numbers the library can read and add up: it takes whole numbers only, and panics
+/// where a sum of intervals overflows.
+pub(super) fn with_bounded_numbers(response: HttpResponse) -> HttpResponse {
+    let Ok(mut body) = serde_json::from_slice::<Value>(response.body()) else { return response };
+    if let Some(fields) = body.as_object_mut() {
+        for (name, range, default) in [("expires_in", 1..=3600, 900), ("interval", 1..=60, 5)] {
+            let field = fields.entry(name).or_insert(Value::Null);
+            *field = number(field, range).unwrap_or(default).into();
         }
-        other => other,
     }
+    HttpResponse::new(body.to_string().into_bytes())
 }
 
-/// Why a request of the library's brought nothing.
-pub(super) fn failure(error: RequestTokenError<ApiError, BasicErrorResponse>) -> ApiError {
+/// An error that ends a poll, or goes on with it, as the response that the library decides by; any other one is a failure
+/// that may pass.
+pub(super) fn for_the_library(error: HttpError) -> Result<HttpResponse> {
     match error {
-        RequestTokenError::ServerResponse(answer) => {
-            fault(answer.error().as_ref(), answer.error_description())
-        }
-        other => transport(other),
+        HttpError::Service(ServiceError {
+            status: 400..=428 | 430..=499, code, message, ..
+        }) if !code.is_empty() => Ok(error_response(&code, &message)),
+        error => Err(error),
     }
 }
 
-pub(super) fn fault(code: &str, description: Option<&String>) -> ApiError {
-    let message = description.map_or_else(String::new, |text| sanitize(&without_tokens(text)));
-    ApiError::Service {
-        status: 400,
-        code: sanitize(&without_tokens(code)),
-        message,
-        retry_after: None,
-    }
+pub(super) fn error_response(code: &str, message: &str) -> HttpResponse {
+    let body = json!({ "error": code, "error_description": message }).to_string();
+    let mut response = HttpResponse::new(body.into_bytes());
+    *response.status_mut() = oauth2::http::StatusCode::BAD_REQUEST;
+    response
 }
 
-/// The same where it is no refusal. The answer itself may hold a token, and is not repeated.
-pub(super) fn transport<T: ErrorResponse + 'static>(
-    error: RequestTokenError<ApiError, T>,
-) -> ApiError {
+/// Why a request of the library failed. What it could not decode may have a token, and is dropped.
+pub(super) fn failure<T: ErrorResponseType + AsRef<str> + Display + 'static>(
+    error: RequestTokenError<HttpError, StandardErrorResponse<T>>,
+) -> HttpError {
     match error {
         RequestTokenError::Request(error) => error,
-        RequestTokenError::Parse(error, _) => {
-            ApiError::Absurd(format!("its answer {}", crate::model::json::reason(error.inner())))
+        RequestTokenError::ServerResponse(response) => {
+            let code = response.error().as_ref().to_owned();
+            let message = response.error_description().cloned().unwrap_or_default();
+            ServiceError { status: 400, code, message, retry_after: None }.into()
         }
-        _ => ApiError::Absurd("its answer cannot be understood".to_owned()),
+        RequestTokenError::Parse(error, _) => {
+            HttpError::Malformed(format!("its answer {}", reason(error.inner())))
+        }
+        RequestTokenError::Other(_) => {
+            HttpError::Malformed("its answer cannot be understood".to_owned())
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Granted, Timestamp};
+    use oauth2::HttpResponse;
 
-    fn session(answer: &str) -> Result<crate::model::Session, String> {
-        let granted: Granted = serde_json::from_str(answer).map_err(|error| error.to_string())?;
-        granted.into_session(Timestamp::from_unix(1_700_000_000)).map_err(|error| error.to_string())
+    use super::{Timestamp, TokenResponse};
+
+    fn session(body: &str) -> Result<crate::model::Session, String> {
+        let issued: TokenResponse =
+            serde_json::from_str(body).map_err(|error| error.to_string())?;
+        issued.into_session(Timestamp::from_unix(1_700_000_000)).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn a_slip_in_the_life_costs_no_refresh_token() {
-        for (life, seconds) in
-            [("900", 900), ("\"900\"", 900), ("-1", 1), ("1e18", 366 * 86_400), ("\"soon\"", 3600)]
-        {
-            let answer =
-                format!(r#"{{"access_token":"a","refresh_token":"r","expires_in":{life}}}"#);
-            let session = session(&answer).unwrap();
-            assert_eq!(session.expires_at.unix() - 1_700_000_000, seconds, "{life}");
+    fn a_wrong_lifetime_costs_no_refresh_token() {
+        for (lifetime, seconds) in [
+            ("900", 900),
+            ("\"900\"", 900),
+            ("0", 1),
+            ("-1", 1),
+            ("1e18", 366 * 86_400),
+            ("18446744073709551615", 366 * 86_400),
+            ("\"soon\"", 3600),
+        ] {
+            let body =
+                format!(r#"{{"access_token":"a","refresh_token":"r","expires_in":{lifetime}}}"#);
+            let session = session(&body).unwrap();
+            assert_eq!(session.expires_at.unix() - 1_700_000_000, seconds, "{lifetime}");
             assert!(session.refresh_token.is_some());
         }
     }
 
     #[test]
-    fn a_token_without_a_life_and_without_a_successor_has_no_known_end() {
+    fn a_lone_token_without_a_lifetime_has_no_known_expiry() {
         assert!(
             session(r#"{"access_token":"gho_1","token_type":"bearer","scope":""}"#)
                 .unwrap()
@@ -234,9 +195,9 @@ mod tests {
     }
 
     #[test]
-    fn what_no_header_carries_is_refused_without_being_repeated() {
+    fn an_unusable_token_is_rejected_without_its_text() {
         let long = "x".repeat(100_000);
-        for (answer, reason) in [
+        for (body, reason) in [
             (
                 format!(r#"{{"access_token":"{long}"}}"#),
                 "its token has 100000 bytes, and no header carries that",
@@ -244,10 +205,31 @@ mod tests {
             (r#"{"access_token":"a b"}"#.to_owned(), "its answer has no usable token"),
             (
                 r#"{"access_token":"a","token_type":"DPoP"}"#.to_owned(),
-                "its token is of the type `DPoP`, and no Bearer token",
+                "its token is no Bearer token",
             ),
         ] {
-            assert_eq!(session(&answer).err().as_deref(), Some(reason));
+            assert_eq!(session(&body).err().as_deref(), Some(reason));
+        }
+    }
+
+    #[test]
+    fn numbers_of_a_device_authorization_are_bounded() {
+        for (sent, expires_in, interval) in [
+            (r#"{"expires_in":18446744073709551615,"interval":18446744073709551615}"#, 3600, 60),
+            (r#"{"expires_in":"60","interval":"7"}"#, 60, 7),
+            (r#"{"expires_in":0,"interval":0}"#, 1, 1),
+            (r#"{"expires_in":-1,"interval":2.5}"#, 1, 2),
+            (r#"{"expires_in":1e300,"interval":null}"#, 3600, 5),
+            ("{}", 900, 5),
+        ] {
+            let response = HttpResponse::new(sent.as_bytes().to_vec());
+            let bounded = super::with_bounded_numbers(response).into_body();
+            let read: serde_json::Value = serde_json::from_slice(&bounded).unwrap();
+            assert_eq!(
+                (&read["expires_in"], &read["interval"]),
+                (&expires_in.into(), &interval.into()),
+                "{sent}"
+            );
         }
     }
 }

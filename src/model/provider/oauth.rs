@@ -1,5 +1,7 @@
 //! What a login by OAuth 2 needs to know of a service: where it is, who asks, for what.
 
+use serde::{Deserialize, Serialize};
+
 use super::Text;
 
 /// A service that speaks OAuth 2, and how this program is known there.
@@ -31,19 +33,44 @@ pub struct OAuth {
     pub redirect_port: Option<u16>,
 }
 
-/// The endpoints of a service, each an absolute URL.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The endpoints of a service, each an absolute URL, named as in its description (RFC 8414, 2; RFC 8628, 4).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
-    /// The page that one logs in on.
+    #[serde(rename = "authorization_endpoint")]
     pub authorization: Option<Text>,
-    /// Where tokens are given.
+    #[serde(rename = "token_endpoint")]
     pub token: Option<Text>,
-    /// Where a login on another device begins (RFC 8628).
+    #[serde(rename = "device_authorization_endpoint")]
     pub device_authorization: Option<Text>,
-    /// Where a token is ended (RFC 7009).
+    #[serde(rename = "revocation_endpoint")]
     pub revocation: Option<Text>,
-    /// Where it is told whose a token is.
+    #[serde(rename = "userinfo_endpoint")]
     pub userinfo: Option<Text>,
+}
+
+impl Endpoints {
+    /// These, and the others where these have none.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            authorization: self.authorization.or(others.authorization),
+            token: self.token.or(others.token),
+            device_authorization: self.device_authorization.or(others.device_authorization),
+            revocation: self.revocation.or(others.revocation),
+            userinfo: self.userinfo.or(others.userinfo),
+        }
+    }
+
+    pub fn urls(&self) -> impl Iterator<Item = &Text> {
+        let Self { authorization, token, device_authorization, revocation, userinfo } = self;
+        [authorization, token, device_authorization, revocation, userinfo].into_iter().flatten()
+    }
+
+    /// Whether a description of the service would add nothing that the login needs.
+    pub fn is_complete(&self, grant: Grant) -> bool {
+        let can_start = self.authorization.is_some() || self.device_authorization.is_some();
+        self.token.is_some() && (can_start || grant == Grant::ClientCredentials)
+    }
 }
 
 /// Where a client secret is. It is read when it is needed and kept nowhere.
@@ -56,7 +83,7 @@ pub enum SecretLocation {
 }
 
 /// Who logs in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grant {
     /// A person.

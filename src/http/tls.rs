@@ -1,0 +1,51 @@
+//! Which certificates are trusted: `SSL_CERT_FILE`, else `ca_file` of the configuration, else the certificate store of the
+//! system, which has the authority of a company that inspects TLS; the bundled roots where the system has none.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::config::Context;
+use crate::error::{Error, Result};
+use crate::model::Scheme;
+
+/// For http, trusts no certificate: that is a loopback address, and the store of the system costs 5 ms.
+pub(super) fn configuration(context: &Context, scheme: Scheme) -> Result<ClientConfig> {
+    let file = context.environment.get("SSL_CERT_FILE").map(PathBuf::from);
+    let roots = match file.as_deref().or(context.configuration()?.ca_file.as_deref()) {
+        _ if scheme == Scheme::Http => RootCertStore::empty(),
+        Some(file) => roots_of(file)?,
+        None => roots_of_system(),
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::invalid_state(format!("TLS: {error}")))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn roots_of(file: &Path) -> Result<RootCertStore> {
+    let unreadable = |why: &dyn std::fmt::Display| {
+        Error::invalid_state(format!("the certificates in {}: {why}", file.display()))
+    };
+    // The first error ends it: a directory would return the same error for ever.
+    let certificates = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
+        .map_err(|error| unreadable(&error))?;
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates);
+    if roots.is_empty() { Err(unreadable(&"none could be read")) } else { Ok(roots) }
+}
+
+fn roots_of_system() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    // What cannot be read is left out: a single broken file in a folder of hundreds is no reason to trust none.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
+}
