@@ -2,6 +2,7 @@
 //! succeeds and when the service fails in every way. Standard output of the verbs that hand a secret out, and the files
 //! that keep it, are the only places.
 
+mod echo;
 mod strace;
 
 use account_server::{Fault, Server};

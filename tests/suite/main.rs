@@ -49,6 +49,7 @@ mod questions;
 mod redirects;
 mod refresh;
 mod rooms;
+mod roots;
 mod session_file;
 mod settings;
 mod setup;

@@ -145,7 +145,7 @@ fn tokens_that_no_header_carries_are_not_kept() {
     for (given, part) in [
         (json!({ "access_token": long, "token_type": "Bearer" }).to_string(), "100000 bytes"),
         (json!({ "access_token": "a\nb", "token_type": "Bearer" }).to_string(), "no usable token"),
-        (json!({ "access_token": "a", "token_type": "mac" }).to_string(), "`mac`"),
+        (json!({ "access_token": "a", "token_type": "mac" }).to_string(), "no Bearer token"),
         ("{}".to_owned(), "its answer"),
         ("[".repeat(100_000), "its answer"),
     ] {
@@ -357,5 +357,73 @@ fn github_ends_a_login_in_its_own_words() {
         let outcome = home.run(&["get"]);
         assert_eq!(outcome.status, status, "{outcome:?}");
         assert_eq!(home.read(SESSION).is_some(), is_kept, "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_device_code_flow_ends_whatever_numbers_are_sent() {
+    let most = u64::MAX;
+    let answers = [
+        (json!({ "expires_in": 2, "interval": most }), "authorization_pending"),
+        (json!({ "expires_in": "2", "interval": "1" }), "slow_down"),
+        (json!({ "expires_in": 2.5, "interval": 1e300 }), "slow_down"),
+        (json!({ "expires_in": -1, "interval": -1 }), "authorization_pending"),
+        (json!({ "expires_in": 2, "interval": 0 }), "temporarily_unavailable_for_ever"),
+    ];
+    std::thread::scope(|scope| {
+        for (numbers, code) in answers {
+            scope.spawn(move || {
+                let (status, sent) = if code.ends_with("ever") {
+                    (503, numbers.clone())
+                } else {
+                    (400, numbers.clone())
+                };
+                let double = Double::start(move |url, path, _| match path {
+                    DISCOVERY => (200, description(url).to_string()),
+                    "/device" => {
+                        let mut body: serde_json::Value =
+                            serde_json::from_str(&device(url).1).unwrap();
+                        for (name, number) in numbers.as_object().unwrap() {
+                            body[name] = number.clone();
+                        }
+                        (200, body.to_string())
+                    }
+                    _ => (status, json!({ "error": code }).to_string()),
+                });
+                let begun = Instant::now();
+                let outcome = double.home().run(&["login", "--device"]);
+                assert!(
+                    outcome.messages.contains("error: the code has expired"),
+                    "{sent}: {outcome:?}"
+                );
+                assert_eq!(outcome.status, 1, "{sent}: {outcome:?}");
+                assert!(begun.elapsed() < Duration::from_secs(6), "{sent}: {:?}", begun.elapsed());
+            });
+        }
+    });
+}
+
+#[test]
+fn an_unregistered_error_code_is_not_shown() {
+    for (body, shown) in [
+        (
+            json!({ "error": "invalid_grant", "error_description": "D" }),
+            "invalid_grant (status 400)",
+        ),
+        (
+            json!({ "error": "d", "error_description": "D" }),
+            "an unregistered error code (status 400)",
+        ),
+        (json!({ "error": "see https://evil.dev" }), "an unregistered error code (status 400)"),
+    ] {
+        let text = body.to_string();
+        let double = Double::start(move |url, path, _| match path {
+            DISCOVERY => (200, description(url).to_string()),
+            "/device" => device(url),
+            _ => (400, text.clone()),
+        });
+        let outcome = double.home().run(&["login", "--device"]);
+        assert_eq!(outcome.status, 4, "{outcome:?}");
+        assert!(outcome.messages.ends_with(&format!(": {shown}\n")), "{outcome:?}");
     }
 }

@@ -107,3 +107,19 @@ fn modules_are_files_of_their_names() {
         assert!(!folder.is_dir(), "{file}: a module with a folder is its mod.rs");
     }
 }
+
+/// A promise that one file keeps is kept by no other: the inner HTTP client and its URLs never leave this file.
+#[test]
+fn only_the_http_client_can_send_a_request() {
+    let names_it = |text: &str| {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        code.into_iter().any(|line| line.contains("reqwest") && !line.contains("reqwest::dns"))
+    };
+    let files: Vec<_> = sources().into_iter().filter(|(_, text)| names_it(text)).collect();
+    let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["src/http/client.rs"]);
+    let public = files[0].1.lines().filter(|line| line.trim_start().starts_with("pub"));
+    let leaks: Vec<_> =
+        public.filter(|line| line.contains("Url") || line.contains("Request")).collect();
+    assert_eq!(leaks, Vec::<&str>::new());
+}

@@ -7,6 +7,7 @@ pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod oidc;
 pub(crate) mod protected;
+pub(crate) mod scripted;
 pub(crate) mod secret_service;
 pub(crate) mod seed;
 pub(crate) mod strace;

@@ -1,0 +1,86 @@
+//! Which certificates are trusted.
+
+use std::io::Write as _;
+
+use serde_json::json;
+
+use crate::support::tls::TlsServer;
+use crate::support::{HELPER, Home, Outcome, finish, spawn};
+
+const TOKEN: &str = "myc_0123456789abcdef0123456789abcdef01234567";
+
+/// A service with a certificate that no public authority has signed, and a home that uses it.
+fn service() -> (TlsServer, Home) {
+    let body = json!({ "id": "1", "email": "me@acme.dev" }).to_string();
+    let server = TlsServer::start(move |_| (200, body.clone().into_bytes()));
+    let mut home = Home::new();
+    home.set("MY_API_URL", format!("https://{}", server.address));
+    home.set("MY_API_TOKEN", TOKEN);
+    (server, home)
+}
+
+fn set_ca_file(home: &Home, path: &std::path::Path) {
+    let text = format!("ca_file = '{}'\n", path.display());
+    home.write(".config/my-credential-helper/config.toml", &text);
+}
+
+fn is_trusted(outcome: &Outcome) -> bool {
+    assert!(outcome.status == 0 || outcome.messages.contains("certificate"), "{outcome:?}");
+    outcome.status == 0
+}
+
+#[test]
+fn certificates_come_from_the_variable_then_the_configuration() {
+    let (server, mut home) = service();
+    let (other, _) = service();
+    assert!(!is_trusted(&home.run(&["whoami"])), "no public authority has signed it");
+    let [good, bad] = [(&server, "good.pem"), (&other, "bad.pem")]
+        .map(|(server, name)| home.write(name, &server.certificate));
+    set_ca_file(&home, &good);
+    assert!(is_trusted(&home.run(&["whoami"])));
+    home.set("SSL_CERT_FILE", &bad);
+    assert!(!is_trusted(&home.run(&["whoami"])));
+    home.set("SSL_CERT_FILE", &good);
+    set_ca_file(&home, &bad);
+    assert!(is_trusted(&home.run(&["whoami"])));
+}
+
+#[test]
+fn a_file_without_usable_certificates_is_an_error_that_names_it() {
+    let (server, mut home) = service();
+    let folder = home.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let broken = server.certificate.replace("-----END", "%%%\n-----END");
+    let files = [
+        home.path().join("missing.pem"),
+        folder,
+        home.write("empty.pem", ""),
+        home.write("broken.pem", &format!("{}{broken}", server.certificate)),
+    ];
+    for file in files {
+        home.set("SSL_CERT_FILE", &file);
+        let outcome = home.run(&["whoami"]);
+        let message = format!("error: the certificates in {}: ", file.display());
+        assert!(outcome.messages.starts_with(&message), "{outcome:?}");
+        assert_eq!((outcome.status, server.seen().len()), (1, 0), "{outcome:?}");
+    }
+}
+
+#[test]
+fn an_authority_that_the_system_trusts_is_trusted() {
+    let (server, home) = service();
+    home.write("certs/ca-certificates.crt", &server.certificate);
+    for (mounted, is_good) in [("certs", true), ("empty", false)] {
+        std::fs::create_dir_all(home.path().join(mounted)).unwrap();
+        let mut command = home.command("unshare");
+        let script =
+            format!("mount --bind {mounted} /etc/ssl/certs || exit 99; exec {HELPER} whoami");
+        command.args(["--mount", "sh", "-c", &script]);
+        let outcome = finish(spawn(command), b"");
+        if outcome.status == 99 || outcome.status == 1 && outcome.messages.contains("unshare") {
+            let _ = std::io::stderr().write_all(b"SKIPPED: nothing can be mounted here\n");
+            return;
+        }
+        assert_eq!(is_trusted(&outcome), is_good, "{mounted}: {outcome:?}");
+    }
+}
