@@ -37,7 +37,7 @@ impl ErrorCode {
     ];
 
     /// The code of that name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.name() == name)
     }
 
@@ -132,7 +132,7 @@ impl Error {
     }
 
     /// Whether there simply is no credential here, so that a tool may turn to its next source.
-    pub fn is_nothing_known(&self) -> bool {
+    pub fn is_no_credential(&self) -> bool {
         matches!(self.code, ErrorCode::NotFound | ErrorCode::NotLoggedIn)
     }
 }

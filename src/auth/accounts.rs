@@ -52,7 +52,7 @@ impl Engine<'_> {
         if let Some((account, by)) = self.context.account_override(&provider.name)? {
             return Ok(AccountChoice::new(provider, account, by));
         }
-        let further = configuration.further_accounts(&provider.name);
+        let further = configuration.other_accounts(&provider.name);
         let is_named = |account: &&Account| request.username.as_deref() == Some(&***account);
         let default = (!further.is_empty()).then_some(&Account::DEFAULT);
         if let Some(account) = further.iter().chain(default).find(is_named) {
@@ -77,7 +77,7 @@ impl Engine<'_> {
     pub fn accounts(&self, name: &str) -> Result<Vec<Provider>> {
         let configuration = self.context.configuration()?;
         let provider = configuration.provider(name)?;
-        let further = configuration.further_accounts(name);
+        let further = configuration.other_accounts(name);
         let in_use = configuration.account_in_use(name);
         let mut accounts = vec![Account::DEFAULT];
         for account in further.iter().chain([&in_use]) {
@@ -92,7 +92,7 @@ impl Engine<'_> {
     /// account is put in use if the one in use is not logged in.
     pub(super) fn register_account(&self, provider: &Provider) -> Result<Option<Warning>> {
         let configuration = self.context.configuration()?;
-        let known = configuration.further_accounts(&provider.name);
+        let known = configuration.other_accounts(&provider.name);
         if provider.account.is_default() || known.contains(&provider.account) {
             return Ok(None);
         }
@@ -102,9 +102,9 @@ impl Engine<'_> {
         let _lock = self.lock_accounts()?;
         // What was read before the lock may be old.
         let paths = &self.context.paths;
-        let mut further = Configuration::load(paths)?.further_accounts(&provider.name).to_vec();
+        let mut further = Configuration::load(paths)?.other_accounts(&provider.name).to_vec();
         further.push(provider.account.clone());
-        accounts::set_further(paths, provider, &further)?;
+        accounts::set_others(paths, provider, &further)?;
         if is_free {
             accounts::set_in_use(paths, provider, &provider.account)?;
             return Ok(None);
@@ -122,12 +122,12 @@ impl Engine<'_> {
         let _lock = self.lock_accounts()?;
         let paths = &self.context.paths;
         let configuration = Configuration::load(paths)?;
-        let mut further = configuration.further_accounts(&provider.name).to_vec();
+        let mut further = configuration.other_accounts(&provider.name).to_vec();
         if !further.contains(&provider.account) {
             return Ok(None);
         }
         further.retain(|account| *account != provider.account);
-        accounts::set_further(paths, provider, &further)?;
+        accounts::set_others(paths, provider, &further)?;
         if configuration.account_in_use(&provider.name) != provider.account {
             return Ok(None);
         }

@@ -11,7 +11,7 @@ use crate::model::{
     attempts_line,
 };
 use crate::store::session::{self, LoadedSessions, StoredSession};
-use crate::store::{env, handed_out, url_credentials};
+use crate::store::{env, returned_token, url_credentials};
 
 impl Engine<'_> {
     /// The credential for a request; an error has everything that was looked at.
@@ -49,7 +49,7 @@ impl Engine<'_> {
         let Some(provider) = self.provider_of(request, trail)? else {
             return self.find_url_credential(request, trail).ok_or_else(|| not_found(request));
         };
-        if !request.tool.auth_form.has_header_name() && !provider.takes_password {
+        if !request.tool.auth_form.has_header_name() && !provider.accepts_password {
             let message = format!("{} does not take its token as a password", provider.name);
             return Err(Error::new(ErrorCode::NotFound, message));
         }
@@ -231,7 +231,7 @@ impl Engine<'_> {
     /// A session belongs to the API URL where the user logged in: it is not sent to another one.
     fn require_api_url(&self, request: &CredentialRequest, provider: &Provider) -> Result<()> {
         let named = request.api_url.as_deref();
-        let Some(elsewhere) = self.context.logged_in_elsewhere(provider, named)? else {
+        let Some(elsewhere) = self.context.other_login_url(provider, named)? else {
             return Ok(());
         };
         let in_force = self.context.api_url(provider, named)?;
@@ -255,7 +255,7 @@ impl Engine<'_> {
                 Rejection::Reported => self.is_sent_unasked(request, provider),
                 Rejection::ByRepetition => {
                     let target = request.target.as_ref();
-                    handed_out::is_repeated(&self.context.paths, target, token)
+                    returned_token::is_repeated(&self.context.paths, target, token)
                 }
             }
     }

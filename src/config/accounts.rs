@@ -98,13 +98,13 @@ impl Configuration {
     }
 
     /// Every further account of a provider, in the order of their logins.
-    pub fn further_accounts(&self, provider: &str) -> &[Account] {
+    pub fn other_accounts(&self, provider: &str) -> &[Account] {
         self.providers.get(provider).map_or(&[], |settings| &settings.accounts)
     }
 }
 
 /// Writes down which accounts a provider has.
-pub fn set_further(paths: &Paths, provider: &Provider, accounts: &[Account]) -> Result<()> {
+pub fn set_others(paths: &Paths, provider: &Provider, accounts: &[Account]) -> Result<()> {
     let names: toml_edit::Array = accounts.iter().map(ToString::to_string).collect();
     let value = (!accounts.is_empty()).then(|| names.into());
     edit::set(paths, Some(&provider.name), "accounts", value)

@@ -77,7 +77,7 @@ impl Context {
         let account = Account::parse(name)?;
         // A file system that ignores case would store both in one file.
         let is_twin = |other: &&Account| other.eq_ignore_ascii_case(&account) && **other != account;
-        let known = self.configuration()?.further_accounts(provider);
+        let known = self.configuration()?.other_accounts(provider);
         match known.iter().chain([&Account::DEFAULT]).find(is_twin) {
             Some(other) => {
                 Err(Error::invalid(format!("the account of {provider} is written `{other}`")))
@@ -116,7 +116,7 @@ impl Context {
 
     /// The URL that the stored session belongs to, if it is not the URL in force: then the session is neither used nor
     /// sent nor cleared.
-    pub fn logged_in_elsewhere(
+    pub fn other_login_url(
         &self,
         provider: &Provider,
         named: Option<&str>,

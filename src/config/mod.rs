@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::error::{Error, Result, sanitize};
-use crate::model::known::{self, Known};
+use crate::model::known::{self, KnownService};
 use crate::model::{Account, Grant, Header, HostPattern, LoginKind, Provider, StorageKey};
 use crate::sys::atomic_file;
 
@@ -87,7 +87,7 @@ struct ProviderSettings {
 enum ProviderKind {
     MagicLink,
     ApiKey,
-    OAuth(Option<&'static Known>),
+    OAuth(Option<&'static KnownService>),
 }
 
 impl TryFrom<String> for ProviderKind {
@@ -98,7 +98,7 @@ impl TryFrom<String> for ProviderKind {
             "magic_link" => Ok(Self::MagicLink),
             "api_key" => Ok(Self::ApiKey),
             "oauth" => Ok(Self::OAuth(None)),
-            name => Known::of(name).map(|known| Self::OAuth(Some(known))).ok_or_else(|| {
+            name => KnownService::find(name).map(|known| Self::OAuth(Some(known))).ok_or_else(|| {
                 let known: Vec<_> = known::ALL.iter().map(|known| known.kind).collect();
                 format!(
                     "`{}` is no kind: oauth, api_key, magic_link, {}",
@@ -222,7 +222,7 @@ impl ProviderSettings {
                 scheme: scheme.map(|s| s.to_owned().into()),
             };
         }
-        provider.takes_password = takes_password.unwrap_or(provider.takes_password);
+        provider.accepts_password = takes_password.unwrap_or(provider.accepts_password);
         for host in hosts {
             provider.hosts.push(HostPattern::parse(host)?);
         }
@@ -243,10 +243,10 @@ fn configured(name: &str, login: LoginKind, api_url: String, token_variable: Str
         token_digits: None,
         header: Header::BEARER,
         basic_username: "token".into(),
-        takes_password: true,
+        accepts_password: true,
         shares_with_my: false,
         account: Account::DEFAULT,
-        key: StorageKey::of_account(name, &Account::DEFAULT),
+        key: StorageKey::new(name, &Account::DEFAULT),
     }
 }
 

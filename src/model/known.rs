@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 /// A service as the configuration can name it: `kind = "github"`.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct KnownService {
     /// The name.
     pub kind: &'static str,
     /// The API's base URL; the issuer where there is none.
@@ -22,13 +22,13 @@ pub struct Known {
     device_path: Option<&'static str>,
     registration: &'static str,
     secret_in_body: bool,
-    page_wants_secret: bool,
-    codes_are_for_others: bool,
+    code_flow_needs_secret: bool,
+    device_flow_on_request_only: bool,
     scopes: &'static [&'static str],
     parameters: &'static [(&'static str, &'static str)],
 }
 
-impl Known {
+impl KnownService {
     /// A service of which nothing is known.
     const NONE: Self = Self {
         kind: "",
@@ -40,16 +40,16 @@ impl Known {
         device_path: None,
         registration: "",
         secret_in_body: false,
-        page_wants_secret: false,
-        codes_are_for_others: false,
+        code_flow_needs_secret: false,
+        device_flow_on_request_only: false,
         scopes: &[],
         parameters: &[],
     };
 }
 
 /// Every service that is known by name.
-pub const ALL: [Known; 6] = [
-    Known {
+pub const ALL: [KnownService; 6] = [
+    KnownService {
         kind: "github",
         // https://docs.github.com/en/rest/users/users#get-the-authenticated-user
         api_url: Some("https://api.github.com"),
@@ -65,15 +65,15 @@ pub const ALL: [Known; 6] = [
             None,
             Some("https://api.github.com/user"),
         ],
-        page_wants_secret: true,
+        code_flow_needs_secret: true,
         registration: "https://github.com/settings/applications/new",
         // The same page: a parameter of the request.
         secret_in_body: true,
         // https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps
         scopes: &["repo"],
-        ..Known::NONE
+        ..KnownService::NONE
     },
-    Known {
+    KnownService {
         kind: "gitlab",
         hosts: &["gitlab.com"],
         // https://docs.gitlab.com/api/oauth2/#access-git-over-https-with-access-token
@@ -87,9 +87,9 @@ pub const ALL: [Known; 6] = [
         registration: "<the issuer>/-/user_settings/applications",
         // https://docs.gitlab.com/integration/oauth_provider/#view-all-authorized-applications
         scopes: &["openid", "read_repository", "write_repository"],
-        ..Known::NONE
+        ..KnownService::NONE
     },
-    Known {
+    KnownService {
         kind: "gitea",
         // The endpoints are described by the installation, the registration is named and so are the scopes:
         // https://docs.gitea.com/development/oauth2-provider
@@ -97,18 +97,18 @@ pub const ALL: [Known; 6] = [
         scopes: &["openid", "read:user", "write:repository"],
         // Any user name will do, says who made it: https://github.com/hickford/git-credential-oauth/blob/main/main.go
         basic_username: "oauth2",
-        ..Known::NONE
+        ..KnownService::NONE
     },
-    Known {
+    KnownService {
         kind: "forgejo",
         // https://forgejo.org/docs/latest/user/oauth2-provider: scopes are not looked at yet, and a token may do all
         // that the person may. They stand here for the day when they are.
         registration: "<the issuer>/user/settings/applications",
         scopes: &["openid", "read:user", "write:repository"],
         basic_username: "oauth2",
-        ..Known::NONE
+        ..KnownService::NONE
     },
-    Known {
+    KnownService {
         kind: "bitbucket",
         api_url: Some("https://api.bitbucket.org"),
         hosts: &["bitbucket.org"],
@@ -123,11 +123,11 @@ pub const ALL: [Known; 6] = [
             None,
             Some("https://api.bitbucket.org/2.0/user"),
         ],
-        page_wants_secret: true,
+        code_flow_needs_secret: true,
         registration: "`OAuth consumers` in the settings of a workspace on bitbucket.org",
-        ..Known::NONE
+        ..KnownService::NONE
     },
-    Known {
+    KnownService {
         kind: "google",
         // https://cloud.google.com/artifact-registry/docs/docker/authentication#token
         hosts: &["*.pkg.dev"],
@@ -137,20 +137,20 @@ pub const ALL: [Known; 6] = [
         registration: "https://console.cloud.google.com/apis/credentials",
         // https://developers.google.com/identity/protocols/oauth2/native-app#exchange-authorization-code
         secret_in_body: true,
-        page_wants_secret: true,
+        code_flow_needs_secret: true,
         // https://developers.google.com/identity/protocols/oauth2/limited-input-device: a few scopes, and a
         // registration of its own; command lines are sent to the page.
-        codes_are_for_others: true,
+        device_flow_on_request_only: true,
         scopes: &["openid", "email", "https://www.googleapis.com/auth/cloud-platform"],
         // https://developers.google.com/identity/protocols/oauth2/web-server#offline: else there is no refresh token.
         parameters: &[("access_type", "offline"), ("prompt", "consent")],
-        ..Known::NONE
+        ..KnownService::NONE
     },
 ];
 
-impl Known {
+impl KnownService {
     /// The service of that name.
-    pub fn of(kind: &str) -> Option<&'static Self> {
+    pub fn find(kind: &str) -> Option<&'static Self> {
         ALL.iter().find(|known| known.kind == kind)
     }
 
@@ -175,8 +175,8 @@ impl Known {
             },
             registration: Some(self.registration.into()),
             secret_in_body: self.secret_in_body,
-            page_wants_secret: self.page_wants_secret,
-            codes_are_for_others: self.codes_are_for_others,
+            code_flow_needs_secret: self.code_flow_needs_secret,
+            device_flow_on_request_only: self.device_flow_on_request_only,
             scopes: self.scopes.iter().map(text).collect(),
             parameters: self
                 .parameters

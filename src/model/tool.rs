@@ -21,7 +21,7 @@ pub struct Invocation {
     /// Standard input, as much as belongs to the call.
     pub input: zeroize::Zeroizing<Vec<u8>>,
     /// Why standard input could not be read.
-    pub unread: Option<Error>,
+    pub input_error: Option<Error>,
 }
 
 /// How much of standard input belongs to a call.

@@ -184,7 +184,7 @@ fn list(entries: &[ListEntry]) -> BTreeMap<String, &str> {
 /// Docker reads errors from standard output.
 fn failure(error: &Error) -> ToolOutput {
     let sentence =
-        if error.is_nothing_known() { NOT_FOUND.to_owned() } else { error.one_line_with_hint() };
+        if error.is_no_credential() { NOT_FOUND.to_owned() } else { error.one_line_with_hint() };
     ToolOutput { status: 1, ..ToolOutput::success(sentence + "\n") }
 }
 

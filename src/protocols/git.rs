@@ -46,7 +46,7 @@ impl Protocol for Git {
             Ok(Response::Found(found)) => credential(&found, &call.attributes),
             Ok(_) => ToolOutput::default(),
             // git tries its next helper, or prompts; a message would only disturb.
-            Err(error) if error.is_nothing_known() => ToolOutput::default(),
+            Err(error) if error.is_no_credential() => ToolOutput::default(),
             Err(error) => ToolOutput::failure(error.code.exit_status(), error),
         }
     }

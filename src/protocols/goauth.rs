@@ -31,7 +31,7 @@ impl Protocol for GoAuth {
             Ok(Response::Found(found)) => credential(&found),
             Ok(_) => Ok(ToolOutput::default()),
             // go runs its next command, or continues without a credential.
-            Err(error) if error.is_nothing_known() => Ok(ToolOutput::default()),
+            Err(error) if error.is_no_credential() => Ok(ToolOutput::default()),
             Err(error) => Err(error),
         };
         output.unwrap_or_else(|error| ToolOutput::failure(error.code.exit_status(), error))

@@ -56,7 +56,7 @@ impl Protocol for Keyring {
             Ok(Response::Nothing) => arguments.answer(),
             Ok(_) => ToolOutput::default(),
             // pip and uv continue, and prompt.
-            Err(error) if arguments.operation == "get" && error.is_nothing_known() => {
+            Err(error) if arguments.operation == "get" && error.is_no_credential() => {
                 ToolOutput { status: 1, ..ToolOutput::default() }
             }
             Err(error) => ToolOutput::failure(error.code.exit_status(), error),

@@ -20,16 +20,16 @@ use crate::model::{Framing, Invocation, Operation, Response, ToolOutput};
 
 /// Every protocol. The tables of `setup`, `doctor`, the usage texts and the fuzz targets follow it.
 pub const ALL: &[Tool] = &[
-    Tool::of::<json::Json>(),
-    Tool::of::<git::Git>(),
-    Tool::of::<docker::Docker>(),
-    Tool::of::<bazel::Bazel>(),
-    Tool::of::<cargo::Cargo>(),
-    Tool::of::<kubectl::Kubectl>(),
-    Tool::of::<terraform::Terraform>(),
-    Tool::of::<goauth::GoAuth>(),
-    Tool::of::<pnpm::Pnpm>(),
-    Tool::of::<keyring::Keyring>(),
+    Tool::new::<json::Json>(),
+    Tool::new::<git::Git>(),
+    Tool::new::<docker::Docker>(),
+    Tool::new::<bazel::Bazel>(),
+    Tool::new::<cargo::Cargo>(),
+    Tool::new::<kubectl::Kubectl>(),
+    Tool::new::<terraform::Terraform>(),
+    Tool::new::<goauth::GoAuth>(),
+    Tool::new::<pnpm::Pnpm>(),
+    Tool::new::<keyring::Keyring>(),
 ];
 
 /// A tool's credential protocol.
@@ -70,7 +70,7 @@ pub struct Tool {
 pub type Perform<'a> = &'a mut dyn FnMut(Operation) -> Result<Response>;
 
 impl Tool {
-    pub const fn of<P: Protocol>() -> Self {
+    pub const fn new<P: Protocol>() -> Self {
         Self {
             name: P::NAME,
             program: P::PROGRAM,
@@ -85,7 +85,7 @@ impl Tool {
 fn answer<P: Protocol>(invocation: &Invocation, perform: Perform<'_>) -> ToolOutput {
     let (parsed, operation) = P::decode(invocation);
     // A request that could not be read is not an empty request.
-    let result = match &invocation.unread {
+    let result = match &invocation.input_error {
         Some(error) => Err(error.clone()),
         None => operation.and_then(perform),
     };

@@ -132,12 +132,12 @@ fn answer_input(
     arguments: Vec<String>,
     input: Result<Vec<u8>>,
 ) -> ToolOutput {
-    let (input, unread) =
+    let (input, input_error) =
         input.map_or_else(|error| (Vec::new(), Some(error)), |input| (input, None));
     let environment = &engine.context.environment;
     let variables =
         tool.variables.iter().filter_map(|name| Some((*name, environment.text(name)?))).collect();
-    answer(engine, tool, &Invocation { arguments, variables, input: input.into(), unread })
+    answer(engine, tool, &Invocation { arguments, variables, input: input.into(), input_error })
 }
 
 /// Decodes an invocation, performs the operation, and encodes the result.

@@ -40,7 +40,7 @@ impl Protocol for Terraform {
             Ok(Response::Found(found)) => credential(&found),
             Ok(_) => ToolOutput::default(),
             // terraform continues without a credential, and prints the host's own error.
-            Err(error) if error.is_nothing_known() => ToolOutput::success("{}\n"),
+            Err(error) if error.is_no_credential() => ToolOutput::success("{}\n"),
             Err(error) => ToolOutput::failure(error.code.exit_status(), error),
         }
     }

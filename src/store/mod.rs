@@ -3,7 +3,7 @@
 
 pub mod env;
 mod file;
-pub mod handed_out;
+pub mod returned_token;
 pub mod keyring;
 pub mod session;
 pub mod url_credentials;

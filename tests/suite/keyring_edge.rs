@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use my_credential_helper::model::Item;
 use my_credential_helper::model::{OffReason, StoreFailure};
-use my_credential_helper::store::keyring::{Keyring, Surroundings};
+use my_credential_helper::store::keyring::{Keyring, KeyringEnvironment};
 
 use crate::support::secret_service::SecretService;
 
@@ -25,7 +25,7 @@ fn keyring_at(address: impl Into<OsString>) -> Keyring {
 
 fn patient_keyring_at(address: impl Into<OsString>, budget: Duration) -> Keyring {
     Keyring::new(
-        Surroundings { bus_address: Some(address.into()), ..Surroundings::default() },
+        KeyringEnvironment { bus_address: Some(address.into()), ..KeyringEnvironment::default() },
         budget,
     )
 }
@@ -169,9 +169,9 @@ fn a_bus_without_a_secret_service_is_told_apart() {
     assert_eq!(error.to_string(), "no secret service");
 }
 
-fn reason(surroundings: Surroundings) -> String {
+fn reason(environment: KeyringEnvironment) -> String {
     let started = Instant::now();
-    let reason = Keyring::new(surroundings, BUDGET).read(&tokens()).unwrap_err().to_string();
+    let reason = Keyring::new(environment, BUDGET).read(&tokens()).unwrap_err().to_string();
     assert!(
         started.elapsed() < Duration::from_millis(500),
         "{reason} after {:?}",
@@ -181,7 +181,7 @@ fn reason(surroundings: Surroundings) -> String {
 }
 
 fn at(address: &str) -> String {
-    reason(Surroundings { bus_address: Some(address.into()), ..Surroundings::default() })
+    reason(KeyringEnvironment { bus_address: Some(address.into()), ..KeyringEnvironment::default() })
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn where_there_is_no_bus_the_answer_is_immediate() {
     let dead = home.path().join("bus");
     drop(UnixListener::bind(&dead).unwrap());
     let dead = format!("unix:path={}", dead.display());
-    assert_eq!(reason(Surroundings::default()), "no session bus");
+    assert_eq!(reason(KeyringEnvironment::default()), "no session bus");
     assert_eq!(at(""), "no session bus");
     assert_eq!(at("unix:path=/nowhere"), "no session bus");
     assert_eq!(at("unix:path=/etc/passwd"), "no session bus");
@@ -199,14 +199,14 @@ fn where_there_is_no_bus_the_answer_is_immediate() {
     assert_eq!(at(&dead), "no session bus");
     assert_eq!(at(&format!("unix:path=/nowhere;{dead},guid=00")), "no session bus");
     assert_eq!(
-        reason(Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() }),
+        reason(KeyringEnvironment { runtime_dir: Some(home.path().into()), ..KeyringEnvironment::default() }),
         "no session bus"
     );
     assert_eq!(
-        reason(Surroundings {
+        reason(KeyringEnvironment {
             off: Some(OffReason::Disabled),
             bus_address: Some(dead.into()),
-            ..Surroundings::default()
+            ..KeyringEnvironment::default()
         }),
         "turned off by MY_NO_KEYRING"
     );
@@ -231,9 +231,9 @@ fn a_socket_that_never_answers_takes_the_budget_once_for_all_calls() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("bus");
     let _silent = UnixListener::bind(&path).unwrap();
-    let surroundings =
-        Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() };
-    let keyring = Keyring::new(surroundings, Duration::from_millis(300));
+    let environment =
+        KeyringEnvironment { runtime_dir: Some(home.path().into()), ..KeyringEnvironment::default() };
+    let keyring = Keyring::new(environment, Duration::from_millis(300));
     let started = Instant::now();
     assert_eq!(keyring.read(&tokens()), Err(StoreFailure::TimedOut));
     assert_eq!(keyring.write(&tokens(), "my", "x"), Err(StoreFailure::TimedOut));
@@ -253,8 +253,8 @@ fn the_bus_in_the_runtime_directory_is_found_without_an_address() {
         };
         let home = tempfile::Builder::new().prefix("a %b,c;").tempdir().unwrap();
         std::os::unix::fs::symlink(socket, home.path().join("bus")).unwrap();
-        let surroundings =
-            Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() };
-        assert_eq!(value(&Keyring::new(surroundings, BUDGET), &tokens()).as_deref(), Some("x"));
+        let environment =
+            KeyringEnvironment { runtime_dir: Some(home.path().into()), ..KeyringEnvironment::default() };
+        assert_eq!(value(&Keyring::new(environment, BUDGET), &tokens()).as_deref(), Some("x"));
     });
 }

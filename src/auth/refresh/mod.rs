@@ -88,7 +88,7 @@ impl Engine<'_> {
     pub fn refresh_weekly(&self) {
         let Ok(provider) = self.context.provider(None) else { return };
         if self.context.environment.get(&provider.token_variable).is_some()
-            || !matches!(self.context.logged_in_elsewhere(&provider, None), Ok(None))
+            || !matches!(self.context.other_login_url(&provider, None), Ok(None))
         {
             return;
         }

@@ -39,7 +39,7 @@ pub struct Provider {
     /// The user name that goes with the token where a protocol wants one.
     pub basic_username: Text,
     /// Whether its hosts take the token as the password of Basic authentication.
-    pub takes_password: bool,
+    pub accepts_password: bool,
     /// Whether the session of the default account, and `~/.my/config.json`, are shared with the `my` command line.
     pub shares_with_my: bool,
     /// Which of its accounts this is.
@@ -141,7 +141,7 @@ pub struct StorageKey {
 
 impl StorageKey {
     /// The slot of an account that no other program knows of.
-    pub fn of_account(provider: &str, account: &Account) -> Self {
+    pub fn new(provider: &str, account: &Account) -> Self {
         Self {
             item: Some(Item {
                 service: "my-credential-helper".into(),
@@ -190,7 +190,7 @@ impl Provider {
         token_digits: Some(40),
         header: Header::BEARER,
         basic_username: Cow::Borrowed("token"),
-        takes_password: true,
+        accepts_password: true,
         shares_with_my: true,
         account: Account::DEFAULT,
         key: StorageKey {
@@ -218,7 +218,7 @@ impl Provider {
         token_digits: Some(40),
         header: Header { name: Cow::Borrowed("X-Microtica-Api-Key"), scheme: None },
         basic_username: Cow::Borrowed("token"),
-        takes_password: false,
+        accepts_password: false,
         shares_with_my: false,
         account: Account::DEFAULT,
         key: StorageKey {
@@ -240,7 +240,7 @@ impl Provider {
         if account == self.account {
             return self;
         }
-        Self { key: StorageKey::of_account(&self.name, &account), account, ..self }
+        Self { key: StorageKey::new(&self.name, &account), account, ..self }
     }
 
     /// Its name in a message, with the account where it is not the default one.
@@ -268,7 +268,7 @@ impl Provider {
     }
 
     /// Whether a token has the form of this provider's long-lived ones.
-    pub fn issues(&self, token: &Secret) -> bool {
+    pub fn is_api_token(&self, token: &Secret) -> bool {
         let Some(digits) = token.expose_secret().strip_prefix(&*self.token_prefix) else {
             return false;
         };

@@ -18,9 +18,9 @@ pub struct OAuth {
     /// Whether the secret goes into the body of a request, and not into a header (RFC 6749, 2.3.1).
     pub secret_in_body: bool,
     /// Whether a login on its page is for those alone who know the secret.
-    pub page_wants_secret: bool,
+    pub code_flow_needs_secret: bool,
     /// Whether its login by a code is for other kinds of programs, and none of ours unless it is asked for.
-    pub codes_are_for_others: bool,
+    pub device_flow_on_request_only: bool,
     /// What is asked for.
     pub scopes: Vec<Text>,
     /// Further parameters of the page that one logs in on.

@@ -38,7 +38,7 @@ use platform::Session;
 
 /// The facts of the environment that decide whether there is a keyring at all.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct KeyringEnvironment {
     /// `DBUS_SESSION_BUS_ADDRESS`.
     pub bus_address: Option<OsString>,
     /// `XDG_RUNTIME_DIR`, where the bus is when no address is given.
@@ -49,7 +49,7 @@ pub struct Surroundings {
 
 /// The keyring; it is connected to when first asked.
 pub struct Keyring {
-    surroundings: Surroundings,
+    surroundings: KeyringEnvironment,
     left: Cell<Duration>,
     /// Kept for the next call: connecting is the dearest part.
     session: Cell<Option<Session>>,
@@ -57,7 +57,7 @@ pub struct Keyring {
 
 impl Keyring {
     /// A keyring whose calls take no more than `budget` all together. Connects to nothing.
-    pub fn new(surroundings: Surroundings, budget: Duration) -> Self {
+    pub fn new(surroundings: KeyringEnvironment, budget: Duration) -> Self {
         Self { surroundings, left: Cell::new(budget), session: Cell::new(None) }
     }
 
@@ -143,7 +143,7 @@ impl KeyringStore {
         } else {
             paths.is_foreign().then_some(OffReason::ForeignHome)
         };
-        let surroundings = Surroundings {
+        let surroundings = KeyringEnvironment {
             bus_address: environment.get("DBUS_SESSION_BUS_ADDRESS"),
             runtime_dir: environment.get("XDG_RUNTIME_DIR"),
             off,

@@ -7,7 +7,7 @@ use keyring::Entry;
 use keyring::Error::{NoEntry, NoStorageAccess, TooLong};
 use zeroize::Zeroizing;
 
-use super::{Surroundings, text};
+use super::{KeyringEnvironment, text};
 
 use crate::model::{Item, OffReason, StoreFailure};
 
@@ -16,7 +16,7 @@ const IS_MACOS: bool = cfg!(target_os = "macos");
 /// Both systems have one keyring, and no address for it.
 pub(super) struct Place;
 
-pub(super) fn look(_: &Surroundings) -> Result<Place, StoreFailure> {
+pub(super) fn look(_: &KeyringEnvironment) -> Result<Place, StoreFailure> {
     // Elsewhere `keyring` would answer from a mock that forgets.
     if IS_MACOS || cfg!(windows) { Ok(Place) } else { Err(OffReason::NoKeyring.into()) }
 }
