@@ -193,8 +193,8 @@ impl Engine<'_> {
         if loaded.newest.is_some() {
             self.require_api_url(request, provider)?;
             trail.warnings.append(&mut loaded.trail.warnings);
-            if let Some((source, failure)) = loaded.problem.clone() {
-                trail.warnings.push(Warning::StoreFailed { source, failure });
+            if let Some((store, failure)) = loaded.problem.clone() {
+                trail.warnings.push(Warning::StoreFailed { store, failure });
             }
         }
         if let Some(stored) = &loaded.newest

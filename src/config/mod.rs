@@ -98,14 +98,16 @@ impl TryFrom<String> for ProviderKind {
             "magic_link" => Ok(Self::MagicLink),
             "api_key" => Ok(Self::ApiKey),
             "oauth" => Ok(Self::OAuth(None)),
-            name => KnownService::find(name).map(|known| Self::OAuth(Some(known))).ok_or_else(|| {
-                let known: Vec<_> = known::ALL.iter().map(|known| known.kind).collect();
-                format!(
-                    "`{}` is no kind: oauth, api_key, magic_link, {}",
-                    sanitize(name),
-                    known.join(", ")
-                )
-            }),
+            name => {
+                KnownService::find(name).map(|known| Self::OAuth(Some(known))).ok_or_else(|| {
+                    let known: Vec<_> = known::ALL.iter().map(|known| known.kind).collect();
+                    format!(
+                        "`{}` is no kind: oauth, api_key, magic_link, {}",
+                        sanitize(name),
+                        known.join(", ")
+                    )
+                })
+            }
         }
     }
 }

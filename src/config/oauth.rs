@@ -6,7 +6,11 @@ use crate::model::known::KnownService;
 use crate::model::{Endpoints, HostPattern, LoginKind, OAuth, Provider, SecretLocation, Target};
 
 impl ProviderSettings {
-    pub(super) fn oauth_provider(&self, name: &str, known: Option<&KnownService>) -> Result<Provider> {
+    pub(super) fn oauth_provider(
+        &self,
+        name: &str,
+        known: Option<&KnownService>,
+    ) -> Result<Provider> {
         // Another installation of the same software: what is known of the public one is not its.
         let public = known.filter(|_| self.issuer.is_none());
         let mut oauth = known.map_or_else(OAuth::default, KnownService::oauth);

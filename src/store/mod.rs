@@ -3,8 +3,8 @@
 
 pub mod env;
 mod file;
-pub mod returned_token;
 pub mod keyring;
+pub mod returned_token;
 pub mod session;
 pub mod url_credentials;
 

@@ -181,7 +181,10 @@ fn reason(environment: KeyringEnvironment) -> String {
 }
 
 fn at(address: &str) -> String {
-    reason(KeyringEnvironment { bus_address: Some(address.into()), ..KeyringEnvironment::default() })
+    reason(KeyringEnvironment {
+        bus_address: Some(address.into()),
+        ..KeyringEnvironment::default()
+    })
 }
 
 #[test]
@@ -199,7 +202,10 @@ fn where_there_is_no_bus_the_answer_is_immediate() {
     assert_eq!(at(&dead), "no session bus");
     assert_eq!(at(&format!("unix:path=/nowhere;{dead},guid=00")), "no session bus");
     assert_eq!(
-        reason(KeyringEnvironment { runtime_dir: Some(home.path().into()), ..KeyringEnvironment::default() }),
+        reason(KeyringEnvironment {
+            runtime_dir: Some(home.path().into()),
+            ..KeyringEnvironment::default()
+        }),
         "no session bus"
     );
     assert_eq!(
@@ -231,8 +237,10 @@ fn a_socket_that_never_answers_takes_the_budget_once_for_all_calls() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("bus");
     let _silent = UnixListener::bind(&path).unwrap();
-    let environment =
-        KeyringEnvironment { runtime_dir: Some(home.path().into()), ..KeyringEnvironment::default() };
+    let environment = KeyringEnvironment {
+        runtime_dir: Some(home.path().into()),
+        ..KeyringEnvironment::default()
+    };
     let keyring = Keyring::new(environment, Duration::from_millis(300));
     let started = Instant::now();
     assert_eq!(keyring.read(&tokens()), Err(StoreFailure::TimedOut));
@@ -253,8 +261,10 @@ fn the_bus_in_the_runtime_directory_is_found_without_an_address() {
         };
         let home = tempfile::Builder::new().prefix("a %b,c;").tempdir().unwrap();
         std::os::unix::fs::symlink(socket, home.path().join("bus")).unwrap();
-        let environment =
-            KeyringEnvironment { runtime_dir: Some(home.path().into()), ..KeyringEnvironment::default() };
+        let environment = KeyringEnvironment {
+            runtime_dir: Some(home.path().into()),
+            ..KeyringEnvironment::default()
+        };
         assert_eq!(value(&Keyring::new(environment, BUDGET), &tokens()).as_deref(), Some("x"));
     });
 }

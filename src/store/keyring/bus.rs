@@ -9,7 +9,9 @@ use crate::model::{OffReason, StoreFailure};
 use crate::store::keyring::KeyringEnvironment;
 
 /// The address of the bus, from the environment and one look at the file system.
-pub(in crate::store::keyring) fn look(surroundings: &KeyringEnvironment) -> Result<String, StoreFailure> {
+pub(in crate::store::keyring) fn look(
+    surroundings: &KeyringEnvironment,
+) -> Result<String, StoreFailure> {
     let given = |value: &Option<OsString>| value.clone().filter(|value| !value.is_empty());
     if let Some(addresses) = given(&surroundings.bus_address) {
         return local(addresses.to_str().ok_or(OffReason::NoSessionBus)?);
