@@ -8,7 +8,7 @@ use crate::config::Context;
 use crate::error::{Error, Result};
 use crate::http::{HttpEndpoints, Network, TokenEndpoints};
 use crate::model::{Capabilities, Operation, Response, Source, StorageKey};
-use crate::store::{FileStore, KeyringStore, Stores};
+use crate::store::{FileStore, Keyring, Stores};
 use crate::sys::clock::{Clock, SystemClock};
 use crate::sys::lock::{self, FileLocks, Lock, Locks};
 use crate::sys::log::{Log, StderrLog};
@@ -30,7 +30,7 @@ pub struct Engine<'a> {
 
 /// Runs `work` with the stores, the services and the clock of this machine. Nothing is connected before it is needed.
 pub fn with_engine<T>(context: &Context, work: impl FnOnce(&Engine<'_>) -> T) -> T {
-    let keyring = KeyringStore::new(&context.environment, &context.paths, KEYRING_TIMEOUT);
+    let keyring = Keyring::from_env(&context.environment, &context.paths, KEYRING_TIMEOUT);
     let file = FileStore::new(&context.paths);
     let log = StderrLog::from_env(&context.environment);
     let network = Network { context, log };

@@ -1,42 +1,41 @@
-//! Which token was handed out last, and to which process, as a hash. A tool that cannot say that a token was refused
-//! (kubectl) asks again instead, although it was told that the token still lives.
+//! The token that was returned last, and the process that received it, as a hash. A tool that cannot report a rejected
+//! token (kubectl) requests a credential again before the token's expiry instead.
 //!
-//! One line is enough: where several such tools run at once, a refusal is noticed a call later.
+//! The file has one entry: where several such tools run at the same time, a rejection is noticed one call later.
 
+use super::url_credentials::hash;
 use crate::config::Paths;
 use crate::model::{Secret, Target};
-use crate::store::url_credentials::hash;
 use crate::sys::atomic_file;
 
-/// Below the home directory.
 const FILE: &str = ".my/handed-out";
 
-/// Takes note that the process that asks is given this token for this place; says whether it was the last to be.
-pub fn is_repeated(paths: &Paths, place: Option<&Target>, token: &Secret) -> bool {
-    let (Some(process), Ok(path)) = (asking_process(), paths.in_home(FILE)) else { return false };
-    let place = place.map(ToString::to_string).unwrap_or_default();
-    let line = hash(&format!("{process} {place} {}", token.expose_secret()));
-    let known = atomic_file::read(&path).ok().flatten();
-    if known.is_some_and(|known| known.text.expose_secret() == line) {
+/// Records that the calling process receives this token for `target`; returns whether that was already the last entry.
+pub fn is_repeated(paths: &Paths, target: Option<&Target>, token: &Secret) -> bool {
+    let (Some(process), Ok(path)) = (calling_process(), paths.in_home(FILE)) else { return false };
+    let target = target.map(ToString::to_string).unwrap_or_default();
+    let entry = hash(&format!("{process} {target} {}", token.expose_secret()));
+    let last = atomic_file::read(&path).ok().flatten();
+    if last.is_some_and(|last| last.text.expose_secret() == entry) {
         return true;
     }
-    // Where nothing can be written, nothing is noticed.
-    let _ = atomic_file::write_fleeting(&path, &line);
+    // If the file cannot be written, no rejection is noticed.
+    let _ = atomic_file::write_fleeting(&path, &entry);
     false
 }
 
-/// The process that started this one; with the time of its start where the system tells, since numbers come again.
+/// The parent process: its id, and on Linux the time of its start, since ids are used again.
 #[cfg(unix)]
-fn asking_process() -> Option<String> {
-    let number = rustix::process::getppid()?.as_raw_nonzero();
-    let status = std::fs::read(format!("/proc/{number}/stat")).unwrap_or_default();
-    // proc(5): the name in parentheses may hold anything, and the start is the 20th field behind it.
+fn calling_process() -> Option<String> {
+    let id = rustix::process::getppid()?.as_raw_nonzero();
+    let status = std::fs::read(format!("/proc/{id}/stat")).unwrap_or_default();
+    // proc(5): the name in parentheses may contain anything; the start is the 20th field after it.
     let fields = status.rsplit(|byte| *byte == b')').next().unwrap_or_default();
     let start = fields.split(|byte| *byte == b' ').nth(20).unwrap_or_default();
-    Some(format!("{number} {}", String::from_utf8_lossy(start)))
+    Some(format!("{id} {}", String::from_utf8_lossy(start)))
 }
 
 #[cfg(not(unix))]
-fn asking_process() -> Option<String> {
+fn calling_process() -> Option<String> {
     None
 }
