@@ -1,4 +1,4 @@
-//! Which credential is the right answer to a request.
+//! Which credential answers a request, and what changes the stored ones.
 
 mod accounts;
 mod engine;
@@ -22,7 +22,7 @@ pub use engine::{Engine, with_engine};
 pub struct GetError {
     /// Boxed, since it is ten times as large as a result.
     pub error: Box<Error>,
-    /// Everything that was looked at, in order.
+    /// Everything that was searched, in order.
     pub attempts: Vec<Attempt>,
 }
 
