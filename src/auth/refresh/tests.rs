@@ -8,7 +8,7 @@ use time::Duration as Validity;
 use super::super::testing::{
     Answer, Memory, due, ended, expired, failed, interrupted, session, stored,
 };
-use super::state::MAX_REDEMPTIONS;
+use super::state::MAX_RENEWALS;
 use super::{GRACE_TIMEOUT, NO_GRACE_TIMEOUT};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{ApiError, RenewalError};
@@ -385,7 +385,7 @@ fn check_outcome(
     what: &str,
 ) {
     let redeemed = redeemed(memory);
-    assert!(redeemed.len() <= usize::from(MAX_REDEMPTIONS), "{what}");
+    assert!(redeemed.len() <= usize::from(MAX_RENEWALS), "{what}");
     let most = if provider.login.has_grace() { GRACE_TIMEOUT } else { NO_GRACE_TIMEOUT };
     assert!(memory.clock.elapsed() <= most, "{what}");
     memory.file.recover();
