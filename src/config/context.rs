@@ -1,4 +1,4 @@
-//! Process-wide dependencies: the options of the command line, environment, paths and configuration. Each is read when
+//! What a call depends on: the options of the command line, environment, paths and configuration. `config.toml` is read when
 //! it is first needed.
 
 use std::cell::OnceCell;
@@ -8,18 +8,13 @@ use crate::error::{Error, Result};
 use crate::model::{Account, ChosenBy, Origin, Provider};
 use crate::sys::env::Environment;
 
-/// The options that every command takes.
+/// The options of every command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// `--provider`
     pub provider: Option<String>,
-    /// `--account`
     pub account: Option<String>,
-    /// `--api-url`
     pub api_url: Option<String>,
-    /// `--project`
     pub project: Option<String>,
-    /// `--store`
     pub store: Option<StoreChoice>,
 }
 
@@ -31,7 +26,6 @@ pub struct Context {
 }
 
 impl Context {
-    /// The context of this process.
     pub fn from_env(overrides: Overrides) -> Self {
         Self::new(Environment::Process, Paths::detect(), overrides)
     }
@@ -54,7 +48,7 @@ impl Context {
         Ok(self.overrides.store.or(self.configuration()?.store))
     }
 
-    /// The provider by name, or the default one, with its account in force: `--account`, `MY_ACCOUNT`, the one in use.
+    /// The provider by name, or the default one, with its account: `--account`, `MY_ACCOUNT`, or the account in use.
     pub fn provider(&self, name: Option<&str>) -> Result<Provider> {
         let provider = self.descriptor(name)?;
         let account = match self.account_override(&provider.name)? {
@@ -64,7 +58,7 @@ impl Context {
         Ok(provider.with_account(account))
     }
 
-    /// The account that `--account` or `MY_ACCOUNT` names.
+    /// The account of `--account` or `MY_ACCOUNT`.
     pub fn account_override(&self, provider: &str) -> Result<Option<(Account, ChosenBy)>> {
         let option = self.overrides.account.clone().map(|name| (name, ChosenBy::Option));
         let variable = || Some((self.environment.text("MY_ACCOUNT")?, ChosenBy::Variable));
@@ -72,18 +66,17 @@ impl Context {
         Ok(Some((self.account(provider, &name)?, by)))
     }
 
-    /// An account by its name, known or new.
+    /// The account of that name, which may be new.
     pub fn account(&self, provider: &str, name: &str) -> Result<Account> {
         let account = Account::parse(name)?;
-        // A file system that ignores case would store both in one file.
+        // A file system that ignores case would store two accounts in one file.
         let is_twin = |other: &&Account| other.eq_ignore_ascii_case(&account) && **other != account;
         let known = self.configuration()?.other_accounts(provider);
-        match known.iter().chain([&Account::DEFAULT]).find(is_twin) {
-            Some(other) => {
-                Err(Error::invalid(format!("the account of {provider} is written `{other}`")))
-            }
-            None => Ok(account),
+        if let Some(other) = known.iter().chain([&Account::DEFAULT]).find(is_twin) {
+            let message = format!("the account of {provider} is written `{other}`");
+            return Err(Error::invalid(message));
         }
+        Ok(account)
     }
 
     /// The provider by name, or the default one (`--provider`, `MY_PROVIDER`, `config.toml`, mycli), with its default
@@ -97,7 +90,7 @@ impl Context {
         configuration.provider(name.unwrap_or(Provider::DEFAULT_NAME))
     }
 
-    /// The API's base URL, without a slash at its end: `--api-url`, the provider's variable, then the configuration.
+    /// The API's base URL without a final slash: `named`, `--api-url`, the provider's variable, or the configuration.
     pub fn api_url(&self, provider: &Provider, named: Option<&str>) -> Result<String> {
         self.api(provider, named).map(|(url, _)| url)
     }
@@ -109,21 +102,20 @@ impl Context {
 
     fn api(&self, provider: &Provider, named: Option<&str>) -> Result<(String, Origin)> {
         match self.api_url_override(provider, named) {
-            Some(url) => usable(&url, "the API URL"),
+            Some(url) => parse_api_url(&url, "the API URL"),
             None => self.configured_api(provider),
         }
     }
 
-    /// The URL that the stored session belongs to, if it is not the URL in force: then the session is neither used nor
-    /// sent nor cleared.
+    /// The API URL of the stored session, if it is not the URL in force: then the session is not used, sent or cleared.
     pub fn other_login_url(
         &self,
         provider: &Provider,
         named: Option<&str>,
     ) -> Result<Option<String>> {
-        let Some(in_force) = self.api_url_override(provider, named) else { return Ok(None) };
+        let Some(url) = self.api_url_override(provider, named) else { return Ok(None) };
         let configured = self.configured_api_url(provider)?;
-        Ok((usable(&in_force, "the API URL")?.0 != configured).then_some(configured))
+        Ok((parse_api_url(&url, "the API URL")?.0 != configured).then_some(configured))
     }
 
     fn api_url_override(&self, provider: &Provider, named: Option<&str>) -> Option<String> {
@@ -131,7 +123,7 @@ impl Context {
         named.map(str::to_owned).or_else(|| self.overrides.api_url.clone()).or_else(variable)
     }
 
-    /// The URL that a session belongs to. mycli's is where the `my` command line looks for it.
+    /// The API URL that a session belongs to. The `my` command line configures mycli's.
     pub fn configured_api_url(&self, provider: &Provider) -> Result<String> {
         self.configured_api(provider).map(|(url, _)| url)
     }
@@ -139,13 +131,12 @@ impl Context {
     fn configured_api(&self, provider: &Provider) -> Result<(String, Origin)> {
         let shared =
             if provider.shares_with_my { MyJson::load(&self.paths)?.api_url } else { None };
-        usable(shared.as_deref().unwrap_or(&provider.api_url), "the configured API URL")
+        parse_api_url(shared.as_deref().unwrap_or(&provider.api_url), "the configured API URL")
     }
 }
 
-/// A base URL without a slash at its end, and its origin. A URL that no token may be sent to is refused before anything
-/// shows it: it may contain a password.
-fn usable(url: &str, which: &str) -> Result<(String, Origin)> {
+/// A base URL without a final slash, and its origin. The error does not repeat the URL, which may contain a password.
+fn parse_api_url(url: &str, which: &str) -> Result<(String, Origin)> {
     let url = url.trim().trim_end_matches('/');
     match Provider::api_origin(url) {
         Ok(origin) => Ok((url.to_owned(), origin)),
