@@ -113,7 +113,7 @@ fn answer_lines(
         written = write(&output);
     }
     match written {
-        // A closed pipe: the tool has what it needs.
+        // A closed pipe: the reader has what it needs.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let message = format!("standard output cannot be written: {}", error.kind());
             ToolOutput::failure(ErrorCode::Internal.exit_status(), message)

@@ -222,19 +222,23 @@ impl Provider {
     /// The provider of a request that names none.
     pub const DEFAULT_NAME: &'static str = "mycli";
 
-    /// A provider that is only configured, with the defaults for everything else.
+    /// A provider that is not built in, with the defaults for everything else.
     pub fn new(name: &str, login: LoginKind, api_url: String, token_variable: String) -> Self {
         Self {
             name: name.to_owned().into(),
             login,
             api_url: api_url.into(),
             api_url_variable: None,
+            hosts: Vec::new(),
             token_variable: token_variable.into(),
             token_prefix: text(""),
             token_digits: None,
+            header: Header::BEARER,
+            basic_username: text("token"),
+            accepts_password: true,
             shares_with_my: false,
+            account: Account::DEFAULT,
             key: StorageKey::new(name, &Account::DEFAULT),
-            ..Self::MYCLI
         }
     }
 
