@@ -87,7 +87,7 @@ impl Engine<'_> {
         Ok(accounts.into_iter().map(|account| provider.clone().with_account(account)).collect())
     }
 
-    /// Adds an account to the configuration before its first session is stored, so that `list` always knows it. The
+    /// Adds an account to the configuration before its first session is stored, so that `list` always has it. The
     /// account is put in use if the one in use is not logged in.
     pub(super) fn register_account(&self, provider: &Provider) -> Result<Option<Warning>> {
         let configuration = self.context.configuration()?;

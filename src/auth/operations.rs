@@ -119,10 +119,8 @@ impl Engine<'_> {
 
     /// Erases what version 0.1.0 stored for a URL that is an error today; returns that error if there is nothing.
     pub(super) fn erase_legacy(&self, url: &LegacyUrl, error: Error) -> Result<Response> {
-        match url_credentials::erase_legacy(&self.stores, url)? {
-            true => Ok(Response::Erased(true)),
-            false => Err(error),
-        }
+        let erased = url_credentials::erase_legacy(&self.stores, url)?;
+        if erased { Ok(Response::Erased(true)) } else { Err(error) }
     }
 
     /// Marks the session of a rejected token, which a tool erases: the session stays, and is refreshed by the next request.

@@ -93,14 +93,13 @@ impl TryFrom<String> for ProviderKind {
             "magic_link" => Ok(Self::MagicLink),
             "api_key" => Ok(Self::ApiKey),
             "oauth" => Ok(Self::OAuth(None)),
-            name => match KnownService::find(name) {
-                Some(known) => Ok(Self::OAuth(Some(known))),
-                None => {
-                    let (name, known) = (sanitize(name), known::ALL.map(|known| known.kind));
-                    let known = known.join(", ");
-                    Err(format!("`{name}` is no kind: oauth, api_key, magic_link, {known}"))
-                }
-            },
+            name => {
+                let unknown = || {
+                    let known = known::ALL.map(|known| known.kind).join(", ");
+                    format!("`{}` is no kind: oauth, api_key, magic_link, {known}", sanitize(name))
+                };
+                Ok(Self::OAuth(Some(KnownService::find(name).ok_or_else(unknown)?)))
+            }
         }
     }
 }

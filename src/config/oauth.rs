@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_another_installation_are_not_sent_to_the_public_one() {
+    fn tokens_of_an_own_installation_stay_there() {
         let text = "[providers.x]\nkind = 'gitlab'\n";
         assert!(owns(text, "https://gitlab.com/a/b.git"));
         let text = "[providers.x]\nkind = 'gitlab'\nissuer = 'https://git.acme.dev'\n";

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_counts_as_stale_a_minute_before_its_end_or_a_tenth_of_a_short_life() {
+    fn a_token_is_stale_a_minute_or_a_tenth_before_its_expiry() {
         for (lifetime, margin) in [(900, 60), (100, 10)] {
             let (session, received) = session(lifetime);
             let at = |seconds| received.plus(Duration::seconds(seconds));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_can_ask_for_more_validity_but_for_at_most_half_the_life() {
+    fn min_validity_is_limited_to_half_the_lifetime() {
         let (session, received) = session(900);
         let day = Duration::days(1);
         assert!(!session.is_fresh(received.plus(Duration::seconds(600)), Duration::seconds(301)));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_from_the_future_is_stale_beyond_a_minute_of_clock_skew() {
+    fn a_session_from_the_future_is_stale_after_a_minute() {
         let (session, received) = session(900);
         assert!(session.is_fresh(received.plus(Duration::seconds(-60)), Duration::ZERO));
         assert!(!session.is_fresh(received.plus(Duration::seconds(-61)), Duration::ZERO));

@@ -85,7 +85,7 @@ mod tests {
     use super::Secret;
 
     #[test]
-    fn a_jwt_is_told_from_an_api_token_by_its_form() {
+    fn a_jwt_is_recognized_by_its_form() {
         assert!(Secret::new("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln").is_jwt());
         for other in ["", "myc_0123", "eyJ.eyJ", "a.b.c", "eyJx.eyJx.x.x", "eyJx.eyJ x.x"] {
             assert!(!Secret::new(other).is_jwt(), "`{other}` is no JWT");

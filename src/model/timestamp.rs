@@ -89,7 +89,7 @@ impl std::fmt::Display for Timestamp {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_date_of_a_header_is_read() {
+    fn the_date_of_an_http_header_is_parsed() {
         let read = super::Timestamp::from_http("Thu, 01 Jan 2026 12:00:00 GMT").unwrap();
         assert_eq!(read.to_string(), "2026-01-01T12:00:00Z");
         assert_eq!(super::Timestamp::from_http("tomorrow"), None);
@@ -99,7 +99,7 @@ mod tests {
     use time::Duration;
 
     #[test]
-    fn what_go_writes_is_read_and_written_back() {
+    fn timestamps_of_go_round_trip() {
         for (text, written) in [
             ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
             ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_moment_is_refused_without_a_panic() {
+    fn invalid_timestamps_are_rejected() {
         for text in [
             "",
             "yesterday",
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_stay_within_what_can_be_written() {
+    fn sums_stay_within_the_range_of_rfc_3339() {
         assert_eq!(Timestamp::NEVER.plus(Duration::MAX), Timestamp::NEVER);
         assert_eq!(Timestamp::ZERO.plus(Duration::MIN), Timestamp::ZERO);
         let long_ago = Timestamp::from_unix(0).plus(Duration::days(-365 * 3000));

@@ -250,8 +250,7 @@ pub fn save(
     Ok(stored)
 }
 
-/// Erases every credential that matches the request and, where a secret is given, equals it. Returns whether there was
-/// one.
+/// Erases every credential that matches the request and, with a secret, has this secret. Returns whether there was one.
 pub fn erase(
     stores: &Stores<'_>,
     request: &CredentialRequest,

@@ -265,14 +265,15 @@ impl Provider {
 
     /// A command line of this program for this provider and account, for a hint.
     pub fn command(&self, command: &str) -> String {
-        let mut line = "my-credential-helper".to_owned();
+        let mut words = vec!["my-credential-helper"];
         if self.name != Self::DEFAULT_NAME {
-            line += &format!(" --provider {}", self.name);
+            words.extend(["--provider", &self.name]);
         }
         if !self.account.is_default() {
-            line += &format!(" --account {}", self.account);
+            words.extend(["--account", &self.account]);
         }
-        format!("{line} {command}")
+        words.push(command);
+        words.join(" ")
     }
 
     /// Whether a token has the form of this provider's API tokens.

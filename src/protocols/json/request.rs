@@ -67,13 +67,15 @@ impl<'a> Body<'a> {
 
     /// The request without its target; the fields precede the arguments.
     pub(super) fn request(&self, arguments: CredentialRequest) -> Result<CredentialRequest> {
-        let owned = |text: &str| text.to_owned();
+        let checked = |name, field: &Option<Cow<'_, str>>| -> Result<Option<String>> {
+            Ok(checked(name, field.as_deref())?.map(str::to_owned))
+        };
         let seconds = self.min_validity_seconds.unwrap_or(0);
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
         Ok(CredentialRequest {
-            provider: checked("provider", &self.provider)?.map(owned).or(arguments.provider),
-            account: checked("account", &self.account)?.map(owned).or(arguments.account),
-            username: checked("username", &self.username)?.map(owned).or(arguments.username),
+            provider: checked("provider", &self.provider)?.or(arguments.provider),
+            account: checked("account", &self.account)?.or(arguments.account),
+            username: checked("username", &self.username)?.or(arguments.username),
             min_validity: time::Duration::seconds(seconds),
             ..arguments
         })
@@ -89,11 +91,11 @@ impl<'a> Body<'a> {
     }
 
     pub(super) fn secret(&self) -> Result<Option<Secret>> {
-        Ok(checked("secret", &self.secret)?.map(Secret::new))
+        Ok(checked("secret", self.secret.as_deref())?.map(Secret::new))
     }
 
     pub(super) fn refresh_token(&self) -> Result<Option<Secret>> {
-        Ok(checked("refresh_token", &self.refresh_token)?.map(Secret::new))
+        Ok(checked("refresh_token", self.refresh_token.as_deref())?.map(Secret::new))
     }
 
     pub(super) fn expires_at(&self) -> Result<Option<Timestamp>> {
@@ -121,11 +123,11 @@ fn version_error(error: Error, text: &[u8]) -> Error {
 }
 
 /// A field becomes a header, or a line of another protocol.
-fn checked<'a>(name: &str, field: &'a Option<Cow<'_, str>>) -> Result<Option<&'a str>> {
-    match field.as_deref() {
+fn checked<'a>(name: &str, field: Option<&'a str>) -> Result<Option<&'a str>> {
+    match field {
         Some(text) if text.contains(char::is_control) => {
             Err(Error::invalid(format!("`{name}` contains a control character")))
         }
-        text => Ok(text),
+        field => Ok(field),
     }
 }

@@ -13,18 +13,20 @@ use crate::model::{Item, OffReason, StoreFailure};
 const IS_MACOS: bool = cfg!(target_os = "macos");
 
 /// Both systems have one keyring, without an address.
-pub(super) fn find_address(_: &KeyringEnvironment) -> Result<(), OffReason> {
+pub(super) struct Address;
+
+pub(super) fn find_address(_: &KeyringEnvironment) -> Result<Address, OffReason> {
     // On another system `keyring` would use a mock that stores nothing.
-    if IS_MACOS || cfg!(windows) { Ok(()) } else { Err(OffReason::NoKeyring) }
+    if IS_MACOS || cfg!(windows) { Ok(Address) } else { Err(OffReason::NoKeyring) }
 }
 
-/// Stays without a connection: each call opens its entry.
+/// There is no connection: each call opens its entry.
 pub(super) struct Session;
 
 #[expect(clippy::unused_self, reason = "the Secret Service has a connection")]
 impl Session {
     #[expect(clippy::unnecessary_wraps, reason = "the Secret Service can fail here")]
-    pub(super) fn open((): &(), _timeout: Duration) -> StoreResult<Self> {
+    pub(super) fn open(_: &Address, _timeout: Duration) -> StoreResult<Self> {
         Ok(Self)
     }
 
