@@ -20,6 +20,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than a refresh (at most 5 s), before a granted login is saved without the lock.
 const GRANTED_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Where a session was saved, and a warning about its account.
+type Saved = (StoredAt, Option<Warning>);
+
 impl Engine<'_> {
     /// Stores a credential for a tool or a person.
     pub fn store(&self, store: StoreRequest) -> Result<Response> {
@@ -59,11 +62,7 @@ impl Engine<'_> {
     }
 
     /// Stores a new session under the lock, and deletes an older one from the other store.
-    pub fn save_session(
-        &self,
-        provider: &Provider,
-        session: &Session,
-    ) -> Result<(StoredAt, Option<Warning>)> {
+    pub fn save_session(&self, provider: &Provider, session: &Session) -> Result<Saved> {
         let _lock = self.lock_session(&provider.key, LOCK_TIMEOUT)?;
         self.write_session(provider, session)
     }
@@ -71,20 +70,12 @@ impl Engine<'_> {
     /// As [`Engine::save_session`], for a session that a service has just granted and will not grant again: saves it even
     /// if the lock cannot be taken. A process that holds the lock for longer than a refresh is suspended, and will find the
     /// new session.
-    pub fn save_granted(
-        &self,
-        provider: &Provider,
-        session: &Session,
-    ) -> Result<(StoredAt, Option<Warning>)> {
+    pub fn save_granted(&self, provider: &Provider, session: &Session) -> Result<Saved> {
         let _lock = self.lock_session(&provider.key, GRANTED_LOCK_TIMEOUT).ok();
         self.write_session(provider, session)
     }
 
-    fn write_session(
-        &self,
-        provider: &Provider,
-        session: &Session,
-    ) -> Result<(StoredAt, Option<Warning>)> {
+    fn write_session(&self, provider: &Provider, session: &Session) -> Result<Saved> {
         let warning = self.register_account(provider)?;
         let text = session::encode(provider.key.format, session);
         let stored = self.stores.write_new(self.context.store_choice()?, &provider.key, &text)?;

@@ -1,5 +1,6 @@
-//! Which credential answers a request. First the provider that owns the host is determined. The order of its sources: the
-//! variable, the credential that is stored for the URL, the session of the account, which is refreshed if it is stale.
+//! Which credential answers a request. The sources of the provider that owns the host are searched in this order: the
+//! variable, the credential that is stored for the URL, the session of the account, which is refreshed if it is stale. For
+//! a host of no provider there is only the credential that is stored for the URL.
 
 use super::accounts::AccountChoice;
 use super::refresh::ForcedBy;
@@ -13,13 +14,17 @@ use crate::model::{
 use crate::store::session::{self, LoadedSessions, StoredSession};
 use crate::store::{env, returned_token, url_credentials};
 
+type Found = (Credential, Source);
+
 impl Engine<'_> {
     /// The credential for a request; an error contains everything that was searched.
     pub fn get(&self, request: &CredentialRequest) -> Result<Resolved, GetError> {
         self.log.debug(&|| {
             let provider = request.provider.as_deref().unwrap_or("the default provider");
-            let target = request.target.as_ref().map(|target| format!("for {}", target.origin));
-            format!("a credential {}", target.unwrap_or_else(|| format!("of {provider}")))
+            match &request.target {
+                Some(target) => format!("a credential for {}", target.origin),
+                None => format!("a credential of {provider}"),
+            }
         });
         let mut trail = Trail::default();
         match self.search(request, &mut trail) {
@@ -37,11 +42,7 @@ impl Engine<'_> {
         }
     }
 
-    fn search(
-        &self,
-        request: &CredentialRequest,
-        trail: &mut Trail,
-    ) -> Result<(Credential, Source)> {
+    fn search(&self, request: &CredentialRequest, trail: &mut Trail) -> Result<Found> {
         let Some(provider) = self.provider_of(request, trail)? else {
             return self.find_url_credential(request, trail).ok_or_else(|| not_found(request));
         };
@@ -123,7 +124,7 @@ impl Engine<'_> {
         request: &CredentialRequest,
         provider: &Provider,
         trail: &mut Trail,
-    ) -> Result<Option<(Credential, Source)>> {
+    ) -> Result<Option<Found>> {
         let name = &provider.token_variable;
         let subject = Subject::Variable(name.to_string());
         let found = env::read(&self.context.environment, name, self.clock.now())?;
@@ -136,11 +137,7 @@ impl Engine<'_> {
         Ok(Some((credential, Source::Environment)))
     }
 
-    fn find_url_credential(
-        &self,
-        request: &CredentialRequest,
-        trail: &mut Trail,
-    ) -> Option<(Credential, Source)> {
+    fn find_url_credential(&self, request: &CredentialRequest, trail: &mut Trail) -> Option<Found> {
         request.target.as_ref()?;
         let (found, source) =
             url_credentials::find(&self.stores, request, self.clock.now(), trail)?;
@@ -164,7 +161,7 @@ impl Engine<'_> {
         request: &CredentialRequest,
         provider: &Provider,
         trail: &mut Trail,
-    ) -> Result<(Credential, Source)> {
+    ) -> Result<Found> {
         let mut loaded = session::load(&self.stores, &provider.key);
         trail.attempts.append(&mut loaded.trail.attempts);
         if loaded.newest.is_some() {
@@ -255,13 +252,10 @@ impl Engine<'_> {
     fn has_received(&self, request: &CredentialRequest, provider: &Provider) -> bool {
         let mut all = CredentialRequest { target: None, ..request.clone() };
         all.tool.needs_prefixes = true;
-        let is_default =
-            self.context.descriptor(None).is_ok_and(|default| default.name == provider.name);
-        is_default
-            && request.target.as_ref().is_some_and(|target| {
-                let host = Target::whole_host(target.origin.clone());
-                self.prefixes(&all, provider).contains(&host)
-            })
+        let default = self.context.descriptor(None);
+        let is_default = default.is_ok_and(|default| default.name == provider.name);
+        let host = request.target.as_ref().map(|target| Target::whole_host(target.origin.clone()));
+        is_default && host.is_some_and(|host| self.prefixes(&all, provider).contains(&host))
     }
 
     /// Where the provider's token may be sent: the host of the request, or every host that is configured by its exact

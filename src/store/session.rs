@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{CredentialStore, StoreResult, StoredText, Stores};
 use crate::model::{
-    Kind, Outcome, Secret, Session, Source, StorageKey, StoreFailure, StoredAt, StoredFormat,
-    Subject, Timestamp, Trail, Warning, json, jwt,
+    Kind, Outcome, Secret, Session, Source, StorageKey, StoreFailure, StoredFormat, Subject,
+    Timestamp, Trail, Warning, json, jwt,
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -107,14 +107,6 @@ fn read_with_warning(
             Err(reason) => return Err(StoreFailure::Failed(format!("the entry {reason}"))),
         }
     }
-}
-
-pub fn write(
-    store: &dyn CredentialStore,
-    key: &StorageKey,
-    session: &Session,
-) -> StoreResult<StoredAt> {
-    store.write(key, &encode(key.format, session))
 }
 
 /// Deletes the session of a store if its tokens are still those of `expected`; returns whether it did.

@@ -19,7 +19,7 @@ fn key(provider: &Provider) -> Option<StorageKey> {
 /// Saves the copy in the store of the session. No promise depends on it, so a failure is ignored.
 pub(super) fn save(stores: &Stores<'_>, provider: &Provider, source: Source, saved: &Session) {
     if let Some(key) = key(provider) {
-        let _ = session::write(stores.get(source), &key, saved);
+        let _ = stores.get(source).write(&key, &session::encode(key.format, saved));
     }
 }
 

@@ -127,7 +127,8 @@ impl Engine<'_> {
             return Ok(false);
         };
         session.expires_at = self.clock.now();
-        session::write(self.stores.get(source), &provider.key, &session).map_err(|cause| {
+        let text = session::encode(provider.key.format, &session);
+        self.stores.get(source).write(&provider.key, &text).map_err(|cause| {
             Error::invalid_state(format!("the refused token cannot be marked: {cause}"))
         })?;
         Ok(true)
