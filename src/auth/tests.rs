@@ -194,6 +194,15 @@ fn a_keyring_that_rejects_a_new_credential_is_an_error() {
 }
 
 #[test]
+fn a_login_that_the_chosen_store_cannot_have_is_an_error() {
+    let memory = Memory::with("store = \"keyring\"", &[]);
+    let error = memory.engine().check_login(&Provider::MICROTICA).unwrap_err();
+    assert!(error.message.ends_with("not used for this"), "{error}");
+    let memory = Memory::new();
+    assert_eq!(memory.engine().check_login(&Provider::MICROTICA), Ok(()), "the file has it");
+}
+
+#[test]
 fn a_tool_that_stores_what_it_received_changes_nothing() {
     let memory = Memory::with(HOSTS, &[]);
     let request = request("https://git.acme.dev/x");
