@@ -1,4 +1,4 @@
-//! The thin binary: finds out who calls, writes the output, and ends the process.
+//! The binary: dispatches a call, writes the output, and returns the exit status.
 
 #![cfg_attr(all(target_os = "linux", target_env = "gnu"), no_main)]
 
@@ -20,8 +20,8 @@ fn main() -> std::process::ExitCode {
     answer().into()
 }
 
-/// Answers the call, and returns the exit status. The calls of tools are answered before the command line for people is
-/// built, which costs more than most of them (0.2 ms).
+/// Answers the call, and returns the exit status. A tool's call does not build the command line for people, which takes
+/// longer than most calls (0.2 ms).
 fn answer() -> u8 {
     hardening::keep_private();
     let arguments: Vec<_> = std::env::args_os().collect();
@@ -42,7 +42,7 @@ fn write(ToolOutput { output, messages, status }: &ToolOutput) -> u8 {
     let written = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
     let _ = std::io::stderr().lock().write_all(messages.as_bytes());
     match written {
-        // A reader that has gone needs no answer.
+        // A closed pipe: the reader has what it needs.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             let kind = error.kind();
             let _ = writeln!(std::io::stderr(), "error: standard output cannot be written: {kind}");

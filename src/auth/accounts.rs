@@ -1,6 +1,6 @@
 //! Which of a provider's accounts answers a request, and which accounts there are. The order: the account that the
-//! request, `--account` or `MY_ACCOUNT` names, the user name of the request, the longest pattern of `[accounts]` that
-//! matches its URL, the account in use.
+//! request, `--account` or `MY_ACCOUNT` names; the user name of the request; the longest pattern of `[accounts]` that
+//! matches the URL; the account in use.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::model::{
 use crate::store::session;
 use crate::sys::lock::Lock;
 
-/// The lock for a change of the list of accounts.
+/// The lock for every change of the accounts in the configuration.
 const LOCK: &str = ".my/sessions/accounts.lock";
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,11 +21,11 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// A provider with the account that answers.
 pub(super) struct AccountChoice {
     pub(super) provider: Provider,
-    /// Why this account, where there was a choice.
+    /// What selected the account, if there are several.
     pub(super) attempt: Option<Attempt>,
-    /// The part of a host that the account was chosen for.
+    /// The part of the host for which a pattern selected the account.
     pub(super) prefix: Option<Target>,
-    /// Whether the user name of the request only chose the account.
+    /// Whether the user name of the request selected the account, and means nothing else.
     pub(super) by_username: bool,
 }
 
@@ -52,10 +52,10 @@ impl Engine<'_> {
         if let Some((account, by)) = self.context.account_override(&provider.name)? {
             return Ok(AccountChoice::new(provider, account, by));
         }
-        let further = configuration.further_accounts(&provider.name);
+        let others = configuration.other_accounts(&provider.name);
         let is_named = |account: &&Account| request.username.as_deref() == Some(&***account);
-        let default = (!further.is_empty()).then_some(&Account::DEFAULT);
-        if let Some(account) = further.iter().chain(default).find(is_named) {
+        let default = (!others.is_empty()).then_some(&Account::DEFAULT);
+        if let Some(account) = others.iter().chain(default).find(is_named) {
             let choice = AccountChoice::new(provider, account.clone(), ChosenBy::Username);
             return Ok(AccountChoice { by_username: true, ..choice });
         }
@@ -67,20 +67,19 @@ impl Engine<'_> {
             return Ok(AccountChoice { prefix: Some(pattern.prefix(target)), ..choice });
         }
         let account = configuration.account_in_use(&provider.name);
-        if further.is_empty() && account.is_default() {
+        if others.is_empty() && account.is_default() {
             return Ok(AccountChoice { provider, attempt: None, prefix: None, by_username: false });
         }
         Ok(AccountChoice::new(provider, account, ChosenBy::InUse))
     }
 
-    /// A provider once for each known account, the default one first, logged in or not.
+    /// The provider once for each account, the default one first, logged in or not.
     pub fn accounts(&self, name: &str) -> Result<Vec<Provider>> {
         let configuration = self.context.configuration()?;
         let provider = configuration.provider(name)?;
-        let further = configuration.further_accounts(name);
         let in_use = configuration.account_in_use(name);
         let mut accounts = vec![Account::DEFAULT];
-        for account in further.iter().chain([&in_use]) {
+        for account in configuration.other_accounts(name).iter().chain([&in_use]) {
             if !accounts.contains(account) {
                 accounts.push(account.clone());
             }
@@ -88,11 +87,11 @@ impl Engine<'_> {
         Ok(accounts.into_iter().map(|account| provider.clone().with_account(account)).collect())
     }
 
-    /// Adds an account to the configuration before its first session is stored, so that `list` always knows it. The
+    /// Adds an account to the configuration before its first session is stored, so that `list` always has it. The
     /// account is put in use if the one in use is not logged in.
     pub(super) fn register_account(&self, provider: &Provider) -> Result<Option<Warning>> {
         let configuration = self.context.configuration()?;
-        let known = configuration.further_accounts(&provider.name);
+        let known = configuration.other_accounts(&provider.name);
         if provider.account.is_default() || known.contains(&provider.account) {
             return Ok(None);
         }
@@ -100,11 +99,11 @@ impl Engine<'_> {
         let in_use = self.context.descriptor(Some(&provider.name))?.with_account(in_use);
         let is_free = session::load(&self.stores, &in_use.key).newest.is_none();
         let _lock = self.lock_accounts()?;
-        // What was read before the lock may be old.
+        // The configuration may have changed before the lock was taken.
         let paths = &self.context.paths;
-        let mut further = Configuration::load(paths)?.further_accounts(&provider.name).to_vec();
-        further.push(provider.account.clone());
-        accounts::set_further(paths, provider, &further)?;
+        let mut others = Configuration::load(paths)?.other_accounts(&provider.name).to_vec();
+        others.push(provider.account.clone());
+        accounts::set_others(paths, provider, &others)?;
         if is_free {
             accounts::set_in_use(paths, provider, &provider.account)?;
             return Ok(None);
@@ -114,7 +113,7 @@ impl Engine<'_> {
         Ok(Some(Warning::AccountNotInUse { command }))
     }
 
-    /// Removes an account from the configuration; if it was in use, the default one is.
+    /// Removes an account from the configuration. If it was in use, the default one is put in use.
     pub fn unregister_account(&self, provider: &Provider) -> Result<Option<Warning>> {
         if provider.account.is_default() {
             return Ok(None);
@@ -122,12 +121,12 @@ impl Engine<'_> {
         let _lock = self.lock_accounts()?;
         let paths = &self.context.paths;
         let configuration = Configuration::load(paths)?;
-        let mut further = configuration.further_accounts(&provider.name).to_vec();
-        if !further.contains(&provider.account) {
+        let mut others = configuration.other_accounts(&provider.name).to_vec();
+        if !others.contains(&provider.account) {
             return Ok(None);
         }
-        further.retain(|account| *account != provider.account);
-        accounts::set_further(paths, provider, &further)?;
+        others.retain(|account| *account != provider.account);
+        accounts::set_others(paths, provider, &others)?;
         if configuration.account_in_use(&provider.name) != provider.account {
             return Ok(None);
         }
@@ -135,7 +134,6 @@ impl Engine<'_> {
         Ok(Some(Warning::DefaultAccountInUse { provider: provider.name.to_string() }))
     }
 
-    /// Puts an account in use.
     pub fn use_account(&self, provider: &Provider, account: &Account) -> Result<()> {
         let _lock = self.lock_accounts()?;
         accounts::set_in_use(&self.context.paths, provider, account)

@@ -1,5 +1,5 @@
-//! Everything that a tool or a command can request. Knows no command line, no terminal and no process environment: what
-//! it needs of the outside are ports, which a test replaces.
+//! Everything that a tool or a command can request. The engine uses no command line, no terminal and no process
+//! environment: it reaches the outside through ports, which a test replaces.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use super::GetError;
 use crate::config::Context;
 use crate::error::{Error, Result};
 use crate::http::{HttpEndpoints, Network, TokenEndpoints};
-use crate::model::{Capabilities, Operation, Response, Source, StorageKey};
-use crate::store::{FileStore, KeyringStore, Stores};
+use crate::model::{Capabilities, Operation, Provider, Response, Source, StorageKey};
+use crate::store::{FileStore, Keyring, Stores};
 use crate::sys::clock::{Clock, SystemClock};
 use crate::sys::lock::{self, FileLocks, Lock, Locks};
 use crate::sys::log::{Log, StderrLog};
 
-/// How long one run may wait for the keyring, all calls together.
+/// For all calls of one run together.
 const KEYRING_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy)]
@@ -24,13 +24,13 @@ pub struct Engine<'a> {
     pub locks: &'a dyn Locks,
     pub clock: &'a dyn Clock,
     pub log: &'a dyn Log,
-    /// For calls to the services that are no part of `get`.
+    /// For calls to the services that `get` does not make.
     pub network: Network<'a>,
 }
 
-/// Runs `work` with the stores, the services and the clock of this machine. Nothing is connected before it is needed.
+/// Runs `work` with the stores, the services and the clock of this machine. Each is connected when it is first used.
 pub fn with_engine<T>(context: &Context, work: impl FnOnce(&Engine<'_>) -> T) -> T {
-    let keyring = KeyringStore::new(&context.environment, &context.paths, KEYRING_TIMEOUT);
+    let keyring = Keyring::from_env(&context.environment, &context.paths, KEYRING_TIMEOUT);
     let file = FileStore::new(&context.paths);
     let log = StderrLog::from_env(&context.environment);
     let network = Network { context, log, descriptions: false };
@@ -46,16 +46,12 @@ pub fn with_engine<T>(context: &Context, work: impl FnOnce(&Engine<'_>) -> T) ->
 }
 
 impl Engine<'_> {
-    /// Performs an operation of a tool.
     pub fn perform(&self, operation: Operation, protocols: &[&'static str]) -> Result<Response> {
         match operation {
-            Operation::Get(request) => self
-                .get(&request)
-                .map(|found| Response::Found(Box::new(found)))
-                .map_err(Error::from),
+            Operation::Get(request) => Ok(Response::Found(Box::new(self.get(&request)?))),
             Operation::Store(request) => self.store(request),
             Operation::Erase(request) => self.erase(&request).map(Response::Erased),
-            Operation::EraseLegacy(url, refused) => self.erase_legacy(&url, refused),
+            Operation::EraseLegacy(url, error) => self.erase_legacy(&url, error),
             Operation::List { servable: false } => self.list().map(Response::Listed),
             Operation::List { servable: true } => self.list_servable().map(Response::Listed),
             Operation::Capabilities => {
@@ -67,20 +63,17 @@ impl Engine<'_> {
     }
 
     fn capabilities(&self, protocols: &[&'static str]) -> Capabilities {
-        let key = crate::model::Provider::MYCLI.key;
-        let keyring = self.stores.keyring.check(&key).err().map(|failure| failure.to_string());
-        let file = self.context.paths.in_home("").err().map(|problem| problem.to_string());
-        Capabilities {
-            protocols: protocols.to_vec(),
-            stores: vec![
-                (Source::Environment, None),
-                (Source::Keyring, keyring),
-                (Source::File, file),
-            ],
-        }
+        let keyring = self.stores.keyring.check(&Provider::MYCLI.key).err();
+        let file = self.context.paths.in_home("").err();
+        let stores = vec![
+            (Source::Environment, None),
+            (Source::Keyring, keyring.map(|failure| failure.to_string())),
+            (Source::File, file.map(|problem| problem.to_string())),
+        ];
+        Capabilities { protocols: protocols.to_vec(), stores }
     }
 
-    /// Waits for a lock: `Ok(None)` where another process still holds it at `deadline`.
+    /// Waits for a lock; `None` if another process still holds it at `deadline`.
     pub(super) fn wait_for_lock(
         &self,
         path: &str,

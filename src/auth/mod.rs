@@ -1,4 +1,4 @@
-//! Which credential is the right answer to a request.
+//! Which credential answers a request, and what changes the stored ones.
 
 mod accounts;
 mod engine;
@@ -8,7 +8,7 @@ mod resolve;
 mod service_call;
 
 use crate::error::Error;
-use crate::model::{Attempt, attempts_line};
+use crate::model::{Attempt, Outcome, attempts_line};
 
 #[cfg(test)]
 mod testing;
@@ -22,7 +22,7 @@ pub use engine::{Engine, with_engine};
 pub struct GetError {
     /// Boxed, since it is ten times as large as a result.
     pub error: Box<Error>,
-    /// Everything that was looked at, in order.
+    /// Everything that was searched, in order.
     pub attempts: Vec<Attempt>,
 }
 
@@ -35,8 +35,8 @@ impl GetError {
     fn into_error(self) -> Error {
         let Self { error, attempts } = self;
         let line = |attempts: &[Attempt]| (!attempts.is_empty()).then(|| attempts_line(attempts));
-        let withheld: Vec<_> =
-            attempts.iter().filter(|attempt| attempt.is_withheld()).cloned().collect();
+        let mut withheld = attempts.clone();
+        withheld.retain(|attempt| matches!(attempt.outcome, Outcome::Withheld { .. }));
         Error { tried: line(&attempts), withheld: line(&withheld), ..*error }
     }
 }

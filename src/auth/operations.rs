@@ -1,5 +1,5 @@
-//! What `store`, `erase` and `list` do: which credentials and sessions are stored, and which are erased. Sends no request
-//! to a service, except that a list of what can be served may refresh a session.
+//! `store`, `erase` and `list`: which credentials and sessions are stored, erased and listed. Sends no request to a service,
+//! except that `list_servable` may refresh a session.
 
 use std::time::Duration;
 
@@ -14,11 +14,14 @@ use crate::model::{
 use crate::store::{env, session, url_credentials};
 use crate::sys::atomic_file;
 
-/// How long to wait for a process that refreshes.
+/// For another process to finish its refresh.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long to wait where a granted login would be lost otherwise. A refresh takes 5 s at most.
+/// Longer than a refresh (at most 5 s), before a granted login is saved without the lock.
 const GRANTED_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where a session was saved, and a warning about its account.
+type Saved = (StoredAt, Option<Warning>);
 
 impl Engine<'_> {
     /// Stores a credential for a tool or a person.
@@ -29,106 +32,90 @@ impl Engine<'_> {
             let provider =
                 provider.ok_or_else(|| Error::invalid("`store` needs a `url` or a `provider`"))?;
             let provider = self.choose_account(&request, provider)?.provider;
-            let expires_at =
-                expires_at.or_else(|| jwt::claims(&secret).exp.map(Timestamp::from_unix));
+            let exp = || jwt::claims(&secret).exp.map(Timestamp::from_unix);
+            let expires_at = expires_at.or_else(exp);
             let session = Session::api_token(secret, expires_at, self.clock.now());
             let session = Session { refresh_token, ..session };
-            return self
-                .save_session(&provider, &session)
-                .map(|(stored, _)| Response::Stored(stored));
+            return Ok(Response::Stored(self.save_session(&provider, &session)?.0));
         };
-        if let Some(provider) = &provider {
-            // The session's token that this program has just returned: stored, it would precede the session after it
-            // has expired.
-            if automatic {
-                return Ok(Response::Nothing);
-            }
-            if secret.ends_in_jwt() {
-                let message =
-                    format!("a session of {} is not stored as a login for one host", provider.name);
+        // A stored token of a session would precede the session, also after the token has expired.
+        match &provider {
+            Some(_) if automatic => return Ok(Response::Nothing),
+            Some(provider) if secret.ends_in_jwt() => {
+                let name = &provider.name;
+                let message = format!("a session of {name} is not stored as a login for one host");
                 return Err(Error::invalid(message).with_hint(provider.login_hint()));
             }
+            _ => {}
         }
         let username = request.username.unwrap_or_default();
         let credential =
             UrlCredential { target, username, secret, scheme, expires_at, refresh_token };
         let choice = self.context.store_choice()?;
-        url_credentials::save(&self.stores, choice, &credential, self.clock.now())
-            .map(Response::Stored)
+        let now = self.clock.now();
+        url_credentials::save(&self.stores, choice, &credential, now).map(Response::Stored)
     }
 
-    /// Whether a session of this provider could be stored, before a person takes the trouble to log in.
+    /// Whether a session of this provider could be stored: checked before the person logs in.
     pub fn check_login(&self, provider: &Provider) -> Result<()> {
         self.stores.check_new(self.context.store_choice()?, &provider.key)
     }
 
-    /// Stores a new session under the lock. An older one in the other store is removed, if that store can be reached.
-    pub fn save_session(
-        &self,
-        provider: &Provider,
-        session: &Session,
-    ) -> Result<(StoredAt, Option<Warning>)> {
+    /// Stores a new session under the lock, and deletes an older one from the other store.
+    pub fn save_session(&self, provider: &Provider, session: &Session) -> Result<Saved> {
         let _lock = self.lock_session(&provider.key, LOCK_TIMEOUT)?;
         self.write_session(provider, session)
     }
 
-    /// As [`Engine::save_session`], for a session that a service has just granted and will not grant again: a process
-    /// that holds the lock for so long has stopped, and will find the new login.
-    pub fn save_granted(
-        &self,
-        provider: &Provider,
-        session: &Session,
-    ) -> Result<(StoredAt, Option<Warning>)> {
+    /// As [`Engine::save_session`], for a session that a service has just granted and will not grant again: saves it even
+    /// if the lock cannot be taken. A process that holds the lock for longer than a refresh is suspended, and will find the
+    /// new session.
+    pub fn save_granted(&self, provider: &Provider, session: &Session) -> Result<Saved> {
         let _lock = self.lock_session(&provider.key, GRANTED_LOCK_TIMEOUT).ok();
         self.write_session(provider, session)
     }
 
-    fn write_session(
-        &self,
-        provider: &Provider,
-        session: &Session,
-    ) -> Result<(StoredAt, Option<Warning>)> {
+    fn write_session(&self, provider: &Provider, session: &Session) -> Result<Saved> {
         let warning = self.register_account(provider)?;
         let text = session::encode(provider.key.format, session);
         let stored = self.stores.write_new(self.context.store_choice()?, &provider.key, &text)?;
+        // If the other store cannot be reached, its session stays the older one, and is not in force.
         let _ = self.stores.get(stored.source.other()).delete(&provider.key);
         last_refreshed::forget(&self.stores, provider);
         Ok((stored, warning))
     }
 
-    /// Erases what a tool's service rejected, or what a person no longer needs. Returns whether anything changed.
+    /// Erases a credential that a service rejected, or that the person no longer needs. Returns whether anything changed.
     pub fn erase(&self, erase: &EraseRequest) -> Result<bool> {
         let EraseRequest { request, secret } = erase;
         if request.target.as_ref().is_some_and(|target| !target.origin.is_safe()) {
-            // Nothing is ever stored for it.
+            // Nothing is stored for it.
             return Ok(false);
         }
-        let provider = self.provider_of(request, &mut Trail::default())?;
-        let Some(provider) = provider else {
-            return url_credentials::erase(&self.stores, request, secret.as_ref());
-        };
-        if request.target.is_none() {
-            let provider = self.choose_account(request, provider)?.provider;
-            return self.forget_session(&provider, secret.as_ref());
-        }
-        let erased = url_credentials::erase(&self.stores, request, secret.as_ref())?;
-        let marked = match secret {
-            Some(secret) => self.mark_any_rejected(&provider, secret)?,
-            None => false,
-        };
-        Ok(erased || marked)
-    }
-
-    /// Erases what version 0.1.0 stored for a URL that is refused today.
-    pub(super) fn erase_legacy(&self, url: &LegacyUrl, refused: Error) -> Result<Response> {
-        match url_credentials::erase_legacy(&self.stores, url)? {
-            true => Ok(Response::Erased(true)),
-            false => Err(refused),
+        match self.provider_of(request, &mut Trail::default())? {
+            Some(provider) if request.target.is_none() => {
+                let provider = self.choose_account(request, provider)?.provider;
+                self.forget_session(&provider, secret.as_ref())
+            }
+            provider => {
+                let erased = url_credentials::erase(&self.stores, request, secret.as_ref())?;
+                let marked = match (&provider, secret) {
+                    (Some(provider), Some(secret)) => self.mark_any_rejected(provider, secret)?,
+                    _ => false,
+                };
+                Ok(erased || marked)
+            }
         }
     }
 
-    /// A tool whose token was rejected erases it; the session stays, and renews it. The token may be any account's: the
-    /// user name that the tool received need not be the one that it requested.
+    /// Erases what version 0.1.0 stored for a URL that is an error today; returns that error if there is nothing.
+    pub(super) fn erase_legacy(&self, url: &LegacyUrl, error: Error) -> Result<Response> {
+        let erased = url_credentials::erase_legacy(&self.stores, url)?;
+        if erased { Ok(Response::Erased(true)) } else { Err(error) }
+    }
+
+    /// Marks the session of a rejected token, which a tool erases: the session stays, and is refreshed by the next request.
+    /// The token may be any account's: a tool may erase it under another user name than it requested.
     fn mark_any_rejected(&self, provider: &Provider, secret: &Secret) -> Result<bool> {
         for provider in self.accounts(&provider.name)? {
             if self.mark_rejected(&provider, secret, ForcedBy::Tool)? {
@@ -138,8 +125,8 @@ impl Engine<'_> {
         Ok(false)
     }
 
-    /// Removes a provider's session from both stores; with a secret, only where it is the session's token. A store that
-    /// may still have it is an error, after the other one was cleared.
+    /// Deletes a provider's session from both stores; with a secret, only a session with this token. If a store may still
+    /// have the session, that is an error, after the other store was cleared.
     pub fn forget_session(&self, provider: &Provider, secret: Option<&Secret>) -> Result<bool> {
         let _lock = self.lock_session(&provider.key, LOCK_TIMEOUT)?;
         let (mut erased, mut left) = (false, None);
@@ -160,7 +147,7 @@ impl Engine<'_> {
                 }
             }
         }
-        // A refresh that was killed leaves its new session beside the old one. With the lock held nobody writes there.
+        // A killed refresh leaves its new session in a temporary file. Under the lock no other process writes one.
         let path = self.context.paths.in_home(&provider.key.file).ok();
         if let Some(path) = path.filter(|_| secret.is_none()) {
             path.parent().inspect(|directory| atomic_file::sweep(directory, Duration::ZERO));
@@ -171,7 +158,7 @@ impl Engine<'_> {
         left.map_or(Ok(erased), |left| Err(Error::invalid_state(left)))
     }
 
-    /// Everything that is stored, without a secret.
+    /// Everything that is stored, without secrets.
     pub fn list(&self) -> Result<Vec<ListEntry>> {
         let configuration = self.context.configuration()?;
         let mut listed = Vec::new();
@@ -202,24 +189,26 @@ impl Engine<'_> {
             source,
             expires_at,
         };
-        let now = self.clock.now();
+        let (now, mut listed) = (self.clock.now(), Vec::new());
         let variable = env::read(&self.context.environment, &provider.token_variable, now);
         // A token in a variable belongs to no account, and is listed once.
-        let variable = variable.ok().flatten().filter(|_| provider.account.is_default());
-        let stored = session::load(&self.stores, &provider.key).newest;
-        let variable =
-            variable.map(|found| entry(found.kind, Source::Environment, found.expires_at));
-        let stored = stored.map(|stored| {
-            entry(stored.session.kind(), stored.source, stored.session.reported_expiry(now))
-        });
-        variable.into_iter().chain(stored).collect()
+        if let Ok(Some(found)) = variable
+            && provider.account.is_default()
+        {
+            listed.push(entry(found.kind, Source::Environment, found.expires_at));
+        }
+        if let Some(stored) = session::load(&self.stores, &provider.key).newest {
+            let session = stored.session;
+            listed.push(entry(session.kind(), stored.source, session.reported_expiry(now)));
+        }
+        listed
     }
 
-    /// The hosts for which `get` returns a credential now, for a tool that names only a host and gets each afterwards.
-    /// This may refresh a session.
+    /// The hosts for which `get` returns a credential now, for a tool that lists hosts and then requests each. It may
+    /// refresh a session.
     pub fn list_servable(&self) -> Result<Vec<ListEntry>> {
         let configuration = self.context.configuration()?;
-        // A keyring that does not answer takes its time for each.
+        // A keyring that does not answer would take its timeout for each host.
         let deadline = self.clock.instant() + LOCK_TIMEOUT;
         let servable = |host| {
             if self.clock.instant() < deadline { self.servable(host) } else { None }
@@ -229,12 +218,13 @@ impl Engine<'_> {
             let provider = configuration.provider(name)?;
             let api = Target::whole_host(self.context.api_origin(&provider, None)?);
             let hosts = provider.hosts.iter().filter_map(HostPattern::target);
-            // A session that fails for one host fails for the next, and each failure may take seconds.
+            // A session that fails for one host fails for the next host, too, and each failure may take seconds.
             listed.extend([api].into_iter().chain(hosts).map_while(servable));
         }
-        let stored = url_credentials::all(&self.stores).into_iter();
-        listed
-            .extend(stored.filter_map(|entry| servable(Target::whole_host(entry.target?.origin))));
+        for entry in url_credentials::all(&self.stores) {
+            let host = entry.target.map(|target| Target::whole_host(target.origin));
+            listed.extend(host.and_then(servable));
+        }
         listed.sort_by(|a, b| a.url.cmp(&b.url));
         listed.dedup_by(|a, b| a.url == b.url);
         Ok(listed)
@@ -243,8 +233,7 @@ impl Engine<'_> {
     fn servable(&self, target: Target) -> Option<ListEntry> {
         let url = Some(target.to_string());
         let tool = ToolTraits { auth_form: AuthForm::PasswordOrBearer, ..ToolTraits::default() };
-        let request =
-            CredentialRequest { target: Some(target), tool, ..CredentialRequest::default() };
+        let request = CredentialRequest::for_target(target, tool);
         let Resolved { credential, source, .. } = self.get(&request).ok()?;
         let Credential { provider, account, kind, username, expires_at, .. } = credential;
         Some(ListEntry { url, provider, account, username, kind, source, expires_at })

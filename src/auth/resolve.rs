@@ -1,5 +1,6 @@
-//! Which credential answers a request. The order: the provider of the host, then the variable, a credential that is
-//! stored for the URL, and the session of the account, which is refreshed if it has to be.
+//! Which credential answers a request. The sources of the provider that owns the host are searched in this order: the
+//! variable, the credential that is stored for the URL, the session of the account, which is refreshed if it is stale. For
+//! a host of no provider there is only the credential that is stored for the URL.
 
 use super::accounts::AccountChoice;
 use super::refresh::ForcedBy;
@@ -7,26 +8,26 @@ use super::{Engine, GetError};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{
     Credential, CredentialRequest, Header, HostPattern, Kind, Origin, Outcome, Provider, Rejection,
-    Resolved, Session, Source, StoreFailure, Subject, Target, Trail, UrlCredential, Warning,
-    attempts_line,
+    Resolved, Secret, Session, Source, StoreFailure, Subject, Target, Timestamp, Trail,
+    UrlCredential, Warning, attempts_line,
 };
 use crate::store::session::{self, LoadedSessions, StoredSession};
-use crate::store::{env, handed_out, url_credentials};
+use crate::store::{env, returned_token, url_credentials};
+
+type Found = (Credential, Source);
 
 impl Engine<'_> {
-    /// The credential for a request; an error has everything that was looked at.
+    /// The credential for a request; an error contains everything that was searched.
     pub fn get(&self, request: &CredentialRequest) -> Result<Resolved, GetError> {
         self.log.debug(&|| {
-            if let Some(target) = &request.target {
-                format!("a credential for {}", target.origin)
-            } else {
-                let provider = request.provider.as_deref().unwrap_or("the default provider");
-                format!("a credential of {provider}")
+            let provider = request.provider.as_deref().unwrap_or("the default provider");
+            match &request.target {
+                Some(target) => format!("a credential for {}", target.origin),
+                None => format!("a credential of {provider}"),
             }
         });
         let mut trail = Trail::default();
-        let found = self.search(request, &mut trail);
-        match found {
+        match self.search(request, &mut trail) {
             Ok((credential, source)) => {
                 let Trail { attempts, warnings } = trail;
                 let found = Resolved { credential, source, attempts, warnings };
@@ -41,15 +42,11 @@ impl Engine<'_> {
         }
     }
 
-    fn search(
-        &self,
-        request: &CredentialRequest,
-        trail: &mut Trail,
-    ) -> Result<(Credential, Source)> {
+    fn search(&self, request: &CredentialRequest, trail: &mut Trail) -> Result<Found> {
         let Some(provider) = self.provider_of(request, trail)? else {
             return self.find_url_credential(request, trail).ok_or_else(|| not_found(request));
         };
-        if !request.tool.auth_form.has_header_name() && !provider.takes_password {
+        if !request.tool.auth_form.has_header_name() && !provider.accepts_password {
             let message = format!("{} does not take its token as a password", provider.name);
             return Err(Error::new(ErrorCode::NotFound, message));
         }
@@ -65,12 +62,13 @@ impl Engine<'_> {
         let username = request.username.clone().filter(|_| !by_username);
         let request = CredentialRequest { username, ..request.clone() };
         let (mut credential, source) = self.find_session(&request, &provider, trail)?;
-        // What a pattern gives to a part of a host is not for all of it.
+        // The account of a pattern is only for the pattern's part of the host.
         credential.prefixes = prefix.map_or(credential.prefixes, |prefix| vec![prefix]);
         Ok((credential, source))
     }
 
-    /// The provider that the request is for, with its default account; `None` where its URL belongs to no provider.
+    /// The provider that the request names or that owns its target, with the default account; `None` if no provider owns
+    /// the target.
     pub(super) fn provider_of(
         &self,
         request: &CredentialRequest,
@@ -81,53 +79,43 @@ impl Engine<'_> {
             return self.context.descriptor(named).map(Some);
         };
         if !target.origin.is_safe() {
-            let message = format!(
-                "{} is neither https nor on this machine: no credential goes there",
-                target.origin
-            );
+            let origin = &target.origin;
+            let message =
+                format!("{origin} is neither https nor on this machine: no credential goes there");
             return Err(Error::new(ErrorCode::NotFound, message));
         }
         let configuration = self.context.configuration()?;
+        let owner = |name| -> Result<(Provider, bool)> {
+            let provider = configuration.provider(name)?;
+            let api = self.context.api_origin(&provider, request.api_url.as_deref())?;
+            let is_owner = provider.owns(target, &api);
+            Ok((provider, is_owner))
+        };
         for name in named.map_or_else(|| configuration.names(), |name| vec![name]) {
-            match self.owner(request, name, target) {
+            match owner(name) {
                 Ok((provider, true)) => return Ok(Some(provider)),
-                Ok((provider, false)) => self.note_withheld(&provider, &target.origin, trail),
+                Ok((provider, false)) => self.record_withheld(&provider, &target.origin, trail),
                 Err(error) if named.is_some() => return Err(error),
-                // A provider whose settings are wrong owns no host; the others keep theirs.
+                // A misconfigured provider owns no host, and does not affect the other providers.
                 Err(error) => trail
                     .add(Subject::Provider(name.to_owned()), Outcome::Misconfigured(error.message)),
             }
         }
-        match named {
-            Some(name) => {
-                let message = format!("{} is no host of {name}", target.origin);
-                Err(Error::new(ErrorCode::NotFound, message).with_hint(format!(
-                    "to send its token there, add the host to [providers.{name}] in config.toml"
-                )))
-            }
-            None => Ok(None),
-        }
+        let Some(name) = named else { return Ok(None) };
+        let message = format!("{} is no host of {name}", target.origin);
+        Err(Error::new(ErrorCode::NotFound, message).with_hint(format!(
+            "to send its token there, add the host to [providers.{name}] in config.toml"
+        )))
     }
 
-    /// A provider, and whether `target` is on one of its hosts.
-    fn owner(
-        &self,
-        request: &CredentialRequest,
-        name: &str,
-        target: &Target,
-    ) -> Result<(Provider, bool)> {
-        let provider = self.context.configuration()?.provider(name)?;
-        let api = self.context.api_origin(&provider, request.api_url.as_deref())?;
-        let is_owner = provider.owns(target, &api);
-        Ok((provider, is_owner))
-    }
-
-    /// A token in a variable is sent to its provider's hosts only, and the person is told (CVE-2024-53858).
-    fn note_withheld(&self, provider: &Provider, origin: &Origin, trail: &mut Trail) {
-        if self.context.environment.get(&provider.token_variable).is_some() {
-            let (origin, name) = (origin.to_string(), provider.name.to_string());
-            let outcome = Outcome::Withheld { origin, provider: name };
-            trail.add(Subject::Variable(provider.token_variable.to_string()), outcome);
+    /// The token of a variable is sent only to its provider's hosts; the person learns that it was not sent
+    /// (CVE-2024-53858).
+    fn record_withheld(&self, provider: &Provider, origin: &Origin, trail: &mut Trail) {
+        let variable = &provider.token_variable;
+        if self.context.environment.get(variable).is_some() {
+            let (origin, provider) = (origin.to_string(), provider.name.to_string());
+            let outcome = Outcome::Withheld { origin, provider };
+            trail.add(Subject::Variable(variable.to_string()), outcome);
         }
     }
 
@@ -136,7 +124,7 @@ impl Engine<'_> {
         request: &CredentialRequest,
         provider: &Provider,
         trail: &mut Trail,
-    ) -> Result<Option<(Credential, Source)>> {
+    ) -> Result<Option<Found>> {
         let name = &provider.token_variable;
         let subject = Subject::Variable(name.to_string());
         let found = env::read(&self.context.environment, name, self.clock.now())?;
@@ -145,25 +133,11 @@ impl Engine<'_> {
             return Ok(None);
         };
         trail.add(subject, Outcome::Found);
-        let credential = Credential {
-            provider: Some(provider.name.to_string()),
-            account: None,
-            kind,
-            username: username(request, provider),
-            secret: token,
-            header: Some(provider.header.clone()),
-            prefixes: self.prefixes(request, provider),
-            expires_at,
-            refresh_token: None,
-        };
+        let credential = self.credential(request, provider, kind, token, expires_at);
         Ok(Some((credential, Source::Environment)))
     }
 
-    fn find_url_credential(
-        &self,
-        request: &CredentialRequest,
-        trail: &mut Trail,
-    ) -> Option<(Credential, Source)> {
+    fn find_url_credential(&self, request: &CredentialRequest, trail: &mut Trail) -> Option<Found> {
         request.target.as_ref()?;
         let (found, source) =
             url_credentials::find(&self.stores, request, self.clock.now(), trail)?;
@@ -187,14 +161,14 @@ impl Engine<'_> {
         request: &CredentialRequest,
         provider: &Provider,
         trail: &mut Trail,
-    ) -> Result<(Credential, Source)> {
+    ) -> Result<Found> {
         let mut loaded = session::load(&self.stores, &provider.key);
         trail.attempts.append(&mut loaded.trail.attempts);
         if loaded.newest.is_some() {
             self.require_api_url(request, provider)?;
             trail.warnings.append(&mut loaded.trail.warnings);
-            if let Some((source, failure)) = loaded.problem.clone() {
-                trail.warnings.push(Warning::StoreFailed { source, failure });
+            if let Some((store, failure)) = loaded.problem.clone() {
+                trail.warnings.push(Warning::StoreFailed { store, failure });
             }
         }
         if let Some(stored) = &loaded.newest
@@ -214,29 +188,43 @@ impl Engine<'_> {
             Some(stored) if !stored.session.is_expired(now) => stored,
             Some(stored) => return Err(expired(provider, &stored.session)),
         };
-        let credential = Credential {
-            provider: Some(provider.name.to_string()),
-            account: (!provider.account.is_default()).then(|| provider.account.to_string()),
-            kind: session.kind(),
-            username: username(request, provider),
-            expires_at: session.reported_expiry(self.clock.now()),
-            secret: session.access_token,
-            header: Some(provider.header.clone()),
-            prefixes: self.prefixes(request, provider),
-            refresh_token: None,
-        };
-        Ok((credential, source))
+        let expires_at = session.reported_expiry(self.clock.now());
+        let (kind, token) = (session.kind(), session.access_token);
+        Ok((self.credential(request, provider, kind, token, expires_at), source))
     }
 
-    /// A session belongs to the API URL where the user logged in: it is not sent to another one.
+    /// A provider's token as a credential.
+    fn credential(
+        &self,
+        request: &CredentialRequest,
+        provider: &Provider,
+        kind: Kind,
+        token: Secret,
+        expires_at: Option<Timestamp>,
+    ) -> Credential {
+        let username = request.username.as_deref().unwrap_or(&provider.basic_username);
+        Credential {
+            provider: Some(provider.name.to_string()),
+            account: (!provider.account.is_default()).then(|| provider.account.to_string()),
+            kind,
+            username: username.to_owned(),
+            secret: token,
+            header: Some(provider.header.clone()),
+            prefixes: self.prefixes(request, provider),
+            expires_at,
+            refresh_token: None,
+        }
+    }
+
+    /// A session belongs to the API URL where the person logged in: it is not sent to another one.
     fn require_api_url(&self, request: &CredentialRequest, provider: &Provider) -> Result<()> {
         let named = request.api_url.as_deref();
-        let Some(elsewhere) = self.context.logged_in_elsewhere(provider, named)? else {
+        let Some(login_url) = self.context.other_login_url(provider, named)? else {
             return Ok(());
         };
-        let in_force = self.context.api_url(provider, named)?;
-        let login = provider.command(&format!("login --api-url {in_force}"));
-        let message = format!("logged in at {elsewhere}, not {in_force}");
+        let api_url = self.context.api_url(provider, named)?;
+        let login = provider.command(&format!("login --api-url {api_url}"));
+        let message = format!("logged in at {login_url}, not {api_url}");
         Err(Error::new(ErrorCode::NotLoggedIn, message)
             .with_hint(format!("`{login}` logs in there")))
     }
@@ -252,28 +240,26 @@ impl Engine<'_> {
         provider.login.can_renew(&stored.session)
             && match request.rejection {
                 Rejection::NotReported => false,
-                Rejection::Reported => self.is_sent_unasked(request, provider),
+                Rejection::Reported => self.has_received(request, provider),
                 Rejection::ByRepetition => {
                     let target = request.target.as_ref();
-                    handed_out::is_repeated(&self.context.paths, target, token)
+                    returned_token::is_repeated(&self.context.paths, target, token)
                 }
             }
     }
 
-    /// Whether a tool that needs the prefixes has received this provider's token for the target of the request.
-    fn is_sent_unasked(&self, request: &CredentialRequest, provider: &Provider) -> bool {
+    /// Whether a tool that needs the prefixes has already received this provider's token for the target.
+    fn has_received(&self, request: &CredentialRequest, provider: &Provider) -> bool {
         let mut all = CredentialRequest { target: None, ..request.clone() };
         all.tool.needs_prefixes = true;
-        let is_default =
-            self.context.descriptor(None).is_ok_and(|default| default.name == provider.name);
-        is_default
-            && request.target.as_ref().is_some_and(|target| {
-                let host = Target::whole_host(target.origin.clone());
-                self.prefixes(&all, provider).contains(&host)
-            })
+        let default = self.context.descriptor(None);
+        let is_default = default.is_ok_and(|default| default.name == provider.name);
+        let host = request.target.as_ref().map(|target| Target::whole_host(target.origin.clone()));
+        is_default && host.is_some_and(|host| self.prefixes(&all, provider).contains(&host))
     }
 
-    /// Where the provider's token may be sent: the host of the request, or every host that the provider names exactly.
+    /// Where the provider's token may be sent: the host of the request, or every host that is configured by its exact
+    /// name.
     fn prefixes(&self, request: &CredentialRequest, provider: &Provider) -> Vec<Target> {
         if let Some(target) = &request.target {
             return vec![Target::whole_host(target.origin.clone())];
@@ -284,10 +270,11 @@ impl Engine<'_> {
         let api = self.context.api_origin(provider, request.api_url.as_deref());
         let hosts = provider.hosts.iter().flat_map(HostPattern::origins);
         let mut prefixes: Vec<_> = api.into_iter().chain(hosts).map(Target::whole_host).collect();
-        // The tool sends the token to everything on a host. Where a part of it has an account of its own, the tool has to
-        // request each.
+        // The tool sends the token to everything on a host. If a part of the host has another account, the tool has to
+        // request a credential for each URL.
+        let configuration = self.context.configuration();
         prefixes.retain(|host| {
-            self.context.configuration().is_ok_and(|configuration| !configuration.splits_host(host))
+            configuration.as_ref().is_ok_and(|found| !found.has_account_pattern(&host.origin))
         });
         prefixes.sort_by_key(ToString::to_string);
         prefixes.dedup();
@@ -295,16 +282,12 @@ impl Engine<'_> {
     }
 }
 
-fn username(request: &CredentialRequest, provider: &Provider) -> String {
-    request.username.clone().unwrap_or_else(|| provider.basic_username.to_string())
-}
-
 fn describe(found: &Resolved) -> String {
     let Resolved { credential, source, attempts, .. } = found;
-    let expiry = credential.expires_at.map_or_else(
-        || "no end".to_owned(),
-        |expiry| format!("an end at {}", expiry.to_whole_seconds()),
-    );
+    let expiry = match credential.expires_at {
+        Some(expiry) => format!("an end at {}", expiry.to_whole_seconds()),
+        None => "no end".to_owned(),
+    };
     let (source, kind) = (source.name(), credential.kind.name());
     format!("found in {source}: {kind} with {expiry}; tried: {}", attempts_line(attempts))
 }
@@ -322,7 +305,7 @@ fn expired(provider: &Provider, session: &Session) -> Error {
     Error::new(ErrorCode::SessionExpired, message).with_hint(provider.login_hint())
 }
 
-/// Nobody is logged in, unless a store exists and could not be read.
+/// The error that nobody is logged in, or that a store exists and could not be read.
 pub(super) fn no_session(loaded: &LoadedSessions, provider: &Provider) -> Error {
     let title = provider.title();
     let (code, message, hint) = match &loaded.problem {

@@ -1,5 +1,4 @@
-//! Calls to a provider's API for the account that is logged in: with the credential that `get` returns, and again after a
-//! refresh if the service answers 401.
+//! Calls to a provider's API with the credential that `get` returns; after a 401 and a refresh, once again.
 
 use super::Engine;
 use super::refresh::ForcedBy;
@@ -8,7 +7,7 @@ use crate::http::{self, Client, HttpError};
 use crate::model::{CredentialRequest, Kind, Provider, Resolved, Secret, Source};
 
 impl Engine<'_> {
-    /// Calls the provider's API with the credential in force; returns the credential, and the result of the call.
+    /// Returns the credential of the call, and its result.
     pub fn try_call<T>(
         &self,
         provider: &Provider,
@@ -28,7 +27,7 @@ impl Engine<'_> {
         }
     }
 
-    /// As [`Engine::try_call`], where a call that fails is an error: "cannot `what`".
+    /// As [`Engine::try_call`]; a failed call is an error, "cannot `what`".
     pub fn call<T>(
         &self,
         provider: &Provider,
@@ -41,7 +40,7 @@ impl Engine<'_> {
         }
     }
 
-    /// As [`Engine::call`], for a route that accepts a session and no API token.
+    /// As [`Engine::call`], for a route that accepts no API token.
     pub fn call_with_session<T>(
         &self,
         provider: &Provider,
@@ -56,9 +55,10 @@ impl Engine<'_> {
             Source::Environment => format!("`unset {}` to use your login", provider.token_variable),
             _ => "run `my-credential-helper login --force` and log in by email".to_owned(),
         };
-        let name = &provider.name;
-        let message =
-            format!("cannot {what} at {name}: only a login can do this, not an API token");
+        let message = format!(
+            "cannot {what} at {}: only a login can do this, not an API token",
+            provider.name
+        );
         Err(Error::new(ErrorCode::Rejected, message).with_hint(hint))
     }
 

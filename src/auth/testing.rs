@@ -1,5 +1,5 @@
-//! Ports in memory, for the unit tests of this room: stores that fail when they are told to, a service that answers from a
-//! script, a clock that moves when somebody sleeps.
+//! Ports in memory, for the unit tests of this room: stores with scripted failures, a service with scripted responses, a
+//! clock that only `sleep` moves.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -29,7 +29,7 @@ pub(super) const NOW: i64 = 1_800_000_000;
 pub(super) struct MemoryStore {
     source: Source,
     texts: RefCell<BTreeMap<String, Secret>>,
-    /// What each operation answers instead, from the next call on: `read`, `prepare`, `write`, `delete`.
+    /// The failure that an operation returns from the next call on: `read`, `prepare`, `write`, `delete`.
     failures: RefCell<BTreeMap<&'static str, StoreFailure>>,
     /// Every call, in order.
     pub(super) calls: RefCell<Vec<&'static str>>,
@@ -53,7 +53,7 @@ impl MemoryStore {
         self.failures.borrow_mut().clear();
     }
 
-    /// Under which name a text is stored: the keyring knows items, and no files.
+    /// The name of a text: the item in the keyring, the file otherwise.
     fn name(&self, key: &StorageKey) -> String {
         match &key.item {
             Some(item) if self.source == Source::Keyring => {

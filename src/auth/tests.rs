@@ -34,7 +34,7 @@ fn get(memory: &Memory, url: &str) -> (String, String) {
 }
 
 #[test]
-fn the_sources_are_asked_in_their_order() {
+fn sources_are_searched_in_their_order() {
     let (ours, theirs) = ("https://git.acme.dev/x", "https://other.example/x");
     let cases = [
         ("variable credential keyring file", ours, "myc_variable in env", "MY_API_TOKEN (found)"),
@@ -92,7 +92,7 @@ fn the_sources_are_asked_in_their_order() {
 }
 
 #[test]
-fn a_store_that_fails_is_an_attempt_and_the_next_one_is_asked() {
+fn after_a_failed_store_the_next_one_is_searched() {
     let failures = [
         (StoreFailure::Locked, "locked", "temporarily_unavailable"),
         (StoreFailure::TimedOut, "did not answer in time", "temporarily_unavailable"),
@@ -164,7 +164,7 @@ fn accounts_are_chosen_in_their_order() {
 }
 
 #[test]
-fn what_is_stored_for_a_url_is_found_listed_and_erased() {
+fn url_credentials_are_found_listed_and_erased() {
     let memory = Memory::new();
     let engine = memory.engine();
     let url = "https://git.other.example/team/x";
@@ -191,6 +191,15 @@ fn a_keyring_that_rejects_a_new_credential_is_an_error() {
         assert_eq!(error.code, ErrorCode::Internal);
         assert!(memory.file.is_empty(), "never a silent move to a plain file");
     }
+}
+
+#[test]
+fn a_login_that_the_chosen_store_cannot_have_is_an_error() {
+    let memory = Memory::with("store = \"keyring\"", &[]);
+    let error = memory.engine().check_login(&Provider::MICROTICA).unwrap_err();
+    assert!(error.message.ends_with("not used for this"), "{error}");
+    let memory = Memory::new();
+    assert_eq!(memory.engine().check_login(&Provider::MICROTICA), Ok(()), "the file has it");
 }
 
 #[test]
@@ -241,7 +250,7 @@ fn a_session_that_is_due_is_returned_if_the_service_fails() {
 }
 
 #[test]
-fn a_session_is_forgotten_in_both_stores_and_failures_are_told() {
+fn a_logout_clears_both_stores_and_reports_failures() {
     let memory = Memory::new();
     memory.keyring.put_session(&MYCLI, &session("a", 1));
     memory.file.put_session(&MYCLI, &session("b", 2));
@@ -255,7 +264,7 @@ fn a_session_is_forgotten_in_both_stores_and_failures_are_told() {
 }
 
 #[test]
-fn a_seldom_used_session_is_refreshed_weekly_without_the_variable() {
+fn an_unused_session_is_refreshed_weekly() {
     let week = 8 * 24 * 3600;
     for (age, variables, refreshes) in
         [(week, vec![], 1), (3600, vec![], 0), (week, vec![TOKEN], 0)]
@@ -293,7 +302,7 @@ fn a_list_of_servable_hosts_has_what_get_returns() {
 }
 
 #[test]
-fn a_header_of_another_name_is_for_no_password() {
+fn a_token_for_another_header_is_not_returned_as_a_password() {
     let configuration = "[providers.microtica]\nhosts = ['git.acme.dev']\n";
     let memory = Memory::with(configuration, &[("MICROTICA_TOKEN", "mic_1")]);
     let auth_form = crate::model::AuthForm::PasswordOrBearer;
@@ -309,7 +318,7 @@ fn a_header_of_another_name_is_for_no_password() {
 }
 
 #[test]
-fn a_credential_that_moves_leaves_nothing_in_the_keyring() {
+fn a_credential_that_moves_leaves_no_item_in_the_keyring() {
     let memory = Memory::new();
     let (engine, url) = (memory.engine(), "https://h.example/x");
     store(&engine, url, "me", "first").unwrap();
@@ -342,7 +351,7 @@ fn a_credential_that_moves_back_replaces_the_file() {
 }
 
 #[test]
-fn a_request_for_a_host_gets_no_credential_of_one_of_several_paths() {
+fn a_host_request_with_several_stored_paths_finds_nothing() {
     let memory = Memory::new();
     let engine = memory.engine();
     let secret = |url: &str| get(&memory, url).0;

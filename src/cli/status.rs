@@ -58,7 +58,7 @@ fn local_status(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Re
     let mut report = Report::default();
     report.add("provider", "provider", Some(provider.name.to_string()));
     report.field("account", &*provider.account);
-    let has_others = !context.configuration()?.further_accounts(&provider.name).is_empty();
+    let has_others = !context.configuration()?.other_accounts(&provider.name).is_empty();
     if has_others || !provider.account.is_default() {
         report.row("account", provider.account.to_string());
     }
@@ -72,7 +72,7 @@ fn local_status(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Re
             None => "no".to_owned(),
         },
     );
-    let elsewhere = context.logged_in_elsewhere(provider, None)?.filter(|_| stored.is_some());
+    let elsewhere = context.other_login_url(provider, None)?.filter(|_| stored.is_some());
     if let Some(url) = &elsewhere {
         report.row("logged in at", format!("{url}, which is not the API URL in force"));
     }

@@ -1,18 +1,17 @@
-//! What `config.toml` says of accounts: which a provider has, which is in use, and which answers for which places.
+//! The accounts in `config.toml`: which a provider has, which is in use, and which answers for which URLs.
 //!
-//! They are named there, and not found by looking into a folder, because that file is read anyway: a provider with one
-//! login costs no call of the system more than it would if there were no such thing as accounts.
+//! The file lists them, since it is read in any case: to find them in a directory would cost a provider with one account
+//! another system call.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Configuration, edit};
-use crate::config::Paths;
-use crate::error::{Error, Result};
-use crate::model::{Account, HostPattern, Provider, Target, UrlPath};
+use super::{Configuration, Paths, edit};
+use crate::error::{Error, Result, sanitize};
+use crate::model::{Account, HostPattern, Origin, Provider, Target, UrlPath};
 
-/// `[accounts]`: patterns of places, and the account for each.
+/// `[accounts]`: URL patterns, and the account for each.
 #[derive(Debug, Default, Deserialize)]
 #[serde(try_from = "BTreeMap<String, Account>")]
 pub struct AccountPatterns(Vec<Pattern>);
@@ -20,9 +19,8 @@ pub struct AccountPatterns(Vec<Pattern>);
 /// A host as in `hosts`, with or without a path: `https://git.acme.dev/team-a/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// As it is written.
+    /// As in the file.
     pub text: String,
-    /// Whose places these are.
     pub account: Account,
     host: HostPattern,
     path: UrlPath,
@@ -46,10 +44,8 @@ impl Pattern {
         let end = text[start..].find('/').map_or(text.len(), |slash| start + slash);
         let host = HostPattern::parse(&text[..end])?;
         if text[end..].contains(['?', '#']) {
-            return Err(Error::invalid(format!(
-                "[accounts]: `{}` has more than a path",
-                crate::error::sanitize(&text)
-            )));
+            let message = format!("[accounts]: `{}` has more than a path", sanitize(&text));
+            return Err(Error::invalid(message));
         }
         let path = UrlPath::from_encoded(&text[end..])?;
         Ok(Self { text, account, host, path })
@@ -59,58 +55,49 @@ impl Pattern {
         self.host.matches(&target.origin) && target.path.is_below(&self.path)
     }
 
-    /// As git orders its `credential.<url>.*`: an exact host before a wildcard, the longer one first, then the longer
+    /// The order of git's `credential.<url>.*`: an exact host before a wildcard, then the longer host, then the longer
     /// path.
     fn rank(&self) -> (bool, usize, usize) {
         let host = self.host.to_string();
         (self.host.target().is_some(), host.len(), self.path.as_str().len())
     }
 
-    /// The part of `target`'s host that it stands for.
+    /// The part of `target`'s host that the pattern is for.
     pub fn prefix(&self, target: &Target) -> Target {
         Target { origin: target.origin.clone(), path: self.path.clone() }
     }
 }
 
-impl AccountPatterns {
-    fn longest(&self, target: &Target) -> Option<&Pattern> {
-        self.0.iter().filter(|pattern| pattern.matches(target)).max_by_key(|pattern| pattern.rank())
-    }
-}
-
 impl Configuration {
-    /// The pattern that says which account answers for this place.
+    /// The pattern of the account for a target.
     pub fn account_pattern(&self, target: &Target) -> Option<&Pattern> {
-        self.accounts.longest(target)
+        let matching = self.accounts.0.iter().filter(|pattern| pattern.matches(target));
+        matching.max_by_key(|pattern| pattern.rank())
     }
 
-    /// Whether some part of this host has an account of its own.
-    pub fn splits_host(&self, host: &Target) -> bool {
-        self.accounts.0.iter().any(|pattern| pattern.host.matches(&host.origin))
+    /// Whether a part of this origin has an account of its own.
+    pub fn has_account_pattern(&self, origin: &Origin) -> bool {
+        self.accounts.0.iter().any(|pattern| pattern.host.matches(origin))
     }
 
-    /// The account that answers where nothing else says which.
+    /// The account that answers if nothing else selects one.
     pub fn account_in_use(&self, provider: &str) -> Account {
-        self.providers
-            .get(provider)
-            .and_then(|settings| settings.account.clone())
-            .unwrap_or(Account::DEFAULT)
+        let settings = self.providers.get(provider);
+        settings.and_then(|settings| settings.account.clone()).unwrap_or(Account::DEFAULT)
     }
 
-    /// Every further account of a provider, in the order of their logins.
-    pub fn further_accounts(&self, provider: &str) -> &[Account] {
+    /// Every account except the default one, in the order of the first logins.
+    pub fn other_accounts(&self, provider: &str) -> &[Account] {
         self.providers.get(provider).map_or(&[], |settings| &settings.accounts)
     }
 }
 
-/// Writes down which accounts a provider has.
-pub fn set_further(paths: &Paths, provider: &Provider, accounts: &[Account]) -> Result<()> {
+pub fn set_others(paths: &Paths, provider: &Provider, accounts: &[Account]) -> Result<()> {
     let names: toml_edit::Array = accounts.iter().map(ToString::to_string).collect();
     let value = (!accounts.is_empty()).then(|| names.into());
     edit::set(paths, Some(&provider.name), "accounts", value)
 }
 
-/// Writes down which account of a provider is in use.
 pub fn set_in_use(paths: &Paths, provider: &Provider, account: &Account) -> Result<()> {
     let value = (!account.is_default()).then(|| account.to_string().into());
     edit::set(paths, Some(&provider.name), "account", value)
@@ -121,7 +108,7 @@ mod tests {
     use super::{Configuration, Target};
 
     #[test]
-    fn the_longest_pattern_that_matches_whole_segments_says_which_account() {
+    fn the_longest_pattern_of_whole_segments_selects_the_account() {
         let configuration: Configuration = toml::from_str(
             "[accounts]\n'https://git.acme.dev/team-a/' = 'a'\n'git.acme.dev' = 'all'\n'*.acme.dev/team-a/deep' = 'wild'\n\
              'http://localhost:3000/x' = 'local'\n",
@@ -148,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_or_no_name_is_named() {
+    fn invalid_patterns_and_names_are_named() {
         for (text, part) in [
             ("'git.acme.dev/a?b' = 'a'", "more than a path"),
             ("'git.acme.dev' = '../a'", "cannot be an account's name"),

@@ -1,4 +1,4 @@
-//! Process-wide dependencies: the options of the command line, environment, paths and configuration. Each is read when
+//! What a call depends on: the options of the command line, environment, paths and configuration. `config.toml` is read when
 //! it is first needed.
 
 use std::cell::OnceCell;
@@ -9,18 +9,13 @@ use crate::model::{Account, ChosenBy, OAuth, Origin, Provider, Secret, SecretLoc
 use crate::sys::atomic_file;
 use crate::sys::env::Environment;
 
-/// The options that every command takes.
+/// The options of every command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// `--provider`
     pub provider: Option<String>,
-    /// `--account`
     pub account: Option<String>,
-    /// `--api-url`
     pub api_url: Option<String>,
-    /// `--project`
     pub project: Option<String>,
-    /// `--store`
     pub store: Option<StoreChoice>,
 }
 
@@ -32,7 +27,6 @@ pub struct Context {
 }
 
 impl Context {
-    /// The context of this process.
     pub fn from_env(overrides: Overrides) -> Self {
         Self::new(Environment::Process, Paths::detect(), overrides)
     }
@@ -55,7 +49,7 @@ impl Context {
         Ok(self.overrides.store.or(self.configuration()?.store))
     }
 
-    /// The provider by name, or the default one, with its account in force: `--account`, `MY_ACCOUNT`, the one in use.
+    /// The provider by name, or the default one, with its account: `--account`, `MY_ACCOUNT`, or the account in use.
     pub fn provider(&self, name: Option<&str>) -> Result<Provider> {
         let provider = self.descriptor(name)?;
         let account = match self.account_override(&provider.name)? {
@@ -65,7 +59,7 @@ impl Context {
         Ok(provider.with_account(account))
     }
 
-    /// The account that `--account` or `MY_ACCOUNT` names.
+    /// The account of `--account` or `MY_ACCOUNT`.
     pub fn account_override(&self, provider: &str) -> Result<Option<(Account, ChosenBy)>> {
         let option = self.overrides.account.clone().map(|name| (name, ChosenBy::Option));
         let variable = || Some((self.environment.text("MY_ACCOUNT")?, ChosenBy::Variable));
@@ -73,18 +67,17 @@ impl Context {
         Ok(Some((self.account(provider, &name)?, by)))
     }
 
-    /// An account by its name, known or new.
+    /// The account of that name, which may be new.
     pub fn account(&self, provider: &str, name: &str) -> Result<Account> {
         let account = Account::parse(name)?;
-        // A file system that ignores case would store both in one file.
+        // A file system that ignores case would store two accounts in one file.
         let is_twin = |other: &&Account| other.eq_ignore_ascii_case(&account) && **other != account;
-        let known = self.configuration()?.further_accounts(provider);
-        match known.iter().chain([&Account::DEFAULT]).find(is_twin) {
-            Some(other) => {
-                Err(Error::invalid(format!("the account of {provider} is written `{other}`")))
-            }
-            None => Ok(account),
+        let known = self.configuration()?.other_accounts(provider);
+        if let Some(other) = known.iter().chain([&Account::DEFAULT]).find(is_twin) {
+            let message = format!("the account of {provider} is written `{other}`");
+            return Err(Error::invalid(message));
         }
+        Ok(account)
     }
 
     /// The provider by name, or the default one (`--provider`, `MY_PROVIDER`, `config.toml`, mycli), with its default
@@ -98,7 +91,7 @@ impl Context {
         configuration.provider(name.unwrap_or(Provider::DEFAULT_NAME))
     }
 
-    /// The API's base URL, without a slash at its end: `--api-url`, the provider's variable, then the configuration.
+    /// The API's base URL without a final slash: `named`, `--api-url`, the provider's variable, or the configuration.
     pub fn api_url(&self, provider: &Provider, named: Option<&str>) -> Result<String> {
         self.api(provider, named).map(|(url, _)| url)
     }
@@ -110,12 +103,12 @@ impl Context {
 
     fn api(&self, provider: &Provider, named: Option<&str>) -> Result<(String, Origin)> {
         match self.api_url_override(provider, named) {
-            Some(url) => usable(&url, "the API URL"),
+            Some(url) => parse_api_url(&url, "the API URL"),
             None => self.configured_api(provider),
         }
     }
 
-    /// The secret of an OAuth client, from where the configuration says.
+    /// The client secret of an OAuth service.
     pub fn client_secret(&self, oauth: &OAuth) -> Result<Option<Secret>> {
         let text = match &oauth.client_secret {
             None => return Ok(None),
@@ -128,16 +121,15 @@ impl Context {
         Ok(text.map(trimmed).filter(|text| !text.is_empty()).map(Secret::new))
     }
 
-    /// The URL that the stored session belongs to, if it is not the URL in force: then the session is neither used nor
-    /// sent nor cleared.
-    pub fn logged_in_elsewhere(
+    /// The API URL of the stored session, if it is not the URL in force: then the session is not used, sent or cleared.
+    pub fn other_login_url(
         &self,
         provider: &Provider,
         named: Option<&str>,
     ) -> Result<Option<String>> {
-        let Some(in_force) = self.api_url_override(provider, named) else { return Ok(None) };
+        let Some(url) = self.api_url_override(provider, named) else { return Ok(None) };
         let configured = self.configured_api_url(provider)?;
-        Ok((usable(&in_force, "the API URL")?.0 != configured).then_some(configured))
+        Ok((parse_api_url(&url, "the API URL")?.0 != configured).then_some(configured))
     }
 
     fn api_url_override(&self, provider: &Provider, named: Option<&str>) -> Option<String> {
@@ -145,7 +137,7 @@ impl Context {
         named.map(str::to_owned).or_else(|| self.overrides.api_url.clone()).or_else(variable)
     }
 
-    /// The URL that a session belongs to. mycli's is where the `my` command line looks for it.
+    /// The API URL that a session belongs to. The `my` command line configures mycli's.
     pub fn configured_api_url(&self, provider: &Provider) -> Result<String> {
         self.configured_api(provider).map(|(url, _)| url)
     }
@@ -153,13 +145,12 @@ impl Context {
     fn configured_api(&self, provider: &Provider) -> Result<(String, Origin)> {
         let shared =
             if provider.shares_with_my { MyJson::load(&self.paths)?.api_url } else { None };
-        usable(shared.as_deref().unwrap_or(&provider.api_url), "the configured API URL")
+        parse_api_url(shared.as_deref().unwrap_or(&provider.api_url), "the configured API URL")
     }
 }
 
-/// A base URL without a slash at its end, and its origin. A URL that no token may be sent to is refused before anything
-/// shows it: it may contain a password.
-fn usable(url: &str, which: &str) -> Result<(String, Origin)> {
+/// A base URL without a final slash, and its origin. The error does not repeat the URL, which may contain a password.
+fn parse_api_url(url: &str, which: &str) -> Result<(String, Origin)> {
     let url = url.trim().trim_end_matches('/');
     match Provider::api_origin(url) {
         Ok(origin) => Ok((url.to_owned(), origin)),

@@ -1,11 +1,11 @@
-//! The id of this device, a UUID in `~/.my/device_id`: the service ends a device's former session at the next login.
+//! The id of this device, a UUID in `~/.my/device_id`: at a login, the service ends the device's previous session.
 
 use super::Paths;
 use crate::model::Provider;
 use crate::sys::atomic_file;
 
-/// The id, created if there is none; `None` where it cannot be stored. Another account is a device of its own, since it
-/// may belong to the same person.
+/// The id, which is created if there is none; `None` if it cannot be stored. Each account has its own id: two accounts may
+/// belong to one person, whose login with one must not end the session of the other.
 pub fn load(paths: &Paths, Provider { name, account, .. }: &Provider) -> Option<String> {
     let file = if account.is_default() {
         ".my/device_id".to_owned()

@@ -1,12 +1,12 @@
-//! Changing `config.toml`: comments and order stay, and what could not be read afterwards is not written.
+//! Changes `config.toml`: comments and order stay, and a file that this program could not read is not written.
 
 use std::path::PathBuf;
 
 use toml_edit::{DocumentMut, Item, Table, Value};
 
-use super::Configuration;
-use crate::config::Paths;
+use super::{Configuration, Paths};
 use crate::error::{Error, Result, sanitize};
+use crate::model::Provider;
 use crate::sys::atomic_file::{self, Policy};
 
 /// A change of `config.toml` that is still to be written.
@@ -16,7 +16,7 @@ pub struct Edit {
     pub after: String,
 }
 
-/// Sets one key, or removes it where there is no value; in `[providers.NAME]` where a provider is named.
+/// Sets one key, or removes it without a value; with a provider, in `[providers.NAME]`.
 pub fn set(paths: &Paths, provider: Option<&str>, key: &str, value: Option<Value>) -> Result<()> {
     let Edit { path, after, .. } = plan(paths, provider, key, value)?;
     Ok(atomic_file::prepare(&path, after.len(), Policy::Preserve)?.commit(&after)?)
@@ -56,7 +56,7 @@ pub fn plan(
 fn provider_table<'a>(document: &'a mut DocumentMut, name: &str) -> Option<&'a mut Table> {
     let providers = document.entry("providers").or_insert_with(|| {
         let mut providers = Table::new();
-        // `[providers.mycli]` needs no empty `[providers]` above it.
+        // Without an empty `[providers]` above `[providers.mycli]`.
         providers.set_implicit(true);
         Item::Table(providers)
     });
@@ -67,7 +67,7 @@ fn provider_table<'a>(document: &'a mut DocumentMut, name: &str) -> Option<&'a m
         .as_table_mut()
 }
 
-/// The program must be able to live with what is written.
+/// An error if this program could not use the configuration.
 fn check(text: &str, provider: Option<&str>) -> Result<()> {
     let configuration: Configuration = toml::from_str(text).map_err(|error| {
         Error::invalid(format!("that cannot be set: {}", sanitize(error.message())))
@@ -75,7 +75,7 @@ fn check(text: &str, provider: Option<&str>) -> Result<()> {
     let default = configuration.provider.clone();
     for name in provider.iter().copied().chain(default.as_deref()) {
         let provider = configuration.provider(name)?;
-        crate::model::Provider::api_origin(&provider.api_url)?;
+        Provider::api_origin(&provider.api_url)?;
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ mod tests {
     use super::{Paths, set};
 
     #[test]
-    fn comments_and_order_stay_and_what_cannot_be_read_is_not_written() {
+    fn comments_and_order_stay_and_invalid_values_are_not_written() {
         let home = tempfile::tempdir().unwrap();
         let paths = Paths::at(home.path());
         let path = paths.configuration().unwrap();

@@ -1,5 +1,5 @@
-//! What the user has set: `config.toml` of ours, and `~/.my/config.json`, which is shared with the `my` command line.
-//! Only the user's own files count; nothing is read from the working directory or a repository.
+//! The user's configuration: `config.toml`, and `~/.my/config.json`, which is shared with the `my` command line. Nothing is
+//! read from the working directory or a repository.
 
 pub mod accounts;
 mod context;
@@ -9,14 +9,14 @@ mod my_json;
 mod oauth;
 mod paths;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use crate::error::{Error, Result, sanitize};
-use crate::model::known::{self, Known};
-use crate::model::{Account, Grant, Header, HostPattern, LoginKind, Provider, StorageKey};
+use crate::model::known::{self, KnownService};
+use crate::model::{Account, Grant, Header, HostPattern, LoginKind, Provider};
 use crate::sys::atomic_file;
 
 use accounts::AccountPatterns;
@@ -24,24 +24,21 @@ pub use context::{Context, Overrides};
 pub use my_json::MyJson;
 pub use paths::Paths;
 
-/// `config.toml`. Without the file every field has its default.
+/// `config.toml`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Configuration {
-    /// The provider that a request means when it names none.
+    /// The default provider.
     pub provider: Option<String>,
-    /// Where new logins go; the keyring, where there is one, if this is not set.
+    /// Where new sessions and credentials are stored; by default in the keyring, if there is one.
     pub store: Option<StoreChoice>,
     /// Certificates to trust instead of those of the system (PEM).
-    pub ca_file: Option<std::path::PathBuf>,
-    /// Which account answers for which places, where it is not the one in use.
-    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Which account answers for which URLs, if not the one in use.
     accounts: AccountPatterns,
-    #[serde(default)]
     providers: BTreeMap<String, ProviderSettings>,
 }
 
-/// Where new logins go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreChoice {
@@ -52,11 +49,10 @@ pub enum StoreChoice {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 struct ProviderSettings {
     kind: Option<ProviderKind>,
     api_url: Option<String>,
-    #[serde(default)]
     hosts: Vec<String>,
     token_variable: Option<String>,
     token_prefix: Option<String>,
@@ -65,7 +61,6 @@ struct ProviderSettings {
     takes_password: Option<bool>,
     project: Option<String>,
     account: Option<Account>,
-    #[serde(default)]
     accounts: Vec<Account>,
     issuer: Option<String>,
     authorization_endpoint: Option<String>,
@@ -75,19 +70,19 @@ struct ProviderSettings {
     userinfo_endpoint: Option<String>,
     client_id: Option<String>,
     client_secret_variable: Option<String>,
-    client_secret_file: Option<std::path::PathBuf>,
+    client_secret_file: Option<PathBuf>,
     scopes: Option<Vec<String>>,
     grant: Option<Grant>,
     redirect_port: Option<u16>,
 }
 
-/// `kind`: how one logs in, or a service that is known by name.
+/// `kind`: how a person logs in, or the name of a known service.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
 enum ProviderKind {
     MagicLink,
     ApiKey,
-    OAuth(Option<&'static Known>),
+    OAuth(Option<&'static KnownService>),
 }
 
 impl TryFrom<String> for ProviderKind {
@@ -98,20 +93,18 @@ impl TryFrom<String> for ProviderKind {
             "magic_link" => Ok(Self::MagicLink),
             "api_key" => Ok(Self::ApiKey),
             "oauth" => Ok(Self::OAuth(None)),
-            name => Known::of(name).map(|known| Self::OAuth(Some(known))).ok_or_else(|| {
-                let known: Vec<_> = known::ALL.iter().map(|known| known.kind).collect();
-                format!(
-                    "`{}` is no kind: oauth, api_key, magic_link, {}",
-                    sanitize(name),
-                    known.join(", ")
-                )
-            }),
+            name => {
+                let unknown = || {
+                    let known = known::ALL.map(|known| known.kind).join(", ");
+                    format!("`{}` is no kind: oauth, api_key, magic_link, {known}", sanitize(name))
+                };
+                Ok(Self::OAuth(Some(KnownService::find(name).ok_or_else(unknown)?)))
+            }
         }
     }
 }
 
 impl Configuration {
-    /// Reads `config.toml`.
     pub fn load(paths: &Paths) -> Result<Self> {
         let Some(path) = paths.configuration() else { return Ok(Self::default()) };
         let unreadable =
@@ -123,12 +116,10 @@ impl Configuration {
             .map_err(|error| unreadable(&format!("cannot be read: {}", sanitize(error.message()))))
     }
 
-    /// A provider by its name: built in, changed by the configuration, or of the configuration alone. It speaks for its
-    /// default account.
+    /// A provider by name, with its default account: built in, with or without settings, or only configured.
     pub fn provider(&self, name: &str) -> Result<Provider> {
-        let built_in = [Provider::MYCLI, Provider::MICROTICA]
-            .into_iter()
-            .find(|provider| provider.name == name);
+        let built_in = [Provider::MYCLI, Provider::MICROTICA];
+        let built_in = built_in.into_iter().find(|provider| provider.name == name);
         match (built_in, self.providers.get(name)) {
             (Some(provider), None) => Ok(provider),
             (Some(provider), Some(settings)) => settings.applied_to(provider),
@@ -140,37 +131,31 @@ impl Configuration {
         }
     }
 
-    /// Whether the provider's API URL is the one that it was built with.
+    /// Whether the provider's API URL is not configured.
     pub fn is_built_in_url(&self, provider: &Provider) -> bool {
         self.providers.get(&*provider.name).is_none_or(|settings| settings.api_url.is_none())
     }
 
-    /// The project that a provider's verbs mean when they name none.
+    /// The default project of a provider's commands.
     pub fn project(&self, provider: &str) -> Option<&str> {
         self.providers.get(provider)?.project.as_deref()
     }
 
-    /// Every provider's name, the built-in ones first.
+    /// The names of all providers, the built-in ones first.
     pub fn names(&self) -> Vec<&str> {
-        let mut names = vec!["mycli", "microtica"];
-        names.extend(
-            self.providers
-                .keys()
-                .map(String::as_str)
-                .filter(|name| !["mycli", "microtica"].contains(name)),
-        );
-        names
+        let built_in = ["mycli", "microtica"];
+        let configured = self.providers.keys().map(String::as_str);
+        built_in.into_iter().chain(configured.filter(|name| !built_in.contains(name))).collect()
     }
 }
 
 impl ProviderSettings {
-    /// A provider that is configuration alone, of a kind that is built in.
+    /// A provider that is only configured.
     fn new_provider(&self, name: &str) -> Result<Provider> {
         let missing =
             |key: &str| Error::invalid(format!("[providers.{}] has no `{key}`", sanitize(name)));
-        if name.is_empty()
-            || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        if name.is_empty() || !name.bytes().all(is_plain) {
             return Err(Error::invalid(format!(
                 "`{}` cannot be a provider's name: letters, digits, - and _",
                 sanitize(name)
@@ -183,70 +168,37 @@ impl ProviderSettings {
         let api_url = self.api_url.clone().ok_or_else(|| missing("api_url"))?;
         let token_variable =
             self.token_variable.clone().ok_or_else(|| missing("token_variable"))?;
-        let login = if matches!(kind, ProviderKind::MagicLink) {
-            LoginKind::MagicLink
-        } else {
-            LoginKind::ApiKey(None)
+        let login = match kind {
+            ProviderKind::MagicLink => LoginKind::MagicLink,
+            _ => LoginKind::ApiKey(None),
         };
-        Ok(configured(name, login, api_url, token_variable))
+        Ok(Provider::new(name, login, api_url, token_variable))
     }
 
     fn applied_to(&self, mut provider: Provider) -> Result<Provider> {
-        let Self {
-            kind: _,
-            api_url,
-            hosts,
-            token_variable,
-            token_prefix,
-            header,
-            basic_username,
-            takes_password,
-            ..
-        } = self;
-        let set = |field: &mut Cow<'static, str>, value: &Option<String>| {
+        for (field, value) in [
+            (&mut provider.api_url, &self.api_url),
+            (&mut provider.token_variable, &self.token_variable),
+            (&mut provider.token_prefix, &self.token_prefix),
+            (&mut provider.basic_username, &self.basic_username),
+        ] {
             if let Some(value) = value {
                 *field = value.clone().into();
             }
-        };
-        set(&mut provider.api_url, api_url);
-        set(&mut provider.token_variable, token_variable);
-        set(&mut provider.token_prefix, token_prefix);
-        set(&mut provider.basic_username, basic_username);
-        // `X-Acme-Key`, or `Authorization: Token` where a word comes before the token.
-        if let Some(header) = header {
-            let (name, scheme) = header
-                .split_once(':')
-                .map_or((header.as_str(), None), |(n, s)| (n, Some(s.trim())));
-            provider.header = Header {
-                name: name.to_owned().into(),
-                scheme: scheme.map(|s| s.to_owned().into()),
-            };
         }
-        provider.takes_password = takes_password.unwrap_or(provider.takes_password);
-        for host in hosts {
+        // `X-Acme-Key`, or `Authorization: Token` with the scheme before the token.
+        if let Some(header) = &self.header {
+            let (name, scheme) = match header.split_once(':') {
+                Some((name, scheme)) => (name, Some(scheme.trim().to_owned().into())),
+                None => (header.as_str(), None),
+            };
+            provider.header = Header { name: name.to_owned().into(), scheme };
+        }
+        provider.accepts_password = self.takes_password.unwrap_or(provider.accepts_password);
+        for host in &self.hosts {
             provider.hosts.push(HostPattern::parse(host)?);
         }
         Ok(provider)
-    }
-}
-
-/// A provider that is configuration alone, before anything else is set.
-fn configured(name: &str, login: LoginKind, api_url: String, token_variable: String) -> Provider {
-    Provider {
-        name: name.to_owned().into(),
-        login,
-        api_url: api_url.into(),
-        api_url_variable: None,
-        hosts: Vec::new(),
-        token_variable: token_variable.into(),
-        token_prefix: Cow::Borrowed(""),
-        token_digits: None,
-        header: Header::BEARER,
-        basic_username: "token".into(),
-        takes_password: true,
-        shares_with_my: false,
-        account: Account::DEFAULT,
-        key: StorageKey::of_account(name, &Account::DEFAULT),
     }
 }
 
@@ -256,7 +208,7 @@ mod tests {
     use crate::model::Target;
 
     #[test]
-    fn a_provider_can_be_configuration_alone() {
+    fn a_provider_can_be_configured_only() {
         let configuration: Configuration = toml::from_str(
             "[providers.acme]\nkind = 'api_key'\napi_url = 'https://api.acme.dev'\nhosts = ['*.acme.dev']\n\
              token_variable = 'ACME_TOKEN'\ntoken_prefix = 'acm_'\nheader = 'X-Acme-Key'\n",
@@ -269,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_misspelt_is_named() {
+    fn missing_and_misspelt_keys_are_named() {
         let error = |text: &str| match toml::from_str::<Configuration>(text) {
             Ok(configuration) => configuration.provider("acme").unwrap_err().message,
             Err(error) => error.message().to_owned(),

@@ -1,15 +1,19 @@
-//! `[providers.NAME]` of a service that speaks OAuth 2: named by its kind, by its issuer, or by its endpoints.
+//! `[providers.NAME]` of a service that speaks OAuth 2, by its kind, its issuer, or its endpoints.
 
-use super::{ProviderSettings, configured};
+use super::ProviderSettings;
 use crate::error::{Error, Result, sanitize};
-use crate::model::known::Known;
+use crate::model::known::KnownService;
 use crate::model::{Endpoints, HostPattern, LoginKind, OAuth, Provider, SecretLocation, Target};
 
 impl ProviderSettings {
-    pub(super) fn oauth_provider(&self, name: &str, known: Option<&Known>) -> Result<Provider> {
-        // Another installation of the same software: what is known of the public one is not its.
+    pub(super) fn oauth_provider(
+        &self,
+        name: &str,
+        known: Option<&KnownService>,
+    ) -> Result<Provider> {
+        // With an issuer, it is another installation of the same software: the facts of the public service do not apply.
         let public = known.filter(|_| self.issuer.is_none());
-        let mut oauth = known.map_or_else(OAuth::default, Known::oauth);
+        let mut oauth = known.map_or_else(OAuth::default, KnownService::oauth);
         if public.is_none() {
             oauth.endpoints = Endpoints::default();
         }
@@ -18,17 +22,15 @@ impl ProviderSettings {
             let device = &mut oauth.endpoints.device_authorization;
             *device = device.take().or_else(|| known.device_authorization(issuer));
         }
-        let api_url = self
-            .api_url
-            .clone()
-            .or_else(|| public.and_then(|known| known.api_url).map(str::to_owned));
-        let api_url = match api_url.or_else(|| oauth.issuer.as_ref().map(ToString::to_string)) {
-            Some(url) => url,
-            None => own_host(name, &oauth)?,
+        let known_url = public.and_then(|known| known.api_url);
+        let url = self.api_url.as_deref().or(known_url).or(oauth.issuer.as_deref());
+        let api_url = match url {
+            Some(url) => url.to_owned(),
+            None => token_origin(name, &oauth)?,
         };
         let token_variable = self.token_variable.clone().unwrap_or_else(|| variable(name));
-        let mut provider =
-            configured(name, LoginKind::OAuth(Box::new(oauth)), api_url, token_variable);
+        let login = LoginKind::OAuth(Box::new(oauth));
+        let mut provider = Provider::new(name, login, api_url, token_variable);
         if let Some(known) = known {
             provider.basic_username = known.basic_username.into();
         }
@@ -63,8 +65,8 @@ impl ProviderSettings {
             (None, Some(path)) => Some(SecretLocation::File(path.clone())),
             (None, None) => None,
         };
-        if let Some(wanted) = &self.scopes {
-            *scopes = wanted.iter().map(|scope| scope.clone().into()).collect();
+        if let Some(configured) = &self.scopes {
+            *scopes = configured.iter().map(|scope| scope.clone().into()).collect();
         }
         *grant = self.grant.unwrap_or_default();
         *redirect_port = self.redirect_port;
@@ -72,19 +74,17 @@ impl ProviderSettings {
     }
 }
 
-/// The host of the token endpoint, where there is no issuer.
-fn own_host(name: &str, oauth: &OAuth) -> Result<String> {
-    let missing = || {
-        Error::invalid(format!(
-            "[providers.{}] has neither `issuer` nor `token_endpoint`",
-            sanitize(name)
-        ))
+/// The origin of the token endpoint.
+fn token_origin(name: &str, oauth: &OAuth) -> Result<String> {
+    let Some(url) = oauth.endpoints.token.as_deref() else {
+        let name = sanitize(name);
+        let message = format!("[providers.{name}] has neither `issuer` nor `token_endpoint`");
+        return Err(Error::invalid(message));
     };
-    let url = oauth.endpoints.token.as_deref().ok_or_else(missing)?;
     Ok(Target::parse(url)?.origin.to_string())
 }
 
-/// `acme-dev` has its token in `ACME_DEV_TOKEN`.
+/// `ACME_DEV_TOKEN` for `acme-dev`.
 fn variable(name: &str) -> String {
     format!("{}_TOKEN", name.to_ascii_uppercase().replace('-', "_"))
 }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_of_another_installation_is_not_for_the_public_one() {
+    fn tokens_of_an_own_installation_stay_there() {
         let text = "[providers.x]\nkind = 'gitlab'\n";
         assert!(owns(text, "https://gitlab.com/a/b.git"));
         let text = "[providers.x]\nkind = 'gitlab'\nissuer = 'https://git.acme.dev'\n";
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn gitlab_takes_a_code_where_its_description_says_nothing_of_it() {
+    fn gitlab_has_a_device_flow_although_its_metadata_omits_it() {
         for (issuer, expected) in [
             ("", "https://gitlab.com/oauth/authorize_device"),
             (

@@ -1,5 +1,4 @@
-//! Where files are: below the home directory, and in the configuration directory of the system. Reads owners and nothing
-//! else.
+//! The directories of the user: home, and configuration. Reads only their owners.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,13 +6,12 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::sys::atomic_file;
 
-/// The directories of the user who runs this.
 pub struct Paths {
     home: Result<PathBuf, HomeProblem>,
     configuration: Option<PathBuf>,
 }
 
-/// Why nothing in the home directory may be read or written.
+/// Why the home directory may not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HomeProblem {
     #[error("no home directory")]
@@ -33,20 +31,20 @@ impl From<HomeProblem> for Error {
 }
 
 impl Paths {
-    /// The directories of this process. A home that belongs to another user, as after `sudo`, is not used: nothing secret
-    /// is read from it, and no file of root is left in it.
+    /// The directories of this process. A home that belongs to another user, as after `sudo`, is not used: no secret is read
+    /// from it, and no file of root stays in it.
     pub fn detect() -> Self {
-        // Not `BaseDirs`, which looks up a dozen other directories too (9,000 instructions).
+        // `BaseDirs` would determine a dozen other directories, too (9,000 instructions).
         let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
         let configuration = directories::ProjectDirs::from("sh", "mycli", "my-credential-helper")
             .map(|directories| directories.config_dir().join("config.toml"));
-        Self { home: home.ok_or(HomeProblem::Missing).and_then(own), configuration }
+        Self { home: home.ok_or(HomeProblem::Missing).and_then(check_owner), configuration }
     }
 
-    /// The directories of a test.
+    /// For a test: everything below `home`.
     pub fn at(home: &Path) -> Self {
         Self {
-            home: own(home.to_owned()),
+            home: check_owner(home.to_owned()),
             configuration: Some(home.join(".config/my-credential-helper/config.toml")),
         }
     }
@@ -56,18 +54,17 @@ impl Paths {
         self.home.as_ref().map(|home| home.join(relative)).map_err(Clone::clone)
     }
 
-    /// Whether the home directory belongs to another user.
     pub fn is_foreign(&self) -> bool {
         matches!(self.home, Err(HomeProblem::Foreign(_)))
     }
 
-    /// `config.toml`; `None` where the home directory may not be used.
+    /// `config.toml`; `None` if the home directory may not be used.
     pub fn configuration(&self) -> Option<&Path> {
         self.home.is_ok().then_some(self.configuration.as_deref()).flatten()
     }
 }
 
-fn own(home: PathBuf) -> Result<PathBuf, HomeProblem> {
+fn check_owner(home: PathBuf) -> Result<PathBuf, HomeProblem> {
     if !home.is_absolute() {
         return Err(HomeProblem::Relative);
     }

@@ -1,4 +1,4 @@
-//! What went wrong, for people and for programs: a code, a message, what was tried, the way out. Never a secret.
+//! A failure, for people and for programs: a code, a message, what was tried, a hint. Never contains a secret.
 
 mod redact;
 
@@ -6,29 +6,27 @@ use std::fmt;
 
 pub use redact::redact;
 
-/// The kinds of failure. The names are those of the JSON protocol, the numbers are the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     /// Nobody is logged in to the provider.
     NotLoggedIn,
-    /// No credential is stored for what was asked.
+    /// No credential is stored for the request.
     NotFound,
-    /// The service ended the session; only a new login helps.
+    /// The session or the token has expired; only a new login helps.
     SessionExpired,
-    /// The request cannot be understood, or asks for what is not allowed.
+    /// The request is malformed, or not allowed.
     InvalidRequest,
-    /// The request speaks a version of the protocol that this program does not.
+    /// The request has another version of the protocol.
     UnsupportedVersion,
     /// The network, a lock or the keyring: the same request may succeed later.
     TemporarilyUnavailable,
-    /// The service understood and said no.
+    /// The service rejected the request.
     Rejected,
-    /// Something on this machine is in the way: a file that cannot be read or written.
+    /// A failure of this machine: a file cannot be read or written.
     Internal,
 }
 
 impl ErrorCode {
-    /// Every code, for the page that lists them.
     pub const ALL: [Self; 8] = [
         Self::NotLoggedIn,
         Self::NotFound,
@@ -40,12 +38,11 @@ impl ErrorCode {
         Self::Internal,
     ];
 
-    /// The code of that name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.name() == name)
     }
 
-    /// The name in the JSON protocol.
+    /// As in the JSON protocol.
     pub fn name(self) -> &'static str {
         match self {
             Self::NotLoggedIn => "not_logged_in",
@@ -59,7 +56,7 @@ impl ErrorCode {
         }
     }
 
-    /// The exit status: 1 no credential, 2 a bad request, 3 try again, 4 refused by the service.
+    /// 1: no credential, 2: invalid request, 3: try again, 4: rejected by the service.
     pub fn exit_status(self) -> u8 {
         match self {
             Self::NotLoggedIn | Self::NotFound | Self::SessionExpired | Self::Internal => 1,
@@ -70,56 +67,49 @@ impl ErrorCode {
     }
 }
 
-/// A failure, for people and for programs. Never contains a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     pub code: ErrorCode,
-    /// What failed and on what, then the cause; lower case, no final stop.
+    /// What failed, then the cause; lower case, no final stop.
     pub message: String,
-    /// Everything that was looked at for a credential, in order: `MY_API_TOKEN (not set), file (no entry)`.
+    /// Everything that was searched for a credential, in order: `MY_API_TOKEN (not set), file (no entry)`.
     pub tried: Option<String>,
-    /// The part of `tried` that was found and not sent, since the host is not the provider's.
+    /// The part of `tried` that was found and not sent, since the provider does not own the host.
     pub withheld: Option<String>,
     pub hint: Option<String>,
 }
 
-/// What most functions of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error without attempts or hint.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), tried: None, withheld: None, hint: None }
     }
 
-    /// A request that cannot be understood.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidRequest, message)
     }
 
-    /// Something on this machine is in the way.
     pub fn invalid_state(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::Internal, message)
     }
 
-    /// The same request may succeed later.
     pub fn temporary(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::TemporarilyUnavailable, message)
     }
 
-    /// Adds the way out.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// `tried: MY_API_TOKEN (not set), keyring (no session bus)`, if anything was looked at.
+    /// `tried: MY_API_TOKEN (not set), keyring (no session bus)`.
     pub fn tried_line(&self) -> Option<String> {
         self.tried.as_ref().map(|tried| format!("tried: {tried}"))
     }
 
-    /// Message and attempts on one line, for a tool that shows one line only.
+    /// Message and attempts, for a tool that shows only one line.
     pub fn one_line(&self) -> String {
         match self.tried_line() {
             Some(tried) => format!("{}; {tried}", self.message),
@@ -127,7 +117,7 @@ impl Error {
         }
     }
 
-    /// The same with the way out behind it.
+    /// As [`Error::one_line`], with the hint.
     pub fn one_line_with_hint(&self) -> String {
         match &self.hint {
             Some(hint) => format!("{}; {hint}", self.one_line()),
@@ -135,8 +125,8 @@ impl Error {
         }
     }
 
-    /// Whether there simply is no credential here, so that a tool may turn to its next source.
-    pub fn is_nothing_known(&self) -> bool {
+    /// Whether the failure is that no credential was found, so that a tool may try its next source.
+    pub fn is_no_credential(&self) -> bool {
         matches!(self.code, ErrorCode::NotFound | ErrorCode::NotLoggedIn)
     }
 }
@@ -158,32 +148,31 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl From<anyhow::Error> for Error {
-    /// What is only reported: the whole chain of causes on one line.
+    /// The whole chain of causes on one line.
     fn from(error: anyhow::Error) -> Self {
         match error.downcast::<Self>() {
-            Ok(ours) => ours,
+            Ok(error) => error,
             Err(other) => Self::new(ErrorCode::Internal, format!("{other:#}")),
         }
     }
 }
 
-/// Makes text from outside safe to show: control characters are written as escapes, and long text is cut.
+/// Makes text from outside safe to print: writes control characters as escapes, and cuts long text.
 ///
-/// A terminal would obey them, and a newline could imitate a line of ours (CVE-2024-50349).
+/// A terminal would execute them, and a newline could imitate a line of this program (CVE-2024-50349).
 pub fn sanitize(text: &str) -> String {
-    const MOST: usize = 300;
-    let mut safe = String::with_capacity(text.len().min(MOST));
-    for c in text.chars().take(MOST) {
-        // Controls, and the marks that turn the direction of the line around.
-        if c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
+    const MAX_LENGTH: usize = 300;
+    // The marks that change the direction of the text.
+    let is_direction = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut safe = String::with_capacity(text.len().min(MAX_LENGTH));
+    for c in text.chars().take(MAX_LENGTH) {
+        if c.is_control() || is_direction(c) {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);
         }
     }
-    if text.chars().nth(MOST).is_some() {
+    if text.chars().nth(MAX_LENGTH).is_some() {
         safe.push('…');
     }
     safe
@@ -206,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn text_from_outside_cannot_steer_the_terminal() {
+    fn text_from_outside_cannot_control_the_terminal() {
         assert_eq!(sanitize("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\nc\\u{202e}d");
         assert_eq!(
             sanitize(&"x".repeat(1000)).chars().count(),

@@ -1,11 +1,10 @@
-//! What was looked at for a credential, and with which result. Decisions compare these values; their text is for people.
+//! What was searched for a credential, and with which result. Decisions compare these values; their text is for people.
 
 use std::fmt;
 
 use super::{Account, Source, Warning};
 use crate::error::sanitize;
 
-/// One subject that was looked at, and the outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     pub subject: Subject,
@@ -15,11 +14,6 @@ pub struct Attempt {
 impl Attempt {
     pub fn new(subject: Subject, outcome: Outcome) -> Self {
         Self { subject, outcome }
-    }
-
-    /// Whether a token was set here and is not sent to the requested host.
-    pub fn is_withheld(&self) -> bool {
-        matches!(self.outcome, Outcome::Withheld { .. })
     }
 }
 
@@ -38,19 +32,17 @@ impl Trail {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// An environment variable, by its name.
+    /// An environment variable, by name.
     Variable(String),
     /// A provider's session in a store.
     Session(Source),
-    /// A credential that is stored for one URL.
     UrlCredential(Source),
-    /// A file of such a credential that cannot be read.
+    /// A URL credential's file that cannot be read.
     UrlCredentialFile,
-    /// The folder of such credentials.
+    /// The directory of the URL credentials.
     UrlCredentials,
-    /// The account that was chosen.
     Account(Account),
-    /// A provider, by its name.
+    /// A provider, by name.
     Provider(String),
 }
 
@@ -60,20 +52,18 @@ pub enum Outcome {
     NotSet,
     NoEntry,
     Expired,
-    /// The origin is not a configured host of the provider.
+    /// The variable is set, and the origin is not a configured host of its provider.
     Withheld {
         origin: String,
         provider: String,
     },
-    /// By what an account was chosen.
     Chosen(ChosenBy),
-    /// The settings of a provider are wrong: why.
+    /// Why the settings of a provider are wrong.
     Misconfigured(String),
-    /// The store did not answer.
     Unavailable(StoreFailure),
 }
 
-/// By what an account was chosen.
+/// What decided which account answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChosenBy {
     Request,
@@ -88,14 +78,14 @@ pub enum ChosenBy {
 /// Why a store did not answer. Never contains a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreFailure {
-    /// The store does not exist here: another one may take what was meant for it.
+    /// The store does not exist here: another store may take the credential.
     #[error("{0}")]
-    Off(OffReason),
+    Off(#[from] OffReason),
     #[error("locked")]
     Locked,
     #[error("did not answer in time")]
     TimedOut,
-    /// The store exists and cannot be used: why.
+    /// The store exists and cannot be used.
     #[error("{0}")]
     Failed(String),
 }
@@ -118,15 +108,9 @@ pub enum OffReason {
     /// This kind of credential is not stored in the keyring.
     #[error("not used for this")]
     NotUsed,
-    /// The home directory cannot be used: why.
+    /// Why the home directory cannot be used.
     #[error("{0}")]
     NoHome(String),
-}
-
-impl From<OffReason> for StoreFailure {
-    fn from(reason: OffReason) -> Self {
-        Self::Off(reason)
-    }
 }
 
 impl fmt::Display for Subject {
@@ -161,14 +145,14 @@ impl fmt::Display for Outcome {
 
 impl fmt::Display for ChosenBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Request => f.write_str("asked for"),
-            Self::Option => f.write_str("--account"),
-            Self::Variable => f.write_str("MY_ACCOUNT"),
-            Self::Username => f.write_str("the user name"),
-            Self::Pattern(pattern) => write!(f, "[accounts] {}", sanitize(pattern)),
-            Self::InUse => f.write_str("in use"),
-        }
+        f.write_str(match self {
+            Self::Request => "asked for",
+            Self::Option => "--account",
+            Self::Variable => "MY_ACCOUNT",
+            Self::Username => "the user name",
+            Self::Pattern(pattern) => return write!(f, "[accounts] {}", sanitize(pattern)),
+            Self::InUse => "in use",
+        })
     }
 }
 

@@ -1,17 +1,17 @@
-//! What is kept for a person: a session with a provider, or a login for one URL; and when it counts as fresh. Knows no
-//! clock: the time is an argument.
+//! What is stored for a person: a session with a provider, or a credential for one URL; and when it counts as fresh.
+//! Reads no clock: the time is an argument.
 
+use serde::{Serialize, Serializer};
 use time::Duration;
 
-use crate::model::{Secret, Target, Timestamp};
+use super::{Secret, Target, Timestamp};
 
 /// How far a `last_refreshed_at` may lie in the future before the session counts as stale.
 const CLOCK_TOLERANCE: Duration = Duration::seconds(60);
 
-/// The kinds of credential, by the names of the JSON protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A login with a provider: a short-lived token and the means to renew it.
+    /// A short-lived token of a provider, and possibly a refresh token.
     Session,
     /// A long-lived token that is never refreshed.
     ApiToken,
@@ -20,7 +20,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// `session`, `api_token` or `login`.
+    /// As in the JSON protocol.
     pub fn name(self) -> &'static str {
         match self {
             Self::Session => "session",
@@ -30,24 +30,28 @@ impl Kind {
     }
 }
 
-/// A session with a provider, as `~/.my/credentials.json` has it. An API token is kept in the same shape, without a
-/// refresh token.
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// A session with a provider. An API token is stored in the same form, without a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// The token that goes to the provider's hosts.
     pub access_token: Secret,
-    /// Works once. `None` for an API token.
+    /// Valid once. `None` for an API token.
     pub refresh_token: Option<Secret>,
-    /// When the access token really dies, by this machine's clock. [`Timestamp::NEVER`] where it does not.
+    /// When the service stops accepting the access token, by this machine's clock; [`Timestamp::NEVER`] if it does not.
     pub expires_at: Timestamp,
     /// When the person logged in.
     pub logged_in_at: Timestamp,
-    /// When the access token was received; [`Timestamp::ZERO`] where that was never written.
+    /// When the access token was received; [`Timestamp::ZERO`] if it was never refreshed.
     pub last_refreshed_at: Timestamp,
 }
 
 impl Session {
-    /// An API token in the shape of a session. `expires_at` is `None` where it does not expire.
+    /// An API token; without `expires_at` it does not expire.
     pub fn api_token(token: Secret, expires_at: Option<Timestamp>, now: Timestamp) -> Self {
         Self {
             access_token: token,
@@ -58,18 +62,13 @@ impl Session {
         }
     }
 
-    /// Whether both tokens equal those of another session.
     pub fn has_tokens_of(&self, other: &Self) -> bool {
         self.access_token == other.access_token && self.refresh_token == other.refresh_token
     }
 
-    /// A session or an API token.
     pub fn kind(&self) -> Kind {
-        if self.refresh_token.is_some() || self.access_token.is_jwt() {
-            Kind::Session
-        } else {
-            Kind::ApiToken
-        }
+        let is_session = self.refresh_token.is_some() || self.access_token.is_jwt();
+        if is_session { Kind::Session } else { Kind::ApiToken }
     }
 
     /// When the access token was received.
@@ -77,46 +76,39 @@ impl Session {
         self.last_refreshed_at.max(self.logged_in_at)
     }
 
-    fn lifetime(&self) -> Duration {
-        self.expires_at.since(self.received_at()).max(Duration::ZERO)
-    }
-
-    /// How long before its end the token counts as stale: a tenth of its lifetime, at most a minute; at least
-    /// `min_validity`, of which at most half the lifetime is honoured.
-    fn margin(&self, min_validity: Duration) -> Duration {
-        let lifetime = self.lifetime();
+    /// How long before its expiry the token counts as stale: a tenth of its lifetime, at most a minute; at least
+    /// `min_validity`, of which at most half the lifetime is used, or every call would refresh.
+    fn leeway(&self, min_validity: Duration) -> Duration {
+        let lifetime = self.expires_at.since(self.received_at()).max(Duration::ZERO);
         Ord::min(lifetime / 10, Duration::MINUTE).max(Ord::min(min_validity, lifetime / 2))
     }
 
-    /// The expiry that tools are told: early enough that none of them uses a token that dies on the way. Once that is
-    /// past, the real one: git drops what is told as ended, and the token still serves. `None` where it does not expire.
+    /// The expiry that tools receive: earlier than the real one, so that no tool sends a token that expires on the way.
+    /// After that the real one: git drops a credential that it was told has expired, although the token is still
+    /// accepted. `None` if the token does not expire.
     pub fn reported_expiry(&self, now: Timestamp) -> Option<Timestamp> {
-        let early = self.expires_at.plus(-self.margin(Duration::ZERO));
+        let early = self.expires_at.plus(-self.leeway(Duration::ZERO));
         (!self.expires_at.is_never()).then_some(if now < early { early } else { self.expires_at })
     }
 
-    /// Whether the token can be handed out without a refresh.
+    /// Whether the token can be returned without a refresh.
     pub fn is_fresh(&self, now: Timestamp, min_validity: Duration) -> bool {
         self.last_refreshed_at <= now.plus(CLOCK_TOLERANCE)
-            && now < self.expires_at.plus(-self.margin(min_validity))
+            && now < self.expires_at.plus(-self.leeway(min_validity))
     }
 
-    /// Whether the service no longer accepts the token.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         now >= self.expires_at
     }
 }
 
-/// A user name and a secret that somebody stored for one URL.
+/// A user name and a secret that are stored for one URL. Both may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlCredential {
-    /// What it is for.
     pub target: Target,
-    /// The user name; may be empty.
     pub username: String,
-    /// The password or token; may be empty.
     pub secret: Secret,
-    /// The word before it in an `Authorization` header (git's `authtype`); `None` for a password.
+    /// The scheme in an `Authorization` header (git's `authtype`); `None` for a password.
     pub scheme: Option<String>,
     /// git's `password_expiry_utc`.
     pub expires_at: Option<Timestamp>,
@@ -141,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_counts_as_stale_a_minute_before_its_end_or_a_tenth_of_a_short_life() {
+    fn a_token_is_stale_a_minute_or_a_tenth_before_its_expiry() {
         for (lifetime, margin) in [(900, 60), (100, 10)] {
             let (session, received) = session(lifetime);
             let at = |seconds| received.plus(Duration::seconds(seconds));
@@ -158,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_can_ask_for_more_validity_but_for_at_most_half_the_life() {
+    fn min_validity_is_limited_to_half_the_lifetime() {
         let (session, received) = session(900);
         let day = Duration::days(1);
         assert!(!session.is_fresh(received.plus(Duration::seconds(600)), Duration::seconds(301)));
@@ -170,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_from_the_future_is_stale_beyond_a_minute_of_clock_skew() {
+    fn a_session_from_the_future_is_stale_after_a_minute() {
         let (session, received) = session(900);
         assert!(session.is_fresh(received.plus(Duration::seconds(-60)), Duration::ZERO));
         assert!(!session.is_fresh(received.plus(Duration::seconds(-61)), Duration::ZERO));

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::error::Category;
 
 use super::MAX_OBJECT;
 use crate::error::{Error, Result};
@@ -11,10 +12,8 @@ use crate::error::{Error, Result};
 /// Parses the JSON object at the start of a request; what follows is ignored.
 pub fn parse_request<'a, T: Deserialize<'a>>(input: &'a [u8]) -> Result<T> {
     if input.len() > MAX_OBJECT {
-        return Err(Error::invalid(format!(
-            "the request is larger than {} KiB",
-            MAX_OBJECT / 1024
-        )));
+        let message = format!("the request is larger than {} KiB", MAX_OBJECT / 1024);
+        return Err(Error::invalid(message));
     }
     T::deserialize(&mut serde_json::Deserializer::from_slice(input))
         .map_err(|error| Error::invalid(format!("the request {}", reason(&error))))
@@ -29,8 +28,8 @@ pub fn line(value: &impl Serialize) -> String {
 /// Where and how JSON is wrong, without any of its text: serde's own message repeats the value, which may be a secret.
 pub fn reason(error: &serde_json::Error) -> String {
     let what = match error.classify() {
-        serde_json::error::Category::Eof => "ends too early",
-        serde_json::error::Category::Data => "has a field that is missing or of the wrong type",
+        Category::Eof => "ends too early",
+        Category::Data => "has a field that is missing or of the wrong type",
         _ => "is not JSON",
     };
     format!("{what} (line {}, column {})", error.line(), error.column())

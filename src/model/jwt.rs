@@ -1,23 +1,19 @@
-//! The three claims of a JWT that matter here. Nothing is verified: the service does that, and we only compare our own
-//! tokens with each other.
+//! Three claims of a JWT. Nothing is verified: the service does that, and this program only compares its own tokens.
 
-use crate::model::Secret;
+use super::Secret;
 
-/// What is read of a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default)]
 pub struct Claims {
-    /// Whose it is.
-    #[serde(default)]
     pub sub: Option<String>,
-    /// When it was issued, in seconds since 1970, by the service's clock.
-    #[serde(default, deserialize_with = "whole")]
+    /// In seconds since 1970, by the service's clock.
+    #[serde(deserialize_with = "whole_seconds")]
     pub iat: Option<i64>,
-    /// When it ends.
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole_seconds")]
     pub exp: Option<i64>,
 }
 
-/// The claims of a token; empty where it is no JWT.
+/// The claims of a token; empty if it is not a JWT.
 pub fn claims(token: &Secret) -> Claims {
     if !token.is_jwt() {
         return Claims::default();
@@ -32,12 +28,9 @@ pub fn lifetime(token: &Secret) -> Option<u64> {
 }
 
 /// RFC 7519 allows a fraction (`NumericDate`).
-fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    let number = <Option<f64> as serde::Deserialize>::deserialize(deserializer)?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the cast saturates, and a time that far off is as good as any"
-    )]
+fn whole_seconds<'de, D: serde::Deserializer<'de>>(decoder: D) -> Result<Option<i64>, D::Error> {
+    let number = <Option<f64> as serde::Deserialize>::deserialize(decoder)?;
+    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
     Ok(number.map(|number| number as i64))
 }
 
@@ -46,7 +39,7 @@ mod tests {
     use super::{Claims, Secret, claims};
 
     #[test]
-    fn claims_are_read_without_a_key_and_rubbish_has_none() {
+    fn claims_are_read_without_a_key() {
         // {"alg":"HS256","typ":"JWT"} . {"sub":"1","iat":1700000000,"exp":1700000900.5}
         let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIiwiaWF0IjoxNzAwMDAwMDAwLCJleHAiOjE3MDAwMDA5MDAuNX0.c2ln";
         assert_eq!(

@@ -1,9 +1,9 @@
 //! Scheme, host and port, canonical by construction: two spellings of one origin are equal, and a spelling that two
-//! programs may understand differently is refused. Opens no connection and resolves no name.
+//! programs may parse differently is an error. Opens no connection and resolves no name.
 //!
-//! The `url` crate follows the WHATWG rules and repairs its input: it drops tabs and newlines, turns `\` into `/`, and
-//! reads `0x7f.1` as `127.0.0.1`. The program that connects may repair it in another way, so everything that needs a
-//! repair is refused.
+//! The `url` crate follows the WHATWG rules and repairs its input: it drops tabs and newlines, replaces `\` by `/`, and
+//! parses `0x7f.1` as `127.0.0.1`. The program that connects may repair it in another way, so input that needs a repair is
+//! an error.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -41,21 +41,20 @@ impl Scheme {
     }
 }
 
-/// What a credential is bound to.
+/// A credential is bound to an origin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin {
     scheme: Scheme,
     /// Lower case, in punycode; IPv6 in brackets.
     host: String,
-    /// The scheme's own if the URL names none.
     port: u16,
 }
 
 impl Origin {
-    /// From a host with or without a port.
+    /// Parses a host with or without a port.
     pub fn parse(scheme: Scheme, authority: &str) -> Result<Self> {
         if authority.contains('@') {
-            // The text after the `@` is the host, the text before it may be a password: neither is repeated.
+            // The text before the `@` may contain a password, so the error repeats no text.
             let message = "the URL contains a user name or password; give the bare URL";
             return Err(Error::invalid(message));
         }
@@ -77,13 +76,12 @@ impl Origin {
         self.port
     }
 
-    /// The host, with the port if it is not the scheme's own.
+    /// The host, with the port if it is not the scheme's default.
     pub fn host_and_port(&self) -> String {
         if self.port == self.scheme.default_port() {
-            self.host.clone()
-        } else {
-            format!("{}:{}", self.host, self.port)
+            return self.host.clone();
         }
+        format!("{}:{}", self.host, self.port)
     }
 
     /// Whether a credential may be sent there: over https, or to a loopback address.
@@ -108,7 +106,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Host and port of an authority. A port is a plain number: not `:0443`, and not `:`.
+/// Host and port of an authority. A port is a plain number: `:0443` and `:` are errors.
 fn split_port(authority: &str) -> Result<(&str, Option<u16>)> {
     let colon = authority.rfind(':').filter(|colon| !authority[*colon..].contains(']'));
     let Some(colon) = colon else { return Ok((authority, None)) };
@@ -136,7 +134,7 @@ fn canonical_host(text: &str) -> Result<String> {
     }
 }
 
-/// Whether a name server can know the name (RFC 1035, 2.3.4), and every client reads it as the same one.
+/// Whether it is a valid DNS name (RFC 1035, 2.3.4) of characters that every client parses in the same way.
 fn is_dns_name(name: &str) -> bool {
     let is_plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
@@ -146,13 +144,13 @@ fn is_dns_name(name: &str) -> bool {
             .all(|label| (1..=63).contains(&label.len()) && label.bytes().all(is_plain))
 }
 
-/// Whether `text` is the name itself, in any case, or its Unicode form, and not something that was repaired: full-width
-/// letters, a hidden character.
+/// Whether `text` is the name, in any case, or its Unicode form. Otherwise the parser has repaired it: it has full-width
+/// letters or a hidden character.
 fn is_spelled(text: &str, name: &str) -> bool {
     if text.is_ascii() {
         return text.eq_ignore_ascii_case(name);
     }
-    // The kelvin sign is a `k` in lower case.
+    // The lower case of the kelvin sign is `k`.
     let stays_foreign = |c: char| c.is_ascii() || c.to_lowercase().all(|lower| !lower.is_ascii());
     let lower = text.to_lowercase();
     text.chars().all(stays_foreign)
@@ -160,7 +158,7 @@ fn is_spelled(text: &str, name: &str) -> bool {
         && idna::domain_to_unicode(name).0 == lower
 }
 
-/// Refuses what a parser may drop or replace.
+/// An error for a character that a parser may drop or replace.
 pub(super) fn refuse_repairs(text: &str) -> Result<()> {
     match text.chars().find(|c| c.is_control() || matches!(c, '\\' | ' ')) {
         Some(bad) => Err(refused(&format!("it contains {bad:?}"))),
@@ -168,7 +166,7 @@ pub(super) fn refuse_repairs(text: &str) -> Result<()> {
     }
 }
 
-/// A URL that is refused is not repeated: it may contain a password or a token.
+/// The error does not repeat the URL, which may contain a password or a token.
 pub(super) fn refused(why: &str) -> Error {
     Error::invalid(format!("the URL cannot be used: {why}"))
 }
@@ -176,8 +174,8 @@ pub(super) fn refused(why: &str) -> Error {
 /// A host that a provider's token may be sent to: `git.acme.dev`, `git.acme.dev:8443`, `*.acme.dev`,
 /// `http://localhost:3000`.
 ///
-/// Without a scheme it means https, and also http for a loopback address; without a port, the scheme's own. `*.` stands
-/// for one or more whole labels and does not match the bare domain.
+/// Without a scheme it matches https, and for a loopback address also http; without a port, the scheme's default. `*.`
+/// matches one or more whole labels, and not the bare domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern {
     scheme: Option<Scheme>,
@@ -187,9 +185,8 @@ pub struct HostPattern {
 }
 
 impl HostPattern {
-    /// Parses a pattern of the configuration.
     pub fn parse(text: &str) -> Result<Self> {
-        // It is the user's own, and not secret.
+        // The error repeats the pattern, which comes from the configuration and is not secret.
         Self::parse_parts(text).map_err(|error| Error {
             message: format!("the host `{}`: {}", sanitize(text), error.message),
             ..error
@@ -210,12 +207,11 @@ impl HostPattern {
         if is_wildcard && (!host.contains('.') || host.parse::<Ipv4Addr>().is_ok()) {
             return Err(refused("`*.` needs a domain of at least two labels behind it"));
         }
-        if is_wildcard
-            && psl::suffix(host.as_bytes()).is_some_and(|suffix| suffix == host.as_bytes())
-        {
-            return Err(refused(
-                "`*.` stands before a public suffix, below which anyone can register a name",
-            ));
+        let is_public = psl::suffix(host.as_bytes()).is_some_and(|name| name == host.as_bytes());
+        if is_wildcard && is_public {
+            let message =
+                "`*.` stands before a public suffix, below which anyone can register a name";
+            return Err(refused(message));
         }
         if scheme == Some(Scheme::Http) && !is_loopback(&host) {
             return Err(refused("a token goes over plain http to loopback addresses only"));
@@ -223,8 +219,8 @@ impl HostPattern {
         Ok(Self { scheme, is_wildcard, host, port })
     }
 
-    /// The one host that the pattern means if a tool has to be told one: http for a loopback address, if the pattern
-    /// names no scheme. `None` for a wildcard.
+    /// The host of the pattern, for a tool that needs one host; `None` for a wildcard. Without a scheme it is http for a
+    /// loopback address.
     pub fn target(&self) -> Option<Target> {
         let default = if is_loopback(&self.host) { Scheme::Http } else { Scheme::Https };
         let origin = self.with_scheme(self.scheme.unwrap_or(default));
@@ -242,7 +238,7 @@ impl HostPattern {
         Origin { scheme, host: self.host.clone(), port }
     }
 
-    /// Whether a token may be sent to `origin`. Never over plain http to another machine.
+    /// Whether a token may be sent to `origin`: never over plain http to another machine.
     pub fn matches(&self, origin: &Origin) -> bool {
         let is_host = if self.is_wildcard {
             let labels =

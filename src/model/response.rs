@@ -1,16 +1,16 @@
 //! What the program answers: each protocol encodes a [`Response`] to its tool's form.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{Attempt, Header, Kind, Secret, Source, StoreFailure, Target, Timestamp};
 use crate::error::{Error, Result};
 
-/// The answer to an [`Operation`](super::Operation).
+/// The result of an [`Operation`](super::Operation).
 #[derive(Debug)]
 pub enum Response {
     Found(Box<Resolved>),
@@ -28,18 +28,17 @@ pub enum Response {
 pub struct Resolved {
     pub credential: Credential,
     pub source: Source,
-    /// Every subject that was looked at, in order.
+    /// Everything that was searched, in order.
     pub attempts: Vec<Attempt>,
-    /// What the person should know.
     pub warnings: Vec<Warning>,
 }
 
 /// A credential, ready to be encoded.
 #[derive(Debug)]
 pub struct Credential {
-    /// The provider; `None` for a credential that is stored for a URL of no provider.
+    /// `None` for a URL credential.
     pub provider: Option<String>,
-    /// Which of the provider's accounts, where it is not the default one.
+    /// The provider's account, if it is not the default one.
     pub account: Option<String>,
     pub kind: Kind,
     pub username: String,
@@ -47,8 +46,8 @@ pub struct Credential {
     pub secret: Secret,
     /// How a request carries the secret; `None` for a stored user name and password.
     pub header: Option<Header>,
-    /// Where the secret may be sent: the target of the request, as far as the credential is valid there; for a tool
-    /// that names no target and needs the prefixes, each that the provider's configuration names.
+    /// Where the secret may be sent: the part of the request's target for which the credential is valid. For a tool that
+    /// names no target and needs the prefixes: every host of the provider that is configured by its exact name.
     pub prefixes: Vec<Target>,
     /// When the tool must treat it as expired.
     pub expires_at: Option<Timestamp>,
@@ -57,8 +56,8 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// Name and value of the HTTP header for the credential; a stored user name and password as in RFC 7617, where the
-    /// user name ends at the first colon: a user name with a colon is an error.
+    /// Name and value of the HTTP header for the credential. A stored user name and password are sent as in RFC 7617,
+    /// where the user name ends at the first colon: a user name with a colon is an error.
     pub fn request_header(&self) -> Result<(&str, Secret)> {
         if let Some(header) = &self.header {
             return Ok((&header.name, header.value(&self.secret)));
@@ -81,26 +80,30 @@ impl Credential {
 }
 
 /// Where a credential was stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoredAt {
-    /// Keyring or file.
+    #[serde(rename = "stored_in")]
     pub source: Source,
     /// The item or the path, for people.
     pub location: String,
 }
 
-/// One credential that is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One credential that is stored, or a host for which `get` returns one, as the JSON protocol lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ListEntry {
-    /// The URL of a stored credential, or of a host that can be served.
+    /// `None` for a session.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The provider of a session.
+    /// `None` for a URL credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
-    /// Its account, where it is not the default one.
+    /// The provider's account, if it is not the default one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     pub username: String,
     pub kind: Kind,
     pub source: Source,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }
 
@@ -113,57 +116,28 @@ pub struct Capabilities {
     pub stores: Vec<(Source, Option<String>)>,
 }
 
-/// What a person should know although the operation succeeded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the person should know although the operation succeeded. `Display` is the message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// A private file was readable by others; its mode was repaired.
+    #[error("{} was readable by others; its mode is 0600 now", .0.display())]
     ModeRepaired(PathBuf),
-    /// A store exists and did not answer, and another one did.
-    StoreFailed { source: Source, failure: StoreFailure },
+    /// The store exists and did not answer, and another one did.
+    #[error("{}: {failure}", store.name())]
+    StoreFailed { store: Source, failure: StoreFailure },
     /// A refresh failed and the token has not expired. `provider` is the provider's title.
+    #[error("the session with {provider} could not be refreshed: {reason}")]
     NotRefreshed { provider: String, reason: String },
-    /// The store rejected the new session; the other one has it.
+    /// `store` rejected the new session, and the other store has it.
+    #[error("the {} did not take the session ({cause}); it is in {location}", store.name())]
     SavedElsewhere { store: Source, cause: StoreFailure, location: String },
-    /// No store took the new session.
+    #[error("the new session could not be saved ({0}); a new login will be needed")]
     NotSaved(StoreFailure),
-    /// An older copy of the session could not be removed from a store.
+    #[error("an older copy of the session is left in the {}: {cause}", store.name())]
     CopyLeft { store: Source, cause: StoreFailure },
-    /// A new account is not the one in use; the command puts it in use.
+    /// The new account is not the one in use.
+    #[error("`{command}` puts it in use")]
     AccountNotInUse { command: String },
     /// The account in use was removed.
+    #[error("the account in use of {provider} is `default` now")]
     DefaultAccountInUse { provider: String },
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ModeRepaired(path) => {
-                write!(f, "{} was readable by others; its mode is 0600 now", path.display())
-            }
-            Self::StoreFailed { source, failure } => write!(f, "{}: {failure}", source.name()),
-            Self::NotRefreshed { provider, reason } => {
-                write!(f, "the session with {provider} could not be refreshed: {reason}")
-            }
-            Self::SavedElsewhere { store, cause, location } => {
-                write!(
-                    f,
-                    "the {} did not take the session ({cause}); it is in {location}",
-                    store.name()
-                )
-            }
-            Self::NotSaved(cause) => {
-                write!(
-                    f,
-                    "the new session could not be saved ({cause}); a new login will be needed"
-                )
-            }
-            Self::CopyLeft { store, cause } => {
-                write!(f, "an older copy of the session is left in the {}: {cause}", store.name())
-            }
-            Self::AccountNotInUse { command } => write!(f, "`{command}` puts it in use"),
-            Self::DefaultAccountInUse { provider } => {
-                write!(f, "the account in use of {provider} is `default` now")
-            }
-        }
-    }
 }

@@ -1,4 +1,6 @@
-/// Where a credential is, or was, stored.
+use serde::{Serialize, Serializer};
+
+/// Where a credential was found, or is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// An environment variable.
@@ -10,7 +12,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// `env`, `keyring` or `file`, as in the JSON protocol.
+    /// As in the JSON protocol.
     pub fn name(self) -> &'static str {
         match self {
             Self::Environment => "env",
@@ -23,5 +25,11 @@ impl Source {
     #[must_use]
     pub fn other(self) -> Self {
         if self == Self::Keyring { Self::File } else { Self::Keyring }
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }

@@ -1,4 +1,4 @@
-//! What a credential is for: an origin and a path.
+//! The target of a credential: an origin and a path.
 
 use std::fmt::{self, Write as _};
 
@@ -8,19 +8,19 @@ use super::origin::{refuse_repairs, refused};
 use super::{Origin, Scheme};
 use crate::error::Result;
 
-/// A path, canonical by construction: no slash at either end, no empty segment, no dot segment, and one spelling of each
-/// character. git sends a path decoded, every other tool encoded: both become the same.
+/// A path, canonical by construction: no slash at either end, no empty segment, no dot segment, one spelling of each
+/// character. git sends a decoded path, every other tool an encoded one: both give the same value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UrlPath(String);
 
 impl UrlPath {
-    /// From the path of a URL. A `%` without two hex digits stands for itself.
+    /// From the path of a URL. A `%` without two hex digits is a literal `%`.
     pub fn from_encoded(path: &str) -> Result<Self> {
         refuse_repairs(path)?;
         Self::from_bytes(&percent_decode(path.as_bytes()))
     }
 
-    /// From a path in which nothing is percent-encoded.
+    /// From a path without percent-encoding.
     pub fn from_decoded(path: &str) -> Result<Self> {
         Self::from_bytes(path.as_bytes())
     }
@@ -31,7 +31,7 @@ impl UrlPath {
         }
         let mut canonical = String::with_capacity(path.len());
         for segment in path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
-            // Servers in Java drop the parameters of a segment: `..;x` is a step up there.
+            // Java servers drop the parameters of a segment: `..;x` is a dot segment there.
             let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
             if matches!(name, b"." | b"..") {
                 return Err(refused("its path contains a dot segment"));
@@ -39,7 +39,9 @@ impl UrlPath {
             if !canonical.is_empty() {
                 canonical.push('/');
             }
-            segment.iter().for_each(|byte| push_encoded(&mut canonical, *byte));
+            for byte in segment {
+                push_encoded(&mut canonical, *byte);
+            }
         }
         Ok(Self(canonical))
     }
@@ -48,12 +50,11 @@ impl UrlPath {
         &self.0
     }
 
-    /// Whether it stands for everything on its host.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether it is `prefix` or below it: whole segments count, `team-a` is not below `team`.
+    /// Whether it is `prefix` or below it, by whole segments: `team-a` is not below `team`.
     pub fn is_below(&self, prefix: &Self) -> bool {
         let rest = self.0.strip_prefix(&prefix.0);
         prefix.is_root() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -74,7 +75,7 @@ fn percent_decode(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// RFC 3986, 3.3: what a path segment may contain as it is stays, everything else is encoded.
+/// Encodes every byte except those that a path segment may contain (RFC 3986, 3.3).
 fn push_encoded(path: &mut String, byte: u8) {
     if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
         path.push(char::from(byte));
@@ -83,7 +84,6 @@ fn push_encoded(path: &mut String, byte: u8) {
     }
 }
 
-/// An origin and a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub origin: Origin,
@@ -100,13 +100,13 @@ impl Target {
     pub fn parse(url: &str) -> Result<Self> {
         let (scheme, authority, tail) = split(url)?;
         let path = &tail[..tail.find(['?', '#']).unwrap_or(tail.len())];
-        // The user information may stand before a slash: it is found first, and not repeated.
+        // The authority is checked first: a later error must not repeat user information.
         let origin = Origin::parse(scheme, authority)?;
         refuse_repairs(tail)?;
         Ok(Self { origin, path: UrlPath::from_encoded(path)? })
     }
 
-    /// As [`Target::parse`]; `None` for a URL of another scheme, or of none.
+    /// As [`Target::parse`]; `None` for a URL with another scheme, or without one.
     pub fn parse_if_http(url: &str) -> Result<Option<Self>> {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         let is_http = ["https", "http"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
@@ -123,7 +123,7 @@ impl Target {
     }
 }
 
-/// Scheme, authority, and everything behind it.
+/// Scheme, authority, and the rest.
 fn split(url: &str) -> Result<(Scheme, &str, &str)> {
     let (scheme, rest) = url
         .split_once("://")
@@ -144,10 +144,10 @@ impl fmt::Display for Target {
     }
 }
 
-/// A URL as version 0.1.0 stored it: only to erase what was stored for one that is refused today.
+/// A URL as version 0.1.0 stored it, to erase what it stored for a URL that is an error today.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegacyUrl {
-    /// `https://host:443`, which names the folder of its credentials.
+    /// `https://host:443`, which gives the directory of its credentials.
     pub origin: String,
     pub url: String,
 }
@@ -157,18 +157,14 @@ impl LegacyUrl {
     pub fn parse(text: &str) -> Option<Self> {
         let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         let (scheme, authority, tail) = split(&url).ok()?;
-        let path = tail[..tail.find(['?', '#']).unwrap_or(tail.len())].strip_prefix('/');
-        let name = scheme.name();
-        let parsed = Url::parse(&format!("{name}://{authority}/")).ok()?;
-        let (host, port) = (parsed.host_str()?, parsed.port());
-        let path = path
-            .filter(|path| !path.is_empty())
-            .map_or_else(String::new, |path| format!("/{path}"));
-        let named_port = port.map_or_else(String::new, |port| format!(":{port}"));
-        Some(Self {
-            origin: format!("{name}://{host}:{}", port.unwrap_or_else(|| scheme.default_port())),
-            url: format!("{name}://{host}{named_port}{path}"),
-        })
+        let path = &tail[..tail.find(['?', '#']).unwrap_or(tail.len())];
+        let path = if path == "/" { "" } else { path };
+        let parsed = Url::parse(&format!("{}://{authority}/", scheme.name())).ok()?;
+        let origin = format!("{}://{}", scheme.name(), parsed.host_str()?);
+        let port = parsed.port().map_or_else(String::new, |port| format!(":{port}"));
+        let url = format!("{origin}{port}{path}");
+        let port = parsed.port().unwrap_or_else(|| scheme.default_port());
+        Some(Self { origin: format!("{origin}:{port}"), url })
     }
 }
 

@@ -1,5 +1,4 @@
-//! A moment, in UTC. Reads and writes RFC 3339 as the session file has it, from `0001-01-01` to `9999-12-31`.
-//! Knows no clock.
+//! A moment in UTC, from `0001-01-01` to `9999-12-31`, as RFC 3339 in text. Reads no clock.
 
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::{Duration, OffsetDateTime, UtcDateTime};
@@ -9,28 +8,28 @@ use time::{Duration, OffsetDateTime, UtcDateTime};
 pub struct Timestamp(UtcDateTime);
 
 impl Timestamp {
-    /// `0001-01-01T00:00:00Z`: what Go writes for a time that was never set.
+    /// Go writes `0001-01-01T00:00:00Z` for a time that was never set.
     pub const ZERO: Self = Self(time::macros::utc_datetime!(0001-01-01 00:00));
 
-    /// `9999-12-31T00:00:00Z`: the expiry of what does not expire, in a file that must name one.
+    /// The expiry of a token that does not expire, in a file that must have one: `9999-12-31T00:00:00Z`.
     pub const NEVER: Self = Self(time::macros::utc_datetime!(9999-12-31 00:00));
 
-    /// Reads RFC 3339 with any offset and any number of fractional digits. `None` for anything else.
+    /// Parses RFC 3339 with any offset and any number of fractional digits.
     pub fn parse(text: &str) -> Option<Self> {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_utc()?;
-        // An offset can push a year out of what RFC 3339 can say.
+        // An offset can push the year out of the range of RFC 3339.
         (0..=9999).contains(&time.year()).then_some(Self(time))
     }
 
-    /// Reads the date of an HTTP header, `Mon, 01 Jan 2026 12:00:00 GMT`. `None` for anything else.
+    /// Parses the date of an HTTP header, `Mon, 01 Jan 2026 12:00:00 GMT`.
     pub fn from_http(text: &str) -> Option<Self> {
         OffsetDateTime::parse(text, &Rfc2822).ok()?.checked_to_utc().map(Self)
     }
 
-    /// From seconds since 1970. Values beyond what RFC 3339 can say become [`Timestamp::NEVER`] or [`Timestamp::ZERO`].
+    /// From seconds since 1970. Values out of range become [`Timestamp::NEVER`] or [`Timestamp::ZERO`].
     pub fn from_unix(seconds: i64) -> Self {
-        let beyond = if seconds < 0 { Self::ZERO } else { Self::NEVER };
-        UtcDateTime::from_unix_timestamp(seconds).map_or(beyond, Self).max(Self::ZERO)
+        let limit = if seconds < 0 { Self::ZERO } else { Self::NEVER };
+        UtcDateTime::from_unix_timestamp(seconds).map_or(limit, Self).max(Self::ZERO)
     }
 
     /// Seconds since 1970, rounded down.
@@ -38,39 +37,44 @@ impl Timestamp {
         self.0.unix_timestamp()
     }
 
-    /// The nanoseconds of the second that [`Timestamp::unix`] rounds down to.
+    /// The nanoseconds that [`Timestamp::unix`] drops.
     pub fn nanosecond(self) -> u32 {
         self.0.nanosecond()
     }
 
-    /// The time that has passed since `earlier`; negative where that is later.
+    /// Negative if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         self.0 - earlier.0
     }
 
-    /// This plus `duration`, within what RFC 3339 can say.
+    /// The sum, within the range.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        let beyond = if duration.is_negative() { Self::ZERO } else { Self::NEVER };
-        self.0
-            .checked_add(duration)
-            .map_or(beyond, |sum| Self(sum).clamp(Self::ZERO.min(self), Self::NEVER.max(self)))
+        let limit = if duration.is_negative() { Self::ZERO } else { Self::NEVER };
+        let sum = self.0.checked_add(duration).map_or(limit, Self);
+        sum.clamp(Self::ZERO.min(self), Self::NEVER.max(self))
     }
 
-    /// This plus seconds, within what RFC 3339 can say.
+    /// The sum, within the range.
     #[must_use]
     pub fn plus_seconds(self, seconds: u64) -> Self {
         self.plus(Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX)))
     }
 
-    /// Whether this stands for "does not expire".
+    /// Whether it stands for "does not expire".
     pub fn is_never(self) -> bool {
         self.0.year() >= 9999
     }
 
-    /// RFC 3339 in whole seconds, with `Z`: what Bazel parses and every other tool accepts.
+    /// RFC 3339 in whole seconds, with `Z`: Bazel parses no fraction, and every other tool accepts this form.
     pub fn to_whole_seconds(self) -> String {
         Self::from_unix(self.unix()).to_string()
+    }
+}
+
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_whole_seconds())
     }
 }
 
@@ -81,7 +85,7 @@ impl From<std::time::SystemTime> for Timestamp {
 }
 
 impl std::fmt::Display for Timestamp {
-    /// RFC 3339 with `Z`, and a fraction where there is one.
+    /// RFC 3339 with `Z`, and a fraction if there is one.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // A year between 0 and 9999 can always be written.
         f.write_str(&self.0.format(&Rfc3339).unwrap_or_default())
@@ -91,7 +95,7 @@ impl std::fmt::Display for Timestamp {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_date_of_a_header_is_read() {
+    fn the_date_of_an_http_header_is_parsed() {
         let read = super::Timestamp::from_http("Thu, 01 Jan 2026 12:00:00 GMT").unwrap();
         assert_eq!(read.to_string(), "2026-01-01T12:00:00Z");
         assert_eq!(super::Timestamp::from_http("tomorrow"), None);
@@ -101,7 +105,7 @@ mod tests {
     use time::Duration;
 
     #[test]
-    fn what_go_writes_is_read_and_written_back() {
+    fn timestamps_of_go_round_trip() {
         for (text, written) in [
             ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
             ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
@@ -113,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_moment_is_refused_without_a_panic() {
+    fn invalid_timestamps_are_rejected() {
         for text in [
             "",
             "yesterday",
@@ -129,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_stay_within_what_can_be_written() {
+    fn sums_stay_within_the_range_of_rfc_3339() {
         assert_eq!(Timestamp::NEVER.plus(Duration::MAX), Timestamp::NEVER);
         assert_eq!(Timestamp::ZERO.plus(Duration::MIN), Timestamp::ZERO);
         let long_ago = Timestamp::from_unix(0).plus(Duration::days(-365 * 3000));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::Warning;
 use crate::error::Error;
@@ -18,24 +19,23 @@ pub struct Invocation {
     pub arguments: Vec<String>,
     /// The variables of the protocol that are set.
     pub variables: HashMap<&'static str, String>,
-    /// Standard input, as much as belongs to the call.
-    pub input: zeroize::Zeroizing<Vec<u8>>,
+    /// The part of standard input that belongs to the call.
+    pub input: Zeroizing<Vec<u8>>,
     /// Why standard input could not be read.
-    pub unread: Option<Error>,
+    pub input_error: Option<Error>,
 }
 
 /// How much of standard input belongs to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// Nothing is read.
     Nothing,
-    /// One JSON object; what follows is not waited for.
+    /// One JSON object; the end of the input is not awaited.
     Object,
     /// Lines, up to a blank one.
     Paragraph,
     /// Everything, to the end.
     Everything,
-    /// A line, and another after the answer, until the end: each is a call. The text is written first.
+    /// Each line is a call, until the end. The text is written first.
     Conversation(&'static str),
 }
 
@@ -43,7 +43,7 @@ pub enum Framing {
 #[derive(Default)]
 pub struct ToolOutput {
     /// Standard output.
-    pub output: zeroize::Zeroizing<String>,
+    pub output: Zeroizing<String>,
     /// Standard error, for people.
     pub messages: String,
     /// The exit status.
@@ -51,7 +51,6 @@ pub struct ToolOutput {
 }
 
 impl ToolOutput {
-    /// Output, and exit status 0.
     pub fn success(output: impl Into<String>) -> Self {
         Self { output: output.into().into(), ..Self::default() }
     }
@@ -61,7 +60,7 @@ impl ToolOutput {
         Self::success(super::json::line(value))
     }
 
-    /// Success, where a tool stores the token of a session that it has just received.
+    /// Success, for a tool that stores the token of a session that it has just received.
     pub fn session_not_stored() -> Self {
         Self::default().with_note(
             "the token is a session's and is not kept here: it is served and renewed while you are logged in",
@@ -73,14 +72,17 @@ impl ToolOutput {
         Self { messages: format!("error: {message}\n"), status, ..Self::default() }
     }
 
-    /// Adds a line for people.
+    /// As [`ToolOutput::failure`], with the exit status of the error.
+    pub fn error(error: &Error) -> Self {
+        Self::failure(error.code.exit_status(), error)
+    }
+
     #[must_use]
     pub fn with_note(mut self, note: impl fmt::Display) -> Self {
         let _ = writeln!(self.messages, "note: {note}");
         self
     }
 
-    /// Adds a line for each warning.
     #[must_use]
     pub fn with_warnings(self, warnings: &[Warning]) -> Self {
         warnings.iter().fold(self, Self::with_note)

@@ -1,7 +1,7 @@
 //! The credential helper protocol of Bazel (EngFlow/credential-helper-spec).
 //!
-//! A build may request credentials for every host that it downloads from, so for any other host the answer is success
-//! without headers.
+//! Bazel requests credentials for every host that a build downloads from, so for a host without a credential the output
+//! is a success without headers.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use super::Protocol;
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::{
     CredentialRequest, Framing, Invocation, Operation, Resolved, Response, Target, Timestamp,
-    ToolOutput, json,
+    ToolOutput, ToolTraits, json,
 };
 
 pub(super) struct Bazel;
 
 impl Protocol for Bazel {
     const NAME: &'static str = "bazel";
-    /// Bazel takes a path without arguments.
+    /// Bazel runs a path without arguments.
     const PROGRAM: Option<&'static str> = Some("bazel-credential-my");
     const OPERATIONS: &'static [&'static str] = &["get"];
 
@@ -52,37 +52,34 @@ struct Request {
 }
 
 fn decode(invocation: &Invocation) -> Result<Operation> {
-    match invocation.arguments.first().map(String::as_str) {
-        Some("get") => {}
-        None => return Err(Error::invalid("usage: bazel-credential-my get")),
-        Some(other) => {
-            return Err(Error::invalid(format!(
-                "unknown command `{}`; the command is get",
-                sanitize(other)
-            )));
-        }
+    let operation = invocation.arguments.first();
+    let operation =
+        operation.ok_or_else(|| Error::invalid("usage: bazel-credential-my get"))?.as_str();
+    if operation != "get" {
+        let message = format!("unknown command `{}`; the command is get", sanitize(operation));
+        return Err(Error::invalid(message));
     }
     let Request { uri } = json::parse_request(&invocation.input)?;
     let Some(target) = Target::parse_if_http(&uri)? else { return Ok(Operation::Nothing) };
-    Ok(Operation::Get(CredentialRequest { target: Some(target), ..CredentialRequest::default() }))
+    Ok(Operation::Get(CredentialRequest::for_target(target, ToolTraits::default())))
 }
 
 #[derive(Default, Serialize)]
 struct Headers<'a> {
     headers: BTreeMap<&'a str, [&'a str; 1]>,
+    /// Bazel parses `yyyy-MM-dd'T'HH:mm:ssXXX`: a fraction of a second fails the build.
     #[serde(skip_serializing_if = "Option::is_none")]
-    expires: Option<String>,
+    expires: Option<Timestamp>,
 }
 
 fn headers(found: &Resolved) -> Result<ToolOutput> {
     let (name, value) = found.credential.request_header()?;
-    // Bazel parses `yyyy-MM-dd'T'HH:mm:ssXXX`: a fraction of a second fails the build.
-    let expires = found.credential.expires_at.map(Timestamp::to_whole_seconds);
+    let expires = found.credential.expires_at;
     let headers = Headers { headers: [(name, [value.expose_secret()])].into(), expires };
     Ok(ToolOutput::json(&headers).with_warnings(&found.warnings))
 }
 
-/// Bazel prints the message of a helper inside a line of its own.
+/// One line: Bazel prints it inside a line of its own.
 fn failure(error: &Error) -> ToolOutput {
     ToolOutput::failure(error.code.exit_status(), error.one_line_with_hint())
 }

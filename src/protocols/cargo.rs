@@ -1,8 +1,7 @@
-//! cargo's credential provider protocol (The Cargo Book, "Credential Provider Protocol"): each line of the conversation
-//! is a call.
+//! cargo's credential provider protocol (The Cargo Book, "Credential Provider Protocol"): each line of input is a call.
 //!
-//! cargo sends the secret as the whole value of the header `Authorization`: `Bearer …` for a provider's token, and for
-//! another registry what `cargo login` stored.
+//! cargo sends the secret as the whole value of the header `Authorization`: `Bearer …` for a provider's token, and the
+//! text that `cargo login` stored for another registry.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +13,6 @@ use crate::model::{
     StoreRequest, Target, ToolOutput, ToolTraits,
 };
 
-/// cargo's argument.
 const PLUGIN: &str = "--cargo-plugin";
 
 const VERSION: u64 = 1;
@@ -25,7 +23,7 @@ const HINT: &str =
 /// Sent before the first request.
 const GREETING: &str = "{\"v\":[1]}\n";
 
-/// `cargo login` does not store a password, and the password of another tool is not a token.
+/// `cargo login` stores no password, and the password of another tool is not a token.
 const TRAITS: ToolTraits =
     ToolTraits { auth_form: AuthForm::WholeValue, exact_path: false, needs_prefixes: false };
 
@@ -86,7 +84,7 @@ pub(super) enum Call {
     Rejected(ErrorKind),
 }
 
-/// cargo's names. Only after the first two does cargo try its next provider.
+/// cargo's names. cargo tries its next provider only after the first two.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ErrorKind {
@@ -142,12 +140,11 @@ fn decode(line: &[u8]) -> Result<Operation, Rejected> {
     let registry = registry.ok_or_else(|| Error::invalid("cargo's request names no registry"))?;
     let url = registry.index_url.strip_prefix("sparse+").unwrap_or(&registry.index_url);
     let rejected = |error| Rejected(ErrorKind::UrlNotSupported, error);
-    let tool = ToolTraits { exact_path: kind == "logout", ..TRAITS };
-    let request = CredentialRequest { tool, ..CredentialRequest::default() };
     if kind == "logout" {
+        let request = CredentialRequest::new(ToolTraits { exact_path: true, ..TRAITS });
         return Operation::erase(target(url), url, request, None).map_err(rejected);
     }
-    let request = CredentialRequest { target: Some(target(url).map_err(rejected)?), ..request };
+    let request = CredentialRequest::for_target(target(url).map_err(rejected)?, TRAITS);
     match kind.as_str() {
         "get" => Ok(Operation::Get(request)),
         _ => Ok(Operation::Store(StoreRequest {
@@ -178,9 +175,11 @@ fn login_token(token: Option<Secret>) -> Result<Secret> {
 }
 
 #[derive(Serialize)]
-enum Answer<'a> {
-    Ok(Success<'a>),
-    Err(Failure),
+#[serde(rename_all = "kebab-case")]
+struct Failure {
+    kind: ErrorKind,
+    message: String,
+    caused_by: [&'static str; 0],
 }
 
 #[derive(Serialize)]
@@ -201,14 +200,6 @@ enum Success<'a> {
 enum Cache {
     Expires { expiration: i64 },
     Session,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Failure {
-    kind: ErrorKind,
-    message: String,
-    caused_by: [&'static str; 0],
 }
 
 fn credential(Resolved { credential, warnings, .. }: &Resolved) -> ToolOutput {
@@ -232,11 +223,11 @@ fn credential(Resolved { credential, warnings, .. }: &Resolved) -> ToolOutput {
 }
 
 fn success(success: Success<'_>) -> ToolOutput {
-    ToolOutput::json(&Answer::Ok(success))
+    ToolOutput::json(&Ok::<_, Failure>(success))
 }
 
-/// The exit status stays 0: after another one cargo reports that the program crashed.
+/// The exit status is 0: after any other status, cargo reports that the program crashed.
 fn failure(kind: ErrorKind, error: &Error) -> ToolOutput {
     let message = error.one_line_with_hint();
-    ToolOutput::json(&Answer::Err(Failure { kind, message, caused_by: [] }))
+    ToolOutput::json(&Err::<Success<'_>, _>(Failure { kind, message, caused_by: [] }))
 }

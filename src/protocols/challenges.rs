@@ -1,11 +1,11 @@
-//! The authentication schemes of a `WWW-Authenticate` header (RFC 9110, 11.6.1), which may have several challenges with
-//! parameters in one line.
+//! The authentication schemes of a `WWW-Authenticate` header (RFC 9110, 11.6.1), which may have several challenges, each
+//! with parameters.
 
 /// The schemes in their order, in lower case.
 pub(super) fn schemes(header: &str) -> impl Iterator<Item = String> {
     elements(header).into_iter().filter_map(|element| {
-        // A challenge begins with a scheme, and a space before its first parameter or its token; a further parameter of
-        // the same challenge has an `=` before any space.
+        // A challenge begins with its scheme; a space precedes its first parameter or its token. Every other parameter has
+        // an `=` before any space.
         let name = element.split_ascii_whitespace().next()?;
         let rest = element[name.len()..].trim_start();
         let is_parameter = name.contains('=') || rest.starts_with('=');
@@ -14,7 +14,7 @@ pub(super) fn schemes(header: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// The elements of a list, which commas separate; a comma within quotes is part of its element.
+/// The elements of a list that commas separate; a comma within quotes is part of its element.
 fn elements(header: &str) -> Vec<&str> {
     let (mut elements, mut start, mut is_quoted, mut is_escaped) = (Vec::new(), 0, false, false);
     for (at, c) in header.char_indices() {

@@ -1,7 +1,7 @@
 //! Docker's credential protocol (docker-credential-helpers, credentials/).
 //!
-//! A server has many spellings, `https://h/v1/`, `h`, `h:443`, for one credential: scheme and path are ignored, and the
-//! scheme is http for a loopback address and https otherwise.
+//! Docker spells one server in many ways: `https://h/v1/`, `h`, `h:443`. Scheme and path are ignored; the scheme is http
+//! for a loopback address, and https otherwise.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ const NOT_FOUND: &str = "credentials not found in native keychain";
 const NO_SERVER: &str = "no credentials server URL";
 const NO_USERNAME: &str = "no credentials username";
 
-/// Docker's name for Docker Hub, and its host.
+/// Docker's name for Docker Hub.
 const HUB: &str = "https://index.docker.io/v1/";
 const HUB_HOST: &str = "index.docker.io";
 
@@ -79,21 +79,22 @@ impl<'a> Call<'a> {
         match self.operation {
             "get" => {
                 self.server = server(input)?;
-                let target = Some(target(self.server)?);
-                Ok(Operation::Get(CredentialRequest { target, ..request(None) }))
+                let target = target(self.server)?;
+                Ok(Operation::Get(CredentialRequest::for_target(target, TRAITS)))
             }
             "erase" => {
                 let server = server(input)?;
-                Operation::erase(target(server), server, request(None), None)
+                let request = CredentialRequest::new(TRAITS);
+                Operation::erase(target(server), server, request, None)
             }
             "store" => store(input).map(Operation::Store),
             "list" => Ok(Operation::List { servable: true }),
             "version" => Ok(Operation::Nothing),
             "" => Err(Error::invalid("Usage: docker-credential-my <get|store|erase|list|version>")),
-            other => Err(Error::invalid(format!(
-                "docker-credential-my: unknown action: {}",
-                sanitize(other)
-            ))),
+            other => {
+                let message = format!("docker-credential-my: unknown action: {}", sanitize(other));
+                Err(Error::invalid(message))
+            }
         }
     }
 }
@@ -121,32 +122,28 @@ fn store(input: &[u8]) -> Result<StoreRequest> {
     if username.is_empty() {
         return Err(Error::invalid(NO_USERNAME));
     }
-    // Another protocol would write them on a line of their own.
+    // It would end a line of another protocol.
     if username.contains(char::is_control) || secret.has_control_character() {
         return Err(Error::invalid("the user name or the secret contains a control character"));
     }
-    // `docker login` also stores what `get` has just returned: the token of a session.
+    // `docker login` also stores the token of a session that `get` has just returned.
     let automatic = secret.is_jwt();
-    let target = Some(target(server)?);
-    let request = CredentialRequest { target, ..request(Some(username)) };
+    let request = CredentialRequest::for_target(target(server)?, TRAITS);
+    let request = CredentialRequest { username: Some(username), ..request };
     Ok(StoreRequest { automatic, ..StoreRequest::new(request, secret) })
-}
-
-fn request(username: Option<String>) -> CredentialRequest {
-    CredentialRequest { username, tool: TRAITS, ..CredentialRequest::default() }
 }
 
 fn target(server: &str) -> Result<Target> {
     let (is_http, rest) = match server.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (false, rest),
-        // No credential is returned for it, except for a loopback address.
+        // Only a loopback address has a credential for http.
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (true, rest),
         Some(_) => return Err(Error::invalid("the server URL is neither https nor http")),
         None => (false, server),
     };
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    // Docker stores the tokens of a browser login beside the login itself, under longer names:
-    // `…/v1/access-token` (docker/cli, cli/internal/oauth/manager).
+    // Docker stores the tokens of a browser login beside the login, under longer names: `…/v1/access-token`
+    // (docker/cli, cli/internal/oauth/manager).
     let token = tail.strip_prefix("/v1/").filter(|_| authority == HUB_HOST).unwrap_or_default();
     if is_http {
         let origin = Origin::parse(Scheme::Http, authority)?;
@@ -184,7 +181,7 @@ fn list(entries: &[ListEntry]) -> BTreeMap<String, &str> {
 /// Docker reads errors from standard output.
 fn failure(error: &Error) -> ToolOutput {
     let sentence =
-        if error.is_nothing_known() { NOT_FOUND.to_owned() } else { error.one_line_with_hint() };
+        if error.is_no_credential() { NOT_FOUND.to_owned() } else { error.one_line_with_hint() };
     ToolOutput { status: 1, ..ToolOutput::success(sentence + "\n") }
 }
 

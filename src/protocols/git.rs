@@ -1,6 +1,6 @@
 //! git's credential protocol (gitcredentials(7), git-credential(1)).
 //!
-//! The parser reads bytes: only LF separates lines, and a CR or NUL inside a value is an error (CVE-2020-5260,
+//! The parser reads bytes: only LF separates lines, and a CR or NUL inside a line is an error (CVE-2020-5260,
 //! CVE-2024-52006).
 
 use std::fmt::Write as _;
@@ -45,9 +45,9 @@ impl Protocol for Git {
             }
             Ok(Response::Found(found)) => credential(&found, &call.attributes),
             Ok(_) => ToolOutput::default(),
-            // git tries its next helper, or prompts; a message would only disturb.
-            Err(error) if error.is_nothing_known() => ToolOutput::default(),
-            Err(error) => ToolOutput::failure(error.code.exit_status(), error),
+            // git tries its next helper, or prompts: it needs no message.
+            Err(error) if error.is_no_credential() => ToolOutput::default(),
+            Err(error) => ToolOutput::error(&error),
         }
     }
 }
@@ -66,11 +66,10 @@ impl<'a> Call<'a> {
     fn decode(&mut self, input: &'a [u8]) -> Result<Operation> {
         match self.operation {
             "get" | "store" | "erase" => {}
-            // git always passes an operation, so a person has called.
+            // git always passes an operation, so the caller is a person.
             "" => {
-                return Err(Error::invalid("no operation is given").with_hint(
-                    "git says which: `git-credential-my <get|store|erase|capability>`",
-                ));
+                let hint = "git says which: `git-credential-my <get|store|erase|capability>`";
+                return Err(Error::invalid("no operation is given").with_hint(hint));
             }
             // gitcredentials(7): "If a helper receives any other operation, it should silently ignore the request."
             _ => return Ok(Operation::Nothing),
@@ -85,27 +84,21 @@ impl<'a> Call<'a> {
         } else {
             AuthForm::PasswordOrBearer
         };
-        let request = CredentialRequest {
-            username: attributes.username.map(str::to_owned),
-            tool: ToolTraits { auth_form, exact_path: true, needs_prefixes: false },
-            ..CredentialRequest::default()
-        };
+        let tool = ToolTraits { auth_form, exact_path: true, needs_prefixes: false };
+        let username = attributes.username.map(str::to_owned);
+        let request = CredentialRequest { username, ..CredentialRequest::new(tool) };
+        let target = attributes.target();
         if self.operation == "erase" {
             let secret = attributes.password.or(attributes.credential).map(Secret::new);
-            return Operation::erase(
-                attributes.target(),
-                &attributes.legacy_url(),
-                request,
-                secret,
-            );
+            return Operation::erase(target, &attributes.legacy_url(), request, secret);
         }
-        let target = attributes.target()?;
-        let is_safe = target.origin.is_safe();
+        let target = target?;
+        let may_be_stored = target.origin.is_safe() && !attributes.ephemeral;
         let request = CredentialRequest { target: Some(target), ..request };
         match self.operation {
             "get" => Ok(Operation::Get(request)),
-            _ if !is_safe || attributes.ephemeral => Ok(Operation::Nothing),
-            _ => Ok(attributes.store(request)),
+            _ if may_be_stored => Ok(attributes.store(request)),
+            _ => Ok(Operation::Nothing),
         }
     }
 }
@@ -133,8 +126,8 @@ impl<'a> Attributes<'a> {
     fn parse(input: &'a [u8]) -> Result<Self> {
         let mut attributes = Self::default();
         for line in input.split(|byte| *byte == b'\n') {
-            // The server wrote this line: neither its length nor its encoding must prevent the request. Every character that
-            // means something in a challenge is ASCII.
+            // The server is the author of this line: neither its length nor its encoding may prevent the request. Every
+            // character with a meaning in a challenge is ASCII.
             if let Some(challenge) = line.strip_prefix(b"wwwauth[]=") {
                 attributes.set_challenges(&String::from_utf8_lossy(challenge));
                 continue;
@@ -149,18 +142,18 @@ impl<'a> Attributes<'a> {
             if line.iter().any(|byte| matches!(byte, b'\r' | b'\0')) {
                 return Err(Error::invalid("a line contains a carriage return or NUL"));
             }
-            let line =
-                std::str::from_utf8(line).map_err(|_| Error::invalid("a line is not UTF-8"))?;
-            let (key, value) =
-                line.split_once('=').ok_or_else(|| Error::invalid("a line is no `key=value`"))?;
+            let line = std::str::from_utf8(line);
+            let line = line.map_err(|_| Error::invalid("a line is not UTF-8"))?;
+            let pair = line.split_once('=');
+            let (key, value) = pair.ok_or_else(|| Error::invalid("a line is no `key=value`"))?;
             attributes.check_unique(key)?;
             attributes.set(key, value);
         }
         Ok(attributes)
     }
 
-    /// Rejects a second line for the target: an old git wrote the text after a newline in a URL as a line of its own,
-    /// and sent the credential for that line's host to the first one's (CVE-2020-5260).
+    /// Rejects a request that names its target twice: an old git wrote the text after a newline in a URL as another line,
+    /// and sent the credential for that line's host to the first host (CVE-2020-5260).
     fn check_unique(&self, key: &str) -> Result<()> {
         let is_set = match key {
             "protocol" => self.url.or(self.protocol).is_some(),
@@ -190,8 +183,8 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// Whether the request has a target for this program: an empty protocol or host must match no credential
-    /// (CVE-2020-11008), and other protocols are not served.
+    /// Whether the request is for an https or http URL. An empty protocol or host must match no credential
+    /// (CVE-2020-11008).
     fn has_target(&self) -> bool {
         match self.url {
             Some(url) => ["https://", "http://"].iter().any(|scheme| {
@@ -221,7 +214,7 @@ impl<'a> Attributes<'a> {
         self.url.map_or_else(url, str::to_owned)
     }
 
-    /// A password needs a user name; a token for a header needs its scheme.
+    /// Stores a password with its user name, or a token with its scheme; nothing without them.
     fn store(&self, request: CredentialRequest) -> Operation {
         let (secret, scheme) = match *self {
             Self { password: Some(password), username: Some(_), .. } => (password, None),
@@ -246,8 +239,8 @@ impl<'a> Attributes<'a> {
     }
 
     /// Whether a token is returned as a Bearer token: only to a git that can send it, and for a server that offers
-    /// Bearer and not Basic. Before git sends more than `http.postBuffer` it makes one more request, and then forgets
-    /// the header, but not a password (`probe_rpc` in remote-curl.c, since 2.46).
+    /// Bearer and not Basic. Before git sends more than `http.postBuffer` it makes one more request, after which it has
+    /// lost the header, but not a password (`probe_rpc` in remote-curl.c, since 2.46).
     fn takes_bearer(&self) -> bool {
         self.can_send_authtype() && self.is_offered("bearer") && !self.is_offered("basic")
     }
@@ -268,15 +261,11 @@ impl<'a> Attributes<'a> {
 
 /// The path as version 0.1.0 encoded it.
 fn percent_encode(path: &str) -> String {
-    path.chars().fold(String::with_capacity(path.len()), |mut url, c| {
-        match c {
-            ' ' | '%' | '?' | '#' | '\\' => {
-                let _ = write!(url, "%{:02X}", u32::from(c));
-            }
-            _ => url.push(c),
-        }
-        url
-    })
+    let encode = |c: char| match c {
+        ' ' | '%' | '?' | '#' | '\\' => format!("%{:02X}", u32::from(c)),
+        _ => c.to_string(),
+    };
+    path.chars().map(encode).collect()
 }
 
 /// Appends to a list; an empty value clears it.
@@ -287,16 +276,12 @@ fn append<'a>(list: &mut Vec<&'a str>, value: &'a str) {
 fn credential(found: &Resolved, attributes: &Attributes<'_>) -> ToolOutput {
     let credential = &found.credential;
     let (secret, username) = (credential.secret.expose_secret(), &credential.username);
-    // The capability comes first.
+    // git requires the capability in the first line.
     let mut lines = match (&credential.header, credential.kind) {
         (Some(header), Kind::UrlCredential) => {
             let scheme = header.scheme.as_deref().unwrap_or_default();
-            let mut lines =
-                format!("capability[]=authtype\nauthtype={scheme}\ncredential={secret}\n");
-            if !username.is_empty() {
-                let _ = writeln!(lines, "username={username}");
-            }
-            lines
+            let lines = format!("capability[]=authtype\nauthtype={scheme}\ncredential={secret}\n");
+            if username.is_empty() { lines } else { lines + &format!("username={username}\n") }
         }
         // `ephemeral` prevents other helpers from storing a token that this program refreshes.
         (Some(header), _) if header.is_bearer() && attributes.takes_bearer() => {

@@ -1,7 +1,8 @@
 //! The go command's GOAUTH protocol (`go help goauth`).
 //!
-//! go calls once without arguments, and again with each URL that a server answered with a 4xx. It sends the header to
-//! every URL that starts with one of the prefixes, so the prefixes are configured hosts, never the URL of the request.
+//! go calls the helper once without arguments, and again with each URL that a server answered with a 4xx. go sends the
+//! header to every URL that starts with one of the prefixes, so the prefixes are configured hosts, never the URL of the
+//! request.
 
 use super::Protocol;
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ impl Protocol for GoAuth {
 
     type Parsed<'a> = ();
 
-    /// Input is the server's response to the URL.
+    /// The input is the server's response to the URL.
     fn framing(arguments: &[String]) -> Framing {
         if arguments.is_empty() { Framing::Nothing } else { Framing::Everything }
     }
@@ -31,10 +32,10 @@ impl Protocol for GoAuth {
             Ok(Response::Found(found)) => credential(&found),
             Ok(_) => Ok(ToolOutput::default()),
             // go runs its next command, or continues without a credential.
-            Err(error) if error.is_nothing_known() => Ok(ToolOutput::default()),
+            Err(error) if error.is_no_credential() => Ok(ToolOutput::default()),
             Err(error) => Err(error),
         };
-        output.unwrap_or_else(|error| ToolOutput::failure(error.code.exit_status(), error))
+        output.unwrap_or_else(|error| ToolOutput::error(&error))
     }
 }
 
@@ -42,7 +43,7 @@ fn decode(invocation: &Invocation) -> Result<Operation> {
     match &*invocation.arguments {
         [] => {
             let tool = ToolTraits { needs_prefixes: true, ..ToolTraits::default() };
-            Ok(Operation::Get(CredentialRequest { tool, ..CredentialRequest::default() }))
+            Ok(Operation::Get(CredentialRequest::new(tool)))
         }
         [url] => {
             let target = Target::parse(url)?;
@@ -51,11 +52,9 @@ fn decode(invocation: &Invocation) -> Result<Operation> {
                 return Ok(Operation::Nothing);
             }
             let is_rejection = is_401(&invocation.input);
-            Ok(Operation::Get(CredentialRequest {
-                target: Some(target),
-                rejection: if is_rejection { Rejection::Reported } else { Rejection::NotReported },
-                ..CredentialRequest::default()
-            }))
+            let rejection = if is_rejection { Rejection::Reported } else { Rejection::NotReported };
+            let request = CredentialRequest::for_target(target, ToolTraits::default());
+            Ok(Operation::Get(CredentialRequest { rejection, ..request }))
         }
         _ => Err(Error::invalid("usage: my-credential-helper goauth [URL]")),
     }

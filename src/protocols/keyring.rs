@@ -1,10 +1,10 @@
 //! The command line of Python's `keyring` (keyring, keyring/cli.py), which pip and uv run.
 //!
-//! Python's keyring takes any text as the service; here it is a URL or a host, as pip and uv pass it.
+//! Python's keyring accepts any text as the service; here the service is a URL or a host, as pip and uv pass it.
 
 use serde::Serialize;
 
-use super::Protocol;
+use super::{Protocol, split_option};
 use crate::error::{Error, Result, sanitize};
 use crate::model::{
     AuthForm, CredentialRequest, Framing, Invocation, Operation, Resolved, Response, Secret,
@@ -56,10 +56,10 @@ impl Protocol for Keyring {
             Ok(Response::Nothing) => arguments.answer(),
             Ok(_) => ToolOutput::default(),
             // pip and uv continue, and prompt.
-            Err(error) if arguments.operation == "get" && error.is_nothing_known() => {
+            Err(error) if arguments.operation == "get" && error.is_no_credential() => {
                 ToolOutput { status: 1, ..ToolOutput::default() }
             }
-            Err(error) => ToolOutput::failure(error.code.exit_status(), error),
+            Err(error) => ToolOutput::error(&error),
         }
     }
 }
@@ -69,7 +69,7 @@ pub(super) struct Arguments<'a> {
     operation: &'a str,
     service: Option<&'a str>,
     username: Option<&'a str>,
-    /// `--mode creds`: the answer has the user name, and the request need not have one.
+    /// `--mode creds`: the output has the user name, and the request may have none.
     creds: bool,
     json: bool,
 }
@@ -80,10 +80,7 @@ impl<'a> Arguments<'a> {
         let (mut parsed, mut operation) = (Self::default(), None);
         let mut arguments = arguments.iter().map(String::as_str);
         while let Some(argument) = arguments.next() {
-            let (name, attached) = match argument.split_once('=') {
-                Some((name, value)) => (name, Some(value)),
-                None => (argument, None),
-            };
+            let (name, attached) = split_option(argument);
             match (name, attached) {
                 ("--mode", _) => match attached.or_else(|| arguments.next()) {
                     Some(mode @ ("password" | "creds")) => parsed.creds = mode == "creds",
@@ -122,15 +119,12 @@ impl<'a> Arguments<'a> {
         if username.is_none() && !(operation == "get" && creds) {
             return Err(Error::invalid(format!("{operation} requires a service and a user name")));
         }
-        // In the plain answer it would start a line of its own.
+        // It would end a line of the plain output.
         if username.is_some_and(|name| name.contains(char::is_control)) {
             return Err(Error::invalid("the user name contains a control character"));
         }
-        let request = CredentialRequest {
-            username: username.map(str::to_owned),
-            tool: TRAITS,
-            ..CredentialRequest::default()
-        };
+        let username = username.map(str::to_owned);
+        let request = CredentialRequest { username, ..CredentialRequest::new(TRAITS) };
         if operation == "del" {
             return Operation::erase(target(service), service, request, None);
         }
@@ -138,7 +132,7 @@ impl<'a> Arguments<'a> {
         if operation == "get" { Ok(Operation::Get(request)) } else { store(request, input) }
     }
 
-    /// The answer where there was nothing to do.
+    /// The output of an operation that needs no credential.
     fn answer(self) -> ToolOutput {
         ToolOutput::success(match self.operation {
             "set" => return ToolOutput::session_not_stored(),
@@ -152,7 +146,7 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// pip looks for these words.
+/// pip compares these words.
 fn unrecognized(argument: &str) -> Error {
     Error::invalid(format!("unrecognized arguments: {}", sanitize(argument)))
 }
@@ -179,7 +173,7 @@ fn store(request: CredentialRequest, input: &[u8]) -> Result<Operation> {
     if secret.has_control_character() {
         return Err(Error::invalid("the password contains a control character"));
     }
-    // pip offers to store what `get` has just returned: the token of a session.
+    // pip offers to store the token of a session that `get` has just returned.
     let automatic = secret.is_jwt();
     Ok(Operation::Store(StoreRequest { automatic, ..StoreRequest::new(request, secret) }))
 }

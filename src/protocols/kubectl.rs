@@ -1,6 +1,6 @@
 //! kubectl's exec plugin protocol (client.authentication.k8s.io, `ExecCredential`).
 //!
-//! The request is in a variable; standard input may be the person's terminal, and is not read.
+//! The request is in a variable. Standard input may be the person's terminal, and is not read.
 
 use serde::{Deserialize, Serialize};
 
@@ -102,13 +102,12 @@ fn decode(invocation: &Invocation) -> Result<(Option<String>, CredentialRequest)
             .with_hint("write `args: [kubectl]` into the kubeconfig's `exec`"));
     }
     let variable = invocation.variables.get(INFO);
-    let info = variable.map_or_else(|| Ok(Info::default()), |text| Info::parse(text))?;
+    let info = Info::parse(variable.map_or("", String::as_str))?;
     let target = info.server().map(Target::parse).transpose()?;
-    // client-go uses a credential until its expiry; only a 401 makes it request another one earlier.
+    // client-go uses a credential until its expiry, and requests another one earlier only after a 401.
     let rejection =
         if variable.is_some() { Rejection::ByRepetition } else { Rejection::NotReported };
-    let request =
-        CredentialRequest { target, tool: TRAITS, rejection, ..CredentialRequest::default() };
+    let request = CredentialRequest { target, rejection, ..CredentialRequest::new(TRAITS) };
     Ok((info.api_version, request))
 }
 
@@ -125,13 +124,13 @@ struct ExecCredential<'a> {
 struct Status<'a> {
     token: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    expiration_timestamp: Option<String>,
+    expiration_timestamp: Option<Timestamp>,
 }
 
 fn credential(api_version: &str, Resolved { credential, warnings, .. }: &Resolved) -> ToolOutput {
     let status = Status {
         token: credential.secret.expose_secret(),
-        expiration_timestamp: credential.expires_at.map(Timestamp::to_whole_seconds),
+        expiration_timestamp: credential.expires_at,
     };
     ToolOutput::json(&ExecCredential { api_version, kind: KIND, status }).with_warnings(warnings)
 }

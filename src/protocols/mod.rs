@@ -1,6 +1,6 @@
-//! How each tool says it: one file for each protocol, and one line in [`ALL`]. A [`Protocol`] turns an [`Invocation`]
-//! into an [`Operation`] and its result into a [`ToolOutput`]; it knows no store, no network and no clock. [`run`] has
-//! the I/O.
+//! The credential protocol of each tool: one file for each protocol, and one line in [`ALL`]. A [`Protocol`] decodes an
+//! [`Invocation`] to an [`Operation`], and encodes the result as a [`ToolOutput`]. It uses no store, no network and no
+//! clock; [`run`] does the I/O.
 
 mod bazel;
 mod cargo;
@@ -18,18 +18,18 @@ mod terraform;
 use crate::error::Result;
 use crate::model::{Framing, Invocation, Operation, Response, ToolOutput};
 
-/// Every protocol. The tables of `setup`, `doctor`, the usage texts and the fuzz targets follow it.
+/// Every protocol. `setup`, `doctor`, the usage texts and the fuzz targets iterate over this list.
 pub const ALL: &[Tool] = &[
-    Tool::of::<json::Json>(),
-    Tool::of::<git::Git>(),
-    Tool::of::<docker::Docker>(),
-    Tool::of::<bazel::Bazel>(),
-    Tool::of::<cargo::Cargo>(),
-    Tool::of::<kubectl::Kubectl>(),
-    Tool::of::<terraform::Terraform>(),
-    Tool::of::<goauth::GoAuth>(),
-    Tool::of::<pnpm::Pnpm>(),
-    Tool::of::<keyring::Keyring>(),
+    Tool::new::<json::Json>(),
+    Tool::new::<git::Git>(),
+    Tool::new::<docker::Docker>(),
+    Tool::new::<bazel::Bazel>(),
+    Tool::new::<cargo::Cargo>(),
+    Tool::new::<kubectl::Kubectl>(),
+    Tool::new::<terraform::Terraform>(),
+    Tool::new::<goauth::GoAuth>(),
+    Tool::new::<pnpm::Pnpm>(),
+    Tool::new::<keyring::Keyring>(),
 ];
 
 /// A tool's credential protocol.
@@ -43,13 +43,12 @@ pub trait Protocol {
     /// The environment variables that are part of a request.
     const VARIABLES: &'static [&'static str] = &[];
 
-    /// What was parsed of an invocation. `encode` receives it also after a failure.
+    /// The parsed invocation, which `encode` receives after a failure, too.
     type Parsed<'a>;
 
     /// How much of standard input belongs to a call with these arguments.
     fn framing(arguments: &[String]) -> Framing;
 
-    /// Parses an invocation once.
     fn decode(invocation: &Invocation) -> (Self::Parsed<'_>, Result<Operation>);
 
     fn encode(parsed: &Self::Parsed<'_>, result: Result<Response>) -> ToolOutput;
@@ -62,15 +61,14 @@ pub struct Tool {
     pub operations: &'static [&'static str],
     pub variables: &'static [&'static str],
     pub framing: fn(&[String]) -> Framing,
-    /// Decodes the invocation, lets `perform` do the operation, and encodes the result.
+    /// Decodes the invocation, performs the operation, and encodes the result.
     pub answer: fn(&Invocation, Perform<'_>) -> ToolOutput,
 }
 
-/// Performs an operation.
 pub type Perform<'a> = &'a mut dyn FnMut(Operation) -> Result<Response>;
 
 impl Tool {
-    pub const fn of<P: Protocol>() -> Self {
+    pub const fn new<P: Protocol>() -> Self {
         Self {
             name: P::NAME,
             program: P::PROGRAM,
@@ -85,9 +83,14 @@ impl Tool {
 fn answer<P: Protocol>(invocation: &Invocation, perform: Perform<'_>) -> ToolOutput {
     let (parsed, operation) = P::decode(invocation);
     // A request that could not be read is not an empty request.
-    let result = match &invocation.unread {
+    let result = match &invocation.input_error {
         Some(error) => Err(error.clone()),
         None => operation.and_then(perform),
     };
     P::encode(&parsed, result)
+}
+
+/// Name and value of `--name=value`; an option without `=` has its value in the next argument.
+fn split_option(argument: &str) -> (&str, Option<&str>) {
+    argument.split_once('=').map_or((argument, None), |(name, value)| (name, Some(value)))
 }

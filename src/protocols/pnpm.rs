@@ -13,7 +13,7 @@ pub(super) struct Pnpm;
 
 impl Protocol for Pnpm {
     const NAME: &'static str = "pnpm";
-    /// pnpm takes a path without arguments.
+    /// pnpm runs a path without arguments.
     const PROGRAM: Option<&'static str> = Some("my-token-helper");
 
     type Parsed<'a> = ();
@@ -29,7 +29,7 @@ impl Protocol for Pnpm {
         ((), Err(Error::invalid("pnpm's token helper takes no arguments")))
     }
 
-    /// pnpm takes an empty answer, and any exit status but 0, as an error.
+    /// pnpm treats an empty output, and any exit status except 0, as an error.
     fn encode((): &(), result: Result<Response>) -> ToolOutput {
         let error = match result {
             Ok(Response::Found(found)) => match bearer(&found) {
@@ -42,7 +42,7 @@ impl Protocol for Pnpm {
             Ok(_) => Error::invalid("there is nothing to tell pnpm"),
             Err(error) => error,
         };
-        ToolOutput::failure(error.code.exit_status(), error)
+        ToolOutput::error(&error)
     }
 }
 

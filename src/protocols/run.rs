@@ -1,9 +1,11 @@
-//! One call of a tool from end to end: find its protocol, read standard input, decode, perform, encode; for a tool that
-//! holds a conversation, one line after another.
+//! One call of a tool from end to end: find its protocol, read standard input, decode, perform, encode. For a tool that
+//! sends one request in each line, these steps for each line.
 
 use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use super::{ALL, Tool, json};
 use crate::auth::Engine;
@@ -11,16 +13,16 @@ use crate::config::Overrides;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Framing, Invocation, MAX_OBJECT, ToolOutput};
 
-/// The size of one read in bytes: a request fits in, and the buffer is wiped byte by byte.
+/// The bytes of one read. Small, since the buffer is wiped byte by byte; a request fits in.
 const CHUNK_SIZE: usize = 1024;
 
-/// The largest input in bytes; no protocol sends more.
+/// In bytes; no protocol sends more.
 const MAX_INPUT: usize = 4 << 20;
 
-/// The delay before a pipe that does not block is read again.
+/// The delay before a non-blocking pipe is read again.
 const POLL_DELAY: Duration = Duration::from_millis(1);
 
-/// The tool that a command line calls, the options before its operation, and its arguments; `None` where a person calls.
+/// The tool for a command line, the options before its operation, and its arguments; `None` for a person's command.
 pub fn dispatch(arguments: &[String]) -> Option<(&'static Tool, Overrides, &[String])> {
     let (program, mut rest) = arguments.split_first()?;
     let name = Path::new(program).file_stem()?.to_str()?;
@@ -41,78 +43,77 @@ pub fn dispatch(arguments: &[String]) -> Option<(&'static Tool, Overrides, &[Str
     let (first, others) = rest.split_first()?;
     let json = json_tool();
     if json.operations.contains(&first.as_str()) {
-        // The help of these operations is the command line's.
-        let asks_for_help = others.iter().any(|argument| is_help(argument));
-        return (!asks_for_help).then_some((json, overrides, rest));
+        // The command line for people has the help of these operations.
+        return (!others.iter().any(is_help)).then_some((json, overrides, rest));
     }
-    let tool = ALL.iter().find(|tool| tool.name == first)?;
-    Some((tool, overrides, others))
+    Some((tool(first)?, overrides, others))
 }
 
-/// The tool by its name.
 pub fn tool(name: &str) -> Option<&'static Tool> {
     ALL.iter().find(|tool| tool.name == name)
 }
 
-/// The tool of the JSON protocol.
 pub fn json_tool() -> &'static Tool {
     &ALL[0]
 }
 
 /// Answers a call; `--help` with the usage.
 pub fn run(engine: &Engine<'_>, tool: &Tool, arguments: &[String]) -> ToolOutput {
-    // Some tools have a help of their own.
-    if arguments.iter().any(|argument| is_help(argument)) && !tool.operations.contains(&"--help") {
+    // A protocol may have its own `--help`.
+    if arguments.iter().any(is_help) && !tool.operations.contains(&"--help") {
         return ToolOutput::success(usage(tool));
     }
-    // Every account command takes these options; JSON is printed in any case.
-    let is_ignored = |argument: &String| {
-        tool.name == json::NAME && matches!(argument.as_str(), "--json" | "--quiet" | "-q")
-    };
-    let arguments: Vec<_> =
-        arguments.iter().filter(|argument| !is_ignored(argument)).cloned().collect();
+    let mut arguments = arguments.to_vec();
+    if tool.name == json::NAME {
+        // Options of every account command, without effect on a protocol that always prints JSON.
+        arguments.retain(|argument| !matches!(argument.as_str(), "--json" | "--quiet" | "-q"));
+    }
     match (tool.framing)(&arguments) {
-        Framing::Conversation(greeting) => converse(engine, tool, &arguments, greeting),
+        Framing::Conversation(greeting) => answer_lines(engine, tool, &arguments, greeting),
         framing => answer_input(engine, tool, arguments, read_input(framing)),
     }
 }
 
-fn is_help(argument: &str) -> bool {
-    matches!(argument, "--help" | "-h")
+#[expect(clippy::ptr_arg, reason = "for `Iterator::any`")]
+fn is_help(argument: &String) -> bool {
+    matches!(argument.as_str(), "--help" | "-h")
 }
 
 fn usage(tool: &Tool) -> String {
     let operations = tool.operations.join("|");
     let operations = if operations.is_empty() { operations } else { format!(" <{operations}>") };
-    let by_name =
+    let program =
         tool.program.map_or_else(String::new, |program| format!("       {program}{operations}\n"));
     let whose = if tool.name == json::NAME { "this program, in JSON" } else { tool.name };
     format!(
-        "Usage: my-credential-helper {}{operations}\n{by_name}\nThe protocol of {whose}, on standard input and \
+        "Usage: my-credential-helper {}{operations}\n{program}\nThe protocol of {whose}, on standard input and \
          output. `my-credential-helper --help` shows what is for people.\n",
         tool.name
     )
 }
 
-/// Answers each line as it comes, until the end of the input.
-fn converse(engine: &Engine<'_>, tool: &Tool, arguments: &[String], greeting: &str) -> ToolOutput {
+/// Answers each line when it arrives, until the end of the input or an error.
+fn answer_lines(
+    engine: &Engine<'_>,
+    tool: &Tool,
+    arguments: &[String],
+    greeting: &str,
+) -> ToolOutput {
     let mut written = write(greeting);
-    while written.is_ok() {
+    let mut is_last = false;
+    while written.is_ok() && !is_last {
         let line = read_line();
-        let (is_end, is_last) = (line.as_ref().is_ok_and(Vec::is_empty), line.is_err());
-        if is_end {
+        if line.as_ref().is_ok_and(Vec::is_empty) {
             break;
         }
+        is_last = line.is_err();
         let ToolOutput { output, messages, .. } =
             answer_input(engine, tool, arguments.to_vec(), line);
         let _ = std::io::stderr().lock().write_all(messages.as_bytes());
         written = write(&output);
-        if is_last {
-            break;
-        }
     }
     match written {
-        // A reader that has gone needs no answer.
+        // A closed pipe: the reader has what it needs.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let message = format!("standard output cannot be written: {}", error.kind());
             ToolOutput::failure(ErrorCode::Internal.exit_status(), message)
@@ -132,12 +133,14 @@ fn answer_input(
     arguments: Vec<String>,
     input: Result<Vec<u8>>,
 ) -> ToolOutput {
-    let (input, unread) =
-        input.map_or_else(|error| (Vec::new(), Some(error)), |input| (input, None));
+    let (input, input_error) = match input {
+        Ok(input) => (input, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
     let environment = &engine.context.environment;
     let variables =
         tool.variables.iter().filter_map(|name| Some((*name, environment.text(name)?))).collect();
-    answer(engine, tool, &Invocation { arguments, variables, input: input.into(), unread })
+    answer(engine, tool, &Invocation { arguments, variables, input: input.into(), input_error })
 }
 
 /// Decodes an invocation, performs the operation, and encodes the result.
@@ -148,7 +151,7 @@ pub fn answer(engine: &Engine<'_>, tool: &Tool, invocation: &Invocation) -> Tool
     })
 }
 
-/// As much of standard input as belongs to the call. A terminal has none.
+/// Reads the part of standard input that belongs to the call; nothing from a terminal.
 fn read_input(framing: Framing) -> Result<Vec<u8>> {
     let mut stdin = std::io::stdin().lock();
     let mut bytes = Vec::new();
@@ -156,7 +159,7 @@ fn read_input(framing: Framing) -> Result<Vec<u8>> {
         return Ok(bytes);
     }
     let max = if framing == Framing::Object { MAX_OBJECT } else { MAX_INPUT };
-    let mut chunk = zeroize::Zeroizing::new([0; CHUNK_SIZE]);
+    let mut chunk = Zeroizing::new([0; CHUNK_SIZE]);
     while !is_complete(framing, &bytes) {
         match stdin.read(&mut *chunk) {
             Ok(0) => break,
@@ -172,12 +175,12 @@ fn read_input(framing: Framing) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The next line of standard input; empty at its end.
+/// Reads a line of standard input; empty at the end.
 fn read_line() -> Result<Vec<u8>> {
     let (mut stdin, mut line) = (std::io::stdin().lock(), Vec::new());
     loop {
-        let room = (MAX_INPUT + 1 - line.len()) as u64;
-        match stdin.by_ref().take(room).read_until(b'\n', &mut line) {
+        let limit = (MAX_INPUT + 1 - line.len()) as u64;
+        match stdin.by_ref().take(limit).read_until(b'\n', &mut line) {
             Ok(_) if line.len() > MAX_INPUT => return Err(too_large(MAX_INPUT)),
             Ok(_) => return Ok(line),
             Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(POLL_DELAY),
@@ -199,7 +202,7 @@ fn is_complete(framing: Framing, bytes: &[u8]) -> bool {
         Framing::Nothing => true,
         Framing::Everything | Framing::Conversation(_) => false,
         Framing::Paragraph => bytes.ends_with(b"\n\n") || bytes.ends_with(b"\n\r\n"),
-        // The parser finds the end of an object. What is not JSON will not become JSON.
+        // The parser finds the end of an object. Text that is not JSON is complete: more of it will not make it JSON.
         Framing::Object => {
             let mut values =
                 serde_json::Deserializer::from_slice(bytes).into_iter::<serde::de::IgnoredAny>();

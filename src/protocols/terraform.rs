@@ -26,7 +26,7 @@ impl Protocol for Terraform {
     type Parsed<'a> = ();
 
     fn framing(arguments: &[String]) -> Framing {
-        // terraform writes whether or not the helper reads, so invalid input is read to its end, too.
+        // terraform writes in any case, so invalid input is read to its end, too.
         let is_store = arguments.first().is_some_and(|operation| operation == "store");
         if is_store { Framing::Everything } else { Framing::Nothing }
     }
@@ -40,8 +40,8 @@ impl Protocol for Terraform {
             Ok(Response::Found(found)) => credential(&found),
             Ok(_) => ToolOutput::default(),
             // terraform continues without a credential, and prints the host's own error.
-            Err(error) if error.is_nothing_known() => ToolOutput::success("{}\n"),
-            Err(error) => ToolOutput::failure(error.code.exit_status(), error),
+            Err(error) if error.is_no_credential() => ToolOutput::success("{}\n"),
+            Err(error) => ToolOutput::error(&error),
         }
     }
 }
@@ -54,11 +54,8 @@ fn decode(invocation: &Invocation) -> Result<Operation> {
         return Err(Error::invalid(format!("unknown operation `{}`", sanitize(operation))));
     }
     let target = Origin::parse(Scheme::Https, host).map(Target::whole_host);
-    let request = CredentialRequest {
-        username: Some(String::new()),
-        tool: TRAITS,
-        ..CredentialRequest::default()
-    };
+    let username = Some(String::new());
+    let request = CredentialRequest { username, ..CredentialRequest::new(TRAITS) };
     if operation == "forget" {
         return Operation::erase(target, host, request, None);
     }
@@ -69,7 +66,7 @@ fn decode(invocation: &Invocation) -> Result<Operation> {
     }
 }
 
-/// The `token`. Another property is an error, since it would be lost without a message.
+/// The `token`. Another property is an error: it would be lost silently.
 fn token(input: &[u8]) -> Result<Secret> {
     let mut properties: Map<String, Value> = serde_json::from_slice(input)
         .map_err(|error| Error::invalid(format!("standard input {}", reason(&error))))?;

@@ -1,13 +1,12 @@
-//! Texts in files below the home directory. Knows nothing of what they contain.
+//! Texts in files below the home directory.
 
 use std::path::PathBuf;
 
+use super::{CredentialStore, PreparedWrite, StoreResult, StoredText};
 use crate::config::Paths;
 use crate::model::{OffReason, Source, StorageKey, StoreFailure, StoredAt, Warning};
-use crate::store::{CredentialStore, PreparedWrite, StoredText};
 use crate::sys::atomic_file::{self, Policy, WriteError};
 
-/// Files below the home directory.
 pub struct FileStore<'a> {
     paths: &'a Paths,
 }
@@ -17,8 +16,8 @@ impl<'a> FileStore<'a> {
         Self { paths }
     }
 
-    fn path(&self, key: &StorageKey) -> Result<PathBuf, StoreFailure> {
-        let path = self.paths.in_home(&key.file);
+    fn path(&self, relative: &str) -> StoreResult<PathBuf> {
+        let path = self.paths.in_home(relative);
         path.map_err(|problem| OffReason::NoHome(problem.to_string()).into())
     }
 }
@@ -28,8 +27,8 @@ impl CredentialStore for FileStore<'_> {
         Source::File
     }
 
-    fn read(&self, key: &StorageKey) -> Result<Option<StoredText>, StoreFailure> {
-        let path = self.path(key)?;
+    fn read(&self, key: &StorageKey) -> StoreResult<Option<StoredText>> {
+        let path = self.path(&key.file)?;
         let contents = atomic_file::read(&path)
             .map_err(|reason| StoreFailure::Failed(format!("{} {reason}", path.display())))?;
         Ok(contents.map(|atomic_file::Contents { text, repaired }| StoredText {
@@ -38,12 +37,8 @@ impl CredentialStore for FileStore<'_> {
         }))
     }
 
-    fn prepare<'a>(
-        &'a self,
-        key: &'a StorageKey,
-        size: usize,
-    ) -> Result<PreparedWrite<'a>, StoreFailure> {
-        let path = self.path(key)?;
+    fn prepare<'a>(&'a self, key: &'a StorageKey, size: usize) -> StoreResult<PreparedWrite<'a>> {
+        let path = self.path(&key.file)?;
         let prepared = atomic_file::prepare(&path, size, Policy::Private).map_err(failed)?;
         Ok(Box::new(move |text| {
             prepared.commit(text.expose_secret()).map_err(failed)?;
@@ -52,26 +47,24 @@ impl CredentialStore for FileStore<'_> {
     }
 
     fn location(&self, key: &StorageKey) -> Option<String> {
-        self.path(key).ok().map(|path| path.display().to_string())
+        self.path(&key.file).ok().map(|path| path.display().to_string())
     }
 
-    fn delete(&self, key: &StorageKey) -> Result<bool, StoreFailure> {
-        atomic_file::remove(&self.path(key)?).map_err(failed)
+    fn delete(&self, key: &StorageKey) -> StoreResult<bool> {
+        atomic_file::remove(&self.path(&key.file)?).map_err(failed)
     }
 
-    fn check(&self, key: &StorageKey) -> Result<(), StoreFailure> {
+    fn check(&self, key: &StorageKey) -> StoreResult<()> {
         self.prepare(key, 1).map(drop)
     }
 
-    fn list(&self, folder: &str) -> Result<Vec<String>, StoreFailure> {
-        let folder = self.paths.in_home(folder);
-        let folder = folder.map_err(|problem| OffReason::NoHome(problem.to_string()))?;
-        let names = atomic_file::names_in(&folder);
+    fn list(&self, directory: &str) -> StoreResult<Vec<String>> {
+        let names = atomic_file::names_in(&self.path(directory)?);
         names.map_err(|error| StoreFailure::Failed(error.kind().to_string()))
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the last step of a chain of errors")]
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn failed(error: WriteError) -> StoreFailure {
     StoreFailure::Failed(error.to_string())
 }

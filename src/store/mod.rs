@@ -1,10 +1,10 @@
-//! Where credentials are stored. Each [`CredentialStore`] holds texts under a [`StorageKey`]; [`session`] and
-//! [`url_credentials`] read and write what the texts mean.
+//! Where credentials are stored. Each [`CredentialStore`] stores texts under a [`StorageKey`]; [`session`] and
+//! [`url_credentials`] encode and decode the texts.
 
 pub mod env;
 mod file;
-pub mod handed_out;
 pub mod keyring;
+pub mod returned_token;
 pub mod session;
 pub mod url_credentials;
 
@@ -13,45 +13,41 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::{OffReason, Secret, Source, StorageKey, StoreFailure, StoredAt, Warning};
 
 pub use file::FileStore;
-pub use keyring::KeyringStore;
+pub use keyring::Keyring;
 
-/// A store of texts.
+pub type StoreResult<T> = Result<T, StoreFailure>;
+
 pub trait CredentialStore {
     fn source(&self) -> Source;
 
-    /// The text under a key; `None` where there is none.
-    fn read(&self, key: &StorageKey) -> Result<Option<StoredText>, StoreFailure>;
+    /// The text under a key; `None` if there is none.
+    fn read(&self, key: &StorageKey) -> StoreResult<Option<StoredText>>;
 
     /// Ensures that a text of `size` bytes can be written, before a refresh token is spent on it.
-    fn prepare<'a>(
-        &'a self,
-        key: &'a StorageKey,
-        size: usize,
-    ) -> Result<PreparedWrite<'a>, StoreFailure>;
+    fn prepare<'a>(&'a self, key: &'a StorageKey, size: usize) -> StoreResult<PreparedWrite<'a>>;
 
-    /// The item or the path of a key, for people; `None` where the store cannot have the key.
+    /// The item or the path of a key, for people; `None` if the store cannot have the key.
     fn location(&self, key: &StorageKey) -> Option<String>;
 
-    /// Removes the text; `false` where there was none.
-    fn delete(&self, key: &StorageKey) -> Result<bool, StoreFailure>;
+    /// Returns whether there was a text.
+    fn delete(&self, key: &StorageKey) -> StoreResult<bool>;
 
     /// Whether a text could be written under the key now.
-    fn check(&self, key: &StorageKey) -> Result<(), StoreFailure>;
+    fn check(&self, key: &StorageKey) -> StoreResult<()>;
 
-    /// The names in a folder below which keys have their files. Empty where the store has no folders.
-    fn list(&self, _folder: &str) -> Result<Vec<String>, StoreFailure> {
+    /// The names of the files in a directory of keys. A store without files has none.
+    fn list(&self, _directory: &str) -> StoreResult<Vec<String>> {
         Ok(Vec::new())
     }
 
-    fn write(&self, key: &StorageKey, text: &Secret) -> Result<StoredAt, StoreFailure> {
+    fn write(&self, key: &StorageKey, text: &Secret) -> StoreResult<StoredAt> {
         self.prepare(key, text.expose_secret().len())?(text)
     }
 }
 
 /// The second half of a write, after everything that can fail earlier has been checked.
-pub type PreparedWrite<'a> = Box<dyn FnOnce(&Secret) -> Result<StoredAt, StoreFailure> + 'a>;
+pub type PreparedWrite<'a> = Box<dyn FnOnce(&Secret) -> StoreResult<StoredAt> + 'a>;
 
-/// A text of a store.
 #[derive(Debug)]
 pub struct StoredText {
     pub text: Secret,
@@ -59,7 +55,7 @@ pub struct StoredText {
     pub warning: Option<Warning>,
 }
 
-/// Both stores that can be written. Which of them holds an older copy is part of the rules, so there are two and no list.
+/// The two stores that can be written. The rules name both (which one has an older copy), so this is not a list.
 #[derive(Clone, Copy)]
 pub struct Stores<'a> {
     pub keyring: &'a dyn CredentialStore,
@@ -76,23 +72,21 @@ impl<'a> Stores<'a> {
         if source == Source::Keyring { self.keyring } else { self.file }
     }
 
-    /// Stores a new credential in the keyring; in the file where there is no keyring, where `choice` says so, or where
-    /// this kind of credential is not stored in the keyring. A keyring that exists and rejects it is an error.
+    /// Stores a new credential in the keyring; in the file if there is no keyring, if `choice` says so, or if this kind
+    /// of credential is not stored in the keyring. A keyring that exists and rejects the credential is an error.
     pub fn write_new(
         &self,
         choice: Option<StoreChoice>,
         key: &StorageKey,
         text: &Secret,
     ) -> Result<StoredAt> {
-        let in_file =
-            || self.file.write(key, text).map_err(|cause| Error::invalid_state(cause.to_string()));
+        let in_file = || self.file.write(key, text).map_err(file_error);
         if is_for_file(choice, key) {
             return in_file();
         }
         match self.keyring.write(key, text) {
-            Ok(stored) => Ok(stored),
             Err(StoreFailure::Off(_)) if choice.is_none() => in_file(),
-            Err(cause) => Err(keyring_error(&cause)),
+            result => result.map_err(keyring_error),
         }
     }
 
@@ -104,11 +98,10 @@ impl<'a> Stores<'a> {
             self.keyring.check(key)
         };
         match keyring {
-            Ok(()) => Ok(()),
             Err(StoreFailure::Off(_)) if choice != Some(StoreChoice::Keyring) => {
-                self.file.check(key).map_err(|cause| Error::invalid_state(cause.to_string()))
+                self.file.check(key).map_err(file_error)
             }
-            Err(cause) => Err(keyring_error(&cause)),
+            result => result.map_err(keyring_error),
         }
     }
 }
@@ -117,11 +110,16 @@ fn is_for_file(choice: Option<StoreChoice>, key: &StorageKey) -> bool {
     key.item.is_none() || choice == Some(StoreChoice::File)
 }
 
-fn keyring_error(cause: &StoreFailure) -> Error {
-    let code = if *cause == StoreFailure::TimedOut {
-        ErrorCode::TemporarilyUnavailable
-    } else {
-        ErrorCode::Internal
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn file_error(cause: StoreFailure) -> Error {
+    Error::invalid_state(cause.to_string())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn keyring_error(cause: StoreFailure) -> Error {
+    let code = match cause {
+        StoreFailure::TimedOut => ErrorCode::TemporarilyUnavailable,
+        _ => ErrorCode::Internal,
     };
     let hint = match cause {
         StoreFailure::Locked => "unlock the keyring, or choose the file: `--store file`",

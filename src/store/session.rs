@@ -1,40 +1,38 @@
-//! A provider's session in the keyring and in the file: its form there, and which of two is in force.
+//! A provider's session in the keyring and in the file: its encoding, and which of two is in force.
 //!
-//! The JSON is that of the `my` command line (`~/.my/credentials.json`), which rewrites the file whole and drops keys that
-//! it does not know: nothing else is stored in it.
+//! The JSON is that of the `my` command line (`~/.my/credentials.json`). `my` rewrites the whole file and drops keys that
+//! it does not know, so nothing else is stored in it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{CredentialStore, StoreResult, StoredText, Stores};
 use crate::model::{
-    Outcome, Secret, Session, Source, StorageKey, StoreFailure, StoredAt, StoredFormat, Subject,
+    Kind, Outcome, Secret, Session, Source, StorageKey, StoreFailure, StoredFormat, Subject,
     Timestamp, Trail, Warning, json, jwt,
 };
-use crate::store::{CredentialStore, StoredText, Stores};
 
-/// A session and the store that has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredSession {
     pub session: Session,
     pub source: Source,
 }
 
-/// What the stores have for one provider.
+/// The sessions of one account in both stores.
 #[derive(Debug, Default)]
 pub struct LoadedSessions {
     /// The session in force.
     pub newest: Option<StoredSession>,
     /// An older copy in the other store.
     pub older: Option<StoredSession>,
-    /// Every store, and the outcome.
     pub trail: Trail,
     /// A store that exists and could not be read.
     pub problem: Option<(Source, StoreFailure)>,
 }
 
-/// Reads a provider's session from both stores. Both have one after a write that could not remove the other: the one
-/// whose token the service issued last is in force.
+/// Reads both stores. Both have a session after a write that could not remove the other one: the session whose token the
+/// service issued last is in force.
 pub fn load(stores: &Stores<'_>, key: &StorageKey) -> LoadedSessions {
     let mut loaded = LoadedSessions::default();
     for store in stores.in_order() {
@@ -72,30 +70,26 @@ impl LoadedSessions {
     }
 }
 
-/// By the service's clock where the token has an `iat`, then by this machine's.
+/// By the service's clock if the token has an `iat`, then by this machine's.
 pub fn issued_at(session: &Session) -> (i64, Timestamp) {
     let iat = jwt::claims(&session.access_token).iat;
     (iat.unwrap_or_else(|| session.received_at().unix()), session.last_refreshed_at)
 }
 
-/// Another program may be writing the file in place: half of it is read again before it counts as broken.
+/// Another program may write the file in place: a part of it is read again before it counts as broken.
 const MAX_READS: u32 = 8;
 
-/// The delay between two of them: together they allow such a write 70 ms.
+/// The delay between two reads: together they allow such a write 70 ms.
 const READ_DELAY: Duration = Duration::from_millis(10);
 
-/// Reads the session of one store.
-pub fn read(
-    store: &dyn CredentialStore,
-    key: &StorageKey,
-) -> Result<Option<Session>, StoreFailure> {
+pub fn read(store: &dyn CredentialStore, key: &StorageKey) -> StoreResult<Option<Session>> {
     Ok(read_with_warning(store, key)?.map(|(session, _)| session))
 }
 
 fn read_with_warning(
     store: &dyn CredentialStore,
     key: &StorageKey,
-) -> Result<Option<(Session, Option<Warning>)>, StoreFailure> {
+) -> StoreResult<Option<(Session, Option<Warning>)>> {
     let is_file = store.source() == Source::File;
     let (mut reads, mut repaired) = (1, None);
     loop {
@@ -107,22 +101,12 @@ fn read_with_warning(
                 reads += 1;
                 std::thread::sleep(READ_DELAY);
             }
-            Err(reason) => {
-                let entry =
-                    if is_file { format!("~/{}", key.file) } else { "the entry".to_owned() };
-                return Err(StoreFailure::Failed(format!("{entry} {reason}")));
+            Err(reason) if is_file => {
+                return Err(StoreFailure::Failed(format!("~/{} {reason}", key.file)));
             }
+            Err(reason) => return Err(StoreFailure::Failed(format!("the entry {reason}"))),
         }
     }
-}
-
-/// Writes a session to a store.
-pub fn write(
-    store: &dyn CredentialStore,
-    key: &StorageKey,
-    session: &Session,
-) -> Result<StoredAt, StoreFailure> {
-    store.write(key, &encode(key.format, session))
 }
 
 /// Deletes the session of a store if its tokens are still those of `expected`; returns whether it did.
@@ -130,7 +114,7 @@ pub fn delete_if(
     store: &dyn CredentialStore,
     key: &StorageKey,
     expected: &Session,
-) -> Result<bool, StoreFailure> {
+) -> StoreResult<bool> {
     match read(store, key)? {
         Some(found) if found.has_tokens_of(expected) => store.delete(key),
         _ => Ok(false),
@@ -146,29 +130,32 @@ struct Record {
     last_refreshed_at: Option<String>,
 }
 
-/// The session in a text; `None` where the text is blank. The error is a reason without any of the text.
+/// The session in a text; `None` for a blank file of a bare key. The error is a reason without any of the text.
 pub fn decode(format: StoredFormat, text: &Secret) -> Result<Option<Session>, String> {
     let text = text.expose_secret().trim();
-    if text.is_empty() {
-        return if format == StoredFormat::Session { Err("is empty".to_owned()) } else { Ok(None) };
-    }
-    if format == StoredFormat::BareKey {
-        if text.chars().any(char::is_control) {
-            return Err("has more than one line, or a control character".to_owned());
+    match format {
+        StoredFormat::BareKey if text.is_empty() => Ok(None),
+        StoredFormat::BareKey if text.contains(char::is_control) => {
+            Err("has more than one line, or a control character".to_owned())
         }
-        return Ok(Some(Session::api_token(Secret::new(text), None, Timestamp::ZERO)));
+        StoredFormat::BareKey => {
+            Ok(Some(Session::api_token(Secret::new(text), None, Timestamp::ZERO)))
+        }
+        StoredFormat::Session if text.is_empty() => Err("is empty".to_owned()),
+        StoredFormat::Session => decode_json(text).map(Some),
     }
+}
+
+fn decode_json(text: &str) -> Result<Session, String> {
     let record: Record = serde_json::from_str(text).map_err(|error| json::reason(&error))?;
     let Record { access_token, refresh_token, expires_at, logged_in_at, last_refreshed_at } =
         record;
     if access_token.is_empty() {
         return Err("has an empty access_token".to_owned());
     }
-    // It would break out of a header, or out of a line of another protocol.
-    if [Some(&access_token), refresh_token.as_ref()]
-        .into_iter()
-        .flatten()
-        .any(Secret::has_control_character)
+    // It would end a header, or a line of a protocol.
+    if access_token.has_control_character()
+        || refresh_token.as_ref().is_some_and(Secret::has_control_character)
     {
         return Err("has a token with a control character".to_owned());
     }
@@ -185,14 +172,14 @@ pub fn decode(format: StoredFormat, text: &Secret) -> Result<Option<Session>, St
         logged_in_at: time("logged_in_at", logged_in_at)?,
         last_refreshed_at: time("last_refreshed_at", last_refreshed_at)?,
     };
-    if session.expires_at == Timestamp::ZERO && session.kind() == crate::model::Kind::ApiToken {
+    if session.expires_at == Timestamp::ZERO && session.kind() == Kind::ApiToken {
         session.expires_at = Timestamp::NEVER;
     }
-    Ok(Some(session))
+    Ok(session)
 }
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct BorrowedRecord<'a> {
     access_token: &'a str,
     refresh_token: &'a str,
     expires_at: String,
@@ -200,22 +187,21 @@ struct Written<'a> {
     last_refreshed_at: String,
 }
 
-/// The text of a session.
 pub fn encode(format: StoredFormat, session: &Session) -> Secret {
     let Session { access_token, refresh_token, expires_at, logged_in_at, last_refreshed_at } =
         session;
     if format == StoredFormat::BareKey {
         return Secret::new(format!("{}\n", access_token.expose_secret()));
     }
-    let written = Written {
+    let record = BorrowedRecord {
         access_token: access_token.expose_secret(),
         refresh_token: refresh_token.as_ref().map_or("", Secret::expose_secret),
         expires_at: expires_at.to_string(),
         logged_in_at: logged_in_at.to_string(),
         last_refreshed_at: last_refreshed_at.to_string(),
     };
-    // Strings alone cannot fail to be written.
-    Secret::new(serde_json::to_string(&written).unwrap_or_default())
+    // Strings cannot fail to serialize.
+    Secret::new(serde_json::to_string(&record).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -227,8 +213,8 @@ mod tests {
     use crate::model::{Kind, Provider};
     use crate::store::{PreparedWrite, StoredText};
 
-    /// Laid out as the `my` command line lays it: Go's order of keys, fractions, an offset, a zero time.
-    const FROM_MY: &str = r#"{
+    /// In the layout of the `my` command line: Go's order of keys, fractions, an offset, a zero time.
+    const WRITTEN_BY_MY: &str = r#"{
   "access_token": "eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjE3MDAwMDAwMDB9.c2ln",
   "refresh_token": "r1",
   "expires_at": "2026-01-02T04:04:05.123456789+01:00",
@@ -240,18 +226,18 @@ mod tests {
         decode(StoredFormat::Session, &Secret::new(text)).unwrap().unwrap()
     }
 
-    /// A file that another program is writing in place: half of it at first.
-    struct BeingWritten(std::cell::Cell<u32>);
+    /// A file that another program writes in place: a part of it at first.
+    struct PartlyWritten(std::cell::Cell<u32>);
 
-    impl CredentialStore for BeingWritten {
+    impl CredentialStore for PartlyWritten {
         fn source(&self) -> Source {
             Source::File
         }
 
         fn read(&self, _: &StorageKey) -> Result<Option<StoredText>, StoreFailure> {
-            let halves = self.0.get();
-            self.0.set(halves.saturating_sub(1));
-            let text = if halves == 0 { FROM_MY } else { &FROM_MY[..halves as usize] };
+            let parts = self.0.get();
+            self.0.set(parts.saturating_sub(1));
+            let text = if parts == 0 { WRITTEN_BY_MY } else { &WRITTEN_BY_MY[..parts as usize] };
             Ok(Some(StoredText { text: Secret::new(text), warning: None }))
         }
 
@@ -277,23 +263,24 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_being_written_is_read_again_for_a_while() {
-        let looked = |halves: u32| super::read(&BeingWritten(halves.into()), &Provider::MYCLI.key);
-        for halves in [0, 1, super::MAX_READS - 1] {
+    fn a_partly_written_file_is_read_again_before_it_is_broken() {
+        let read_after =
+            |parts: u32| super::read(&PartlyWritten(parts.into()), &Provider::MYCLI.key);
+        for parts in [0, 1, super::MAX_READS - 1] {
             assert!(
-                matches!(looked(halves), Ok(Some(session)) if session == read(FROM_MY)),
-                "{halves}"
+                matches!(read_after(parts), Ok(Some(session)) if session == read(WRITTEN_BY_MY)),
+                "{parts}"
             );
         }
         assert!(
-            matches!(looked(super::MAX_READS), Err(StoreFailure::Failed(_))),
+            matches!(read_after(super::MAX_READS), Err(StoreFailure::Failed(_))),
             "then it counts as broken"
         );
     }
 
     #[test]
-    fn what_my_wrote_is_read_and_written_so_that_my_reads_it() {
-        let session = read(FROM_MY);
+    fn sessions_round_trip_in_the_form_of_the_my_command_line() {
+        let session = read(WRITTEN_BY_MY);
         assert_eq!(session.expires_at.to_string(), "2026-01-02T03:04:05.123456789Z");
         assert_eq!(session.last_refreshed_at, Timestamp::ZERO);
         let text = encode(StoredFormat::Session, &session);
@@ -302,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_token_keeps_the_shape_and_never_ends() {
+    fn an_api_token_has_the_form_of_a_session_and_no_expiry() {
         let token = Session::api_token(Secret::new("myc_1"), None, Timestamp::from_unix(0));
         let text = encode(StoredFormat::Session, &token);
         assert!(
@@ -318,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_without_any_of_it() {
+    fn decoding_errors_contain_none_of_the_text() {
         for (text, reason) in [
             ("", "is empty"),
             ("hunter2", "is not JSON (line 1, column 1)"),
@@ -346,17 +333,17 @@ mod tests {
     }
 
     #[test]
-    fn of_two_sessions_the_one_issued_last_counts_whatever_our_clock_said() {
+    fn of_two_sessions_the_one_issued_last_is_in_force() {
         let newer = r#"{"access_token":"eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjE3MDAwMDAwMDF9.c2ln","refresh_token":"r2",
             "expires_at":"2020-01-01T00:00:00Z","logged_in_at":"2020-01-01T00:00:00Z"}"#;
-        for order in [[FROM_MY, newer], [newer, FROM_MY]] {
+        for order in [[WRITTEN_BY_MY, newer], [newer, WRITTEN_BY_MY]] {
             let mut loaded = LoadedSessions::default();
             for (text, source) in order.iter().zip([Source::Keyring, Source::File]) {
                 loaded.add(StoredSession { session: read(text), source });
             }
             assert!(
                 loaded.newest.unwrap().session == read(newer)
-                    && loaded.older.unwrap().session == read(FROM_MY)
+                    && loaded.older.unwrap().session == read(WRITTEN_BY_MY)
             );
         }
     }

@@ -1,8 +1,8 @@
 //! Credentials that are stored for one URL each: user name and secret of a git host, a registry, a package index.
 //!
-//! Each has one small file, in one folder for its host: a lookup costs the same among ten and among a hundred thousand,
-//! and `list` does not read the keyring. Where the keyring has the secret, the file has everything else: a host without a
-//! credential never costs a connection to the keyring.
+//! Each has one small file, in a directory for its origin: a lookup takes as long among a hundred thousand as among ten.
+//! If the keyring has the secret, the file has everything else: `list`, and a request for a host without a credential,
+//! do not connect to the keyring.
 
 use std::cmp::Reverse;
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::{StoreResult, Stores};
 use crate::config::StoreChoice;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -17,36 +18,34 @@ use crate::model::{
     StoreFailure, StoredAt, StoredFormat, Subject, Target, Timestamp, Trail, UrlCredential,
     Warning, json,
 };
-use crate::store::Stores;
 
-/// The folder below the home directory.
-const FOLDER: &str = ".my/logins";
+const DIRECTORY: &str = ".my/logins";
 
 /// A credential as its file has it. The keyring has the same text; the file then has no secret.
 #[derive(Clone, Serialize, Deserialize)]
 struct Record {
     url: String,
     username: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     authtype: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     oauth_refresh_token: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     password_expiry_utc: Option<i64>,
     #[serde(default)]
     in_keyring: bool,
-    /// The user name of an older item that the keyring still has: it could not be reached when this was stored elsewhere.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The user of an older item: the keyring could not be reached when the credential was stored in the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
     left_in_keyring: Option<String>,
     /// Whether only that item is left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_erased: bool,
-    /// Seconds since 1970: among several users of one host the latest comes first.
+    /// In seconds since 1970: of several users of one host the latest comes first.
     #[serde(default)]
     stored_at: i64,
-    /// The nanoseconds of that second: a tool may store two users within a second.
+    /// A tool may store two users within a second.
     #[serde(default)]
     stored_at_nanos: u32,
 }
@@ -67,13 +66,13 @@ impl Drop for Record {
 
 /// A stored credential without its secret.
 pub struct Entry {
-    /// `None` for a URL that version 0.1.0 accepted and that is refused today.
+    /// `None` for a URL that version 0.1.0 accepted and that is an error today.
     pub target: Option<Target>,
     pub username: String,
     pub expires_at: Option<Timestamp>,
-    /// Where the secret is.
+    /// The store of the secret.
     pub source: Source,
-    /// Under which it was read: the same key erases it, whatever key a new credential for its URL would get.
+    /// The key under which it was read, which also erases it: a new credential for its URL may have another key.
     key: StorageKey,
     warning: Option<Warning>,
     record: Record,
@@ -85,7 +84,6 @@ impl Entry {
         self.target.as_ref().map_or_else(|| self.record.url.clone(), ToString::to_string)
     }
 
-    /// Whether this is what is stored for the target and the user.
     fn is_for(&self, target: &Target, username: &str) -> bool {
         self.target.as_ref() == Some(target) && self.username == username
     }
@@ -94,9 +92,11 @@ impl Entry {
         let Some(own) = self.target.as_ref().filter(|_| !self.record.is_erased) else {
             return false;
         };
+        // An empty scheme: the secret is the whole value of `Authorization`, and not a password.
+        let is_whole_value = self.record.authtype.as_deref() == Some("");
         let is_for_host = own.path.is_root() && !request.tool.exact_path;
         own.origin == target.origin
-            && self.is_whole_value() == (request.tool.auth_form == AuthForm::WholeValue)
+            && is_whole_value == (request.tool.auth_form == AuthForm::WholeValue)
             && (target.path.is_root() || own.path == target.path || is_for_host)
             && request.username.as_ref().is_none_or(|username| *username == self.username)
     }
@@ -104,15 +104,9 @@ impl Entry {
     /// Every item of the keyring that has this credential, or an older one for its URL.
     fn items(&self) -> impl Iterator<Item = Item> {
         let own = self.key.item.clone().filter(|_| self.source == Source::Keyring);
-        own.into_iter().chain(self.record.left_in_keyring.clone().map(item))
+        own.into_iter().chain(self.record.left_in_keyring.clone().map(Item::new))
     }
 
-    /// Whether the secret is a whole `Authorization` value, and not a password.
-    fn is_whole_value(&self) -> bool {
-        self.record.authtype.as_deref() == Some("")
-    }
-
-    /// Whether the secret is sent behind a scheme.
     fn has_scheme(&self) -> bool {
         self.record.authtype.as_ref().is_some_and(|scheme| !scheme.is_empty())
     }
@@ -122,8 +116,8 @@ impl Entry {
             && self.record.oauth_refresh_token.is_none()
     }
 
-    /// The credential with its secret; `None` where the keyring no longer has it.
-    fn open(&self, stores: &Stores<'_>) -> Result<Option<UrlCredential>, StoreFailure> {
+    /// The credential with its secret; `None` if the keyring no longer has it.
+    fn open(&self, stores: &Stores<'_>) -> StoreResult<Option<UrlCredential>> {
         let Self { target, username, expires_at, source, record, key, warning: _ } = self;
         let Some(target) = target else { return Ok(None) };
         let mut record = record.clone();
@@ -137,7 +131,7 @@ impl Entry {
         let scheme = record.authtype.take().filter(|scheme| !scheme.is_empty());
         let texts = [Some(username.as_str()), scheme.as_deref(), Some(secret.expose_secret())];
         let texts = texts.into_iter().chain([refresh_token.as_ref().map(Secret::expose_secret)]);
-        // In git's protocol it would begin a line of its own.
+        // It would end a line of git's protocol.
         if texts.flatten().any(|text| text.contains(['\n', '\r', '\0'])) {
             return Err(StoreFailure::Failed("it contains a line break or NUL".to_owned()));
         }
@@ -152,8 +146,8 @@ impl Entry {
     }
 }
 
-/// The credential for a request, and where it was: one that is stored for the exact path comes before one for the whole
-/// host, a later one before an earlier one.
+/// The credential for a request, and its store. A credential for the exact path precedes one for the whole host, a later
+/// one precedes an earlier one.
 pub fn find(
     stores: &Stores<'_>,
     request: &CredentialRequest,
@@ -161,15 +155,16 @@ pub fn find(
     trail: &mut Trail,
 ) -> Option<(UrlCredential, Source)> {
     let target = request.target.as_ref()?;
-    let mut entries = match of_host(stores, &target.origin, trail) {
+    let mut entries = match entries_of(stores, &target.origin, trail) {
         Ok(entries) => entries,
         Err(failure) => {
             trail.add(Subject::UrlCredentials, Outcome::Unavailable(failure));
             return None;
         }
     };
-    let takes_scheme = request.tool.auth_form == AuthForm::Authorization;
-    entries.retain(|entry| entry.matches(request, target) && (takes_scheme || !entry.has_scheme()));
+    let can_send_scheme = request.tool.auth_form == AuthForm::Authorization;
+    entries
+        .retain(|entry| entry.matches(request, target) && (can_send_scheme || !entry.has_scheme()));
     if target.path.is_root() {
         retain_for_host(&mut entries);
     }
@@ -196,8 +191,8 @@ pub fn find(
     None
 }
 
-/// For a request that names only the host: what is stored for the whole host, or else for the one path that has
-/// something. Which of several paths is meant is not known.
+/// For a request that names only the host: retains what is stored for the whole host, or otherwise for its only path. Of
+/// several paths none is retained, since the request does not say which one is meant.
 fn retain_for_host(entries: &mut Vec<Entry>) {
     let is_for_host =
         |entry: &Entry| entry.target.as_ref().is_some_and(|target| target.path.is_root());
@@ -208,7 +203,7 @@ fn retain_for_host(entries: &mut Vec<Entry>) {
     }
 }
 
-/// Stores a credential where new ones are stored, instead of an older one for the same URL and user, wherever that is.
+/// Stores a credential where new ones are stored, and removes an older one for the same URL and user from either store.
 pub fn save(
     stores: &Stores<'_>,
     choice: Option<StoreChoice>,
@@ -230,13 +225,13 @@ pub fn save(
         stored_at: now.unix(),
         stored_at_nanos: now.nanosecond(),
     };
-    let mut older = of_host(stores, &target.origin, &mut Trail::default()).unwrap_or_default();
+    let mut older = entries_of(stores, &target.origin, &mut Trail::default()).unwrap_or_default();
     sweep(stores, &mut older);
     let stored = stores.write_new(choice, &key, &encode(&record))?;
     for entry in older.iter().filter(|entry| entry.is_for(target, username)) {
         let left = entry.items().filter(|item| {
             let is_replaced = stored.source == Source::Keyring && key.item.as_ref() == Some(item);
-            !is_replaced && stores.keyring.delete(&item_key(item.clone())).is_err()
+            !is_replaced && !delete_item(stores, item.clone())
         });
         record.left_in_keyring =
             left.map(|item| item.user.into_owned()).next().or(record.left_in_keyring.take());
@@ -246,7 +241,7 @@ pub fn save(
     }
     if stored.source == Source::Keyring {
         (record.in_keyring, record.secret) = (true, None);
-        // That there is a refresh token is not secret, and decides whether an expired credential is still of use.
+        // The file states only whether there is a refresh token: with one, an expired credential is still of use to git.
         record.oauth_refresh_token = record.oauth_refresh_token.take().map(|_| String::new());
     }
     if record.in_keyring || record.left_in_keyring.is_some() {
@@ -255,16 +250,15 @@ pub fn save(
     Ok(stored)
 }
 
-/// Erases every credential that matches the request and, where a secret is given, equals it. Returns whether there was
-/// one.
+/// Erases every credential that matches the request and, with a secret, has this secret. Returns whether there was one.
 pub fn erase(
     stores: &Stores<'_>,
     request: &CredentialRequest,
     secret: Option<&Secret>,
 ) -> Result<bool> {
     let Some(target) = &request.target else { return Ok(false) };
-    let (mut erased, mut unread) = (false, Trail::default());
-    let entries = of_host(stores, &target.origin, &mut unread)
+    let (mut erased, mut trail) = (false, Trail::default());
+    let entries = entries_of(stores, &target.origin, &mut trail)
         .map_err(|failure| Error::invalid_state(failure.to_string()))?;
     for entry in entries.iter().filter(|entry| entry.matches(request, target)) {
         let is_other = |secret: &Secret| !matches!(entry.open(stores), Ok(Some(found)) if found.secret == *secret);
@@ -272,8 +266,8 @@ pub fn erase(
             erased |= delete(stores, entry)?;
         }
     }
-    // The entry that cannot be read may be the requested one.
-    match unread.attempts.pop().map(|attempt| attempt.outcome) {
+    // The entry that could not be read may be the requested one.
+    match trail.attempts.pop().map(|attempt| attempt.outcome) {
         Some(Outcome::Unavailable(cause)) if !erased => Err(not_erased(&cause)),
         _ => Ok(erased),
     }
@@ -281,7 +275,7 @@ pub fn erase(
 
 /// Erases what version 0.1.0 stored for a URL, by the text of that URL.
 pub fn erase_legacy(stores: &Stores<'_>, url: &LegacyUrl) -> Result<bool> {
-    let entries = in_folder(stores, &folder_of(&url.origin), &mut Trail::default());
+    let entries = entries_in(stores, &directory_of(&url.origin), &mut Trail::default());
     let mut erased = false;
     for entry in entries.unwrap_or_default().iter().filter(|entry| entry.record.url == url.url) {
         erased |= delete(stores, entry)?;
@@ -289,15 +283,15 @@ pub fn erase_legacy(stores: &Stores<'_>, url: &LegacyUrl) -> Result<bool> {
     Ok(erased)
 }
 
-/// The keyring first: a file without its item is found and reported, an item without its file is not. An older item that
-/// cannot be removed now keeps a file without a secret, so that it is removed later.
+/// Deletes the item before its file: only the file leads to the item. If an older item cannot be deleted now, the file
+/// stays without a secret, so that the item is deleted later.
 fn delete(stores: &Stores<'_>, entry: &Entry) -> Result<bool> {
     let Entry { key, source, record, .. } = entry;
     if *source == Source::Keyring {
         stores.keyring.delete(key).map_err(|cause| not_erased(&cause))?;
     }
     if let Some(user) = &record.left_in_keyring
-        && stores.keyring.delete(&item_key(item(user.clone()))).is_err()
+        && !delete_item(stores, Item::new(user.clone()))
     {
         let mut left = record.clone();
         (left.secret, left.oauth_refresh_token) = (None, None);
@@ -309,49 +303,42 @@ fn delete(stores: &Stores<'_>, entry: &Entry) -> Result<bool> {
     Ok(deleted && !record.is_erased)
 }
 
-/// Removes the items that were left in the keyring when their credentials were erased.
+/// Deletes an item without a file; returns whether it is gone.
+fn delete_item(stores: &Stores<'_>, item: Item) -> bool {
+    let key = StorageKey { item: Some(item), ..key_of(String::new(), String::new()) };
+    stores.keyring.delete(&key).is_ok()
+}
+
+/// Deletes the items that stayed in the keyring when their credentials were erased.
 fn sweep(stores: &Stores<'_>, entries: &mut Vec<Entry>) {
     for entry in entries.extract_if(.., |entry| entry.record.is_erased) {
-        // What fails is tried again the next time.
+        // A failure is tried again the next time.
         let _ = delete(stores, &entry);
     }
 }
 
 /// Every stored credential without its secret, ordered by URL.
 pub fn all(stores: &Stores<'_>) -> Vec<Entry> {
-    let hosts = stores.file.list(FOLDER).unwrap_or_default();
-    let mut entries: Vec<_> = hosts
-        .iter()
-        .flat_map(|host| {
-            let folder = format!("{FOLDER}/{host}");
-            in_folder(stores, &folder, &mut Trail::default()).unwrap_or_default()
-        })
-        .collect();
+    let mut entries = Vec::new();
+    for origin in stores.file.list(DIRECTORY).unwrap_or_default() {
+        let directory = format!("{DIRECTORY}/{origin}");
+        entries.extend(entries_in(stores, &directory, &mut Trail::default()).unwrap_or_default());
+    }
     sweep(stores, &mut entries);
     entries.sort_by_key(|entry| (entry.url(), entry.username.clone()));
     entries
 }
 
-fn of_host(
-    stores: &Stores<'_>,
-    origin: &Origin,
-    trail: &mut Trail,
-) -> Result<Vec<Entry>, StoreFailure> {
-    in_folder(stores, &folder_of(&origin_text(origin)), trail)
+fn entries_of(stores: &Stores<'_>, origin: &Origin, trail: &mut Trail) -> StoreResult<Vec<Entry>> {
+    entries_in(stores, &directory_of(&origin_text(origin)), trail)
 }
 
-/// The entries of one folder. An entry that cannot be read is reported and skipped.
-fn in_folder(
-    stores: &Stores<'_>,
-    folder: &str,
-    trail: &mut Trail,
-) -> Result<Vec<Entry>, StoreFailure> {
+/// The entries of one directory. An entry that cannot be read becomes an attempt of the trail.
+fn entries_in(stores: &Stores<'_>, directory: &str, trail: &mut Trail) -> StoreResult<Vec<Entry>> {
+    let is_json = |name: &&String| Path::new(name).extension().is_some_and(|end| end == "json");
     let mut entries = Vec::new();
-    for name in stores.file.list(folder)? {
-        if Path::new(&name).extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        match entry(stores, format!("{folder}/{name}")) {
+    for name in stores.file.list(directory)?.iter().filter(is_json) {
+        match entry(stores, format!("{directory}/{name}")) {
             Ok(entry) => entries.extend(entry),
             Err(cause) => trail.add(Subject::UrlCredentialFile, Outcome::Unavailable(cause)),
         }
@@ -359,13 +346,13 @@ fn in_folder(
     Ok(entries)
 }
 
-fn entry(stores: &Stores<'_>, file: String) -> Result<Option<Entry>, StoreFailure> {
+fn entry(stores: &Stores<'_>, file: String) -> StoreResult<Option<Entry>> {
     let mut key = key_of(String::new(), file);
     let Some(stored) = stores.file.read(&key)? else { return Ok(None) };
     let location = stores.file.location(&key).unwrap_or_default();
     let unusable = |reason: String| StoreFailure::Failed(format!("{location} {reason}"));
     let record = decode(&stored.text).map_err(unusable)?;
-    key.item = Some(item(format!("{} {}", record.url, record.username)));
+    key.item = Some(Item::new(format!("{} {}", record.url, record.username)));
     Ok(Some(Entry {
         target: Target::parse(&record.url).ok(),
         username: record.username.clone(),
@@ -388,34 +375,25 @@ fn encode(record: &Record) -> Secret {
 
 /// The key of a new credential.
 fn new_key(target: &Target, username: &str) -> StorageKey {
-    let file = hash(&format!("{} {username}", target.path.as_str()));
-    let file = format!("{}/{file}.json", folder_of(&origin_text(&target.origin)));
-    // A URL has no space, so the two parts stay apart.
-    key_of(format!("{target} {username}"), file)
+    // A path and a URL contain no space, so path and user name cannot be confused.
+    let name = hash(&format!("{} {username}", target.path.as_str()));
+    let directory = directory_of(&origin_text(&target.origin));
+    key_of(format!("{target} {username}"), format!("{directory}/{name}.json"))
 }
 
 fn key_of(user: String, file: String) -> StorageKey {
     StorageKey {
-        item: Some(item(user)),
+        item: Some(Item::new(user)),
         legacy_item: None,
         file: file.into(),
         format: StoredFormat::Session,
-        // Nothing in it is valid once only.
+        // No lock: it contains no refresh token that this program spends.
         lock: "".into(),
     }
 }
 
-/// The key of an item alone.
-fn item_key(item: Item) -> StorageKey {
-    StorageKey { item: Some(item), ..key_of(String::new(), String::new()) }
-}
-
-fn item(user: String) -> Item {
-    Item { service: "my-credential-helper".into(), user: user.into() }
-}
-
-fn folder_of(origin: &str) -> String {
-    format!("{FOLDER}/{}", hash(origin))
+fn directory_of(origin: &str) -> String {
+    format!("{DIRECTORY}/{}", hash(origin))
 }
 
 /// With the port in every case.
@@ -424,7 +402,7 @@ fn origin_text(origin: &Origin) -> String {
 }
 
 pub(super) fn hash(text: &str) -> String {
-    // Not by `format!`, which takes longer over 32 bytes than SHA-256 does (25,000 instructions a `get`).
+    // `format!` of 32 bytes takes longer than SHA-256 (25,000 instructions in a `get`).
     let digit = |digit: u8| char::from(b"0123456789abcdef"[usize::from(digit)]);
     let bytes = Sha256::digest(text.as_bytes());
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()

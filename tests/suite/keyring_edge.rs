@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use my_credential_helper::model::Item;
 use my_credential_helper::model::{OffReason, StoreFailure};
-use my_credential_helper::store::keyring::{Keyring, Surroundings};
+use my_credential_helper::store::keyring::{Keyring, KeyringEnvironment};
 
 use crate::support::secret_service::SecretService;
 
@@ -25,7 +25,7 @@ fn keyring_at(address: impl Into<OsString>) -> Keyring {
 
 fn patient_keyring_at(address: impl Into<OsString>, budget: Duration) -> Keyring {
     Keyring::new(
-        Surroundings { bus_address: Some(address.into()), ..Surroundings::default() },
+        KeyringEnvironment { bus_address: Some(address.into()), ..KeyringEnvironment::default() },
         budget,
     )
 }
@@ -38,16 +38,16 @@ fn with_service(test: impl FnOnce(&SecretService, &Keyring)) {
 }
 
 fn value(keyring: &Keyring, item: &Item) -> Option<String> {
-    keyring.read(item).unwrap().map(|value| value.to_string())
+    keyring.read_item(item).unwrap().map(|value| value.to_string())
 }
 
 #[test]
 fn what_is_written_is_read_back_and_replaced_by_the_next_write() {
     with_service(|service, keyring| {
         assert_eq!(value(keyring, &tokens()), None);
-        keyring.write(&tokens(), "my", "first").unwrap();
+        keyring.write_item(&tokens(), "first").unwrap();
         assert_eq!(value(keyring, &tokens()).as_deref(), Some("first"));
-        keyring.write(&tokens(), "my", "second").unwrap();
+        keyring.write_item(&tokens(), "second").unwrap();
         assert_eq!(value(&keyring_at(&service.bus_address), &tokens()).as_deref(), Some("second"));
         let items = service.attributes_of(&WANTED);
         assert_eq!(items.len(), 1, "a write replaces: {items:?}");
@@ -63,7 +63,7 @@ fn what_go_keyring_wrote_is_found_and_written_in_place() {
     with_service(|service, keyring| {
         service.store(&WANTED, b"by my");
         assert_eq!(value(keyring, &tokens()).as_deref(), Some("by my"));
-        keyring.write(&tokens(), "my", "by us").unwrap();
+        keyring.write_item(&tokens(), "by us").unwrap();
         assert_eq!(service.attributes_of(&WANTED).len(), 1);
     });
 }
@@ -71,9 +71,9 @@ fn what_go_keyring_wrote_is_found_and_written_in_place() {
 #[test]
 fn a_deleted_item_is_gone_and_deleting_twice_is_no_error() {
     with_service(|_, keyring| {
-        keyring.write(&tokens(), "my", "x").unwrap();
-        assert_eq!(keyring.delete(&tokens()), Ok(true));
-        assert_eq!(keyring.delete(&tokens()), Ok(false));
+        keyring.write_item(&tokens(), "x").unwrap();
+        assert_eq!(keyring.delete_item(&tokens()), Ok(true));
+        assert_eq!(keyring.delete_item(&tokens()), Ok(false));
         assert_eq!(value(keyring, &tokens()), None);
     });
 }
@@ -96,7 +96,7 @@ fn of_two_items_the_exact_one_is_read_and_a_write_leaves_one() {
             }
             assert_eq!(value(keyring, &tokens()).as_deref(), Some("exact"));
             assert_eq!(service.attributes_of(&WANTED).len(), 2);
-            keyring.write(&tokens(), "my", "new").unwrap();
+            keyring.write_item(&tokens(), "new").unwrap();
             assert_eq!(service.attributes_of(&WANTED).len(), 1);
             assert_eq!(value(keyring, &tokens()).as_deref(), Some("new"));
         });
@@ -106,7 +106,7 @@ fn of_two_items_the_exact_one_is_read_and_a_write_leaves_one() {
 #[test]
 fn a_locked_keyring_says_so_at_once_whatever_is_asked() {
     with_service(|service, keyring| {
-        keyring.write(&tokens(), "my", "x").unwrap();
+        keyring.write_item(&tokens(), "x").unwrap();
         service.lock();
         // Patient far beyond what a busy machine takes, and the bound is far below it: waiting for somebody who unlocks
         // it would be seen.
@@ -114,9 +114,9 @@ fn a_locked_keyring_says_so_at_once_whatever_is_asked() {
         let other = Item { service: "not".into(), user: "there".into() };
         let started = Instant::now();
         for item in [tokens(), other] {
-            assert_eq!(keyring.read(&item), Err(StoreFailure::Locked));
-            assert_eq!(keyring.write(&item, "my", "y"), Err(StoreFailure::Locked));
-            assert_eq!(keyring.delete(&item), Err(StoreFailure::Locked));
+            assert_eq!(keyring.read_item(&item), Err(StoreFailure::Locked));
+            assert_eq!(keyring.write_item(&item, "y"), Err(StoreFailure::Locked));
+            assert_eq!(keyring.delete_item(&item), Err(StoreFailure::Locked));
         }
         assert_eq!(keyring.probe(), Err(StoreFailure::Locked));
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
@@ -127,10 +127,10 @@ fn a_locked_keyring_says_so_at_once_whatever_is_asked() {
 fn bytes_that_are_no_text_are_an_error_without_them() {
     with_service(|service, keyring| {
         service.store(&WANTED, b"s3cret\xff\xfe");
-        let error = keyring.read(&tokens()).unwrap_err();
+        let error = keyring.read_item(&tokens()).unwrap_err();
         assert_eq!(error.to_string(), "the item is not UTF-8");
         assert!(!format!("{error:?}").contains("s3cret"));
-        keyring.write(&tokens(), "my", "readable").unwrap();
+        keyring.write_item(&tokens(), "readable").unwrap();
         assert_eq!(value(keyring, &tokens()).as_deref(), Some("readable"));
     });
 }
@@ -139,7 +139,7 @@ fn bytes_that_are_no_text_are_an_error_without_them() {
 fn long_and_empty_and_foreign_values_come_back_as_they_were() {
     with_service(|_, keyring| {
         for text in ["x".repeat(100_000), String::new(), "é\n\"\0\u{1f511}".to_owned()] {
-            keyring.write(&tokens(), "my", &text).unwrap();
+            keyring.write_item(&tokens(), &text).unwrap();
             assert!(value(keyring, &tokens()).as_deref() == Some(&text), "{} bytes", text.len());
         }
     });
@@ -148,7 +148,7 @@ fn long_and_empty_and_foreign_values_come_back_as_they_were() {
 #[test]
 fn hundreds_of_short_lived_callers_at_once_leave_gnome_keyring_alive() {
     with_service(|service, keyring| {
-        keyring.write(&tokens(), "my", "x").unwrap();
+        keyring.write_item(&tokens(), "x").unwrap();
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -165,13 +165,13 @@ fn hundreds_of_short_lived_callers_at_once_leave_gnome_keyring_alive() {
 #[test]
 fn a_bus_without_a_secret_service_is_told_apart() {
     let Some(bus) = SecretService::start_bus() else { return };
-    let error = keyring_at(&bus.bus_address).read(&tokens()).unwrap_err();
+    let error = keyring_at(&bus.bus_address).read_item(&tokens()).unwrap_err();
     assert_eq!(error.to_string(), "no secret service");
 }
 
-fn reason(surroundings: Surroundings) -> String {
+fn reason(environment: KeyringEnvironment) -> String {
     let started = Instant::now();
-    let reason = Keyring::new(surroundings, BUDGET).read(&tokens()).unwrap_err().to_string();
+    let reason = Keyring::new(environment, BUDGET).read_item(&tokens()).unwrap_err().to_string();
     assert!(
         started.elapsed() < Duration::from_millis(500),
         "{reason} after {:?}",
@@ -181,7 +181,10 @@ fn reason(surroundings: Surroundings) -> String {
 }
 
 fn at(address: &str) -> String {
-    reason(Surroundings { bus_address: Some(address.into()), ..Surroundings::default() })
+    reason(KeyringEnvironment {
+        bus_address: Some(address.into()),
+        ..KeyringEnvironment::default()
+    })
 }
 
 #[test]
@@ -190,7 +193,7 @@ fn where_there_is_no_bus_the_answer_is_immediate() {
     let dead = home.path().join("bus");
     drop(UnixListener::bind(&dead).unwrap());
     let dead = format!("unix:path={}", dead.display());
-    assert_eq!(reason(Surroundings::default()), "no session bus");
+    assert_eq!(reason(KeyringEnvironment::default()), "no session bus");
     assert_eq!(at(""), "no session bus");
     assert_eq!(at("unix:path=/nowhere"), "no session bus");
     assert_eq!(at("unix:path=/etc/passwd"), "no session bus");
@@ -199,14 +202,17 @@ fn where_there_is_no_bus_the_answer_is_immediate() {
     assert_eq!(at(&dead), "no session bus");
     assert_eq!(at(&format!("unix:path=/nowhere;{dead},guid=00")), "no session bus");
     assert_eq!(
-        reason(Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() }),
+        reason(KeyringEnvironment {
+            runtime_dir: Some(home.path().into()),
+            ..KeyringEnvironment::default()
+        }),
         "no session bus"
     );
     assert_eq!(
-        reason(Surroundings {
+        reason(KeyringEnvironment {
             off: Some(OffReason::Disabled),
             bus_address: Some(dead.into()),
-            ..Surroundings::default()
+            ..KeyringEnvironment::default()
         }),
         "turned off by MY_NO_KEYRING"
     );
@@ -231,12 +237,14 @@ fn a_socket_that_never_answers_takes_the_budget_once_for_all_calls() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("bus");
     let _silent = UnixListener::bind(&path).unwrap();
-    let surroundings =
-        Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() };
-    let keyring = Keyring::new(surroundings, Duration::from_millis(300));
+    let environment = KeyringEnvironment {
+        runtime_dir: Some(home.path().into()),
+        ..KeyringEnvironment::default()
+    };
+    let keyring = Keyring::new(environment, Duration::from_millis(300));
     let started = Instant::now();
-    assert_eq!(keyring.read(&tokens()), Err(StoreFailure::TimedOut));
-    assert_eq!(keyring.write(&tokens(), "my", "x"), Err(StoreFailure::TimedOut));
+    assert_eq!(keyring.read_item(&tokens()), Err(StoreFailure::TimedOut));
+    assert_eq!(keyring.write_item(&tokens(), "x"), Err(StoreFailure::TimedOut));
     assert_eq!(keyring.probe(), Err(StoreFailure::TimedOut));
     let took = started.elapsed();
     assert!((Duration::from_millis(300)..Duration::from_millis(590)).contains(&took), "{took:?}");
@@ -245,7 +253,7 @@ fn a_socket_that_never_answers_takes_the_budget_once_for_all_calls() {
 #[test]
 fn the_bus_in_the_runtime_directory_is_found_without_an_address() {
     with_service(|service, keyring| {
-        keyring.write(&tokens(), "my", "x").unwrap();
+        keyring.write_item(&tokens(), "x").unwrap();
         let socket =
             service.bus_address.strip_prefix("unix:path=").and_then(|rest| rest.split(',').next());
         let Some(socket) = socket.map(Path::new) else {
@@ -253,8 +261,10 @@ fn the_bus_in_the_runtime_directory_is_found_without_an_address() {
         };
         let home = tempfile::Builder::new().prefix("a %b,c;").tempdir().unwrap();
         std::os::unix::fs::symlink(socket, home.path().join("bus")).unwrap();
-        let surroundings =
-            Surroundings { runtime_dir: Some(home.path().into()), ..Surroundings::default() };
-        assert_eq!(value(&Keyring::new(surroundings, BUDGET), &tokens()).as_deref(), Some("x"));
+        let environment = KeyringEnvironment {
+            runtime_dir: Some(home.path().into()),
+            ..KeyringEnvironment::default()
+        };
+        assert_eq!(value(&Keyring::new(environment, BUDGET), &tokens()).as_deref(), Some("x"));
     });
 }

@@ -1,4 +1,4 @@
-//! When a session is refreshed, and by which process. [`state`] has the refresh itself.
+//! When a session is refreshed; [`state`] has the refresh itself.
 
 pub(super) mod last_refreshed;
 mod state;
@@ -14,22 +14,22 @@ use crate::error::{Error, Result};
 use crate::model::{Provider, Secret, Trail};
 use crate::store::session::{self, StoredSession};
 
-/// The longest wait for a process that refreshes.
+/// For another process to finish its refresh.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest refresh, the wait for the lock included, with a service that accepts a replaced token for a while.
+/// For a refresh, including the wait for the lock, with a service that accepts a replaced token for some time.
 const GRACE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same with any other service: a client that gives up earlier may lose the login to a service that is only slow.
+/// For a refresh with any other service: a client that stops earlier may lose the login because a service is slow.
 const NO_GRACE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The longest refresh after a command that needs no token.
+/// For a refresh after a command that needs no token.
 const WEEKLY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a session may go without a refresh before such a command refreshes it.
+/// Such a command refreshes a session that has not been refreshed for longer.
 const REFRESH_INTERVAL: Validity = Validity::WEEK;
 
-/// A login that is younger is not refreshed by such a command.
+/// Such a command does not refresh the session of a more recent login.
 const MIN_LOGIN_AGE: Validity = Validity::minutes(30);
 
 /// The shortest time between two refreshes that tools force.
@@ -44,7 +44,6 @@ pub(super) enum ForcedBy {
     Service,
 }
 
-/// How long the parts of a refresh may take.
 #[derive(Clone, Copy)]
 struct Timeouts {
     lock: Duration,
@@ -52,16 +51,16 @@ struct Timeouts {
 }
 
 impl Timeouts {
-    fn new(provider: &Provider, most: Duration) -> Self {
+    fn new(provider: &Provider, max: Duration) -> Self {
         let total =
-            if provider.login.has_grace() { GRACE_TIMEOUT.min(most) } else { NO_GRACE_TIMEOUT };
-        Self { lock: LOCK_TIMEOUT.min(most), total }
+            if provider.login.has_grace() { GRACE_TIMEOUT.min(max) } else { NO_GRACE_TIMEOUT };
+        Self { lock: LOCK_TIMEOUT.min(max), total }
     }
 }
 
 impl Engine<'_> {
-    /// A session with at least `min_validity` left, instead of the stale one. Where a refresh fails for a reason that may
-    /// pass and the token has not expired, the stale one, and a warning.
+    /// Returns a session with at least `min_validity` left. If the refresh fails temporarily and the token has not expired,
+    /// returns the stale session with a warning.
     pub(super) fn refresh(
         &self,
         provider: &Provider,
@@ -83,12 +82,12 @@ impl Engine<'_> {
         self.refresh(provider, Validity::ZERO, stored.clone(), &mut Trail::default())
     }
 
-    /// Keeps a login that is seldom used: refreshes a session that has not been refreshed for a week. For commands that
-    /// need no token, after their output is written; silent.
+    /// Refreshes a session that has not been refreshed for a week, so that the login of a person who seldom uses it does not
+    /// expire. For commands that need no token, after their output is written; prints nothing.
     pub fn refresh_weekly(&self) {
         let Ok(provider) = self.context.provider(None) else { return };
         if self.context.environment.get(&provider.token_variable).is_some()
-            || !matches!(self.context.logged_in_elsewhere(&provider, None), Ok(None))
+            || !matches!(self.context.other_login_url(&provider, None), Ok(None))
         {
             return;
         }
@@ -103,7 +102,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Marks the session as stale if this is its token, so that the next request refreshes it. Returns whether it is.
+    /// Marks the session as expired if `rejected` is its token, so that the next request refreshes it. Returns whether it
+    /// did.
     pub(super) fn mark_rejected(
         &self,
         provider: &Provider,
@@ -127,7 +127,8 @@ impl Engine<'_> {
             return Ok(false);
         };
         session.expires_at = self.clock.now();
-        session::write(self.stores.get(source), &provider.key, &session).map_err(|cause| {
+        let text = session::encode(provider.key.format, &session);
+        self.stores.get(source).write(&provider.key, &text).map_err(|cause| {
             Error::invalid_state(format!("the refused token cannot be marked: {cause}"))
         })?;
         Ok(true)

@@ -1,15 +1,15 @@
-//! The one place that spends a refresh token. It is valid once: however many processes find the same stale session, one
-//! of them sends the request and the others read what it saved, and nothing is spent before it is certain that the result
-//! can be saved.
+//! The refresh, the only code that spends a refresh token. The token is valid once. Of all processes that find the same
+//! stale session, one sends the request and the others read what it saved. The token is spent only if the result can be
+//! saved.
 //!
-//! A service with a grace (mycli: 30 s) receives the token again where its answer was lost. Another OAuth 2 service may
-//! end the whole login when a replaced token comes back: one refresh sends it once, and waits longer for the answer. If
-//! none comes, the token stays stored and the next call sends it again: if the service has carried out the first request,
-//! the login is lost with that answer in any case; if it has not, nothing is lost.
+//! A service with a grace (mycli: 30 s) receives the token again if its response was lost. Another OAuth 2 service may
+//! revoke the whole login when it receives a replaced token: one refresh sends the token once, and waits longer for the
+//! response. If no response comes, the token stays stored and the next call sends it again: if the service has processed
+//! the first request, the login is lost with its response in any case; if it has not, nothing is lost.
 //!
 //! From the request to the write of its result, into space that was reserved before, Control-C and requests to terminate
-//! wait ([`signals`]). A kill, or a machine that stops, between the service's answer and the write costs the login with
-//! such a service. No client can prevent that.
+//! are deferred ([`signals`]). A kill or a power failure between the response and the write loses the login with such a
+//! service. No client can prevent that.
 
 use std::cmp::Ordering;
 use std::time::{Duration, Instant};
@@ -27,58 +27,59 @@ use crate::store::session::{self, LoadedSessions, StoredSession};
 use crate::sys::lock::{self, Lock};
 use crate::sys::signals::{self, BlockedSignals};
 
-/// The most refresh tokens that one call sends: the first, a retry after a lost answer, and a tie with another process.
-pub(super) const MAX_REDEMPTIONS: u8 = 3;
+/// How often one call sends a refresh token: first, after a lost response, and in a tie with another process.
+pub(super) const MAX_RENEWALS: u8 = 3;
 
-/// The bytes that are reserved for a session, whatever its tokens grow to.
+/// The bytes that are reserved for a session: more than any service's tokens need.
 const RESERVED_SIZE: usize = 40 * 1024;
 
 /// The delay before the stores are read again while another process holds the lock; it doubles each time. Dozens of
-/// processes that read the keyring all the time would slow down each other and the keyring.
+/// processes that read the keyring continuously would slow down each other and the keyring.
 const FIRST_READ_DELAY: Duration = Duration::from_millis(20);
 
-/// The delay before a request that was interrupted is sent again, so that its cause may pass.
+/// The delay before an interrupted request is sent again.
 const RETRY_DELAY: Duration = Duration::from_millis(700);
 
-/// The delay before a rejected session counts as over: another program may have spent the token and not yet saved.
+/// The delay before the stores are read again for a rejected session: another program may have spent the token, and not
+/// yet saved its result.
 const REJECTED_READ_DELAY: Duration = Duration::from_millis(200);
 
 /// What is true now, in the stores and at the service.
 enum State<'r> {
     /// Another process may hold the lock. The session was stale when it was read.
     Unlocked { stale: StoredSession, next_read: Instant, delay: Duration },
-    /// This process holds the lock, and has to read the stores again.
+    /// This process holds the lock. What it read before may be old.
     Locked,
-    /// The session is stale, and its refresh token is not spent. `has_copy`: the other store has an older one.
+    /// The session is stale, and its refresh token is not spent. `has_copy`: the other store has an older session.
     Due { session: StoredSession, has_copy: bool },
     /// The result can be saved. The next step spends the token.
-    Prepared(Spend<'r>),
-    /// The answer was lost: the token may be spent. The service accepts it again.
-    Interrupted(Spend<'r>, RenewalError),
-    /// The service says that the session is over. The stores still have it.
-    Rejected(Spend<'r>, RenewalError),
+    Prepared(Exchange<'r>),
+    /// The response was lost: the token may be spent. The service accepts it again.
+    Interrupted(Exchange<'r>, RenewalError),
+    /// The service rejected the token as invalid. The stores still have the session.
+    Rejected(Exchange<'r>, RenewalError),
     /// The service issued a session. No store has it.
-    Issued(Spend<'r>, Session),
+    Issued(Exchange<'r>, Session),
     /// The issued session is the one in force. No store has it.
-    Reconciled(Spend<'r>, Session),
-    /// A store has the new session, and the other one may have an older one.
+    Reconciled(Exchange<'r>, Session),
+    /// A store has the new session, and the other store may have an older one.
     Saved { session: Session, source: Source },
-    /// The session is over. Another program may have saved its successor a moment ago: the stores are read again after
-    /// each delay.
-    Over { session: StoredSession, error: RenewalError, delays: &'static [Duration] },
-    /// The session is over, and no program has saved a successor: it is to be removed.
-    Dead { session: StoredSession, error: RenewalError },
-    /// The refresh failed, and the session stays as it is.
+    /// The session has ended. Another program may be about to save its successor: the stores are read again after each
+    /// delay.
+    Ended { session: StoredSession, error: RenewalError, delays: &'static [Duration] },
+    /// The session has ended, and no program has saved a successor.
+    Unrecoverable { session: StoredSession, error: RenewalError },
+    /// The refresh failed, and the session stays stored.
     Failed { session: StoredSession, failure: Failure },
 }
 
-/// A session whose token can be spent, and what is needed for that.
-struct Spend<'r> {
+/// A session whose refresh token can be spent, and everything that was prepared for it.
+struct Exchange<'r> {
     session: StoredSession,
     renewal: Box<dyn Renewal + 'r>,
     write: PreparedWrite<'r>,
     /// The store of the result.
-    home: Source,
+    destination: Source,
 }
 
 struct Failure {
@@ -103,12 +104,12 @@ struct Refresh<'r> {
     min_validity: Validity,
     timeouts: Timeouts,
     started: Instant,
-    redemptions: u8,
+    renewals: u8,
     lock: Option<Box<dyn Lock>>,
     blocked: Option<BlockedSignals>,
 }
 
-/// Refreshes a stale session of a provider; warnings and what was read are added to the trail.
+/// Refreshes a stale session; adds warnings to the trail.
 pub(super) fn run(
     engine: &Engine<'_>,
     provider: &Provider,
@@ -120,19 +121,18 @@ pub(super) fn run(
     engine
         .log
         .debug(&|| format!("the session ends at {}: a refresh is due", stale.session.expires_at));
-    let started = engine.clock.instant();
+    let (started, delay) = (engine.clock.instant(), FIRST_READ_DELAY);
     let mut refresh = Refresh {
         engine,
         provider,
         min_validity,
         timeouts,
         started,
-        redemptions: 0,
+        renewals: 0,
         lock: None,
         blocked: None,
     };
-    let mut state =
-        State::Unlocked { stale, next_read: started + FIRST_READ_DELAY, delay: FIRST_READ_DELAY };
+    let mut state = State::Unlocked { stale, next_read: started + delay, delay };
     loop {
         match refresh.step(state, trail)? {
             Step::Next(next) => state = next,
@@ -160,22 +160,21 @@ impl<'r> Refresh<'r> {
             }
             State::Locked => self.read_again(),
             State::Due { session, has_copy } => self.prepare(session, has_copy),
-            State::Prepared(spend) => Ok(self.spend(spend)),
-            State::Interrupted(spend, error) => Ok(self.retry(spend, error)),
-            State::Rejected(spend, error) => Ok(self.try_replacement(spend, error)),
-            State::Issued(spend, new) => self.reconcile(spend, new),
-            State::Reconciled(spend, new) => Ok(self.save(spend, new, trail)),
+            State::Prepared(exchange) => Ok(self.spend(exchange)),
+            State::Interrupted(exchange, error) => Ok(self.retry(exchange, error)),
+            State::Rejected(exchange, error) => Ok(self.try_replacement(exchange, error)),
+            State::Issued(exchange, new) => self.reconcile(exchange, new),
+            State::Reconciled(exchange, new) => Ok(self.save(exchange, new, trail)),
             State::Saved { session, source } => Ok(self.remove_copy(session, source, trail)),
-            State::Over { session, error, delays } => {
+            State::Ended { session, error, delays } => {
                 Ok(self.wait_for_successor(session, error, delays))
             }
-            State::Dead { session, error } => self.remove(&session, &error),
+            State::Unrecoverable { session, error } => self.remove(&session, &error),
             State::Failed { session, failure } => self.fall_back(session, failure, trail),
         }
     }
 
-    /// Takes the lock, or returns what will do while another process has it: a token that has not expired, or what that
-    /// process saved.
+    /// Takes the lock. If another process holds it, returns a token that has not expired, or what that process saved.
     fn take_lock(
         &mut self,
         stale: StoredSession,
@@ -190,7 +189,7 @@ impl<'r> Refresh<'r> {
             return Ok(State::Locked.into());
         }
         if !stale.session.is_expired(self.engine.clock.now()) {
-            // As in a home that is mounted read-only.
+            // The lock cannot be taken at all in a home that is mounted read-only.
             trail.warnings.extend(lock.err().map(|error| self.not_refreshed(error.message)));
             return Ok(Step::Done(stale));
         }
@@ -210,7 +209,7 @@ impl<'r> Refresh<'r> {
         Ok(State::Unlocked { stale, next_read, delay }.into())
     }
 
-    /// What was read before the lock is old: only what is read now may be spent.
+    /// Reads the stores again: only a token that was read under the lock may be spent.
     fn read_again(&mut self) -> Result<Step<'r>> {
         let mut loaded = self.load();
         match loaded.newest.take() {
@@ -220,7 +219,7 @@ impl<'r> Refresh<'r> {
         }
     }
 
-    /// Everything that can fail on this machine fails before the token is spent.
+    /// Does everything that can fail on this machine before the token is spent.
     fn prepare(&mut self, session: StoredSession, has_copy: bool) -> Result<Step<'r>> {
         let failed = |session, reason: String| {
             Ok(State::Failed { session, failure: Failure::new(reason) }.into())
@@ -228,50 +227,51 @@ impl<'r> Refresh<'r> {
         if !self.provider.login.can_renew(&session.session) {
             return failed(session, "it has no refresh token".to_owned());
         }
-        // A session that the keyring once rejected is in the file, and its old copy in the keyring: it moves back, unless
-        // the user wants it in the file.
-        let choice = self.engine.context.store_choice()?;
-        let moves_back = has_copy && choice != Some(StoreChoice::File);
-        let home = if moves_back { Source::Keyring } else { session.source };
+        // If the keyring rejected an earlier result, the session is in the file, and an older one in the keyring: it moves
+        // back to the keyring, unless the file is configured.
+        let moves_back = has_copy && self.engine.context.store_choice()? != Some(StoreChoice::File);
+        let destination = if moves_back { Source::Keyring } else { session.source };
         let renewal = match self.engine.endpoints.prepare(self.provider, self.deadline()) {
             Ok(renewal) => renewal,
             Err(error) if session.session.is_expired(self.engine.clock.now()) => return Err(error),
             Err(error) => return failed(session, error.message),
         };
-        match self.engine.stores.get(home).prepare(&self.provider.key, RESERVED_SIZE) {
-            Ok(write) => Ok(State::Prepared(Spend { session, renewal, write, home }).into()),
+        match self.engine.stores.get(destination).prepare(&self.provider.key, RESERVED_SIZE) {
+            Ok(write) => {
+                Ok(State::Prepared(Exchange { session, renewal, write, destination }).into())
+            }
             Err(cause) => failed(session, format!("the new session could not be saved: {cause}")),
         }
     }
 
-    /// From here on the token may be spent, and the service does not repeat its answer.
-    fn spend(&mut self, spend: Spend<'r>) -> Step<'r> {
+    /// Sends the refresh token. From here on it may be spent, and the service does not repeat its response.
+    fn spend(&mut self, exchange: Exchange<'r>) -> Step<'r> {
         self.blocked = Some(signals::block());
-        match self.renew(&spend, &spend.session.session) {
+        match self.renew(&exchange, &exchange.session.session) {
             Err(error @ RenewalError::Interrupted(_)) if self.may_retry() => {
-                State::Interrupted(spend, error).into()
+                State::Interrupted(exchange, error).into()
             }
-            result => self.judge(spend, result),
+            result => self.classify(exchange, result),
         }
     }
 
-    /// The service may have carried out the request, and accepts the token once more. If it does not answer yet, that one
-    /// try is left to the next call.
-    fn retry(&mut self, spend: Spend<'r>, error: RenewalError) -> Step<'r> {
+    /// Sends the refresh token again after a lost response. If the service is not reachable yet, this try is left to the
+    /// next call.
+    fn retry(&mut self, exchange: Exchange<'r>, error: RenewalError) -> Step<'r> {
         self.engine.clock.sleep(RETRY_DELAY);
-        let result = if spend.renewal.is_reachable() {
-            self.renew(&spend, &spend.session.session)
+        let result = if exchange.renewal.is_reachable() {
+            self.renew(&exchange, &exchange.session.session)
         } else {
             Err(error)
         };
-        self.judge(spend, result)
+        self.classify(exchange, result)
     }
 
-    fn judge(&self, spend: Spend<'r>, result: Result<Session, RenewalError>) -> Step<'r> {
+    fn classify(&self, exchange: Exchange<'r>, result: Result<Session, RenewalError>) -> Step<'r> {
         let error = match result {
-            Ok(new) => return State::Issued(spend, new).into(),
+            Ok(new) => return State::Issued(exchange, new).into(),
             Err(error @ RenewalError::SessionEnded(_)) => {
-                return State::Rejected(spend, error).into();
+                return State::Rejected(exchange, error).into();
             }
             Err(error) => error,
         };
@@ -288,75 +288,77 @@ impl<'r> Refresh<'r> {
             },
             _ => failure,
         };
-        State::Failed { session: spend.session, failure }.into()
+        State::Failed { session: exchange.session, failure }.into()
     }
 
-    /// Another program may have stored an older session over the one that this program was issued last.
-    fn try_replacement(&mut self, spend: Spend<'r>, error: RenewalError) -> Step<'r> {
+    /// Another program may have replaced the session that this program received last with an older one: sends the refresh
+    /// token of the copy.
+    fn try_replacement(&mut self, exchange: Exchange<'r>, error: RenewalError) -> Step<'r> {
         let replacement =
-            last_refreshed::replacement(&self.engine.stores, self.provider, &spend.session);
+            last_refreshed::replacement(&self.engine.stores, self.provider, &exchange.session);
         let result =
-            replacement.filter(|_| self.may_redeem()).map(|ours| self.renew(&spend, &ours));
+            replacement.filter(|_| self.may_renew()).map(|ours| self.renew(&exchange, &ours));
         match result {
-            Some(Ok(new)) => State::Issued(spend, new).into(),
+            Some(Ok(new)) => State::Issued(exchange, new).into(),
             Some(Err(RenewalError::SessionEnded(_))) | None => {
                 let delays = &[Duration::ZERO, REJECTED_READ_DELAY];
-                State::Over { session: spend.session, error, delays }.into()
+                State::Ended { session: exchange.session, error, delays }.into()
             }
-            Some(Err(other)) => {
-                State::Failed { session: spend.session, failure: Failure::new(other.to_string()) }
-                    .into()
+            Some(Err(other)) => State::Failed {
+                session: exchange.session,
+                failure: Failure::new(other.to_string()),
             }
+            .into(),
         }
     }
 
-    /// Decides which session is in force now that another program may have written without the lock.
-    fn reconcile(&mut self, spend: Spend<'r>, new: Session) -> Result<Step<'r>> {
-        let (spent, source) = (&spend.session.session, spend.session.source);
-        let there = match session::read(self.engine.stores.get(source), &self.provider.key) {
-            Ok(Some(there)) => there,
+    /// Decides which session is in force: another program may have written one without the lock.
+    fn reconcile(&mut self, exchange: Exchange<'r>, new: Session) -> Result<Step<'r>> {
+        let (spent, source) = (&exchange.session.session, exchange.session.source);
+        let stored = match session::read(self.engine.stores.get(source), &self.provider.key) {
+            Ok(Some(stored)) => stored,
             Ok(None) => {
                 let message = format!("logged out of {} meanwhile", self.provider.title());
                 return Err(Error::new(ErrorCode::NotLoggedIn, message)
                     .with_hint(self.provider.login_hint()));
             }
-            Err(_) => return Ok(State::Reconciled(spend, new).into()),
+            Err(_) => return Ok(State::Reconciled(exchange, new).into()),
         };
-        if there.refresh_token == spent.refresh_token {
-            return Ok(State::Reconciled(spend, new).into());
+        if stored.refresh_token == spent.refresh_token {
+            return Ok(State::Reconciled(exchange, new).into());
         }
-        if there.logged_in_at != spent.logged_in_at {
-            // A new login, perhaps of another person.
-            return Ok(Step::Done(StoredSession { session: there, source }));
+        if stored.logged_in_at != spent.logged_in_at {
+            // A new login, possibly of another person.
+            return Ok(Step::Done(StoredSession { session: stored, source }));
         }
-        match session::issued_at(&there).0.cmp(&session::issued_at(&new).0) {
-            Ordering::Greater => Ok(Step::Done(StoredSession { session: there, source })),
-            // Both were issued in one second, and only the service knows which one replaced the other. It accepts both
-            // during the grace, and what it issues for one is the newest.
-            Ordering::Equal if self.provider.login.has_grace() && self.may_redeem() => {
-                let newest = self.renew(&spend, &there).unwrap_or(new);
-                Ok(State::Reconciled(spend, newest).into())
+        match session::issued_at(&stored).0.cmp(&session::issued_at(&new).0) {
+            Ordering::Greater => Ok(Step::Done(StoredSession { session: stored, source })),
+            // Both were issued within one second, and only the service knows which one replaced the other. It accepts both
+            // during the grace, and issues the newest session for either.
+            Ordering::Equal if self.provider.login.has_grace() && self.may_renew() => {
+                let newest = self.renew(&exchange, &stored).unwrap_or(new);
+                Ok(State::Reconciled(exchange, newest).into())
             }
-            _ => Ok(State::Reconciled(spend, new).into()),
+            _ => Ok(State::Reconciled(exchange, new).into()),
         }
     }
 
-    /// The token is spent: the new session is saved wherever that is possible.
-    fn save(&mut self, spend: Spend<'r>, new: Session, trail: &mut Trail) -> Step<'r> {
-        let Spend { session: spent, write, home, .. } = spend;
+    /// Saves the new session, if necessary in the other store: the old token is spent.
+    fn save(&mut self, exchange: Exchange<'r>, new: Session, trail: &mut Trail) -> Step<'r> {
+        let Exchange { session: spent, write, destination, .. } = exchange;
         let (stores, key) = (&self.engine.stores, &self.provider.key);
         let text = session::encode(key.format, &new);
         let first = write(&text);
-        // What was prepared may have been removed since.
+        // If the prepared file was removed meanwhile, a new write may succeed.
         let Err(cause) =
-            first.or_else(|cause| stores.get(home).write(key, &text).map_err(|_| cause))
+            first.or_else(|cause| stores.get(destination).write(key, &text).map_err(|_| cause))
         else {
-            return State::Saved { session: new, source: home }.into();
+            return State::Saved { session: new, source: destination }.into();
         };
-        let other = home.other();
+        let other = destination.other();
         if let Ok(stored) = stores.get(other).write(key, &text) {
             let location = stored.location;
-            trail.warnings.push(Warning::SavedElsewhere { store: home, cause, location });
+            trail.warnings.push(Warning::SavedElsewhere { store: destination, cause, location });
             State::Saved { session: new, source: other }.into()
         } else {
             trail.warnings.push(Warning::NotSaved(cause));
@@ -364,7 +366,7 @@ impl<'r> Refresh<'r> {
         }
     }
 
-    /// Removes an older session from the other store. One that stays is older and never in force.
+    /// Deletes an older session from the other store. If that fails, it stays the older one, and is not in force.
     fn remove_copy(&self, new: Session, source: Source, trail: &mut Trail) -> Step<'r> {
         last_refreshed::save(&self.engine.stores, self.provider, source, &new);
         let store = self.engine.stores.get(source.other());
@@ -382,6 +384,7 @@ impl<'r> Refresh<'r> {
         Step::Done(StoredSession { session: new, source })
     }
 
+    /// Reads the stores after the next delay for a session that another program saved.
     fn wait_for_successor(
         &mut self,
         session: StoredSession,
@@ -390,7 +393,7 @@ impl<'r> Refresh<'r> {
     ) -> Step<'r> {
         self.blocked = None;
         let Some((delay, delays)) = delays.split_first() else {
-            return State::Dead { session, error }.into();
+            return State::Unrecoverable { session, error }.into();
         };
         self.engine.clock.sleep((*delay).min(self.time_left()));
         let is_other =
@@ -401,12 +404,12 @@ impl<'r> Refresh<'r> {
                 let failure = Failure::new("it has just been replaced");
                 State::Failed { session, failure }.into()
             }
-            None => State::Over { session, error, delays }.into(),
+            None => State::Ended { session, error, delays }.into(),
         }
     }
 
-    /// Removes a session that is over, if it is still stored. An older session in the other store may be good: it is what
-    /// the next call would find.
+    /// Deletes an ended session, if it is still stored. The other store may have an older session of which the service
+    /// accepts the token: it is tried, since the next call would find it.
     fn remove(&mut self, session: &StoredSession, error: &RenewalError) -> Result<Step<'r>> {
         let key = &self.provider.key;
         let mut left = None;
@@ -420,7 +423,7 @@ impl<'r> Refresh<'r> {
         let is_other = |other: &StoredSession| {
             other.session.refresh_token.is_some() && !other.session.has_tokens_of(&session.session)
         };
-        if self.may_redeem()
+        if self.may_renew()
             && let Some(session) = self.load().newest.filter(is_other)
         {
             return Ok(State::Due { session, has_copy: false }.into());
@@ -435,7 +438,7 @@ impl<'r> Refresh<'r> {
         Err(Error::new(ErrorCode::SessionExpired, message).with_hint(self.provider.login_hint()))
     }
 
-    /// Returns what another program saved, or a token that has not expired; an error otherwise.
+    /// Returns a session that another program saved, or a token that has not expired; an error otherwise.
     fn fall_back(
         &self,
         session: StoredSession,
@@ -454,14 +457,18 @@ impl<'r> Refresh<'r> {
         Ok(Step::Done(session))
     }
 
-    fn renew(&mut self, spend: &Spend<'_>, session: &Session) -> Result<Session, RenewalError> {
-        self.redemptions += 1;
-        spend.renewal.renew(session)
+    fn renew(
+        &mut self,
+        exchange: &Exchange<'_>,
+        session: &Session,
+    ) -> Result<Session, RenewalError> {
+        self.renewals += 1;
+        exchange.renewal.renew(session)
     }
 
-    /// Whether another token may be sent in this call.
-    fn may_redeem(&self) -> bool {
-        self.redemptions < MAX_REDEMPTIONS && !self.time_left().is_zero()
+    /// Whether this call may send another refresh token.
+    fn may_renew(&self) -> bool {
+        self.renewals < MAX_RENEWALS && !self.time_left().is_zero()
     }
 
     fn may_retry(&self) -> bool {

@@ -8,7 +8,7 @@ use time::Duration as Validity;
 use super::super::testing::{
     Answer, Memory, due, ended, expired, failed, interrupted, session, stored,
 };
-use super::state::MAX_REDEMPTIONS;
+use super::state::MAX_RENEWALS;
 use super::{GRACE_TIMEOUT, NO_GRACE_TIMEOUT};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{RenewalError, ServiceError};
@@ -58,7 +58,7 @@ fn code(result: Result<(StoredSession, Trail)>) -> ErrorCode {
 }
 
 #[test]
-fn one_request_renews_an_expired_session() {
+fn an_expired_session_is_renewed_with_one_request() {
     let memory = in_file(&expired("old"));
     memory.endpoints.will(Ok(session("new", 0)));
     let (found, trail) = run(&memory, &expired("old")).unwrap();
@@ -75,7 +75,7 @@ fn a_session_that_another_process_refreshed_is_returned() {
 }
 
 #[test]
-fn while_the_lock_is_held_a_token_that_has_not_expired_is_returned() {
+fn a_valid_token_is_returned_while_the_lock_is_held() {
     let memory = in_file(&due("old"));
     memory.locks.held_for.set(u32::MAX);
     let (found, trail) = run(&memory, &due("old")).unwrap();
@@ -137,7 +137,7 @@ fn nothing_is_spent_if_the_service_cannot_be_prepared() {
 }
 
 #[test]
-fn a_lost_answer_is_requested_again_within_the_grace() {
+fn a_lost_response_is_requested_again_within_the_grace() {
     let memory = in_file(&expired("old"));
     memory.endpoints.will(Err(interrupted()));
     memory.endpoints.will(Ok(session("new", 0)));
@@ -146,7 +146,7 @@ fn a_lost_answer_is_requested_again_within_the_grace() {
 }
 
 #[test]
-fn a_lost_answer_is_not_requested_again_without_a_grace() {
+fn a_lost_response_is_not_requested_again_without_grace() {
     let memory = in_file(&expired("old"));
     memory.endpoints.will(Err(interrupted()));
     let result = refresh(&memory, &acme(), stored(expired("old"), Source::File));
@@ -155,7 +155,7 @@ fn a_lost_answer_is_not_requested_again_without_a_grace() {
 }
 
 #[test]
-fn the_last_try_of_a_lost_answer_is_left_to_the_next_call() {
+fn an_unreachable_service_is_tried_again_by_the_next_call() {
     let memory = in_file(&expired("old"));
     memory.endpoints.will(Err(interrupted()));
     memory.endpoints.unreachable.set(true);
@@ -164,7 +164,7 @@ fn the_last_try_of_a_lost_answer_is_left_to_the_next_call() {
 }
 
 #[test]
-fn a_session_that_is_over_is_removed_from_both_stores() {
+fn an_ended_session_is_deleted_from_both_stores() {
     let memory = Memory::new();
     memory.keyring.put_session(&MYCLI, &expired("old"));
     memory.file.put_session(&MYCLI, &expired("old"));
@@ -186,7 +186,7 @@ fn a_successor_that_another_program_saves_late_is_used() {
 }
 
 #[test]
-fn a_session_that_is_over_and_cannot_be_removed_ends_the_call() {
+fn an_ended_session_that_cannot_be_deleted_is_an_error() {
     let memory = in_file(&expired("old"));
     memory.file.fail("delete", StoreFailure::Failed("operation not permitted".to_owned()));
     memory.endpoints.will(Err(ended()));
@@ -225,7 +225,7 @@ fn a_session_that_another_program_overwrote_is_found_again() {
 }
 
 #[test]
-fn a_spent_token_is_saved_wherever_that_is_possible() {
+fn a_new_session_is_saved_in_the_other_store_if_necessary() {
     let disk_full = StoreFailure::Failed("disk full".to_owned());
     let memory = Memory::new();
     memory.file.put_session(&MYCLI, &expired("old"));
@@ -261,7 +261,7 @@ fn a_session_moves_back_into_the_keyring_that_has_a_copy() {
 }
 
 #[test]
-fn a_copy_that_cannot_be_removed_is_a_warning() {
+fn a_copy_that_cannot_be_deleted_is_a_warning() {
     let memory = Memory::new();
     memory.keyring.put_session(&MYCLI, &session("older", 7200));
     memory.file.put_session(&MYCLI, &expired("old"));
@@ -273,7 +273,7 @@ fn a_copy_that_cannot_be_removed_is_a_warning() {
 }
 
 #[test]
-fn a_logout_during_the_request_is_kept() {
+fn a_logout_during_the_request_is_final() {
     let memory = in_file(&expired("old"));
     let file = Rc::clone(&memory.file);
     let log_out = move || {
@@ -285,7 +285,7 @@ fn a_logout_during_the_request_is_kept() {
 }
 
 #[test]
-fn a_login_during_the_request_is_kept() {
+fn a_login_during_the_request_is_returned() {
     let memory = in_file(&expired("old"));
     let login = Session {
         logged_in_at: Timestamp::from_unix(super::super::testing::NOW),
@@ -318,7 +318,7 @@ fn the_service_decides_a_tie_with_another_process() {
 }
 
 #[test]
-fn a_client_that_is_rejected_keeps_the_session() {
+fn a_rejected_client_does_not_end_the_session() {
     let memory = in_file(&expired("old"));
     let error =
         ServiceError { status: 401, code: "invalid_client".to_owned(), ..ServiceError::default() };
@@ -381,7 +381,7 @@ fn check_outcome(
     what: &str,
 ) {
     let redeemed = redeemed(memory);
-    assert!(redeemed.len() <= usize::from(MAX_REDEMPTIONS), "{what}");
+    assert!(redeemed.len() <= usize::from(MAX_RENEWALS), "{what}");
     let most = if provider.login.has_grace() { GRACE_TIMEOUT } else { NO_GRACE_TIMEOUT };
     assert!(memory.clock.elapsed() <= most, "{what}");
     memory.file.recover();

@@ -46,7 +46,7 @@ fn examined(engine: &Engine<'_>) -> Result<(Vec<Finding>, bool)> {
         Ok(None) => {}
     }
     let loaded = session::load(&stores, &provider.key);
-    let elsewhere = engine.context.logged_in_elsewhere(&provider, None)?;
+    let elsewhere = engine.context.other_login_url(&provider, None)?;
     let (finding, is_logged_in) = match (&loaded.newest, elsewhere) {
         (None, _) => {
             let tried: Vec<_> = loaded

@@ -26,7 +26,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
     let unknown = |name: &str| Error::invalid(format!("no code `{}`", sanitize(name)));
     let codes = match &arguments.code {
-        Some(name) => vec![ErrorCode::named(name).ok_or_else(|| unknown(name))?],
+        Some(name) => vec![ErrorCode::from_name(name).ok_or_else(|| unknown(name))?],
         None => ErrorCode::ALL.to_vec(),
     };
     if output.json {

@@ -124,7 +124,7 @@ impl Login<'_> {
         let Some(stored) = session::load(&engine.stores, &provider.key).newest else {
             return Ok(None);
         };
-        if engine.context.logged_in_elsewhere(provider, None)?.is_some() {
+        if engine.context.other_login_url(provider, None)?.is_some() {
             return Ok(None);
         }
         let unknown = || "somebody".to_owned();

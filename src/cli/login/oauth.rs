@@ -86,8 +86,8 @@ impl Login<'_> {
         let offers = &service.endpoints;
         let (has_device_flow, has_page) =
             (offers.device_authorization.is_some(), offers.authorization.is_some());
-        let in_browser = has_page && (service.has_secret() || !oauth.page_wants_secret);
-        let by_code = has_device_flow && !oauth.codes_are_for_others;
+        let in_browser = has_page && (service.has_secret() || !oauth.code_flow_needs_secret);
+        let by_code = has_device_flow && !oauth.device_flow_on_request_only;
         let not_offered =
             |what: &str| Error::invalid(format!("{} offers no login {what}", self.provider.name));
         match (device, browser, client_credentials) {

@@ -100,7 +100,7 @@ impl Login<'_> {
 
     fn check_form(&self, token: &Secret) -> Result<()> {
         let provider = &self.provider;
-        if provider.issues(token) {
+        if provider.is_api_token(token) {
             return Ok(());
         }
         let form = match (&*provider.token_prefix, provider.token_digits) {

@@ -1,4 +1,4 @@
-//! The name of one of several logins with a provider. It becomes part of file names, and can be nothing else in them.
+//! The name of a provider's account. It becomes part of file names, and cannot be anything else in them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,26 +6,23 @@ use std::ops::Deref;
 
 use crate::error::{Error, Result, sanitize};
 
-/// A name of letters, digits, `.`, `_`, `@` and `-`, which begins with a letter or a digit.
+/// Letters, digits, `.`, `_`, `@` and `-`; the first is a letter or a digit.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub struct Account(Cow<'static, str>);
 
-/// No name is longer: it is part of a file name.
-const MOST: usize = 100;
+const MAX_LENGTH: usize = 100;
 
 impl Account {
-    /// The login of a provider that has one only; mycli's is shared with `my`.
+    /// The first account of a provider; mycli's is shared with `my`.
     pub const DEFAULT: Self = Self(Cow::Borrowed("default"));
 
-    /// Reads a name.
     pub fn parse(name: &str) -> Result<Self> {
-        let is_one = name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b'-'))
-            && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
-            && name.len() <= MOST;
-        if is_one {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b'-');
+        let is_valid = name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+            && name.bytes().all(is_plain)
+            && name.len() <= MAX_LENGTH;
+        if is_valid {
             return Ok(Self(name.to_owned().into()));
         }
         Err(Error::invalid(format!(
@@ -34,7 +31,6 @@ impl Account {
         )))
     }
 
-    /// Whether it is the one that a provider has before any other.
     pub fn is_default(&self) -> bool {
         *self == Self::DEFAULT
     }

@@ -1,35 +1,34 @@
-//! What a login by OAuth 2 needs to know of a service: where it is, who asks, for what.
+//! What a login by OAuth 2 has to know of a service.
+
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::Text;
 
-/// A service that speaks OAuth 2, and how this program is known there.
+/// A service that speaks OAuth 2, and how this program is registered there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OAuth {
-    /// Where the service describes itself (RFC 8414, OpenID Connect Discovery).
+    /// Where the service publishes its metadata (RFC 8414, OpenID Connect Discovery).
     pub issuer: Option<Text>,
-    /// What is named, and beats the description.
+    /// Precede the endpoints of the metadata.
     pub endpoints: Endpoints,
-    /// How the service knows the program; the user registers it.
+    /// The registration of this program; each user or company makes one.
     pub client_id: Option<Text>,
-    /// Where a registration by hand begins, for whoever has no `client_id` yet.
+    /// Where such a registration is made, for a hint.
     pub registration: Option<Text>,
-    /// Where the secret that goes with it is, for services that want one.
     pub client_secret: Option<SecretLocation>,
-    /// Whether the secret goes into the body of a request, and not into a header (RFC 6749, 2.3.1).
+    /// Whether the client secret is sent in the body of a request, and not in a header (RFC 6749, 2.3.1).
     pub secret_in_body: bool,
-    /// Whether a login on its page is for those alone who know the secret.
-    pub page_wants_secret: bool,
-    /// Whether its login by a code is for other kinds of programs, and none of ours unless it is asked for.
-    pub codes_are_for_others: bool,
-    /// What is asked for.
+    /// Whether the authorization code flow requires the client secret.
+    pub code_flow_needs_secret: bool,
+    /// Whether the device code flow needs another kind of registration: it is used only on request.
+    pub device_flow_on_request_only: bool,
     pub scopes: Vec<Text>,
-    /// Further parameters of the page that one logs in on.
+    /// Additional parameters of the authorization request.
     pub parameters: Vec<(Text, Text)>,
-    /// Who logs in.
     pub grant: Grant,
-    /// The port that the browser comes back to, for services that want to know it beforehand; any, otherwise.
+    /// The port of the redirect URI, for services that compare it; any port otherwise.
     pub redirect_port: Option<u16>,
 }
 
@@ -49,7 +48,7 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// These, and the others where these have none.
+    /// These endpoints, and those of `others` where these have none.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
         Self {
@@ -66,29 +65,28 @@ impl Endpoints {
         [authorization, token, device_authorization, revocation, userinfo].into_iter().flatten()
     }
 
-    /// Whether a description of the service would add nothing that the login needs.
+    /// Whether the login needs no other endpoint.
     pub fn is_complete(&self, grant: Grant) -> bool {
         let can_start = self.authorization.is_some() || self.device_authorization.is_some();
         self.token.is_some() && (can_start || grant == Grant::ClientCredentials)
     }
 }
 
-/// Where a client secret is. It is read when it is needed and kept nowhere.
+/// Where the client secret is. It is read when it is needed, and not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretLocation {
-    /// In this variable.
+    /// An environment variable.
     Variable(String),
-    /// In this file, which is the user's own.
-    File(std::path::PathBuf),
+    /// A file that belongs to the user.
+    File(PathBuf),
 }
 
 /// Who logs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grant {
-    /// A person.
     #[default]
     Person,
-    /// The program itself, with its secret (RFC 6749, 4.4): nothing is refreshed, it asks again.
+    /// The program itself, with its secret (RFC 6749, 4.4): it requests a new token instead of a refresh.
     ClientCredentials,
 }

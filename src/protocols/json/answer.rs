@@ -1,4 +1,4 @@
-//! The answers, each on one line with the version first.
+//! The responses, each on one line with the version first.
 
 use std::collections::BTreeMap;
 
@@ -6,77 +6,73 @@ use serde::Serialize;
 
 use super::{Json, Protocol as _, VERSION};
 use crate::error::Error;
-use crate::model::{Capabilities, ListEntry, Resolved, Response, Timestamp, json};
+use crate::model::{
+    Capabilities, Kind, ListEntry, Resolved, Response, Source, StoredAt, Timestamp, json,
+};
 
 #[derive(Serialize)]
-struct Versioned<T> {
+struct Versioned<'a> {
     version: u64,
     #[serde(flatten)]
-    fields: T,
+    answer: Answer<'a>,
 }
 
-fn versioned(fields: impl Serialize) -> String {
-    json::line(&Versioned { version: VERSION, fields })
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer<'a> {
+    Credential(Box<Credential<'a>>),
+    Stored(&'a StoredAt),
+    Erased { erased: bool },
+    List { credentials: &'a [ListEntry] },
+    Capabilities(Supported<'a>),
+    Failure { error: Failure<'a> },
+    Nothing {},
 }
 
-pub(super) fn line(response: &Response) -> String {
-    match response {
-        Response::Found(found) => credential(found),
-        Response::Stored(stored) => {
-            versioned(Stored { stored_in: stored.source.name(), location: &stored.location })
-        }
-        Response::Erased(erased) => versioned(Erased { erased: *erased }),
-        Response::Listed(entries) => {
-            versioned(List { credentials: entries.iter().map(Entry::from).collect() })
-        }
-        Response::Capabilities(capabilities) => versioned(Supported::from(capabilities)),
-        Response::Nothing => versioned(Nothing {}),
+impl Answer<'_> {
+    fn into_line(self) -> String {
+        json::line(&Versioned { version: VERSION, answer: self })
     }
 }
 
-/// The answer for an error.
+pub(super) fn line(response: &Response) -> String {
+    let answer = match response {
+        Response::Found(found) => return credential(found),
+        Response::Stored(stored) => Answer::Stored(stored),
+        Response::Erased(erased) => Answer::Erased { erased: *erased },
+        Response::Listed(entries) => Answer::List { credentials: entries },
+        Response::Capabilities(capabilities) => Answer::Capabilities(capabilities.into()),
+        Response::Nothing => Answer::Nothing {},
+    };
+    answer.into_line()
+}
+
+/// The response for an error.
 pub fn failure(error: &Error) -> String {
     let (code, message, hint) = (error.code.name(), error.one_line(), error.hint.as_deref());
-    versioned(Failure { error: Fault { code, message, hint } })
+    Answer::Failure { error: Failure { code, message, hint } }.into_line()
 }
 
 pub(super) fn credential(found: &Resolved) -> String {
     let credential = &found.credential;
     let header = credential.header.as_ref();
     let header = header.map(|header| (&*header.name, header.value(&credential.secret)));
-    versioned(Credential {
+    let headers = header.as_ref().map(|(name, value)| [(*name, [value.expose_secret()])].into());
+    let answer = Credential {
         provider: credential.provider.as_deref(),
         account: credential.account.as_deref(),
-        kind: credential.kind.name(),
+        kind: credential.kind,
         username: &credential.username,
         secret: credential.secret.expose_secret(),
-        headers: header.as_ref().map(|(name, value)| [(*name, [value.expose_secret()])].into()),
-        expires_at: credential.expires_at.map(Timestamp::to_whole_seconds),
-        source: found.source.name(),
-    })
-}
-
-#[derive(Serialize)]
-struct Nothing {}
-
-#[derive(Serialize)]
-struct Stored<'a> {
-    stored_in: &'a str,
-    location: &'a str,
-}
-
-#[derive(Serialize)]
-struct Erased {
-    erased: bool,
+        headers,
+        expires_at: credential.expires_at,
+        source: found.source,
+    };
+    Answer::Credential(Box::new(answer)).into_line()
 }
 
 #[derive(Serialize)]
 struct Failure<'a> {
-    error: Fault<'a>,
-}
-
-#[derive(Serialize)]
-struct Fault<'a> {
     code: &'a str,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,49 +85,15 @@ struct Credential<'a> {
     provider: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<&'a str>,
-    kind: &'a str,
+    kind: Kind,
     username: &'a str,
     secret: &'a str,
     /// `{"Authorization":["Bearer …"]}`: a list, since HTTP allows a repeated header.
     #[serde(skip_serializing_if = "Option::is_none")]
     headers: Option<BTreeMap<&'a str, [&'a str; 1]>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<String>,
-    source: &'a str,
-}
-
-#[derive(Serialize)]
-struct List<'a> {
-    credentials: Vec<Entry<'a>>,
-}
-
-#[derive(Serialize)]
-struct Entry<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    account: Option<&'a str>,
-    username: &'a str,
-    kind: &'a str,
-    source: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<String>,
-}
-
-impl<'a> From<&'a ListEntry> for Entry<'a> {
-    fn from(entry: &'a ListEntry) -> Self {
-        Self {
-            url: entry.url.as_deref(),
-            provider: entry.provider.as_deref(),
-            account: entry.account.as_deref(),
-            username: &entry.username,
-            kind: entry.kind.name(),
-            source: entry.source.name(),
-            expires_at: entry.expires_at.map(Timestamp::to_whole_seconds),
-        }
-    }
+    expires_at: Option<Timestamp>,
+    source: Source,
 }
 
 #[derive(Serialize)]
@@ -144,23 +106,23 @@ struct Supported<'a> {
 
 #[derive(Serialize)]
 struct Store<'a> {
-    name: &'a str,
+    name: Source,
     available: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
 
 impl<'a> From<&'a Capabilities> for Supported<'a> {
-    fn from(capabilities: &'a Capabilities) -> Self {
-        let stores = capabilities.stores.iter().map(|(source, reason)| Store {
-            name: source.name(),
+    fn from(Capabilities { protocols, stores }: &'a Capabilities) -> Self {
+        let stores = stores.iter().map(|(name, reason)| Store {
+            name: *name,
             available: reason.is_none(),
             reason: reason.as_deref(),
         });
         Self {
             versions: [VERSION],
             verbs: Json::OPERATIONS,
-            adapters: &capabilities.protocols,
+            adapters: protocols,
             stores: stores.collect(),
         }
     }

@@ -1,24 +1,22 @@
-//! The JSON protocol of this program (protocol/PROTOCOL.md): one object in, one out, each on one line; and
-//! `get --format`, the same answer for scripts.
+//! The JSON protocol of this program (protocol/PROTOCOL.md): one object in, one object out, each on one line. For scripts
+//! `get --format` prints the same response as text.
 
 mod answer;
 mod request;
 
 pub use answer::failure;
 
-use super::Protocol;
+use super::{Protocol, split_option};
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::{
     CredentialRequest, EraseRequest, Framing, Invocation, Operation, Resolved, Response, Secret,
     StoreRequest, Target, ToolOutput, attempts_line,
 };
 
-use request::{Body, token};
+use request::Body;
 
-/// The name of this protocol.
 pub const NAME: &str = "json";
 
-/// The only version so far.
 pub const VERSION: u64 = 1;
 
 pub(super) struct Json;
@@ -29,12 +27,12 @@ impl Protocol for Json {
 
     type Parsed<'a> = Presentation;
 
-    /// With `--format` or `--url` the arguments are the whole request.
     fn framing(arguments: &[String]) -> Framing {
-        let is_request =
+        // With either of these options, the arguments are the whole request.
+        let has_request =
             |argument: &String| argument.starts_with("--format") || argument.starts_with("--url");
         match arguments.first().map(String::as_str) {
-            Some("get") if arguments.iter().any(is_request) => Framing::Nothing,
+            Some("get") if arguments.iter().any(has_request) => Framing::Nothing,
             Some("get" | "store" | "erase") => Framing::Object,
             _ => Framing::Nothing,
         }
@@ -53,14 +51,14 @@ impl Protocol for Json {
             Ok(response) => return ToolOutput::success(answer::line(&response)),
             Err(error) => error,
         };
-        // As JSON for the program, and as text for the person.
+        // JSON for the program, and text for the person.
         let is_json = presentation.format == Format::Json;
         let output = if is_json { failure(&error) } else { String::new() };
-        ToolOutput { output: output.into(), ..ToolOutput::failure(error.code.exit_status(), error) }
+        ToolOutput { output: output.into(), ..ToolOutput::error(&error) }
     }
 }
 
-/// How the answer is printed.
+/// How the response is printed.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Presentation {
     format: Format,
@@ -99,10 +97,7 @@ impl<'a> Arguments<'a> {
         let (mut presentation, mut request) =
             (Presentation::default(), CredentialRequest::default());
         while let Some(argument) = arguments.next() {
-            let (name, attached) = match argument.split_once('=') {
-                Some((name, value)) => (name, Some(value)),
-                None => (argument, None),
-            };
+            let (name, attached) = split_option(argument);
             if name == "--explain" && operation == "get" {
                 presentation.explain = true;
                 continue;
@@ -111,9 +106,8 @@ impl<'a> Arguments<'a> {
                 return Err(unknown_argument(operation, argument));
             }
             let mut value = || {
-                attached
-                    .or_else(|| arguments.next())
-                    .ok_or_else(|| Error::invalid(format!("{name} needs a value")))
+                let value = attached.or_else(|| arguments.next());
+                value.ok_or_else(|| Error::invalid(format!("{name} needs a value")))
             };
             match name {
                 "--format" => presentation.format = Format::parse(value()?)?,
@@ -135,7 +129,6 @@ impl<'a> Arguments<'a> {
                 .with_hint(format!("the verbs are {}", Json::OPERATIONS.join(", "))));
         }
         let body = Body::parse(input)?;
-        let has_subject = body.url.is_some() || body.provider.is_some();
         if let ("erase", Some(url)) = (operation, &body.url) {
             let request = body.request(request)?;
             return Operation::erase(Target::parse(url), url, request, body.secret()?);
@@ -145,13 +138,13 @@ impl<'a> Arguments<'a> {
             "get" => Ok(Operation::Get(request)),
             "list" => Ok(Operation::List { servable: false }),
             "capabilities" => Ok(Operation::Capabilities),
-            _ if !has_subject => {
+            _ if body.url.is_none() && body.provider.is_none() => {
                 Err(Error::invalid(format!("`{operation}` needs a `url` or a `provider`")))
             }
             "store" => {
                 let secret = required_secret(&body, &request)?;
                 Ok(Operation::Store(StoreRequest {
-                    refresh_token: token("refresh_token", body.refresh_token.as_deref())?,
+                    refresh_token: body.refresh_token()?,
                     expires_at: body.expires_at()?,
                     ..StoreRequest::new(request, secret)
                 }))

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::VERSION;
@@ -23,12 +24,12 @@ pub(super) struct Body<'a> {
     #[serde(borrow)]
     secret: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    pub(super) refresh_token: Option<Cow<'a, str>>,
+    refresh_token: Option<Cow<'a, str>>,
     #[serde(borrow)]
     expires_at: Option<Cow<'a, str>>,
     min_validity_seconds: Option<u64>,
-    /// The target under a name of another protocol: ignored, it would be a request for the default token.
-    uri: Option<serde::de::IgnoredAny>,
+    /// The target under the name of another protocol: if it were ignored, the request would be for the default token.
+    uri: Option<IgnoredAny>,
     #[serde(
         alias = "hostname",
         alias = "server",
@@ -39,7 +40,7 @@ pub(super) struct Body<'a> {
         alias = "service",
         alias = "target"
     )]
-    host: Option<serde::de::IgnoredAny>,
+    host: Option<IgnoredAny>,
 }
 
 impl<'a> Body<'a> {
@@ -50,9 +51,9 @@ impl<'a> Body<'a> {
             Some(b'{') => {}
             Some(_) => return Err(Error::invalid("the request is no JSON object")),
         }
-        let body: Self = json::parse_request(text).map_err(|error| unsupported_or(error, text))?;
+        let body: Self = json::parse_request(text).map_err(|error| version_error(error, text))?;
         check_version(body.version.as_ref())?;
-        // Bazel calls its helper with `get`, too, and would send the default provider's token to any host.
+        // Bazel also calls its helper with `get`, and would send the default provider's token to any host.
         if body.host.is_some() && body.url.is_none() {
             return Err(Error::invalid("a request names its target in `url`")
                 .with_hint("write the whole URL: {\"url\":\"https://host/path\"}"));
@@ -64,11 +65,10 @@ impl<'a> Body<'a> {
         Ok(body)
     }
 
-    /// The request, on top of the arguments.
+    /// The request without its target; the fields precede the arguments.
     pub(super) fn request(&self, arguments: CredentialRequest) -> Result<CredentialRequest> {
-        let checked = |name: &str, value: &Option<Cow<'_, str>>| match value {
-            Some(text) if text.contains(char::is_control) => Err(control_character(name)),
-            other => Ok(other.as_ref().map(ToString::to_string)),
+        let checked = |name, field: &Option<Cow<'_, str>>| -> Result<Option<String>> {
+            Ok(checked(name, field.as_deref())?.map(str::to_owned))
         };
         let seconds = self.min_validity_seconds.unwrap_or(0);
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
@@ -81,7 +81,6 @@ impl<'a> Body<'a> {
         })
     }
 
-    /// The same with its target.
     pub(super) fn request_with_target(
         &self,
         arguments: CredentialRequest,
@@ -92,7 +91,11 @@ impl<'a> Body<'a> {
     }
 
     pub(super) fn secret(&self) -> Result<Option<Secret>> {
-        token("secret", self.secret.as_deref())
+        Ok(checked("secret", self.secret.as_deref())?.map(Secret::new))
+    }
+
+    pub(super) fn refresh_token(&self) -> Result<Option<Secret>> {
+        Ok(checked("refresh_token", self.refresh_token.as_deref())?.map(Secret::new))
     }
 
     pub(super) fn expires_at(&self) -> Result<Option<Timestamp>> {
@@ -109,8 +112,8 @@ fn check_version(version: Option<&Value>) -> Result<()> {
     Err(Error::new(ErrorCode::UnsupportedVersion, "this program speaks version 1 of the protocol"))
 }
 
-/// Another version may have fields of other types: then the error is the version.
-fn unsupported_or(error: Error, text: &[u8]) -> Error {
+/// Another version may have fields of other types: if the version is another one, that is the error.
+fn version_error(error: Error, text: &[u8]) -> Error {
     #[derive(Deserialize)]
     struct Versioned {
         version: Option<Value>,
@@ -119,14 +122,12 @@ fn unsupported_or(error: Error, text: &[u8]) -> Error {
     check_version(version.as_ref()).err().unwrap_or(error)
 }
 
-/// A secret without control characters: it becomes a header, or a line of another protocol.
-pub(super) fn token(name: &str, text: Option<&str>) -> Result<Option<Secret>> {
-    match text {
-        Some(text) if text.contains(char::is_control) => Err(control_character(name)),
-        other => Ok(other.map(Secret::new)),
+/// A field becomes a header, or a line of another protocol.
+fn checked<'a>(name: &str, field: Option<&'a str>) -> Result<Option<&'a str>> {
+    match field {
+        Some(text) if text.contains(char::is_control) => {
+            Err(Error::invalid(format!("`{name}` contains a control character")))
+        }
+        field => Ok(field),
     }
-}
-
-fn control_character(name: &str) -> Error {
-    Error::invalid(format!("`{name}` contains a control character"))
 }

@@ -1,15 +1,14 @@
-//! The form in which go-keyring (hence `my`) writes a value to the macOS keychain, as two pure functions.
-//! Knows no keychain. On Linux and Windows the value is raw UTF-8 and nothing of this applies.
+//! How go-keyring, and thereby `my`, encodes a value in the macOS keychain. On Linux and Windows the value is raw UTF-8.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 const BASE64: &str = "go-keyring-base64:";
-/// An older form, which go-keyring still reads.
+/// An older encoding, which go-keyring still reads.
 const HEX: &str = "go-keyring-encoded:";
 
-/// The value in a keychain item; `None` where a prefix announces an encoding that does not follow.
+/// The value in a keychain item; `None` if it is not in the encoding of its prefix.
 ///
 /// ```
 /// # use my_credential_helper::store::keyring::go_keyring::decode;
@@ -30,7 +29,7 @@ pub fn decode(stored: &[u8]) -> Option<Zeroizing<String>> {
     String::from_utf8(bytes).ok().map(Zeroizing::new)
 }
 
-/// The value as go-keyring writes it today, whatever it holds.
+/// The value as go-keyring writes it today.
 pub fn encode(value: &str) -> Zeroizing<String> {
     let mut coded =
         Zeroizing::new(String::with_capacity(BASE64.len() + value.len().div_ceil(3) * 4));
@@ -55,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_encoded_decodes_to_itself() {
+    fn values_round_trip() {
         for value in [
             "",
             "hi",
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_of_go_keyring_and_a_plain_value_are_read() {
+    fn both_encodings_and_a_plain_value_are_read() {
         for stored in
             ["go-keyring-base64:eyJhIjoxfQ==", "go-keyring-encoded:7b2261223a317D\n", "{\"a\":1}"]
         {
@@ -78,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_with_garbage_after_it_is_no_value() {
+    fn a_prefix_without_its_encoding_is_rejected() {
         for stored in [
             &b"go-keyring-base64:*"[..],
             b"go-keyring-encoded:7",

@@ -1,5 +1,4 @@
-//! The keyring of the operating system as three calls on one item, all within one budget of time.
-//! Never prompts, never unlocks, never starts a bus, and no error of it holds a value.
+//! The keyring of the operating system. Never prompts, never unlocks, never starts a bus; no error contains a value.
 //!
 //! On Linux, items have exactly the attributes that go-keyring uses (`service` and `username`), so that `my` finds them;
 //! elsewhere the `keyring` crate is used, in go-keyring's layouts.
@@ -12,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::{CredentialStore, PreparedWrite, StoreResult, StoredText};
 use crate::config::Paths;
 use crate::model::{Item, OffReason, Secret, Source, StorageKey, StoreFailure, StoredAt};
-use crate::store::{CredentialStore, PreparedWrite, StoredText};
 use crate::sys::env::Environment;
 
 #[cfg(target_os = "linux")]
@@ -26,93 +25,111 @@ mod native;
 mod secret_service;
 
 #[cfg(target_os = "linux")]
-use bus::look;
+use bus::find_address;
 #[cfg(not(target_os = "linux"))]
-use native as platform;
-#[cfg(not(target_os = "linux"))]
-use native::look;
+use native::{Session, find_address};
 #[cfg(target_os = "linux")]
-use secret_service as platform;
+use secret_service::Session;
 
-use platform::Session;
-
-/// The facts of the environment that decide whether there is a keyring at all.
+/// What decides whether there is a keyring.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct KeyringEnvironment {
     /// `DBUS_SESSION_BUS_ADDRESS`.
     pub bus_address: Option<OsString>,
-    /// `XDG_RUNTIME_DIR`, where the bus is when no address is given.
+    /// `XDG_RUNTIME_DIR`, which has the bus if no address is given.
     pub runtime_dir: Option<OsString>,
-    /// Why the keyring is not to be touched.
+    /// Why the keyring must not be used.
     pub off: Option<OffReason>,
 }
 
-/// The keyring; it is connected to when first asked.
+impl KeyringEnvironment {
+    /// The keyring is off in a home that belongs to another user, as after `sudo`: the session bus is that user's, too.
+    fn new(environment: &Environment, paths: &Paths) -> Self {
+        let off = if environment.get("MY_NO_KEYRING").is_some() {
+            Some(OffReason::Disabled)
+        } else {
+            paths.is_foreign().then_some(OffReason::ForeignHome)
+        };
+        Self {
+            bus_address: environment.get("DBUS_SESSION_BUS_ADDRESS"),
+            runtime_dir: environment.get("XDG_RUNTIME_DIR"),
+            off,
+        }
+    }
+}
+
+/// The keyring, which is connected to when it is first used.
 pub struct Keyring {
-    surroundings: Surroundings,
-    left: Cell<Duration>,
-    /// Kept for the next call: connecting is the dearest part.
+    environment: KeyringEnvironment,
+    time_left: Cell<Duration>,
+    /// Stays open for the next call: to connect takes longer than a call.
     session: Cell<Option<Session>>,
 }
 
 impl Keyring {
-    /// A keyring whose calls take no more than `budget` all together. Connects to nothing.
-    pub fn new(surroundings: Surroundings, budget: Duration) -> Self {
-        Self { surroundings, left: Cell::new(budget), session: Cell::new(None) }
+    /// A keyring whose calls together take at most `timeout`.
+    pub fn new(environment: KeyringEnvironment, timeout: Duration) -> Self {
+        Self { environment, time_left: Cell::new(timeout), session: Cell::new(None) }
     }
 
-    /// The value of an item; `None` where there is no such item.
-    pub fn read(&self, item: &Item) -> Result<Option<Zeroizing<String>>, StoreFailure> {
+    pub fn from_env(environment: &Environment, paths: &Paths, timeout: Duration) -> Self {
+        Self::new(KeyringEnvironment::new(environment, paths), timeout)
+    }
+
+    /// The value of an item; `None` if there is no such item.
+    pub fn read_item(&self, item: &Item) -> StoreResult<Option<Zeroizing<String>>> {
         let item = item.clone();
-        self.within_budget(move |session| session.read(&item))
+        self.run(move |session| session.read(&item))
     }
 
-    /// Makes `value` the one value of the item. `label` is shown to people and must not be secret.
-    pub fn write(&self, item: &Item, label: &str, value: &str) -> Result<(), StoreFailure> {
-        let (item, label, value) =
-            (item.clone(), label.to_owned(), Zeroizing::new(value.to_owned()));
-        self.within_budget(move |session| session.write(&item, &label, &value))
+    /// Makes `value` the only value of the item.
+    pub fn write_item(&self, item: &Item, value: &str) -> StoreResult<()> {
+        // A keyring program shows the label to the person.
+        let label = format!("{} ({})", item.service, item.user);
+        let (item, value) = (item.clone(), Zeroizing::new(value.to_owned()));
+        self.run(move |session| session.write(&item, &label, &value))
     }
 
-    /// Removes the item; whether there was one.
-    pub fn delete(&self, item: &Item) -> Result<bool, StoreFailure> {
+    /// Returns whether there was such an item.
+    pub fn delete_item(&self, item: &Item) -> StoreResult<bool> {
         let item = item.clone();
-        self.within_budget(move |session| session.delete(&item))
+        self.run(move |session| session.delete(&item))
     }
 
     /// Whether an item could be written now.
-    pub fn probe(&self) -> Result<(), StoreFailure> {
-        self.within_budget(Session::probe)
+    pub fn probe(&self) -> StoreResult<()> {
+        self.run(Session::probe)
     }
 
-    /// Does the work in a thread that is left behind when time is up: connecting to a socket that accepts and never
-    /// answers has no time limit in libdbus. After that every call fails at once, so there is never a second thread.
-    fn within_budget<T: Send + 'static>(
+    /// Does the work in a thread, which is abandoned after the timeout: libdbus has no time limit for connecting to a
+    /// socket that accepts and never answers. After that every call fails at once, so there is never a second thread.
+    fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Session) -> Result<T, StoreFailure> + Send + 'static,
-    ) -> Result<T, StoreFailure> {
-        if let Some(reason) = &self.surroundings.off {
+        work: impl FnOnce(&Session) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        if let Some(reason) = &self.environment.off {
             return Err(reason.clone().into());
         }
-        let place = look(&self.surroundings)?;
-        let left = self.left.get();
-        if left.is_zero() {
+        let address = find_address(&self.environment)?;
+        let timeout = self.time_left.get();
+        if timeout.is_zero() {
             return Err(StoreFailure::TimedOut);
         }
-        let (started, kept) = (Instant::now(), self.session.take());
-        let (sender, answer) = mpsc::sync_channel(1);
+        let (started, session) = (Instant::now(), self.session.take());
+        let (sender, receiver) = mpsc::sync_channel(1);
         let in_thread = move || {
-            let result = kept
-                .map_or_else(|| Session::open(&place, left), Ok)
+            let result = session
+                .map_or_else(|| Session::open(&address, timeout), Ok)
                 .and_then(|session| Ok((work(&session)?, session)));
-            let _ = sender.send(result); // nobody listens after the budget is used up
+            // After the timeout nobody receives it.
+            let _ = sender.send(result);
         };
         thread::Builder::new()
             .spawn(in_thread)
             .map_err(|error| StoreFailure::Failed(format!("no thread: {error}")))?;
-        let answer = answer.recv_timeout(left);
-        self.left.set(left.saturating_sub(started.elapsed()));
-        let (value, session) = answer.map_err(|error| match error {
+        let result = receiver.recv_timeout(timeout);
+        self.time_left.set(timeout.saturating_sub(started.elapsed()));
+        let (value, session) = result.map_err(|error| match error {
             RecvTimeoutError::Timeout => StoreFailure::TimedOut,
             RecvTimeoutError::Disconnected => {
                 StoreFailure::Failed("the call was cut short".to_owned())
@@ -121,71 +138,38 @@ impl Keyring {
         self.session.set(Some(session));
         Ok(value)
     }
-}
 
-/// The secret as text. The error that the standard library has for this would carry the bytes.
-fn text(secret: Vec<u8>) -> Result<Zeroizing<String>, StoreFailure> {
-    String::from_utf8(secret).map(Zeroizing::new).map_err(|error| {
-        error.into_bytes().zeroize();
-        StoreFailure::Failed("the item is not UTF-8".to_owned())
-    })
-}
-
-/// The keyring as a [`CredentialStore`] of slots.
-pub struct KeyringStore(Keyring);
-
-impl KeyringStore {
-    /// The keyring of this session; none where the home belongs to another user, as after `sudo`: then the session bus
-    /// is theirs too, and root may speak on it. Connects to nothing.
-    pub fn new(environment: &Environment, paths: &Paths, budget: Duration) -> Self {
-        let off = if environment.get("MY_NO_KEYRING").is_some() {
-            Some(OffReason::Disabled)
-        } else {
-            paths.is_foreign().then_some(OffReason::ForeignHome)
-        };
-        let surroundings = Surroundings {
-            bus_address: environment.get("DBUS_SESSION_BUS_ADDRESS"),
-            runtime_dir: environment.get("XDG_RUNTIME_DIR"),
-            off,
-        };
-        Self(Keyring::new(surroundings, budget))
-    }
-
-    /// Moves what an older program kept to where it is looked for today.
-    fn take_legacy(&self, key: &StorageKey) -> Result<Option<Secret>, StoreFailure> {
+    /// Reads an older program's item, and moves it to where the credential is stored today.
+    fn take_legacy(&self, key: &StorageKey) -> StoreResult<Option<Zeroizing<String>>> {
         let (Some(item), Some(legacy)) = (&key.item, &key.legacy_item) else { return Ok(None) };
-        let Some(text) = self.0.read(legacy)? else { return Ok(None) };
-        // A keyring that can be read and not written keeps it where it is.
-        if self.0.write(item, &label(item), &text).is_ok() {
-            let _ = self.0.delete(legacy);
+        let Some(text) = self.read_item(legacy)? else { return Ok(None) };
+        // In a keyring that can only be read, the item stays.
+        if self.write_item(item, &text).is_ok() {
+            let _ = self.delete_item(legacy);
         }
-        Ok(Some(Secret::from(text)))
+        Ok(Some(text))
     }
 }
 
-impl CredentialStore for KeyringStore {
+impl CredentialStore for Keyring {
     fn source(&self) -> Source {
         Source::Keyring
     }
 
-    fn read(&self, key: &StorageKey) -> Result<Option<StoredText>, StoreFailure> {
+    fn read(&self, key: &StorageKey) -> StoreResult<Option<StoredText>> {
         let Some(item) = &key.item else { return Ok(None) };
-        let text = match self.0.read(item)? {
-            Some(text) => Some(Secret::from(text)),
+        let text = match self.read_item(item)? {
+            Some(text) => Some(text),
             None => self.take_legacy(key)?,
         };
-        Ok(text.map(|text| StoredText { text, warning: None }))
+        Ok(text.map(|text| StoredText { text: Secret::from(text), warning: None }))
     }
 
-    fn prepare<'a>(
-        &'a self,
-        key: &'a StorageKey,
-        _size: usize,
-    ) -> Result<PreparedWrite<'a>, StoreFailure> {
+    fn prepare<'a>(&'a self, key: &'a StorageKey, _size: usize) -> StoreResult<PreparedWrite<'a>> {
         let item = key.item.as_ref().ok_or(OffReason::NotUsed)?;
-        self.0.probe()?;
+        self.probe()?;
         Ok(Box::new(move |text| {
-            self.0.write(item, &label(item), text.expose_secret())?;
+            self.write_item(item, text.expose_secret())?;
             Ok(StoredAt { source: Source::Keyring, location: location(item) })
         }))
     }
@@ -194,16 +178,16 @@ impl CredentialStore for KeyringStore {
         key.item.as_ref().map(location)
     }
 
-    fn delete(&self, key: &StorageKey) -> Result<bool, StoreFailure> {
+    fn delete(&self, key: &StorageKey) -> StoreResult<bool> {
         let mut deleted = false;
         for item in [&key.item, &key.legacy_item].into_iter().flatten() {
-            deleted |= self.0.delete(item)?;
+            deleted |= self.delete_item(item)?;
         }
         Ok(deleted)
     }
 
-    fn check(&self, _: &StorageKey) -> Result<(), StoreFailure> {
-        self.0.probe()
+    fn check(&self, _: &StorageKey) -> StoreResult<()> {
+        self.probe()
     }
 }
 
@@ -211,7 +195,10 @@ fn location(item: &Item) -> String {
     format!("{} / {}", item.service, item.user)
 }
 
-/// What a keyring program shows to the person.
-fn label(item: &Item) -> String {
-    format!("{} ({})", item.service, item.user)
+/// The secret as text. The standard library's error would contain the bytes.
+fn text(secret: Vec<u8>) -> StoreResult<Zeroizing<String>> {
+    String::from_utf8(secret).map(Zeroizing::new).map_err(|error| {
+        error.into_bytes().zeroize();
+        StoreFailure::Failed("the item is not UTF-8".to_owned())
+    })
 }

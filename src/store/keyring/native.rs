@@ -1,5 +1,5 @@
-//! Items of the macOS keychain and the Windows credential manager, in the layouts of go-keyring. Compiled by hand
-//! only: nothing here has run against either system.
+//! Items of the macOS keychain and the Windows credential manager, in the layouts of go-keyring. Only compiled: nothing
+//! here has run against either system.
 
 use std::time::Duration;
 
@@ -7,31 +7,30 @@ use keyring::Entry;
 use keyring::Error::{NoEntry, NoStorageAccess, TooLong};
 use zeroize::Zeroizing;
 
-use super::{Surroundings, text};
-
+use super::{KeyringEnvironment, StoreResult, go_keyring, text};
 use crate::model::{Item, OffReason, StoreFailure};
 
 const IS_MACOS: bool = cfg!(target_os = "macos");
 
-/// Both systems have one keyring, and no address for it.
-pub(super) struct Place;
+/// Both systems have one keyring, without an address.
+pub(super) struct Address;
 
-pub(super) fn look(_: &Surroundings) -> Result<Place, StoreFailure> {
-    // Elsewhere `keyring` would answer from a mock that forgets.
-    if IS_MACOS || cfg!(windows) { Ok(Place) } else { Err(OffReason::NoKeyring.into()) }
+pub(super) fn find_address(_: &KeyringEnvironment) -> Result<Address, OffReason> {
+    // On another system `keyring` would use a mock that stores nothing.
+    if IS_MACOS || cfg!(windows) { Ok(Address) } else { Err(OffReason::NoKeyring) }
 }
 
-/// Nothing is kept open between calls.
+/// There is no connection: each call opens its entry.
 pub(super) struct Session;
 
+#[expect(clippy::unused_self, reason = "the Secret Service has a connection")]
 impl Session {
     #[expect(clippy::unnecessary_wraps, reason = "the Secret Service can fail here")]
-    pub(super) fn open(_: &Place, _patience: Duration) -> Result<Self, StoreFailure> {
+    pub(super) fn open(_: &Address, _timeout: Duration) -> StoreResult<Self> {
         Ok(Self)
     }
 
-    #[expect(clippy::unused_self, reason = "the Secret Service keeps a connection")]
-    pub(super) fn read(&self, item: &Item) -> Result<Option<Zeroizing<String>>, StoreFailure> {
+    pub(super) fn read(&self, item: &Item) -> StoreResult<Option<Zeroizing<String>>> {
         let stored = match entry(item)?.get_secret() {
             Ok(stored) => Zeroizing::new(stored),
             Err(NoEntry) => return Ok(None),
@@ -40,23 +39,21 @@ impl Session {
         if !IS_MACOS {
             return text(stored.to_vec()).map(Some);
         }
-        let garbled =
+        let invalid =
             || StoreFailure::Failed("the item is not in a form that go-keyring writes".to_owned());
-        super::go_keyring::decode(&stored).ok_or_else(garbled).map(Some)
+        go_keyring::decode(&stored).ok_or_else(invalid).map(Some)
     }
 
-    #[expect(clippy::unused_self, reason = "the Secret Service keeps a connection")]
-    pub(super) fn write(&self, item: &Item, _label: &str, value: &str) -> Result<(), StoreFailure> {
+    pub(super) fn write(&self, item: &Item, _label: &str, value: &str) -> StoreResult<()> {
         let entry = entry(item)?;
         if IS_MACOS {
-            return Ok(entry.set_secret(super::go_keyring::encode(value).as_bytes())?);
+            return Ok(entry.set_secret(go_keyring::encode(value).as_bytes())?);
         }
-        // Not `set_password`, which writes UTF-16.
+        // `set_password` would write UTF-16.
         Ok(entry.set_secret(value.as_bytes())?)
     }
 
-    #[expect(clippy::unused_self, reason = "the Secret Service keeps a connection")]
-    pub(super) fn delete(&self, item: &Item) -> Result<bool, StoreFailure> {
+    pub(super) fn delete(&self, item: &Item) -> StoreResult<bool> {
         match entry(item)?.delete_credential() {
             Ok(()) => Ok(true),
             Err(NoEntry) => Ok(false),
@@ -64,12 +61,8 @@ impl Session {
         }
     }
 
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "both systems always have one"
-    )]
-    pub(super) fn probe(&self) -> Result<(), StoreFailure> {
+    #[expect(clippy::unnecessary_wraps, reason = "the Secret Service can fail here")]
+    pub(super) fn probe(&self) -> StoreResult<()> {
         Ok(())
     }
 }
@@ -86,7 +79,7 @@ impl From<keyring::Error> for StoreFailure {
     fn from(error: keyring::Error) -> Self {
         match error {
             NoStorageAccess(_) => Self::Locked,
-            TooLong(_, most) => Self::Failed(format!("it takes no more than {most} bytes")),
+            TooLong(_, max) => Self::Failed(format!("it takes no more than {max} bytes")),
             _ => Self::Failed("it refused".to_owned()),
         }
     }

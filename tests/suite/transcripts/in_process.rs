@@ -50,7 +50,7 @@ fn check_operation(
 ) -> Result<(), String> {
     let expected: Value = values.read(&exchange.request);
     let is_expected = match (&decoded, expected.get("error").and_then(Value::as_str)) {
-        (None, Some(code)) => ErrorCode::named(code).is_some() && exchange.reply.is_none(),
+        (None, Some(code)) => ErrorCode::from_name(code).is_some() && exchange.reply.is_none(),
         (Some(operation), None) => *operation == expected,
         _ => false,
     };
@@ -77,7 +77,7 @@ pub(super) fn invocation(
         .collect();
     let is_read = (tool.framing)(&arguments) != Framing::Nothing;
     let input = if is_read { exchange.input.filled(values).into_bytes() } else { Vec::new() };
-    Invocation { arguments, variables, input: input.into(), unread: None }
+    Invocation { arguments, variables, input: input.into(), input_error: None }
 }
 
 /// An operation as a transcript has it: default values are left out.

@@ -167,7 +167,7 @@ fn entry(entry: Entry) -> ListEntry {
 }
 
 fn error(Failure { code, message, tried, hint }: Failure) -> Error {
-    let code = ErrorCode::named(&code).unwrap_or_else(|| panic!("no code `{code}`"));
+    let code = ErrorCode::from_name(&code).unwrap_or_else(|| panic!("no code `{code}`"));
     let line = |attempts: &[String]| (!attempts.is_empty()).then(|| attempts.join(", "));
     let withheld: Vec<_> =
         tried.iter().filter(|attempt| attempt.contains("(withheld")).cloned().collect();
