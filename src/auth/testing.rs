@@ -49,6 +49,10 @@ impl MemoryStore {
         self.failures.borrow_mut().insert(operation, failure);
     }
 
+    pub(super) fn clear(&self) {
+        self.texts.borrow_mut().clear();
+    }
+
     pub(super) fn recover(&self) {
         self.failures.borrow_mut().clear();
     }

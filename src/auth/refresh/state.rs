@@ -21,7 +21,7 @@ use crate::auth::{Engine, resolve};
 use crate::config::StoreChoice;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{Renewal, RenewalError};
-use crate::model::{Provider, Session, Source, StoreFailure, Trail, Warning};
+use crate::model::{Provider, Session, Source, StoreFailure, Subject, Trail, Warning};
 use crate::store::PreparedWrite;
 use crate::store::session::{self, LoadedSessions, StoredSession};
 use crate::sys::lock::{self, Lock};
@@ -36,6 +36,9 @@ const RESERVED_SIZE: usize = 40 * 1024;
 /// The delay before the stores are read again while another process holds the lock; it doubles each time. Dozens of
 /// processes that read the keyring continuously would slow down each other and the keyring.
 const FIRST_READ_DELAY: Duration = Duration::from_millis(20);
+
+/// No token is sent with less time left: a request that is cut short may spend the token, or the grace, for nothing.
+pub(super) const MIN_REQUEST_TIME: Duration = Duration::from_secs(2);
 
 /// The delay before an interrupted request is sent again.
 const RETRY_DELAY: Duration = Duration::from_millis(700);
@@ -158,7 +161,7 @@ impl<'r> Refresh<'r> {
             State::Unlocked { stale, next_read, delay } => {
                 self.take_lock(stale, next_read, delay, trail)
             }
-            State::Locked => self.read_again(),
+            State::Locked => self.read_again(trail),
             State::Due { session, has_copy } => self.prepare(session, has_copy),
             State::Prepared(exchange) => Ok(self.spend(exchange)),
             State::Interrupted(exchange, error) => Ok(self.retry(exchange, error)),
@@ -210,13 +213,23 @@ impl<'r> Refresh<'r> {
     }
 
     /// Reads the stores again: only a token that was read under the lock may be spent.
-    fn read_again(&mut self) -> Result<Step<'r>> {
+    fn read_again(&mut self, trail: &mut Trail) -> Result<Step<'r>> {
         let mut loaded = self.load();
+        trail.attempts.retain(|attempt| !matches!(attempt.subject, Subject::Session(_)));
+        trail.attempts.append(&mut loaded.trail.attempts);
         match loaded.newest.take() {
+            None if loaded.problem.is_none() => Err(self.removed()),
             None => Err(resolve::no_session(&loaded, self.provider)),
             Some(session) if self.is_fresh(&session) => Ok(Step::Done(session)),
             Some(session) => Ok(State::Due { session, has_copy: loaded.older.is_some() }.into()),
         }
+    }
+
+    /// The session was there before the lock: the service ended it, or a person logged out.
+    fn removed(&self) -> Error {
+        let title = self.provider.title();
+        let message = format!("the session with {title} ended while another process refreshed it");
+        Error::new(ErrorCode::SessionExpired, message).with_hint(self.provider.login_hint())
     }
 
     /// Does everything that can fail on this machine before the token is spent.
@@ -236,12 +249,17 @@ impl<'r> Refresh<'r> {
             Err(error) if session.session.is_expired(self.engine.clock.now()) => return Err(error),
             Err(error) => return failed(session, error.message),
         };
-        match self.engine.stores.get(destination).prepare(&self.provider.key, RESERVED_SIZE) {
-            Ok(write) => {
-                Ok(State::Prepared(Exchange { session, renewal, write, destination }).into())
+        let store = self.engine.stores.get(destination);
+        let write = match store.prepare(&self.provider.key, RESERVED_SIZE) {
+            Ok(write) => write,
+            Err(cause) => {
+                return failed(session, format!("the new session could not be saved: {cause}"));
             }
-            Err(cause) => failed(session, format!("the new session could not be saved: {cause}")),
+        };
+        if !self.may_renew() {
+            return failed(session, "no time is left for the request".to_owned());
         }
+        Ok(State::Prepared(Exchange { session, renewal, write, destination }).into())
     }
 
     /// Sends the refresh token. From here on it may be spent, and the service does not repeat its response.
@@ -282,10 +300,15 @@ impl<'r> Refresh<'r> {
                 hint: "the login is kept; see to `client_id` and the client secret in config.toml",
                 ..failure
             },
-            RenewalError::Interrupted(_) if self.provider.login.has_grace() => Failure {
-                hint: "try again at once: for 30 s the service takes the token that it may have replaced",
-                ..failure
-            },
+            // The service accepts a replaced token once.
+            RenewalError::Interrupted(_)
+                if self.provider.login.has_grace() && self.renewals == 1 =>
+            {
+                Failure {
+                    hint: "try again at once: for 30 s the service takes the token that it may have replaced",
+                    ..failure
+                }
+            }
             _ => failure,
         };
         State::Failed { session: exchange.session, failure }.into()
@@ -296,9 +319,11 @@ impl<'r> Refresh<'r> {
     fn try_replacement(&mut self, exchange: Exchange<'r>, error: RenewalError) -> Step<'r> {
         let replacement =
             last_refreshed::replacement(&self.engine.stores, self.provider, &exchange.session);
-        let result =
-            replacement.filter(|_| self.may_renew()).map(|ours| self.renew(&exchange, &ours));
-        match result {
+        if replacement.is_some() && !self.may_renew() {
+            let failure = Failure::new(error.to_string());
+            return State::Failed { session: exchange.session, failure }.into();
+        }
+        match replacement.map(|ours| self.renew(&exchange, &ours)) {
             Some(Ok(new)) => State::Issued(exchange, new).into(),
             Some(Err(RenewalError::SessionEnded(_))) | None => {
                 let delays = &[Duration::ZERO, REJECTED_READ_DELAY];
@@ -468,11 +493,11 @@ impl<'r> Refresh<'r> {
 
     /// Whether this call may send another refresh token.
     fn may_renew(&self) -> bool {
-        self.renewals < MAX_RENEWALS && !self.time_left().is_zero()
+        self.renewals < MAX_RENEWALS && self.time_left() >= MIN_REQUEST_TIME
     }
 
     fn may_retry(&self) -> bool {
-        self.provider.login.has_grace() && self.time_left() > 2 * RETRY_DELAY
+        self.provider.login.has_grace() && self.time_left() >= RETRY_DELAY + MIN_REQUEST_TIME
     }
 
     fn deadline(&self) -> Instant {

@@ -13,9 +13,11 @@ use super::{GRACE_TIMEOUT, NO_GRACE_TIMEOUT};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{RenewalError, ServiceError};
 use crate::model::{
-    LoginKind, OAuth, OffReason, Provider, Session, Source, StoreFailure, Timestamp, Trail, Warning,
+    LoginKind, OAuth, OffReason, Outcome, Provider, Session, Source, StoreFailure, Subject,
+    Timestamp, Trail, Warning,
 };
 use crate::store::session::StoredSession;
+use crate::sys::lock::RETRY_DELAY;
 
 /// A provider whose service accepts a replaced token for a while.
 const MYCLI: Provider = Provider::MYCLI;
@@ -325,6 +327,38 @@ fn a_rejected_client_does_not_end_the_session() {
     memory.endpoints.will(Err(RenewalError::ClientRejected(error.into())));
     assert_eq!(code(run(&memory, &expired("old"))), ErrorCode::Rejected);
     assert_eq!(memory.file.session(&MYCLI), Some(expired("old")));
+}
+
+#[test]
+fn a_process_that_waited_for_long_spends_nothing() {
+    for (seconds, requests) in [(0, 1), (2, 1), (4, 0)] {
+        let memory = in_file(&expired("old"));
+        let attempts = seconds * 1000 / u32::try_from(RETRY_DELAY.as_millis()).unwrap();
+        memory.locks.held_for.set(attempts);
+        memory.endpoints.will(Ok(session("new", 0)));
+        let result = run(&memory, &expired("old"));
+        assert_eq!(
+            (redeemed(&memory).len(), result.is_ok()),
+            (requests, requests == 1),
+            "{seconds} s"
+        );
+    }
+}
+
+#[test]
+fn a_process_that_waited_reports_that_the_session_ended() {
+    let memory = in_file(&expired("old"));
+    memory.file.clear();
+    let mut trail = Trail::default();
+    trail.add(Subject::Session(Source::File), Outcome::Found);
+    let stale = stored(expired("old"), Source::File);
+    let error = memory.engine().refresh(&MYCLI, Validity::ZERO, stale, &mut trail).unwrap_err();
+    assert_eq!(error.code, ErrorCode::SessionExpired);
+    let outcomes: Vec<_> = trail.attempts.iter().map(|attempt| &attempt.outcome).collect();
+    assert_eq!(
+        outcomes,
+        [&Outcome::Unavailable(OffReason::NoSessionBus.into()), &Outcome::NoEntry]
+    );
 }
 
 /// Every sequence of answers, every failure of every store, with and without a grace: a few thousand refreshes.

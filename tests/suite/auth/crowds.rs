@@ -1,0 +1,123 @@
+//! Many processes that find the same stale session at once, and what may come between them: one refresh, and everybody
+//! is served. `MY_TEST_CROWD` says how many there are.
+
+use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use account_server::{Fault, Server};
+use serde_json::{Value, json};
+
+use crate::support::http::{is_accepted, redeem};
+use crate::support::seed::number;
+use crate::support::{Home, Outcome, finish, service};
+
+const REFRESH: &str = "/v1/auth/refresh";
+const FILE: &str = ".my/credentials.json";
+
+fn start_crowd(home: &Home) -> Vec<Child> {
+    start(home, number("MY_TEST_CROWD", 24))
+}
+
+fn start(home: &Home, count: u64) -> Vec<Child> {
+    (0..count).map(|_| home.start(&["get", "--format", "raw"])).collect()
+}
+
+fn finish_all(crowd: Vec<Child>) -> Vec<Outcome> {
+    crowd.into_iter().map(|child| finish(child, b"")).collect()
+}
+
+/// Everybody is served; the tokens, each once.
+fn tokens_of(crowd: Vec<Child>) -> Vec<String> {
+    let served = |outcome: Outcome| {
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        outcome.output.trim_end().to_owned()
+    };
+    let mut tokens: Vec<_> = finish_all(crowd).into_iter().map(served).collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    tokens
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{what} never came to be");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A quarter of an hour later, long past the grace in which a replaced token is taken, the session is refreshed.
+fn lives_on(server: &Server, home: &Home) {
+    server.advance(Duration::from_secs(901));
+    let mut session = home.session().expect("a session");
+    for name in ["expires_at", "last_refreshed_at"] {
+        session[name] = "2020-01-01T00:00:00Z".into();
+    }
+    home.write(FILE, &session.to_string());
+    assert!(is_accepted(server.url(), &home.token()), "a quarter of an hour later");
+}
+
+#[test]
+fn a_crowd_makes_one_request_and_no_reader_of_the_file_ever_sees_half_of_it() {
+    let server = service();
+    let (home, old) = Home::with_stale_session(&server);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let text = home.read(FILE).expect("it is always there");
+                assert!(serde_json::from_str::<Value>(&text).is_ok(), "half of it: {text}");
+            }
+        });
+        let tokens = tokens_of(start_crowd(&home));
+        is_over.store(true, Ordering::Relaxed);
+        assert!(tokens.len() == 1 && tokens[0] != old.access_token, "{tokens:?}");
+    });
+    assert_eq!(server.refresh_requests(), 1);
+    lives_on(&server, &home);
+}
+
+#[test]
+fn a_crowd_whose_first_dies_with_the_lock_in_its_hand_is_served_by_the_next() {
+    let server = service();
+    let (home, _) = Home::with_stale_session(&server);
+    // It has rotated, and its answer is on the way for some seconds.
+    server.fault(REFRESH, 1, Fault::SlowBytes { slow_bytes_ms: 8 });
+    let mut first = home.start(&["get", "--format", "raw"]);
+    until("the request", || server.refresh_requests() == 1);
+    // While it lives they wait for it, and after 5 s no longer.
+    let mut crowd = start(&home, 8);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    crowd.extend(start_crowd(&home));
+    assert_eq!(tokens_of(crowd).len(), 1, "one token for all");
+    assert_eq!(server.refresh_requests(), 2, "that of the dead, and one more");
+    lives_on(&server, &home);
+}
+
+#[test]
+fn a_logout_in_the_middle_of_a_crowd_is_a_logout() {
+    let server = service();
+    let (home, old) = Home::with_stale_session(&server);
+    server.fault(REFRESH, 1, Fault::Delay { delay_ms: 100 });
+    let crowd = start_crowd(&home);
+    until("the request", || server.refresh_requests() > 0);
+    let outcome = home.run(&["logout"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    for outcome in finish_all(crowd) {
+        assert!(
+            outcome.status == 0
+                || outcome.messages.contains("logged")
+                || outcome.messages.contains("ended")
+        );
+    }
+    assert_eq!(home.session(), None, "nobody writes it again");
+    let outcome = home.run(&["get"]);
+    assert_eq!(
+        (outcome.status, &outcome.json()["error"]["code"]),
+        (1, &json!("not_logged_in")),
+        "{outcome:?}"
+    );
+    assert_eq!(redeem(&server, &old.refresh_token).0, 401);
+}

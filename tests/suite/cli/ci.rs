@@ -1,0 +1,145 @@
+//! The CI wrappers of `integrations/ci/`: their steps, taken out of the very files, are executed with the variables and
+//! files that the vendors document.
+
+use account_server::Server;
+use account_server::git_host::create_repository;
+
+use crate::support::{HELPER, Home, Outcome, finish, has_client, service_with, spawn};
+
+const ACTION: &str = include_str!("../../../integrations/ci/github-actions/action.yml");
+const GITLAB: &str = include_str!("../../../integrations/ci/gitlab/my-credential-helper.yml");
+const WITH_TOKEN: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/ci/shell/with-token.sh");
+
+/// A service that hosts a repository, and a machine of a CI system: the helper is on its PATH, nobody is logged in.
+fn job() -> (Server, tempfile::TempDir, Home) {
+    let root = tempfile::tempdir().unwrap();
+    create_repository(root.path(), "hello.git").unwrap();
+    let server = service_with(|settings| settings.git_root = Some(root.path().to_owned()));
+    let mut home = Home::at(&server);
+    let bin = home.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    for name in ["my-credential-helper", "git-credential-my"] {
+        std::os::unix::fs::symlink(HELPER, bin.join(name)).unwrap();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    home.set(
+        "PATH",
+        std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path))).unwrap(),
+    );
+    home.set("GIT_CONFIG_NOSYSTEM", "1");
+    home.set("GIT_TERMINAL_PROMPT", "0");
+    (server, root, home)
+}
+
+/// The scripts of a composite action's steps, in order.
+fn steps() -> Vec<String> {
+    let blocks = ACTION.split("      run: |\n").skip(1);
+    let line = |line: &str| line.strip_prefix("        ").map(|line| format!("{line}\n"));
+    blocks.map(|block| block.lines().map_while(line).collect()).collect()
+}
+
+/// A step, run as GitHub documents `shell: bash`.
+fn bash(home: &Home, script: &str, variables: &[(&str, &str)]) -> Outcome {
+    let mut command = home.command("bash");
+    command
+        .args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script])
+        .envs(variables.iter().copied());
+    finish(spawn(command), b"")
+}
+
+/// Runs the action, and gives what the steps that follow find in their environment.
+fn action(home: &mut Home, token: &str, variable: &str, hosts: &str) -> Vec<(String, String)> {
+    let file = home.write("github_env", "");
+    home.set("GITHUB_ENV", &file);
+    let mut log = String::new();
+    for step in steps() {
+        let inputs = [("MY_API_TOKEN", token), ("VARIABLE", variable), ("HOSTS", hosts)];
+        let outcome = bash(home, &step, &inputs);
+        assert_eq!(outcome.status, 0, "{step}: {outcome:?}");
+        log += &outcome.output;
+        log += &outcome.messages;
+    }
+    assert!(log.starts_with(&format!("::add-mask::{token}\n")), "the mask comes first: {log}");
+    let masks = log.matches(&format!("::add-mask::{token}\n")).count();
+    assert_eq!(log.matches(token).count(), masks, "and nowhere else does the log have it: {log}");
+    let lines = home.read("github_env").unwrap();
+    lines
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(n, v)| (n.to_owned(), v.to_owned()))
+        .collect()
+}
+
+fn clone(home: &Home, server: &Server, variables: &[(String, String)]) -> i32 {
+    let mut command = home.command("git");
+    let _ = std::fs::remove_dir_all(home.path().join("clone"));
+    command
+        .args(["clone", "-q", &format!("{}/git/both/hello.git", server.url()), "clone"])
+        .envs(variables.iter().cloned());
+    finish(spawn(command), b"").status
+}
+
+#[test]
+fn the_action_gives_the_steps_that_follow_a_token_that_is_accepted() {
+    if !has_client("git") || !has_client("bash") {
+        return;
+    }
+    let (server, _root, mut home) = job();
+    let token = server.api_token("me@acme.dev", "ci").unwrap().token;
+    home.write(".gitconfig", "[credential]\n\thelper = store\n");
+    let variables = action(&mut home, &token, "", "git.acme.dev *.reg.acme.dev");
+    assert_eq!(variables, [("MY_API_TOKEN".to_owned(), token.clone())]);
+    assert_eq!(home.run(&["config", "get", "hosts"]).output, "git.acme.dev *.reg.acme.dev\n");
+    assert_eq!(clone(&home, &server, &variables), 0);
+    assert_eq!(home.read(".git-credentials"), None, "no helper of before keeps a copy");
+    let both = action(&mut home, &token, "GH_TOKEN", "");
+    assert_eq!(both, ["MY_API_TOKEN", "GH_TOKEN"].map(|name| (name.to_owned(), token.clone())));
+    assert_eq!(clone(&home, &server, &both), 0, "git has its token, whatever else is set");
+    let wrong = action(&mut home, "myc_0000000000000000000000000000000000000000", "", "");
+    assert_ne!(clone(&home, &server, &wrong), 0, "a wrong token is refused");
+}
+
+#[test]
+fn gitlabs_job_stops_at_once_where_there_is_no_token() {
+    if !has_client("git") {
+        return;
+    }
+    let (server, _root, mut home) = job();
+    let lines: Vec<_> = GITLAB.lines().filter_map(|line| line.strip_prefix("    - ")).collect();
+    let script = lines.join("\n");
+    assert_eq!(script.lines().count(), 4, "every line of before_script is run");
+    assert_eq!(bash(&home, &script, &[]).status, 1);
+    let token = server.api_token("me@acme.dev", "ci").unwrap().token;
+    home.set("MY_API_TOKEN", &token);
+    let outcome = bash(&home, &script, &[]);
+    assert_eq!(
+        (outcome.status, outcome.output.as_str()),
+        (0, ""),
+        "the log shows nothing: {outcome:?}"
+    );
+    assert_eq!(clone(&home, &server, &[]), 0);
+    assert_eq!(home.run(&["config", "get", "hosts"]).status, 1, "none are named");
+    home.write("registry.acme.dev", "a file that a pattern must not stand for");
+    let outcome = bash(&home, &script, &[("MY_HOSTS", "git.acme.dev *.acme.dev")]);
+    assert_eq!((outcome.status, outcome.output.as_str()), (0, ""), "{outcome:?}");
+    assert_eq!(home.run(&["config", "get", "hosts"]).output, "git.acme.dev *.acme.dev\n");
+    assert_eq!(home.read(".gitconfig").unwrap(), "[credential]\n\thelper = \n\thelper = my\n");
+}
+
+#[test]
+fn the_wrapper_for_shells_runs_one_command_with_the_token() {
+    let (_server, _root, mut home) = job();
+    let with_token = |home: &Home, arguments: &[&str]| {
+        let mut command = home.command(WITH_TOKEN);
+        command.args(arguments);
+        finish(spawn(command), b"")
+    };
+    assert_eq!(with_token(&home, &["touch", "started"]).status, 1);
+    assert!(!home.path().join("started").exists());
+    home.set("MY_API_TOKEN", "myc_1");
+    assert_eq!(
+        with_token(&home, &["sh", "-c", "echo \"$MY_API_TOKEN\"; exit 3"]).output,
+        "myc_1\n"
+    );
+}

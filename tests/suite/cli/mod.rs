@@ -1,0 +1,14 @@
+//! The commands for people.
+
+mod api_keys;
+mod api_tokens;
+mod ci;
+mod doctor;
+mod exec_and_export;
+mod login;
+mod manual;
+mod packages;
+mod pages;
+mod questions;
+mod settings;
+mod setup;

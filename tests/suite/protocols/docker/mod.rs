@@ -1,0 +1,412 @@
+//! docker, skopeo, podman and buildah: the real clients, against a real registry that asks for a password.
+
+mod registry;
+mod token_service;
+
+use std::time::Duration;
+
+use account_server::git_host::create_repository;
+use account_server::{Server, Session};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{HELPER, Home, Outcome, finish, has_client, service, service_with, spawn};
+use registry::Registry;
+use token_service::TokenService;
+
+/// Puts the helper on PATH and this into docker's configuration.
+pub(crate) fn configure(home: &mut Home, configuration: &Value) {
+    let bin = home.path().join("bin");
+    if !bin.exists() {
+        std::fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink(HELPER, bin.join("docker-credential-my")).unwrap();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    home.set(
+        "PATH",
+        std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path))).unwrap(),
+    );
+    home.write("docker/config.json", &configuration.to_string());
+    home.set("DOCKER_CONFIG", home.path().join("docker"));
+    home.set("REGISTRY_AUTH_FILE", home.path().join("docker/config.json"));
+}
+
+/// For every registry, and for this one alone.
+fn configurations(registry: &Registry) -> [Value; 2] {
+    [json!({ "credsStore": "my" }), json!({ "credHelpers": { &registry.address: "my" } })]
+}
+
+fn run(home: &Home, line: &[&str], input: &str) -> Outcome {
+    let mut command = home.command(line[0]);
+    command.args(&line[1..]);
+    finish(spawn(command), input.as_bytes())
+}
+
+fn inspect(home: &Home, registry: &Registry) -> Outcome {
+    run(home, &["docker", "manifest", "inspect", "--insecure", &registry.image()], "")
+}
+
+fn log_in(home: &Home, registry: &Registry, user: &str, password: &str) -> Outcome {
+    run(home, &["docker", "login", "-u", user, "--password-stdin", &registry.address], password)
+}
+
+fn listed(home: &Home) -> Value {
+    home.run(&["docker", "list"]).json()
+}
+
+/// A service, a logged-in home, and a registry of the provider's that takes what the service issued.
+pub(crate) fn of_provider(clients: &[&str]) -> Option<(Server, TempDir, Home, Session, Registry)> {
+    let root = tempfile::tempdir().unwrap();
+    create_repository(root.path(), "hello.git").unwrap();
+    let server = service_with(|settings| settings.git_root = Some(root.path().to_owned()));
+    let registry = Registry::of_service(&server, clients)?;
+    let (home, session) = Home::logged_in(&server);
+    let text = format!("[providers.mycli]\nhosts = [\"{}\"]\n", registry.address);
+    home.write(".config/my-credential-helper/config.toml", &text);
+    Some((server, root, home, session, registry))
+}
+
+#[test]
+fn docker_login_is_kept_serves_and_is_forgotten_by_docker_logout() {
+    let Some(registry) = Registry::of_users(&[("ada", "hunter2 ü")], &["docker"]) else { return };
+    for configuration in configurations(&registry) {
+        let mut home = Home::new();
+        configure(&mut home, &configuration);
+        assert_ne!(inspect(&home, &registry).status, 0, "the registry asks");
+
+        let refused = log_in(&home, &registry, "ada", "wrong");
+        assert_ne!(refused.status, 0);
+        assert_eq!(listed(&home), json!({}), "a login that failed is not kept");
+
+        let outcome = log_in(&home, &registry, "ada", "hunter2 ü");
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        assert!(outcome.output.contains("Login Succeeded"), "{outcome:?}");
+        assert!(
+            !home.read("docker/config.json").unwrap().contains("\"auth\":"),
+            "docker has no copy"
+        );
+        assert_eq!(listed(&home), json!({ &registry.address: "ada" }));
+        let outcome = inspect(&home, &registry);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+
+        let outcome = run(&home, &["docker", "logout", &registry.address], "");
+        assert_eq!((outcome.status, &*outcome.messages), (0, ""), "{outcome:?}");
+        assert_eq!(listed(&home), json!({}));
+        assert_ne!(inspect(&home, &registry).status, 0);
+    }
+}
+
+#[test]
+fn the_session_serves_a_registry_of_the_providers_without_any_docker_login() {
+    let Some((_server, _root, mut home, _, registry)) = of_provider(&["docker"]) else { return };
+    for configuration in configurations(&registry) {
+        configure(&mut home, &configuration);
+        let outcome = inspect(&home, &registry);
+        assert_eq!((outcome.status, &*outcome.messages), (0, ""), "{outcome:?}");
+        let outcome = run(&home, &["docker", "logout", &registry.address], "");
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        assert!(home.session().is_some(), "docker's logout is no logout");
+    }
+}
+
+#[test]
+fn a_stale_session_is_refreshed_for_docker() {
+    let Some((server, _root, mut home, session, registry)) = of_provider(&["docker"]) else {
+        return;
+    };
+    configure(&mut home, &json!({ "credsStore": "my" }));
+    home.write_session(&session, Duration::ZERO, Duration::from_secs(3600));
+    server.revoke_access(&session.access_token);
+    let outcome = inspect(&home, &registry);
+    assert_eq!((outcome.status, &*outcome.messages), (0, ""), "{outcome:?}");
+    assert_eq!(server.refresh_requests(), 1);
+}
+
+#[test]
+fn a_token_that_the_registry_refuses_fails_and_the_login_stays() {
+    let Some((server, _root, mut home, session, registry)) = of_provider(&["docker"]) else {
+        return;
+    };
+    configure(&mut home, &json!({ "credsStore": "my" }));
+    server.revoke_access(&session.access_token);
+    assert_ne!(inspect(&home, &registry).status, 0);
+    assert_eq!(
+        home.session().unwrap()["access_token"],
+        session.access_token.as_str(),
+        "docker does not tell"
+    );
+}
+
+#[test]
+fn an_api_token_that_somebody_logs_in_with_is_kept_before_the_session_until_docker_logout() {
+    let Some((server, _root, mut home, session, registry)) = of_provider(&["docker"]) else {
+        return;
+    };
+    configure(&mut home, &json!({ "credsStore": "my" }));
+    let jwt = log_in(&home, &registry, "ada", &session.access_token);
+    assert_eq!(jwt.status, 0, "it is good, and the same one is served anyway: {jwt:?}");
+    assert!(jwt.messages.contains("is not kept"), "{jwt:?}");
+    assert_eq!(listed(&home)[&registry.address], "token");
+    let outcome =
+        log_in(&home, &registry, "ada", &server.api_token("me@acme.dev", "ci").unwrap().token);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(listed(&home)[&registry.address], "ada");
+    assert_eq!(inspect(&home, &registry).status, 0);
+    assert_eq!(run(&home, &["docker", "logout", &registry.address], "").status, 0);
+    assert_eq!(listed(&home)[&registry.address], "token", "the session serves again");
+}
+
+#[test]
+fn an_identity_token_is_kept_and_renews_dockers_access() {
+    if !has_client("docker") {
+        return;
+    }
+    let service = TokenService::start();
+    let mut home = Home::new();
+    configure(&mut home, &json!({ "credsStore": "my" }));
+    let login = ["docker", "login", "-u", "ada", "--password-stdin", &service.address];
+    let outcome = run(&home, &login, "hunter2");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(listed(&home), json!({ &service.address: "<token>" }), "docker keeps no password");
+    assert_eq!(
+        home.run_with(&["docker", "get"], &service.address).json()["Secret"],
+        token_service::IDENTITY
+    );
+    service.forget();
+    // There is no image, but whoever asks must come in first.
+    let outcome = run(
+        &home,
+        &["docker", "manifest", "inspect", "--insecure", &format!("{}/hello:1", service.address)],
+        "",
+    );
+    assert!(
+        service.saw("grant_type=refresh_token") && service.saw(token_service::IDENTITY),
+        "{:?} {outcome:?}",
+        service.seen()
+    );
+    assert!(service.saw("/v2/hello/manifests/1 let in"), "{:?}", service.seen());
+}
+
+#[test]
+fn what_is_listed_can_be_got() {
+    let server = service();
+    let (mut home, _) = Home::logged_in(&server);
+    let api = server.url().trim_start_matches("http://").to_owned();
+    let text = "[providers.mycli]\nhosts = ['registry.acme.dev', '*.acme.dev', '127.0.0.1:1']\n";
+    home.write(".config/my-credential-helper/config.toml", text);
+    for (server, user) in [("h.dev:5000", "ada"), ("https://index.docker.io/v1/", "<token>")] {
+        let request = json!({ "ServerURL": server, "Username": user, "Secret": "s" }).to_string();
+        let outcome = home.run_with(&["docker", "store"], request);
+        assert_eq!((outcome.status, &*outcome.output), (0, ""), "{outcome:?}");
+    }
+    // Another tool's: over, for a header, and for a path.
+    for rest in ["host=over.dev\npassword_expiry_utc=1", "host=path.dev\npath=a/b"] {
+        home.run_with(
+            &["git", "store"],
+            format!("protocol=https\nusername=ada\npassword=p\n{rest}\n\n"),
+        );
+    }
+    let bearer =
+        "capability[]=authtype\nprotocol=https\nhost=header.dev\nauthtype=Bearer\ncredential=c\n\n";
+    home.run_with(&["git", "store"], bearer);
+
+    let all = listed(&home);
+    let expected = json!({
+        &api: "token",
+        "registry.acme.dev": "token",
+        "127.0.0.1:1": "token",
+        "h.dev:5000": "ada",
+        "path.dev": "ada",
+        "https://index.docker.io/v1/": "<token>",
+    });
+    assert_eq!(all, expected);
+    for (name, user) in all.as_object().unwrap() {
+        let outcome = home.run_with(&["docker", "get"], name);
+        assert_eq!(outcome.status, 0, "{name}: {outcome:?}");
+        assert_eq!(
+            (&outcome.json()["ServerURL"], &outcome.json()["Username"]),
+            (&json!(name), user)
+        );
+    }
+
+    std::fs::remove_file(home.path().join(".my/credentials.json")).unwrap();
+    assert_eq!(
+        listed(&home).as_object().unwrap().len(),
+        3,
+        "without a login the provider's hosts are gone"
+    );
+    home.set("MY_API_TOKEN", "myc_1");
+    assert_eq!(listed(&home), expected);
+}
+
+#[test]
+fn a_list_that_has_to_refresh_does_it_once_and_leaves_out_what_failed() {
+    let server = service();
+    let (home, _) = Home::with_stale_session(&server);
+    let text = "[providers.mycli]\nhosts = ['registry.acme.dev', 'other.acme.dev']\n";
+    home.write(".config/my-credential-helper/config.toml", text);
+    assert_eq!(listed(&home).as_object().unwrap().len(), 3);
+    assert_eq!(server.refresh_requests(), 1);
+
+    let (home, session) = Home::with_stale_session(&server);
+    home.write(".config/my-credential-helper/config.toml", text);
+    let gone = json!({ "api_url": "http://127.0.0.1:1" }).to_string();
+    home.write(".my/config.json", &gone);
+    assert_eq!(listed(&home), json!({}), "each get would fail, and docker with it");
+    assert_eq!(home.session().unwrap()["refresh_token"], session.refresh_token.as_str());
+}
+
+#[test]
+fn every_spelling_gets_and_erases_the_same_login() {
+    let home = Home::new();
+    let spellings =
+        ["h.dev", "https://h.dev", "https://h.dev/", "H.dev", "h.dev:443", "https://h.dev/v2/\n"];
+    for stored in spellings {
+        let request = json!({ "ServerURL": stored, "Username": "ada", "Secret": "s" }).to_string();
+        assert_eq!(home.run_with(&["docker", "store"], request).status, 0);
+        for got in spellings {
+            assert_eq!(
+                home.run_with(&["docker", "get"], got).json()["Secret"],
+                "s",
+                "{stored} {got}"
+            );
+        }
+        assert_eq!(listed(&home), json!({ "h.dev": "ada" }));
+        for erased in spellings {
+            let outcome = home.run_with(&["docker", "erase"], erased);
+            assert_eq!(
+                (outcome.status, &*outcome.output, &*outcome.messages),
+                (0, "", ""),
+                "{erased}"
+            );
+        }
+        let outcome = home.run_with(&["docker", "get"], stored);
+        assert_eq!(
+            (outcome.status, &*outcome.output),
+            (1, "credentials not found in native keychain\n")
+        );
+        assert_eq!(outcome.messages, "");
+    }
+}
+
+#[test]
+fn skopeo_inspects_and_copies() {
+    let Some((_server, _root, mut home, _, registry)) = of_provider(&[]) else { return };
+    configure(&mut home, &configurations(&registry)[1]);
+    let image = format!("docker://{}", registry.image());
+    let outcome = run(&home, &["skopeo", "inspect", "--tls-verify=false", &image], "");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let copy = format!("docker://{}/copy:1", registry.address);
+    let line = [
+        "skopeo",
+        "copy",
+        "-q",
+        "--insecure-policy",
+        "--src-tls-verify=false",
+        "--dest-tls-verify=false",
+    ];
+    let outcome = run(&home, &[&line[..], &[&image, &copy]].concat(), "");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    home.set("MY_API_TOKEN", "myc_wrong");
+    assert_ne!(run(&home, &["skopeo", "inspect", "--tls-verify=false", &image], "").status, 0);
+}
+
+/// podman and buildah take the same words: pull, push under another name, and both refused.
+fn pulls_and_pushes(client: &str) {
+    let Some((_server, _root, mut home, _, registry)) = of_provider(&[client]) else { return };
+    configure(&mut home, &configurations(&registry)[1]);
+    let policy = home.write(
+        ".config/containers/policy.json",
+        r#"{"default":[{"type":"insecureAcceptAnything"}]}"#,
+    );
+    let (root, run_root) = (home.path().join("root"), home.path().join("run"));
+    let (root, run_root) = (root.to_str().unwrap(), run_root.to_str().unwrap());
+    let line = |words: &[&str]| {
+        let global = [client, "--storage-driver", "vfs", "--root", root];
+        let global = [&global[..], &["--runroot", run_root]].concat();
+        let (verb, rest) = words.split_first().unwrap();
+        let policy = ["--signature-policy", policy.to_str().unwrap()];
+        [&global[..], &[*verb, "-q", "--tls-verify=false"], &policy, rest].concat().join("\n")
+    };
+    let words = |line: &str| line.split('\n').map(str::to_owned).collect::<Vec<_>>();
+    let run = |home: &Home, arguments: &[&str]| {
+        let words = words(&line(arguments));
+        run(home, &words.iter().map(String::as_str).collect::<Vec<_>>(), "")
+    };
+    let (image, copy) = (registry.image(), format!("{}/copy:1", registry.address));
+    let outcome = run(&home, &["pull", &image]);
+    assert_eq!(outcome.status, 0, "{client}: {outcome:?}");
+    let outcome = run(&home, &["push", &image, &copy]);
+    assert_eq!(outcome.status, 0, "{client}: {outcome:?}");
+    home.set("MY_API_TOKEN", "myc_wrong");
+    assert_ne!(run(&home, &["pull", &copy]).status, 0, "{client}: a wrong token is refused");
+}
+
+#[test]
+fn podman_pulls_and_pushes() {
+    pulls_and_pushes("podman");
+}
+
+#[test]
+fn buildah_pulls_and_pushes() {
+    pulls_and_pushes("buildah");
+}
+
+#[test]
+fn the_configuration_of_the_readme_works_from_an_empty_home() {
+    let readme = include_str!("../../../../integrations/docker/README.md");
+    assert!(
+        readme.contains(include_str!("../../../../integrations/docker/config.json")),
+        "the README quotes what is tested"
+    );
+    let token = service().api_token("me@acme.dev", "test").unwrap().token;
+    let Some(registry) = Registry::of_users(&[("token", &token)], &["docker"]) else { return };
+    let mut home = Home::new();
+    home.set("HELPER", HELPER);
+    home.set("REGISTRY", &registry.address);
+    home.set("IMAGE", "hello:1");
+    home.set("TOKEN", token);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/docker/test.sh");
+    let outcome = finish(spawn(home.command(script)), b"");
+    assert_eq!(
+        (outcome.status, &*outcome.output),
+        (0, "accepted\nrefused\n"),
+        "{}",
+        outcome.messages
+    );
+}
+
+#[test]
+fn helm_pushes_and_pulls_a_chart() {
+    let Some((_server, _root, mut home, _, registry)) = of_provider(&["helm"]) else { return };
+    configure(&mut home, &configurations(&registry)[0]);
+    // Without it helm looks into a file of its own, and into the keyring, before it reads docker's.
+    home.set("HELM_REGISTRY_CONFIG", home.path().join("docker/config.json"));
+    home.write("chart/Chart.yaml", "apiVersion: v2\nname: hello\nversion: 1.0.0\n");
+    assert_eq!(run(&home, &["helm", "package", "chart"], "").status, 0);
+    let place = format!("oci://{}/charts", registry.address);
+    let outcome = run(&home, &["helm", "push", "--plain-http", "hello-1.0.0.tgz", &place], "");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let pull = ["helm", "pull", "--plain-http", &format!("{place}/hello"), "-d", "."];
+    let outcome = run(&home, &pull, "");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    home.set("MY_API_TOKEN", "myc_wrong");
+    assert_ne!(run(&home, &pull, "").status, 0);
+}
+
+#[test]
+fn what_setup_writes_is_enough_for_docker() {
+    let Some((_server, _root, mut home, _, registry)) = of_provider(&["docker"]) else { return };
+    home.write(".docker/config.json", r#"{"auths": {}, "credsStore": "desktop"}"#);
+    home.set("DOCKER_CONFIG", home.path().join(".docker"));
+    assert_ne!(inspect(&home, &registry).status, 0);
+    home.set_up("docker", &registry.address);
+    let outcome = inspect(&home, &registry);
+    assert_eq!((outcome.status, &*outcome.messages), (0, ""), "{outcome:?}");
+    if has_client("skopeo") {
+        home.set_up("podman", &registry.address);
+        let image = format!("docker://{}", registry.image());
+        let outcome = run(&home, &["skopeo", "inspect", "--tls-verify=false", &image], "");
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+    }
+}

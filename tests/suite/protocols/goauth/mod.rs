@@ -1,0 +1,199 @@
+//! GOAUTH with the real go, against a module proxy over TLS that refuses whoever shows no credential.
+
+mod module;
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use crate::support::tls::{Request, TlsServer};
+use crate::support::{HELPER, Home, Outcome, finish, has_client, service, spawn};
+
+/// A proxy that lets in whoever shows one of these values in that header; others are refused with a 401.
+fn proxy(header: &'static str, values: &Arc<Mutex<Vec<String>>>) -> TlsServer {
+    let values = values.clone();
+    TlsServer::start(move |request: &Request| {
+        if !values.lock().unwrap().iter().any(|value| request.header(header) == value) {
+            return (401, b"who are you?".to_vec());
+        }
+        module::file(&request.path).map_or((404, b"not found".to_vec()), |file| (200, file))
+    })
+}
+
+fn accepted(value: impl Into<String>) -> Arc<Mutex<Vec<String>>> {
+    Arc::new(Mutex::new(vec![value.into()]))
+}
+
+/// go with nothing of the machine's: its caches are in the home, and it trusts this proxy alone.
+fn configure(home: &mut Home, proxy: &TlsServer, hosts: &str) {
+    home.link("my-credential-helper");
+    for (name, value) in [
+        ("GOAUTH", "my-credential-helper goauth"),
+        ("GOTOOLCHAIN", "local"),
+        ("GOSUMDB", "off"),
+        ("GOFLAGS", "-mod=mod -modcacherw"),
+        ("GOTELEMETRY", "off"),
+        ("SSL_CERT_DIR", "/nonexistent"),
+        ("GOPROXY", &format!("https://{}", proxy.address)),
+    ] {
+        home.set(name, value);
+    }
+    home.set("SSL_CERT_FILE", home.write("ca.pem", &proxy.certificate));
+    home.write("project/go.mod", "module acme.dev/project\n\ngo 1.20\n");
+    home.write(
+        ".config/my-credential-helper/config.toml",
+        &format!("[providers.mycli]\nhosts = [{hosts}]\n"),
+    );
+}
+
+/// Fetches the module into an empty cache.
+fn fetch(home: &Home) -> Outcome {
+    let _ = std::fs::remove_dir_all(home.path().join("go"));
+    home.run_client(&[
+        "go",
+        "-C",
+        "project",
+        "mod",
+        "download",
+        "-json",
+        &format!("{}@v1.0.0", module::NAME),
+    ])
+}
+
+#[test]
+fn the_session_is_sent_to_a_host_of_the_providers_unasked() {
+    if !has_client("go") {
+        return;
+    }
+    let service = service();
+    let (mut home, session) = Home::logged_in(&service);
+    let proxy = proxy("authorization", &accepted(format!("Bearer {}", session.access_token)));
+    configure(&mut home, &proxy, &format!("'{}', '*.acme.dev'", proxy.address));
+    let outcome = fetch(&home);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(proxy.statuses("/").iter().all(|status| *status == 200), "{:?}", proxy.statuses("/"));
+}
+
+#[test]
+fn a_refused_token_is_renewed_and_go_tries_again() {
+    if !has_client("go") {
+        return;
+    }
+    let service = service();
+    let home_and_session = Home::logged_in(&service);
+    let (mut home, session) = home_and_session;
+    // Received five minutes ago: a token that is a minute old is not doubted.
+    home.write_session(
+        &session,
+        std::time::Duration::from_secs(600),
+        std::time::Duration::from_secs(300),
+    );
+    let proxy = TlsServer::start(move |request: &Request| {
+        let shown = request.header("authorization");
+        if !shown.starts_with("Bearer ") || shown == format!("Bearer {}", session.access_token) {
+            return (401, b"who are you?".to_vec());
+        }
+        module::file(&request.path).map_or((404, b"not found".to_vec()), |file| (200, file))
+    });
+    configure(&mut home, &proxy, &format!("'{}'", proxy.address));
+    let outcome = fetch(&home);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(service.refresh_requests(), 1);
+    assert_eq!(
+        proxy.statuses("/").iter().filter(|status| **status == 401).count(),
+        1,
+        "and the rest is let in"
+    );
+}
+
+#[test]
+fn no_other_host_is_sent_the_token() {
+    if !has_client("go") {
+        return;
+    }
+    let service = service();
+    let (mut home, session) = Home::logged_in(&service);
+    let proxy = proxy("authorization", &accepted(format!("Bearer {}", session.access_token)));
+    configure(&mut home, &proxy, "'go.acme.dev'");
+    let outcome = fetch(&home);
+    assert_ne!(outcome.status, 0);
+    assert!(outcome.output.contains("401"), "{outcome:?}");
+    assert!(proxy.seen().iter().all(|(request, _)| request.header("authorization").is_empty()));
+}
+
+#[test]
+fn a_stored_login_is_sent_where_it_was_stored_for() {
+    if !has_client("go") {
+        return;
+    }
+    let mut home = Home::new();
+    // `ada:hunter2`
+    let proxy = proxy("authorization", &accepted("Basic YWRhOmh1bnRlcjI="));
+    configure(&mut home, &proxy, "");
+    assert_ne!(fetch(&home).status, 0);
+    let url = format!("https://{}", proxy.address);
+    let request = json!({ "url": url, "username": "ada", "secret": "hunter2" }).to_string();
+    assert_eq!(home.run_with(&["store"], request).status, 0);
+    let outcome = fetch(&home);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+#[test]
+fn a_provider_with_a_header_of_its_own_is_served_in_it() {
+    if !has_client("go") {
+        return;
+    }
+    let mut home = Home::new();
+    let proxy = proxy("x-microtica-api-key", &accepted("mic_1"));
+    configure(&mut home, &proxy, "");
+    let text = format!("[providers.microtica]\nhosts = ['{}']\n", proxy.address);
+    home.write(".config/my-credential-helper/config.toml", &text);
+    home.set("MICROTICA_TOKEN", "mic_1");
+    let outcome = fetch(&home);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+#[test]
+fn the_configuration_of_the_readme_works_from_an_empty_home() {
+    let readme = include_str!("../../../../integrations/goauth/README.md");
+    assert!(
+        readme.contains(include_str!("../../../../integrations/goauth/env")),
+        "the README quotes what is tested"
+    );
+    if !has_client("go") {
+        return;
+    }
+    let proxy = proxy("authorization", &accepted("Bearer myc_right"));
+    let mut home = Home::new();
+    home.set("HELPER", HELPER);
+    home.set("SERVER", &proxy.address);
+    home.set("AUTHORITY", home.write("ca.pem", &proxy.certificate));
+    home.set("MODULE", format!("{}@v1.0.0", module::NAME));
+    home.set("TOKEN", "myc_right");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/goauth/test.sh");
+    let outcome = finish(spawn(home.command(script)), b"");
+    assert_eq!(
+        (outcome.status, &*outcome.output),
+        (0, "accepted\nrefused\n"),
+        "{}",
+        outcome.messages
+    );
+}
+
+#[test]
+fn what_setup_writes_is_enough_for_go() {
+    if !has_client("go") {
+        return;
+    }
+    let service = service();
+    let (mut home, session) = Home::logged_in(&service);
+    let proxy = proxy("authorization", &accepted(format!("Bearer {}", session.access_token)));
+    configure(&mut home, &proxy, "");
+    home.set("GOAUTH", "");
+    let outcome = home.run(&["setup", "go", "--host", &proxy.address]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let outcome = fetch(&home);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(home.run(&["setup", "go", "--undo"]).status, 0);
+    assert_ne!(fetch(&home).status, 0);
+}

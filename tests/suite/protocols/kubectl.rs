@@ -1,0 +1,182 @@
+//! The exec plugin with the real kubectl, against an API server that refuses whoever shows no token of the service.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::tls::{Request, TlsServer};
+use crate::support::{HELPER, Home, Outcome, finish, has_client, service, spawn};
+
+/// An API server that lets in whoever has one of these tokens.
+fn api_server(tokens: &Arc<Mutex<Vec<String>>>) -> TlsServer {
+    let tokens = tokens.clone();
+    TlsServer::start(move |request: &Request| {
+        let shown = request.header("authorization");
+        if !tokens.lock().unwrap().iter().any(|token| shown == format!("Bearer {token}")) {
+            let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Unauthorized" });
+            return (401, status.to_string().into_bytes());
+        }
+        let body = match request.path.split('?').next().unwrap_or_default() {
+            "/api" => json!({ "kind": "APIVersions", "versions": ["v1"] }),
+            "/apis" => json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [] }),
+            "/api/v1" => json!({ "kind": "APIResourceList", "groupVersion": "v1", "resources": [
+                { "name": "pods", "singularName": "", "namespaced": true, "kind": "Pod", "verbs": ["get", "list"] }
+            ] }),
+            "/version" => json!({ "major": "1", "minor": "32", "gitVersion": "v1.32.0" }),
+            _ => json!({ "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [] }),
+        };
+        (200, body.to_string().into_bytes())
+    })
+}
+
+/// The configuration of the README, for this server.
+fn configure(home: &mut Home, server: &TlsServer, change: impl Fn(String) -> String) {
+    home.link("my-credential-helper");
+    let authority = home.write("ca.pem", &server.certificate);
+    let cluster =
+        format!("https://{}\n      certificate-authority: {}", server.address, authority.display());
+    let text = include_str!("../../../integrations/kubectl/kubeconfig")
+        .replace("https://k8s.mycli.sh:6443", &cluster);
+    home.set("KUBECONFIG", home.write(".kube/config", &change(text)));
+    let text = format!("[providers.mycli]\nhosts = [\"{}\"]\n", server.address);
+    home.write(".config/my-credential-helper/config.toml", &text);
+}
+
+fn version(home: &Home) -> Outcome {
+    home.run_client(&["kubectl", "get", "--raw", "/version"])
+}
+
+#[test]
+fn kubectl_shows_the_token_of_either_api_version_and_a_stale_one_is_renewed() {
+    if !has_client("kubectl") {
+        return;
+    }
+    let service = service();
+    for version_of_the_plugin in ["v1", "v1beta1"] {
+        let (mut home, session) = Home::logged_in(&service);
+        let tokens = Arc::new(Mutex::new(vec![session.access_token.clone()]));
+        let server = api_server(&tokens);
+        configure(&mut home, &server, |text| {
+            text.replace("k8s.io/v1", &format!("k8s.io/{version_of_the_plugin}"))
+        });
+        let outcome = version(&home);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        assert_eq!(outcome.json()["gitVersion"], "v1.32.0");
+        assert_eq!(outcome.messages, "");
+
+        home.write_session(&session, Duration::ZERO, Duration::from_secs(3600));
+        let outcome = version(&home);
+        assert_ne!(outcome.status, 0, "another token is shown: {outcome:?}");
+        let renewed = home.session().unwrap()["access_token"].as_str().unwrap().to_owned();
+        assert_ne!(renewed, session.access_token);
+        tokens.lock().unwrap().push(renewed);
+        assert_eq!(version(&home).status, 0);
+    }
+}
+
+#[test]
+fn a_refused_token_is_renewed_when_kubectl_asks_again() {
+    if !has_client("kubectl") {
+        return;
+    }
+    let service = service();
+    let (mut home, session) = Home::logged_in(&service);
+    // Received five minutes ago: a token that is a minute old is not doubted.
+    home.write_session(&session, Duration::from_secs(600), Duration::from_secs(300));
+    let tokens = Arc::new(Mutex::new(Vec::new()));
+    let server = api_server(&tokens);
+    configure(&mut home, &server, |text| text);
+    let outcome = home.run_client(&["kubectl", "get", "pods"]);
+    assert_ne!(outcome.status, 0, "every token is refused: {outcome:?}");
+    assert_eq!(service.refresh_requests(), 1);
+    let shown: Vec<_> = server
+        .seen()
+        .iter()
+        .map(|(request, _)| request.header("authorization").to_owned())
+        .collect();
+    let renewed = home.session().unwrap()["access_token"].as_str().unwrap().to_owned();
+    assert!(shown.contains(&format!("Bearer {}", session.access_token)), "the old one was refused");
+    assert!(
+        shown.contains(&format!("Bearer {renewed}")),
+        "and the same kubectl went on with the new one"
+    );
+
+    tokens.lock().unwrap().push(renewed);
+    let outcome = home.run_client(&["kubectl", "get", "pods"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(service.refresh_requests(), 1, "another process is no second question");
+}
+
+#[test]
+fn no_other_cluster_is_given_the_token() {
+    if !has_client("kubectl") {
+        return;
+    }
+    let service = service();
+    let (mut home, session) = Home::logged_in(&service);
+    let server = api_server(&Arc::new(Mutex::new(vec![session.access_token.clone()])));
+    configure(&mut home, &server, |text| text);
+    home.write(
+        ".config/my-credential-helper/config.toml",
+        "[providers.mycli]\nhosts = [\"k8s.acme.dev:6443\"]\n",
+    );
+    let outcome = version(&home);
+    assert_ne!(outcome.status, 0);
+    assert!(outcome.messages.contains("no credential for https://127.0.0.1:"), "{outcome:?}");
+    assert!(server.seen().is_empty(), "nothing was sent at all");
+
+    // A token that somebody stored for exactly this cluster.
+    let request =
+        json!({ "url": format!("https://{}", server.address), "secret": session.access_token });
+    assert_eq!(home.run_with(&["store"], request.to_string()).status, 0);
+    home.write(".my/credentials.json", "{}");
+    let outcome = version(&home);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+#[test]
+fn the_configuration_of_the_readme_works_from_an_empty_home() {
+    let readme = include_str!("../../../integrations/kubectl/README.md");
+    assert!(
+        readme.contains(include_str!("../../../integrations/kubectl/kubeconfig")),
+        "the README quotes what is tested"
+    );
+    if !has_client("kubectl") {
+        return;
+    }
+    let server = api_server(&Arc::new(Mutex::new(vec!["myc_right".to_owned()])));
+    let mut home = Home::new();
+    home.set("HELPER", HELPER);
+    home.set("SERVER", &server.address);
+    home.set("AUTHORITY", home.write("ca.pem", &server.certificate));
+    home.set("TOKEN", "myc_right");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/kubectl/test.sh");
+    let outcome = finish(spawn(home.command(script)), b"");
+    assert_eq!(
+        (outcome.status, &*outcome.output),
+        (0, "accepted\nrefused\n"),
+        "{}",
+        outcome.messages
+    );
+    assert!(server.statuses("/version").contains(&401));
+}
+
+#[test]
+fn what_setup_writes_is_enough_for_kubectl() {
+    if !has_client("kubectl") {
+        return;
+    }
+    let service = service();
+    let (mut home, session) = Home::logged_in(&service);
+    let server = api_server(&Arc::new(Mutex::new(vec![session.access_token.clone()])));
+    configure(&mut home, &server, |text| {
+        text.split("users:").next().unwrap_or_default().to_owned()
+    });
+    assert_ne!(version(&home).status, 0);
+    home.put_on_path(&home.path().join("bin"));
+    let outcome = home.run(&["setup", "kubectl", "--host", &server.address]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let outcome = version(&home);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}

@@ -1,0 +1,7 @@
+//! Where credentials are stored.
+
+mod files;
+mod keyring;
+mod keyring_edge;
+mod session_file;
+mod stored_by_0_1_0;

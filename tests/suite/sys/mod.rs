@@ -1,0 +1,4 @@
+//! The process: its start, its children.
+
+mod children;
+mod start;
