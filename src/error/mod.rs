@@ -157,16 +157,14 @@ impl From<anyhow::Error> for Error {
     }
 }
 
-/// Makes text from outside safe to print: writes control characters as escapes, and cuts long text.
+/// Makes text from outside safe to print: writes control and invisible characters as escapes, and cuts long text.
 ///
-/// A terminal would execute them, and a newline could imitate a line of this program (CVE-2024-50349).
+/// A terminal would execute the first, and a newline could imitate a line of this program (CVE-2024-50349).
 pub fn sanitize(text: &str) -> String {
     const MAX_LENGTH: usize = 300;
-    // The marks that change the direction of the text.
-    let is_direction = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut safe = String::with_capacity(text.len().min(MAX_LENGTH));
     for c in text.chars().take(MAX_LENGTH) {
-        if c.is_control() || is_direction(c) {
+        if c.is_control() || is_invisible(c) {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);
@@ -176,6 +174,16 @@ pub fn sanitize(text: &str) -> String {
         safe.push('…');
     }
     safe
+}
+
+/// Format characters and separators of lines (Unicode, general categories Cf, Zl and Zp): they change the direction of the
+/// text, or hide a part of it.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{180e}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -197,6 +205,21 @@ mod tests {
     #[test]
     fn text_from_outside_cannot_control_the_terminal() {
         assert_eq!(sanitize("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\nc\\u{202e}d");
+        for hidden in [
+            '\u{9b}',
+            '\u{85}',
+            '\u{ad}',
+            '\u{61c}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{2028}',
+            '\u{2060}',
+            '\u{feff}',
+            '\u{e0041}',
+        ] {
+            assert_eq!(sanitize(&hidden.to_string()), hidden.escape_default().to_string());
+        }
+        assert_eq!(sanitize("名前 é"), "名前 é");
         assert_eq!(
             sanitize(&"x".repeat(1000)).chars().count(),
             301,

@@ -9,12 +9,13 @@ use super::error::Result;
 use crate::model::{ApiPaths, Secret, json};
 
 /// How many characters of a key may be shown: `mic_d60bea1d`.
-const PREFIX: usize = 12;
+const MAX_PREFIX: usize = 12;
 
-/// The first characters of a key.
+/// The first characters of a key, at most a third of it.
 pub fn key_prefix(key: &Secret) -> &str {
     let key = key.expose_secret();
-    key.char_indices().nth(PREFIX).map_or(key, |(end, _)| &key[..end])
+    let length = MAX_PREFIX.min(key.chars().count() / 3);
+    key.char_indices().nth(length).map_or(key, |(end, _)| &key[..end])
 }
 
 /// A key, by its first characters.
@@ -62,4 +63,19 @@ pub fn environments(
     project: &str,
 ) -> Result<Vec<Environment>> {
     client.list(&paths.environments.replace("{id}", &segment(project)), key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Secret, key_prefix};
+
+    #[test]
+    fn most_of_a_short_key_is_not_shown() {
+        let prefix = |key: &str| key_prefix(&Secret::new(key)).to_owned();
+        assert_eq!(prefix(&format!("mic_d60bea1d{}", "0".repeat(32))), "mic_d60bea1d");
+        for (key, shown) in [("", ""), ("ab", ""), ("hunter2hunter2", "hunt"), ("äöüßäöüß", "äö")]
+        {
+            assert_eq!(prefix(key), shown);
+        }
+    }
 }
