@@ -54,11 +54,18 @@ impl RenewalError {
         match error {
             error if ends_session(&error) => Self::SessionEnded(error),
             error if rejects_client(&error) => Self::ClientRejected(error),
-            error @ (HttpError::NoResponse(_) | HttpError::Malformed(_)) => {
-                Self::Interrupted(error)
-            }
+            error if is_interrupted(&error) => Self::Interrupted(error),
             error => Self::Failed(error),
         }
+    }
+}
+
+/// Whether the service may have carried out the request: a gateway answers 502 and 504 also when the service was too late.
+fn is_interrupted(error: &HttpError) -> bool {
+    match error {
+        HttpError::NoResponse(_) | HttpError::Malformed(_) => true,
+        HttpError::Service(error) => matches!(error.status, 502 | 504),
+        HttpError::NotConnected(_) | HttpError::NotSent(_) => false,
     }
 }
 

@@ -79,7 +79,10 @@ impl Engine<'_> {
         stored: &StoredSession,
     ) -> Result<StoredSession> {
         self.mark_rejected(provider, &stored.session.access_token, ForcedBy::Service)?;
-        self.refresh(provider, Validity::ZERO, stored.clone(), &mut Trail::default())
+        // While another process holds the lock, the rejected token must not be returned.
+        let mut stale = stored.clone();
+        stale.session.expires_at = self.clock.now();
+        self.refresh(provider, Validity::ZERO, stale, &mut Trail::default())
     }
 
     /// Refreshes a session that has not been refreshed for a week, so that the login of a person who seldom uses it does not

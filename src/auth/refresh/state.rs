@@ -27,7 +27,8 @@ use crate::store::session::{self, LoadedSessions, StoredSession};
 use crate::sys::lock::{self, Lock};
 use crate::sys::signals::{self, BlockedSignals};
 
-/// How often one call sends a refresh token: first, after a lost response, and in a tie with another process.
+/// How many refresh tokens one call sends, of whatever session: the first, one more after a lost response, and one in a tie
+/// with another process.
 pub(super) const MAX_RENEWALS: u8 = 3;
 
 /// The bytes that are reserved for a session: more than any service's tokens need.
@@ -53,7 +54,7 @@ enum State<'r> {
     Unlocked { stale: StoredSession, next_read: Instant, delay: Duration },
     /// This process holds the lock. What it read before may be old.
     Locked,
-    /// The session is stale, and its refresh token is not spent. `has_copy`: the other store has an older session.
+    /// The session is stale, and this call has not sent its refresh token. `has_copy`: the other store has an older session.
     Due { session: StoredSession, has_copy: bool },
     /// The result can be saved. The next step spends the token.
     Prepared(Exchange<'r>),
@@ -262,9 +263,10 @@ impl<'r> Refresh<'r> {
         Ok(State::Prepared(Exchange { session, renewal, write, destination }).into())
     }
 
-    /// Sends the refresh token. From here on it may be spent, and the service does not repeat its response.
+    /// Sends the refresh token. From here on it may be spent.
     fn spend(&mut self, exchange: Exchange<'r>) -> Step<'r> {
-        self.blocked = Some(signals::block());
+        // Another guard would restore the mask of this one.
+        self.blocked.get_or_insert_with(signals::block);
         match self.renew(&exchange, &exchange.session.session) {
             Err(error @ RenewalError::Interrupted(_)) if self.may_retry() => {
                 State::Interrupted(exchange, error).into()
@@ -448,10 +450,8 @@ impl<'r> Refresh<'r> {
         let is_other = |other: &StoredSession| {
             other.session.refresh_token.is_some() && !other.session.has_tokens_of(&session.session)
         };
-        if self.may_renew()
-            && let Some(session) = self.load().newest.filter(is_other)
-        {
-            return Ok(State::Due { session, has_copy: false }.into());
+        if self.may_renew() && self.load().newest.is_some_and(|other| is_other(&other)) {
+            return Ok(State::Locked.into());
         }
         let message = format!("the session with {} has ended: {error}", self.provider.title());
         let message = match left {
@@ -497,7 +497,8 @@ impl<'r> Refresh<'r> {
     }
 
     fn may_retry(&self) -> bool {
-        self.provider.login.has_grace() && self.time_left() >= RETRY_DELAY + MIN_REQUEST_TIME
+        let has_time = self.time_left() >= RETRY_DELAY + MIN_REQUEST_TIME;
+        self.may_renew() && self.provider.login.has_grace() && has_time
     }
 
     fn deadline(&self) -> Instant {

@@ -330,6 +330,33 @@ fn a_rejected_client_does_not_end_the_session() {
 }
 
 #[test]
+fn no_call_sends_more_than_three_refresh_tokens() {
+    let memory = Memory::new();
+    memory.keyring.put_session(&MYCLI, &session("older", 7200));
+    memory.file.put_session(&MYCLI, &expired("stale"));
+    let ours = Session { refresh_token: session("ours", 0).refresh_token, ..expired("stale") };
+    let text = crate::store::session::encode(MYCLI.key.format, &ours);
+    let key = crate::model::StorageKey { file: ".my/last-refreshed.json".into(), ..MYCLI.key };
+    memory.file.put(&key, text.expose_secret());
+    for answer in [Err(ended()), Err(ended()), Err(interrupted())] {
+        memory.endpoints.will(answer);
+    }
+    assert_eq!(code(run(&memory, &expired("stale"))), ErrorCode::TemporarilyUnavailable);
+    assert_eq!(redeemed(&memory), ["stale", "ours", "older"]);
+}
+
+#[test]
+fn a_rejected_token_is_not_returned_while_the_lock_is_held() {
+    let memory = in_file(&session("old", 100));
+    memory.locks.held_for.set(u32::MAX);
+    let stale = stored(session("old", 100), Source::File);
+    assert!(memory.engine().refresh_now(&MYCLI, &stale).is_err());
+    let memory = in_file(&session("old", 100));
+    memory.endpoints.will(Ok(session("new", 0)));
+    assert_eq!(memory.engine().refresh_now(&MYCLI, &stale).unwrap().session, session("new", 0));
+}
+
+#[test]
 fn a_process_that_waited_for_long_spends_nothing() {
     for (seconds, requests) in [(0, 1), (2, 1), (4, 0)] {
         let memory = in_file(&expired("old"));
