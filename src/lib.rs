@@ -6,8 +6,9 @@
 //!
 //! # One `git get`
 //!
-//! 1. `src/main.rs` starts the process (`src/start.rs` on Linux). [`run::dispatch`] selects the [`Tool`] by the name of
-//!    the program or its first argument. If it selects none, a person called: [`cli::run`].
+//! 1. `src/main.rs` starts the process (`src/start.rs` on Linux with glibc). [`run::dispatch`] selects the [`Tool`] by the
+//!    name of the program or its first argument. If it selects none, [`cli::run`] parses the line: a person's command, or
+//!    a wrong one.
 //! 2. [`with_engine`] builds the stores, the endpoints, the locks and the clock. None of them connects before its first
 //!    use. [`Context`] has the environment, the paths and the configuration.
 //! 3. [`run::run`] reads as much of standard input as belongs to the call. `protocols/git.rs` decodes it, without I/O, to
@@ -16,7 +17,7 @@
 //!    token in the provider's variable ([`store::env`]), a credential stored for the URL ([`store::url_credentials`]), the
 //!    session of the selected account ([`store::session`]). A host of no provider gets only a stored credential.
 //! 5. A session that is due is refreshed by `auth/refresh/state.rs`, the one place that spends a refresh token: take the
-//!    lock, read the stores again, prepare the write and the endpoint, send one request, save.
+//!    lock, read the stores again, prepare the endpoint and the write, send one request, save.
 //! 6. `protocols/git.rs` encodes the result to a [`ToolOutput`]. `main` writes it and exits with its status.
 //!
 //! # The rooms
@@ -41,8 +42,8 @@
 //!
 //! # Reading order
 //!
-//! `main`; `protocols/{mod,run,git}`; `model/{request,credential,origin}`; `auth/{engine,resolve}`, `auth/refresh/`;
-//! `config/context`; `store/{mod,session,url_credentials,file,env}`.
+//! `main`; `protocols/{mod,run,git}`; `model/{request,target,origin,credential,provider}`; `auth/{engine,resolve}`,
+//! `auth/refresh/{mod,state}`; `config/context`; `store/{mod,session,url_credentials,file,env}`; `sys/atomic_file`.
 //!
 //! # Where to add something
 //!

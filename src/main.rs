@@ -5,7 +5,9 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod start;
 
+use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::Path;
 
 use my_credential_helper::auth::with_engine;
 use my_credential_helper::cli;
@@ -25,8 +27,13 @@ fn main() -> std::process::ExitCode {
 fn answer() -> u8 {
     hardening::keep_private();
     let arguments: Vec<_> = std::env::args_os().collect();
-    let texts: Option<Vec<String>> =
-        arguments.iter().map(|argument| argument.to_str().map(str::to_owned)).collect();
+    // The directory of the program may have any name. Other arguments of a tool are text.
+    let program =
+        arguments.first().and_then(|path| Path::new(path).file_name()).unwrap_or_default();
+    let texts: Option<Vec<String>> = std::iter::once(program)
+        .chain(arguments.iter().skip(1).map(OsString::as_os_str))
+        .map(|argument| argument.to_str().map(str::to_owned))
+        .collect();
     match texts.as_deref().and_then(run::dispatch) {
         Some((tool, overrides, rest)) => {
             let context = Context::from_env(overrides);

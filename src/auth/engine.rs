@@ -1,5 +1,7 @@
 //! Everything that a tool or a command can request. The engine uses no command line, no terminal and no process
-//! environment: it reaches the outside through ports, which a test replaces.
+//! environment: it reaches the outside through ports, which a test replaces. Three things are outside the ports: the file of
+//! a returned token, the search for the files of an interrupted write, and the delay before an unreadable session is read
+//! again.
 
 use std::time::{Duration, Instant};
 

@@ -13,7 +13,7 @@ const CLOCK_TOLERANCE: Duration = Duration::seconds(60);
 pub enum Kind {
     /// A short-lived token of a provider, and possibly a refresh token.
     Session,
-    /// A long-lived token that is never refreshed.
+    /// A token that the helper cannot refresh.
     ApiToken,
     /// A user name and a secret, stored for one URL.
     UrlCredential,
@@ -40,13 +40,14 @@ impl Serialize for Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     pub access_token: Secret,
-    /// Valid once. `None` for an API token.
+    /// Most services accept it once. `None` for an API token, and for a session that cannot be refreshed.
     pub refresh_token: Option<Secret>,
     /// When the service stops accepting the access token, by this machine's clock; [`Timestamp::NEVER`] if it does not.
     pub expires_at: Timestamp,
     /// When the person logged in.
     pub logged_in_at: Timestamp,
-    /// When the access token was received; [`Timestamp::ZERO`] if it was never refreshed.
+    /// When the access token was received; [`Timestamp::ZERO`] after a login with the `my` command
+    /// line, which has not refreshed it yet.
     pub last_refreshed_at: Timestamp,
 }
 

@@ -201,7 +201,10 @@ fn is_complete(framing: Framing, bytes: &[u8]) -> bool {
     match framing {
         Framing::Nothing => true,
         Framing::Everything | Framing::Conversation(_) => false,
-        Framing::Paragraph => bytes.ends_with(b"\n\n") || bytes.ends_with(b"\n\r\n"),
+        Framing::Paragraph => {
+            // What follows an empty line, like what follows an object, belongs to no request.
+            bytes.split_inclusive(|byte| *byte == b'\n').any(|line| matches!(line, b"\n" | b"\r\n"))
+        }
         // The parser finds the end of an object. Text that is not JSON is complete: more of it will not make it JSON.
         Framing::Object => {
             let mut values =
@@ -213,7 +216,22 @@ fn is_complete(framing: Framing, bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::dispatch;
+    use super::{dispatch, is_complete};
+    use crate::model::Framing;
+
+    #[test]
+    fn the_first_empty_line_or_the_end_of_the_object_completes_a_request() {
+        let complete = |framing, text: &str| is_complete(framing, text.as_bytes());
+        for text in ["host=a\n\n", "host=a\r\n\r\n", "host=a\n\nhost=b\n", "host=a\n\r\nhost", "\n"]
+        {
+            assert!(complete(Framing::Paragraph, text), "{text:?}");
+        }
+        for text in ["", "host=a\n", "host=a\n\r", "host=a\r\n"] {
+            assert!(!complete(Framing::Paragraph, text), "{text:?}");
+        }
+        assert!(complete(Framing::Object, "{\"uri\":\"u\"}{"));
+        assert!(!complete(Framing::Object, "{\"uri\":"));
+    }
 
     fn called(line: &str) -> Option<(&'static str, Option<String>, Vec<String>)> {
         let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();

@@ -41,7 +41,7 @@ impl Drop for BlockedSignals {
     }
 }
 
-/// Not yet.
+/// Blocks nothing: Windows has no signals that end a process between two calls of it.
 #[cfg(not(unix))]
 pub fn block() -> BlockedSignals {
     BlockedSignals {}

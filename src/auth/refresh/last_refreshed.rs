@@ -16,7 +16,7 @@ fn key(provider: &Provider) -> Option<StorageKey> {
     })
 }
 
-/// Saves the copy in the store of the session. No promise depends on it, so a failure is ignored.
+/// Saves the copy in the store of the session. A failure is ignored: the session itself is already saved.
 pub(super) fn save(stores: &Stores<'_>, provider: &Provider, source: Source, saved: &Session) {
     if let Some(key) = key(provider) {
         let _ = stores.get(source).write(&key, &session::encode(key.format, saved));
@@ -36,7 +36,7 @@ pub(super) fn replacement(
     (ours.logged_in_at == theirs.logged_in_at && is_other && is_later).then_some(ours)
 }
 
-/// Deletes the copy after a logout and before another login. Without its session it is never read.
+/// Deletes the copy after a logout and after another login, whose session it does not belong to.
 pub(in crate::auth) fn forget(stores: &Stores<'_>, provider: &Provider) {
     if let Some(key) = key(provider) {
         let _ = stores.keyring.delete(&key);
