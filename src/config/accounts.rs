@@ -56,10 +56,9 @@ impl Pattern {
     }
 
     /// The order of git's `credential.<url>.*`: an exact host before a wildcard, then the longer host, then the longer
-    /// path.
-    fn rank(&self) -> (bool, usize, usize) {
-        let host = self.host.to_string();
-        (self.host.target().is_some(), host.len(), self.path.as_str().len())
+    /// path. Of two patterns for the same part of a host, the one that says more about the scheme and the port.
+    fn rank(&self) -> ((bool, usize), usize, usize) {
+        (self.host.host_rank(), self.path.as_str().len(), self.host.to_string().len())
     }
 
     /// The part of `target`'s host that the pattern is for.
@@ -111,7 +110,8 @@ mod tests {
     fn the_longest_pattern_of_whole_segments_selects_the_account() {
         let configuration: Configuration = toml::from_str(
             "[accounts]\n'https://git.acme.dev/team-a/' = 'a'\n'git.acme.dev' = 'all'\n'*.acme.dev/team-a/deep' = 'wild'\n\
-             'http://localhost:3000/x' = 'local'\n",
+             'http://localhost:3000/x' = 'local'\n'code.acme.dev/team-a/' = 'a'\n\
+             'https://code.acme.dev:443' = 'all'\n'code.acme.dev' = 'plain'\n",
         )
         .unwrap();
         let account = |url: &str| {
@@ -127,6 +127,8 @@ mod tests {
             ("https://git.acme.dev/team-a/deep/x", Some("a")),
             ("https://www.acme.dev/team-a/deep/x", Some("wild")),
             ("https://www.acme.dev/team-a", None),
+            ("https://code.acme.dev/team-a/x", Some("a")),
+            ("https://code.acme.dev/team-b/x", Some("all")),
             ("http://localhost:3000/x/y", Some("local")),
             ("http://localhost:3001/x/y", None),
         ] {

@@ -123,11 +123,44 @@ impl Configuration {
         match (built_in, self.providers.get(name)) {
             (Some(provider), None) => Ok(provider),
             (Some(provider), Some(settings)) => settings.applied_to(provider),
-            (None, Some(settings)) => settings.applied_to(settings.new_provider(name)?),
+            (None, Some(settings)) => {
+                let provider = settings.applied_to(settings.new_provider(name)?)?;
+                self.check_variable(settings, &provider)?;
+                Ok(provider)
+            }
             (None, None) => {
                 Err(Error::invalid(format!("there is no provider `{}`", sanitize(name)))
                     .with_hint(format!("the providers are {}", self.names().join(", "))))
             }
+        }
+    }
+
+    /// Refuses a variable that was derived from the provider's name and is the variable of another provider, whose token
+    /// would be sent to this one.
+    fn check_variable(&self, settings: &ProviderSettings, provider: &Provider) -> Result<()> {
+        let built_in = |name: &str| match name {
+            "mycli" => Some(Provider::MYCLI.token_variable.into_owned()),
+            "microtica" => Some(Provider::MICROTICA.token_variable.into_owned()),
+            _ => None,
+        };
+        let variable_of = |name: &str| {
+            let configured = self.providers.get(name);
+            let configured = configured.and_then(|settings| settings.token_variable.clone());
+            configured.or_else(|| built_in(name)).unwrap_or_else(|| oauth::derived_variable(name))
+        };
+        let names = self.names();
+        let other = names
+            .iter()
+            .find(|name| **name != provider.name && variable_of(name) == provider.token_variable);
+        match other {
+            Some(other) if settings.token_variable.is_none() => {
+                let (name, variable) = (&provider.name, &provider.token_variable);
+                let message =
+                    format!("{variable} is the variable of two providers: {name} and {other}");
+                let hint = format!("set `token_variable` in [providers.{name}]");
+                Err(Error::invalid(message).with_hint(hint))
+            }
+            _ => Ok(()),
         }
     }
 

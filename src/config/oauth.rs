@@ -28,7 +28,7 @@ impl ProviderSettings {
             Some(url) => url.to_owned(),
             None => token_origin(name, &oauth)?,
         };
-        let token_variable = self.token_variable.clone().unwrap_or_else(|| variable(name));
+        let token_variable = self.token_variable.clone().unwrap_or_else(|| derived_variable(name));
         let login = LoginKind::OAuth(Box::new(oauth));
         let mut provider = Provider::new(name, login, api_url, token_variable);
         if let Some(known) = known {
@@ -85,7 +85,7 @@ fn token_origin(name: &str, oauth: &OAuth) -> Result<String> {
 }
 
 /// `ACME_DEV_TOKEN` for `acme-dev`.
-fn variable(name: &str) -> String {
+pub(super) fn derived_variable(name: &str) -> String {
     format!("{}_TOKEN", name.to_ascii_uppercase().replace('-', "_"))
 }
 
@@ -114,6 +114,28 @@ mod tests {
                 matches!(&provider.login, LoginKind::OAuth(oauth) if oauth.client_id.as_deref() == Some("me"))
             );
             assert_eq!(provider.token_variable, "X_TOKEN");
+        }
+    }
+
+    #[test]
+    fn no_derived_variable_is_that_of_another_provider() {
+        let gitea = |name: &str, rest: &str| {
+            format!(
+                "[providers.{name}]\nkind = 'gitea'\nissuer = 'https://{name}.dev'\nclient_id = 'x'\n{rest}\n"
+            )
+        };
+        let own = "token_variable = 'OTHER'";
+        for (text, name, is_accepted) in [
+            (gitea("my-api", ""), "my-api", false),
+            (gitea("my-api", ""), "mycli", true),
+            (gitea("Microtica", ""), "Microtica", false),
+            (gitea("a-b", "") + &gitea("a_b", ""), "a-b", false),
+            (gitea("a-b", "") + &gitea("A_B", own), "a-b", true),
+            (gitea("a-b", "") + &gitea("c", "token_variable = 'A_B_TOKEN'"), "a-b", false),
+            (gitea("a-b", "") + &gitea("c", ""), "a-b", true),
+        ] {
+            let configuration: Configuration = toml::from_str(&text).unwrap();
+            assert_eq!(configuration.provider(name).is_ok(), is_accepted, "{name} in {text}");
         }
     }
 

@@ -207,8 +207,11 @@ impl HostPattern {
         if is_wildcard && (!host.contains('.') || host.parse::<Ipv4Addr>().is_ok()) {
             return Err(refused("`*.` needs a domain of at least two labels behind it"));
         }
-        let is_public = psl::suffix(host.as_bytes()).is_some_and(|name| name == host.as_bytes());
-        if is_wildcard && is_public {
+        // The list has wildcards: `kawasaki.jp` itself is no public suffix, each name below it is.
+        let is_public = |name: &str| {
+            psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix == name.as_bytes())
+        };
+        if is_wildcard && (is_public(&host) || is_public(&format!("x.{host}"))) {
             let message =
                 "`*.` stands before a public suffix, below which anyone can register a name";
             return Err(refused(message));
@@ -217,6 +220,11 @@ impl HostPattern {
             return Err(refused("a token goes over plain http to loopback addresses only"));
         }
         Ok(Self { scheme, is_wildcard, host, port })
+    }
+
+    /// How exact the host is: the host itself before a wildcard, then the longer name.
+    pub fn host_rank(&self) -> (bool, usize) {
+        (!self.is_wildcard, self.host.len())
     }
 
     /// The host of the pattern, for a tool that needs one host; `None` for a wildcard. Without a scheme it is http for a
@@ -409,6 +417,8 @@ mod tests {
             "acme.dev/path",
             "*.com.",
             "*.co.uk",
+            "*.kawasaki.jp",
+            "*.compute.amazonaws.com",
             "*.github.io",
             "*.xn--55qx5d.cn",
             "*.acme.dev;",
