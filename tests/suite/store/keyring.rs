@@ -121,9 +121,33 @@ fn of_two_sessions_the_one_issued_last_counts_and_a_refresh_leaves_one() {
         }
         let found = get(&home);
         assert_ne!(found["secret"], newer.access_token);
-        assert_eq!(json_of(&keyring)["access_token"], found["secret"], "the keyring holds it");
-        assert_eq!(home.session(), None, "after a refresh the other place holds none");
+        // The older one is of another login: it does not pull the session into its store.
+        let in_keyring = keyring.value_of(&TOKENS);
+        let (stored, other) = if newer_in_keyring {
+            (in_keyring, home.read(".my/credentials.json"))
+        } else {
+            (home.read(".my/credentials.json"), in_keyring)
+        };
+        let stored: Value = serde_json::from_str(&stored.expect("a session")).unwrap();
+        assert_eq!(stored["access_token"], found["secret"], "it stays in its store");
+        assert_eq!(other, None, "the other store has none");
     }
+}
+
+#[test]
+fn a_session_moves_back_to_the_keyring_that_has_its_older_copy() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    let session = server.session("me@acme.dev").unwrap();
+    let mut copy: Value =
+        serde_json::from_str(&session_json(&session, Duration::ZERO, HOUR)).unwrap();
+    home.write(".my/credentials.json", &copy.to_string());
+    copy["access_token"] = "older".into();
+    copy["last_refreshed_at"] = "2020-01-01T00:00:00Z".into();
+    copy["expires_at"] = "2020-01-01T00:15:00Z".into();
+    keyring.store(&TOKENS, copy.to_string().as_bytes());
+    let found = get(&home);
+    assert_eq!(json_of(&keyring)["access_token"], found["secret"]);
+    assert_eq!(home.session(), None, "the file has none");
 }
 
 #[test]
