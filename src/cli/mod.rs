@@ -203,7 +203,7 @@ pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 
         let descriptions = std::io::stderr().is_terminal();
         let engine = &Engine { network: Network { descriptions, ..engine.network }, ..*engine };
         let result = command.run(engine, &output).unwrap_or_else(|error| output.failure(&error));
-        let status = write(&result);
+        let status = write(&result.with_warnings(context.paths.warning().as_slice()));
         if needs_no_token {
             engine.refresh_weekly();
         }

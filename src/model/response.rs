@@ -121,6 +121,8 @@ pub struct Capabilities {
 pub enum Warning {
     #[error("{} was readable by others; its mode is 0600 now", .0.display())]
     ModeRepaired(PathBuf),
+    #[error("other users could access {}; its mode is 0700 now", .0.display())]
+    DirectoryRepaired(PathBuf),
     /// The store exists and did not answer, and another one did.
     #[error("{}: {failure}", store.name())]
     StoreFailed { store: Source, failure: StoreFailure },

@@ -53,6 +53,18 @@ pub(super) fn keep_private(file: &File, metadata: &Metadata) -> Result<bool, Fil
     Ok(true)
 }
 
+/// Whether no other user could have opened the file since it has this mode.
+pub(super) fn is_private(metadata: &Metadata) -> bool {
+    is_ours(metadata) && metadata.mode() & 0o077 == 0
+}
+
+/// Returns whether others could access the directory until now.
+pub(super) fn narrow_directory(directory: &Path, metadata: &Metadata) -> bool {
+    is_ours(metadata)
+        && metadata.mode() & 0o077 != 0
+        && fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).is_ok()
+}
+
 /// 0600, whatever the umask made of it.
 pub(super) fn narrow(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fchmod(file, Mode::RUSR | Mode::WUSR)?)
