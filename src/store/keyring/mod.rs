@@ -170,7 +170,7 @@ impl CredentialStore for Keyring {
         self.probe()?;
         Ok(Box::new(move |text| {
             self.write_item(item, text.expose_secret())?;
-            Ok(StoredAt { source: Source::Keyring, location: location(item) })
+            Ok(StoredAt::new(Source::Keyring, location(item)))
         }))
     }
 

@@ -12,6 +12,7 @@ use dbus::arg::{AppendAll, ReadAll, RefArg, Variant};
 use dbus::blocking::Connection;
 use zeroize::Zeroizing;
 
+use super::bus::Address;
 use super::{StoreResult, text};
 use crate::model::{Item, OffReason, StoreFailure};
 
@@ -39,8 +40,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn open(address: &str, timeout: Duration) -> StoreResult<Self> {
-        let session = Self { bus: Connection::new_address(address)?, timeout };
+    pub(super) fn open(address: &Address, timeout: Duration) -> StoreResult<Self> {
+        let session = Self { bus: Connection::new_address(&address.verify()?)?, timeout };
         // gnome-keyring (seen with 42, reported up to 50) registers a new caller outside its main loop. A first call can
         // precede the registration, and `OpenSession` or a property then aborts the daemon: once in some hundred quick
         // reads (GNOME/gnome-keyring work item 196). A ping needs no registration; the search after it fails at worst.

@@ -1,5 +1,6 @@
 //! Where credentials are stored.
 
+mod bus_owner;
 mod files;
 mod keyring;
 mod keyring_edge;

@@ -20,7 +20,7 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <type>session</type>
-  <listen>unix:tmpdir=/tmp</listen>
+  <listen>LISTEN</listen>
   <policy context="default">
     <allow send_destination="*" eavesdrop="true"/>
     <allow eavesdrop="true"/>
@@ -51,9 +51,18 @@ impl SecretService {
         Some(service.with_keyring().expect("gnome-keyring starts"))
     }
 
+    /// As [`SecretService::start`], on a bus with an abstract socket, which is not a file.
+    pub(crate) fn start_abstract() -> Option<Self> {
+        if !has_client("gnome-keyring-daemon") || !has_client("dbus-daemon") {
+            return None;
+        }
+        let service = Self::bus("unix:abstract=").expect("a session bus starts");
+        Some(service.with_keyring().expect("gnome-keyring starts"))
+    }
+
     /// A bus with nothing on it.
     pub(crate) fn start_bus() -> Option<Self> {
-        has_client("dbus-daemon").then(|| Self::bus().expect("a session bus starts"))
+        has_client("dbus-daemon").then(|| Self::bus("unix:path=").expect("a session bus starts"))
     }
 
     fn with_keyring(mut self) -> io::Result<Self> {
@@ -82,10 +91,11 @@ impl SecretService {
         Ok(self)
     }
 
-    fn bus() -> io::Result<Self> {
+    fn bus(kind: &str) -> io::Result<Self> {
         let directory = tempfile::tempdir()?;
         let config = directory.path().join("bus.conf");
-        fs::write(&config, BUS)?;
+        let listen = format!("{kind}{}/bus", directory.path().display());
+        fs::write(&config, BUS.replace("LISTEN", &listen))?;
         let mut command = Command::new("dbus-daemon");
         command
             .arg("--nofork")
@@ -107,8 +117,9 @@ impl SecretService {
         };
         let rules =
             format!("{}{}</policy>", deny("Item", "SetSecret"), deny("Collection", "CreateItem"));
-        fs::write(self.directory.path().join("bus.conf"), BUS.replace("</policy>", &rules))
-            .unwrap();
+        let config = self.directory.path().join("bus.conf");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text.replace("</policy>", &rules)).unwrap();
         let bus = Connection::new_address(&self.bus_address).unwrap();
         let () = bus
             .with_proxy("org.freedesktop.DBus", "/org/freedesktop/DBus", PATIENCE)
