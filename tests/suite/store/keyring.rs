@@ -361,6 +361,49 @@ fn a_login_for_a_url_that_a_locked_keyring_could_not_take_is_refused() {
 }
 
 #[test]
+fn each_tool_learns_that_a_stored_credential_cannot_be_read() {
+    let Some((_, keyring, mut home)) = with_keyring() else { return };
+    for host in ["h.dev", "other.dev"] {
+        let body =
+            json!({ "url": format!("https://{host}"), "username": "ada", "secret": "hunter2" });
+        assert_eq!(home.run_with(&["store"], body.to_string()).json()["stored_in"], "keyring");
+    }
+    keyring.lock();
+    for reason in ["locked", "turned off by MY_NO_KEYRING", "no session bus"] {
+        match reason {
+            "turned off by MY_NO_KEYRING" => home.set("MY_NO_KEYRING", "1"),
+            "no session bus" => {
+                home.set("MY_NO_KEYRING", "");
+                home.set("DBUS_SESSION_BUS_ADDRESS", "");
+            }
+            _ => {}
+        }
+        let why = format!(
+            "a credential for https://h.dev is in the keyring, and cannot be read: {reason}"
+        );
+        let json = home.run(&["get", "--url", "https://h.dev"]);
+        let error = &json.json()["error"];
+        assert_eq!((json.status, &error["code"]), (3, &json!("temporarily_unavailable")));
+        assert!(error["message"].as_str().unwrap().starts_with(&why), "{json:?}");
+        assert!(error["hint"].is_string(), "{json:?}");
+        // Docker reads standard output, and pulls anonymously if it says that nothing is there.
+        let docker = home.run_with(&["docker", "get"], "h.dev");
+        assert!(docker.status == 1 && docker.output.starts_with(&why), "{docker:?}");
+        assert!(!docker.output.contains("credentials not found in native keychain"));
+        let git = home.run_with(&["git", "get"], "protocol=https\nhost=h.dev\n\n");
+        assert!(git.status == 3 && git.messages.starts_with(&format!("error: {why}")), "{git:?}");
+        let pip = home.run(&["keyring", "get", "https://h.dev", "ada"]);
+        assert!(pip.status == 3 && pip.messages.starts_with(&format!("error: {why}")), "{pip:?}");
+        assert!(git.output.is_empty() && pip.output.is_empty());
+        // Nothing is stored for this host: each tool goes on as always.
+        let docker = home.run_with(&["docker", "get"], "nothing.dev");
+        assert_eq!(docker.output, "credentials not found in native keychain\n");
+        let git = home.run_with(&["git", "get"], "protocol=https\nhost=nothing.dev\n\n");
+        assert_eq!((git.status, git.messages.as_str()), (0, ""));
+    }
+}
+
+#[test]
 fn an_item_that_is_no_session_is_told_without_any_of_it() {
     let Some((server, keyring, home)) = with_keyring() else { return };
     keyring.store(&TOKENS, b"hunter2");
