@@ -100,12 +100,13 @@ impl<'a> Stores<'a> {
         }
     }
 
-    /// Whether [`Stores::write_new`] would succeed now.
+    /// Ensures that [`Stores::write_new`] succeeds.
     pub fn check_new(&self, choice: Option<StoreChoice>, key: &StorageKey) -> Result<()> {
         let keyring = if is_for_file(choice, key) {
             Err(OffReason::NotUsed.into())
         } else {
-            self.keyring.check(key)
+            // It creates a missing collection, before the person logs in.
+            self.keyring.prepare(key, 0).map(drop)
         };
         match keyring {
             Err(StoreFailure::Off(_)) if choice != Some(StoreChoice::Keyring) => {

@@ -20,6 +20,7 @@ pub(super) struct Address {
     sockets: Vec<BusSocket>,
     /// The variable that names them.
     variable: &'static str,
+    pub(super) may_prompt: bool,
 }
 
 enum BusSocket {
@@ -29,6 +30,7 @@ enum BusSocket {
 
 /// Connects to nothing.
 pub(super) fn find_address(environment: &KeyringEnvironment) -> Result<Address, OffReason> {
+    let may_prompt = environment.may_prompt;
     let set = |value: &Option<OsString>| value.clone().filter(|value| !value.is_empty());
     if let Some(addresses) = set(&environment.bus_address) {
         let variable = "DBUS_SESSION_BUS_ADDRESS";
@@ -37,14 +39,14 @@ pub(super) fn find_address(environment: &KeyringEnvironment) -> Result<Address, 
         if sockets.is_empty() {
             return Err(OffReason::UnreachableBus { variable });
         }
-        return Ok(Address { sockets, variable });
+        return Ok(Address { sockets, variable, may_prompt });
     }
     let directory = set(&environment.runtime_dir).ok_or(OffReason::NoSessionBus)?;
     let socket = BusSocket::Path(Path::new(&directory).join("bus"));
     if !socket.may_exist() {
         return Err(OffReason::NoSessionBus);
     }
-    Ok(Address { sockets: vec![socket], variable: "XDG_RUNTIME_DIR" })
+    Ok(Address { sockets: vec![socket], variable: "XDG_RUNTIME_DIR", may_prompt })
 }
 
 /// libdbus would run a program for `unixexec:` and `autolaunch:`, and send secrets in clear over `tcp:`.

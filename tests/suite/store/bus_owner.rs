@@ -151,7 +151,9 @@ fn the_bus_of_root_is_not_used_by_another_user() {
     let Some(stranger) = stranger() else { return };
     let (above, directory) = shared(&stranger);
     let helper = above.path().join("helper");
-    fs::copy(HELPER, &helper).unwrap();
+    // By another process: a child of another test would inherit the open file, and the copy could not be started.
+    let copied = std::process::Command::new("cp").arg(HELPER).arg(&helper).status();
+    assert!(copied.unwrap().success());
     let home = directory.join("home");
     fs::create_dir(&home).unwrap();
     stranger.give(&home);

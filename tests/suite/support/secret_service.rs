@@ -48,7 +48,15 @@ impl SecretService {
             return None;
         }
         let service = Self::start_bus()?;
-        Some(service.with_keyring().expect("gnome-keyring starts"))
+        Some(service.with_keyring(true).expect("gnome-keyring starts"))
+    }
+
+    /// As [`SecretService::start`], before anybody has made a collection. No dialog can be shown.
+    pub(crate) fn start_empty() -> Option<Self> {
+        if !has_client("gnome-keyring-daemon") {
+            return None;
+        }
+        Some(Self::start_bus()?.with_keyring(false).expect("gnome-keyring starts"))
     }
 
     /// As [`SecretService::start`], on a bus with an abstract socket, which is not a file.
@@ -57,7 +65,7 @@ impl SecretService {
             return None;
         }
         let service = Self::bus("unix:abstract=").expect("a session bus starts");
-        Some(service.with_keyring().expect("gnome-keyring starts"))
+        Some(service.with_keyring(true).expect("gnome-keyring starts"))
     }
 
     /// A bus with nothing on it.
@@ -65,12 +73,15 @@ impl SecretService {
         has_client("dbus-daemon").then(|| Self::bus("unix:path=").expect("a session bus starts"))
     }
 
-    fn with_keyring(mut self) -> io::Result<Self> {
+    fn with_keyring(mut self, has_collection: bool) -> io::Result<Self> {
         let home = self.directory.path();
         let private = home.join("run");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&private)?;
         let mut command = Command::new("gnome-keyring-daemon");
-        command.args(["--foreground", "--unlock", "--components=secrets"]);
+        command.args(["--foreground", "--components=secrets"]);
+        if has_collection {
+            command.arg("--unlock");
+        }
         command.env("DBUS_SESSION_BUS_ADDRESS", &self.bus_address).env("HOME", home);
         for name in ["XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"] {
             command.env(name, &private);
@@ -82,7 +93,7 @@ impl SecretService {
         daemon.stdin.take().unwrap().write_all(b"correct horse")?;
         self.daemons.push(daemon);
         let deadline = Instant::now() + Duration::from_secs(10);
-        while !self.is_up() {
+        while !(if has_collection { self.is_up() } else { self.connect().is_ok() }) {
             if Instant::now() > deadline {
                 return Err(io::Error::other("gnome-keyring-daemon does not appear on the bus"));
             }
