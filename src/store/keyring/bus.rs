@@ -6,76 +6,79 @@
 use std::ffi::{OsStr, OsString};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::KeyringEnvironment;
 use crate::model::OffReason;
+use crate::sys::atomic_file;
 
 /// The sockets that may be the session bus, in the order in which they are tried.
 pub(super) struct Address {
-    sockets: Vec<BusSocket>,
+    sockets: Vec<SocketAddr>,
     /// The variable that names them.
     variable: &'static str,
     pub(super) may_prompt: bool,
 }
 
-enum BusSocket {
-    Path(PathBuf),
-    Abstract(Vec<u8>),
-}
-
 /// Connects to nothing.
 pub(super) fn find_address(environment: &KeyringEnvironment) -> Result<Address, OffReason> {
-    let may_prompt = environment.may_prompt;
     let set = |value: &Option<OsString>| value.clone().filter(|value| !value.is_empty());
-    if let Some(addresses) = set(&environment.bus_address) {
+    let (variable, named, otherwise) = if let Some(addresses) = set(&environment.bus_address) {
         let variable = "DBUS_SESSION_BUS_ADDRESS";
-        let mut sockets = parse(addresses.as_bytes())?;
-        sockets.retain(BusSocket::may_exist);
-        if sockets.is_empty() {
-            return Err(OffReason::UnreachableBus { variable });
-        }
-        return Ok(Address { sockets, variable, may_prompt });
+        (variable, parse(addresses.as_bytes())?, OffReason::UnreachableBus { variable })
+    } else {
+        let directory = set(&environment.runtime_dir).ok_or(OffReason::NoSessionBus)?;
+        let socket = SocketAddr::from_pathname(Path::new(&directory).join("bus"));
+        ("XDG_RUNTIME_DIR", socket.into_iter().collect(), OffReason::NoSessionBus)
+    };
+    let sockets: Vec<_> = named.into_iter().filter_map(existing).collect();
+    if sockets.is_empty() {
+        return Err(otherwise);
     }
-    let directory = set(&environment.runtime_dir).ok_or(OffReason::NoSessionBus)?;
-    let socket = BusSocket::Path(Path::new(&directory).join("bus"));
-    if !socket.may_exist() {
-        return Err(OffReason::NoSessionBus);
-    }
-    Ok(Address { sockets: vec![socket], variable: "XDG_RUNTIME_DIR", may_prompt })
+    Ok(Address { sockets, variable, may_prompt: environment.may_prompt })
 }
 
 /// libdbus would run a program for `unixexec:` and `autolaunch:`, and send secrets in clear over `tcp:`.
-fn parse(addresses: &[u8]) -> Result<Vec<BusSocket>, OffReason> {
+fn parse(addresses: &[u8]) -> Result<Vec<SocketAddr>, OffReason> {
     let addresses = addresses.split(|&byte| byte == b';').filter(|address| !address.is_empty());
-    let sockets = addresses.map(|address| match address.strip_prefix(b"unix:") {
-        Some(options) => Ok(parse_options(options)),
-        None => Err(OffReason::RemoteBus),
+    let sockets = addresses.filter_map(|address| match address.strip_prefix(b"unix:") {
+        Some(options) => parse_options(options).map(Ok),
+        None => Some(Err(OffReason::RemoteBus)),
     });
-    Ok(sockets.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    sockets.collect()
 }
 
 /// `None` for an address that libdbus does not connect to: `runtime`, `dir` and `tmpdir` are for servers.
-fn parse_options(options: &[u8]) -> Option<BusSocket> {
+fn parse_options(options: &[u8]) -> Option<SocketAddr> {
     let mut socket = None;
     for option in options.split(|&byte| byte == b',') {
         let (key, value) = option.split_at(option.iter().position(|&byte| byte == b'=')?);
         let value = unescaped(&value[1..])?;
         let found = match key {
             b"guid" => continue,
-            b"path" if value.starts_with(b"/") => BusSocket::Path(OsStr::from_bytes(&value).into()),
-            b"abstract" => BusSocket::Abstract(value),
+            b"path" if value.starts_with(b"/") => {
+                SocketAddr::from_pathname(OsStr::from_bytes(&value))
+            }
+            b"abstract" => SocketAddr::from_abstract_name(&value),
             _ => return None,
         };
-        if socket.replace(found).is_some() {
+        if socket.replace(found.ok()?).is_some() {
             return None;
         }
     }
     socket
+}
+
+/// The socket without links; `None` if there is none. An abstract socket is not a file.
+fn existing(socket: SocketAddr) -> Option<SocketAddr> {
+    let Some(path) = socket.as_pathname() else { return Some(socket) };
+    let path = path.canonicalize().ok()?;
+    let is_socket = path.metadata().is_ok_and(|found| found.file_type().is_socket());
+    SocketAddr::from_pathname(path).ok().filter(|_| is_socket)
 }
 
 /// libdbus ends a value at a NUL: an address with one would lead to another socket.
@@ -102,75 +105,41 @@ fn escaped(value: &[u8]) -> String {
 impl Address {
     /// The first address where somebody listens, for libdbus; an error if that is not this user. Sends nothing.
     pub(super) fn verify(&self) -> Result<String, OffReason> {
-        let variable = self.variable;
+        let (variable, user) = (self.variable, rustix::process::geteuid().as_raw());
+        // Root is another user: neither stores a login in the keyring of the other.
+        let is_user = |peer: &UnixStream| {
+            getsockopt(peer, PeerCredentials).is_ok_and(|peer| peer.uid() == user)
+        };
         for socket in &self.sockets {
-            match socket.owner_check() {
-                Some((address, true)) => return Ok(address),
-                Some((_, false)) => return Err(OffReason::ForeignBus { variable }),
-                None => {}
+            let (kind, name) = match socket.as_pathname() {
+                Some(path) => ("path", path.as_os_str().as_bytes()),
+                None => ("abstract", socket.as_abstract_name().unwrap_or_default()),
+            };
+            if socket.as_pathname().is_some_and(|path| !atomic_file::is_only_ours(path)) {
+                return Err(OffReason::ForeignBus { variable });
+            }
+            match UnixStream::connect_addr(socket) {
+                Ok(peer) if is_user(&peer) => return Ok(format!("unix:{kind}={}", escaped(name))),
+                Ok(_) => return Err(OffReason::ForeignBus { variable }),
+                Err(_) => {}
             }
         }
         Err(OffReason::UnreachableBus { variable })
     }
 }
 
-impl BusSocket {
-    fn may_exist(&self) -> bool {
-        match self {
-            Self::Path(path) => {
-                path.metadata().is_ok_and(|metadata| metadata.file_type().is_socket())
-            }
-            // It is not a file.
-            Self::Abstract(_) => true,
-        }
-    }
-
-    /// The address without links, and whether this user listens there; `None` if nobody listens.
-    fn owner_check(&self) -> Option<(String, bool)> {
-        let (address, peer) = match self {
-            Self::Path(path) => {
-                let path = path.canonicalize().ok()?;
-                let address = format!("unix:path={}", escaped(path.as_os_str().as_bytes()));
-                if !is_ours(&path) {
-                    return Some((address, false));
-                }
-                (address, UnixStream::connect(path))
-            }
-            Self::Abstract(name) => {
-                let socket = SocketAddr::from_abstract_name(name).ok()?;
-                (format!("unix:abstract={}", escaped(name)), UnixStream::connect_addr(&socket))
-            }
-        };
-        // Root is another user: neither stores a login in the keyring of the other.
-        let peer = getsockopt(&peer.ok()?, PeerCredentials);
-        let user = rustix::process::geteuid().as_raw();
-        Some((address, peer.is_ok_and(|peer| peer.uid() == user)))
-    }
-}
-
-/// Whether a socket belongs to this user and no other user can replace it.
-fn is_ours(socket: &Path) -> bool {
-    const STICKY: u32 = 0o1000;
-    let user = rustix::process::geteuid().as_raw();
-    let directory = socket.parent().and_then(|directory| directory.metadata().ok());
-    let is_safe = directory.is_some_and(|directory| match directory.mode() {
-        mode if mode & STICKY != 0 => [0, user].contains(&directory.uid()),
-        // The group of a directory of this user is this user's choice.
-        mode if directory.uid() == user => mode & 0o002 == 0,
-        mode => directory.uid() == 0 && mode & 0o022 == 0,
-    });
-    is_safe && socket.metadata().is_ok_and(|socket| socket.uid() == user)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{BusSocket, escaped, parse};
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::SocketAddr;
+
+    use super::{escaped, parse};
     use crate::model::OffReason;
 
     fn parsed(addresses: &str) -> Result<Vec<String>, OffReason> {
-        let text = |socket: BusSocket| match socket {
-            BusSocket::Path(path) => path.display().to_string(),
-            BusSocket::Abstract(name) => format!("@{}", String::from_utf8_lossy(&name)),
+        let text = |socket: SocketAddr| match socket.as_pathname() {
+            Some(path) => path.display().to_string(),
+            None => format!("@{}", String::from_utf8_lossy(socket.as_abstract_name().unwrap())),
         };
         Ok(parse(addresses.as_bytes())?.into_iter().map(text).collect())
     }

@@ -103,15 +103,8 @@ impl Keyring {
         self.run(move |session| session.delete(&item))
     }
 
-    /// Whether a new item could be written now.
-    pub fn probe(&self) -> StoreResult<()> {
-        if self.can_write(&Item { service: "".into(), user: "".into() })? {
-            return Ok(());
-        }
-        Err(StoreFailure::Failed("it has no login collection".to_owned()))
-    }
-
-    fn can_write(&self, item: &Item) -> StoreResult<bool> {
+    /// Whether the item can be written now, without a new collection.
+    pub fn can_write(&self, item: &Item) -> StoreResult<bool> {
         let item = item.clone();
         self.run(move |session| session.can_write(&item))
     }
@@ -215,7 +208,9 @@ impl CredentialStore for Keyring {
     }
 
     fn check(&self, _: &StorageKey) -> StoreResult<()> {
-        self.probe()
+        let any = Item { service: "".into(), user: "".into() };
+        let no_collection = || StoreFailure::Failed("it has no login collection".to_owned());
+        if self.can_write(&any)? { Ok(()) } else { Err(no_collection()) }
     }
 }
 

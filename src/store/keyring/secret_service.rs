@@ -142,28 +142,28 @@ impl Session {
             HashMap::from([("org.freedesktop.Secret.Collection.Label", Variant(label))]);
         let (path, prompt): (Path<'static>, Path<'static>) =
             self.call(ROOT, SERVICE_INTERFACE, "CreateCollection", (properties, "default"))?;
-        if is_none(&prompt) {
+        let reason = if is_none(&prompt) {
             return Ok(path);
-        }
-        let failed = |reason: &str| StoreFailure::Failed(format!("it has no collection, {reason}"));
-        if !self.may_prompt {
-            return Err(failed("and only `login` on a terminal may create one in a dialog"));
-        }
-        if !self.is_confirmed(prompt)? {
-            return Err(failed("and its dialog was closed or could not be shown"));
-        }
-        self.collection()?.ok_or_else(|| failed("and created none"))
+        } else if !self.may_prompt {
+            "and only `login` on a terminal may create one in a dialog"
+        } else if self.is_confirmed(&prompt)?
+            && let Some(collection) = self.collection()?
+        {
+            return Ok(collection);
+        } else {
+            "and its dialog was closed or could not be shown"
+        };
+        Err(StoreFailure::Failed(format!("it has no collection, {reason}")))
     }
 
     /// Shows a prompt until the person confirms or closes it.
-    fn is_confirmed(&self, prompt: Path<'static>) -> Result<bool, dbus::Error> {
+    fn is_confirmed(&self, prompt: &Path<'static>) -> Result<bool, dbus::Error> {
         let (sender, receiver) = mpsc::channel();
         let completed = MatchRule::new_signal(PROMPT, "Completed").with_path(prompt.clone());
-        self.bus.add_match(completed, move |(is_dismissed,): (bool,), _, _| {
-            sender.send(!is_dismissed).is_ok()
-        })?;
-        let no_window = "";
-        self.call::<_, ()>(&prompt, PROMPT, "Prompt", (no_window,))?;
+        let on_completed =
+            move |(is_dismissed,): (bool,), _: &_, _: &_| sender.send(!is_dismissed).is_ok();
+        self.bus.add_match(completed, on_completed)?;
+        self.call::<_, ()>(prompt, PROMPT, "Prompt", ("",))?;
         loop {
             if let Ok(is_confirmed) = receiver.try_recv() {
                 return Ok(is_confirmed);

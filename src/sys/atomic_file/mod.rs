@@ -5,6 +5,8 @@
 mod unix;
 #[cfg(unix)]
 use unix as platform;
+#[cfg(unix)]
+pub use unix::is_only_ours;
 #[cfg(not(unix))]
 mod windows;
 #[cfg(not(unix))]

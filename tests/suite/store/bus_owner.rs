@@ -220,7 +220,9 @@ fn without_a_configured_bus_a_login_goes_to_the_file_silently() {
     ];
     for variables in silent {
         let mut home = Home::new();
-        variables.iter().for_each(|(name, value)| home.set(name, *value));
+        for (name, value) in variables {
+            home.set(name, *value);
+        }
         let stored = home.run_with(&["store"], STORE);
         assert_eq!((stored.status, stored.messages.as_str()), (0, ""), "{variables:?}");
     }

@@ -64,9 +64,9 @@ fn a_login_that_needs_a_dialog_is_an_error_before_a_mail_is_sent() {
 
 /// A Secret Service that creates its collection after a dialog of four seconds, longer than every other call may take.
 /// Sends the name of each call that changes something.
-fn serve(address: String, calls: mpsc::Sender<String>, ready: mpsc::Sender<()>) {
+fn serve(address: &str, calls: mpsc::Sender<String>, ready: &mpsc::Sender<()>) {
     const CREATED: &str = "/org/freedesktop/secrets/collection/created";
-    let bus = Connection::new_address(&address).unwrap();
+    let bus = Connection::new_address(address).unwrap();
     bus.request_name("org.freedesktop.secrets", false, false, true).unwrap();
     let collection = RefCell::new("/");
     let none = || Path::from("/");
@@ -113,7 +113,7 @@ fn a_login_on_a_terminal_creates_the_collection_in_a_dialog() {
     let (calls, received) = mpsc::channel();
     let (ready, is_ready) = mpsc::channel();
     let address = bus.bus_address.clone();
-    std::thread::spawn(move || serve(address, calls, ready));
+    std::thread::spawn(move || serve(&address, calls, &ready));
     is_ready.recv_timeout(Duration::from_secs(10)).unwrap();
     let server = service();
     let mut home = Home::at(&server);
