@@ -37,7 +37,8 @@ fn answer() -> u8 {
     match texts.as_deref().and_then(run::dispatch) {
         Some((tool, overrides, rest)) => {
             let context = Context::from_env(overrides);
-            write(&with_engine(&context, |engine| run::run(engine, tool, rest)))
+            let output = with_engine(&context, |engine| run::run(engine, tool, rest));
+            write(&output.with_warnings(context.paths.warning().as_slice()))
         }
         None => cli::run(&arguments, write),
     }

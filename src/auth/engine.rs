@@ -32,7 +32,7 @@ pub struct Engine<'a> {
 
 /// Runs `work` with the stores, the services and the clock of this machine. Each is connected when it is first used.
 pub fn with_engine<T>(context: &Context, work: impl FnOnce(&Engine<'_>) -> T) -> T {
-    let keyring = Keyring::from_env(&context.environment, &context.paths, KEYRING_TIMEOUT);
+    let keyring = Keyring::from_env(context, KEYRING_TIMEOUT);
     let file = FileStore::new(&context.paths);
     let log = StderrLog::from_env(&context.environment);
     let network = Network { context, log, descriptions: false };

@@ -7,9 +7,9 @@ use super::refresh::ForcedBy;
 use super::{Engine, GetError};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{
-    Credential, CredentialRequest, Header, HostPattern, Kind, Origin, Outcome, Provider, Rejection,
-    Resolved, Secret, Session, Source, StoreFailure, Subject, Target, Timestamp, Trail,
-    UrlCredential, Warning, attempts_line,
+    Attempt, Credential, CredentialRequest, Header, HostPattern, Kind, OffReason, Origin, Outcome,
+    Provider, Rejection, Resolved, Secret, Session, Source, StoreFailure, Subject, Target,
+    Timestamp, Trail, UrlCredential, Warning, attempts_line,
 };
 use crate::store::session::{self, LoadedSessions, StoredSession};
 use crate::store::{env, returned_token, url_credentials};
@@ -35,7 +35,9 @@ impl Engine<'_> {
                 Ok(found)
             }
             Err(error) => {
-                let failure = GetError::new(error, trail.attempts);
+                let unreadable =
+                    if error.is_no_credential() { unreadable(request, &trail) } else { None };
+                let failure = GetError::new(unreadable.unwrap_or(error), trail.attempts);
                 self.log.debug(&|| format!("none: {}", Error::from(failure.clone()).one_line()));
                 Err(failure)
             }
@@ -297,6 +299,39 @@ fn not_found(request: &CredentialRequest) -> Error {
         request.target.as_ref().map(|target| target.origin.to_string()).unwrap_or_default();
     Error::new(ErrorCode::NotFound, format!("no credential for {origin}"))
         .with_hint("if a provider's token may go there, add the host to its `hosts` in config.toml")
+}
+
+/// The error that a credential is stored for the host and cannot be read: a tool that is told that there is none would ask
+/// the person for another, or go on without.
+fn unreadable(request: &CredentialRequest, trail: &Trail) -> Option<Error> {
+    let origin = &request.target.as_ref()?.origin;
+    let (source, failure) = trail.attempts.iter().find_map(|attempt| match attempt {
+        Attempt {
+            subject: Subject::UrlCredential(source),
+            outcome: Outcome::Unavailable(cause),
+        } => Some((*source, cause)),
+        Attempt { subject: Subject::UrlCredentialFile, outcome: Outcome::Unavailable(cause) } => {
+            Some((Source::File, cause))
+        }
+        _ => None,
+    })?;
+    let (code, hint) = match failure {
+        StoreFailure::Locked | StoreFailure::TimedOut => {
+            (ErrorCode::TemporarilyUnavailable, "unlock the keyring and try again")
+        }
+        StoreFailure::Off(OffReason::Disabled) => {
+            (ErrorCode::TemporarilyUnavailable, "unset MY_NO_KEYRING and try again")
+        }
+        StoreFailure::Off(_) => (
+            ErrorCode::TemporarilyUnavailable,
+            "try again where the keyring is available, or store the credential again",
+        ),
+        StoreFailure::Failed(_) => (ErrorCode::Internal, "store the credential again"),
+    };
+    let source = source.name();
+    let message =
+        format!("a credential for {origin} is in the {source}, and cannot be read: {failure}");
+    Some(Error::new(code, message).with_hint(hint))
 }
 
 fn expired(provider: &Provider, session: &Session) -> Error {

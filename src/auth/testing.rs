@@ -116,7 +116,7 @@ impl CredentialStore for MemoryStore {
             self.check("write")?;
             self.put(key, text.expose_secret());
             let location = format!("the {} in memory", self.source.name());
-            Ok(StoredAt { source: self.source, location })
+            Ok(StoredAt::new(self.source, location))
         }))
     }
 

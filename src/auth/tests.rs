@@ -339,6 +339,40 @@ fn a_credential_that_moves_leaves_no_item_in_the_keyring() {
 }
 
 #[test]
+fn a_stored_credential_that_cannot_be_read_is_not_reported_as_missing() {
+    let failures = [
+        (StoreFailure::Locked, "temporarily_unavailable", "unlock"),
+        (StoreFailure::TimedOut, "temporarily_unavailable", "unlock"),
+        (OffReason::Disabled.into(), "temporarily_unavailable", "MY_NO_KEYRING"),
+        (OffReason::NoSessionBus.into(), "temporarily_unavailable", "where the keyring is"),
+        (StoreFailure::Failed("broken".to_owned()), "internal", "store the credential again"),
+    ];
+    // A host of no provider, and one of a provider to which nobody is logged in.
+    for url in ["https://h.example/x", "https://git.acme.dev/x"] {
+        for (failure, code, hint) in &failures {
+            let memory = Memory::with(HOSTS, &[]);
+            store(&memory.engine(), url, "me", "hunter2").unwrap();
+            memory.keyring.fail("read", failure.clone());
+            let error = Error::from(memory.engine().get(&request(url)).unwrap_err());
+            assert_eq!(error.code.name(), *code, "{error}");
+            assert!(error.message.ends_with(&failure.to_string()), "{error}");
+            if url.contains("h.example") {
+                assert!(error.hint.as_ref().is_some_and(|found| found.contains(hint)), "{error}");
+            }
+            assert!(error.tried.is_some_and(|tried| tried.contains("keyring")));
+            let elsewhere =
+                Target::parse(url).unwrap().origin.to_string().replace("//", "//other.");
+            let other = get(&memory, &elsewhere);
+            assert_eq!(other.0, "not_found", "nothing is known to be stored");
+            memory.file.put_session(&MYCLI, &session("a", 1));
+            if url.contains("acme") {
+                assert_eq!(get(&memory, url).0, "access-a in file", "the session answers");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_credential_that_moves_back_replaces_the_file() {
     let memory = Memory::new();
     let (engine, url) = (memory.engine(), "https://h.example/x");

@@ -195,7 +195,9 @@ pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 
     };
     let CommandLine { provider, account, api_url, project, json, quiet, command } = line;
     let store = command.store();
-    let context = Context::from_env(Overrides { provider, account, api_url, project, store });
+    let may_prompt = matches!(command, Command::Login(_)) && std::io::stdin().is_terminal();
+    let overrides = Overrides { provider, account, api_url, project, store, may_prompt };
+    let context = Context::from_env(overrides);
     let output = Output::new(json, quiet);
     let needs_no_token =
         matches!(command, Command::Status(_) | Command::Config(_) | Command::Account(_));
@@ -203,7 +205,7 @@ pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 
         let descriptions = std::io::stderr().is_terminal();
         let engine = &Engine { network: Network { descriptions, ..engine.network }, ..*engine };
         let result = command.run(engine, &output).unwrap_or_else(|error| output.failure(&error));
-        let status = write(&result);
+        let status = write(&result.with_warnings(context.paths.warning().as_slice()));
         if needs_no_token {
             engine.refresh_weekly();
         }

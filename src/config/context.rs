@@ -17,6 +17,8 @@ pub struct Overrides {
     pub api_url: Option<String>,
     pub project: Option<String>,
     pub store: Option<StoreChoice>,
+    /// Whether the keyring may show a dialog: for `login` on a terminal.
+    pub may_prompt: bool,
 }
 
 pub struct Context {

@@ -1,13 +1,16 @@
-//! The directories of the user: home, and configuration. Reads only their owners.
+//! The directories of the user: home, and configuration. Checks their owners, and keeps `~/.my` private.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::model::Warning;
 use crate::sys::atomic_file;
 
 pub struct Paths {
     home: Result<PathBuf, HomeProblem>,
+    /// `~/.my`, if others could access it until now.
+    narrowed: Option<PathBuf>,
     configuration: Option<PathBuf>,
 }
 
@@ -38,15 +41,27 @@ impl Paths {
         let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
         let configuration = directories::ProjectDirs::from("sh", "mycli", "my-credential-helper")
             .map(|directories| directories.config_dir().join("config.toml"));
-        Self { home: home.ok_or(HomeProblem::Missing).and_then(check_owner), configuration }
+        Self::new(home.ok_or(HomeProblem::Missing), configuration)
     }
 
     /// For a test: everything below `home`.
     pub fn at(home: &Path) -> Self {
-        Self {
-            home: check_owner(home.to_owned()),
-            configuration: Some(home.join(".config/my-credential-helper/config.toml")),
-        }
+        let configuration = home.join(".config/my-credential-helper/config.toml");
+        Self::new(Ok(home.to_owned()), Some(configuration))
+    }
+
+    /// Narrows `~/.my` before anything below it is read or written: in a directory that others can write, they can replace
+    /// every file.
+    fn new(home: Result<PathBuf, HomeProblem>, configuration: Option<PathBuf>) -> Self {
+        let home = home.and_then(check_owner);
+        let directory = home.as_ref().ok().map(|home| home.join(".my"));
+        let narrowed = directory.filter(|directory| atomic_file::narrow_directory(directory));
+        Self { home, narrowed, configuration }
+    }
+
+    /// What was repaired.
+    pub fn warning(&self) -> Option<Warning> {
+        self.narrowed.clone().map(Warning::DirectoryRepaired)
     }
 
     /// A file below the home directory.

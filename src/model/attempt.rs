@@ -95,6 +95,12 @@ pub enum StoreFailure {
 pub enum OffReason {
     #[error("no session bus")]
     NoSessionBus,
+    /// Nobody listens where the environment says.
+    #[error("no session bus")]
+    UnreachableBus { variable: &'static str },
+    /// Another user listens there, or can replace the socket.
+    #[error("the session bus may belong to another user")]
+    ForeignBus { variable: &'static str },
     #[error("no secret service")]
     NoSecretService,
     #[error("the session bus is not a local socket")]
@@ -111,6 +117,17 @@ pub enum OffReason {
     /// Why the home directory cannot be used.
     #[error("{0}")]
     NoHome(String),
+}
+
+impl OffReason {
+    /// The variable that names a bus that cannot be used: the person expects a keyring.
+    pub fn variable(&self) -> Option<&'static str> {
+        match self {
+            Self::UnreachableBus { variable } | Self::ForeignBus { variable } => Some(variable),
+            Self::RemoteBus => Some("DBUS_SESSION_BUS_ADDRESS"),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Subject {

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{Attempt, Header, Kind, Secret, Source, StoreFailure, Target, Timestamp};
+use super::{Attempt, Header, Kind, OffReason, Secret, Source, StoreFailure, Target, Timestamp};
 use crate::error::{Error, Result};
 
 /// The result of an [`Operation`](super::Operation).
@@ -86,6 +86,14 @@ pub struct StoredAt {
     pub source: Source,
     /// The item or the path, for people.
     pub location: String,
+    #[serde(skip)]
+    pub warning: Option<Warning>,
+}
+
+impl StoredAt {
+    pub fn new(source: Source, location: String) -> Self {
+        Self { source, location, warning: None }
+    }
 }
 
 /// One credential that is stored, or a host for which `get` returns one, as the JSON protocol lists it.
@@ -121,9 +129,14 @@ pub struct Capabilities {
 pub enum Warning {
     #[error("{} was readable by others; its mode is 0600 now", .0.display())]
     ModeRepaired(PathBuf),
+    #[error("other users could access {}; its mode is 0700 now", .0.display())]
+    DirectoryRepaired(PathBuf),
     /// The store exists and did not answer, and another one did.
     #[error("{}: {failure}", store.name())]
     StoreFailed { store: Source, failure: StoreFailure },
+    /// The environment names a keyring that cannot be used.
+    #[error("the keyring cannot be used ({variable}: {reason}); the login is in {location}")]
+    KeyringNotUsed { variable: &'static str, reason: OffReason, location: String },
     /// A refresh failed and the token has not expired. `provider` is the provider's title.
     #[error("the session with {provider} could not be refreshed: {reason}")]
     NotRefreshed { provider: String, reason: String },

@@ -11,7 +11,7 @@ use super::{ALL, Tool, json};
 use crate::auth::Engine;
 use crate::config::Overrides;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::{Framing, Invocation, MAX_OBJECT, ToolOutput};
+use crate::model::{Framing, Invocation, MAX_OBJECT, Response, ToolOutput};
 
 /// The bytes of one read. Small, since the buffer is wiped byte by byte; a request fits in.
 const CHUNK_SIZE: usize = 1024;
@@ -145,10 +145,16 @@ fn answer_input(
 
 /// Decodes an invocation, performs the operation, and encodes the result.
 pub fn answer(engine: &Engine<'_>, tool: &Tool, invocation: &Invocation) -> ToolOutput {
-    (tool.answer)(invocation, &mut |operation| {
+    let mut warning = None;
+    let output = (tool.answer)(invocation, &mut |operation| {
         let protocols: Vec<_> = ALL.iter().map(|tool| tool.name).collect();
-        engine.perform(operation, &protocols)
-    })
+        let response = engine.perform(operation, &protocols)?;
+        if let Response::Stored(stored) = &response {
+            warning.clone_from(&stored.warning);
+        }
+        Ok(response)
+    });
+    output.with_warnings(warning.as_slice())
 }
 
 /// Reads the part of standard input that belongs to the call; nothing from a terminal.

@@ -42,7 +42,7 @@ impl CredentialStore for FileStore<'_> {
         let prepared = atomic_file::prepare(&path, size, Policy::Private).map_err(failed)?;
         Ok(Box::new(move |text| {
             prepared.commit(text.expose_secret()).map_err(failed)?;
-            Ok(StoredAt { source: Source::File, location: path.display().to_string() })
+            Ok(StoredAt::new(Source::File, path.display().to_string()))
         }))
     }
 

@@ -73,7 +73,8 @@ impl<'a> Stores<'a> {
     }
 
     /// Stores a new credential in the keyring; in the file if there is no keyring, if `choice` says so, or if this kind
-    /// of credential is not stored in the keyring. A keyring that exists and rejects the credential is an error.
+    /// of credential is not stored in the keyring. A keyring that exists and rejects the credential is an error; one that
+    /// the environment names and that cannot be used is a warning.
     pub fn write_new(
         &self,
         choice: Option<StoreChoice>,
@@ -85,17 +86,27 @@ impl<'a> Stores<'a> {
             return in_file();
         }
         match self.keyring.write(key, text) {
-            Err(StoreFailure::Off(_)) if choice.is_none() => in_file(),
+            Err(StoreFailure::Off(reason)) if choice.is_none() => {
+                let stored = in_file()?;
+                let location = stored.location.clone();
+                let warning = reason.variable().map(|variable| Warning::KeyringNotUsed {
+                    variable,
+                    reason,
+                    location,
+                });
+                Ok(StoredAt { warning, ..stored })
+            }
             result => result.map_err(keyring_error),
         }
     }
 
-    /// Whether [`Stores::write_new`] would succeed now.
+    /// Ensures that [`Stores::write_new`] succeeds.
     pub fn check_new(&self, choice: Option<StoreChoice>, key: &StorageKey) -> Result<()> {
         let keyring = if is_for_file(choice, key) {
             Err(OffReason::NotUsed.into())
         } else {
-            self.keyring.check(key)
+            // It creates a missing collection, before the person logs in.
+            self.keyring.prepare(key, 0).map(drop)
         };
         match keyring {
             Err(StoreFailure::Off(_)) if choice != Some(StoreChoice::Keyring) => {

@@ -26,7 +26,7 @@ impl Lock for FileLock {}
 
 impl Locks for FileLocks {
     fn try_lock(&self, path: &Path) -> Result<Option<Box<dyn Lock>>, WriteError> {
-        let file = atomic_file::open_lock(path)?;
+        let Some(file) = atomic_file::open_lock(path)? else { return Ok(None) };
         // By its full name: since Rust 1.89 std has methods of the same name, which would be called instead.
         match fs2::FileExt::try_lock_exclusive(&file) {
             Ok(()) => Ok(Some(Box::new(FileLock(file)))),

@@ -21,7 +21,7 @@ use crate::auth::{Engine, resolve};
 use crate::config::StoreChoice;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{Renewal, RenewalError};
-use crate::model::{Provider, Session, Source, StoreFailure, Subject, Trail, Warning};
+use crate::model::{Provider, Session, Source, StoreFailure, Subject, Timestamp, Trail, Warning};
 use crate::store::PreparedWrite;
 use crate::store::session::{self, LoadedSessions, StoredSession};
 use crate::sys::lock::{self, Lock};
@@ -54,8 +54,8 @@ enum State<'r> {
     Unlocked { stale: StoredSession, next_read: Instant, delay: Duration },
     /// This process holds the lock. What it read before may be old.
     Locked,
-    /// The session is stale, and this call has not sent its refresh token. `has_copy`: the other store has an older session.
-    Due { session: StoredSession, has_copy: bool },
+    /// The session is stale, and this call has not sent its refresh token. `older`: the session in the other store.
+    Due { session: StoredSession, older: Option<StoredSession> },
     /// The result can be saved. The next step spends the token.
     Prepared(Exchange<'r>),
     /// The response was lost: the token may be spent. The service accepts it again.
@@ -163,7 +163,7 @@ impl<'r> Refresh<'r> {
                 self.take_lock(stale, next_read, delay, trail)
             }
             State::Locked => self.read_again(trail),
-            State::Due { session, has_copy } => self.prepare(session, has_copy),
+            State::Due { session, older } => self.prepare(session, older),
             State::Prepared(exchange) => Ok(self.spend(exchange)),
             State::Interrupted(exchange, error) => Ok(self.retry(exchange, error)),
             State::Rejected(exchange, error) => Ok(self.try_replacement(exchange, error)),
@@ -222,7 +222,7 @@ impl<'r> Refresh<'r> {
             None if loaded.problem.is_none() => Err(self.removed()),
             None => Err(resolve::no_session(&loaded, self.provider)),
             Some(session) if self.is_fresh(&session) => Ok(Step::Done(session)),
-            Some(session) => Ok(State::Due { session, has_copy: loaded.older.is_some() }.into()),
+            Some(session) => Ok(State::Due { session, older: loaded.older }.into()),
         }
     }
 
@@ -234,16 +234,26 @@ impl<'r> Refresh<'r> {
     }
 
     /// Does everything that can fail on this machine before the token is spent.
-    fn prepare(&mut self, session: StoredSession, has_copy: bool) -> Result<Step<'r>> {
+    fn prepare(
+        &mut self,
+        session: StoredSession,
+        older: Option<StoredSession>,
+    ) -> Result<Step<'r>> {
         let failed = |session, reason: String| {
             Ok(State::Failed { session, failure: Failure::new(reason) }.into())
         };
         if !self.provider.login.can_renew(&session.session) {
             return failed(session, "it has no refresh token".to_owned());
         }
-        // If the keyring rejected an earlier result, the session is in the file, and an older one in the keyring: it moves
-        // back to the keyring, unless the file is configured.
-        let moves_back = has_copy && self.engine.context.store_choice()? != Some(StoreChoice::File);
+        // If the keyring rejected an earlier result, the session is in the file, and an older one of the same login in the
+        // keyring: it moves back to the keyring, unless the file is configured. The session of any other login proves
+        // nothing: it may have been planted in a keyring that this user never chose.
+        let is_same_login = |older: StoredSession| {
+            let login = older.session.logged_in_at;
+            login == session.session.logged_in_at && login != Timestamp::ZERO
+        };
+        let moves_back = older.is_some_and(is_same_login)
+            && self.engine.context.store_choice()? != Some(StoreChoice::File);
         let destination = if moves_back { Source::Keyring } else { session.source };
         let renewal = match self.engine.endpoints.prepare(self.provider, self.deadline()) {
             Ok(renewal) => renewal,

@@ -263,6 +263,36 @@ fn a_session_moves_back_into_the_keyring_that_has_a_copy() {
 }
 
 #[test]
+fn a_session_of_another_login_moves_nothing_into_the_keyring() {
+    let ours = expired("old");
+    let without_time = Session { logged_in_at: Timestamp::ZERO, ..expired("old") };
+    let others = [
+        Session { logged_in_at: Timestamp::from_unix(1), ..session("planted", 7200) },
+        Session { logged_in_at: Timestamp::ZERO, ..session("planted", 7200) },
+    ];
+    for (session_in_file, planted) in
+        [(&ours, &others[0]), (&ours, &others[1]), (&without_time, &others[1])]
+    {
+        let memory = Memory::new();
+        memory.keyring.put_session(&MYCLI, planted);
+        memory.file.put_session(&MYCLI, session_in_file);
+        memory.endpoints.will(Ok(session("new", 0)));
+        let (found, _) = run(&memory, session_in_file).unwrap();
+        assert_eq!((found.session, found.source), (session("new", 0), Source::File));
+        assert!(!memory.keyring.contains("new"), "the keyring never receives the session");
+    }
+}
+
+#[test]
+fn a_session_stays_in_the_configured_file() {
+    let memory = Memory::with("store = \"file\"", &[]);
+    memory.keyring.put_session(&MYCLI, &session("older", 7200));
+    memory.file.put_session(&MYCLI, &expired("old"));
+    memory.endpoints.will(Ok(session("new", 0)));
+    assert_eq!(run(&memory, &expired("old")).unwrap().0.source, Source::File);
+}
+
+#[test]
 fn a_copy_that_cannot_be_deleted_is_a_warning() {
     let memory = Memory::new();
     memory.keyring.put_session(&MYCLI, &session("older", 7200));

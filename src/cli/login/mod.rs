@@ -180,7 +180,7 @@ impl<'a> Login<'a> {
 
     fn report_success(
         &self,
-        (StoredAt { source, location }, warning): (StoredAt, Option<Warning>),
+        (StoredAt { source, location, warning }, account): (StoredAt, Option<Warning>),
         user: Option<&str>,
         mut fields: Value,
     ) -> ToolOutput {
@@ -191,7 +191,7 @@ impl<'a> Login<'a> {
         fields["account"] = (*self.provider.account).into();
         fields["stored_in"] = source.into();
         fields["location"] = location.into();
-        self.output.warn(&warning);
+        self.output.warn(warning.iter().chain(&account));
         warn_about_variable(self.engine, &self.provider, self.output);
         self.output.done(&sentence, &fields)
     }

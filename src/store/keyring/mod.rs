@@ -1,4 +1,5 @@
-//! The keyring of the operating system. Never prompts, never unlocks, never starts a bus; no error contains a value.
+//! The keyring of the operating system. Never unlocks, never starts a bus, prompts only for `login` on a terminal; no error
+//! contains a value.
 //!
 //! On Linux, items have exactly the attributes that go-keyring uses (`service` and `username`), so that `my` finds them;
 //! elsewhere the `keyring` crate is used, in go-keyring's layouts.
@@ -12,9 +13,8 @@ use std::time::{Duration, Instant};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{CredentialStore, PreparedWrite, StoreResult, StoredText};
-use crate::config::Paths;
+use crate::config::Context;
 use crate::model::{Item, OffReason, Secret, Source, StorageKey, StoreFailure, StoredAt};
-use crate::sys::env::Environment;
 
 #[cfg(target_os = "linux")]
 mod bus;
@@ -31,6 +31,9 @@ use native::{Session, find_address};
 #[cfg(target_os = "linux")]
 use secret_service::Session;
 
+/// For the person's answer to a prompt.
+const PROMPT_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// What decides whether there is a keyring.
 #[derive(Clone, Debug, Default)]
 pub struct KeyringEnvironment {
@@ -40,11 +43,14 @@ pub struct KeyringEnvironment {
     pub runtime_dir: Option<OsString>,
     /// Why the keyring must not be used.
     pub off: Option<OffReason>,
+    /// Whether the keyring may ask the person for the password of its first collection.
+    pub may_prompt: bool,
 }
 
 impl KeyringEnvironment {
     /// The keyring is off in a home that belongs to another user, as after `sudo`: the session bus is that user's, too.
-    fn new(environment: &Environment, paths: &Paths) -> Self {
+    fn new(context: &Context) -> Self {
+        let Context { environment, paths, overrides, .. } = context;
         let off = if environment.get("MY_NO_KEYRING").is_some() {
             Some(OffReason::Disabled)
         } else {
@@ -54,6 +60,7 @@ impl KeyringEnvironment {
             bus_address: environment.get("DBUS_SESSION_BUS_ADDRESS"),
             runtime_dir: environment.get("XDG_RUNTIME_DIR"),
             off,
+            may_prompt: overrides.may_prompt,
         }
     }
 }
@@ -72,8 +79,8 @@ impl Keyring {
         Self { environment, time_left: Cell::new(timeout), session: Cell::new(None) }
     }
 
-    pub fn from_env(environment: &Environment, paths: &Paths, timeout: Duration) -> Self {
-        Self::new(KeyringEnvironment::new(environment, paths), timeout)
+    pub fn from_env(context: &Context, timeout: Duration) -> Self {
+        Self::new(KeyringEnvironment::new(context), timeout)
     }
 
     /// The value of an item; `None` if there is no such item.
@@ -96,9 +103,21 @@ impl Keyring {
         self.run(move |session| session.delete(&item))
     }
 
-    /// Whether an item could be written now.
-    pub fn probe(&self) -> StoreResult<()> {
-        self.run(Session::probe)
+    /// Whether the item can be written now, without a new collection.
+    pub fn can_write(&self, item: &Item) -> StoreResult<bool> {
+        let item = item.clone();
+        self.run(move |session| session.can_write(&item))
+    }
+
+    /// Creates the collection for new items. The prompt waits for a person.
+    fn create_collection(&self) -> StoreResult<()> {
+        let time_left = self.time_left.get();
+        if self.environment.may_prompt {
+            self.time_left.set(PROMPT_TIMEOUT);
+        }
+        let created = self.run(Session::create_collection);
+        self.time_left.set(time_left);
+        created.map(drop)
     }
 
     /// Does the work in a thread, which is abandoned after the timeout: libdbus has no time limit for connecting to a
@@ -167,10 +186,12 @@ impl CredentialStore for Keyring {
 
     fn prepare<'a>(&'a self, key: &'a StorageKey, _size: usize) -> StoreResult<PreparedWrite<'a>> {
         let item = key.item.as_ref().ok_or(OffReason::NotUsed)?;
-        self.probe()?;
+        if !self.can_write(item)? {
+            self.create_collection()?;
+        }
         Ok(Box::new(move |text| {
             self.write_item(item, text.expose_secret())?;
-            Ok(StoredAt { source: Source::Keyring, location: location(item) })
+            Ok(StoredAt::new(Source::Keyring, location(item)))
         }))
     }
 
@@ -187,7 +208,9 @@ impl CredentialStore for Keyring {
     }
 
     fn check(&self, _: &StorageKey) -> StoreResult<()> {
-        self.probe()
+        let any = Item { service: "".into(), user: "".into() };
+        let no_collection = || StoreFailure::Failed("it has no login collection".to_owned());
+        if self.can_write(&any)? { Ok(()) } else { Err(no_collection()) }
     }
 }
 

@@ -62,7 +62,12 @@ impl Session {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the Secret Service can fail here")]
-    pub(super) fn probe(&self) -> StoreResult<()> {
+    pub(super) fn can_write(&self, _: &Item) -> StoreResult<bool> {
+        Ok(true)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the Secret Service can fail here")]
+    pub(super) fn create_collection(&self) -> StoreResult<()> {
         Ok(())
     }
 }

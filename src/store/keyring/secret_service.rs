@@ -1,17 +1,20 @@
-//! Items of the Secret Service, over D-Bus. Never prompts, never unlocks, never lets libdbus start a process; calls do
-//! not overlap.
+//! Items of the Secret Service, over D-Bus. Never unlocks, never lets libdbus start a process; calls do not overlap. Prompts
+//! only to create the first collection for `login` on a terminal.
 //!
 //! The `keyring` crate is not used: it creates no item without an attribute `target` (which `my` does not search for),
 //! fails if two items match, unlocks what it finds, and its first call can abort gnome-keyring (see [`Session::open`]).
 
 use std::collections::HashMap;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use dbus::Path;
 use dbus::arg::{AppendAll, ReadAll, RefArg, Variant};
 use dbus::blocking::Connection;
+use dbus::message::MatchRule;
 use zeroize::Zeroizing;
 
+use super::bus::Address;
 use super::{StoreResult, text};
 use crate::model::{Item, OffReason, StoreFailure};
 
@@ -23,6 +26,7 @@ const LOGIN: &str = "/org/freedesktop/secrets/collection/login";
 const SERVICE_INTERFACE: &str = "org.freedesktop.Secret.Service";
 const ITEM: &str = "org.freedesktop.Secret.Item";
 const COLLECTION: &str = "org.freedesktop.Secret.Collection";
+const PROMPT: &str = "org.freedesktop.Secret.Prompt";
 
 const UNKNOWN_METHOD: &str = "org.freedesktop.DBus.Error.UnknownMethod";
 
@@ -36,11 +40,13 @@ type Resolved = (Vec<Path<'static>>, Vec<Path<'static>>);
 pub(super) struct Session {
     bus: Connection,
     timeout: Duration,
+    may_prompt: bool,
 }
 
 impl Session {
-    pub(super) fn open(address: &str, timeout: Duration) -> StoreResult<Self> {
-        let session = Self { bus: Connection::new_address(address)?, timeout };
+    pub(super) fn open(address: &Address, timeout: Duration) -> StoreResult<Self> {
+        let bus = Connection::new_address(&address.verify()?)?;
+        let session = Self { bus, timeout, may_prompt: address.may_prompt };
         // gnome-keyring (seen with 42, reported up to 50) registers a new caller outside its main loop. A first call can
         // precede the registration, and `OpenSession` or a property then aborts the daemon: once in some hundred quick
         // reads (GNOME/gnome-keyring work item 196). A ping needs no registration; the search after it fails at worst.
@@ -74,9 +80,9 @@ impl Session {
         if found.is_empty() { self.collection().map(|_| false) } else { Ok(true) }
     }
 
-    pub(super) fn probe(&self) -> StoreResult<()> {
-        self.search(&Item { service: "".into(), user: "".into() })?;
-        self.collection().map(drop)
+    /// Whether an item can be written now, without a new collection.
+    pub(super) fn can_write(&self, item: &Item) -> StoreResult<bool> {
+        Ok(!self.find(item)?.is_empty() || self.collection()?.is_some())
     }
 
     /// The items with these attributes. The first is the one that `my` uses: in the login collection, without an attribute
@@ -111,21 +117,59 @@ impl Session {
         found.is_ok_and(|attributes| attributes.keys().all(is_known))
     }
 
-    /// The collection for a new item; an error if it is locked.
-    fn collection(&self) -> StoreResult<Path<'static>> {
+    /// The collection for a new item; `None` if there is none, as in a new gnome-keyring; an error if it is locked.
+    fn collection(&self) -> StoreResult<Option<Path<'static>>> {
         let is_locked = |path: &str| self.property::<bool>(path, COLLECTION, "Locked");
         let (path, is_locked) = if let Ok(is_locked) = is_locked(LOGIN) {
             (Path::from(LOGIN), is_locked)
         } else {
             let (path,): (Path<'static>,) =
                 self.call(ROOT, SERVICE_INTERFACE, "ReadAlias", ("default",))?;
-            if &*path == "/" {
-                return Err(StoreFailure::Failed("it has no login collection".to_owned()));
+            if is_none(&path) {
+                return Ok(None);
             }
             let is_locked = is_locked(&path)?;
             (path, is_locked)
         };
-        if is_locked { Err(StoreFailure::Locked) } else { Ok(path) }
+        if is_locked { Err(StoreFailure::Locked) } else { Ok(Some(path)) }
+    }
+
+    /// Creates the default collection under the name that libsecret gives it. gnome-keyring lets the person choose its
+    /// password in a dialog.
+    pub(super) fn create_collection(&self) -> StoreResult<Path<'static>> {
+        let label: Box<dyn RefArg> = Box::new("Default keyring".to_owned());
+        let properties =
+            HashMap::from([("org.freedesktop.Secret.Collection.Label", Variant(label))]);
+        let (path, prompt): (Path<'static>, Path<'static>) =
+            self.call(ROOT, SERVICE_INTERFACE, "CreateCollection", (properties, "default"))?;
+        let reason = if is_none(&prompt) {
+            return Ok(path);
+        } else if !self.may_prompt {
+            "and only `login` on a terminal may create one in a dialog"
+        } else if self.is_confirmed(&prompt)?
+            && let Some(collection) = self.collection()?
+        {
+            return Ok(collection);
+        } else {
+            "and its dialog was closed or could not be shown"
+        };
+        Err(StoreFailure::Failed(format!("it has no collection, {reason}")))
+    }
+
+    /// Shows a prompt until the person confirms or closes it.
+    fn is_confirmed(&self, prompt: &Path<'static>) -> Result<bool, dbus::Error> {
+        let (sender, receiver) = mpsc::channel();
+        let completed = MatchRule::new_signal(PROMPT, "Completed").with_path(prompt.clone());
+        let on_completed =
+            move |(is_dismissed,): (bool,), _: &_, _: &_| sender.send(!is_dismissed).is_ok();
+        self.bus.add_match(completed, on_completed)?;
+        self.call::<_, ()>(prompt, PROMPT, "Prompt", ("",))?;
+        loop {
+            if let Ok(is_confirmed) = receiver.try_recv() {
+                return Ok(is_confirmed);
+            }
+            self.bus.process(self.timeout)?;
+        }
     }
 
     fn create(&self, item: &Item, label: &str, value: &str) -> StoreResult<()> {
@@ -137,8 +181,12 @@ impl Session {
             ("org.freedesktop.Secret.Item.Attributes", boxed(Box::new(attributes))),
         ]);
         let replace = true;
+        let collection = match self.collection()? {
+            Some(collection) => collection,
+            None => self.create_collection()?,
+        };
         let (_, prompt): (Path<'static>, Path<'static>) = self.call(
-            &self.collection()?,
+            &collection,
             COLLECTION,
             "CreateItem",
             (properties, self.secret(value)?, replace),
@@ -196,9 +244,14 @@ fn is_in_login(path: &Path<'static>) -> bool {
     path.strip_prefix(LOGIN).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The service offers a prompt if it has not done the work without one. The prompt is never shown.
+/// The service offers a prompt if it has not done the work without one. This prompt, to unlock, is never shown.
 fn require_no_prompt(prompt: &Path<'static>) -> StoreResult<()> {
-    if &**prompt == "/" { Ok(()) } else { Err(StoreFailure::Locked) }
+    if is_none(prompt) { Ok(()) } else { Err(StoreFailure::Locked) }
+}
+
+/// The service's path for no object.
+fn is_none(path: &Path<'static>) -> bool {
+    &**path == "/"
 }
 
 impl From<dbus::Error> for StoreFailure {

@@ -5,6 +5,8 @@
 mod unix;
 #[cfg(unix)]
 use unix as platform;
+#[cfg(unix)]
+pub use unix::is_only_ours;
 #[cfg(not(unix))]
 mod windows;
 #[cfg(not(unix))]
@@ -358,20 +360,58 @@ fn remove_left_behind(entry: &fs::DirEntry, age: Duration) {
     }
 }
 
-/// Opens a file to be locked: created with mode 0600, a link not followed.
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
-pub fn open_lock(path: &Path) -> Result<File, WriteError> {
+/// Opens a file to be locked: created with mode 0600, a link not followed. A file that another user can open is replaced:
+/// that user may hold a lock on it for ever. `None` while another process replaces it.
+pub fn open_lock(path: &Path) -> Result<Option<File>, WriteError> {
     let directory = path.parent().unwrap_or(path);
     platform::create_directory(directory, true)
         .map_err(|reason| WriteError::new("creating", directory, reason))?;
+    let (file, is_private) = open_private(path, false)?;
+    if is_private {
+        return Ok(Some(file));
+    }
+    // Only the process that creates this file replaces the lock, and only a lock that is still not private: two processes
+    // never hold two locks.
+    sweep(directory, LEFT_BEHIND);
+    let successor = directory.join(format!("{TEMPORARY}lock.tmp"));
+    let file = match open_private(&successor, true) {
+        Ok((file, _)) => file,
+        Err(WriteError { reason: FileError::Io(error), .. })
+            if error.kind() == io::ErrorKind::AlreadyExists =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let replacing = |error| WriteError::new("replacing", path, error);
+    let successor = tempfile::TempPath::try_from_path(successor).map_err(replacing)?;
+    if let (current, true) = open_private(path, false)? {
+        return Ok(Some(current));
+    }
+    successor.persist(path).map_err(|failed| replacing(failed.error))?;
+    Ok(Some(file))
+}
+
+/// Opens or creates a file that is to be 0600; returns whether no other user could open it until now.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn open_private(path: &Path, is_new: bool) -> Result<(File, bool), WriteError> {
     let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
+    options.read(true).write(true).create(true).create_new(is_new).truncate(false);
     platform::no_follow(&mut options);
     let failed = |error| WriteError::new("opening", path, opening(error));
     let file = options.open(path).map_err(failed)?;
-    // A umask may have made it a file that the next process cannot open.
-    platform::narrow(&file).map_err(failed)?;
-    Ok(file)
+    let is_private = platform::is_private(&file.metadata().map_err(failed)?);
+    if is_private {
+        // A umask may have made it a file that the next process cannot open.
+        platform::narrow(&file).map_err(failed)?;
+    }
+    Ok((file, is_private))
+}
+
+/// Narrows the mode of a directory of this user to 0700; returns whether others could access it until now.
+pub fn narrow_directory(directory: &Path) -> bool {
+    fs::metadata(directory)
+        .is_ok_and(|found| found.is_dir() && platform::narrow_directory(directory, &found))
 }
 
 /// Whether a directory belongs to this user; `None` where it does not exist. It may be a link to one, made by this user

@@ -20,6 +20,19 @@ pub(super) fn may_link(metadata: &Metadata) -> bool {
     is_ours(metadata) || metadata.uid() == 0
 }
 
+/// Whether a file belongs to this user and no other user can replace it.
+pub fn is_only_ours(path: &Path) -> bool {
+    const STICKY: u32 = 0o1000;
+    let directory = path.parent().and_then(|directory| directory.metadata().ok());
+    let is_safe = directory.is_some_and(|directory| match directory.mode() {
+        mode if mode & STICKY != 0 => may_link(&directory),
+        // The group of a directory of this user is this user's choice.
+        mode if is_ours(&directory) => mode & 0o002 == 0,
+        mode => directory.uid() == 0 && mode & 0o022 == 0,
+    });
+    is_safe && path.symlink_metadata().is_ok_and(|found| is_ours(&found))
+}
+
 /// Links are not followed, and a fifo does not block.
 pub(super) fn no_follow(options: &mut fs::OpenOptions) {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -51,6 +64,18 @@ pub(super) fn keep_private(file: &File, metadata: &Metadata) -> Result<bool, Fil
     }
     narrow(file).map_err(|error| FileError::ReadableByOthers(error.kind()))?;
     Ok(true)
+}
+
+/// Whether no other user could have opened the file since it has this mode.
+pub(super) fn is_private(metadata: &Metadata) -> bool {
+    is_ours(metadata) && metadata.mode() & 0o077 == 0
+}
+
+/// Returns whether others could access the directory until now.
+pub(super) fn narrow_directory(directory: &Path, metadata: &Metadata) -> bool {
+    is_ours(metadata)
+        && metadata.mode() & 0o077 != 0
+        && fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).is_ok()
 }
 
 /// 0600, whatever the umask made of it.

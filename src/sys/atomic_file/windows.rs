@@ -30,6 +30,14 @@ pub(super) fn keep_private(_: &File, _: &Metadata) -> Result<bool, FileError> {
     Ok(false)
 }
 
+pub(super) fn is_private(_: &Metadata) -> bool {
+    true
+}
+
+pub(super) fn narrow_directory(_: &Path, _: &Metadata) -> bool {
+    false
+}
+
 pub(super) fn narrow(_: &File) -> io::Result<()> {
     Ok(())
 }

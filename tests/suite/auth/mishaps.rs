@@ -143,7 +143,7 @@ fn a_login_that_was_granted_is_kept_though_a_stopped_process_holds_the_lock() {
     let home = Home::at(&server);
     assert_eq!(home.run(&["login", "--email", "me@acme.dev", "--no-wait"]).status, 0);
     let code = server.inbox()[0].code.clone();
-    let lock = File::create(home.path().join(".my/refresh.lock")).unwrap();
+    let lock = File::create(home.write(".my/refresh.lock", "")).unwrap();
     fs2::FileExt::lock_exclusive(&lock).unwrap();
     let outcome = home.run(&["login", "--code", &code]);
     assert_eq!(outcome.status, 0, "{outcome:?}");

@@ -4,7 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
 
 use crate::support::protected::{self, Protected};
-use crate::support::{Home, service};
+use crate::support::stranger::{Stranger, wait_for};
+use crate::support::{Home, finish, service};
 
 /// Somebody else.
 const STRANGER: u32 = 12345;
@@ -86,13 +87,85 @@ fn a_stored_login_that_others_could_read_is_repaired_and_told_once() {
 }
 
 #[test]
-fn a_folder_that_others_could_look_into_is_narrowed_by_the_next_write() {
+fn a_wide_directory_is_narrowed_by_every_operation() {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    let folder = home.path().join(".my");
+    let store = r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#;
+    let operations: [(&[&str], &str); 5] = [
+        (&["get"], ""),
+        (&["store"], store),
+        (&["git", "get"], "protocol=https\nhost=h.dev\n\n"),
+        (&["list"], ""),
+        (&["status"], ""),
+    ];
+    for (operation, input) in operations {
+        for mode in [0o777, 0o750, 0o701] {
+            fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+            let note = format!(
+                "note: other users could access {}; its mode is 0700 now\n",
+                folder.display()
+            );
+            let outcome = home.run_with(operation, input);
+            assert_eq!((outcome.status, outcome.messages), (0, note), "{operation:?}, {mode:o}");
+            assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+            assert_eq!(home.run_with(operation, input).messages, "", "{operation:?}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_behind_a_link_is_narrowed() {
+    let (home, elsewhere) = (Home::new(), tempfile::tempdir().unwrap());
+    fs::set_permissions(elsewhere.path(), Permissions::from_mode(0o777)).unwrap();
+    symlink(elsewhere.path(), home.path().join(".my")).unwrap();
+    assert!(home.run(&["list"]).messages.contains("its mode is 0700 now"));
+    assert_eq!(fs::metadata(elsewhere.path()).unwrap().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_lock_that_another_user_holds_blocks_no_refresh() {
+    let Some(stranger) = Stranger::new() else { return };
+    for (mode, owner) in [(0o644, None), (0o666, None), (0o600, Some(stranger.user))] {
+        let server = service();
+        let (home, old) = Home::with_stale_session(&server);
+        let lock = home.write(".my/refresh.lock", "");
+        for (path, mode) in
+            [(home.path(), 0o711), (lock.parent().unwrap(), 0o777), (lock.as_path(), mode)]
+        {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        }
+        chown(&lock, owner, None).unwrap();
+        let held = lock.with_file_name("held");
+        let script = "exec 9<\"$0\"; flock -x 9; : > \"$1\"; exec sleep 60";
+        let mut command = home.command("sh");
+        command.args(["-c", script]).args([&lock, &held]);
+        let _holder = stranger.run(command);
+        wait_for(&held);
+        assert_ne!(home.token(), old.access_token);
+        assert_eq!(server.refresh_requests(), 1);
+        let metadata = fs::metadata(&lock).unwrap();
+        assert_eq!((metadata.uid(), metadata.mode() & 0o777), (home_owner(&home), 0o600));
+        assert_eq!(home.run(&["get"]).status, 0);
+    }
+}
+
+fn home_owner(home: &Home) -> u32 {
+    fs::metadata(home.path()).unwrap().uid()
+}
+
+/// Of all processes that find a lock file that others can open, one replaces it, and all use the same file.
+#[test]
+fn processes_that_replace_a_lock_share_one_refresh() {
     let server = service();
     let (home, _) = Home::with_stale_session(&server);
-    let folder = home.path().join(".my");
-    fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
-    assert_eq!(home.run(&["get"]).status, 0);
-    assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+    let lock = home.write(".my/refresh.lock", "");
+    fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
+    let children: Vec<_> = (0..16).map(|_| home.start(&["get", "--format", "raw"])).collect();
+    let tokens: std::collections::BTreeSet<_> =
+        children.into_iter().map(|child| finish(child, b"").output).collect();
+    assert_eq!((tokens.len(), server.refresh_requests()), (1, 1));
+    assert_eq!(fs::metadata(&lock).unwrap().mode() & 0o777, 0o600);
 }
 
 #[test]

@@ -121,9 +121,33 @@ fn of_two_sessions_the_one_issued_last_counts_and_a_refresh_leaves_one() {
         }
         let found = get(&home);
         assert_ne!(found["secret"], newer.access_token);
-        assert_eq!(json_of(&keyring)["access_token"], found["secret"], "the keyring holds it");
-        assert_eq!(home.session(), None, "after a refresh the other place holds none");
+        // The older one is of another login: it does not pull the session into its store.
+        let in_keyring = keyring.value_of(&TOKENS);
+        let (stored, other) = if newer_in_keyring {
+            (in_keyring, home.read(".my/credentials.json"))
+        } else {
+            (home.read(".my/credentials.json"), in_keyring)
+        };
+        let stored: Value = serde_json::from_str(&stored.expect("a session")).unwrap();
+        assert_eq!(stored["access_token"], found["secret"], "it stays in its store");
+        assert_eq!(other, None, "the other store has none");
     }
+}
+
+#[test]
+fn a_session_moves_back_to_the_keyring_that_has_its_older_copy() {
+    let Some((server, keyring, home)) = with_keyring() else { return };
+    let session = server.session("me@acme.dev").unwrap();
+    let mut copy: Value =
+        serde_json::from_str(&session_json(&session, Duration::ZERO, HOUR)).unwrap();
+    home.write(".my/credentials.json", &copy.to_string());
+    copy["access_token"] = "older".into();
+    copy["last_refreshed_at"] = "2020-01-01T00:00:00Z".into();
+    copy["expires_at"] = "2020-01-01T00:15:00Z".into();
+    keyring.store(&TOKENS, copy.to_string().as_bytes());
+    let found = get(&home);
+    assert_eq!(json_of(&keyring)["access_token"], found["secret"]);
+    assert_eq!(home.session(), None, "the file has none");
 }
 
 #[test]
@@ -334,6 +358,49 @@ fn a_login_for_a_url_that_a_locked_keyring_could_not_take_is_refused() {
         "{outcome:?}"
     );
     assert_eq!(home.snapshot(), before, "never a silent move to a plain file");
+}
+
+#[test]
+fn each_tool_learns_that_a_stored_credential_cannot_be_read() {
+    let Some((_, keyring, mut home)) = with_keyring() else { return };
+    for host in ["h.dev", "other.dev"] {
+        let body =
+            json!({ "url": format!("https://{host}"), "username": "ada", "secret": "hunter2" });
+        assert_eq!(home.run_with(&["store"], body.to_string()).json()["stored_in"], "keyring");
+    }
+    keyring.lock();
+    for reason in ["locked", "turned off by MY_NO_KEYRING", "no session bus"] {
+        match reason {
+            "turned off by MY_NO_KEYRING" => home.set("MY_NO_KEYRING", "1"),
+            "no session bus" => {
+                home.set("MY_NO_KEYRING", "");
+                home.set("DBUS_SESSION_BUS_ADDRESS", "");
+            }
+            _ => {}
+        }
+        let why = format!(
+            "a credential for https://h.dev is in the keyring, and cannot be read: {reason}"
+        );
+        let json = home.run(&["get", "--url", "https://h.dev"]);
+        let error = &json.json()["error"];
+        assert_eq!((json.status, &error["code"]), (3, &json!("temporarily_unavailable")));
+        assert!(error["message"].as_str().unwrap().starts_with(&why), "{json:?}");
+        assert!(error["hint"].is_string(), "{json:?}");
+        // Docker reads standard output, and pulls anonymously if it says that nothing is there.
+        let docker = home.run_with(&["docker", "get"], "h.dev");
+        assert!(docker.status == 1 && docker.output.starts_with(&why), "{docker:?}");
+        assert!(!docker.output.contains("credentials not found in native keychain"));
+        let git = home.run_with(&["git", "get"], "protocol=https\nhost=h.dev\n\n");
+        assert!(git.status == 3 && git.messages.starts_with(&format!("error: {why}")), "{git:?}");
+        let pip = home.run(&["keyring", "get", "https://h.dev", "ada"]);
+        assert!(pip.status == 3 && pip.messages.starts_with(&format!("error: {why}")), "{pip:?}");
+        assert!(git.output.is_empty() && pip.output.is_empty());
+        // Nothing is stored for this host: each tool goes on as always.
+        let docker = home.run_with(&["docker", "get"], "nothing.dev");
+        assert_eq!(docker.output, "credentials not found in native keychain\n");
+        let git = home.run_with(&["git", "get"], "protocol=https\nhost=nothing.dev\n\n");
+        assert_eq!((git.status, git.messages.as_str()), (0, ""));
+    }
 }
 
 #[test]

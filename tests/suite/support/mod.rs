@@ -11,6 +11,7 @@ pub(crate) mod scripted;
 pub(crate) mod secret_service;
 pub(crate) mod seed;
 pub(crate) mod strace;
+pub(crate) mod stranger;
 pub(crate) mod terminal;
 pub(crate) mod tls;
 pub(crate) mod zip;

@@ -20,7 +20,7 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <type>session</type>
-  <listen>unix:tmpdir=/tmp</listen>
+  <listen>LISTEN</listen>
   <policy context="default">
     <allow send_destination="*" eavesdrop="true"/>
     <allow eavesdrop="true"/>
@@ -48,20 +48,40 @@ impl SecretService {
             return None;
         }
         let service = Self::start_bus()?;
-        Some(service.with_keyring().expect("gnome-keyring starts"))
+        Some(service.with_keyring(true).expect("gnome-keyring starts"))
+    }
+
+    /// As [`SecretService::start`], before anybody has made a collection. No dialog can be shown.
+    pub(crate) fn start_empty() -> Option<Self> {
+        if !has_client("gnome-keyring-daemon") {
+            return None;
+        }
+        Some(Self::start_bus()?.with_keyring(false).expect("gnome-keyring starts"))
+    }
+
+    /// As [`SecretService::start`], on a bus with an abstract socket, which is not a file.
+    pub(crate) fn start_abstract() -> Option<Self> {
+        if !has_client("gnome-keyring-daemon") || !has_client("dbus-daemon") {
+            return None;
+        }
+        let service = Self::bus("unix:abstract=").expect("a session bus starts");
+        Some(service.with_keyring(true).expect("gnome-keyring starts"))
     }
 
     /// A bus with nothing on it.
     pub(crate) fn start_bus() -> Option<Self> {
-        has_client("dbus-daemon").then(|| Self::bus().expect("a session bus starts"))
+        has_client("dbus-daemon").then(|| Self::bus("unix:path=").expect("a session bus starts"))
     }
 
-    fn with_keyring(mut self) -> io::Result<Self> {
+    fn with_keyring(mut self, has_collection: bool) -> io::Result<Self> {
         let home = self.directory.path();
         let private = home.join("run");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&private)?;
         let mut command = Command::new("gnome-keyring-daemon");
-        command.args(["--foreground", "--unlock", "--components=secrets"]);
+        command.args(["--foreground", "--components=secrets"]);
+        if has_collection {
+            command.arg("--unlock");
+        }
         command.env("DBUS_SESSION_BUS_ADDRESS", &self.bus_address).env("HOME", home);
         for name in ["XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"] {
             command.env(name, &private);
@@ -73,7 +93,7 @@ impl SecretService {
         daemon.stdin.take().unwrap().write_all(b"correct horse")?;
         self.daemons.push(daemon);
         let deadline = Instant::now() + Duration::from_secs(10);
-        while !self.is_up() {
+        while !(if has_collection { self.is_up() } else { self.connect().is_ok() }) {
             if Instant::now() > deadline {
                 return Err(io::Error::other("gnome-keyring-daemon does not appear on the bus"));
             }
@@ -82,10 +102,11 @@ impl SecretService {
         Ok(self)
     }
 
-    fn bus() -> io::Result<Self> {
+    fn bus(kind: &str) -> io::Result<Self> {
         let directory = tempfile::tempdir()?;
         let config = directory.path().join("bus.conf");
-        fs::write(&config, BUS)?;
+        let listen = format!("{kind}{}/bus", directory.path().display());
+        fs::write(&config, BUS.replace("LISTEN", &listen))?;
         let mut command = Command::new("dbus-daemon");
         command
             .arg("--nofork")
@@ -107,8 +128,9 @@ impl SecretService {
         };
         let rules =
             format!("{}{}</policy>", deny("Item", "SetSecret"), deny("Collection", "CreateItem"));
-        fs::write(self.directory.path().join("bus.conf"), BUS.replace("</policy>", &rules))
-            .unwrap();
+        let config = self.directory.path().join("bus.conf");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text.replace("</policy>", &rules)).unwrap();
         let bus = Connection::new_address(&self.bus_address).unwrap();
         let () = bus
             .with_proxy("org.freedesktop.DBus", "/org/freedesktop/DBus", PATIENCE)

@@ -93,7 +93,7 @@ pub(super) fn result(
         Reply::RefreshedSession => session(values, "${refreshed_token}", "${refreshed_expires_at}"),
         Reply::Found(found) => Response::Found(Box::new(resolved(*found))),
         Reply::Stored { stored_in, location } => {
-            Response::Stored(StoredAt { source: source(&stored_in), location })
+            Response::Stored(StoredAt::new(source(&stored_in), location))
         }
         Reply::Erased(erased) => Response::Erased(erased),
         Reply::Listed(entries) => Response::Listed(entries.into_iter().map(entry).collect()),
