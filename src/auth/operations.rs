@@ -147,10 +147,11 @@ impl Engine<'_> {
                 }
             }
         }
-        // A killed refresh leaves its new session in a temporary file. Under the lock no other process writes one.
+        // A killed refresh leaves its new session in a temporary file. Under the lock of the
+        // session no other process writes one.
         let path = self.context.paths.in_home(&provider.key.file).ok();
         if let Some(path) = path.filter(|_| secret.is_none()) {
-            path.parent().inspect(|directory| atomic_file::sweep(directory, Duration::ZERO));
+            atomic_file::sweep(&path, Duration::ZERO);
         }
         if erased || secret.is_none() {
             last_refreshed::forget(&self.stores, provider);

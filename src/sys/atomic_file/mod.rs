@@ -26,8 +26,11 @@ const MAX_MIB: u64 = 1;
 /// The largest configuration of a tool, in MiB.
 const MAX_CONFIGURATION_MIB: u64 = 4;
 
-/// The prefix of temporary files, by which [`sweep`] recognises those of processes that died.
+/// The prefix of temporary files. The name of the file that it replaces follows, for a person who finds it, and six random
+/// letters and digits.
 const TEMPORARY: &str = ".my-credential-helper-";
+const TEMPORARY_END: &str = ".tmp";
+const RANDOM_LENGTH: usize = 6;
 
 /// The age at which a temporary file counts as left by a process that died: no write takes so long.
 pub const LEFT_BEHIND: Duration = Duration::from_secs(60);
@@ -192,12 +195,11 @@ pub fn prepare(path: &Path, size: usize, policy: Policy) -> Result<Prepared, Wri
     let directory = path.parent().ok_or_else(|| failed(FileError::NotDirectory))?;
     platform::create_directory(directory, policy == Policy::Private)
         .map_err(|reason| WriteError::new("creating", directory, reason))?;
-    sweep(directory, LEFT_BEHIND);
+    sweep(path, LEFT_BEHIND);
     obstacle(path).map_or(Ok(()), |reason| Err(failed(reason)))?;
-    // The prefix has the name of the file that it replaces, for a person who finds it.
-    let prefix = format!("{TEMPORARY}{}-", path.file_name().unwrap_or_default().to_string_lossy());
     let mut builder = tempfile::Builder::new();
-    let temporary = builder.prefix(&prefix).suffix(".tmp").tempfile_in(directory);
+    builder.rand_bytes(RANDOM_LENGTH).suffix(TEMPORARY_END);
+    let temporary = builder.prefix(&prefix_for(path)).tempfile_in(directory);
     let temporary = temporary.map_err(|error| failed(error.into()))?;
     platform::narrow(temporary.as_file()).map_err(|error| failed(error.into()))?;
     platform::reserve(temporary.as_file(), size).map_err(|error| failed(error.into()))?;
@@ -292,7 +294,7 @@ pub fn check_removal(path: &Path) -> Result<(), WriteError> {
 /// Removes a file, and what dead processes left beside it; `false` where there was none.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn remove(path: &Path) -> Result<bool, WriteError> {
-    path.parent().inspect(|directory| sweep(directory, LEFT_BEHIND));
+    sweep(path, LEFT_BEHIND);
     match fs::remove_file(path) {
         Ok(()) => {
             sync_directory(path);
@@ -319,20 +321,31 @@ fn sync_directory(path: &Path) {
 
 /// A directory (0700) for the files of other programs. It is removed when it is dropped; after a crash, [`sweep`] does.
 pub fn temporary_directory(parent: &Path) -> Result<tempfile::TempDir, WriteError> {
-    sweep(parent, LEFT_BEHIND);
+    sweep_in(parent, &|prefix| prefix == TEMPORARY, LEFT_BEHIND);
     let mut builder = tempfile::Builder::new();
-    platform::private_directory(builder.prefix(TEMPORARY).suffix(".tmp"))
+    builder.rand_bytes(RANDOM_LENGTH).suffix(TEMPORARY_END);
+    platform::private_directory(builder.prefix(TEMPORARY))
         .tempdir_in(parent)
         .map_err(|error| WriteError::new("creating a directory in", parent, error))
 }
 
-/// Removes what processes that died left in a directory: temporary files of this program that are older than `age`.
-pub fn sweep(directory: &Path, age: Duration) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    entries.flatten().for_each(|entry| remove_left_behind(&entry, age));
+/// Removes what processes that died left beside `path`, older than `age`: its temporary files, and the temporary
+/// directories of this program. The directory may be one of the user, with files of any other name.
+pub fn sweep(path: &Path, age: Duration) {
+    let is_ours = |prefix: &str| prefix == TEMPORARY || prefix == prefix_for(path);
+    path.parent().inspect(|directory| sweep_in(directory, &is_ours, age));
 }
 
-/// The names in a directory; none where it does not exist. Removes what processes that died left in it.
+fn sweep_in(directory: &Path, is_ours: &dyn Fn(&str) -> bool, age: Duration) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    entries.flatten().for_each(|entry| remove_left_behind(&entry, is_ours, age));
+}
+
+fn prefix_for(path: &Path) -> String {
+    format!("{TEMPORARY}{}-", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// The names in a directory of this program; none where it does not exist. Removes what processes that died left in it.
 pub fn names_in(directory: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -342,18 +355,28 @@ pub fn names_in(directory: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry?;
-        remove_left_behind(&entry, LEFT_BEHIND);
+        remove_left_behind(&entry, &|prefix| prefix.starts_with(TEMPORARY), LEFT_BEHIND);
         names.extend(entry.file_name().into_string());
     }
     Ok(names)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-fn remove_left_behind(entry: &fs::DirEntry, age: Duration) {
-    if !entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+fn remove_left_behind(entry: &fs::DirEntry, is_ours: &dyn Fn(&str) -> bool, age: Duration) {
+    let name = entry.file_name();
+    let stem = name.to_str().and_then(|name| name.strip_suffix(TEMPORARY_END));
+    let Some((prefix, random)) =
+        stem.and_then(|stem| stem.split_at_checked(stem.len().checked_sub(RANDOM_LENGTH)?))
+    else {
+        return;
+    };
+    if !is_ours(prefix) || !random.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return;
     }
     let Ok(metadata) = entry.metadata() else { return };
+    if !platform::is_ours(&metadata) {
+        return;
+    }
     if matches!(metadata.modified().map(|time| time.elapsed()), Ok(Ok(elapsed)) if elapsed >= age) {
         let remove = if metadata.is_dir() { fs::remove_dir_all } else { fs::remove_file };
         let _ = remove(entry.path());
@@ -372,8 +395,8 @@ pub fn open_lock(path: &Path) -> Result<Option<File>, WriteError> {
     }
     // Only the process that creates this file replaces the lock, and only a lock that is still not private: two processes
     // never hold two locks.
-    sweep(directory, LEFT_BEHIND);
-    let successor = directory.join(format!("{TEMPORARY}lock.tmp"));
+    sweep(path, LEFT_BEHIND);
+    let successor = directory.join(format!("{}000000{TEMPORARY_END}", prefix_for(path)));
     let file = match open_private(&successor, true) {
         Ok((file, _)) => file,
         Err(WriteError { reason: FileError::Io(error), .. })
@@ -506,16 +529,25 @@ mod tests {
     #[test]
     fn what_a_dead_process_left_is_removed_after_a_while() {
         let home = tempfile::tempdir().unwrap();
-        let temporary = |name: &str| home.path().join(format!(".my-credential-helper-{name}.tmp"));
+        let temporary = |name: &str| home.path().join(format!(".my-credential-helper-{name}"));
         let path = home.path().join("f");
-        let leave = || {
-            let (old, new) = (temporary("1"), temporary("2"));
-            fs::File::create(&old).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-            fs::File::create(&new).unwrap();
+        let old = |path: &std::path::Path| {
+            fs::File::create(path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
         };
+        let leave = || {
+            old(&temporary("f-0aB1c2.tmp"));
+            fs::File::create(temporary("f-0aB1c3.tmp")).unwrap();
+        };
+        let others =
+            ["backup.tar", "a note.tmp", "f-0aB1cD", "g-0aB1cD.tmp", "f-0aB1cDe.tmp", ".tmp"];
+        others.iter().for_each(|name| old(&temporary(name)));
+        fs::create_dir_all(temporary("notes/deep")).unwrap();
         let is_swept = || {
-            assert!(temporary("2").exists(), "another process may still be writing the new one");
-            !temporary("1").exists()
+            assert!(temporary("f-0aB1c3.tmp").exists(), "another process may still be writing it");
+            assert!(
+                others.iter().all(|name| temporary(name).exists()) && temporary("notes").exists()
+            );
+            !temporary("f-0aB1c2.tmp").exists()
         };
         leave();
         write(&path, "x").unwrap();
@@ -523,6 +555,9 @@ mod tests {
         leave();
         remove(&path).unwrap();
         assert!(is_swept(), "by the next removal");
+        super::names_in(home.path()).unwrap();
+        assert!(!temporary("g-0aB1cD.tmp").exists(), "in a directory of this program");
+        assert!(temporary("a note.tmp").exists() && temporary("notes/deep").exists());
     }
 
     #[test]
@@ -530,7 +565,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("f");
         let prepared = prepare(&path, 1, Policy::Private).unwrap();
-        sweep(home.path(), std::time::Duration::ZERO);
+        sweep(&path, std::time::Duration::ZERO);
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
         prepared.commit("x").unwrap();
         assert!(read(&path).unwrap().unwrap().text.expose_secret() == "x");
@@ -573,9 +608,10 @@ mod tests {
         assert_eq!(fs::metadata(directory.path()).unwrap().permissions().mode() & 0o777, 0o700);
         let left = directory.keep();
         fs::write(left.join("configuration"), "x").unwrap();
-        sweep(home.path(), std::time::Duration::from_secs(60));
+        let beside = home.path().join("f");
+        sweep(&beside, std::time::Duration::from_secs(60));
         assert!(left.exists(), "another process may still use it");
-        sweep(home.path(), std::time::Duration::ZERO);
+        sweep(&beside, std::time::Duration::ZERO);
         assert!(!left.exists());
     }
 }
