@@ -3,6 +3,7 @@
 mod browser;
 mod device;
 mod email;
+mod loopback;
 mod oauth;
 mod pending;
 mod token;
