@@ -10,7 +10,7 @@ use crate::cli::terminal::{self, Stopped};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{self, Client, HttpError, microtica, mycli};
 use crate::model::{Kind, LoginKind, Provider, Secret, Session, Timestamp, ToolOutput};
-use crate::store::session;
+use crate::store::{env, session};
 
 const MAX_TOKEN: u64 = 64 * 1024;
 
@@ -19,6 +19,12 @@ pub(super) fn provided(
     engine: &Engine<'_>,
     arguments: &Arguments,
 ) -> Result<Option<Secret>, Stopped> {
+    let Some(text) = text(engine, arguments)? else { return Ok(None) };
+    let token = env::token(text.expose_secret());
+    token.map(Some).map_err(|reason| Error::invalid(format!("the token {reason}")).into())
+}
+
+fn text(engine: &Engine<'_>, arguments: &Arguments) -> Result<Option<Secret>, Stopped> {
     if let Some(token) = arguments.token.as_deref().filter(|token| !token.is_empty()) {
         return Ok(Some(Secret::new(token)));
     }

@@ -77,7 +77,14 @@ fn an_api_token_is_checked_and_kept_in_the_shape_that_my_understands() {
         assert_ne!(home.run_with(&["login"], bad).status, 0);
         assert_eq!(home.session(), None, "nothing is written before the token is checked");
     }
-    let outcome = home.run_with(&["login"], &token);
+    for bad in [format!("Bearer {token}"), format!("\"{token}\""), format!("{token} {token}")] {
+        let outcome = home.run_with(&["login"], &bad);
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        assert!(
+            outcome.messages.starts_with("error: the token ") && !outcome.messages.contains(&token)
+        );
+    }
+    let outcome = home.run_with(&["login"], format!("\u{feff} {token} \r\n"));
     assert!(
         outcome.output.starts_with("Logged in to mycli as me@acme.dev. Saved in the file: "),
         "{outcome:?}"
@@ -177,8 +184,36 @@ fn a_file_without_certificates_is_refused_before_it_is_written() {
     }
     assert_eq!(home.read(".config/my-credential-helper/config.toml"), None);
     assert_eq!(home.run(&["config", "set", "ca_file", "roots.pem"]).status, 0);
+    assert_eq!(home.run(&["config", "set", "ca_file", "~/roots.pem"]).status, 0);
     let absolute = home.path().join("roots.pem");
     assert_eq!(home.run(&["config", "get", "ca_file"]).output, format!("{}\n", absolute.display()));
+}
+
+#[test]
+fn a_relative_path_of_a_client_secret_is_refused() {
+    let home = Home::new();
+    let configure = |path: &str| {
+        let text = format!(
+            "[providers.acme]\nkind = 'oauth'\nclient_id = 'me'\nclient_secret_file = '{path}'\n\
+             token_endpoint = 'http://127.0.0.1:9/token'\n"
+        );
+        home.write(".config/my-credential-helper/config.toml", &text);
+        home.run(&["--provider", "acme", "login", "--client-credentials"])
+    };
+    for path in ["secret", "./secret", "~other/secret", "~"] {
+        let outcome = configure(path);
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        assert!(
+            outcome.messages.contains("config.toml has a relative path: client_secret_file"),
+            "{outcome:?}"
+        );
+    }
+    let missing = configure("~/secret");
+    let file = home.path().join("secret");
+    let message = format!("acme needs a client secret, and {} is missing", file.display());
+    assert!(missing.messages.contains(&message), "{missing:?}");
+    home.write("secret", "hush\n");
+    assert_eq!(configure("~/secret").status, 3, "the service is not there");
 }
 
 #[test]

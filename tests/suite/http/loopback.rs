@@ -71,7 +71,9 @@ impl Login {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut messages = BufReader::new(child.stderr.take().unwrap());
         let mut lines = [String::new(), String::new()];
-        lines.iter_mut().for_each(|line| drop(messages.read_line(line).unwrap()));
+        for line in &mut lines {
+            messages.read_line(line).unwrap();
+        }
         assert_eq!(lines[0], "The browser opens. If it does not, open\n");
         let page = Url::parse(lines[1].trim()).unwrap();
         Self { service, home, child, messages, page }
