@@ -4,7 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use serde_json::json;
 
-use super::{Arguments, Login};
+use super::{Arguments, Login, place};
 use crate::auth::Engine;
 use crate::cli::terminal::{self, Stopped};
 use crate::error::{Error, ErrorCode, Result};
@@ -38,7 +38,8 @@ fn text(engine: &Engine<'_>, arguments: &Arguments) -> Result<Option<Secret>, St
     if arguments.token.is_none() && provider.login.renews() {
         return Ok(None);
     }
-    terminal::prompt_secret(&format!("Token for {}:", provider.name)).map(Some)
+    let place = place(engine, &provider)?;
+    terminal::prompt_secret(&format!("Token for {}{place}:", provider.name)).map(Some)
 }
 
 /// The first line of standard input.

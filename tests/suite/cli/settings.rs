@@ -55,6 +55,54 @@ fn a_session_is_not_moved_to_another_service() {
 }
 
 #[test]
+fn a_token_of_a_variable_is_not_sent_to_a_url_of_a_variable() {
+    const OTHER: &str = "https://other.example";
+    let key = "mic_0123456789abcdef0123456789abcdef01234567";
+    for (provider, token, url) in [
+        ("mycli", "MY_API_TOKEN", "MY_API_URL"),
+        ("microtica", "MICROTICA_TOKEN", "MICROTICA_API_URL"),
+    ] {
+        let mut home = Home::new();
+        home.set("MY_PROVIDER", provider);
+        home.set(token, key);
+        home.set(url, OTHER);
+        let configure = |text: &str| {
+            let text = format!("[providers.{provider}]\n{text}\n");
+            home.write(".config/my-credential-helper/config.toml", &text);
+        };
+        let raw = |arguments: &[&str]| {
+            let outcome = home.run(&[&["get", "--format", "raw"], arguments].concat());
+            (outcome.status, outcome.output)
+        };
+        let sent = || (0, format!("{key}\n"));
+        configure("hosts = ['git.acme.dev']");
+        for arguments in [
+            &["get"][..],
+            &["get", "--url", "https://other.example/x"],
+            &["whoami"],
+            &["exec", "--", "env"],
+            &["export", "--format", "sh"],
+            &["status", "--check"],
+            &["pnpm"],
+            &["goauth"],
+            &["doctor"],
+        ] {
+            let outcome = home.run(arguments);
+            let text = outcome.output + &*outcome.messages;
+            assert!(outcome.status != 0 && !text.contains(key), "{arguments:?}: {text}");
+            let message = format!("{token} is not sent to {OTHER}, which only {url} names");
+            assert!(text.contains(&message), "{arguments:?}: {text}");
+        }
+        assert_eq!(raw(&["--url", "https://git.acme.dev/x"]), sent(), "a configured host");
+        assert_eq!(raw(&["--api-url", OTHER]), sent(), "an option");
+        configure("hosts = ['other.example']");
+        assert_eq!(raw(&[]), sent());
+        configure("api_url = 'https://other.example/v2'");
+        assert_eq!(raw(&[]), sent(), "the configured host");
+    }
+}
+
+#[test]
 fn hosts_are_patterns_that_are_checked_before_they_are_written() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
