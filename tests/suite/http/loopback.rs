@@ -125,6 +125,14 @@ impl Login {
     }
 }
 
+/// A test that fails leaves no login behind, which would wait for 10 minutes.
+impl Drop for Login {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 fn status(response: &str) -> &str {
     response.split(' ').nth(1).unwrap_or("closed")
 }
