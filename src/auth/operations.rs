@@ -58,7 +58,11 @@ impl Engine<'_> {
 
     /// Whether a session of this provider could be stored: checked before the person logs in.
     pub fn check_login(&self, provider: &Provider) -> Result<()> {
-        self.stores.check_new(self.context.store_choice()?, &provider.key)
+        let checked = self.stores.check_new(self.context.store_choice()?, &provider.key);
+        checked.map_err(|error| match self.context.paths.in_home("") {
+            Err(problem) if error.hint.is_none() => error.with_hint(problem.hint()),
+            _ => error,
+        })
     }
 
     /// Stores a new session under the lock, and deletes an older one from the other store.

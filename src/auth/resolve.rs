@@ -5,6 +5,7 @@
 use super::accounts::AccountChoice;
 use super::refresh::ForcedBy;
 use super::{Engine, GetError};
+use crate::config::Context;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{
     Attempt, Credential, CredentialRequest, Header, HostPattern, Kind, OffReason, Origin, Outcome,
@@ -135,6 +136,7 @@ impl Engine<'_> {
             return Ok(None);
         };
         trail.add(subject, Outcome::Found);
+        self.context.check_variables(provider, request)?;
         let credential = self.credential(request, provider, kind, token, expires_at);
         Ok(Some((credential, Source::Environment)))
     }
@@ -182,7 +184,7 @@ impl Engine<'_> {
         }
         let now = self.clock.now();
         let StoredSession { session, source } = match loaded.newest.take() {
-            None => return Err(no_session(&loaded, provider)),
+            None => return Err(no_session(&loaded, provider, self.context)),
             Some(stored) if stored.session.is_fresh(now, request.min_validity) => stored,
             Some(stored) if provider.login.can_renew(&stored.session) => {
                 self.refresh(provider, request.min_validity, stored, trail)?
@@ -341,11 +343,12 @@ fn expired(provider: &Provider, session: &Session) -> Error {
 }
 
 /// The error that nobody is logged in, or that a store exists and could not be read.
-pub(super) fn no_session(loaded: &LoadedSessions, provider: &Provider) -> Error {
+pub(super) fn no_session(loaded: &LoadedSessions, provider: &Provider, context: &Context) -> Error {
     let title = provider.title();
     let (code, message, hint) = match &loaded.problem {
         None => {
-            (ErrorCode::NotLoggedIn, format!("not logged in to {title}"), provider.login_hint())
+            let hint = context.login_hint(provider);
+            (ErrorCode::NotLoggedIn, format!("not logged in to {title}"), hint)
         }
         Some((_, failure @ (StoreFailure::Locked | StoreFailure::TimedOut))) => (
             ErrorCode::TemporarilyUnavailable,

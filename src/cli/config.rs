@@ -1,7 +1,5 @@
 //! `config`: reads and changes settings, and reports the origin of each.
 
-use std::io::Read as _;
-
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
@@ -11,8 +9,7 @@ use crate::config::{MyJson, StoreChoice, edit};
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::{Provider, ToolOutput};
 use crate::store::session;
-
-const MAX_CERTIFICATES: u64 = 16 << 20;
+use crate::sys::atomic_file;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -157,8 +154,11 @@ fn list(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
 
 fn set(engine: &Engine<'_>, key: Key, values: &[String], output: &Output) -> Result<ToolOutput> {
     let provider = engine.context.provider(None)?;
-    let certificates =
-        if let (Key::CaFile, [path]) = (key, values) { Some(certificates(path)?) } else { None };
+    let certificates = if let (Key::CaFile, [path]) = (key, values) {
+        Some(certificates(engine, path)?)
+    } else {
+        None
+    };
     let values = certificates.as_ref().map_or(values, std::slice::from_ref);
     let value = match (key, values) {
         (Key::Hosts, hosts) => hosts.iter().collect::<toml_edit::Array>().into(),
@@ -172,14 +172,16 @@ fn set(engine: &Engine<'_>, key: Key, values: &[String], output: &Output) -> Res
 }
 
 /// The absolute path of a file with certificates. A file without any is rejected, since every later call would fail.
-fn certificates(path: &str) -> Result<String> {
+fn certificates(engine: &Engine<'_>, path: &str) -> Result<String> {
     let unusable = |reason: &dyn std::fmt::Display| {
         Error::invalid(format!("the certificates in {}: {reason}", sanitize(path)))
     };
-    let absolute = std::path::absolute(path.trim()).map_err(|error| unusable(&error.kind()))?;
-    let mut pem = Vec::new();
-    let file = std::fs::File::open(&absolute).map_err(|error| unusable(&error.kind()))?;
-    file.take(MAX_CERTIFICATES).read_to_end(&mut pem).map_err(|error| unusable(&error.kind()))?;
+    let absolute = match path.trim().strip_prefix("~/") {
+        Some(relative) => engine.context.paths.in_home(relative)?,
+        None => std::path::absolute(path.trim()).map_err(|error| unusable(&error.kind()))?,
+    };
+    let pem = atomic_file::read_certificates(&absolute).map_err(|error| unusable(&error))?;
+    let pem = pem.ok_or_else(|| unusable(&std::io::ErrorKind::NotFound))?;
     if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
         return Err(unusable(&"none is in it")
             .with_hint("certificates are PEM: `-----BEGIN CERTIFICATE-----`"));

@@ -1,5 +1,7 @@
 //! `logout`: revokes the session at the service if it can be reached, and deletes it from every store.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::auth::Engine;
@@ -61,7 +63,8 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
     let sentence = format!("{sentence} {}.", provider.title());
     match (revoked, &stored) {
         (Some(Err(cause)), _) => {
-            output.note(format!("the session could not be ended on the service: {cause}"));
+            let rest = still_open(provider);
+            output.note(format!("the session could not be ended on the service: {cause}; {rest}"));
         }
         (None, Some(stored)) if stored.session.kind() == Kind::ApiToken => {
             output.note(still_valid(provider));
@@ -85,6 +88,40 @@ fn still_valid(provider: &Provider) -> String {
     }
 }
 
+/// What is left of a session that was not revoked.
+fn still_open(provider: &Provider) -> String {
+    let name = &provider.name;
+    match provider.login {
+        LoginKind::OAuth(_) => {
+            format!("it stays valid there until it expires or {name} revokes it")
+        }
+        LoginKind::MagicLink | LoginKind::ApiKey(_) => {
+            "it stays valid there until it expires; after another login, \
+             `my-credential-helper session list` shows it and `session revoke ID` ends it"
+                .to_owned()
+        }
+    }
+}
+
+/// For a service that asks to wait.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Repeats a request that exceeded the rate limit: nobody repeats a logout.
+fn retry<T>(engine: &Engine<'_>, request: impl Fn() -> http::Result<T>) -> http::Result<T> {
+    let deadline = engine.clock.instant() + RETRY_TIMEOUT;
+    loop {
+        let error = match request() {
+            Err(error) if error.status() == Some(429) => error,
+            result => return result,
+        };
+        let delay = Duration::from_secs(error.retry_after().unwrap_or(1).max(1));
+        if engine.clock.instant() + delay > deadline {
+            return Err(error);
+        }
+        engine.clock.sleep(delay);
+    }
+}
+
 /// Revokes the session. The service requires a valid access token, so an expired one is refreshed first: otherwise the
 /// refresh token would stay valid for weeks.
 fn revoke(engine: &Engine<'_>, provider: &Provider, stored: &StoredSession) -> Result<(), String> {
@@ -92,16 +129,18 @@ fn revoke(engine: &Engine<'_>, provider: &Provider, stored: &StoredSession) -> R
     if let LoginKind::OAuth(oauth) = &provider.login {
         let service =
             Service::new(engine.network, provider, oauth, Description::Stored).map_err(message)?;
-        return service.revoke(&stored.session).map_err(|error| error.to_string());
+        let revoked = retry(engine, || service.revoke(&stored.session));
+        return revoked.map_err(|error| error.to_string());
     }
     let api_url = engine.context.configured_api_url(provider).map_err(message)?;
     let client = Client::new(engine.network, provider, &api_url).map_err(message)?;
-    match revoke_mycli(&client, &stored.session) {
+    let revoke = |session: &Session| retry(engine, || revoke_mycli(&client, session));
+    match revoke(&stored.session) {
         Err(error) if error.status() == Some(401) => {}
         result => return result.map_err(|error| error.to_string()),
     }
     match engine.refresh_now(provider, stored) {
-        Ok(stored) => revoke_mycli(&client, &stored.session).map_err(|error| error.to_string()),
+        Ok(stored) => revoke(&stored.session).map_err(|error| error.to_string()),
         Err(error) if error.code == ErrorCode::SessionExpired => Ok(()),
         Err(error) => Err(error.message),
     }

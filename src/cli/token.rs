@@ -63,6 +63,7 @@ fn create(
     expires_in: Option<&str>,
     profile: Option<&str>,
 ) -> Result<ToolOutput> {
+    expires_in.map(check_lifetime).transpose()?;
     let profile_id = profile.map(|slug| profile_id(engine, provider, slug)).transpose()?;
     let code = Cell::new(None);
     let created = engine.call_with_session(provider, "make the token", |client, token| {
@@ -93,6 +94,25 @@ fn create(
         "profile_id": profile_id, "expires_at": expires_at, "created_at": created_at,
     });
     Ok(output.done(&sentence, &fields))
+}
+
+/// The longest lifetime of a token, in hours: 100 years.
+const MAX_LIFETIME: u64 = 100 * 365 * 24;
+
+/// The service also accepts `0d`, `-1d` and lifetimes beyond its calendar: such a token has expired when it is made.
+fn check_lifetime(text: &str) -> Result<()> {
+    let hours = [('h', 1), ('d', 24), ('y', 365 * 24)].into_iter().find_map(|(unit, hours)| {
+        let digits = text.strip_suffix(unit)?;
+        // `parse` accepts a sign.
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<u64>().ok().filter(|_| is_number)?.checked_mul(hours)
+    });
+    if hours.is_some_and(|hours| (1..=MAX_LIFETIME).contains(&hours)) {
+        return Ok(());
+    }
+    let message = format!("`{}` cannot be the lifetime of a token", sanitize(text));
+    let hint = "--expires-in is a number with d, h or y, from 1h to 100y: 30d";
+    Err(Error::invalid(message).with_hint(hint))
 }
 
 fn profile_id(engine: &Engine<'_>, provider: &Provider, slug: &str) -> Result<String> {

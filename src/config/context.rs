@@ -1,11 +1,17 @@
 //! What a call depends on: the options of the command line, environment, paths and configuration. `config.toml` is read when
 //! it is first needed.
+//!
+//! A variable may select among the providers, accounts and hosts that are configured. A destination that only a variable
+//! names gets no secret ([`Context::check_variables`]) and is not stored ([`Context::login_api_url`]): variables are also set
+//! by files of a repository, as those of direnv and of CI jobs.
 
 use std::cell::OnceCell;
 
 use super::{Configuration, MyJson, Paths, StoreChoice};
 use crate::error::{Error, Result};
-use crate::model::{Account, ChosenBy, OAuth, Origin, Provider, Secret, SecretLocation};
+use crate::model::{
+    Account, ChosenBy, CredentialRequest, OAuth, Origin, Provider, Secret, SecretLocation,
+};
 use crate::sys::atomic_file;
 use crate::sys::env::Environment;
 
@@ -110,6 +116,57 @@ impl Context {
         }
     }
 
+    /// The API URL for a login, which stores it. The URL of a variable would end the sessions at the configured URL.
+    pub fn login_api_url(&self, provider: &Provider) -> Result<String> {
+        let (url, configured) = (self.api_url(provider, None)?, self.configured_api_url(provider)?);
+        if self.overrides.api_url.is_some() || url == configured {
+            return Ok(url);
+        }
+        let variable = provider.api_url_variable.as_deref().unwrap_or_default();
+        let login = provider.command(&format!("login --api-url {url}"));
+        let message =
+            format!("{variable} names {url}, but the API URL of {} is {configured}", provider.name);
+        Err(Error::invalid(message).with_hint(format!(
+            "`unset {variable}`; or `{login}`, which logs in there and stores the URL"
+        )))
+    }
+
+    /// An error if the token of a variable would be sent to an API URL that only a variable names.
+    pub fn check_variables(&self, provider: &Provider, request: &CredentialRequest) -> Result<()> {
+        let is_option = request.api_url.is_some() || self.overrides.api_url.is_some();
+        let Some(url) = self.api_url_variable(provider).filter(|_| !is_option) else {
+            return Ok(());
+        };
+        let (url, origin) = parse_api_url(&url, "the API URL")?;
+        let is_host = |origin| provider.hosts.iter().any(|host| host.matches(origin));
+        if request.target.as_ref().is_some_and(|target| is_host(&target.origin))
+            || is_host(&origin)
+            || origin.is_loopback()
+            || origin == self.configured_api(provider)?.1
+        {
+            return Ok(());
+        }
+        let Provider { name, token_variable: token, .. } = provider;
+        let variable = provider.api_url_variable.as_deref().unwrap_or_default();
+        Err(Error::invalid(format!("{token} is not sent to {url}, which only {variable} names"))
+            .with_hint(format!(
+                "if the token may go there, use `--api-url {url}`, or add the host to `hosts` in [providers.{name}] of \
+                 config.toml"
+            )))
+    }
+
+    /// What to do where nobody is logged in: a login needs a home directory and a person.
+    pub fn login_hint(&self, provider: &Provider) -> String {
+        let variable = &provider.token_variable;
+        match self.paths.in_home("") {
+            Err(problem) => format!("{}, or set {variable}", problem.hint()),
+            Ok(_) if self.environment.get("CI").is_some() => {
+                format!("in a CI job, set {variable} to a token")
+            }
+            Ok(_) => provider.login_hint(),
+        }
+    }
+
     /// The client secret of an OAuth service.
     pub fn client_secret(&self, oauth: &OAuth) -> Result<Option<Secret>> {
         let text = match &oauth.client_secret {
@@ -135,8 +192,13 @@ impl Context {
     }
 
     fn api_url_override(&self, provider: &Provider, named: Option<&str>) -> Option<String> {
-        let variable = || self.environment.text(provider.api_url_variable.as_deref()?);
-        named.map(str::to_owned).or_else(|| self.overrides.api_url.clone()).or_else(variable)
+        let option = || self.overrides.api_url.clone();
+        let variable = || self.api_url_variable(provider);
+        named.map(str::to_owned).or_else(option).or_else(variable)
+    }
+
+    fn api_url_variable(&self, provider: &Provider) -> Option<String> {
+        self.environment.text(provider.api_url_variable.as_deref()?)
     }
 
     /// The API URL that a session belongs to. The `my` command line configures mycli's.

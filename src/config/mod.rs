@@ -112,8 +112,28 @@ impl Configuration {
         let Some(text) = atomic_file::read_public(path).map_err(|error| unreadable(&error))? else {
             return Ok(Self::default());
         };
-        toml::from_str(&text)
-            .map_err(|error| unreadable(&format!("cannot be read: {}", sanitize(error.message()))))
+        let mut configuration: Self = toml::from_str(&text).map_err(|error| {
+            unreadable(&format!("cannot be read: {}", sanitize(error.message())))
+        })?;
+        configuration.resolve_paths(paths).map_err(|error| unreadable(&error.message))?;
+        Ok(configuration)
+    }
+
+    /// Expands `~/`, and refuses a path that would be one of the working directory.
+    fn resolve_paths(&mut self, paths: &Paths) -> Result<()> {
+        let secrets = self.providers.values_mut().map(|it| &mut it.client_secret_file);
+        let secrets = secrets.flatten().map(|path| ("client_secret_file", path));
+        for (key, path) in self.ca_file.iter_mut().map(|path| ("ca_file", path)).chain(secrets) {
+            if let Some(relative) = path.to_str().and_then(|path| path.strip_prefix("~/")) {
+                *path = paths.in_home(relative)?;
+            }
+            if !path.is_absolute() {
+                let path = sanitize(&path.to_string_lossy());
+                let message = format!("has a relative path: {key} = \"{path}\"");
+                return Err(Error::invalid(message));
+            }
+        }
+        Ok(())
     }
 
     /// A provider by name, with its default account: built in, with or without settings, or only configured.

@@ -27,9 +27,23 @@ pub enum HomeProblem {
     Unreadable { path: PathBuf, kind: io::ErrorKind },
 }
 
+impl HomeProblem {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Missing | Self::Relative => "set HOME to your home directory".to_owned(),
+            Self::Foreign(path) => {
+                let path = path.display();
+                format!("run the command as the owner of {path}, without `sudo`")
+            }
+            Self::Unreadable { path, .. } => format!("make {} readable", path.display()),
+        }
+    }
+}
+
 impl From<HomeProblem> for Error {
     fn from(problem: HomeProblem) -> Self {
-        Self::invalid_state(problem.to_string())
+        Self::invalid_state(problem.to_string()).with_hint(problem.hint())
     }
 }
 

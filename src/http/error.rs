@@ -49,6 +49,11 @@ impl HttpError {
         if let Self::Service(error) = self { Some(error.status) } else { None }
     }
 
+    /// For how many seconds the service asks to wait.
+    pub fn retry_after(&self) -> Option<u64> {
+        if let Self::Service(error) = self { error.retry_after } else { None }
+    }
+
     /// Whether the service itself decided so, and no failure of it or of the network.
     pub fn is_decision(&self) -> bool {
         self.status().is_some_and(|status| status < 500)

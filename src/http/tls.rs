@@ -11,10 +11,12 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::config::Context;
 use crate::error::{Error, Result};
 use crate::model::Scheme;
+use crate::sys::atomic_file;
 
 /// For http, trusts no certificate: that is a loopback address, and the store of the system costs 5 ms.
 pub(super) fn configuration(context: &Context, scheme: Scheme) -> Result<ClientConfig> {
     let file = context.environment.get("SSL_CERT_FILE").map(PathBuf::from);
+    check_paths(context)?;
     let roots = match file.as_deref().or(context.configuration()?.ca_file.as_deref()) {
         _ if scheme == Scheme::Http => RootCertStore::empty(),
         Some(file) => roots_of(file)?,
@@ -27,13 +29,28 @@ pub(super) fn configuration(context: &Context, scheme: Scheme) -> Result<ClientC
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
+/// A relative path would be one of the working directory. `rustls-native-certs` reads `SSL_CERT_DIR`, which may be a list.
+fn check_paths(context: &Context) -> Result<()> {
+    let value = |name| context.environment.get(name).unwrap_or_default();
+    let (file, folders) = (value("SSL_CERT_FILE"), value("SSL_CERT_DIR"));
+    let is_relative = |path: &Path| !path.as_os_str().is_empty() && path.is_relative();
+    let name = match () {
+        () if is_relative(Path::new(&file)) => "SSL_CERT_FILE",
+        () if std::env::split_paths(&folders).any(|path| is_relative(&path)) => "SSL_CERT_DIR",
+        () => return Ok(()),
+    };
+    Err(Error::invalid(format!("{name} has a relative path"))
+        .with_hint(format!("set {name} to an absolute path, or `unset {name}`")))
+}
+
 fn roots_of(file: &Path) -> Result<RootCertStore> {
     let unreadable = |why: &dyn std::fmt::Display| {
         Error::invalid_state(format!("the certificates in {}: {why}", file.display()))
     };
-    // The first error ends it: a directory would return the same error for ever.
-    let certificates = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
+    let pem = atomic_file::read_certificates(file).map_err(|error| unreadable(&error))?;
+    let pem = pem.ok_or_else(|| unreadable(&std::io::ErrorKind::NotFound))?;
+    let certificates = CertificateDer::pem_slice_iter(&pem)
+        .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(|error| unreadable(&error))?;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(certificates);

@@ -101,9 +101,12 @@ fn require_secret(service: &Service<'_>, provider: &Provider, oauth: &OAuth) -> 
         return Ok(());
     }
     let name = &provider.name;
-    Err(Error::invalid(format!("the secret that {name} wants anew is not there")).with_hint(
-        format!("say where it is: `client_secret_variable` in [providers.{name}] of config.toml"),
-    ))
+    Err(oauth.missing_secret(name).unwrap_or_else(|| {
+        let message = format!("the secret that {name} wants anew is not there");
+        Error::invalid(message).with_hint(format!(
+            "say where it is: `client_secret_variable` in [providers.{name}] of config.toml"
+        ))
+    }))
 }
 
 struct HttpRenewal<'a> {

@@ -19,14 +19,8 @@ pub fn read(environment: &Environment, name: &str, now: Timestamp) -> Result<Opt
     let invalid = |why: &str| {
         Error::invalid(format!("{name} {why}")).with_hint(format!("set it anew, or `unset {name}`"))
     };
-    let mut token = value.into_string().map_err(|_| invalid("is not UTF-8"))?;
-    // A file that a CI system reads into a variable often ends with a newline.
-    let trimmed = token.strip_suffix("\r\n").or_else(|| token.strip_suffix('\n'));
-    token.truncate(trimmed.unwrap_or(&token).len());
-    let token = Secret::new(token);
-    if token.has_control_character() {
-        return Err(invalid("contains a control character"));
-    }
+    let value = value.into_string().map_err(|_| invalid("is not UTF-8"))?;
+    let token = token(&value).map_err(invalid)?;
     let kind = if token.is_jwt() { Kind::Session } else { Kind::ApiToken };
     let expires_at = jwt::claims(&token).exp.map(Timestamp::from_unix);
     if let Some(expiry) = expires_at.filter(|expiry| *expiry <= now) {
@@ -35,6 +29,32 @@ pub fn read(environment: &Environment, name: &str, now: Timestamp) -> Result<Opt
             .with_hint(format!("set {name} anew, or `unset {name}` to use your login")));
     }
     Ok(Some(Variable { token, kind, expires_at }))
+}
+
+/// The token in a text that a person or a CI system has set: without a byte order mark, and without the blanks and line
+/// breaks around it. What else no token has is an error, which does not repeat the text.
+pub fn token(text: &str) -> Result<Secret, &'static str> {
+    let token = text.trim_start_matches('\u{feff}').trim();
+    let is_quote = |c: char| matches!(c, '"' | '\'' | '`');
+    let is_quoted = token.starts_with(is_quote) || token.ends_with(is_quote);
+    if token.contains(char::is_control) {
+        Err("contains a control character")
+    } else if is_quoted {
+        Err("is in quotes, which are not part of a token")
+    } else if token.split(' ').next().is_some_and(|word| is_scheme(word) && word != token) {
+        Err("begins with the scheme of a header, which is not part of a token")
+    } else if token.contains(char::is_whitespace) {
+        Err("contains a blank")
+    } else if !token.is_ascii() {
+        Err("contains a character that is not ASCII")
+    } else {
+        Ok(Secret::new(token))
+    }
+}
+
+fn is_scheme(word: &str) -> bool {
+    let word = word.trim_end_matches(':');
+    ["authorization", "bearer", "basic", "token"].iter().any(|it| word.eq_ignore_ascii_case(it))
 }
 
 #[cfg(test)]
@@ -50,17 +70,38 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_value_is_unset_and_one_final_newline_is_dropped() {
+    fn blanks_line_breaks_and_a_byte_order_mark_are_dropped() {
         assert_eq!(token(" \n"), Ok(None));
-        assert_eq!(token("myc_1\n"), Ok(Some("myc_1".to_owned())));
-        assert_eq!(token("myc_1\r\n"), Ok(Some("myc_1".to_owned())));
+        for value in
+            ["myc_1\n", "myc_1\r\n", "myc_1\n\n", " myc_1\t", "\u{feff}myc_1", "\u{a0}myc_1"]
+        {
+            assert_eq!(token(value), Ok(Some("myc_1".to_owned())), "{value:?}");
+        }
     }
 
     #[test]
-    fn an_invalid_token_is_named_by_its_variable_only() {
-        for value in ["myc_1\n\n", "myc\t1", "a\u{7f}"] {
-            assert_eq!(token(value), Err("T contains a control character".to_owned()));
+    fn a_value_that_is_no_token_is_named_by_its_variable() {
+        for (value, reason) in [
+            ("myc\t1", "contains a control character"),
+            ("myc_1\nmyc_2", "contains a control character"),
+            ("a\u{7f}", "contains a control character"),
+            ("\"myc_1\"", "is in quotes"),
+            ("'myc_1'\n", "is in quotes"),
+            ("\"myc_1", "is in quotes"),
+            ("'", "is in quotes"),
+            ("Bearer myc_1", "begins with the scheme of a header"),
+            ("bearer  myc_1", "begins with the scheme of a header"),
+            ("Authorization: Bearer myc_1", "begins with the scheme of a header"),
+            ("token myc_1", "begins with the scheme of a header"),
+            ("myc_1 # ci", "contains a blank"),
+            ("myc_\u{200b}1", "contains a character that is not ASCII"),
+            ("\u{201c}myc_1\u{201d}", "contains a character that is not ASCII"),
+        ] {
+            let error = token(value).unwrap_err();
+            assert!(error.starts_with(&format!("T {reason}")), "{value:?}: {error}");
+            assert!(!error.contains("myc_"), "{error}");
         }
+        assert_eq!(token("Bearer"), Ok(Some("Bearer".to_owned())));
     }
 
     #[test]

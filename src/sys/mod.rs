@@ -6,5 +6,6 @@ pub mod env;
 pub mod hardening;
 pub mod lock;
 pub mod log;
+pub mod peer;
 pub mod process;
 pub mod signals;

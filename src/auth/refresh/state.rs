@@ -220,7 +220,7 @@ impl<'r> Refresh<'r> {
         trail.attempts.append(&mut loaded.trail.attempts);
         match loaded.newest.take() {
             None if loaded.problem.is_none() => Err(self.removed()),
-            None => Err(resolve::no_session(&loaded, self.provider)),
+            None => Err(resolve::no_session(&loaded, self.provider, self.engine.context)),
             Some(session) if self.is_fresh(&session) => Ok(Step::Done(session)),
             Some(session) => Ok(State::Due { session, older: loaded.older }.into()),
         }

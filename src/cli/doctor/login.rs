@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::auth::Engine;
 use crate::error::Result;
-use crate::model::StoreFailure;
+use crate::model::{CredentialRequest, StoreFailure};
 use crate::store::{env, session};
 
 /// What was found, and whether tools can be given a credential.
@@ -27,8 +27,11 @@ fn examined(engine: &Engine<'_>) -> Result<(Vec<Finding>, bool)> {
     let mut findings: Vec<_> =
         keyring(stores.keyring.check(&provider.key).err()).into_iter().collect();
     let name = &*provider.token_variable;
-    match env::read(&engine.context.environment, name, engine.clock.now()) {
-        Ok(Some(_)) => {
+    let variable = env::read(&engine.context.environment, name, engine.clock.now());
+    let request = CredentialRequest::default();
+    let is_used = |_| engine.context.check_variables(&provider, &request);
+    match variable.and_then(|found| found.map(is_used).transpose()) {
+        Ok(Some(())) => {
             findings.push(Finding::note(
                 "login",
                 format!("the token in {name} is in effect, before every login"),
@@ -39,7 +42,7 @@ fn examined(engine: &Engine<'_>) -> Result<(Vec<Finding>, bool)> {
             findings.push(Finding::problem(
                 "login",
                 error.message,
-                format!("set it anew, or `unset {name}`"),
+                error.hint.unwrap_or_else(|| format!("set it anew, or `unset {name}`")),
             ));
             return Ok((findings, false));
         }

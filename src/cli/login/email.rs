@@ -1,11 +1,11 @@
 //! The login by email: by a click on the link in the mail or by its six-digit code, in one process or in two.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::waiting::{LoginWait, print_instructions};
-use super::{Login, Pending, warn_about_variable};
+use super::waiting::{ACCEPTED_CODE_TIMEOUT, LoginWait, print_instructions};
+use super::{Login, Pending, place, warn_about_variable};
 use crate::cli::terminal::{self, Stopped};
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http::mycli::Code;
@@ -140,6 +140,17 @@ impl Login<'_> {
                 Err(_) => return Ok(None),
             }
         };
+        if let Some(email) = self.arguments.email.as_deref().map(str::trim)
+            && user != unknown()
+            && !email.eq_ignore_ascii_case(&user)
+        {
+            self.output.note(format!(
+                "logged in to {} as {}; the new login replaces that one. `--account NAME` keeps both",
+                provider.title(),
+                sanitize(&user)
+            ));
+            return Ok(None);
+        }
         warn_about_variable(engine, provider, self.output);
         Ok(Some(self.report_existing(Some(&user))))
     }
@@ -148,13 +159,11 @@ impl Login<'_> {
         loop {
             let email = match &self.arguments.email {
                 Some(email) => email.clone(),
-                None if terminal::is_interactive() => terminal::prompt("Email address:")?,
-                None => {
-                    return Err(Error::invalid(
-                        "there is no terminal to ask for an email address on",
-                    )
-                    .with_hint("give it: `my-credential-helper login --email you@example.com`"));
+                None if terminal::is_interactive() => {
+                    let place = place(self.engine, &self.provider)?;
+                    terminal::prompt(&format!("Email address{place}:"))?
                 }
+                None => return Err(self.no_terminal()),
             };
             match mycli::start_login(client, &email) {
                 Ok(started) => {
@@ -176,6 +185,16 @@ impl Login<'_> {
                 }
             }
         }
+    }
+
+    fn no_terminal(&self) -> Error {
+        let context = &self.engine.context;
+        let hint = if context.environment.get("CI").is_some() {
+            context.login_hint(&self.provider)
+        } else {
+            "give it: `my-credential-helper login --email you@example.com`".to_owned()
+        };
+        Error::invalid("there is no terminal to ask for an email address on").with_hint(hint)
     }
 
     /// The result if the process that started the login was granted its session first.
@@ -251,14 +270,28 @@ fn submit_code(
     pending: &Pending,
     code: &str,
 ) -> Result<Option<mycli::NewSession>> {
-    let code = Secret::new(code.trim());
-    let Err(error) = mycli::verify_code(client, &pending.device_code, &code) else {
+    // People type the code in groups. A wrong code counts as an attempt.
+    let code = code.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+    if code.len() != 6 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
+        let hint = "look at the newest mail; the login still waits";
+        return Err(Error::invalid("the code is not six digits").with_hint(hint));
+    }
+    let Err(error) = mycli::verify_code(client, &pending.device_code, &Secret::new(code)) else {
         return Ok(None);
     };
-    if error.code() == Some(Code::InvalidCode)
-        && let Ok(mycli::Poll::Done(session)) = mycli::poll_login(client, &pending.device_code)
-    {
-        return Ok(Some(*session));
+    let deadline = Instant::now() + ACCEPTED_CODE_TIMEOUT;
+    while error.code() == Some(Code::InvalidCode) {
+        match mycli::poll_login(client, &pending.device_code) {
+            Ok(mycli::Poll::Done(session)) => return Ok(Some(*session)),
+            Err(failure) if failure.is_temporary() && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_secs(pending.interval));
+            }
+            Err(failure) if failure.is_temporary() => {
+                return Err(http::failed(client.base_url(), "wait for the login", &failure)
+                    .with_hint("try again; the code that was taken, or a click, still counts"));
+            }
+            _ => break,
+        }
     }
     Err(rejected_code(client, &error))
 }

@@ -3,6 +3,7 @@
 mod browser;
 mod device;
 mod email;
+mod loopback;
 mod oauth;
 mod pending;
 mod token;
@@ -139,7 +140,12 @@ impl<'a> Login<'a> {
         output: &'a Output,
         provider: Provider,
     ) -> Result<Self> {
-        let api_url = engine.context.api_url(&provider, None)?;
+        let context = &engine.context;
+        // A login that is pending has its URL.
+        let api_url = match arguments.code {
+            Some(_) => context.api_url(&provider, None)?,
+            None => context.login_api_url(&provider)?,
+        };
         Ok(Self { engine, arguments, output, provider, api_url })
     }
 
@@ -152,7 +158,9 @@ impl<'a> Login<'a> {
             return Ok(());
         }
         for account in engine.accounts(&provider.name)? {
-            engine.forget_session(&account, None)?;
+            if engine.forget_session(&account, None)? && account.account != provider.account {
+                self.output.note(format!("logged out of {} at {before}", account.title()));
+            }
         }
         let paths = &engine.context.paths;
         let file = if provider.shares_with_my {
@@ -195,6 +203,13 @@ impl<'a> Login<'a> {
         warn_about_variable(self.engine, &self.provider, self.output);
         self.output.done(&sentence, &fields)
     }
+}
+
+/// Where a prompt sends its answer, if that is not the configured URL.
+fn place(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
+    let url = engine.context.login_api_url(provider)?;
+    let is_other = engine.context.other_login_url(provider, None)?.is_some();
+    Ok(if is_other { format!(" at {url}") } else { String::new() })
 }
 
 /// Notes that the variable with a token precedes every session.

@@ -97,7 +97,7 @@ impl Login<'_> {
                 Err(not_offered("by a code").with_hint("`--browser` logs in on its page"))
             }
             (_, true, _) if in_browser => Ok(Flow::AuthorizationCode),
-            (_, true, _) if has_page => Err(self.client_secret_is_missing()),
+            (_, true, _) if has_page => Err(self.client_secret_is_missing(oauth)),
             (_, true, _) => {
                 Err(not_offered("in the browser").with_hint("`--device` logs in by a code"))
             }
@@ -106,14 +106,17 @@ impl Login<'_> {
                 Ok(Flow::AuthorizationCode)
             }
             _ if by_code => Ok(Flow::DeviceCode),
-            _ if has_page => Err(self.client_secret_is_missing()),
+            _ if has_page => Err(self.client_secret_is_missing(oauth)),
             _ => Err(not_offered("by a code, and none in the browser")),
         }
     }
 
     /// Reported before the page is opened, since the exchange after it would fail.
-    fn client_secret_is_missing(&self) -> Error {
+    fn client_secret_is_missing(&self, oauth: &OAuth) -> Error {
         let Provider { name, .. } = &self.provider;
+        if let Some(error) = oauth.missing_secret(name) {
+            return error;
+        }
         Error::invalid(format!("{name} takes a login in the browser from those alone who know its client secret"))
             .with_hint(format!(
                 "say where it is: `client_secret_variable` or `client_secret_file` in [providers.{name}] of \
@@ -126,7 +129,7 @@ impl Login<'_> {
         let service = if service.has_secret() {
             service
         } else {
-            service.with_secret(self.client_secret_from_input()?)
+            service.with_secret(self.client_secret_from_input(oauth)?)
         };
         let issued = service
             .client_credentials()
@@ -139,12 +142,15 @@ impl Login<'_> {
     }
 
     /// Never an argument, which others can see.
-    fn client_secret_from_input(&self) -> Result<Secret> {
+    fn client_secret_from_input(&self, oauth: &OAuth) -> Result<Secret> {
         let mut text = zeroize::Zeroizing::new(String::with_capacity(1024));
         let read = std::io::stdin().lock().take(MAX_CLIENT_SECRET).read_to_string(&mut text);
         read.map_err(|_| Error::invalid("the client secret is not UTF-8"))?;
         let Provider { name, .. } = &self.provider;
         if text.trim().is_empty() {
+            if let Some(error) = oauth.missing_secret(name) {
+                return Err(error);
+            }
             return Err(Error::invalid(format!("{name} wants a client secret, and none is there")).with_hint(format!(
                 "give it on standard input, or say where it is: `client_secret_variable` or `client_secret_file` in \
                  [providers.{name}] of config.toml"

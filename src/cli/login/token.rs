@@ -4,13 +4,13 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use serde_json::json;
 
-use super::{Arguments, Login};
+use super::{Arguments, Login, place};
 use crate::auth::Engine;
 use crate::cli::terminal::{self, Stopped};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{self, Client, HttpError, microtica, mycli};
 use crate::model::{Kind, LoginKind, Provider, Secret, Session, Timestamp, ToolOutput};
-use crate::store::session;
+use crate::store::{env, session};
 
 const MAX_TOKEN: u64 = 64 * 1024;
 
@@ -19,6 +19,12 @@ pub(super) fn provided(
     engine: &Engine<'_>,
     arguments: &Arguments,
 ) -> Result<Option<Secret>, Stopped> {
+    let Some(text) = text(engine, arguments)? else { return Ok(None) };
+    let token = env::token(text.expose_secret());
+    token.map(Some).map_err(|reason| Error::invalid(format!("the token {reason}")).into())
+}
+
+fn text(engine: &Engine<'_>, arguments: &Arguments) -> Result<Option<Secret>, Stopped> {
     if let Some(token) = arguments.token.as_deref().filter(|token| !token.is_empty()) {
         return Ok(Some(Secret::new(token)));
     }
@@ -32,7 +38,8 @@ pub(super) fn provided(
     if arguments.token.is_none() && provider.login.renews() {
         return Ok(None);
     }
-    terminal::prompt_secret(&format!("Token for {}:", provider.name)).map(Some)
+    let place = place(engine, &provider)?;
+    terminal::prompt_secret(&format!("Token for {}{place}:", provider.name)).map(Some)
 }
 
 /// The first line of standard input.

@@ -17,7 +17,7 @@ use crate::sys::clock;
 pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// How long polls may fail after the service has accepted the code: nobody is about to click a link.
-const ACCEPTED_CODE_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const ACCEPTED_CODE_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) fn print_instructions(pending: &Pending) {
     let keys = if terminal::is_interactive() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Text;
+use crate::error::{Error, sanitize};
 
 /// A service that speaks OAuth 2, and how this program is registered there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +31,24 @@ pub struct OAuth {
     pub grant: Grant,
     /// The port of the redirect URI, for services that compare it; any port otherwise.
     pub redirect_port: Option<u16>,
+}
+
+impl OAuth {
+    /// The error that the client secret is not where the configuration says; `None` if the configuration does not say.
+    pub fn missing_secret(&self, provider: &str) -> Option<Error> {
+        let (missing, hint) = match self.client_secret.as_ref()? {
+            SecretLocation::Variable(name) => {
+                (format!("{name} is not set"), format!("set {name} to the client secret"))
+            }
+            SecretLocation::File(path) => {
+                let path = sanitize(&path.to_string_lossy());
+                let hint = "write the client secret into the file".to_owned();
+                (format!("{path} is missing or empty"), hint)
+            }
+        };
+        let message = format!("{provider} needs a client secret, and {missing}");
+        Some(Error::invalid(message).with_hint(hint))
+    }
 }
 
 /// The endpoints of a service, each an absolute URL, named as in its description (RFC 8414, 2; RFC 8628, 4).

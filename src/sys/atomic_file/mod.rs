@@ -26,6 +26,9 @@ const MAX_MIB: u64 = 1;
 /// The largest configuration of a tool, in MiB.
 const MAX_CONFIGURATION_MIB: u64 = 4;
 
+/// The largest file of certificates, in MiB.
+const MAX_CERTIFICATES_MIB: u64 = 16;
+
 /// The prefix of temporary files. The name of the file that it replaces follows, for a person who finds it, and six random
 /// letters and digits.
 const TEMPORARY: &str = ".my-credential-helper-";
@@ -136,6 +139,15 @@ pub fn read_public(path: &Path) -> Result<Option<String>, FileError> {
 pub fn read_configuration(path: &Path) -> Result<Option<String>, FileError> {
     let found = open(path, platform::no_wait, MAX_CONFIGURATION_MIB)?;
     found.map(|(file, metadata)| Ok(text(&file, &metadata)?.expose_secret().to_owned())).transpose()
+}
+
+/// Reads certificates. The comments between them may have any encoding.
+pub fn read_certificates(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    let max = MAX_CERTIFICATES_MIB;
+    let Some((file, _)) = open(path, platform::no_wait, max)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(max << 20).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]

@@ -27,7 +27,10 @@ fn shop(baseline: Role) -> (Server, String, MadeKey) {
 fn home(server: &Server) -> Home {
     let mut home = Home::new();
     home.set("MY_PROVIDER", "microtica");
-    home.set("MICROTICA_API_URL", server.url());
+    home.write(
+        ".config/my-credential-helper/config.toml",
+        &format!("[providers.microtica]\napi_url = '{}'\n", server.url()),
+    );
     home
 }
 

@@ -1,5 +1,6 @@
 //! `token` and `session`: what an account manages, against the real service.
 
+use my_credential_helper::model::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::{Home, Outcome, service};
@@ -114,16 +115,51 @@ fn the_services_limits_come_with_a_way_out() {
             "{outcome:?}"
         );
     };
-    refused(
-        &["token", "create", "x", "--expires-in", "5w"],
-        "INVALID_REQUEST",
-        "a number with d, h or y",
-    );
     refused(&["token", "create", &"x".repeat(101)], "INVALID_REQUEST", "1 to 100 characters");
     for number in 0..10 {
         made(&home.run(&["token", "create", &format!("t{number}"), "--json"]));
     }
     refused(&["token", "create", "eleventh"], "TOKEN_LIMIT_REACHED", "`token revoke` makes room");
+}
+
+#[test]
+fn a_lifetime_that_no_token_can_have_is_not_sent() {
+    let (server, home) = account();
+    server.clear_requests();
+    for lifetime in [
+        "",
+        "d",
+        "5w",
+        "30",
+        "0d",
+        "0h",
+        "00y",
+        "-1d",
+        "+1d",
+        "1.5d",
+        "1 d",
+        " 1d",
+        "1D",
+        "1d ",
+        "101y",
+        "36501d",
+        "876001h",
+        "99999y",
+        "18446744073709551616d",
+        "18446744073709551615y",
+        "\u{661}d",
+    ] {
+        let create = format!("--expires-in={lifetime}");
+        let outcome = home.run(&["token", "create", "ci", &create]);
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        assert!(outcome.messages.contains("a number with d, h or y"), "{outcome:?}");
+    }
+    assert_eq!(server.requests().len(), 0);
+    for lifetime in ["1h", "365d", "100y", "036500d"] {
+        let token = made(&home.run(&["token", "create", "ci", "--expires-in", lifetime, "--json"]));
+        let expiry = Timestamp::parse(token["expires_at"].as_str().unwrap()).unwrap();
+        assert!(expiry > Timestamp::parse(token["created_at"].as_str().unwrap()).unwrap());
+    }
 }
 
 #[test]

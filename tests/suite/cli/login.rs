@@ -243,16 +243,117 @@ fn whoever_is_logged_in_is_told_as_whom_unless_forced() {
     let home = Home::at(&server);
     assert_eq!(home.log_in(&server, ME, &[]).status, 0);
     let before = home.session();
-    let outcome = home.run(&["login", "--email", "other@acme.dev"]);
-    assert_eq!(
-        (outcome.status, outcome.output.as_str()),
-        (0, "Already logged in to mycli as me@acme.dev. `login --force` logs in anew.\n"),
-        "{outcome:?}"
-    );
+    for arguments in
+        [&["login", "--email", ME][..], &["login", "--email", " Me@Acme.dev "], &["login"]]
+    {
+        let outcome = home.run(arguments);
+        assert_eq!(
+            (outcome.status, outcome.output.as_str()),
+            (0, "Already logged in to mycli as me@acme.dev. `login --force` logs in anew.\n"),
+            "{outcome:?}"
+        );
+    }
     assert_eq!((home.session(), server.inbox().len()), (before, 1));
     let outcome = home.log_in(&server, "other@acme.dev", &["--force"]);
     assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, "other@acme.dev")));
     assert!(home.run(&["whoami"]).output.contains("other@acme.dev"));
+}
+
+#[test]
+fn a_login_with_another_email_replaces_the_session() {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    let started = home.run(&["login", "--email", "other@acme.dev", "--no-wait"]);
+    assert!(started.output.contains("on their way to other@acme.dev"), "{started:?}");
+    assert_eq!(
+        started.messages,
+        "note: logged in to mycli as me@acme.dev; the new login replaces that one. `--account NAME` keeps both\n"
+    );
+    assert!(home.run(&["whoami"]).output.contains(ME), "until it completes");
+    let outcome = home.run(&["login", "--code", &mail_to(&server, "other@acme.dev").code]);
+    assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, "other@acme.dev")));
+}
+
+#[test]
+fn a_code_may_be_typed_in_groups_and_only_six_digits_are_sent() {
+    const VERIFY: &str = "/v1/auth/verify-code";
+    let server = service();
+    let home = Home::at(&server);
+    home.run(&["login", "--email", ME, "--no-wait"]);
+    let code = mail_to(&server, ME).code;
+    for bad in ["", " ", "12345", "1234567", "12345a", "\u{661}23456"] {
+        let outcome = home.run(&["login", &format!("--code={bad}")]);
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        assert!(outcome.messages.starts_with("error: the code is not six digits"), "{outcome:?}");
+    }
+    assert!(server.requests().iter().all(|request| request.path != VERIFY));
+    let (first, second) = code.split_at(3);
+    for separator in [" ", "-", "\u{2011}", " - "] {
+        let wrong = another(first) + separator + second;
+        assert_eq!(home.run(&["login", "--code", &wrong]).status, 4);
+    }
+    let outcome = home.run(&["login", "--code", &format!(" {first} {second}\n")]);
+    assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, ME)));
+}
+
+fn rate_limit(retry_after: &str) -> Fault {
+    Fault::Answer {
+        status: 429,
+        body: r#"{"error":{"code":"RATE_LIMITED","message":"slow down"}}"#.to_owned(),
+        headers: [("retry-after".to_owned(), retry_after.to_owned())].into(),
+    }
+}
+
+#[test]
+fn a_rate_limit_after_a_click_does_not_make_the_code_a_wrong_one() {
+    let server = quick();
+    let home = Home::at(&server);
+    home.run(&["login", "--email", ME, "--no-wait"]);
+    let mail = mail_to(&server, ME);
+    assert_eq!(open(&mail.link), 200);
+    server.fault(POLL, 2, rate_limit("1"));
+    let outcome = home.run(&["login", "--code", &mail.code]);
+    assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, ME)));
+}
+
+#[test]
+fn a_logout_waits_for_a_rate_limit_and_says_what_is_left_after_it() {
+    const LOGOUT: &str = "/v1/auth/logout";
+    let server = service();
+    let (home, session) = Home::logged_in(&server);
+    server.fault(LOGOUT, 1, rate_limit("1"));
+    let outcome = home.run(&["logout", "--json"]);
+    assert_eq!(outcome.json()["revoked"], true, "{outcome:?}");
+    assert_eq!(redeem(&server, &session.refresh_token).0, 401);
+    let (home, session) = Home::logged_in(&server);
+    server.fault(LOGOUT, 1, rate_limit("3600"));
+    let outcome = home.run(&["logout"]);
+    assert_eq!((outcome.status, home.session()), (0, None), "{outcome:?}");
+    assert!(outcome.messages.contains("RATE_LIMITED"), "{outcome:?}");
+    assert!(outcome.messages.contains("; it stays valid there until it expires"), "{outcome:?}");
+    assert_eq!(redeem(&server, &session.refresh_token).0, 200);
+}
+
+#[test]
+fn a_hint_does_not_lead_into_the_next_error() {
+    let server = service();
+    let home = |name: &str, value: &str| {
+        let mut home = Home::at(&server);
+        home.set(name, value);
+        home
+    };
+    for (name, value, hint) in [
+        ("CI", "true", "hint: in a CI job, set MY_API_TOKEN to a token"),
+        ("HOME", "relative", "hint: set HOME to your home directory"),
+    ] {
+        for command in ["get", "whoami", "login"] {
+            let outcome = home(name, value).run(&[command]);
+            let found = [&*outcome.messages, &outcome.output].concat();
+            let hint = if outcome.output.is_empty() { hint } else { &hint["hint: ".len()..] };
+            assert!(found.contains(hint), "{command}: {outcome:?}");
+            assert!(!found.contains("my-credential-helper login"), "{command}: {outcome:?}");
+        }
+    }
 }
 
 #[test]
@@ -540,6 +641,55 @@ fn a_login_at_another_url_replaces_the_one_before() {
     assert!(outcome.messages.contains(&note), "{outcome:?}");
     assert!(home.run(&["whoami"]).output.contains("new@acme.dev"));
     assert_eq!(first.requests().len(), 0, "no token of one goes to the other");
+}
+
+#[test]
+fn a_login_does_not_store_the_url_of_a_variable() {
+    let (first, second) = (service(), service());
+    let (mut home, _) = Home::logged_in(&first);
+    home.log_in(&first, "work@acme.dev", &["--account", "work"]);
+    let token = second.api_token(ME, "ci").unwrap().token;
+    second.clear_requests();
+    home.set("MY_API_URL", second.url());
+    let before = home.snapshot();
+    let email = ["login", "--force", "--no-wait", "--email", ME];
+    for (arguments, input) in [
+        (&email[..], ""),
+        (&[&email[..], &["--account", "new"]].concat(), ""),
+        (&["login", "--force"], &token),
+        (&["login", "--force", "--token", &token], ""),
+    ] {
+        let outcome = home.run_with(arguments, input);
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        let message = format!(
+            "error: MY_API_URL names {}, but the API URL of mycli is {}\n",
+            second.url(),
+            first.url()
+        );
+        assert!(outcome.messages.starts_with(&message), "{outcome:?}");
+        let hint = format!("login --api-url {}`", second.url());
+        assert!(outcome.messages.contains(&hint), "{outcome:?}");
+    }
+    assert!(home.snapshot() == before && second.requests().is_empty());
+    home.set("MY_API_URL", format!("{}/", first.url()));
+    assert_eq!(home.run(&["login"]).status, 0, "the configured URL is no other one");
+    let outcome = home.log_in(&second, ME, &["--force", "--api-url", second.url()]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let note = format!("note: logged out of mycli (account work) at {}\n", first.url());
+    assert!(outcome.messages.contains(&note), "{outcome:?}");
+}
+
+#[test]
+fn a_prompt_names_a_url_that_is_not_configured() {
+    let (first, second) = (service(), service());
+    let home = Home::at(&first);
+    for (option, prompt) in [(&["--token"][..], "Token for mycli"), (&[], "Email address")] {
+        let url = ["--api-url", second.url()];
+        let mut terminal = login_in_terminal(&home, &[option, &url].concat());
+        terminal.exp_string(&format!("{prompt} at {}:", second.url())).unwrap();
+        terminal.send_control('d').unwrap();
+        assert_eq!(status_of(&mut terminal), 2);
+    }
 }
 
 #[test]

@@ -55,6 +55,54 @@ fn a_session_is_not_moved_to_another_service() {
 }
 
 #[test]
+fn a_token_of_a_variable_is_not_sent_to_a_url_of_a_variable() {
+    const OTHER: &str = "https://other.example";
+    let key = "mic_0123456789abcdef0123456789abcdef01234567";
+    for (provider, token, url) in [
+        ("mycli", "MY_API_TOKEN", "MY_API_URL"),
+        ("microtica", "MICROTICA_TOKEN", "MICROTICA_API_URL"),
+    ] {
+        let mut home = Home::new();
+        home.set("MY_PROVIDER", provider);
+        home.set(token, key);
+        home.set(url, OTHER);
+        let configure = |text: &str| {
+            let text = format!("[providers.{provider}]\n{text}\n");
+            home.write(".config/my-credential-helper/config.toml", &text);
+        };
+        let raw = |arguments: &[&str]| {
+            let outcome = home.run(&[&["get", "--format", "raw"], arguments].concat());
+            (outcome.status, outcome.output)
+        };
+        let sent = || (0, format!("{key}\n"));
+        configure("hosts = ['git.acme.dev']");
+        for arguments in [
+            &["get"][..],
+            &["get", "--url", "https://other.example/x"],
+            &["whoami"],
+            &["exec", "--", "env"],
+            &["export", "--format", "sh"],
+            &["status", "--check"],
+            &["pnpm"],
+            &["goauth"],
+            &["doctor"],
+        ] {
+            let outcome = home.run(arguments);
+            let text = outcome.output + &*outcome.messages;
+            assert!(outcome.status != 0 && !text.contains(key), "{arguments:?}: {text}");
+            let message = format!("{token} is not sent to {OTHER}, which only {url} names");
+            assert!(text.contains(&message), "{arguments:?}: {text}");
+        }
+        assert_eq!(raw(&["--url", "https://git.acme.dev/x"]), sent(), "a configured host");
+        assert_eq!(raw(&["--api-url", OTHER]), sent(), "an option");
+        configure("hosts = ['other.example']");
+        assert_eq!(raw(&[]), sent());
+        configure("api_url = 'https://other.example/v2'");
+        assert_eq!(raw(&[]), sent(), "the configured host");
+    }
+}
+
+#[test]
 fn hosts_are_patterns_that_are_checked_before_they_are_written() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
@@ -77,7 +125,14 @@ fn an_api_token_is_checked_and_kept_in_the_shape_that_my_understands() {
         assert_ne!(home.run_with(&["login"], bad).status, 0);
         assert_eq!(home.session(), None, "nothing is written before the token is checked");
     }
-    let outcome = home.run_with(&["login"], &token);
+    for bad in [format!("Bearer {token}"), format!("\"{token}\""), format!("{token} {token}")] {
+        let outcome = home.run_with(&["login"], &bad);
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        assert!(
+            outcome.messages.starts_with("error: the token ") && !outcome.messages.contains(&token)
+        );
+    }
+    let outcome = home.run_with(&["login"], format!("\u{feff} {token} \r\n"));
     assert!(
         outcome.output.starts_with("Logged in to mycli as me@acme.dev. Saved in the file: "),
         "{outcome:?}"
@@ -177,8 +232,36 @@ fn a_file_without_certificates_is_refused_before_it_is_written() {
     }
     assert_eq!(home.read(".config/my-credential-helper/config.toml"), None);
     assert_eq!(home.run(&["config", "set", "ca_file", "roots.pem"]).status, 0);
+    assert_eq!(home.run(&["config", "set", "ca_file", "~/roots.pem"]).status, 0);
     let absolute = home.path().join("roots.pem");
     assert_eq!(home.run(&["config", "get", "ca_file"]).output, format!("{}\n", absolute.display()));
+}
+
+#[test]
+fn a_relative_path_of_a_client_secret_is_refused() {
+    let home = Home::new();
+    let configure = |path: &str| {
+        let text = format!(
+            "[providers.acme]\nkind = 'oauth'\nclient_id = 'me'\nclient_secret_file = '{path}'\n\
+             token_endpoint = 'http://127.0.0.1:9/token'\n"
+        );
+        home.write(".config/my-credential-helper/config.toml", &text);
+        home.run(&["--provider", "acme", "login", "--client-credentials"])
+    };
+    for path in ["secret", "./secret", "~other/secret", "~"] {
+        let outcome = configure(path);
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        assert!(
+            outcome.messages.contains("config.toml has a relative path: client_secret_file"),
+            "{outcome:?}"
+        );
+    }
+    let missing = configure("~/secret");
+    let file = home.path().join("secret");
+    let message = format!("acme needs a client secret, and {} is missing", file.display());
+    assert!(missing.messages.contains(&message), "{missing:?}");
+    home.write("secret", "hush\n");
+    assert_eq!(configure("~/secret").status, 3, "the service is not there");
 }
 
 #[test]

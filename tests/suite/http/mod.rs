@@ -1,6 +1,7 @@
 //! What is sent to the services, and what is never shown.
 
 mod leaks;
+mod loopback;
 mod oauth;
 mod oauth_hostile;
 mod redirects;

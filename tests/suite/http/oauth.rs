@@ -310,6 +310,11 @@ fn a_program_logs_in_itself_and_asks_again_when_its_token_ends() {
     let mut home = service.home("client_id = \"ci\"\nclient_secret_variable = \"ACME_SECRET\"");
     let missing = home.run(&["login", "--client-credentials"]);
     assert_eq!(missing.status, 2, "{missing:?}");
+    assert!(
+        missing.messages.contains("ACME_SECRET is not set")
+            && !missing.messages.contains("client_secret_variable"),
+        "{missing:?}"
+    );
     home.set("ACME_SECRET", "wrong");
     let wrong = home.run(&["login", "--client-credentials"]);
     assert_eq!(wrong.status, 4, "{wrong:?}");
@@ -327,6 +332,10 @@ fn a_program_logs_in_itself_and_asks_again_when_its_token_ends() {
     assert_eq!(refused.status, 4, "{refused:?}");
     home.set("ACME_SECRET", "hush");
     assert_eq!(home.run(&RAW).status, 0, "a wrong secret ends nothing");
+    home.set("ACME_SECRET", "");
+    age(&home);
+    let missing = home.run(&RAW);
+    assert!(missing.status == 2 && missing.messages.contains("ACME_SECRET"), "{missing:?}");
     assert!(
         home.snapshot()
             .values()

@@ -67,6 +67,57 @@ fn a_file_without_usable_certificates_is_an_error_that_names_it() {
 }
 
 #[test]
+fn certificates_are_never_those_of_the_working_directory() {
+    let (server, mut home) = service();
+    home.write("roots.pem", &server.certificate);
+    for value in ["roots.pem", "./roots.pem", "../roots.pem"] {
+        set_ca_file(&home, std::path::Path::new(value));
+        let outcome = home.run(&["whoami"]);
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        assert!(
+            outcome.messages.contains("config.toml has a relative path: ca_file"),
+            "{outcome:?}"
+        );
+    }
+    set_ca_file(&home, std::path::Path::new("~/roots.pem"));
+    assert!(is_trusted(&home.run(&["whoami"])));
+    for (name, value) in
+        [("SSL_CERT_FILE", "roots.pem"), ("SSL_CERT_DIR", "."), ("SSL_CERT_DIR", "/etc:certs")]
+    {
+        home.set(name, value);
+        let outcome = home.run(&["whoami"]);
+        home.set(name, "");
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        assert!(outcome.messages.contains(&format!("{name} has a relative path")), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_file_that_does_not_end_is_not_read() {
+    let (server, mut home) = service();
+    let fifo = home.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for file in [&*fifo, std::path::Path::new("/dev/zero")] {
+        home.set("SSL_CERT_FILE", file);
+        set_ca_file(&home, std::path::Path::new("/nowhere"));
+        let outcome = home.run(&["whoami"]);
+        assert!(outcome.messages.contains("is no regular file"), "{outcome:?}");
+        home.set("SSL_CERT_FILE", "");
+        set_ca_file(&home, file);
+        let outcome = home.run(&["whoami"]);
+        assert!(outcome.messages.contains("is no regular file"), "{outcome:?}");
+        let refused = home.run(&["config", "set", "ca_file", file.to_str().unwrap()]);
+        assert_eq!(refused.status, 2, "{refused:?}");
+    }
+    let configuration = home.path().join(".config/my-credential-helper/config.toml");
+    std::fs::remove_file(&configuration).unwrap();
+    std::fs::rename(&fifo, &configuration).unwrap();
+    let outcome = home.run(&["whoami"]);
+    assert_eq!((outcome.status, server.seen().len()), (2, 0), "{outcome:?}");
+    assert!(outcome.messages.contains("is no regular file"), "{outcome:?}");
+}
+
+#[test]
 fn an_authority_that_the_system_trusts_is_trusted() {
     let (server, home) = service();
     home.write("certs/ca-certificates.crt", &server.certificate);

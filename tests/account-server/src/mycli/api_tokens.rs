@@ -91,27 +91,30 @@ fn checked_name(name: String) -> Result<String, Refusal> {
     Ok(name)
 }
 
-/// `90d`, `12h`, `1y`: the moment that is that far away.
+/// `90d`, `12h`, `1y`: the moment that is that far away, which may be in the past.
 fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
-    span(text)
-        .and_then(|span| now.checked_after(span))
-        .ok_or(Refusal::InvalidRequest("expires_in is a number with d, h or y"))
+    let hours =
+        hours(text).ok_or(Refusal::InvalidRequest("expires_in is a number with d, h or y"))?;
+    // Go's `time.Duration` has 64 bits, and wraps.
+    let nanoseconds = hours.wrapping_mul(3_600_000_000_000);
+    let span = Duration::from_nanos(nanoseconds.unsigned_abs());
+    Ok(if nanoseconds < 0 { now.before(span) } else { now.after(span) })
 }
 
-fn span(text: &str) -> Option<Duration> {
-    const HOUR: u64 = 60 * 60;
-    let unit = match text.chars().last()? {
-        'h' => HOUR,
-        'd' => 24 * HOUR,
-        'y' => 365 * 24 * HOUR,
+/// As the live service, which reads the number with Go's `Sscanf("%d")`: a sign, digits, and anything behind them.
+fn hours(text: &str) -> Option<i64> {
+    let unit = text.chars().last()?;
+    let hours = match unit {
+        'h' => 1,
+        'd' => 24,
+        'y' => 365 * 24,
         _ => return None,
     };
-    let digits = &text[..text.len() - 1];
-    // `parse` would take a sign.
-    let number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let count = number.then(|| digits.parse::<u64>().ok())??;
-    let seconds = count.checked_mul(unit).filter(|seconds| *seconds > 0)?;
-    Some(Duration::from_secs(seconds))
+    let number = text[..text.len() - unit.len_utf8()].trim_start();
+    let digits = number.strip_prefix(['+', '-']).unwrap_or(number);
+    let length = digits.bytes().take_while(u8::is_ascii_digit).count();
+    let count: i64 = digits[..length].parse().ok()?;
+    Some(if number.starts_with('-') { -count } else { count }.saturating_mul(hours))
 }
 
 fn check_limits(db: &Connection, user_id: &str, profile: Option<&str>) -> Result<(), Refusal> {
@@ -161,20 +164,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_a_number_with_a_unit() {
-        let hours = |count: u64| Some(Duration::from_secs(count * 3600));
-        assert_eq!(span("12h"), hours(12));
-        assert_eq!(span("90d"), hours(90 * 24));
-        assert_eq!(span("1y"), hours(365 * 24));
+    fn a_span_is_a_number_with_a_unit_and_anything_between() {
+        for (text, expected) in [
+            ("12h", 12),
+            ("90d", 90 * 24),
+            ("1y", 365 * 24),
+            ("0d", 0),
+            ("-1d", -24),
+            ("+1d", 24),
+            ("1.5d", 24),
+            (" 1 d", 24),
+            ("99999y", 99_999 * 365 * 24),
+        ] {
+            assert_eq!(hours(text), Some(expected), "{text:?}");
+        }
     }
 
     #[test]
     fn anything_else_is_no_span() {
         let beyond = format!("{}y", u64::MAX);
-        for text in
-            ["", "d", "0d", "-1d", "+1d", "1", "1w", "1.5d", "1 d", "1D", "٣d", "1é", &beyond]
-        {
-            assert_eq!(span(text), None, "{text:?} is no span");
+        for text in ["", "d", "-d", "1", "1w", "1D", "٣d", "1é", "--1d", &beyond] {
+            assert_eq!(hours(text), None, "{text:?} is no span");
         }
     }
 }

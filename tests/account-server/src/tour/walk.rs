@@ -89,8 +89,7 @@ Open http://127.0.0.1:8787/inbox and click the link, or type the six digits wher
 Keys for machines are made in a console: sign in at http://127.0.0.1:8787/console with any address (its mail is in the
 inbox), create a project and a key, copy it, and
 
-  export MICROTICA_API_URL=http://127.0.0.1:8787
-  {HELPER} --provider microtica login
+  {HELPER} --provider microtica login --api-url http://127.0.0.1:8787
   {HELPER} --provider microtica env list --project ID"
     )
 }

@@ -34,7 +34,10 @@ fn create(
 fn home(server: &Server, project: &str, key: &str) -> Home {
     let mut home = Home::new();
     home.set("MY_PROVIDER", "microtica");
-    home.set("MICROTICA_API_URL", server.url());
+    home.write(
+        ".config/my-credential-helper/config.toml",
+        &format!("[providers.microtica]\napi_url = '{}'\n", server.url()),
+    );
     home.set("MICROTICA_PROJECT_ID", project);
     assert_eq!(home.run_with(&["login"], key).status, 0);
     home
