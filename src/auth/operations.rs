@@ -1,5 +1,5 @@
-//! `store`, `erase` and `list`: which credentials and sessions are stored, erased and listed. Sends no request to a service,
-//! except that `list_servable` may refresh a session.
+//! `store`, `erase` and `list`: which credentials and sessions are stored, erased and listed. Sends no request to a
+//! service.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use super::Engine;
 use super::refresh::{ForcedBy, last_refreshed};
 use crate::error::{Error, Result};
 use crate::model::{
-    AuthForm, Credential, CredentialRequest, EraseRequest, HostPattern, Kind, LegacyUrl, ListEntry,
-    Provider, Resolved, Response, Secret, Session, Source, StoreFailure, StoreRequest, StoredAt,
-    Target, Timestamp, ToolTraits, Trail, UrlCredential, Warning, jwt,
+    Credential, CredentialRequest, EraseRequest, Kind, LegacyUrl, ListEntry, Provider, Response,
+    Secret, Session, Source, StoreFailure, StoreRequest, StoredAt, Target, Timestamp, ToolTraits,
+    Trail, UrlCredential, Warning, jwt,
 };
 use crate::store::{env, session, url_credentials};
 use crate::sys::atomic_file;
@@ -53,7 +53,8 @@ impl Engine<'_> {
             UrlCredential { target, username, secret, scheme, expires_at, refresh_token };
         let choice = self.context.store_choice()?;
         let now = self.clock.now();
-        url_credentials::save(&self.stores, choice, &credential, now).map(Response::Stored)
+        url_credentials::save(&self.stores, choice, request.tool.name, &credential, now)
+            .map(Response::Stored)
     }
 
     /// Whether a session of this provider could be stored: checked before the person logs in.
@@ -172,6 +173,7 @@ impl Engine<'_> {
             provider: None,
             account: None,
             username: entry.username.clone(),
+            tool: entry.tool().map(str::to_owned),
             kind: Kind::UrlCredential,
             source: entry.source,
             expires_at: entry.expires_at,
@@ -185,6 +187,7 @@ impl Engine<'_> {
             provider: Some(provider.name.to_string()),
             account: (!provider.account.is_default()).then(|| provider.account.to_string()),
             username: provider.basic_username.to_string(),
+            tool: None,
             kind,
             source,
             expires_at,
@@ -204,24 +207,23 @@ impl Engine<'_> {
         listed
     }
 
-    /// The hosts for which `get` returns a credential now, for a tool that lists hosts and then requests each. It may
-    /// refresh a session.
-    pub fn list_servable(&self) -> Result<Vec<ListEntry>> {
+    /// The hosts for which `get` returns a credential now, for a tool that lists hosts and then requests each: the
+    /// configured hosts of the providers, and the hosts of the credentials that match the tool. The host of a provider's
+    /// API, or of a known service, is not a host of the tool unless it is configured. A session that can be refreshed counts as servable: if the
+    /// service does not answer, the other hosts are listed nevertheless.
+    pub fn list_servable(&self, tool: ToolTraits) -> Result<Vec<ListEntry>> {
         let configuration = self.context.configuration()?;
         // A keyring that does not answer would take its timeout for each host.
         let deadline = self.clock.instant() + LOCK_TIMEOUT;
         let servable = |host| {
-            if self.clock.instant() < deadline { self.servable(host) } else { None }
+            if self.clock.instant() < deadline { self.servable(host, tool) } else { None }
         };
         let mut listed = Vec::new();
         for name in configuration.names() {
-            let provider = configuration.provider(name)?;
-            let api = Target::whole_host(self.context.api_origin(&provider, None)?);
-            let hosts = provider.hosts.iter().filter_map(HostPattern::target);
-            // A session that fails for one host fails for the next host, too, and each failure may take seconds.
-            listed.extend([api].into_iter().chain(hosts).map_while(servable));
+            listed.extend(configuration.configured_hosts(name).filter_map(servable));
         }
-        for entry in url_credentials::all(&self.stores) {
+        let entries = url_credentials::all(&self.stores).into_iter();
+        for entry in entries.filter(|entry| entry.is_readable_by(tool)) {
             let host = entry.target.map(|target| Target::whole_host(target.origin));
             listed.extend(host.and_then(servable));
         }
@@ -230,12 +232,12 @@ impl Engine<'_> {
         Ok(listed)
     }
 
-    fn servable(&self, target: Target) -> Option<ListEntry> {
+    fn servable(&self, target: Target, tool: ToolTraits) -> Option<ListEntry> {
         let url = Some(target.to_string());
-        let tool = ToolTraits { auth_form: AuthForm::PasswordOrBearer, ..ToolTraits::default() };
+        // The request is for the host: a credential for its only path is returned, too.
         let request = CredentialRequest::for_target(target, tool);
-        let Resolved { credential, source, .. } = self.get(&request).ok()?;
+        let (credential, source) = self.peek(&request).ok()?;
         let Credential { provider, account, kind, username, expires_at, .. } = credential;
-        Some(ListEntry { url, provider, account, username, kind, source, expires_at })
+        Some(ListEntry { url, provider, account, username, tool: None, kind, source, expires_at })
     }
 }

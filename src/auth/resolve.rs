@@ -16,6 +16,14 @@ use crate::store::{env, returned_token, url_credentials};
 
 type Found = (Credential, Source);
 
+/// What happens to a session that is due for a refresh.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Renewal {
+    Perform,
+    /// The session is returned as it is stored: no request is sent.
+    Assume,
+}
+
 impl Engine<'_> {
     /// The credential for a request; an error contains everything that was searched.
     pub fn get(&self, request: &CredentialRequest) -> Result<Resolved, GetError> {
@@ -27,7 +35,7 @@ impl Engine<'_> {
             }
         });
         let mut trail = Trail::default();
-        match self.search(request, &mut trail) {
+        match self.search(request, Renewal::Perform, &mut trail) {
             Ok((credential, source)) => {
                 let Trail { attempts, warnings } = trail;
                 let found = Resolved { credential, source, attempts, warnings };
@@ -42,7 +50,17 @@ impl Engine<'_> {
         }
     }
 
-    fn search(&self, request: &CredentialRequest, trail: &mut Trail) -> Result<Found> {
+    /// What [`Engine::get`] returns if every refresh succeeds, judged from what is stored.
+    pub(super) fn peek(&self, request: &CredentialRequest) -> Result<Found> {
+        self.search(request, Renewal::Assume, &mut Trail::default())
+    }
+
+    fn search(
+        &self,
+        request: &CredentialRequest,
+        renewal: Renewal,
+        trail: &mut Trail,
+    ) -> Result<Found> {
         let Some(provider) = self.provider_of(request, trail)? else {
             return self.find_url_credential(request, trail).ok_or_else(|| not_found(request));
         };
@@ -61,7 +79,7 @@ impl Engine<'_> {
         trail.attempts.splice(0..0, attempt);
         let username = request.username.clone().filter(|_| !by_username);
         let request = CredentialRequest { username, ..request.clone() };
-        let (mut credential, source) = self.find_session(&request, &provider, trail)?;
+        let (mut credential, source) = self.find_session(&request, &provider, renewal, trail)?;
         // The account of a pattern is only for the pattern's part of the host.
         credential.prefixes = prefix.map_or(credential.prefixes, |prefix| vec![prefix]);
         Ok((credential, source))
@@ -160,6 +178,7 @@ impl Engine<'_> {
         &self,
         request: &CredentialRequest,
         provider: &Provider,
+        renewal: Renewal,
         trail: &mut Trail,
     ) -> Result<Found> {
         let mut loaded = session::load(&self.stores, &provider.key);
@@ -182,9 +201,10 @@ impl Engine<'_> {
         let StoredSession { session, source } = match loaded.newest.take() {
             None => return Err(no_session(&loaded, provider)),
             Some(stored) if stored.session.is_fresh(now, request.min_validity) => stored,
-            Some(stored) if provider.login.can_renew(&stored.session) => {
-                self.refresh(provider, request.min_validity, stored, trail)?
-            }
+            Some(stored) if provider.login.can_renew(&stored.session) => match renewal {
+                Renewal::Assume => stored,
+                Renewal::Perform => self.refresh(provider, request.min_validity, stored, trail)?,
+            },
             Some(stored) if !stored.session.is_expired(now) => stored,
             Some(stored) => return Err(expired(provider, &stored.session)),
         };

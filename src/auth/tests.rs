@@ -4,8 +4,8 @@ use super::Engine;
 use super::testing::{Memory, due, expired, session};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    CredentialRequest, EraseRequest, Kind, OffReason, Operation, Provider, Response, Secret,
-    Source, StoreFailure, StoreRequest, Target, ToolTraits, attempts_line,
+    AuthForm, CredentialRequest, EraseRequest, Kind, OffReason, Operation, Provider, Response,
+    Secret, Source, StoreFailure, StoreRequest, Target, ToolTraits, attempts_line,
 };
 
 const MYCLI: Provider = Provider::MYCLI;
@@ -15,6 +15,10 @@ const TOKEN: (&str, &str) = ("MY_API_TOKEN", "myc_variable");
 fn request(url: &str) -> CredentialRequest {
     let target = (!url.is_empty()).then(|| Target::parse(url).unwrap());
     CredentialRequest { target, ..CredentialRequest::default() }
+}
+
+fn docker() -> ToolTraits {
+    ToolTraits { name: Some("docker"), ..ToolTraits::new(AuthForm::PasswordOrBearer) }
 }
 
 fn store(engine: &Engine<'_>, url: &str, username: &str, secret: &str) -> Result<Response, Error> {
@@ -182,6 +186,88 @@ fn url_credentials_are_found_listed_and_erased() {
     assert!(memory.keyring.is_empty() && memory.file.is_empty());
 }
 
+/// Every way to store, read and erase: each tool, and `None` for the JSON protocol.
+const TOOLS: [Option<&str>; 5] =
+    [None, Some("git"), Some("docker"), Some("keyring"), Some("terraform")];
+
+/// The secret that a tool receives for a URL.
+fn get_by(engine: &Engine<'_>, url: &str, name: Option<&'static str>) -> Option<String> {
+    let mut request = request(url);
+    request.tool.name = name;
+    let found = engine.get(&request).ok()?;
+    Some(found.credential.secret.expose_secret().to_owned())
+}
+
+fn store_by(engine: &Engine<'_>, url: &str, name: Option<&'static str>, secret: &str) {
+    let mut request = CredentialRequest { username: Some("me".to_owned()), ..request(url) };
+    request.tool.name = name;
+    engine.store(StoreRequest::new(request, Secret::new(secret))).unwrap();
+}
+
+fn erase_by(engine: &Engine<'_>, url: &str, name: Option<&'static str>) -> bool {
+    let mut request = request(url);
+    request.tool.name = name;
+    engine.erase(&EraseRequest { request, secret: None }).unwrap()
+}
+
+#[test]
+fn a_credential_is_for_the_tool_that_stored_it() {
+    let url = "https://h.example";
+    for is_keyring_off in [false, true] {
+        for owner in TOOLS {
+            let memory = Memory::new();
+            if is_keyring_off {
+                memory.keyring.fail("write", OffReason::NoSessionBus.into());
+            }
+            let engine = memory.engine();
+            store_by(&engine, url, owner, "hunter2");
+            assert_eq!(engine.list().unwrap()[0].tool.as_deref(), owner);
+            for tool in TOOLS.into_iter().filter(|tool| *tool != owner) {
+                let found = get_by(&engine, url, tool);
+                let expected = owner.is_none().then(|| "hunter2".to_owned());
+                assert_eq!(found, expected, "{owner:?} {tool:?}");
+                assert!(!erase_by(&engine, url, tool), "{owner:?} {tool:?}");
+                let listed = engine.list_servable(ToolTraits { name: tool, ..docker() }).unwrap();
+                assert_eq!(listed.is_empty(), owner.is_some(), "{owner:?} {tool:?}");
+            }
+            assert_eq!(get_by(&engine, url, owner).as_deref(), Some("hunter2"));
+            assert!(erase_by(&engine, url, owner), "{owner:?}");
+            assert!(memory.keyring.is_empty() && memory.file.is_empty(), "{owner:?}");
+        }
+    }
+}
+
+#[test]
+fn tools_do_not_overwrite_each_others_credentials() {
+    let (memory, url) = (Memory::new(), "https://h.example/x");
+    let engine = memory.engine();
+    for tool in TOOLS {
+        store_by(&engine, url, tool, tool.unwrap_or("every"));
+    }
+    // A tool's own credential precedes a later one for every tool.
+    store_by(&engine, url, None, "every");
+    for tool in TOOLS {
+        assert_eq!(get_by(&engine, url, tool).as_deref(), tool.or(Some("every")));
+    }
+    assert!(erase_by(&engine, url, Some("docker")));
+    assert_eq!(get_by(&engine, url, Some("docker")).as_deref(), Some("every"));
+    assert_eq!(get_by(&engine, url, Some("git")).as_deref(), Some("git"));
+}
+
+#[test]
+fn a_rejected_secret_for_every_tool_is_erased_by_any() {
+    let (memory, url) = (Memory::new(), "https://h.example");
+    let engine = memory.engine();
+    store_by(&engine, url, None, "hunter2");
+    store_by(&engine, url, Some("docker"), "hunter2");
+    let mut request = request(url);
+    request.tool.name = Some("git");
+    let secret = Some(Secret::new("hunter2"));
+    assert!(engine.erase(&EraseRequest { request, secret }).unwrap());
+    assert_eq!(get_by(&engine, url, None), None);
+    assert_eq!(get_by(&engine, url, Some("docker")).as_deref(), Some("hunter2"));
+}
+
 #[test]
 fn a_keyring_that_rejects_a_new_credential_is_an_error() {
     for failure in [StoreFailure::Locked, StoreFailure::Failed("broken".to_owned())] {
@@ -287,7 +373,7 @@ fn a_list_of_servable_hosts_has_what_get_returns() {
     store(&memory.engine(), "https://h.example", "me", "hunter2").unwrap();
     let urls = |memory: &Memory| -> Vec<_> {
         let Ok(Response::Listed(listed)) =
-            memory.engine().perform(Operation::List { servable: true }, &[])
+            memory.engine().perform(Operation::ListServable(docker()), &[])
         else {
             panic!("a list");
         };
@@ -297,8 +383,32 @@ fn a_list_of_servable_hosts_has_what_get_returns() {
     memory.file.put_session(&MYCLI, &session("a", 1));
     assert_eq!(
         urls(&memory),
-        ["https://api.mycli.sh", "https://git.acme.dev", "https://h.example"]
+        ["https://git.acme.dev", "https://h.example"],
+        "the host of the API is not a registry"
     );
+}
+
+#[test]
+fn list_servable_refreshes_nothing_and_judges_each_host() {
+    let configuration = "[providers.mycli]\nhosts = ['git.acme.dev']\n[providers.bad]\n\
+                         [providers.github]\nkind = 'github'\nclient_id = 'x'\n";
+    let memory = Memory::with(configuration, &[("GITHUB_TOKEN", "gho_1")]);
+    store_by(&memory.engine(), "https://h.example", None, "hunter2");
+    let names = || -> Vec<_> {
+        let listed = memory.engine().list_servable(docker()).unwrap();
+        listed.into_iter().filter_map(|entry| entry.url).collect()
+    };
+    assert_eq!(names(), ["https://h.example"]);
+    memory.file.put_session(&MYCLI, &expired("old"));
+    assert_eq!(
+        names(),
+        ["https://git.acme.dev", "https://h.example"],
+        "neither API nor github.com"
+    );
+    let ended = crate::model::Session { refresh_token: None, ..expired("old") };
+    memory.file.put_session(&MYCLI, &ended);
+    assert_eq!(names(), ["https://h.example"], "it cannot be refreshed");
+    assert!(memory.endpoints.redeemed.borrow().is_empty());
 }
 
 #[test]

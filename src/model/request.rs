@@ -11,16 +11,29 @@ pub enum Operation {
     Erase(EraseRequest),
     /// Remove what version 0.1.0 stored for a URL that is an error today; return the error if there is nothing.
     EraseLegacy(LegacyUrl, Error),
-    /// List the stored credentials without secrets; with `servable`, the hosts for which `get` returns a credential now.
-    List {
-        servable: bool,
-    },
+    /// List the stored credentials without secrets.
+    List,
+    /// List the hosts for which `get` returns a credential to this tool now.
+    ListServable(ToolTraits),
     Capabilities,
     /// The protocol requires to ignore this operation.
     Nothing,
 }
 
 impl Operation {
+    /// Names the tool that sends the operation.
+    #[must_use]
+    pub fn from_tool(mut self, name: Option<&'static str>) -> Self {
+        match &mut self {
+            Self::Get(request)
+            | Self::Store(StoreRequest { request, .. })
+            | Self::Erase(EraseRequest { request, .. }) => request.tool.name = name,
+            Self::ListServable(tool) => tool.name = name,
+            Self::EraseLegacy(..) | Self::List | Self::Capabilities | Self::Nothing => {}
+        }
+        self
+    }
+
     /// Erases what is stored for a target, which the tool wrote as `url`.
     pub fn erase(
         target: Result<Target>,
@@ -72,12 +85,21 @@ impl CredentialRequest {
 /// What a tool's protocol can and cannot do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ToolTraits {
+    /// The protocol: a credential that was stored through another one does not match. `None` for the JSON protocol and the
+    /// commands, which store for every tool.
+    pub name: Option<&'static str>,
     pub auth_form: AuthForm,
     /// Whether only a credential for the exact path of the target matches (git's `useHttpPath`), and none for its whole
     /// host.
     pub exact_path: bool,
     /// Whether the response must name every URL prefix that the credential is for.
     pub needs_prefixes: bool,
+}
+
+impl ToolTraits {
+    pub const fn new(auth_form: AuthForm) -> Self {
+        Self { name: None, auth_form, exact_path: false, needs_prefixes: false }
+    }
 }
 
 /// In which form a tool can send a credential.

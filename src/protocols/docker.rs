@@ -27,7 +27,7 @@ const VERSION: &str =
     concat!("docker-credential-my (my-credential-helper) v", env!("CARGO_PKG_VERSION"), "\n");
 
 const TRAITS: ToolTraits =
-    ToolTraits { auth_form: AuthForm::PasswordOrBearer, exact_path: true, needs_prefixes: false };
+    ToolTraits { exact_path: true, ..ToolTraits::new(AuthForm::PasswordOrBearer) };
 
 pub(super) struct Docker;
 
@@ -88,7 +88,7 @@ impl<'a> Call<'a> {
                 Operation::erase(target(server), server, request, None)
             }
             "store" => store(input).map(Operation::Store),
-            "list" => Ok(Operation::List { servable: true }),
+            "list" => Ok(Operation::ListServable(TRAITS)),
             "version" => Ok(Operation::Nothing),
             "" => Err(Error::invalid("Usage: docker-credential-my <get|store|erase|list|version>")),
             other => {

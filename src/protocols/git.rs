@@ -84,7 +84,7 @@ impl<'a> Call<'a> {
         } else {
             AuthForm::PasswordOrBearer
         };
-        let tool = ToolTraits { auth_form, exact_path: true, needs_prefixes: false };
+        let tool = ToolTraits { exact_path: true, ..ToolTraits::new(auth_form) };
         let username = attributes.username.map(str::to_owned);
         let request = CredentialRequest { username, ..CredentialRequest::new(tool) };
         let target = attributes.target();

@@ -21,8 +21,7 @@ This is my-credential-helper, in the place of Python's keyring. SERVICE is a URL
 
 const VERSION: &str = concat!("keyring (my-credential-helper) v", env!("CARGO_PKG_VERSION"), "\n");
 
-const TRAITS: ToolTraits =
-    ToolTraits { auth_form: AuthForm::PasswordOrBearer, exact_path: false, needs_prefixes: false };
+const TRAITS: ToolTraits = ToolTraits::new(AuthForm::PasswordOrBearer);
 
 pub(super) struct Keyring;
 

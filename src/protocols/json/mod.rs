@@ -136,7 +136,7 @@ impl<'a> Arguments<'a> {
         let request = body.request_with_target(request)?;
         match operation {
             "get" => Ok(Operation::Get(request)),
-            "list" => Ok(Operation::List { servable: false }),
+            "list" => Ok(Operation::List),
             "capabilities" => Ok(Operation::Capabilities),
             _ if body.url.is_none() && body.provider.is_none() => {
                 Err(Error::invalid(format!("`{operation}` needs a `url` or a `provider`")))
