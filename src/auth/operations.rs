@@ -7,10 +7,11 @@ use super::Engine;
 use super::refresh::{ForcedBy, last_refreshed};
 use crate::error::{Error, Result};
 use crate::model::{
-    Credential, CredentialRequest, EraseRequest, Kind, LegacyUrl, ListEntry, Provider, Response,
-    Secret, Session, Source, StoreFailure, StoreRequest, StoredAt, Target, Timestamp, ToolTraits,
-    Trail, UrlCredential, Warning, jwt,
+    Credential, CredentialRequest, EraseRequest, Kind, LegacyUrl, ListEntry, Occasion, Provider,
+    Response, Secret, Session, Source, StoreFailure, StoreRequest, StoredAt, Target, Timestamp,
+    ToolTraits, Trail, UrlCredential, Warning, jwt,
 };
+use crate::store::session::LoadedSessions;
 use crate::store::{env, session, url_credentials};
 use crate::sys::atomic_file;
 
@@ -26,35 +27,64 @@ type Saved = (StoredAt, Option<Warning>);
 impl Engine<'_> {
     /// Stores a credential for a tool or a person.
     pub fn store(&self, store: StoreRequest) -> Result<Response> {
-        let StoreRequest { request, secret, scheme, refresh_token, expires_at, automatic } = store;
+        let StoreRequest { request, secret, scheme, refresh_token, expires_at, occasion } = store;
         let provider = self.provider_of(&request, &mut Trail::default())?;
+        let exp = || jwt::claims(&secret).exp.map(Timestamp::from_unix);
+        let expires_at = expires_at.or_else(exp);
         let Some(target) = request.target.clone() else {
             let provider =
                 provider.ok_or_else(|| Error::invalid("`store` needs a `url` or a `provider`"))?;
             let provider = self.choose_account(&request, provider)?.provider;
-            let exp = || jwt::claims(&secret).exp.map(Timestamp::from_unix);
-            let expires_at = expires_at.or_else(exp);
             let session = Session::api_token(secret, expires_at, self.clock.now());
             let session = Session { refresh_token, ..session };
             return Ok(Response::Stored(self.save_session(&provider, &session)?.0));
         };
-        // A stored token of a session would precede the session, also after the token has expired.
-        match &provider {
-            Some(_) if automatic => return Ok(Response::Nothing),
-            Some(provider) if secret.ends_in_jwt() => {
-                let name = &provider.name;
-                let message = format!("a session of {name} is not stored as a login for one host");
-                return Err(Error::invalid(message).with_hint(provider.login_hint()));
+        if let Some(provider) = &provider {
+            let is_own = self.is_session_token(provider, &secret)?;
+            match occasion {
+                Occasion::Use if is_own || self.returns_token(&request, provider) => {
+                    return Ok(Response::Nothing);
+                }
+                Occasion::Login if is_own => return Ok(Response::Nothing),
+                Occasion::Explicit if is_own => {
+                    let name = &provider.name;
+                    let message =
+                        format!("a session of {name} is not stored as a login for one host");
+                    return Err(Error::invalid(message).with_hint(provider.login_hint()));
+                }
+                _ => {}
             }
-            _ => {}
         }
         let username = request.username.unwrap_or_default();
-        let credential =
-            UrlCredential { target, username, secret, scheme, expires_at, refresh_token };
+        let stored_at = self.clock.now();
+        let credential = UrlCredential {
+            target,
+            username,
+            secret,
+            scheme,
+            expires_at,
+            refresh_token,
+            stored_at,
+        };
         let choice = self.context.store_choice()?;
-        let now = self.clock.now();
-        url_credentials::save(&self.stores, choice, request.tool.name, &credential, now)
+        url_credentials::save(&self.stores, choice, request.tool.name, &credential)
             .map(Response::Stored)
+    }
+
+    /// Whether it is the access token of a session of the provider, in a store or in the variable, with or without a
+    /// scheme before it. The value decides: registries and CI systems issue JWTs, too.
+    fn is_session_token(&self, provider: &Provider, secret: &Secret) -> Result<bool> {
+        let is_own = |kind, token: &Secret| kind == Kind::Session && secret.is_token(token);
+        let variable =
+            env::read(&self.context.environment, &provider.token_variable, self.clock.now());
+        if variable.ok().flatten().is_some_and(|found| is_own(found.kind, &found.token)) {
+            return Ok(true);
+        }
+        Ok(self.accounts(&provider.name)?.iter().any(|account| {
+            let LoadedSessions { newest, older, .. } = session::load(&self.stores, &account.key);
+            let mut sessions = newest.into_iter().chain(older).map(|stored| stored.session);
+            sessions.any(|session| is_own(session.kind(), &session.access_token))
+        }))
     }
 
     /// Whether a session of this provider could be stored: checked before the person logs in.

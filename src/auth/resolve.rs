@@ -62,7 +62,8 @@ impl Engine<'_> {
         trail: &mut Trail,
     ) -> Result<Found> {
         let Some(provider) = self.provider_of(request, trail)? else {
-            return self.find_url_credential(request, trail).ok_or_else(|| not_found(request));
+            let found = self.find_url_credential(request, trail);
+            return found.map(|(found, _)| found).ok_or_else(|| not_found(request));
         };
         if !request.tool.auth_form.has_header_name() && !provider.accepts_password {
             let message = format!("{} does not take its token as a password", provider.name);
@@ -71,7 +72,10 @@ impl Engine<'_> {
         if let Some(found) = self.find_variable(request, &provider, trail)? {
             return Ok(found);
         }
-        if let Some(found) = self.find_url_credential(request, trail) {
+        let mut stored = self.find_url_credential(request, trail);
+        if let Some((found, _)) =
+            stored.take_if(|(found, _)| found.0.username != UrlCredential::IDENTITY_TOKEN)
+        {
             return Ok(found);
         }
         let AccountChoice { provider, attempt, prefix, by_username } =
@@ -79,6 +83,12 @@ impl Engine<'_> {
         trail.attempts.splice(0..0, attempt);
         let username = request.username.clone().filter(|_| !by_username);
         let request = CredentialRequest { username, ..request.clone() };
+        // A registry may void its identity token, and docker does not report that: a later login precedes it.
+        if let Some((found, stored_at)) = stored
+            && !self.has_session_since(&provider, stored_at)
+        {
+            return Ok(found);
+        }
         let (mut credential, source) = self.find_session(&request, &provider, renewal, trail)?;
         // The account of a pattern is only for the pattern's part of the host.
         credential.prefixes = prefix.map_or(credential.prefixes, |prefix| vec![prefix]);
@@ -155,11 +165,24 @@ impl Engine<'_> {
         Ok(Some((credential, Source::Environment)))
     }
 
-    fn find_url_credential(&self, request: &CredentialRequest, trail: &mut Trail) -> Option<Found> {
+    /// The stored credential, and when it was stored.
+    fn find_url_credential(
+        &self,
+        request: &CredentialRequest,
+        trail: &mut Trail,
+    ) -> Option<(Found, Timestamp)> {
         request.target.as_ref()?;
         let (found, source) =
             url_credentials::find(&self.stores, request, self.clock.now(), trail)?;
-        let UrlCredential { target, username, secret, scheme, expires_at, refresh_token } = found;
+        let UrlCredential {
+            target,
+            username,
+            secret,
+            scheme,
+            expires_at,
+            refresh_token,
+            stored_at,
+        } = found;
         let credential = Credential {
             provider: None,
             account: None,
@@ -171,7 +194,27 @@ impl Engine<'_> {
             expires_at,
             refresh_token,
         };
-        Some((credential, source))
+        Some(((credential, source), stored_at))
+    }
+
+    /// Whether the person has logged in after `time` and the session has not ended.
+    fn has_session_since(&self, provider: &Provider, time: Timestamp) -> bool {
+        let newest = session::load(&self.stores, &provider.key).newest;
+        newest.is_some_and(|StoredSession { session, .. }| {
+            let is_alive = !session.is_expired(self.clock.now());
+            session.logged_in_at > time && (is_alive || provider.login.can_renew(&session))
+        })
+    }
+
+    /// Whether a request for this target receives a token of the provider, judged from what is stored.
+    pub(super) fn returns_token(&self, request: &CredentialRequest, provider: &Provider) -> bool {
+        let trail = &mut Trail::default();
+        let variable = self.find_variable(request, provider, trail);
+        let choice = || self.choose_account(request, provider.clone());
+        let session = |choice: AccountChoice| {
+            self.find_session(request, &choice.provider, Renewal::Assume, &mut Trail::default())
+        };
+        variable.is_ok_and(|found| found.is_some()) || choice().and_then(session).is_ok()
     }
 
     fn find_session(

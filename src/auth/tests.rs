@@ -1,11 +1,14 @@
 //! The order of the sources, and what `store`, `erase` and `list` change, in memory.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
 use super::Engine;
 use super::testing::{Memory, due, expired, session};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    AuthForm, CredentialRequest, EraseRequest, Kind, OffReason, Operation, Provider, Response,
-    Secret, Source, StoreFailure, StoreRequest, Target, ToolTraits, attempts_line,
+    AuthForm, CredentialRequest, EraseRequest, Kind, Occasion, OffReason, Operation, Provider,
+    Response, Secret, Source, StoreFailure, StoreRequest, Target, ToolTraits, attempts_line,
 };
 
 const MYCLI: Provider = Provider::MYCLI;
@@ -288,14 +291,82 @@ fn a_login_that_the_chosen_store_cannot_have_is_an_error() {
     assert_eq!(memory.engine().check_login(&Provider::MICROTICA), Ok(()), "the file has it");
 }
 
+/// A token of another issuer that expires in an hour, as a registry or a CI system issues it.
+fn jwt(lifetime: i64) -> String {
+    let claims = format!("{{\"exp\":{}}}", super::testing::NOW + lifetime);
+    let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.c2ln", part("{\"alg\":\"HS256\"}"), part(&claims))
+}
+
 #[test]
-fn a_tool_that_stores_what_it_received_changes_nothing() {
-    let memory = Memory::with(HOSTS, &[]);
-    let request = request("https://git.acme.dev/x");
-    let automatic =
-        StoreRequest { automatic: true, ..StoreRequest::new(request, Secret::new("access-old")) };
-    assert!(matches!(memory.engine().store(automatic), Ok(Response::Nothing)));
-    assert!(memory.keyring.is_empty() && memory.file.is_empty());
+fn only_the_tokens_of_a_session_are_not_stored() {
+    let url = "https://git.acme.dev";
+    let own = session("own", 1).access_token;
+    let own = own.expose_secret();
+    let other_jwt = jwt(3600);
+    let accounts = "[providers.mycli]\nhosts = ['git.acme.dev']\naccounts = ['work']\n";
+    for (occasion, secret, is_logged_in, is_stored) in [
+        (Occasion::Login, own, true, Ok(false)),
+        (Occasion::Login, own, false, Ok(true)),
+        (Occasion::Login, &other_jwt, true, Ok(true)),
+        (Occasion::Login, "hunter2", true, Ok(true)),
+        (Occasion::Use, own, true, Ok(false)),
+        // A token that another process has refreshed since git received it.
+        (Occasion::Use, &other_jwt, true, Ok(false)),
+        (Occasion::Use, &other_jwt, false, Ok(true)),
+        (Occasion::Explicit, own, true, Err(ErrorCode::InvalidRequest)),
+        (Occasion::Explicit, &other_jwt, true, Ok(true)),
+        (Occasion::Explicit, &format!("Bearer {own}"), true, Err(ErrorCode::InvalidRequest)),
+    ] {
+        for account in ["default", "work"] {
+            let memory = Memory::with(&format!("{accounts}account = '{account}'\n"), &[]);
+            let engine = memory.engine();
+            if is_logged_in {
+                let provider = engine.accounts("mycli").unwrap();
+                let provider = provider.into_iter().find(|one| &*one.account == account).unwrap();
+                memory.file.put_session(&provider, &session("own", 1));
+            }
+            let store = StoreRequest::new(request(url), Secret::new(secret));
+            let stored = engine.store(StoreRequest { occasion, ..store });
+            let stored = stored.map(|response| matches!(response, Response::Stored(_)));
+            let stored = stored.map_err(|error| error.code);
+            assert_eq!(stored, is_stored, "{occasion:?} {secret} {is_logged_in} {account}");
+        }
+    }
+}
+
+#[test]
+fn a_stored_jwt_expires_and_yields_to_the_session() {
+    let url = "https://git.acme.dev";
+    for (lifetime, found) in [(3600, "stored"), (-1, "access-own")] {
+        let (memory, token) = (Memory::with(HOSTS, &[]), jwt(lifetime));
+        memory.file.put_session(&MYCLI, &session("own", 1));
+        store(&memory.engine(), url, "me", &token).unwrap();
+        let found = if found == "stored" { &token } else { found };
+        assert_eq!(get_by(&memory.engine(), url, None).as_deref(), Some(found));
+    }
+}
+
+#[test]
+fn a_later_login_precedes_an_identity_token() {
+    let url = "https://git.acme.dev";
+    let login = |memory: &Memory, seconds: i64| {
+        let now = crate::model::Timestamp::from_unix(super::testing::NOW + seconds);
+        let session = crate::model::Session { logged_in_at: now, ..session("own", 1) };
+        memory.file.put_session(&MYCLI, &session);
+    };
+    for (username, logged_in_at, found) in
+        [("<token>", -60, "identity"), ("<token>", 60, "access-own"), ("ada", 60, "identity")]
+    {
+        let memory = Memory::with(HOSTS, &[]);
+        store(&memory.engine(), url, username, "identity").unwrap();
+        assert_eq!(get_by(&memory.engine(), url, None).as_deref(), Some("identity"));
+        login(&memory, logged_in_at);
+        let case = format!("{username} {logged_in_at}");
+        assert_eq!(get_by(&memory.engine(), url, None).as_deref(), Some(found), "{case}");
+        assert!(erase_by(&memory.engine(), url, None));
+        assert_eq!(get_by(&memory.engine(), url, None).as_deref(), Some("access-own"), "{case}");
+    }
 }
 
 #[test]

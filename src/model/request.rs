@@ -146,8 +146,21 @@ pub struct StoreRequest {
     pub scheme: Option<String>,
     pub refresh_token: Option<Secret>,
     pub expires_at: Option<Timestamp>,
-    /// Whether the tool stores what it has just received from `get`, as git does: nothing is stored for a provider's hosts.
-    pub automatic: bool,
+    pub occasion: Occasion,
+}
+
+/// When a tool stores. The tokens of a session are refreshed here: a stored copy would precede the session after it has
+/// expired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Occasion {
+    /// A person passes a secret: a token of a session is an error.
+    #[default]
+    Explicit,
+    /// A login, in which the tool may have used what `get` returned (docker, pip): a token of a session is not stored.
+    Login,
+    /// After each use, also of what `get` returned, which another process may have refreshed since (git): nothing is
+    /// stored where a provider's token is returned.
+    Use,
 }
 
 impl StoreRequest {
@@ -159,7 +172,7 @@ impl StoreRequest {
             scheme: None,
             refresh_token: None,
             expires_at: None,
-            automatic: false,
+            occasion: Occasion::Explicit,
         }
     }
 }

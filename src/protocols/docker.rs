@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::Protocol;
 use crate::error::{Error, Result, sanitize};
 use crate::model::{
-    AuthForm, CredentialRequest, Framing, Invocation, ListEntry, Operation, Origin, Resolved,
-    Response, Scheme, Secret, StoreRequest, Target, ToolOutput, ToolTraits, UrlPath, json,
+    AuthForm, CredentialRequest, Framing, Invocation, ListEntry, Occasion, Operation, Origin,
+    Resolved, Response, Scheme, Secret, StoreRequest, Target, ToolOutput, ToolTraits, UrlPath,
+    json,
 };
 
 // Docker compares these sentences byte for byte (docker-credential-helpers, credentials/error.go).
@@ -126,11 +127,10 @@ fn store(input: &[u8]) -> Result<StoreRequest> {
     if username.contains(char::is_control) || secret.has_control_character() {
         return Err(Error::invalid("the user name or the secret contains a control character"));
     }
-    // `docker login` also stores the token of a session that `get` has just returned.
-    let automatic = secret.is_jwt();
     let request = CredentialRequest::for_target(target(server)?, TRAITS);
     let request = CredentialRequest { username: Some(username), ..request };
-    Ok(StoreRequest { automatic, ..StoreRequest::new(request, secret) })
+    // `docker login` also stores the token of a session that `get` has just returned.
+    Ok(StoreRequest { occasion: Occasion::Login, ..StoreRequest::new(request, secret) })
 }
 
 fn target(server: &str) -> Result<Target> {

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use super::{Protocol, challenges};
 use crate::error::{Error, Result};
 use crate::model::{
-    AuthForm, CredentialRequest, Framing, Invocation, Kind, Operation, Origin, Resolved, Response,
-    Scheme, Secret, StoreRequest, Target, Timestamp, ToolOutput, ToolTraits, UrlPath,
+    AuthForm, CredentialRequest, Framing, Invocation, Kind, Occasion, Operation, Origin, Resolved,
+    Response, Scheme, Secret, StoreRequest, Target, Timestamp, ToolOutput, ToolTraits, UrlPath,
 };
 
 /// git's own limit for a line, with its LF.
@@ -229,7 +229,7 @@ impl<'a> Attributes<'a> {
             scheme,
             refresh_token: self.refresh_token.map(Secret::new),
             expires_at: self.expires_at,
-            automatic: true,
+            occasion: Occasion::Use,
         })
     }
 

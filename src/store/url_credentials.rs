@@ -191,6 +191,8 @@ impl Entry {
             scheme,
             expires_at: *expires_at,
             refresh_token,
+            stored_at: Timestamp::from_unix(record.stored_at)
+                .plus(time::Duration::nanoseconds(record.stored_at_nanos.into())),
         }))
     }
 }
@@ -261,9 +263,9 @@ pub fn save(
     choice: Option<StoreChoice>,
     tool: Option<&str>,
     credential: &UrlCredential,
-    now: Timestamp,
 ) -> Result<StoredAt> {
-    let UrlCredential { target, username, secret, scheme, expires_at, refresh_token } = credential;
+    let UrlCredential { target, username, secret, scheme, expires_at, refresh_token, stored_at } =
+        credential;
     let tool = tool.unwrap_or(EVERY_TOOL);
     let key = new_key(target, username, tool);
     let mut record = Record {
@@ -277,8 +279,8 @@ pub fn save(
         in_keyring: false,
         left_in_keyring: None,
         is_erased: false,
-        stored_at: now.unix(),
-        stored_at_nanos: now.nanosecond(),
+        stored_at: stored_at.unix(),
+        stored_at_nanos: stored_at.nanosecond(),
     };
     let mut older = entries_of(stores, &target.origin, &mut Trail::default()).unwrap_or_default();
     sweep(stores, &mut older);

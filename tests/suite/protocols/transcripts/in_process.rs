@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use my_credential_helper::error::{Error, ErrorCode};
 use my_credential_helper::model::{
-    AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, Operation, Rejection, Secret,
-    StoreRequest, Timestamp, ToolOutput, ToolTraits,
+    AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, Occasion, Operation, Rejection,
+    Secret, StoreRequest, Timestamp, ToolOutput, ToolTraits,
 };
 use my_credential_helper::protocols::Tool;
 use serde_json::{Map, Value, json};
@@ -99,14 +99,14 @@ fn description(operation: &Operation) -> Value {
     match operation {
         Operation::Get(request) => json!({ "get": without_defaults(fields(request)) }),
         Operation::Store(store) => {
-            let StoreRequest { request, secret, scheme, refresh_token, expires_at, automatic } =
+            let StoreRequest { request, secret, scheme, refresh_token, expires_at, occasion } =
                 store;
             let mut fields = fields(request);
             fields.insert("secret".into(), json!(secret.expose_secret()));
             fields.insert("scheme".into(), json!(scheme));
             fields.insert("refresh_token".into(), json!(exposed(refresh_token)));
             fields.insert("expires_at".into(), json!(expires_at.map(Timestamp::to_whole_seconds)));
-            fields.insert("by_habit".into(), json!(automatic));
+            fields.insert("by_habit".into(), json!(*occasion == Occasion::Use));
             json!({ "store": without_defaults(fields) })
         }
         Operation::EraseLegacy(_, refused) => json!({ "error": refused.code.name() }),
