@@ -129,7 +129,10 @@ impl Engine<'_> {
                 self.forget_session(&provider, secret.as_ref())
             }
             provider => {
-                let erased = url_credentials::erase(&self.stores, request, secret.as_ref())?;
+                let mut erased = url_credentials::erase(&self.stores, request, secret.as_ref())?;
+                if let Some(other) = request.for_other_scheme() {
+                    erased |= url_credentials::erase(&self.stores, &other, secret.as_ref())?;
+                }
                 let marked = match (&provider, secret) {
                     (Some(provider), Some(secret)) => self.mark_any_rejected(provider, secret)?,
                     _ => false,

@@ -61,6 +61,21 @@ impl Engine<'_> {
         renewal: Renewal,
         trail: &mut Trail,
     ) -> Result<Found> {
+        let found = self.search_target(request, renewal, trail);
+        match (found, request.for_other_scheme()) {
+            (Err(error), Some(other)) if error.is_no_credential() => {
+                self.search_target(&other, renewal, trail).or(Err(error))
+            }
+            (found, _) => found,
+        }
+    }
+
+    fn search_target(
+        &self,
+        request: &CredentialRequest,
+        renewal: Renewal,
+        trail: &mut Trail,
+    ) -> Result<Found> {
         let Some(provider) = self.provider_of(request, trail)? else {
             let found = self.find_url_credential(request, trail);
             return found.map(|(found, _)| found).ok_or_else(|| not_found(request));

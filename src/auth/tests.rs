@@ -299,6 +299,54 @@ fn jwt(lifetime: i64) -> String {
 }
 
 #[test]
+fn a_secret_of_several_lines_is_withheld_from_line_protocols() {
+    let (memory, url) = (Memory::new(), "https://h.example");
+    let engine = memory.engine();
+    store_by(&engine, url, None, "one\ntwo");
+    for carries_lines in [false, true] {
+        let tool = ToolTraits { carries_lines, ..docker() };
+        let found = engine.get(&CredentialRequest { tool, ..request(url) });
+        assert_eq!(found.is_ok(), carries_lines);
+        if let Err(failure) = found {
+            assert_eq!(failure.error.code, ErrorCode::NotFound);
+        }
+    }
+    let mut request = request(url);
+    request.tool.name = Some("git");
+    let secret = Some(Secret::new("one\ntwo"));
+    assert!(engine.erase(&EraseRequest { request, secret }).unwrap());
+}
+
+#[test]
+fn a_loopback_host_has_one_credential_in_both_schemes() {
+    let ignores = ToolTraits { ignores_scheme: true, ..docker() };
+    let memory = Memory::new();
+    let engine = memory.engine();
+    let get = |url: &str, tool: ToolTraits| {
+        let found = engine.get(&CredentialRequest { tool, ..request(url) }).ok()?;
+        Some(found.credential.secret.expose_secret().to_owned())
+    };
+    for (stored, asked) in [
+        ("https://localhost:5443", "http://localhost:5443"),
+        ("https://127.0.0.1", "http://127.0.0.1"),
+        ("http://[::1]:5000", "https://[::1]:5000"),
+    ] {
+        store(&engine, stored, "me", "other").unwrap();
+        assert_eq!(get(asked, docker()), None, "{asked}");
+        assert_eq!(get(asked, ignores).as_deref(), Some("other"), "{asked}");
+        store(&engine, asked, "me", "same").unwrap();
+        assert_eq!(get(asked, ignores).as_deref(), Some("same"), "{asked}");
+    }
+    let url = "https://localhost:5443";
+    store_by(&engine, url, Some("docker"), "own");
+    let request = CredentialRequest { tool: ignores, ..request("http://localhost:5443") };
+    assert!(engine.erase(&EraseRequest { request, secret: None }).unwrap());
+    assert_eq!(get_by(&engine, url, Some("docker")).as_deref(), Some("other"));
+    store(&engine, "https://h.example", "me", "s").unwrap();
+    assert_eq!(get("http://h.example", ignores), None);
+}
+
+#[test]
 fn only_the_tokens_of_a_session_are_not_stored() {
     let url = "https://git.acme.dev";
     let own = session("own", 1).access_token;

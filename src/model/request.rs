@@ -80,6 +80,15 @@ impl CredentialRequest {
     pub fn for_target(target: Target, tool: ToolTraits) -> Self {
         Self { target: Some(target), ..Self::new(tool) }
     }
+
+    /// The same request for the other scheme of a loopback host, if the tool does not say which one is meant.
+    pub fn for_other_scheme(&self) -> Option<Self> {
+        let target = self.target.as_ref().filter(|_| self.tool.ignores_scheme)?;
+        let origin =
+            Some(&target.origin).filter(|origin| origin.is_loopback())?.with_other_scheme();
+        let target = Target { origin, path: target.path.clone() };
+        Some(Self { target: Some(target), ..self.clone() })
+    }
 }
 
 /// What a tool's protocol can and cannot do.
@@ -94,11 +103,23 @@ pub struct ToolTraits {
     pub exact_path: bool,
     /// Whether the response must name every URL prefix that the credential is for.
     pub needs_prefixes: bool,
+    /// Whether the response can have a secret of several lines, such as a key in JSON.
+    pub carries_lines: bool,
+    /// Whether the tool does not say which scheme a loopback host has: of such a host, what is for the other scheme matches,
+    /// too.
+    pub ignores_scheme: bool,
 }
 
 impl ToolTraits {
     pub const fn new(auth_form: AuthForm) -> Self {
-        Self { name: None, auth_form, exact_path: false, needs_prefixes: false }
+        Self {
+            name: None,
+            auth_form,
+            exact_path: false,
+            needs_prefixes: false,
+            carries_lines: false,
+            ignores_scheme: false,
+        }
     }
 }
 

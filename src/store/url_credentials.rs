@@ -165,8 +165,9 @@ impl Entry {
             && self.record.oauth_refresh_token.is_none()
     }
 
-    /// The credential with its secret; `None` if the keyring no longer has it.
-    fn open(&self, stores: &Stores<'_>) -> StoreResult<Option<UrlCredential>> {
+    /// The credential with its secret; `None` if the keyring no longer has it. A secret of several lines is an error for a
+    /// tool that cannot have it.
+    fn open(&self, stores: &Stores<'_>, carries_lines: bool) -> StoreResult<Option<UrlCredential>> {
         let Self { target, username, expires_at, source, record, key, warning: _ } = self;
         let Some(target) = target else { return Ok(None) };
         let mut record = record.clone();
@@ -181,7 +182,7 @@ impl Entry {
         let texts = [Some(username.as_str()), scheme.as_deref(), Some(secret.expose_secret())];
         let texts = texts.into_iter().chain([refresh_token.as_ref().map(Secret::expose_secret)]);
         // It would end a line of git's protocol.
-        if texts.flatten().any(|text| text.contains(['\n', '\r', '\0'])) {
+        if texts.flatten().any(|text| text.contains(['\n', '\r', '\0'])) && !carries_lines {
             return Err(StoreFailure::Failed("it contains a line break or NUL".to_owned()));
         }
         Ok(Some(UrlCredential {
@@ -230,7 +231,7 @@ pub fn find(
         let (outcome, found) = if entry.is_expired(now) {
             (Outcome::Expired, None)
         } else {
-            match entry.open(stores) {
+            match entry.open(stores, request.tool.carries_lines) {
                 Ok(Some(credential)) => (Outcome::Found, Some(credential)),
                 Ok(None) => (Outcome::NoEntry, None),
                 Err(failure) => (Outcome::Unavailable(failure), None),
@@ -319,7 +320,7 @@ pub fn erase(
         .map_err(|failure| Error::invalid_state(failure.to_string()))?;
     let access = if secret.is_some() { Access::EraseRejected } else { Access::Erase };
     for entry in entries.iter().filter(|entry| entry.matches(request, target, access)) {
-        let is_other = |secret: &Secret| !matches!(entry.open(stores), Ok(Some(found)) if found.secret == *secret);
+        let is_other = |secret: &Secret| !matches!(entry.open(stores, true), Ok(Some(found)) if found.secret == *secret);
         if !secret.is_some_and(is_other) {
             erased |= delete(stores, entry)?;
         }

@@ -97,6 +97,23 @@ fn docker_login_is_kept_serves_and_is_forgotten_by_docker_logout() {
 }
 
 #[test]
+fn a_key_file_is_stored_and_serves() {
+    let key = "{\n  \"type\": \"service_account\",\n\t\"key\": \"a\\nb\"\n}";
+    let Some(registry) = Registry::of_users(&[("_json_key", key)], &["docker", "skopeo"]) else {
+        return;
+    };
+    let mut home = Home::new();
+    configure(&mut home, &configurations(&registry)[1]);
+    let outcome = log_in(&home, &registry, "_json_key", key);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let outcome = inspect(&home, &registry);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let image = format!("docker://{}", registry.image());
+    let outcome = run(&home, &["skopeo", "inspect", "--tls-verify=false", &image], "");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+#[test]
 fn the_session_serves_a_registry_of_the_providers_without_any_docker_login() {
     let Some((_server, _root, mut home, _, registry)) = of_provider(&["docker"]) else { return };
     for configuration in configurations(&registry) {
@@ -262,6 +279,40 @@ fn list_sends_no_request() {
     assert_eq!(listed(&home), expected);
     assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     assert_eq!(home.session().unwrap()["refresh_token"], session.refresh_token.as_str());
+}
+
+#[test]
+fn every_client_finds_a_login_to_docker_hub() {
+    let mut home = Home::new();
+    configure(&mut home, &json!({}));
+    home.write(".docker/config.json", "{}");
+    home.set("DOCKER_CONFIG", home.path().join(".docker"));
+    home.set("REGISTRY_AUTH_FILE", home.path().join(".docker/config.json"));
+    home.set_up("docker", "docker.io");
+    let text = home.read(".docker/config.json").unwrap();
+    let configuration: Value = serde_json::from_str(&text).unwrap();
+    let expected = json!({ "https://index.docker.io/v1/": "my", "docker.io": "my" });
+    assert_eq!(configuration["credHelpers"], expected);
+    let request = json!({ "ServerURL": "docker.io", "Username": "ada", "Secret": "s" }).to_string();
+    assert_eq!(home.run_with(&["docker", "store"], request).status, 0);
+    for client in ["podman", "skopeo", "buildah"].into_iter().filter(|client| has_client(client)) {
+        let line: &[&str] = &[client, "login", "--get-login", "docker.io"];
+        let outcome = run(&home, line, "");
+        assert_eq!((outcome.status, outcome.output.trim()), (0, "ada"), "{client}: {outcome:?}");
+    }
+    if has_client("docker") {
+        let outcome = run(&home, &["docker", "logout"], "");
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        assert_eq!(listed(&home), json!({}));
+    }
+}
+
+#[test]
+fn a_login_over_plain_http_fails_with_its_reason() {
+    let request = json!({ "ServerURL": "http://h.dev", "Username": "ada", "Secret": "s" });
+    let outcome = Home::new().run_with(&["docker", "store"], request.to_string());
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(outcome.output.contains("http://h.dev is neither https"), "{outcome:?}");
 }
 
 #[test]

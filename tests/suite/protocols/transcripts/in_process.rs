@@ -130,7 +130,7 @@ fn fields(request: &CredentialRequest) -> Map<String, Value> {
         api_url,
         username,
         min_validity,
-        tool: ToolTraits { name: _, auth_form, exact_path, needs_prefixes },
+        tool: ToolTraits { auth_form, exact_path, needs_prefixes, .. },
         rejection,
     } = request;
     let fields = json!({
