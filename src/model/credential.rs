@@ -120,7 +120,7 @@ pub struct UrlCredential {
 
 impl UrlCredential {
     /// docker's user name for an identity token, which a registry issues in the place of a password (docker/cli,
-    /// cli/config/credentials/native_store.go).
+    /// `cli/config/credentials/native_store.go`).
     pub const IDENTITY_TOKEN: &str = "<token>";
 }
 

@@ -85,6 +85,7 @@ impl Origin {
     }
 
     /// The same host and port with the other scheme; the default port becomes the other default port.
+    #[must_use]
     pub fn with_other_scheme(&self) -> Self {
         let scheme = if self.scheme == Scheme::Https { Scheme::Http } else { Scheme::Https };
         let is_default = self.port == self.scheme.default_port();

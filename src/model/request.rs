@@ -93,6 +93,7 @@ impl CredentialRequest {
 
 /// What a tool's protocol can and cannot do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent properties of a protocol")]
 pub struct ToolTraits {
     /// The protocol: a credential that was stored through another one does not match. `None` for the JSON protocol and the
     /// commands, which store for every tool.

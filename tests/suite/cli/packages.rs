@@ -43,7 +43,11 @@ fn both_packages_install_work_and_leave_nothing_behind() {
     assert!(!prefix.join("bin/my-credential-helper").exists());
     let outcome = run(&home, &script, &["--prefix", &to, "--uninstall"]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
-    assert_eq!(files(&prefix), [theirs.clone()], "what was not installed is not removed");
+    assert_eq!(
+        files(&prefix),
+        std::slice::from_ref(&theirs),
+        "what was not installed is not removed"
+    );
     std::fs::remove_file(&theirs).unwrap();
 
     for _ in ["first", "again"] {
