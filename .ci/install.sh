@@ -18,9 +18,29 @@ done
 # Every file and link of this folder, except this one.
 contents() { (cd "$here" && find bin share ! -type d); }
 
+# The files that were installed, one a line.
+manifest=$prefix/share/my-credential-helper/installed
+
+# Whether a file below the prefix is this program's: a program of another name is a link to it.
+is_ours() {
+    case $1 in
+    bin/my-credential-helper | share/*my-credential-helper*) ;;
+    *)
+        case $(readlink "$prefix/$1" || true) in
+        my-credential-helper | */my-credential-helper) ;;
+        *) return 1 ;;
+        esac
+        ;;
+    esac
+}
+
 if [ -n "$uninstall" ]; then
-    contents | while IFS= read -r file; do rm -f "$prefix/$file"; done
-    rmdir "$prefix/share/doc/my-credential-helper" 2>/dev/null || true
+    # Version 0.1.0 wrote no manifest.
+    if [ -e "$manifest" ]; then cat "$manifest"; else contents; fi | while IFS= read -r file; do
+        if is_ours "$file"; then rm -f "$prefix/$file"; fi
+    done
+    rm -f "$manifest"
+    rmdir "$prefix/share/doc/my-credential-helper" "$prefix/share/my-credential-helper" 2>/dev/null || true
     echo "my-credential-helper is removed from $prefix; your login is not: \`my-credential-helper logout\` ends it before."
     exit 0
 fi
@@ -29,16 +49,15 @@ fi
 contents | while IFS= read -r file; do
     old=$prefix/$file
     [ -e "$old" ] || [ -L "$old" ] || continue
-    case $file in
-    bin/my-credential-helper | share/*my-credential-helper*) ;;
-    *)
-        case $(readlink "$old" || true) in
-        my-credential-helper | */my-credential-helper) ;;
-        *) echo "error: $old is there, and is no link to my-credential-helper; move it away first" >&2; exit 1 ;;
-        esac
-        ;;
-    esac
+    is_ours "$file" || {
+        echo "error: $old is there, and is no link to my-credential-helper; move it away first" >&2
+        exit 1
+    }
 done
+# Written first, so that an installation that was interrupted can be removed.
+mkdir -p "$(dirname "$manifest")"
+{ cat "$manifest" 2>/dev/null || true; contents; } | sort -u >"$manifest.new.$$"
+mv -f "$manifest.new.$$" "$manifest"
 contents | while IFS= read -r file; do
     mkdir -p "$prefix/$(dirname "$file")"
     # Written to a new file and renamed, so that a running program is not overwritten.

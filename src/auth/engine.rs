@@ -54,8 +54,8 @@ impl Engine<'_> {
             Operation::Store(request) => self.store(request),
             Operation::Erase(request) => self.erase(&request).map(Response::Erased),
             Operation::EraseLegacy(url, error) => self.erase_legacy(&url, error),
-            Operation::List { servable: false } => self.list().map(Response::Listed),
-            Operation::List { servable: true } => self.list_servable().map(Response::Listed),
+            Operation::List => self.list().map(Response::Listed),
+            Operation::ListServable(tool) => self.list_servable(tool).map(Response::Listed),
             Operation::Capabilities => {
                 self.context.configuration()?;
                 Ok(Response::Capabilities(self.capabilities(protocols)))

@@ -1,5 +1,5 @@
-//! `store`, `erase` and `list`: which credentials and sessions are stored, erased and listed. Sends no request to a service,
-//! except that `list_servable` may refresh a session.
+//! `store`, `erase` and `list`: which credentials and sessions are stored, erased and listed. Sends no request to a
+//! service.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use super::Engine;
 use super::refresh::{ForcedBy, last_refreshed};
 use crate::error::{Error, Result};
 use crate::model::{
-    AuthForm, Credential, CredentialRequest, EraseRequest, HostPattern, Kind, LegacyUrl, ListEntry,
-    Provider, Resolved, Response, Secret, Session, Source, StoreFailure, StoreRequest, StoredAt,
-    Target, Timestamp, ToolTraits, Trail, UrlCredential, Warning, jwt,
+    Credential, CredentialRequest, EraseRequest, Kind, LegacyUrl, ListEntry, Occasion, Provider,
+    Response, Secret, Session, Source, StoreFailure, StoreRequest, StoredAt, Target, Timestamp,
+    ToolTraits, Trail, UrlCredential, Warning, jwt,
 };
+use crate::store::session::LoadedSessions;
 use crate::store::{env, session, url_credentials};
 use crate::sys::atomic_file;
 
@@ -26,34 +27,64 @@ type Saved = (StoredAt, Option<Warning>);
 impl Engine<'_> {
     /// Stores a credential for a tool or a person.
     pub fn store(&self, store: StoreRequest) -> Result<Response> {
-        let StoreRequest { request, secret, scheme, refresh_token, expires_at, automatic } = store;
+        let StoreRequest { request, secret, scheme, refresh_token, expires_at, occasion } = store;
         let provider = self.provider_of(&request, &mut Trail::default())?;
+        let exp = || jwt::claims(&secret).exp.map(Timestamp::from_unix);
+        let expires_at = expires_at.or_else(exp);
         let Some(target) = request.target.clone() else {
             let provider =
                 provider.ok_or_else(|| Error::invalid("`store` needs a `url` or a `provider`"))?;
             let provider = self.choose_account(&request, provider)?.provider;
-            let exp = || jwt::claims(&secret).exp.map(Timestamp::from_unix);
-            let expires_at = expires_at.or_else(exp);
             let session = Session::api_token(secret, expires_at, self.clock.now());
             let session = Session { refresh_token, ..session };
             return Ok(Response::Stored(self.save_session(&provider, &session)?.0));
         };
-        // A stored token of a session would precede the session, also after the token has expired.
-        match &provider {
-            Some(_) if automatic => return Ok(Response::Nothing),
-            Some(provider) if secret.ends_in_jwt() => {
-                let name = &provider.name;
-                let message = format!("a session of {name} is not stored as a login for one host");
-                return Err(Error::invalid(message).with_hint(provider.login_hint()));
+        if let Some(provider) = &provider {
+            let is_own = self.is_session_token(provider, &secret)?;
+            match occasion {
+                Occasion::Use if is_own || self.returns_token(&request, provider) => {
+                    return Ok(Response::Nothing);
+                }
+                Occasion::Login if is_own => return Ok(Response::Nothing),
+                Occasion::Explicit if is_own => {
+                    let name = &provider.name;
+                    let message =
+                        format!("a session of {name} is not stored as a login for one host");
+                    return Err(Error::invalid(message).with_hint(provider.login_hint()));
+                }
+                _ => {}
             }
-            _ => {}
         }
         let username = request.username.unwrap_or_default();
-        let credential =
-            UrlCredential { target, username, secret, scheme, expires_at, refresh_token };
+        let stored_at = self.clock.now();
+        let credential = UrlCredential {
+            target,
+            username,
+            secret,
+            scheme,
+            expires_at,
+            refresh_token,
+            stored_at,
+        };
         let choice = self.context.store_choice()?;
-        let now = self.clock.now();
-        url_credentials::save(&self.stores, choice, &credential, now).map(Response::Stored)
+        url_credentials::save(&self.stores, choice, request.tool.name, &credential)
+            .map(Response::Stored)
+    }
+
+    /// Whether it is the access token of a session of the provider, in a store or in the variable, with or without a
+    /// scheme before it. The value decides: registries and CI systems issue JWTs, too.
+    fn is_session_token(&self, provider: &Provider, secret: &Secret) -> Result<bool> {
+        let is_own = |kind, token: &Secret| kind == Kind::Session && secret.is_token(token);
+        let variable =
+            env::read(&self.context.environment, &provider.token_variable, self.clock.now());
+        if variable.ok().flatten().is_some_and(|found| is_own(found.kind, &found.token)) {
+            return Ok(true);
+        }
+        Ok(self.accounts(&provider.name)?.iter().any(|account| {
+            let LoadedSessions { newest, older, .. } = session::load(&self.stores, &account.key);
+            let mut sessions = newest.into_iter().chain(older).map(|stored| stored.session);
+            sessions.any(|session| is_own(session.kind(), &session.access_token))
+        }))
     }
 
     /// Whether a session of this provider could be stored: checked before the person logs in.
@@ -102,7 +133,10 @@ impl Engine<'_> {
                 self.forget_session(&provider, secret.as_ref())
             }
             provider => {
-                let erased = url_credentials::erase(&self.stores, request, secret.as_ref())?;
+                let mut erased = url_credentials::erase(&self.stores, request, secret.as_ref())?;
+                if let Some(other) = request.for_other_scheme() {
+                    erased |= url_credentials::erase(&self.stores, &other, secret.as_ref())?;
+                }
                 let marked = match (&provider, secret) {
                     (Some(provider), Some(secret)) => self.mark_any_rejected(provider, secret)?,
                     _ => false,
@@ -177,6 +211,7 @@ impl Engine<'_> {
             provider: None,
             account: None,
             username: entry.username.clone(),
+            tool: entry.tool().map(str::to_owned),
             kind: Kind::UrlCredential,
             source: entry.source,
             expires_at: entry.expires_at,
@@ -190,6 +225,7 @@ impl Engine<'_> {
             provider: Some(provider.name.to_string()),
             account: (!provider.account.is_default()).then(|| provider.account.to_string()),
             username: provider.basic_username.to_string(),
+            tool: None,
             kind,
             source,
             expires_at,
@@ -209,24 +245,23 @@ impl Engine<'_> {
         listed
     }
 
-    /// The hosts for which `get` returns a credential now, for a tool that lists hosts and then requests each. It may
-    /// refresh a session.
-    pub fn list_servable(&self) -> Result<Vec<ListEntry>> {
+    /// The hosts for which `get` returns a credential now, for a tool that lists hosts and then requests each: the
+    /// configured hosts of the providers, and the hosts of the credentials that match the tool. The host of a provider's
+    /// API, or of a known service, is not a host of the tool unless it is configured. A session that can be refreshed counts as servable: if the
+    /// service does not answer, the other hosts are listed nevertheless.
+    pub fn list_servable(&self, tool: ToolTraits) -> Result<Vec<ListEntry>> {
         let configuration = self.context.configuration()?;
         // A keyring that does not answer would take its timeout for each host.
         let deadline = self.clock.instant() + LOCK_TIMEOUT;
         let servable = |host| {
-            if self.clock.instant() < deadline { self.servable(host) } else { None }
+            if self.clock.instant() < deadline { self.servable(host, tool) } else { None }
         };
         let mut listed = Vec::new();
         for name in configuration.names() {
-            let provider = configuration.provider(name)?;
-            let api = Target::whole_host(self.context.api_origin(&provider, None)?);
-            let hosts = provider.hosts.iter().filter_map(HostPattern::target);
-            // A session that fails for one host fails for the next host, too, and each failure may take seconds.
-            listed.extend([api].into_iter().chain(hosts).map_while(servable));
+            listed.extend(configuration.configured_hosts(name).filter_map(servable));
         }
-        for entry in url_credentials::all(&self.stores) {
+        let entries = url_credentials::all(&self.stores).into_iter();
+        for entry in entries.filter(|entry| entry.is_readable_by(tool)) {
             let host = entry.target.map(|target| Target::whole_host(target.origin));
             listed.extend(host.and_then(servable));
         }
@@ -235,12 +270,12 @@ impl Engine<'_> {
         Ok(listed)
     }
 
-    fn servable(&self, target: Target) -> Option<ListEntry> {
+    fn servable(&self, target: Target, tool: ToolTraits) -> Option<ListEntry> {
         let url = Some(target.to_string());
-        let tool = ToolTraits { auth_form: AuthForm::PasswordOrBearer, ..ToolTraits::default() };
+        // The request is for the host: a credential for its only path is returned, too.
         let request = CredentialRequest::for_target(target, tool);
-        let Resolved { credential, source, .. } = self.get(&request).ok()?;
+        let (credential, source) = self.peek(&request).ok()?;
         let Credential { provider, account, kind, username, expires_at, .. } = credential;
-        Some(ListEntry { url, provider, account, username, kind, source, expires_at })
+        Some(ListEntry { url, provider, account, username, tool: None, kind, source, expires_at })
     }
 }

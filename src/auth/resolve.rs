@@ -17,6 +17,14 @@ use crate::store::{env, returned_token, url_credentials};
 
 type Found = (Credential, Source);
 
+/// What happens to a session that is due for a refresh.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Renewal {
+    Perform,
+    /// The session is returned as it is stored: no request is sent.
+    Assume,
+}
+
 impl Engine<'_> {
     /// The credential for a request; an error contains everything that was searched.
     pub fn get(&self, request: &CredentialRequest) -> Result<Resolved, GetError> {
@@ -28,7 +36,7 @@ impl Engine<'_> {
             }
         });
         let mut trail = Trail::default();
-        match self.search(request, &mut trail) {
+        match self.search(request, Renewal::Perform, &mut trail) {
             Ok((credential, source)) => {
                 let Trail { attempts, warnings } = trail;
                 let found = Resolved { credential, source, attempts, warnings };
@@ -45,9 +53,35 @@ impl Engine<'_> {
         }
     }
 
-    fn search(&self, request: &CredentialRequest, trail: &mut Trail) -> Result<Found> {
+    /// What [`Engine::get`] returns if every refresh succeeds, judged from what is stored.
+    pub(super) fn peek(&self, request: &CredentialRequest) -> Result<Found> {
+        self.search(request, Renewal::Assume, &mut Trail::default())
+    }
+
+    fn search(
+        &self,
+        request: &CredentialRequest,
+        renewal: Renewal,
+        trail: &mut Trail,
+    ) -> Result<Found> {
+        let found = self.search_target(request, renewal, trail);
+        match (found, request.for_other_scheme()) {
+            (Err(error), Some(other)) if error.is_no_credential() => {
+                self.search_target(&other, renewal, trail).or(Err(error))
+            }
+            (found, _) => found,
+        }
+    }
+
+    fn search_target(
+        &self,
+        request: &CredentialRequest,
+        renewal: Renewal,
+        trail: &mut Trail,
+    ) -> Result<Found> {
         let Some(provider) = self.provider_of(request, trail)? else {
-            return self.find_url_credential(request, trail).ok_or_else(|| not_found(request));
+            let found = self.find_url_credential(request, trail);
+            return found.map(|(found, _)| found).ok_or_else(|| not_found(request));
         };
         if !request.tool.auth_form.has_header_name() && !provider.accepts_password {
             let message = format!("{} does not take its token as a password", provider.name);
@@ -56,7 +90,10 @@ impl Engine<'_> {
         if let Some(found) = self.find_variable(request, &provider, trail)? {
             return Ok(found);
         }
-        if let Some(found) = self.find_url_credential(request, trail) {
+        let mut stored = self.find_url_credential(request, trail);
+        if let Some((found, _)) =
+            stored.take_if(|(found, _)| found.0.username != UrlCredential::IDENTITY_TOKEN)
+        {
             return Ok(found);
         }
         let AccountChoice { provider, attempt, prefix, by_username } =
@@ -64,7 +101,13 @@ impl Engine<'_> {
         trail.attempts.splice(0..0, attempt);
         let username = request.username.clone().filter(|_| !by_username);
         let request = CredentialRequest { username, ..request.clone() };
-        let (mut credential, source) = self.find_session(&request, &provider, trail)?;
+        // A registry may void its identity token, and docker does not report that: a later login precedes it.
+        if let Some((found, stored_at)) = stored
+            && !self.has_session_since(&provider, stored_at)
+        {
+            return Ok(found);
+        }
+        let (mut credential, source) = self.find_session(&request, &provider, renewal, trail)?;
         // The account of a pattern is only for the pattern's part of the host.
         credential.prefixes = prefix.map_or(credential.prefixes, |prefix| vec![prefix]);
         Ok((credential, source))
@@ -141,11 +184,24 @@ impl Engine<'_> {
         Ok(Some((credential, Source::Environment)))
     }
 
-    fn find_url_credential(&self, request: &CredentialRequest, trail: &mut Trail) -> Option<Found> {
+    /// The stored credential, and when it was stored.
+    fn find_url_credential(
+        &self,
+        request: &CredentialRequest,
+        trail: &mut Trail,
+    ) -> Option<(Found, Timestamp)> {
         request.target.as_ref()?;
         let (found, source) =
             url_credentials::find(&self.stores, request, self.clock.now(), trail)?;
-        let UrlCredential { target, username, secret, scheme, expires_at, refresh_token } = found;
+        let UrlCredential {
+            target,
+            username,
+            secret,
+            scheme,
+            expires_at,
+            refresh_token,
+            stored_at,
+        } = found;
         let credential = Credential {
             provider: None,
             account: None,
@@ -157,13 +213,34 @@ impl Engine<'_> {
             expires_at,
             refresh_token,
         };
-        Some((credential, source))
+        Some(((credential, source), stored_at))
+    }
+
+    /// Whether the person has logged in after `time` and the session has not ended.
+    fn has_session_since(&self, provider: &Provider, time: Timestamp) -> bool {
+        let newest = session::load(&self.stores, &provider.key).newest;
+        newest.is_some_and(|StoredSession { session, .. }| {
+            let is_alive = !session.is_expired(self.clock.now());
+            session.logged_in_at > time && (is_alive || provider.login.can_renew(&session))
+        })
+    }
+
+    /// Whether a request for this target receives a token of the provider, judged from what is stored.
+    pub(super) fn returns_token(&self, request: &CredentialRequest, provider: &Provider) -> bool {
+        let trail = &mut Trail::default();
+        let variable = self.find_variable(request, provider, trail);
+        let choice = || self.choose_account(request, provider.clone());
+        let session = |choice: AccountChoice| {
+            self.find_session(request, &choice.provider, Renewal::Assume, &mut Trail::default())
+        };
+        variable.is_ok_and(|found| found.is_some()) || choice().and_then(session).is_ok()
     }
 
     fn find_session(
         &self,
         request: &CredentialRequest,
         provider: &Provider,
+        renewal: Renewal,
         trail: &mut Trail,
     ) -> Result<Found> {
         let mut loaded = session::load(&self.stores, &provider.key);
@@ -186,9 +263,10 @@ impl Engine<'_> {
         let StoredSession { session, source } = match loaded.newest.take() {
             None => return Err(no_session(&loaded, provider, self.context)),
             Some(stored) if stored.session.is_fresh(now, request.min_validity) => stored,
-            Some(stored) if provider.login.can_renew(&stored.session) => {
-                self.refresh(provider, request.min_validity, stored, trail)?
-            }
+            Some(stored) if provider.login.can_renew(&stored.session) => match renewal {
+                Renewal::Assume => stored,
+                Renewal::Perform => self.refresh(provider, request.min_validity, stored, trail)?,
+            },
             Some(stored) if !stored.session.is_expired(now) => stored,
             Some(stored) => return Err(expired(provider, &stored.session)),
         };

@@ -1,11 +1,14 @@
 //! The order of the sources, and what `store`, `erase` and `list` change, in memory.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
 use super::Engine;
 use super::testing::{Memory, due, expired, session};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    CredentialRequest, EraseRequest, Kind, OffReason, Operation, Provider, Response, Secret,
-    Source, StoreFailure, StoreRequest, Target, ToolTraits, attempts_line,
+    AuthForm, CredentialRequest, EraseRequest, Kind, Occasion, OffReason, Operation, Provider,
+    Response, Secret, Source, StoreFailure, StoreRequest, Target, ToolTraits, attempts_line,
 };
 
 const MYCLI: Provider = Provider::MYCLI;
@@ -15,6 +18,10 @@ const TOKEN: (&str, &str) = ("MY_API_TOKEN", "myc_variable");
 fn request(url: &str) -> CredentialRequest {
     let target = (!url.is_empty()).then(|| Target::parse(url).unwrap());
     CredentialRequest { target, ..CredentialRequest::default() }
+}
+
+fn docker() -> ToolTraits {
+    ToolTraits { name: Some("docker"), ..ToolTraits::new(AuthForm::PasswordOrBearer) }
 }
 
 fn store(engine: &Engine<'_>, url: &str, username: &str, secret: &str) -> Result<Response, Error> {
@@ -182,6 +189,88 @@ fn url_credentials_are_found_listed_and_erased() {
     assert!(memory.keyring.is_empty() && memory.file.is_empty());
 }
 
+/// Every way to store, read and erase: each tool, and `None` for the JSON protocol.
+const TOOLS: [Option<&str>; 5] =
+    [None, Some("git"), Some("docker"), Some("keyring"), Some("terraform")];
+
+/// The secret that a tool receives for a URL.
+fn get_by(engine: &Engine<'_>, url: &str, name: Option<&'static str>) -> Option<String> {
+    let mut request = request(url);
+    request.tool.name = name;
+    let found = engine.get(&request).ok()?;
+    Some(found.credential.secret.expose_secret().to_owned())
+}
+
+fn store_by(engine: &Engine<'_>, url: &str, name: Option<&'static str>, secret: &str) {
+    let mut request = CredentialRequest { username: Some("me".to_owned()), ..request(url) };
+    request.tool.name = name;
+    engine.store(StoreRequest::new(request, Secret::new(secret))).unwrap();
+}
+
+fn erase_by(engine: &Engine<'_>, url: &str, name: Option<&'static str>) -> bool {
+    let mut request = request(url);
+    request.tool.name = name;
+    engine.erase(&EraseRequest { request, secret: None }).unwrap()
+}
+
+#[test]
+fn a_credential_is_for_the_tool_that_stored_it() {
+    let url = "https://h.example";
+    for is_keyring_off in [false, true] {
+        for owner in TOOLS {
+            let memory = Memory::new();
+            if is_keyring_off {
+                memory.keyring.fail("write", OffReason::NoSessionBus.into());
+            }
+            let engine = memory.engine();
+            store_by(&engine, url, owner, "hunter2");
+            assert_eq!(engine.list().unwrap()[0].tool.as_deref(), owner);
+            for tool in TOOLS.into_iter().filter(|tool| *tool != owner) {
+                let found = get_by(&engine, url, tool);
+                let expected = owner.is_none().then(|| "hunter2".to_owned());
+                assert_eq!(found, expected, "{owner:?} {tool:?}");
+                assert!(!erase_by(&engine, url, tool), "{owner:?} {tool:?}");
+                let listed = engine.list_servable(ToolTraits { name: tool, ..docker() }).unwrap();
+                assert_eq!(listed.is_empty(), owner.is_some(), "{owner:?} {tool:?}");
+            }
+            assert_eq!(get_by(&engine, url, owner).as_deref(), Some("hunter2"));
+            assert!(erase_by(&engine, url, owner), "{owner:?}");
+            assert!(memory.keyring.is_empty() && memory.file.is_empty(), "{owner:?}");
+        }
+    }
+}
+
+#[test]
+fn tools_do_not_overwrite_each_others_credentials() {
+    let (memory, url) = (Memory::new(), "https://h.example/x");
+    let engine = memory.engine();
+    for tool in TOOLS {
+        store_by(&engine, url, tool, tool.unwrap_or("every"));
+    }
+    // A tool's own credential precedes a later one for every tool.
+    store_by(&engine, url, None, "every");
+    for tool in TOOLS {
+        assert_eq!(get_by(&engine, url, tool).as_deref(), tool.or(Some("every")));
+    }
+    assert!(erase_by(&engine, url, Some("docker")));
+    assert_eq!(get_by(&engine, url, Some("docker")).as_deref(), Some("every"));
+    assert_eq!(get_by(&engine, url, Some("git")).as_deref(), Some("git"));
+}
+
+#[test]
+fn a_rejected_secret_for_every_tool_is_erased_by_any() {
+    let (memory, url) = (Memory::new(), "https://h.example");
+    let engine = memory.engine();
+    store_by(&engine, url, None, "hunter2");
+    store_by(&engine, url, Some("docker"), "hunter2");
+    let mut request = request(url);
+    request.tool.name = Some("git");
+    let secret = Some(Secret::new("hunter2"));
+    assert!(engine.erase(&EraseRequest { request, secret }).unwrap());
+    assert_eq!(get_by(&engine, url, None), None);
+    assert_eq!(get_by(&engine, url, Some("docker")).as_deref(), Some("hunter2"));
+}
+
 #[test]
 fn a_keyring_that_rejects_a_new_credential_is_an_error() {
     for failure in [StoreFailure::Locked, StoreFailure::Failed("broken".to_owned())] {
@@ -202,14 +291,130 @@ fn a_login_that_the_chosen_store_cannot_have_is_an_error() {
     assert_eq!(memory.engine().check_login(&Provider::MICROTICA), Ok(()), "the file has it");
 }
 
+/// A token of another issuer that expires in an hour, as a registry or a CI system issues it.
+fn jwt(lifetime: i64) -> String {
+    let claims = format!("{{\"exp\":{}}}", super::testing::NOW + lifetime);
+    let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.c2ln", part("{\"alg\":\"HS256\"}"), part(&claims))
+}
+
 #[test]
-fn a_tool_that_stores_what_it_received_changes_nothing() {
-    let memory = Memory::with(HOSTS, &[]);
-    let request = request("https://git.acme.dev/x");
-    let automatic =
-        StoreRequest { automatic: true, ..StoreRequest::new(request, Secret::new("access-old")) };
-    assert!(matches!(memory.engine().store(automatic), Ok(Response::Nothing)));
-    assert!(memory.keyring.is_empty() && memory.file.is_empty());
+fn a_secret_of_several_lines_is_withheld_from_line_protocols() {
+    let (memory, url) = (Memory::new(), "https://h.example");
+    let engine = memory.engine();
+    store_by(&engine, url, None, "one\ntwo");
+    for carries_lines in [false, true] {
+        let tool = ToolTraits { carries_lines, ..docker() };
+        let found = engine.get(&CredentialRequest { tool, ..request(url) });
+        assert_eq!(found.is_ok(), carries_lines);
+        if let Err(failure) = found {
+            assert_eq!(failure.error.code, ErrorCode::NotFound);
+        }
+    }
+    let mut request = request(url);
+    request.tool.name = Some("git");
+    let secret = Some(Secret::new("one\ntwo"));
+    assert!(engine.erase(&EraseRequest { request, secret }).unwrap());
+}
+
+#[test]
+fn a_loopback_host_has_one_credential_in_both_schemes() {
+    let ignores = ToolTraits { ignores_scheme: true, ..docker() };
+    let memory = Memory::new();
+    let engine = memory.engine();
+    let get = |url: &str, tool: ToolTraits| {
+        let found = engine.get(&CredentialRequest { tool, ..request(url) }).ok()?;
+        Some(found.credential.secret.expose_secret().to_owned())
+    };
+    for (stored, asked) in [
+        ("https://localhost:5443", "http://localhost:5443"),
+        ("https://127.0.0.1", "http://127.0.0.1"),
+        ("http://[::1]:5000", "https://[::1]:5000"),
+    ] {
+        store(&engine, stored, "me", "other").unwrap();
+        assert_eq!(get(asked, docker()), None, "{asked}");
+        assert_eq!(get(asked, ignores).as_deref(), Some("other"), "{asked}");
+        store(&engine, asked, "me", "same").unwrap();
+        assert_eq!(get(asked, ignores).as_deref(), Some("same"), "{asked}");
+    }
+    let url = "https://localhost:5443";
+    store_by(&engine, url, Some("docker"), "own");
+    let request = CredentialRequest { tool: ignores, ..request("http://localhost:5443") };
+    assert!(engine.erase(&EraseRequest { request, secret: None }).unwrap());
+    assert_eq!(get_by(&engine, url, Some("docker")).as_deref(), Some("other"));
+    store(&engine, "https://h.example", "me", "s").unwrap();
+    assert_eq!(get("http://h.example", ignores), None);
+}
+
+#[test]
+fn only_the_tokens_of_a_session_are_not_stored() {
+    let url = "https://git.acme.dev";
+    let own = session("own", 1).access_token;
+    let own = own.expose_secret();
+    let other_jwt = jwt(3600);
+    let accounts = "[providers.mycli]\nhosts = ['git.acme.dev']\naccounts = ['work']\n";
+    for (occasion, secret, is_logged_in, is_stored) in [
+        (Occasion::Login, own, true, Ok(false)),
+        (Occasion::Login, own, false, Ok(true)),
+        (Occasion::Login, &other_jwt, true, Ok(true)),
+        (Occasion::Login, "hunter2", true, Ok(true)),
+        (Occasion::Use, own, true, Ok(false)),
+        // A token that another process has refreshed since git received it.
+        (Occasion::Use, &other_jwt, true, Ok(false)),
+        (Occasion::Use, &other_jwt, false, Ok(true)),
+        (Occasion::Explicit, own, true, Err(ErrorCode::InvalidRequest)),
+        (Occasion::Explicit, &other_jwt, true, Ok(true)),
+        (Occasion::Explicit, &format!("Bearer {own}"), true, Err(ErrorCode::InvalidRequest)),
+    ] {
+        for account in ["default", "work"] {
+            let memory = Memory::with(&format!("{accounts}account = '{account}'\n"), &[]);
+            let engine = memory.engine();
+            if is_logged_in {
+                let provider = engine.accounts("mycli").unwrap();
+                let provider = provider.into_iter().find(|one| &*one.account == account).unwrap();
+                memory.file.put_session(&provider, &session("own", 1));
+            }
+            let store = StoreRequest::new(request(url), Secret::new(secret));
+            let stored = engine.store(StoreRequest { occasion, ..store });
+            let stored = stored.map(|response| matches!(response, Response::Stored(_)));
+            let stored = stored.map_err(|error| error.code);
+            assert_eq!(stored, is_stored, "{occasion:?} {secret} {is_logged_in} {account}");
+        }
+    }
+}
+
+#[test]
+fn a_stored_jwt_expires_and_yields_to_the_session() {
+    let url = "https://git.acme.dev";
+    for (lifetime, found) in [(3600, "stored"), (-1, "access-own")] {
+        let (memory, token) = (Memory::with(HOSTS, &[]), jwt(lifetime));
+        memory.file.put_session(&MYCLI, &session("own", 1));
+        store(&memory.engine(), url, "me", &token).unwrap();
+        let found = if found == "stored" { &token } else { found };
+        assert_eq!(get_by(&memory.engine(), url, None).as_deref(), Some(found));
+    }
+}
+
+#[test]
+fn a_later_login_precedes_an_identity_token() {
+    let url = "https://git.acme.dev";
+    let login = |memory: &Memory, seconds: i64| {
+        let now = crate::model::Timestamp::from_unix(super::testing::NOW + seconds);
+        let session = crate::model::Session { logged_in_at: now, ..session("own", 1) };
+        memory.file.put_session(&MYCLI, &session);
+    };
+    for (username, logged_in_at, found) in
+        [("<token>", -60, "identity"), ("<token>", 60, "access-own"), ("ada", 60, "identity")]
+    {
+        let memory = Memory::with(HOSTS, &[]);
+        store(&memory.engine(), url, username, "identity").unwrap();
+        assert_eq!(get_by(&memory.engine(), url, None).as_deref(), Some("identity"));
+        login(&memory, logged_in_at);
+        let case = format!("{username} {logged_in_at}");
+        assert_eq!(get_by(&memory.engine(), url, None).as_deref(), Some(found), "{case}");
+        assert!(erase_by(&memory.engine(), url, None));
+        assert_eq!(get_by(&memory.engine(), url, None).as_deref(), Some("access-own"), "{case}");
+    }
 }
 
 #[test]
@@ -287,7 +492,7 @@ fn a_list_of_servable_hosts_has_what_get_returns() {
     store(&memory.engine(), "https://h.example", "me", "hunter2").unwrap();
     let urls = |memory: &Memory| -> Vec<_> {
         let Ok(Response::Listed(listed)) =
-            memory.engine().perform(Operation::List { servable: true }, &[])
+            memory.engine().perform(Operation::ListServable(docker()), &[])
         else {
             panic!("a list");
         };
@@ -297,8 +502,32 @@ fn a_list_of_servable_hosts_has_what_get_returns() {
     memory.file.put_session(&MYCLI, &session("a", 1));
     assert_eq!(
         urls(&memory),
-        ["https://api.mycli.sh", "https://git.acme.dev", "https://h.example"]
+        ["https://git.acme.dev", "https://h.example"],
+        "the host of the API is not a registry"
     );
+}
+
+#[test]
+fn list_servable_refreshes_nothing_and_judges_each_host() {
+    let configuration = "[providers.mycli]\nhosts = ['git.acme.dev']\n[providers.bad]\n\
+                         [providers.github]\nkind = 'github'\nclient_id = 'x'\n";
+    let memory = Memory::with(configuration, &[("GITHUB_TOKEN", "gho_1")]);
+    store_by(&memory.engine(), "https://h.example", None, "hunter2");
+    let names = || -> Vec<_> {
+        let listed = memory.engine().list_servable(docker()).unwrap();
+        listed.into_iter().filter_map(|entry| entry.url).collect()
+    };
+    assert_eq!(names(), ["https://h.example"]);
+    memory.file.put_session(&MYCLI, &expired("old"));
+    assert_eq!(
+        names(),
+        ["https://git.acme.dev", "https://h.example"],
+        "neither API nor github.com"
+    );
+    let ended = crate::model::Session { refresh_token: None, ..expired("old") };
+    memory.file.put_session(&MYCLI, &ended);
+    assert_eq!(names(), ["https://h.example"], "it cannot be refreshed");
+    assert!(memory.endpoints.redeemed.borrow().is_empty());
 }
 
 #[test]

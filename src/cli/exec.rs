@@ -23,16 +23,16 @@ pub(super) struct Arguments {
 
 pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutput> {
     // Where nothing is found, nothing is started.
-    let (assignments, warnings) = arguments.variables.assignments(engine)?;
+    let (assignments, found) = arguments.variables.assignments(engine)?;
     let (program, rest) =
         arguments.command.split_first().ok_or_else(|| Error::invalid("no command is given"))?;
     #[expect(clippy::disallowed_methods, reason = "the user names the program, and where it runs")]
     let mut command = Command::new(program);
     command.args(rest);
-    for Assignment { name, value } in &assignments {
+    for Assignment { name, value, .. } in &assignments {
         command.env(name, value.expose_secret());
     }
-    for warning in warnings {
+    for warning in found.warnings {
         super::terminal::print(&format!("note: {warning}"));
     }
     start(&mut command).or_else(|error| {

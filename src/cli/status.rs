@@ -83,7 +83,7 @@ fn local_status(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Re
     report.field("kind", session.map(|session| session.kind().name()));
     report.field("source", if variable_is_set { Some("env") } else { source.map(Source::name) });
     report.field("location", location);
-    for (row, field, time) in times(session) {
+    for (row, field, time) in times(session, now) {
         report.field(field, time.map(Timestamp::to_whole_seconds));
         if let Some(time) = time {
             report.row(row, format!("{} ({})", time.to_whole_seconds(), relative(time, now)));
@@ -123,10 +123,14 @@ fn describe_session(
 }
 
 /// Row, field and value of each time that is known of a session.
-fn times(session: Option<&Session>) -> [(&'static str, &'static str, Option<Timestamp>); 4] {
+fn times(
+    session: Option<&Session>,
+    now: Timestamp,
+) -> [(&'static str, &'static str, Option<Timestamp>); 4] {
     let known = |time: &Timestamp| *time > Timestamp::ZERO;
     let logged_in_at = session.map(|session| session.logged_in_at).filter(known);
-    let expires_at = session.map(|session| session.expires_at).filter(|time| !time.is_never());
+    // As `get` and `list` report it.
+    let expires_at = session.and_then(|session| session.reported_expiry(now));
     // An API token is never refreshed.
     let refreshed = session.filter(|session| session.kind() == Kind::Session);
     let last_refreshed_at = refreshed.map(Session::received_at).filter(known);

@@ -2,9 +2,7 @@
 
 use crate::auth::Engine;
 use crate::error::{Error, Result, sanitize};
-use crate::model::{
-    Credential, CredentialRequest, Kind, Resolved, Secret, Target, Timestamp, Warning,
-};
+use crate::model::{Credential, CredentialRequest, Kind, Resolved, Secret, Target, Timestamp};
 
 /// The arguments of both.
 #[derive(clap::Args)]
@@ -21,19 +19,19 @@ pub(super) struct Variables {
 pub(super) struct Assignment {
     pub(super) name: String,
     pub(super) value: Secret,
+    /// Whether the value contains the secret.
+    pub(super) is_secret: bool,
 }
 
 impl Variables {
     /// Gets the credential, and assigns it to the variables.
-    pub(super) fn assignments(
-        &self,
-        engine: &Engine<'_>,
-    ) -> Result<(Vec<Assignment>, Vec<Warning>)> {
+    pub(super) fn assignments(&self, engine: &Engine<'_>) -> Result<(Vec<Assignment>, Resolved)> {
         let variables: Vec<_> =
             self.env.iter().map(|text| Variable::parse(text)).collect::<Result<_>>()?;
         let target = self.url.as_deref().map(Target::parse).transpose()?;
         let request = CredentialRequest { target, ..CredentialRequest::default() };
-        let Resolved { credential, warnings, .. } = engine.get(&request)?;
+        let found = engine.get(&request)?;
+        let credential = &found.credential;
         let assignments = if variables.is_empty() {
             // A program that reads the provider's variable would send the password of another service to the provider.
             if credential.kind == Kind::UrlCredential {
@@ -47,11 +45,11 @@ impl Variables {
                 .provider(credential.provider.as_deref())?
                 .token_variable
                 .into_owned();
-            vec![Assignment { name, value: credential.secret.clone() }]
+            vec![Assignment { name, value: credential.secret.clone(), is_secret: true }]
         } else {
-            variables.iter().map(|variable| variable.assign(&credential)).collect::<Result<_>>()?
+            variables.iter().map(|variable| variable.assign(credential)).collect::<Result<_>>()?
         };
-        Ok((assignments, warnings))
+        Ok((assignments, found))
     }
 }
 
@@ -89,6 +87,7 @@ impl<'a> Variable<'a> {
             }
             _ => credential.secret.clone(),
         };
-        Ok(Assignment { name: self.name.to_owned(), value })
+        let is_secret = matches!(self.field, "token" | "header");
+        Ok(Assignment { name: self.name.to_owned(), value, is_secret })
     }
 }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result, sanitize};
 use crate::model::known::{self, KnownService};
-use crate::model::{Account, Grant, Header, HostPattern, LoginKind, Provider};
+use crate::model::{Account, Grant, Header, HostPattern, LoginKind, Provider, Target};
 use crate::sys::atomic_file;
 
 use accounts::AccountPatterns;
@@ -187,6 +187,12 @@ impl Configuration {
     /// Whether the provider's API URL is not configured.
     pub fn is_built_in_url(&self, provider: &Provider) -> bool {
         self.providers.get(&*provider.name).is_none_or(|settings| settings.api_url.is_none())
+    }
+
+    /// The exact names in a provider's `hosts`, without the hosts that are built in.
+    pub fn configured_hosts(&self, provider: &str) -> impl Iterator<Item = Target> {
+        let hosts = self.providers.get(provider).map_or(&[][..], |settings| &settings.hosts);
+        hosts.iter().filter_map(|host| HostPattern::parse(host).ok()?.target())
     }
 
     /// The default project of a provider's commands.

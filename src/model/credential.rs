@@ -115,6 +115,13 @@ pub struct UrlCredential {
     pub expires_at: Option<Timestamp>,
     /// git's `oauth_refresh_token`.
     pub refresh_token: Option<Secret>,
+    pub stored_at: Timestamp,
+}
+
+impl UrlCredential {
+    /// docker's user name for an identity token, which a registry issues in the place of a password (docker/cli,
+    /// `cli/config/credentials/native_store.go`).
+    pub const IDENTITY_TOKEN: &str = "<token>";
 }
 
 #[cfg(test)]

@@ -26,7 +26,8 @@ pub use provider::{
     StorageKey, StoredFormat, Text,
 };
 pub use request::{
-    AuthForm, CredentialRequest, EraseRequest, Operation, Rejection, StoreRequest, ToolTraits,
+    AuthForm, CredentialRequest, EraseRequest, Occasion, Operation, Rejection, StoreRequest,
+    ToolTraits,
 };
 pub use response::{Capabilities, Credential, ListEntry, Resolved, Response, StoredAt, Warning};
 pub use secret::Secret;

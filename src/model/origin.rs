@@ -84,6 +84,15 @@ impl Origin {
         format!("{}:{}", self.host, self.port)
     }
 
+    /// The same host and port with the other scheme; the default port becomes the other default port.
+    #[must_use]
+    pub fn with_other_scheme(&self) -> Self {
+        let scheme = if self.scheme == Scheme::Https { Scheme::Http } else { Scheme::Https };
+        let is_default = self.port == self.scheme.default_port();
+        let port = if is_default { scheme.default_port() } else { self.port };
+        Self { scheme, host: self.host.clone(), port }
+    }
+
     /// Whether a credential may be sent there: over https, or to a loopback address.
     pub fn is_safe(&self) -> bool {
         self.scheme == Scheme::Https || self.is_loopback()

@@ -11,16 +11,29 @@ pub enum Operation {
     Erase(EraseRequest),
     /// Remove what version 0.1.0 stored for a URL that is an error today; return the error if there is nothing.
     EraseLegacy(LegacyUrl, Error),
-    /// List the stored credentials without secrets; with `servable`, the hosts for which `get` returns a credential now.
-    List {
-        servable: bool,
-    },
+    /// List the stored credentials without secrets.
+    List,
+    /// List the hosts for which `get` returns a credential to this tool now.
+    ListServable(ToolTraits),
     Capabilities,
     /// The protocol requires to ignore this operation.
     Nothing,
 }
 
 impl Operation {
+    /// Names the tool that sends the operation.
+    #[must_use]
+    pub fn from_tool(mut self, name: Option<&'static str>) -> Self {
+        match &mut self {
+            Self::Get(request)
+            | Self::Store(StoreRequest { request, .. })
+            | Self::Erase(EraseRequest { request, .. }) => request.tool.name = name,
+            Self::ListServable(tool) => tool.name = name,
+            Self::EraseLegacy(..) | Self::List | Self::Capabilities | Self::Nothing => {}
+        }
+        self
+    }
+
     /// Erases what is stored for a target, which the tool wrote as `url`.
     pub fn erase(
         target: Result<Target>,
@@ -67,17 +80,48 @@ impl CredentialRequest {
     pub fn for_target(target: Target, tool: ToolTraits) -> Self {
         Self { target: Some(target), ..Self::new(tool) }
     }
+
+    /// The same request for the other scheme of a loopback host, if the tool does not say which one is meant.
+    pub fn for_other_scheme(&self) -> Option<Self> {
+        let target = self.target.as_ref().filter(|_| self.tool.ignores_scheme)?;
+        let origin =
+            Some(&target.origin).filter(|origin| origin.is_loopback())?.with_other_scheme();
+        let target = Target { origin, path: target.path.clone() };
+        Some(Self { target: Some(target), ..self.clone() })
+    }
 }
 
 /// What a tool's protocol can and cannot do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent properties of a protocol")]
 pub struct ToolTraits {
+    /// The protocol: a credential that was stored through another one does not match. `None` for the JSON protocol and the
+    /// commands, which store for every tool.
+    pub name: Option<&'static str>,
     pub auth_form: AuthForm,
     /// Whether only a credential for the exact path of the target matches (git's `useHttpPath`), and none for its whole
     /// host.
     pub exact_path: bool,
     /// Whether the response must name every URL prefix that the credential is for.
     pub needs_prefixes: bool,
+    /// Whether the response can have a secret of several lines, such as a key in JSON.
+    pub carries_lines: bool,
+    /// Whether the tool does not say which scheme a loopback host has: of such a host, what is for the other scheme matches,
+    /// too.
+    pub ignores_scheme: bool,
+}
+
+impl ToolTraits {
+    pub const fn new(auth_form: AuthForm) -> Self {
+        Self {
+            name: None,
+            auth_form,
+            exact_path: false,
+            needs_prefixes: false,
+            carries_lines: false,
+            ignores_scheme: false,
+        }
+    }
 }
 
 /// In which form a tool can send a credential.
@@ -124,8 +168,21 @@ pub struct StoreRequest {
     pub scheme: Option<String>,
     pub refresh_token: Option<Secret>,
     pub expires_at: Option<Timestamp>,
-    /// Whether the tool stores what it has just received from `get`, as git does: nothing is stored for a provider's hosts.
-    pub automatic: bool,
+    pub occasion: Occasion,
+}
+
+/// When a tool stores. The tokens of a session are refreshed here: a stored copy would precede the session after it has
+/// expired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Occasion {
+    /// A person passes a secret: a token of a session is an error.
+    #[default]
+    Explicit,
+    /// A login, in which the tool may have used what `get` returned (docker, pip): a token of a session is not stored.
+    Login,
+    /// After each use, also of what `get` returned, which another process may have refreshed since (git): nothing is
+    /// stored where a provider's token is returned.
+    Use,
 }
 
 impl StoreRequest {
@@ -137,7 +194,7 @@ impl StoreRequest {
             scheme: None,
             refresh_token: None,
             expires_at: None,
-            automatic: false,
+            occasion: Occasion::Explicit,
         }
     }
 }

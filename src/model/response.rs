@@ -109,6 +109,9 @@ pub struct ListEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     pub username: String,
+    /// The tool that stored a URL credential, which no other tool receives; `None` if it is for every tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
     pub kind: Kind,
     pub source: Source,
     #[serde(skip_serializing_if = "Option::is_none")]

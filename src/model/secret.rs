@@ -49,9 +49,9 @@ impl Secret {
         self.0.chars().any(char::is_control)
     }
 
-    /// Whether it is a JWT, possibly after a scheme: `Bearer eyJ…`.
-    pub fn ends_in_jwt(&self) -> bool {
-        self.0.rsplit_once(' ').map_or_else(|| self.is_jwt(), |(_, last)| Self::new(last).is_jwt())
+    /// Whether it is the token, possibly after a scheme: `Bearer TOKEN`.
+    pub fn is_token(&self, token: &Self) -> bool {
+        self.0.rsplit(' ').next() == Some(token.expose_secret())
     }
 
     /// Whether it has the form of a JWT: three parts in base64url, and the first two are JSON objects.
@@ -90,7 +90,12 @@ mod tests {
         for other in ["", "myc_0123", "eyJ.eyJ", "a.b.c", "eyJx.eyJx.x.x", "eyJx.eyJ x.x"] {
             assert!(!Secret::new(other).is_jwt(), "`{other}` is no JWT");
         }
-        let header = Secret::new("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln");
-        assert!(header.ends_in_jwt() && !header.is_jwt());
+    }
+
+    #[test]
+    fn a_token_may_have_a_scheme() {
+        let token = Secret::new("abc");
+        assert!(Secret::new("abc").is_token(&token) && Secret::new("Bearer abc").is_token(&token));
+        assert!(!Secret::new("abcd").is_token(&token) && !Secret::new("abc x").is_token(&token));
     }
 }

@@ -24,8 +24,7 @@ const HINT: &str =
 const GREETING: &str = "{\"v\":[1]}\n";
 
 /// `cargo login` stores no password, and the password of another tool is not a token.
-const TRAITS: ToolTraits =
-    ToolTraits { auth_form: AuthForm::WholeValue, exact_path: false, needs_prefixes: false };
+const TRAITS: ToolTraits = ToolTraits::new(AuthForm::WholeValue);
 
 pub(super) struct Cargo;
 

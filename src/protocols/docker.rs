@@ -1,7 +1,7 @@
 //! Docker's credential protocol (docker-credential-helpers, credentials/).
 //!
 //! Docker spells one server in many ways: `https://h/v1/`, `h`, `h:443`. Scheme and path are ignored; the scheme is http
-//! for a loopback address, and https otherwise.
+//! for a loopback address, where a credential for https matches, too, and https otherwise.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::Protocol;
 use crate::error::{Error, Result, sanitize};
 use crate::model::{
-    AuthForm, CredentialRequest, Framing, Invocation, ListEntry, Operation, Origin, Resolved,
-    Response, Scheme, Secret, StoreRequest, Target, ToolOutput, ToolTraits, UrlPath, json,
+    AuthForm, CredentialRequest, Framing, Invocation, ListEntry, Occasion, Operation, Origin,
+    Resolved, Response, Scheme, Secret, StoreRequest, Target, ToolOutput, ToolTraits, UrlPath,
+    json,
 };
 
 // Docker compares these sentences byte for byte (docker-credential-helpers, credentials/error.go).
@@ -23,11 +24,19 @@ const NO_USERNAME: &str = "no credentials username";
 const HUB: &str = "https://index.docker.io/v1/";
 const HUB_HOST: &str = "index.docker.io";
 
+/// The other names of Docker Hub: in image names and of its registry (docker/cli, cli/registry; oras and containers/image
+/// map them to the same server).
+const HUB_ALIASES: [&str; 2] = ["docker.io", "registry-1.docker.io"];
+
 const VERSION: &str =
     concat!("docker-credential-my (my-credential-helper) v", env!("CARGO_PKG_VERSION"), "\n");
 
-const TRAITS: ToolTraits =
-    ToolTraits { auth_form: AuthForm::PasswordOrBearer, exact_path: true, needs_prefixes: false };
+const TRAITS: ToolTraits = ToolTraits {
+    exact_path: true,
+    carries_lines: true,
+    ignores_scheme: true,
+    ..ToolTraits::new(AuthForm::PasswordOrBearer)
+};
 
 pub(super) struct Docker;
 
@@ -59,7 +68,9 @@ impl Protocol for Docker {
             Ok(_) if call.operation == "version" => ToolOutput::success(VERSION),
             Ok(Response::Nothing) => ToolOutput::session_not_stored(),
             Ok(_) => ToolOutput::default(),
-            Err(error) => failure(&error),
+            // Docker continues without a credential.
+            Err(error) if call.operation == "get" && error.is_no_credential() => failure(NOT_FOUND),
+            Err(error) => failure(&error.one_line_with_hint()),
         }
     }
 }
@@ -88,7 +99,7 @@ impl<'a> Call<'a> {
                 Operation::erase(target(server), server, request, None)
             }
             "store" => store(input).map(Operation::Store),
-            "list" => Ok(Operation::List { servable: true }),
+            "list" => Ok(Operation::ListServable(TRAITS)),
             "version" => Ok(Operation::Nothing),
             "" => Err(Error::invalid("Usage: docker-credential-my <get|store|erase|list|version>")),
             other => {
@@ -122,15 +133,14 @@ fn store(input: &[u8]) -> Result<StoreRequest> {
     if username.is_empty() {
         return Err(Error::invalid(NO_USERNAME));
     }
-    // It would end a line of another protocol.
-    if username.contains(char::is_control) || secret.has_control_character() {
+    // A secret may have several lines: `docker login -u _json_key` stores a key file.
+    if username.contains(char::is_control) || secret.expose_secret().contains('\0') {
         return Err(Error::invalid("the user name or the secret contains a control character"));
     }
-    // `docker login` also stores the token of a session that `get` has just returned.
-    let automatic = secret.is_jwt();
     let request = CredentialRequest::for_target(target(server)?, TRAITS);
     let request = CredentialRequest { username: Some(username), ..request };
-    Ok(StoreRequest { automatic, ..StoreRequest::new(request, secret) })
+    // `docker login` also stores the token of a session that `get` has just returned.
+    Ok(StoreRequest { occasion: Occasion::Login, ..StoreRequest::new(request, secret) })
 }
 
 fn target(server: &str) -> Result<Target> {
@@ -142,6 +152,9 @@ fn target(server: &str) -> Result<Target> {
         None => (false, server),
     };
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let name = authority.strip_suffix(":443").unwrap_or(authority);
+    let is_hub = HUB_ALIASES.iter().any(|alias| name.eq_ignore_ascii_case(alias));
+    let authority = if is_hub && !is_http { HUB_HOST } else { authority };
     // Docker stores the tokens of a browser login beside the login, under longer names: `…/v1/access-token`
     // (docker/cli, cli/internal/oauth/manager).
     let token = tail.strip_prefix("/v1/").filter(|_| authority == HUB_HOST).unwrap_or_default();
@@ -173,16 +186,20 @@ fn list(entries: &[ListEntry]) -> BTreeMap<String, &str> {
         let host = Target::parse(entry.url.as_deref()?).ok()?;
         let name = host.origin.host_and_port();
         let name = if name == HUB_HOST { HUB.to_owned() } else { name };
-        (target(&name).ok()? == host).then_some((name, &*entry.username))
+        let found = target(&name).ok()?;
+        let is_other =
+            found.origin.is_loopback() && found.origin.with_other_scheme() == host.origin;
+        (found == host || is_other).then_some((found != host, name, &*entry.username))
     });
-    named.collect()
+    let mut named: Vec<_> = named.collect();
+    // Of two credentials under one name, `get` returns the one for http.
+    named.sort_by_key(|(is_other, ..)| std::cmp::Reverse(*is_other));
+    named.into_iter().map(|(_, name, username)| (name, username)).collect()
 }
 
 /// Docker reads errors from standard output.
-fn failure(error: &Error) -> ToolOutput {
-    let sentence =
-        if error.is_no_credential() { NOT_FOUND.to_owned() } else { error.one_line_with_hint() };
-    ToolOutput { status: 1, ..ToolOutput::success(sentence + "\n") }
+fn failure(sentence: &str) -> ToolOutput {
+    ToolOutput { status: 1, ..ToolOutput::success(format!("{sentence}\n")) }
 }
 
 #[cfg(test)]
@@ -209,9 +226,16 @@ mod tests {
         }
         assert_eq!(target("localhost"), "http://localhost");
         assert_eq!(target("[::1]:5000"), "http://[::1]:5000");
-        for server in
-            ["https://index.docker.io/v1/", "https://index.docker.io/v1", "index.docker.io"]
-        {
+        for server in [
+            "https://index.docker.io/v1/",
+            "https://index.docker.io/v1",
+            "index.docker.io",
+            "docker.io",
+            "Docker.io:443",
+            "https://docker.io",
+            "registry-1.docker.io",
+            "https://registry-1.docker.io/v2/",
+        ] {
             assert_eq!(target(server), "https://index.docker.io", "{server}");
         }
         assert_ne!(target("https://index.docker.io/v1/access-token"), target("index.docker.io"));

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use super::{Protocol, challenges};
 use crate::error::{Error, Result};
 use crate::model::{
-    AuthForm, CredentialRequest, Framing, Invocation, Kind, Operation, Origin, Resolved, Response,
-    Scheme, Secret, StoreRequest, Target, Timestamp, ToolOutput, ToolTraits, UrlPath,
+    AuthForm, CredentialRequest, Framing, Invocation, Kind, Occasion, Operation, Origin, Resolved,
+    Response, Scheme, Secret, StoreRequest, Target, Timestamp, ToolOutput, ToolTraits, UrlPath,
 };
 
 /// git's own limit for a line, with its LF.
@@ -84,7 +84,7 @@ impl<'a> Call<'a> {
         } else {
             AuthForm::PasswordOrBearer
         };
-        let tool = ToolTraits { auth_form, exact_path: true, needs_prefixes: false };
+        let tool = ToolTraits { exact_path: true, ..ToolTraits::new(auth_form) };
         let username = attributes.username.map(str::to_owned);
         let request = CredentialRequest { username, ..CredentialRequest::new(tool) };
         let target = attributes.target();
@@ -229,7 +229,7 @@ impl<'a> Attributes<'a> {
             scheme,
             refresh_token: self.refresh_token.map(Secret::new),
             expires_at: self.expires_at,
-            automatic: true,
+            occasion: Occasion::Use,
         })
     }
 

@@ -2,7 +2,8 @@
 //!
 //! go calls the helper once without arguments, and again with each URL that a server answered with a 4xx. go sends the
 //! header to every URL that starts with one of the prefixes, so the prefixes are configured hosts, never the URL of the
-//! request.
+//! request. go follows redirects to any host, and removes only `Authorization` and cookies from a request to another one
+//! (net/http, `shouldCopyHeaderOnRedirect`): a token in any other header is not sent.
 
 use super::Protocol;
 use crate::error::{Error, Result};
@@ -75,6 +76,12 @@ fn credential(Resolved { credential, warnings, .. }: &Resolved) -> Result<ToolOu
     let mut output = ToolOutput::default();
     if !prefixes.is_empty() {
         let (name, value) = credential.request_header()?;
+        if !name.eq_ignore_ascii_case("Authorization") {
+            let note = format!(
+                "the token belongs in the header {name}, which go forwards on a redirect to any host"
+            );
+            return Ok(output.with_note(note).with_warnings(warnings));
+        }
         let value = value.expose_secret();
         output = ToolOutput::success(format!("{prefixes}\n\n{name}: {value}\n\n"));
     }

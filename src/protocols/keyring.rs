@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::{Protocol, split_option};
 use crate::error::{Error, Result, sanitize};
 use crate::model::{
-    AuthForm, CredentialRequest, Framing, Invocation, Operation, Resolved, Response, Secret,
-    StoreRequest, Target, ToolOutput, ToolTraits,
+    AuthForm, CredentialRequest, Framing, Invocation, Occasion, Operation, Resolved, Response,
+    Secret, StoreRequest, Target, ToolOutput, ToolTraits,
 };
 
 const HELP: &str = "\
@@ -21,8 +21,7 @@ This is my-credential-helper, in the place of Python's keyring. SERVICE is a URL
 
 const VERSION: &str = concat!("keyring (my-credential-helper) v", env!("CARGO_PKG_VERSION"), "\n");
 
-const TRAITS: ToolTraits =
-    ToolTraits { auth_form: AuthForm::PasswordOrBearer, exact_path: false, needs_prefixes: false };
+const TRAITS: ToolTraits = ToolTraits::new(AuthForm::PasswordOrBearer);
 
 pub(super) struct Keyring;
 
@@ -174,8 +173,8 @@ fn store(request: CredentialRequest, input: &[u8]) -> Result<Operation> {
         return Err(Error::invalid("the password contains a control character"));
     }
     // pip offers to store the token of a session that `get` has just returned.
-    let automatic = secret.is_jwt();
-    Ok(Operation::Store(StoreRequest { automatic, ..StoreRequest::new(request, secret) }))
+    let store = StoreRequest::new(request, secret);
+    Ok(Operation::Store(StoreRequest { occasion: Occasion::Login, ..store }))
 }
 
 #[derive(Serialize)]

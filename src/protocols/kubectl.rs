@@ -19,8 +19,7 @@ const KIND: &str = "ExecCredential";
 /// The version for a client that does not name one.
 const DEFAULT_VERSION: &str = "client.authentication.k8s.io/v1";
 
-const TRAITS: ToolTraits =
-    ToolTraits { auth_form: AuthForm::PasswordOrBearer, exact_path: false, needs_prefixes: false };
+const TRAITS: ToolTraits = ToolTraits::new(AuthForm::PasswordOrBearer);
 
 pub(super) struct Kubectl;
 

@@ -82,10 +82,11 @@ impl Tool {
 
 fn answer<P: Protocol>(invocation: &Invocation, perform: Perform<'_>) -> ToolOutput {
     let (parsed, operation) = P::decode(invocation);
+    let name = (P::NAME != json::NAME).then_some(P::NAME);
     // A request that could not be read is not an empty request.
     let result = match &invocation.input_error {
         Some(error) => Err(error.clone()),
-        None => operation.and_then(perform),
+        None => operation.and_then(|operation| perform(operation.from_tool(name))),
     };
     P::encode(&parsed, result)
 }

@@ -14,7 +14,7 @@ use crate::model::{
 };
 
 const TRAITS: ToolTraits =
-    ToolTraits { auth_form: AuthForm::PasswordOrBearer, exact_path: true, needs_prefixes: false };
+    ToolTraits { exact_path: true, ..ToolTraits::new(AuthForm::PasswordOrBearer) };
 
 pub(super) struct Terraform;
 

@@ -1,5 +1,9 @@
 //! Credentials that are stored for one URL each: user name and secret of a git host, a registry, a package index.
 //!
+//! A credential that was stored through the protocol of one tool is of no use to another, and may be dangerous there
+//! (`docker build` sends every listed credential to the daemon): only its tool reads and erases it. A credential of the
+//! JSON protocol is for every tool.
+//!
 //! Each has one small file, in a directory for its origin: a lookup takes as long among a hundred thousand as among ten.
 //! If the keyring has the secret, the file has everything else: `list`, and a request for a host without a credential,
 //! do not connect to the keyring.
@@ -15,17 +19,23 @@ use crate::config::StoreChoice;
 use crate::error::{Error, Result};
 use crate::model::{
     AuthForm, CredentialRequest, Item, LegacyUrl, Origin, Outcome, Secret, Source, StorageKey,
-    StoreFailure, StoredAt, StoredFormat, Subject, Target, Timestamp, Trail, UrlCredential,
-    Warning, json,
+    StoreFailure, StoredAt, StoredFormat, Subject, Target, Timestamp, ToolTraits, Trail,
+    UrlCredential, Warning, json,
 };
 
 const DIRECTORY: &str = ".my/logins";
+
+/// In the place of a tool's name: stored by a person for every tool.
+const EVERY_TOOL: &str = "all";
 
 /// A credential as its file has it. The keyring has the same text; the file then has no secret.
 #[derive(Clone, Serialize, Deserialize)]
 struct Record {
     url: String,
     username: String,
+    /// The tool that stored it, or [`EVERY_TOOL`]; version 0.1.0 wrote none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +64,12 @@ impl Record {
     fn stored_at(&self) -> (i64, u32) {
         (self.stored_at, self.stored_at_nanos)
     }
+
+    /// The tool that stored it, or [`EVERY_TOOL`]; `None` if that is unknown. Only cargo stores the whole value of a
+    /// header.
+    fn owner(&self) -> Option<&str> {
+        self.tool.as_deref().or_else(|| (self.authtype.as_deref() == Some("")).then_some("cargo"))
+    }
 }
 
 impl Drop for Record {
@@ -62,6 +78,16 @@ impl Drop for Record {
         self.secret.zeroize();
         self.oauth_refresh_token.zeroize();
     }
+}
+
+/// What a request does with the credentials that match it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    /// Erases everything that is stored for the target, as `docker logout` does.
+    Erase,
+    /// Erases the secret that a service rejected.
+    EraseRejected,
 }
 
 /// A stored credential without its secret.
@@ -84,11 +110,33 @@ impl Entry {
         self.target.as_ref().map_or_else(|| self.record.url.clone(), ToString::to_string)
     }
 
-    fn is_for(&self, target: &Target, username: &str) -> bool {
-        self.target.as_ref() == Some(target) && self.username == username
+    /// The tool that stored it; `None` if it is for every tool, or unknown.
+    pub fn tool(&self) -> Option<&str> {
+        self.record.tool.as_deref().filter(|tool| *tool != EVERY_TOOL)
     }
 
-    fn matches(&self, request: &CredentialRequest, target: &Target) -> bool {
+    pub fn is_readable_by(&self, tool: ToolTraits) -> bool {
+        self.is_accessible(tool, Access::Read)
+    }
+
+    /// Whether the credential is the tool's, or for every tool. No tool erases what is for every tool, except a secret
+    /// that a service has rejected. Version 0.1.0 recorded no tool: each tool has access, as it had then.
+    fn is_accessible(&self, tool: ToolTraits, access: Access) -> bool {
+        match self.record.owner() {
+            None => true,
+            Some(EVERY_TOOL) => tool.name.is_none() || access != Access::Erase,
+            owner => tool.name == owner,
+        }
+    }
+
+    /// Whether a new credential replaces it. One of version 0.1.0 may be the tool's.
+    fn is_replaced_by(&self, target: &Target, username: &str, tool: &str) -> bool {
+        self.target.as_ref() == Some(target)
+            && self.username == username
+            && self.record.owner().is_none_or(|owner| owner == tool)
+    }
+
+    fn matches(&self, request: &CredentialRequest, target: &Target, access: Access) -> bool {
         let Some(own) = self.target.as_ref().filter(|_| !self.record.is_erased) else {
             return false;
         };
@@ -96,6 +144,7 @@ impl Entry {
         let is_whole_value = self.record.authtype.as_deref() == Some("");
         let is_for_host = own.path.is_root() && !request.tool.exact_path;
         own.origin == target.origin
+            && self.is_accessible(request.tool, access)
             && is_whole_value == (request.tool.auth_form == AuthForm::WholeValue)
             && (target.path.is_root() || own.path == target.path || is_for_host)
             && request.username.as_ref().is_none_or(|username| *username == self.username)
@@ -116,8 +165,9 @@ impl Entry {
             && self.record.oauth_refresh_token.is_none()
     }
 
-    /// The credential with its secret; `None` if the keyring no longer has it.
-    fn open(&self, stores: &Stores<'_>) -> StoreResult<Option<UrlCredential>> {
+    /// The credential with its secret; `None` if the keyring no longer has it. A secret of several lines is an error for a
+    /// tool that cannot have it.
+    fn open(&self, stores: &Stores<'_>, carries_lines: bool) -> StoreResult<Option<UrlCredential>> {
         let Self { target, username, expires_at, source, record, key, warning: _ } = self;
         let Some(target) = target else { return Ok(None) };
         let mut record = record.clone();
@@ -132,7 +182,7 @@ impl Entry {
         let texts = [Some(username.as_str()), scheme.as_deref(), Some(secret.expose_secret())];
         let texts = texts.into_iter().chain([refresh_token.as_ref().map(Secret::expose_secret)]);
         // It would end a line of git's protocol.
-        if texts.flatten().any(|text| text.contains(['\n', '\r', '\0'])) {
+        if texts.flatten().any(|text| text.contains(['\n', '\r', '\0'])) && !carries_lines {
             return Err(StoreFailure::Failed("it contains a line break or NUL".to_owned()));
         }
         Ok(Some(UrlCredential {
@@ -142,12 +192,14 @@ impl Entry {
             scheme,
             expires_at: *expires_at,
             refresh_token,
+            stored_at: Timestamp::from_unix(record.stored_at)
+                .plus(time::Duration::nanoseconds(record.stored_at_nanos.into())),
         }))
     }
 }
 
-/// The credential for a request, and its store. A credential for the exact path precedes one for the whole host, a later
-/// one precedes an earlier one.
+/// The credential for a request, and its store. A credential for the exact path precedes one for the whole host, the tool's
+/// own one precedes one for every tool, a later one precedes an earlier one.
 pub fn find(
     stores: &Stores<'_>,
     request: &CredentialRequest,
@@ -163,21 +215,23 @@ pub fn find(
         }
     };
     let can_send_scheme = request.tool.auth_form == AuthForm::Authorization;
-    entries
-        .retain(|entry| entry.matches(request, target) && (can_send_scheme || !entry.has_scheme()));
+    entries.retain(|entry| {
+        entry.matches(request, target, Access::Read) && (can_send_scheme || !entry.has_scheme())
+    });
     if target.path.is_root() {
         retain_for_host(&mut entries);
     }
     trail.warnings.extend(entries.iter().filter_map(|entry| entry.warning.clone()));
     entries.sort_by_key(|entry| {
-        (entry.target.as_ref() != Some(target), Reverse(entry.record.stored_at()))
+        let is_own = entry.tool() == request.tool.name;
+        (entry.target.as_ref() != Some(target), !is_own, Reverse(entry.record.stored_at()))
     });
     for entry in entries {
         let source = entry.source;
         let (outcome, found) = if entry.is_expired(now) {
             (Outcome::Expired, None)
         } else {
-            match entry.open(stores) {
+            match entry.open(stores, request.tool.carries_lines) {
                 Ok(Some(credential)) => (Outcome::Found, Some(credential)),
                 Ok(None) => (Outcome::NoEntry, None),
                 Err(failure) => (Outcome::Unavailable(failure), None),
@@ -203,18 +257,22 @@ fn retain_for_host(entries: &mut Vec<Entry>) {
     }
 }
 
-/// Stores a credential where new ones are stored, and removes an older one for the same URL and user from either store.
+/// Stores a credential of a tool, or for every tool, where new ones are stored, and removes an older one for the same URL,
+/// user and tool from either store.
 pub fn save(
     stores: &Stores<'_>,
     choice: Option<StoreChoice>,
+    tool: Option<&str>,
     credential: &UrlCredential,
-    now: Timestamp,
 ) -> Result<StoredAt> {
-    let UrlCredential { target, username, secret, scheme, expires_at, refresh_token } = credential;
-    let key = new_key(target, username);
+    let UrlCredential { target, username, secret, scheme, expires_at, refresh_token, stored_at } =
+        credential;
+    let tool = tool.unwrap_or(EVERY_TOOL);
+    let key = new_key(target, username, tool);
     let mut record = Record {
         url: target.to_string(),
         username: username.clone(),
+        tool: Some(tool.to_owned()),
         secret: Some(secret.expose_secret().to_owned()),
         authtype: scheme.clone(),
         oauth_refresh_token: refresh_token.as_ref().map(|token| token.expose_secret().to_owned()),
@@ -222,13 +280,13 @@ pub fn save(
         in_keyring: false,
         left_in_keyring: None,
         is_erased: false,
-        stored_at: now.unix(),
-        stored_at_nanos: now.nanosecond(),
+        stored_at: stored_at.unix(),
+        stored_at_nanos: stored_at.nanosecond(),
     };
     let mut older = entries_of(stores, &target.origin, &mut Trail::default()).unwrap_or_default();
     sweep(stores, &mut older);
     let stored = stores.write_new(choice, &key, &encode(&record))?;
-    for entry in older.iter().filter(|entry| entry.is_for(target, username)) {
+    for entry in older.iter().filter(|entry| entry.is_replaced_by(target, username, tool)) {
         let left = entry.items().filter(|item| {
             let is_replaced = stored.source == Source::Keyring && key.item.as_ref() == Some(item);
             !is_replaced && !delete_item(stores, item.clone())
@@ -260,8 +318,9 @@ pub fn erase(
     let (mut erased, mut trail) = (false, Trail::default());
     let entries = entries_of(stores, &target.origin, &mut trail)
         .map_err(|failure| Error::invalid_state(failure.to_string()))?;
-    for entry in entries.iter().filter(|entry| entry.matches(request, target)) {
-        let is_other = |secret: &Secret| !matches!(entry.open(stores), Ok(Some(found)) if found.secret == *secret);
+    let access = if secret.is_some() { Access::EraseRejected } else { Access::Erase };
+    for entry in entries.iter().filter(|entry| entry.matches(request, target, access)) {
+        let is_other = |secret: &Secret| !matches!(entry.open(stores, true), Ok(Some(found)) if found.secret == *secret);
         if !secret.is_some_and(is_other) {
             erased |= delete(stores, entry)?;
         }
@@ -325,7 +384,9 @@ pub fn all(stores: &Stores<'_>) -> Vec<Entry> {
         entries.extend(entries_in(stores, &directory, &mut Trail::default()).unwrap_or_default());
     }
     sweep(stores, &mut entries);
-    entries.sort_by_key(|entry| (entry.url(), entry.username.clone()));
+    entries.sort_by_cached_key(|entry| {
+        (entry.url(), entry.username.clone(), entry.tool().map(str::to_owned))
+    });
     entries
 }
 
@@ -352,7 +413,8 @@ fn entry(stores: &Stores<'_>, file: String) -> StoreResult<Option<Entry>> {
     let location = stores.file.location(&key).unwrap_or_default();
     let unusable = |reason: String| StoreFailure::Failed(format!("{location} {reason}"));
     let record = decode(&stored.text).map_err(unusable)?;
-    key.item = Some(Item::new(format!("{} {}", record.url, record.username)));
+    let tool = record.tool.as_deref().unwrap_or(EVERY_TOOL);
+    key.item = Some(Item::new(user_of(&record.url, &record.username, tool)));
     Ok(Some(Entry {
         target: Target::parse(&record.url).ok(),
         username: record.username.clone(),
@@ -374,11 +436,21 @@ fn encode(record: &Record) -> Secret {
 }
 
 /// The key of a new credential.
-fn new_key(target: &Target, username: &str) -> StorageKey {
-    // A path and a URL contain no space, so path and user name cannot be confused.
-    let name = hash(&format!("{} {username}", target.path.as_str()));
+fn new_key(target: &Target, username: &str, tool: &str) -> StorageKey {
+    let name = hash(&user_of(target.path.as_str(), username, tool));
     let directory = directory_of(&origin_text(&target.origin));
-    key_of(format!("{target} {username}"), format!("{directory}/{name}.json"))
+    let user = user_of(&target.to_string(), username, tool);
+    key_of(user, format!("{directory}/{name}.json"))
+}
+
+/// A path and a URL contain neither a space nor `<`, so the parts cannot be confused. A credential for every tool has the
+/// key of version 0.1.0.
+fn user_of(place: &str, username: &str, tool: &str) -> String {
+    if tool == EVERY_TOOL {
+        format!("{place} {username}")
+    } else {
+        format!("<{tool}> {place} {username}")
+    }
 }
 
 fn key_of(user: String, file: String) -> StorageKey {

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use crate::cli::variables::Assignment;
+use crate::model::Secret;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -23,8 +24,29 @@ pub(super) enum Format {
 }
 
 impl Format {
+    /// Whether the variable outlives this call in a shell or a file, where nothing refreshes it.
+    pub(super) fn persists(self) -> bool {
+        matches!(self, Self::Sh | Self::Fish | Self::Powershell | Self::Dotenv)
+    }
+
+    /// The line that hides a value in the log of a CI system.
+    pub(super) fn mask(self, value: &Secret) -> String {
+        let value = value.expose_secret();
+        match self {
+            // An empty mask would be an error, or hide everything.
+            _ if value.is_empty() => String::new(),
+            // docs.github.com, "Workflow commands": the value is percent-encoded.
+            Self::GithubActions => format!("::add-mask::{}\n", value.replace('%', "%25")),
+            // learn.microsoft.com, "Logging commands": `%` is written as `%AZP25`.
+            Self::AzurePipelines => {
+                format!("##vso[task.setsecret]{}\n", value.replace('%', "%AZP25"))
+            }
+            _ => String::new(),
+        }
+    }
+
     /// One variable on standard output.
-    pub(super) fn line(self, Assignment { name, value }: &Assignment) -> String {
+    pub(super) fn line(self, Assignment { name, value, is_secret }: &Assignment) -> String {
         let value = value.expose_secret();
         match self {
             // No character is special between single quotes, and a quote is written outside of them.
@@ -34,15 +56,10 @@ impl Format {
             }
             Self::Powershell => format!("$env:{name} = '{}'\n", powershell(value)),
             Self::Dotenv => format!("{name}={}\n", dotenv(value)),
-            Self::Json => String::new(),
-            // docs.github.com, "Workflow commands": the value is percent-encoded.
-            Self::GithubActions => format!("::add-mask::{}\n", value.replace('%', "%25")),
-            // learn.microsoft.com, "Logging commands": `%` is written as `%AZP25`.
+            Self::Json | Self::GithubActions => String::new(),
             Self::AzurePipelines => {
-                format!(
-                    "##vso[task.setvariable variable={name};issecret=true]{}\n",
-                    value.replace('%', "%AZP25")
-                )
+                let value = value.replace('%', "%AZP25");
+                format!("##vso[task.setvariable variable={name};issecret={is_secret}]{value}\n")
             }
         }
     }
@@ -57,8 +74,13 @@ fn powershell(value: &str) -> String {
     })
 }
 
-/// Single quotes, in which no reader of .env files expands anything; double quotes if the value contains a single one.
+/// Without quotes if no reader needs them: `docker --env-file` passes quotes on. Otherwise single quotes, in which no reader
+/// of .env files expands anything; double quotes if the value contains a single one.
 fn dotenv(value: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=:@,%".contains(&byte);
+    if value.bytes().all(is_plain) {
+        return value.to_owned();
+    }
     if !value.contains('\'') {
         return format!("'{value}'");
     }
@@ -70,13 +92,13 @@ fn dotenv(value: &str) -> String {
 pub(super) fn json(assignments: &[Assignment]) -> String {
     let fields: serde_json::Map<_, _> = assignments
         .iter()
-        .map(|Assignment { name, value }| (name.clone(), value.expose_secret().into()))
+        .map(|Assignment { name, value, .. }| (name.clone(), value.expose_secret().into()))
         .collect();
     format!("{}\n", serde_json::Value::Object(fields))
 }
 
 /// A line of the file that GitHub reads. A token has no line break, and needs no delimiter.
-pub(super) fn github_line(Assignment { name, value }: &Assignment) -> String {
+pub(super) fn github_line(Assignment { name, value, .. }: &Assignment) -> String {
     format!("{name}={}\n", value.expose_secret())
 }
 
@@ -87,14 +109,12 @@ mod tests {
 
     #[test]
     fn each_format_quotes_a_value() {
-        let assignment =
-            Assignment { name: "T".to_owned(), value: Secret::new(r#"a'b"c\d$e`f%g"#) };
+        let assignment = assignment(r#"a'b"c\d$e`f%g"#, true);
         for (format, written) in [
             (Format::Sh, r#"export T='a'\''b"c\d$e`f%g'"#),
             (Format::Fish, r#"set -gx T 'a\'b"c\\d$e`f%g'"#),
             (Format::Powershell, r#"$env:T = 'a''b"c\d$e`f%g'"#),
             (Format::Dotenv, r#"T="a'b\"c\\d\$e\`f%g""#),
-            (Format::GithubActions, r#"::add-mask::a'b"c\d$e`f%25g"#),
             (
                 Format::AzurePipelines,
                 r#"##vso[task.setvariable variable=T;issecret=true]a'b"c\d$e`f%AZP25g"#,
@@ -103,5 +123,32 @@ mod tests {
             assert!(format.line(&assignment) == format!("{written}\n"), "{format:?}");
         }
         assert!(github_line(&assignment) == "T=a'b\"c\\d$e`f%g\n");
+    }
+
+    #[test]
+    fn masks_are_encoded_and_never_empty() {
+        let mask = |format: Format, value: &str| format.mask(&Secret::new(value));
+        assert_eq!(mask(Format::GithubActions, "a%b"), "::add-mask::a%25b\n");
+        assert_eq!(mask(Format::AzurePipelines, "a%b"), "##vso[task.setsecret]a%AZP25b\n");
+        for format in [Format::GithubActions, Format::AzurePipelines, Format::Sh] {
+            assert_eq!(mask(format, ""), "");
+        }
+        let line = Format::AzurePipelines.line(&assignment("token", false));
+        assert!(line.contains("issecret=false"), "no secret: {line}");
+    }
+
+    #[test]
+    fn a_plain_value_has_no_quotes_in_an_env_file() {
+        for value in ["myc_0aZ", "eyJ.eyJ.c-_2", "2030-01-01T00:00:00Z", "a/b+c=="] {
+            assert_eq!(Format::Dotenv.line(&assignment(value, true)), format!("T={value}\n"));
+        }
+        for value in ["a b", "a#b", "a$b", "a\\b", "a!b", "a;b", "~a b"] {
+            let line = Format::Dotenv.line(&assignment(value, true));
+            assert_eq!(line, format!("T='{value}'\n"));
+        }
+    }
+
+    fn assignment(value: &str, is_secret: bool) -> Assignment {
+        Assignment { name: "T".to_owned(), value: Secret::new(value), is_secret }
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use crate::auth::Engine;
 use crate::cli::variables::{Assignment, Variables};
 use crate::error::{Error, Result};
-use crate::model::ToolOutput;
+use crate::model::{Kind, Resolved, Source, ToolOutput};
 
 use format::Format;
 
@@ -30,6 +30,9 @@ pub(super) struct Arguments {
     /// Print the secret on a terminal too
     #[arg(long)]
     force: bool,
+    /// Export the token of a session, although nothing refreshes the variable
+    #[arg(long)]
+    allow_short_lived: bool,
 }
 
 pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutput> {
@@ -39,15 +42,47 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
                 "`eval \"$(my-credential-helper export --format sh)\"`, or `--force` to see it",
             ));
     }
-    let (assignments, warnings) = arguments.variables.assignments(engine)?;
-    let mut output: String =
-        assignments.iter().map(|assignment| arguments.format.line(assignment)).collect();
-    match arguments.format {
+    let format = arguments.format;
+    let (assignments, found) = arguments.variables.assignments(engine)?;
+    let frozen = frozen_token(&found)
+        .filter(|_| format.persists() && assignments.iter().any(|assignment| assignment.is_secret));
+    if let Some(message) = &frozen
+        && !arguments.allow_short_lived
+    {
+        return Err(Error::invalid(message).with_hint(
+            "`my-credential-helper exec -- COMMAND` gets a valid token for each command; \
+             `--allow-short-lived` exports this one",
+        ));
+    }
+    // The secret is hidden before anything else may show it; a header contains it.
+    let secrets = assignments.iter().filter(|assignment| assignment.is_secret);
+    let values = [&found.credential.secret].into_iter().chain(secrets.map(|one| &one.value));
+    let mut masks: Vec<_> = values.map(|value| format.mask(value)).collect();
+    masks.dedup();
+    print(&masks.concat())?;
+    let mut output: String = assignments.iter().map(|assignment| format.line(assignment)).collect();
+    match format {
         Format::GithubActions => append_to_file(engine, &assignments, arguments.output)?,
         Format::Json => output = format::json(&assignments),
         _ => {}
     }
-    Ok(ToolOutput::success(output).with_warnings(&warnings))
+    let output = ToolOutput::success(output).with_warnings(&found.warnings);
+    Ok(frozen.into_iter().fold(output, ToolOutput::with_note))
+}
+
+/// Why the token should not stay in a variable: it is the token of a session, which expires, and which this program would
+/// read from the variable instead of the session.
+fn frozen_token(Resolved { credential, source, .. }: &Resolved) -> Option<String> {
+    let is_session = credential.kind == Kind::Session && *source != Source::Environment;
+    let expiry = credential.expires_at.filter(|_| is_session)?.to_whole_seconds();
+    Some(format!("the token of a session expires at {expiry}, and nothing refreshes a variable"))
+}
+
+/// Writes to standard output at once.
+fn print(text: &str) -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    Ok(written.context("writing standard output")?)
 }
 
 /// GitHub reads variables from the file that it names in a variable. Its log contains only the mask.

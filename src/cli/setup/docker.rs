@@ -49,12 +49,23 @@ fn helper_name(entry: &CstObjectProp) -> Option<String> {
     entry.value().as_ref().and_then(CstNode::as_string_lit)?.decoded_value().ok()
 }
 
+/// The keys of a host: docker and helm look up Docker Hub by a URL (docker/cli, cli/registry; oras-go), podman and skopeo by
+/// the name in images (containers/image, docker/config).
+fn keys(host: &str) -> Vec<String> {
+    match host {
+        "docker.io" | "index.docker.io" | "registry-1.docker.io" => {
+            vec!["https://index.docker.io/v1/".to_owned(), "docker.io".to_owned()]
+        }
+        _ => vec![host.to_owned()],
+    }
+}
+
 fn add(request: &Request<'_>, text: &str) -> Result<String> {
     let (root, object) = parse(text)?;
     let helpers = object
         .object_value_or_create(HELPERS)
         .ok_or_else(|| Error::invalid("docker's `credHelpers` is no object"))?;
-    for host in request.exact_hosts() {
+    for host in request.exact_hosts().iter().flat_map(|host| keys(host)) {
         if helpers.get(&host).is_none() {
             helpers.append(&host, CstInputValue::String("my".to_owned()));
         }
@@ -88,7 +99,7 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
         notes.push(format!("`{store}` stays the store of every other registry"));
     }
     let helpers = object.object_value(HELPERS);
-    for host in request.exact_hosts() {
+    for host in request.exact_hosts().iter().flat_map(|host| keys(host)) {
         let entry = helpers.as_ref().and_then(|helpers| helpers.get(&host));
         if let Some(other) = entry.as_ref().and_then(helper_name).filter(|helper| helper != "my") {
             notes.push(format!("`{other}` is the helper of {host} already, and stays; remove it from `credHelpers` to have this program asked"));

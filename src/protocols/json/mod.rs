@@ -39,10 +39,10 @@ impl Protocol for Json {
     }
 
     fn decode(invocation: &Invocation) -> (Presentation, Result<Operation>) {
-        match Arguments::parse(&invocation.arguments) {
-            Ok(arguments) => (arguments.presentation, arguments.decode(&invocation.input)),
-            Err(error) => (Presentation::default(), Err(error)),
-        }
+        let mut presentation = Presentation::default();
+        let operation = Arguments::parse(&invocation.arguments, &mut presentation)
+            .and_then(|arguments| arguments.decode(&invocation.input));
+        (presentation, operation)
     }
 
     fn encode(presentation: &Presentation, result: Result<Response>) -> ToolOutput {
@@ -51,7 +51,7 @@ impl Protocol for Json {
             Ok(response) => return ToolOutput::success(answer::line(&response)),
             Err(error) => error,
         };
-        // JSON for the program, and text for the person.
+        // JSON for the program, and text for the person. Nothing for a script that expects the token.
         let is_json = presentation.format == Format::Json;
         let output = if is_json { failure(&error) } else { String::new() };
         ToolOutput { output: output.into(), ..ToolOutput::error(&error) }
@@ -74,6 +74,19 @@ enum Format {
 }
 
 impl Format {
+    /// The last format that the arguments name, also if another argument is an error.
+    fn of<'a>(arguments: impl Iterator<Item = &'a str>) -> Self {
+        let (mut format, mut is_value) = (Self::default(), false);
+        for argument in arguments {
+            let (name, attached) = split_option(argument);
+            let value =
+                if is_value { Some(argument) } else { attached.filter(|_| name == "--format") };
+            format = value.and_then(|name| Self::parse(name).ok()).unwrap_or(format);
+            is_value = !is_value && argument == "--format";
+        }
+        format
+    }
+
     fn parse(name: &str) -> Result<Self> {
         match name {
             "json" => Ok(Self::Json),
@@ -86,16 +99,16 @@ impl Format {
 
 struct Arguments<'a> {
     operation: &'a str,
-    presentation: Presentation,
     request: CredentialRequest,
 }
 
 impl<'a> Arguments<'a> {
-    fn parse(arguments: &'a [String]) -> Result<Self> {
+    /// The presentation is set after an error, too: it decides where the error is printed.
+    fn parse(arguments: &'a [String], presentation: &mut Presentation) -> Result<Self> {
         let mut arguments = arguments.iter().map(String::as_str);
         let operation = arguments.next().unwrap_or_default();
-        let (mut presentation, mut request) =
-            (Presentation::default(), CredentialRequest::default());
+        presentation.format = Format::of(arguments.clone());
+        let mut request = CredentialRequest::default();
         while let Some(argument) = arguments.next() {
             let (name, attached) = split_option(argument);
             if name == "--explain" && operation == "get" {
@@ -110,7 +123,7 @@ impl<'a> Arguments<'a> {
                 value.ok_or_else(|| Error::invalid(format!("{name} needs a value")))
             };
             match name {
-                "--format" => presentation.format = Format::parse(value()?)?,
+                "--format" => drop(Format::parse(value()?)?),
                 "--url" => request.target = Some(Target::parse(value()?)?),
                 "--provider" => request.provider = Some(value()?.to_owned()),
                 "--account" => request.account = Some(value()?.to_owned()),
@@ -119,11 +132,11 @@ impl<'a> Arguments<'a> {
                 _ => return Err(unknown_argument(operation, argument)),
             }
         }
-        Ok(Self { operation, presentation, request })
+        Ok(Self { operation, request })
     }
 
     fn decode(self, input: &[u8]) -> Result<Operation> {
-        let Self { operation, request, .. } = self;
+        let Self { operation, request } = self;
         if !Json::OPERATIONS.contains(&operation) {
             return Err(Error::invalid(format!("there is no verb `{}`", sanitize(operation)))
                 .with_hint(format!("the verbs are {}", Json::OPERATIONS.join(", "))));
@@ -136,7 +149,7 @@ impl<'a> Arguments<'a> {
         let request = body.request_with_target(request)?;
         match operation {
             "get" => Ok(Operation::Get(request)),
-            "list" => Ok(Operation::List { servable: false }),
+            "list" => Ok(Operation::List),
             "capabilities" => Ok(Operation::Capabilities),
             _ if body.url.is_none() && body.provider.is_none() => {
                 Err(Error::invalid(format!("`{operation}` needs a `url` or a `provider`")))

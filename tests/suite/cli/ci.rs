@@ -7,6 +7,7 @@ use account_server::git_host::create_repository;
 use crate::support::{HELPER, Home, Outcome, finish, has_client, service_with, spawn};
 
 const ACTION: &str = include_str!("../../../integrations/ci/github-actions/action.yml");
+const REMOVE: &str = include_str!("../../../integrations/ci/github-actions/remove/action.yml");
 const GITLAB: &str = include_str!("../../../integrations/ci/gitlab/my-credential-helper.yml");
 const WITH_TOKEN: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/ci/shell/with-token.sh");
@@ -33,8 +34,8 @@ fn job() -> (Server, tempfile::TempDir, Home) {
 }
 
 /// The scripts of a composite action's steps, in order.
-fn steps() -> Vec<String> {
-    let blocks = ACTION.split("      run: |\n").skip(1);
+fn steps(action: &str) -> Vec<String> {
+    let blocks = action.split("      run: |\n").skip(1);
     let line = |line: &str| line.strip_prefix("        ").map(|line| format!("{line}\n"));
     blocks.map(|block| block.lines().map_while(line).collect()).collect()
 }
@@ -53,7 +54,7 @@ fn action(home: &mut Home, token: &str, variable: &str, hosts: &str) -> Vec<(Str
     let file = home.write("github_env", "");
     home.set("GITHUB_ENV", &file);
     let mut log = String::new();
-    for step in steps() {
+    for step in steps(ACTION) {
         let inputs = [("MY_API_TOKEN", token), ("VARIABLE", variable), ("HOSTS", hosts)];
         let outcome = bash(home, &step, &inputs);
         assert_eq!(outcome.status, 0, "{step}: {outcome:?}");
@@ -100,15 +101,67 @@ fn the_action_gives_the_steps_that_follow_a_token_that_is_accepted() {
     assert_ne!(clone(&home, &server, &wrong), 0, "a wrong token is refused");
 }
 
+/// What a job leaves on a machine that keeps its home: the settings of before.
+fn leaves_the_settings_of_before(start: impl Fn(&mut Home, &str), end: impl Fn(&Home)) {
+    for before in ["", "*.acme.dev git.acme.dev"] {
+        let (_server, _root, mut home) = job();
+        home.set("MY_API_TOKEN", "myc_1");
+        if !before.is_empty() {
+            let words: Vec<_> =
+                ["config", "set", "hosts"].into_iter().chain(before.split(' ')).collect();
+            assert_eq!(home.run(&words).status, 0);
+        }
+        let hosts = |home: &Home| home.run(&["config", "get", "hosts"]).output.trim().to_owned();
+        start(&mut home, "job.dev");
+        assert_eq!(hosts(&home), "job.dev");
+        end(&home);
+        assert_eq!(hosts(&home), before);
+        assert!(!home.read(".gitconfig").unwrap_or_default().contains("helper"));
+        // A job that was killed before its end, and one without hosts.
+        start(&mut home, "killed.dev");
+        start(&mut home, "");
+        assert_eq!(hosts(&home), before);
+        end(&home);
+        assert_eq!(home.read(".my-credential-helper.hosts"), None);
+    }
+}
+
+#[test]
+fn a_job_leaves_the_hosts_of_the_machine() {
+    if !has_client("git") || !has_client("bash") {
+        return;
+    }
+    let start = |home: &mut Home, hosts: &str| drop(action(home, "myc_1", "", hosts));
+    let end = |home: &Home| {
+        let steps = steps(REMOVE);
+        assert_eq!(steps.len(), 1);
+        assert_eq!(bash(home, &steps[0], &[]).status, 0);
+    };
+    leaves_the_settings_of_before(start, end);
+    let start = |home: &mut Home, hosts: &str| {
+        let outcome = bash(home, &script("before_script"), &[("MY_HOSTS", hosts)]);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+    };
+    let end = |home: &Home| assert_eq!(bash(home, &script("after_script"), &[]).status, 0);
+    leaves_the_settings_of_before(start, end);
+}
+
+/// The lines of one script of GitLab's job.
+fn script(name: &str) -> String {
+    let (_, rest) = GITLAB.split_once(&format!("  {name}:\n")).unwrap();
+    let lines = rest.lines().take_while(|line| line.starts_with("    "));
+    let lines: Vec<_> = lines.filter_map(|line| line.strip_prefix("    - ")).collect();
+    lines.join("\n")
+}
+
 #[test]
 fn gitlabs_job_stops_at_once_where_there_is_no_token() {
     if !has_client("git") {
         return;
     }
     let (server, _root, mut home) = job();
-    let lines: Vec<_> = GITLAB.lines().filter_map(|line| line.strip_prefix("    - ")).collect();
-    let script = lines.join("\n");
-    assert_eq!(script.lines().count(), 4, "every line of before_script is run");
+    let script = script("before_script");
+    assert_eq!(script.lines().count(), 6, "every line of before_script is run");
     assert_eq!(bash(&home, &script, &[]).status, 1);
     let token = server.api_token("me@acme.dev", "ci").unwrap().token;
     home.set("MY_API_TOKEN", &token);

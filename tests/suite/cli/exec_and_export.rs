@@ -97,13 +97,58 @@ fn github_reads_the_variable_from_its_file_and_the_log_has_the_mask_alone() {
 }
 
 #[test]
+fn the_secret_is_masked_and_nothing_else_is() {
+    let mut home = Home::new();
+    home.set("MY_API_TOKEN", "myc_1");
+    home.set("GITHUB_ENV", home.write("github_env", ""));
+    let line =
+        ["export", "--format", "github-actions", "--env", "U=username", "--env", "E=expires_at"];
+    let outcome = home.run(&[&line[..], &["--env", "AUTH=header"]].concat());
+    assert_eq!(
+        outcome.output, "::add-mask::myc_1\n::add-mask::Authorization: Bearer myc_1\n",
+        "neither the user name nor the empty expiry"
+    );
+    let lines = "U=token\nE=\nAUTH=Authorization: Bearer myc_1\n";
+    assert_eq!(home.read("github_env").unwrap(), lines);
+
+    // The mask is there although the file cannot be written.
+    home.set("GITHUB_ENV", home.path().to_owned());
+    let outcome = home.run(&line);
+    assert_eq!((outcome.status, &*outcome.output), (1, "::add-mask::myc_1\n"), "{outcome:?}");
+}
+
+#[test]
+fn a_session_is_not_exported_into_a_shell() {
+    let server = crate::support::service();
+    let (home, session) = Home::logged_in(&server);
+    for format in ["sh", "fish", "powershell", "dotenv"] {
+        let line = ["export", "--format", format];
+        let refused = home.run(&line);
+        assert_eq!((refused.status, &*refused.output), (2, ""), "{refused:?}");
+        assert!(refused.messages.contains("my-credential-helper exec"), "{refused:?}");
+        let allowed = home.run(&[&line[..], &["--allow-short-lived"]].concat());
+        assert_eq!(allowed.status, 0, "{allowed:?}");
+        assert!(allowed.output.contains(&session.access_token), "{allowed:?}");
+        assert!(allowed.messages.contains("expires at"), "{allowed:?}");
+        let user = home.run(&[&line[..], &["--env", "U=username"]].concat());
+        assert_eq!((user.status, &*user.messages), (0, ""), "no secret: {user:?}");
+    }
+    for format in ["json", "azure-pipelines"] {
+        assert_eq!(home.run(&["export", "--format", format]).status, 0, "{format}");
+    }
+}
+
+#[test]
 fn azure_gets_a_secret_variable_and_json_an_object() {
     let home = home();
     let azure = home.run(&["export", "--format", "azure-pipelines"]).output;
     let escaped = printable().replace('%', "%AZP25");
     assert_eq!(
         azure,
-        format!("##vso[task.setvariable variable=MY_API_TOKEN;issecret=true]{escaped}\n")
+        format!(
+            "##vso[task.setsecret]{escaped}\n\
+             ##vso[task.setvariable variable=MY_API_TOKEN;issecret=true]{escaped}\n"
+        )
     );
     assert_eq!(
         home.run(&["export", "--format", "json"]).json()["MY_API_TOKEN"],

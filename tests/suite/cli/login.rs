@@ -542,6 +542,10 @@ file:           no entry
     let kept = home.session().unwrap();
     let at =
         |name: &str| Timestamp::parse(kept[name].as_str().unwrap()).unwrap().to_whole_seconds();
+    // A minute before the token expires, as `list` reports it.
+    let reported = home.run(&["list"]).json()["credentials"][0]["expires_at"].clone();
+    let reported = reported.as_str().unwrap();
+    assert_ne!(reported, at("expires_at"));
     let end = Timestamp::from_unix(jwt_end(&session.refresh_token)).to_whole_seconds();
     assert_eq!(
         outcome.output,
@@ -552,7 +556,7 @@ api url:          {url}
 logged in:        by a session in the file: {}
 user id:          {}
 since:            {} (2 min ago)
-token expires:    {} (in 12 min)
+token expires:    {} (in 11 min)
 last refreshed:   {} (2 min ago)
 session ends:     {end} (in 59 d)
 profile:          work
@@ -565,7 +569,7 @@ file:             found
             home.path().join(".my/credentials.json").display(),
             session.user_id,
             at("logged_in_at"),
-            at("expires_at"),
+            reported,
             at("last_refreshed_at"),
         )
     );

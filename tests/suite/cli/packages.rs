@@ -41,6 +41,13 @@ fn both_packages_install_work_and_leave_nothing_behind() {
     assert_eq!(outcome.status, 1, "{outcome:?}");
     assert!(outcome.messages.contains("is no link to my-credential-helper"), "{outcome:?}");
     assert!(!prefix.join("bin/my-credential-helper").exists());
+    let outcome = run(&home, &script, &["--prefix", &to, "--uninstall"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(
+        files(&prefix),
+        std::slice::from_ref(&theirs),
+        "what was not installed is not removed"
+    );
     std::fs::remove_file(&theirs).unwrap();
 
     for _ in ["first", "again"] {
@@ -49,9 +56,17 @@ fn both_packages_install_work_and_leave_nothing_behind() {
         assert!(outcome.output.contains("export PATH="), "{outcome:?}");
     }
     works(&mut home, &prefix);
+    // The installation is removed by the script of another version, which has another file; a link was replaced.
+    let other = unpacked.join("share/doc/my-credential-helper/of-another-version");
+    std::fs::write(&other, "").unwrap();
+    let kept = home.write("prefix/share/doc/my-credential-helper/of-another-version", "");
+    std::fs::remove_file(&theirs).unwrap();
+    home.write("prefix/bin/my-token-helper", "#!/bin/sh\n");
     let outcome = run(&home, &script, &["--prefix", &to, "--uninstall"]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
-    assert_eq!(files(&prefix), Vec::<PathBuf>::new(), "nothing stays");
+    let mut left = files(&prefix);
+    left.sort();
+    assert_eq!(left, [theirs, kept], "nothing else stays");
 
     if !has_client("dpkg-deb") {
         return;

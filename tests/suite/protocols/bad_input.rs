@@ -275,3 +275,23 @@ fn a_bad_setting_in_the_environment_is_not_repeated() {
         }
     }
 }
+
+#[test]
+fn a_failure_prints_nothing_where_a_script_expects_the_token() {
+    let home = Home::new();
+    for arguments in [
+        &["--format", "raw"][..],
+        &["--format=raw", "--bogus"],
+        &["--bogus", "--format=raw"],
+        &["--url", "not a URL", "--format", "header"],
+        &["--format", "raw", "--url"],
+        &["--format=raw", "--provider", "nobody"],
+    ] {
+        let outcome = home.run(&[&["get"], arguments].concat());
+        assert_ne!(outcome.status, 0, "{arguments:?}");
+        assert_eq!(outcome.output, "", "{arguments:?}");
+        assert!(outcome.messages.starts_with("error: "), "{arguments:?}: {outcome:?}");
+    }
+    let outcome = home.run(&["get", "--bogus"]);
+    assert_eq!(outcome.json()["error"]["code"], "invalid_request", "{outcome:?}");
+}

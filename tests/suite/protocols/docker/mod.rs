@@ -97,6 +97,23 @@ fn docker_login_is_kept_serves_and_is_forgotten_by_docker_logout() {
 }
 
 #[test]
+fn a_key_file_is_stored_and_serves() {
+    let key = "{\n  \"type\": \"service_account\",\n\t\"key\": \"a\\nb\"\n}";
+    let Some(registry) = Registry::of_users(&[("_json_key", key)], &["docker", "skopeo"]) else {
+        return;
+    };
+    let mut home = Home::new();
+    configure(&mut home, &configurations(&registry)[1]);
+    let outcome = log_in(&home, &registry, "_json_key", key);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let outcome = inspect(&home, &registry);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let image = format!("docker://{}", registry.image());
+    let outcome = run(&home, &["skopeo", "inspect", "--tls-verify=false", &image], "");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+#[test]
 fn the_session_serves_a_registry_of_the_providers_without_any_docker_login() {
     let Some((_server, _root, mut home, _, registry)) = of_provider(&["docker"]) else { return };
     for configuration in configurations(&registry) {
@@ -191,7 +208,6 @@ fn an_identity_token_is_kept_and_renews_dockers_access() {
 fn what_is_listed_can_be_got() {
     let server = service();
     let (mut home, _) = Home::logged_in(&server);
-    let api = server.url().trim_start_matches("http://").to_owned();
     let text = "[providers.mycli]\nhosts = ['registry.acme.dev', '*.acme.dev', '127.0.0.1:1']\n";
     home.write(".config/my-credential-helper/config.toml", text);
     for (server, user) in [("h.dev:5000", "ada"), ("https://index.docker.io/v1/", "<token>")] {
@@ -199,12 +215,14 @@ fn what_is_listed_can_be_got() {
         let outcome = home.run_with(&["docker", "store"], request);
         assert_eq!((outcome.status, &*outcome.output), (0, ""), "{outcome:?}");
     }
-    // Another tool's: over, for a header, and for a path.
-    for rest in ["host=over.dev\npassword_expiry_utc=1", "host=path.dev\npath=a/b"] {
-        home.run_with(
-            &["git", "store"],
-            format!("protocol=https\nusername=ada\npassword=p\n{rest}\n\n"),
-        );
+    // For every tool: expired, and for a path.
+    for (url, expires_at) in [
+        ("https://over.dev", "1970-01-01T00:00:01Z"),
+        ("https://path.dev/a/b", "9999-12-31T00:00:00Z"),
+    ] {
+        let request =
+            json!({ "url": url, "username": "ada", "secret": "p", "expires_at": expires_at });
+        assert_eq!(home.run_with(&["store"], request.to_string()).status, 0);
     }
     let bearer =
         "capability[]=authtype\nprotocol=https\nhost=header.dev\nauthtype=Bearer\ncredential=c\n\n";
@@ -212,7 +230,6 @@ fn what_is_listed_can_be_got() {
 
     let all = listed(&home);
     let expected = json!({
-        &api: "token",
         "registry.acme.dev": "token",
         "127.0.0.1:1": "token",
         "h.dev:5000": "ada",
@@ -239,21 +256,63 @@ fn what_is_listed_can_be_got() {
     assert_eq!(listed(&home), expected);
 }
 
+/// A service that accepts connections and never answers: the listener accepts none, and counts those that wait.
+fn silent_service() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
+}
+
 #[test]
-fn a_list_that_has_to_refresh_does_it_once_and_leaves_out_what_failed() {
+fn list_sends_no_request() {
     let server = service();
-    let (home, _) = Home::with_stale_session(&server);
+    let (home, session) = Home::with_stale_session(&server);
     let text = "[providers.mycli]\nhosts = ['registry.acme.dev', 'other.acme.dev']\n";
     home.write(".config/my-credential-helper/config.toml", text);
-    assert_eq!(listed(&home).as_object().unwrap().len(), 3);
-    assert_eq!(server.refresh_requests(), 1);
-
-    let (home, session) = Home::with_stale_session(&server);
-    home.write(".config/my-credential-helper/config.toml", text);
-    let gone = json!({ "api_url": "http://127.0.0.1:1" }).to_string();
-    home.write(".my/config.json", &gone);
-    assert_eq!(listed(&home), json!({}), "each get would fail, and docker with it");
+    let (listener, address) = silent_service();
+    home.write(".my/config.json", &json!({ "api_url": format!("http://{address}") }).to_string());
+    let request = json!({ "ServerURL": "h.dev", "Username": "ada", "Secret": "s" }).to_string();
+    home.run_with(&["docker", "store"], request);
+    let expected =
+        json!({ "registry.acme.dev": "token", "other.acme.dev": "token", "h.dev": "ada" });
+    assert_eq!(listed(&home), expected);
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     assert_eq!(home.session().unwrap()["refresh_token"], session.refresh_token.as_str());
+}
+
+#[test]
+fn every_client_finds_a_login_to_docker_hub() {
+    let mut home = Home::new();
+    configure(&mut home, &json!({}));
+    home.write(".docker/config.json", "{}");
+    home.set("DOCKER_CONFIG", home.path().join(".docker"));
+    home.set("REGISTRY_AUTH_FILE", home.path().join(".docker/config.json"));
+    home.set_up("docker", "docker.io");
+    let text = home.read(".docker/config.json").unwrap();
+    let configuration: Value = serde_json::from_str(&text).unwrap();
+    let expected = json!({ "https://index.docker.io/v1/": "my", "docker.io": "my" });
+    assert_eq!(configuration["credHelpers"], expected);
+    let request = json!({ "ServerURL": "docker.io", "Username": "ada", "Secret": "s" }).to_string();
+    assert_eq!(home.run_with(&["docker", "store"], request).status, 0);
+    for client in ["podman", "skopeo", "buildah"].into_iter().filter(|client| has_client(client)) {
+        let line: &[&str] = &[client, "login", "--get-login", "docker.io"];
+        let outcome = run(&home, line, "");
+        assert_eq!((outcome.status, outcome.output.trim()), (0, "ada"), "{client}: {outcome:?}");
+    }
+    if has_client("docker") {
+        let outcome = run(&home, &["docker", "logout"], "");
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        assert_eq!(listed(&home), json!({}));
+    }
+}
+
+#[test]
+fn a_login_over_plain_http_fails_with_its_reason() {
+    let request = json!({ "ServerURL": "http://h.dev", "Username": "ada", "Secret": "s" });
+    let outcome = Home::new().run_with(&["docker", "store"], request.to_string());
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(outcome.output.contains("http://h.dev is neither https"), "{outcome:?}");
 }
 
 #[test]
@@ -287,6 +346,34 @@ fn every_spelling_gets_and_erases_the_same_login() {
         );
         assert_eq!(outcome.messages, "");
     }
+}
+
+#[test]
+fn podman_logs_out_of_everything_and_other_tools_keep_their_logins() {
+    if !has_client("podman") {
+        return;
+    }
+    let mut home = Home::new();
+    configure(&mut home, &json!({}));
+    let policy = "credential-helpers = [\"my\"]\n";
+    home.set("CONTAINERS_REGISTRIES_CONF", home.write("registries.conf", policy));
+    let login = "protocol=https\nhost=git.dev\nusername=ada\npassword=hunter2\n\n";
+    home.run_with(&["git", "store"], login);
+    home.run_with(&["keyring", "set", "pypi.dev", "ada"], "hunter2\n");
+    let for_all = json!({ "url": "https://all.dev", "username": "ada", "secret": "hunter2" });
+    home.run_with(&["store"], for_all.to_string());
+    for server in ["h.dev", "git.dev"] {
+        let request = json!({ "ServerURL": server, "Username": "ada", "Secret": "docker" });
+        home.run_with(&["docker", "store"], request.to_string());
+    }
+    assert_eq!(listed(&home), json!({ "all.dev": "ada", "git.dev": "ada", "h.dev": "ada" }));
+
+    let outcome = run(&home, &["podman", "logout", "--all"], "");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(listed(&home), json!({ "all.dev": "ada" }), "what podman stored is gone");
+    let git = home.run_with(&["git", "get"], "protocol=https\nhost=git.dev\n\n");
+    assert_eq!(git.output, "username=ada\npassword=hunter2\n");
+    assert_eq!(home.run(&["keyring", "get", "pypi.dev", "ada"]).output, "hunter2\n");
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn a_stored_login_is_sent_where_it_was_stored_for() {
 }
 
 #[test]
-fn a_provider_with_a_header_of_its_own_is_served_in_it() {
+fn a_header_that_go_would_forward_is_not_sent() {
     if !has_client("go") {
         return;
     }
@@ -150,7 +150,11 @@ fn a_provider_with_a_header_of_its_own_is_served_in_it() {
     home.write(".config/my-credential-helper/config.toml", &text);
     home.set("MICROTICA_TOKEN", "mic_1");
     let outcome = fetch(&home);
-    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_ne!(outcome.status, 0, "{outcome:?}");
+    let url = format!("https://{}/x", proxy.address);
+    let outcome = home.run_with(&["goauth", &url], "HTTP/2.0 404 Not Found\n\n");
+    assert_eq!((outcome.status, &*outcome.output), (0, ""), "{outcome:?}");
+    assert!(outcome.messages.contains("X-Microtica-Api-Key"), "{outcome:?}");
 }
 
 #[test]

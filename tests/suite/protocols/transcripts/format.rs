@@ -71,6 +71,8 @@ pub(super) struct Login {
     pub(super) url: String,
     pub(super) username: String,
     pub(super) secret: String,
+    /// The tool that stored it; nothing if it is for every tool.
+    pub(super) tool: Option<String>,
     pub(super) refresh_token: Option<String>,
     pub(super) expires_at: Option<String>,
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use my_credential_helper::error::{Error, ErrorCode};
 use my_credential_helper::model::{
-    AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, Operation, Rejection, Secret,
-    StoreRequest, Timestamp, ToolOutput, ToolTraits,
+    AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, Occasion, Operation, Rejection,
+    Secret, StoreRequest, Timestamp, ToolOutput, ToolTraits,
 };
 use my_credential_helper::protocols::Tool;
 use serde_json::{Map, Value, json};
@@ -27,6 +27,7 @@ pub(super) fn run(tool: &Tool, transcript: &Transcript) -> Result<(), String> {
                 if let Operation::EraseLegacy(_, refused) = operation {
                     return Err(refused);
                 }
+                check_tool(tool, &operation);
                 decoded = Some(description(&operation));
                 response::result(&operation, exchange, &values).unwrap_or_else(|| {
                     has_result = false;
@@ -80,20 +81,32 @@ pub(super) fn invocation(
     Invocation { arguments, variables, input: input.into(), input_error: None }
 }
 
+/// What a tool stores is only for it: each operation names its tool. The JSON protocol is for every tool.
+fn check_tool(tool: &Tool, operation: &Operation) {
+    let request = match operation {
+        Operation::Get(request)
+        | Operation::Store(StoreRequest { request, .. })
+        | Operation::Erase(EraseRequest { request, .. }) => &request.tool,
+        Operation::ListServable(tool) => tool,
+        _ => return,
+    };
+    assert_eq!(request.name, Some(tool.name).filter(|name| *name != "json"));
+}
+
 /// An operation as a transcript has it: default values are left out.
 fn description(operation: &Operation) -> Value {
     let exposed = |secret: &Option<Secret>| secret.as_ref().map(|s| s.expose_secret().to_owned());
     match operation {
         Operation::Get(request) => json!({ "get": without_defaults(fields(request)) }),
         Operation::Store(store) => {
-            let StoreRequest { request, secret, scheme, refresh_token, expires_at, automatic } =
+            let StoreRequest { request, secret, scheme, refresh_token, expires_at, occasion } =
                 store;
             let mut fields = fields(request);
             fields.insert("secret".into(), json!(secret.expose_secret()));
             fields.insert("scheme".into(), json!(scheme));
             fields.insert("refresh_token".into(), json!(exposed(refresh_token)));
             fields.insert("expires_at".into(), json!(expires_at.map(Timestamp::to_whole_seconds)));
-            fields.insert("by_habit".into(), json!(automatic));
+            fields.insert("by_habit".into(), json!(*occasion == Occasion::Use));
             json!({ "store": without_defaults(fields) })
         }
         Operation::EraseLegacy(_, refused) => json!({ "error": refused.code.name() }),
@@ -102,8 +115,8 @@ fn description(operation: &Operation) -> Value {
             fields.insert("secret".into(), json!(exposed(secret)));
             json!({ "erase": without_defaults(fields) })
         }
-        Operation::List { servable: false } => json!("list"),
-        Operation::List { servable: true } => json!("list_servable"),
+        Operation::List => json!("list"),
+        Operation::ListServable(_) => json!("list_servable"),
         Operation::Capabilities => json!("capabilities"),
         Operation::Nothing => json!("nothing"),
     }
@@ -117,7 +130,7 @@ fn fields(request: &CredentialRequest) -> Map<String, Value> {
         api_url,
         username,
         min_validity,
-        tool: ToolTraits { auth_form, exact_path, needs_prefixes },
+        tool: ToolTraits { auth_form, exact_path, needs_prefixes, .. },
         rejection,
     } = request;
     let fields = json!({

@@ -9,11 +9,11 @@ use account_server::{Fault, Server};
 use my_credential_helper::auth::with_engine;
 use my_credential_helper::config::{Context, Overrides, Paths};
 use my_credential_helper::model::{
-    CredentialRequest, Framing, Secret, StoreRequest, Target, Timestamp,
+    CredentialRequest, Framing, Secret, StoreRequest, Target, Timestamp, ToolTraits,
 };
-use my_credential_helper::protocols::Tool;
 use my_credential_helper::protocols::json::NAME as JSON;
 use my_credential_helper::protocols::run::json_tool;
+use my_credential_helper::protocols::{self, Tool};
 use my_credential_helper::sys::clock;
 use my_credential_helper::sys::env::Environment;
 use serde_json::json;
@@ -193,11 +193,13 @@ fn after(time: Timestamp, seconds: i64) -> Timestamp {
 
 /// Stores a credential as the program would. It belongs to this home, and there is no keyring.
 fn store(home: &Home, values: &Values, login: &Login) {
-    let Login { url, username, secret, refresh_token, expires_at } = login;
+    let Login { url, username, secret, tool, refresh_token, expires_at } = login;
+    let name = tool.as_deref().map(|name| protocols::run::tool(name).expect("a tool").name);
     let target = Target::parse(&values.fill(url)).expect("a URL");
     let request = CredentialRequest {
         target: Some(target),
         username: Some(username.clone()),
+        tool: ToolTraits { name, ..ToolTraits::default() },
         ..CredentialRequest::default()
     };
     let store = StoreRequest {
