@@ -53,7 +53,7 @@ impl Engine<'_> {
             Operation::Get(request) => Ok(Response::Found(Box::new(self.get(&request)?))),
             Operation::Store(request) => self.store(request),
             Operation::Erase(request) => self.erase(&request).map(Response::Erased),
-            Operation::EraseLegacy(url, error) => self.erase_legacy(&url, error),
+            Operation::EraseLegacy(url, request, error) => self.erase_legacy(&url, &request, error),
             Operation::List => self.list().map(Response::Listed),
             Operation::ListServable(tool) => self.list_servable(tool).map(Response::Listed),
             Operation::Capabilities => {

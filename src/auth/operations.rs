@@ -147,8 +147,13 @@ impl Engine<'_> {
     }
 
     /// Erases what version 0.1.0 stored for a URL that is an error today; returns that error if there is nothing.
-    pub(super) fn erase_legacy(&self, url: &LegacyUrl, error: Error) -> Result<Response> {
-        let erased = url_credentials::erase_legacy(&self.stores, url)?;
+    pub(super) fn erase_legacy(
+        &self,
+        url: &LegacyUrl,
+        EraseRequest { request, secret }: &EraseRequest,
+        error: Error,
+    ) -> Result<Response> {
+        let erased = url_credentials::erase_legacy(&self.stores, url, request, secret.as_ref())?;
         if erased { Ok(Response::Erased(true)) } else { Err(error) }
     }
 

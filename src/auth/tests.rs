@@ -241,6 +241,31 @@ fn a_credential_is_for_the_tool_that_stored_it() {
 }
 
 #[test]
+fn a_url_that_is_an_error_erases_no_credential() {
+    let memory = Memory::new();
+    let engine = memory.engine();
+    store_by(&engine, "https://h.example", None, "hunter2");
+    store_by(&engine, "https://h.example/x", None, "hunter2");
+    let listed = engine.list().unwrap().len();
+    for url in [
+        "h.example:0443",
+        "h.example:",
+        "https://h%2eexample/",
+        "https://eve:wrong@h.example/",
+        "https://h.example\t/",
+        "https://H.example\\/",
+        "https://h\u{3002}example/",
+        "https://eve@h.example:0443/x",
+    ] {
+        let request = CredentialRequest::new(ToolTraits::default());
+        let operation = Operation::erase(Target::parse(url), url, request, None);
+        let result = operation.and_then(|operation| engine.perform(operation, &[]));
+        assert!(result.is_err(), "{url:?}");
+        assert_eq!(engine.list().unwrap().len(), listed, "{url:?}");
+    }
+}
+
+#[test]
 fn tools_do_not_overwrite_each_others_credentials() {
     let (memory, url) = (Memory::new(), "https://h.example/x");
     let engine = memory.engine();

@@ -10,7 +10,7 @@ pub enum Operation {
     /// Remove a credential, or report that the service rejected it.
     Erase(EraseRequest),
     /// Remove what version 0.1.0 stored for a URL that is an error today; return the error if there is nothing.
-    EraseLegacy(LegacyUrl, Error),
+    EraseLegacy(LegacyUrl, EraseRequest, Error),
     /// List the stored credentials without secrets.
     List,
     /// List the hosts for which `get` returns a credential to this tool now.
@@ -27,9 +27,10 @@ impl Operation {
         match &mut self {
             Self::Get(request)
             | Self::Store(StoreRequest { request, .. })
-            | Self::Erase(EraseRequest { request, .. }) => request.tool.name = name,
+            | Self::Erase(EraseRequest { request, .. })
+            | Self::EraseLegacy(_, EraseRequest { request, .. }, _) => request.tool.name = name,
             Self::ListServable(tool) => tool.name = name,
-            Self::EraseLegacy(..) | Self::List | Self::Capabilities | Self::Nothing => {}
+            Self::List | Self::Capabilities | Self::Nothing => {}
         }
         self
     }
@@ -47,7 +48,9 @@ impl Operation {
                 Ok(Self::Erase(EraseRequest { request, secret }))
             }
             Err(error) => match LegacyUrl::parse(url) {
-                Some(legacy) => Ok(Self::EraseLegacy(legacy, error)),
+                Some(legacy) => {
+                    Ok(Self::EraseLegacy(legacy, EraseRequest { request, secret }, error))
+                }
                 None => Err(error),
             },
         }

@@ -90,6 +90,12 @@ enum Access {
     EraseRejected,
 }
 
+impl Access {
+    fn erasing(rejected: Option<&Secret>) -> Self {
+        if rejected.is_some() { Self::EraseRejected } else { Self::Erase }
+    }
+}
+
 /// A stored credential without its secret.
 pub struct Entry {
     /// `None` for a URL that version 0.1.0 accepted and that is an error today.
@@ -165,17 +171,27 @@ impl Entry {
             && self.record.oauth_refresh_token.is_none()
     }
 
+    /// The record with its secret; `None` if the keyring no longer has it.
+    fn load(&self, stores: &Stores<'_>) -> StoreResult<Option<Record>> {
+        if self.source != Source::Keyring {
+            return Ok(Some(self.record.clone()));
+        }
+        let stored = stores.keyring.read(&self.key)?;
+        let record = stored.map(|stored| decode(&stored.text)).transpose();
+        record.map_err(|reason| StoreFailure::Failed(format!("the entry {reason}")))
+    }
+
+    fn has_secret(&self, stores: &Stores<'_>, secret: &Secret) -> bool {
+        let found = |mut record: Record| Secret::new(record.secret.take().unwrap_or_default());
+        self.load(stores).is_ok_and(|record| record.map(found).as_ref() == Some(secret))
+    }
+
     /// The credential with its secret; `None` if the keyring no longer has it. A secret of several lines is an error for a
     /// tool that cannot have it.
     fn open(&self, stores: &Stores<'_>, carries_lines: bool) -> StoreResult<Option<UrlCredential>> {
-        let Self { target, username, expires_at, source, record, key, warning: _ } = self;
+        let Self { target, username, expires_at, .. } = self;
         let Some(target) = target else { return Ok(None) };
-        let mut record = record.clone();
-        if *source == Source::Keyring {
-            let Some(stored) = stores.keyring.read(key)? else { return Ok(None) };
-            record = decode(&stored.text)
-                .map_err(|reason| StoreFailure::Failed(format!("the entry {reason}")))?;
-        }
+        let Some(mut record) = self.load(stores)? else { return Ok(None) };
         let secret = Secret::new(record.secret.take().unwrap_or_default());
         let refresh_token = record.oauth_refresh_token.take().map(Secret::new);
         let scheme = record.authtype.take().filter(|scheme| !scheme.is_empty());
@@ -318,10 +334,9 @@ pub fn erase(
     let (mut erased, mut trail) = (false, Trail::default());
     let entries = entries_of(stores, &target.origin, &mut trail)
         .map_err(|failure| Error::invalid_state(failure.to_string()))?;
-    let access = if secret.is_some() { Access::EraseRejected } else { Access::Erase };
+    let access = Access::erasing(secret);
     for entry in entries.iter().filter(|entry| entry.matches(request, target, access)) {
-        let is_other = |secret: &Secret| !matches!(entry.open(stores, true), Ok(Some(found)) if found.secret == *secret);
-        if !secret.is_some_and(is_other) {
+        if secret.is_none_or(|secret| entry.has_secret(stores, secret)) {
             erased |= delete(stores, entry)?;
         }
     }
@@ -332,12 +347,26 @@ pub fn erase(
     }
 }
 
-/// Erases what version 0.1.0 stored for a URL, by the text of that URL.
-pub fn erase_legacy(stores: &Stores<'_>, url: &LegacyUrl) -> Result<bool> {
+/// Erases what version 0.1.0 stored for a URL that is an error today, by the text of that URL. No URL that is an error
+/// erases what is stored for another one.
+pub fn erase_legacy(
+    stores: &Stores<'_>,
+    url: &LegacyUrl,
+    request: &CredentialRequest,
+    secret: Option<&Secret>,
+) -> Result<bool> {
     let entries = entries_in(stores, &directory_of(&url.origin), &mut Trail::default());
+    let is_requested = |entry: &&Entry| {
+        entry.target.is_none()
+            && entry.record.url == url.url
+            && entry.is_accessible(request.tool, Access::erasing(secret))
+            && request.username.as_ref().is_none_or(|username| *username == entry.username)
+    };
     let mut erased = false;
-    for entry in entries.unwrap_or_default().iter().filter(|entry| entry.record.url == url.url) {
-        erased |= delete(stores, entry)?;
+    for entry in entries.unwrap_or_default().iter().filter(is_requested) {
+        if secret.is_none_or(|secret| entry.has_secret(stores, secret)) {
+            erased |= delete(stores, entry)?;
+        }
     }
     Ok(erased)
 }
