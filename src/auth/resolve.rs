@@ -8,9 +8,9 @@ use super::{Engine, GetError};
 use crate::config::Context;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{
-    Attempt, Credential, CredentialRequest, Header, HostPattern, Kind, OffReason, Origin, Outcome,
-    Provider, Rejection, Resolved, Secret, Session, Source, StoreFailure, Subject, Target,
-    Timestamp, Trail, UrlCredential, Warning, attempts_line,
+    Credential, CredentialRequest, Header, HostPattern, Kind, OffReason, Origin, Outcome, Provider,
+    Rejection, Resolved, Secret, Session, Source, StoreFailure, Subject, Target, Timestamp, Trail,
+    UrlCredential, Warning, attempts_line,
 };
 use crate::store::session::{self, LoadedSessions, StoredSession};
 use crate::store::{env, returned_token, url_credentials};
@@ -385,15 +385,18 @@ fn not_found(request: &CredentialRequest) -> Error {
 /// the person for another, or go on without.
 fn unreadable(request: &CredentialRequest, trail: &Trail) -> Option<Error> {
     let origin = &request.target.as_ref()?.origin;
-    let (source, failure) = trail.attempts.iter().find_map(|attempt| match attempt {
-        Attempt {
-            subject: Subject::UrlCredential(source),
-            outcome: Outcome::Unavailable(cause),
-        } => Some((*source, cause)),
-        Attempt { subject: Subject::UrlCredentialFile, outcome: Outcome::Unavailable(cause) } => {
-            Some((Source::File, cause))
+    let (source, failure) = trail.attempts.iter().find_map(|attempt| {
+        let source = match attempt.subject {
+            Subject::UrlCredential(source) => source,
+            Subject::UrlCredentialFile => Source::File,
+            _ => return None,
+        };
+        match &attempt.outcome {
+            // It was read: the tool's next source may have what its protocol can carry.
+            Outcome::Unavailable(StoreFailure::NotOneLine) => None,
+            Outcome::Unavailable(cause) => Some((source, cause)),
+            _ => None,
         }
-        _ => None,
     })?;
     let (code, hint) = match failure {
         StoreFailure::Locked | StoreFailure::TimedOut => {
@@ -406,7 +409,9 @@ fn unreadable(request: &CredentialRequest, trail: &Trail) -> Option<Error> {
             ErrorCode::TemporarilyUnavailable,
             "try again where the keyring is available, or store the credential again",
         ),
-        StoreFailure::Failed(_) => (ErrorCode::Internal, "store the credential again"),
+        StoreFailure::Failed(_) | StoreFailure::NotOneLine => {
+            (ErrorCode::Internal, "store the credential again")
+        }
     };
     let source = source.name();
     let message =

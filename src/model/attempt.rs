@@ -85,6 +85,9 @@ pub enum StoreFailure {
     Locked,
     #[error("did not answer in time")]
     TimedOut,
+    /// The tool's protocol cannot carry the secret.
+    #[error("it contains a line break or NUL")]
+    NotOneLine,
     /// The store exists and cannot be used.
     #[error("{0}")]
     Failed(String),

@@ -199,7 +199,7 @@ impl Entry {
         let texts = texts.into_iter().chain([refresh_token.as_ref().map(Secret::expose_secret)]);
         // It would end a line of git's protocol.
         if texts.flatten().any(|text| text.contains(['\n', '\r', '\0'])) && !carries_lines {
-            return Err(StoreFailure::Failed("it contains a line break or NUL".to_owned()));
+            return Err(StoreFailure::NotOneLine);
         }
         Ok(Some(UrlCredential {
             target: target.clone(),

@@ -93,8 +93,10 @@ fn keyring(unavailable: Option<StoreFailure>) -> Option<Finding> {
             "it does not answer in time",
             "set MY_NO_KEYRING, and log in to the file",
         ),
-        StoreFailure::Failed(reason) => {
-            Finding::problem("keyring", reason, "set MY_NO_KEYRING, and log in to the file")
-        }
+        failure @ (StoreFailure::Failed(_) | StoreFailure::NotOneLine) => Finding::problem(
+            "keyring",
+            failure.to_string(),
+            "set MY_NO_KEYRING, and log in to the file",
+        ),
     })
 }

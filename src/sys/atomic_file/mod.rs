@@ -552,7 +552,9 @@ mod tests {
         };
         let others =
             ["backup.tar", "a note.tmp", "f-0aB1cD", "g-0aB1cD.tmp", "f-0aB1cDe.tmp", ".tmp"];
-        others.iter().for_each(|name| old(&temporary(name)));
+        for name in &others {
+            old(&temporary(name));
+        }
         fs::create_dir_all(temporary("notes/deep")).unwrap();
         let is_swept = || {
             assert!(temporary("f-0aB1c3.tmp").exists(), "another process may still be writing it");
