@@ -24,7 +24,7 @@ pub(super) fn run(tool: &Tool, transcript: &Transcript) -> Result<(), String> {
         let ToolOutput { output, messages, status } =
             (tool.answer)(&invocation, &mut |operation| {
                 // Nothing is stored for the URL: the error of `decode` stays.
-                if let Operation::EraseLegacy(_, refused) = operation {
+                if let Operation::EraseLegacy(_, _, refused) = operation {
                     return Err(refused);
                 }
                 check_tool(tool, &operation);
@@ -109,7 +109,7 @@ fn description(operation: &Operation) -> Value {
             fields.insert("by_habit".into(), json!(*occasion == Occasion::Use));
             json!({ "store": without_defaults(fields) })
         }
-        Operation::EraseLegacy(_, refused) => json!({ "error": refused.code.name() }),
+        Operation::EraseLegacy(_, _, refused) => json!({ "error": refused.code.name() }),
         Operation::Erase(EraseRequest { request, secret }) => {
             let mut fields = fields(request);
             fields.insert("secret".into(), json!(exposed(secret)));
