@@ -341,10 +341,15 @@ impl Engine<'_> {
     }
 
     /// Where the provider's token may be sent: the host of the request, or every host that is configured by its exact
-    /// name.
+    /// name. Of a host of which a part has another account, only what is below the target.
     fn prefixes(&self, request: &CredentialRequest, provider: &Provider) -> Vec<Target> {
+        let configuration = self.context.configuration();
+        let is_shared = |origin: &Origin| {
+            configuration.as_ref().map_or(true, |found| found.has_account_pattern(origin))
+        };
         if let Some(target) = &request.target {
-            return vec![Target::whole_host(target.origin.clone())];
+            let host = Target::whole_host(target.origin.clone());
+            return vec![if is_shared(&target.origin) { target.clone() } else { host }];
         }
         if !request.tool.needs_prefixes {
             return Vec::new();
@@ -354,10 +359,7 @@ impl Engine<'_> {
         let mut prefixes: Vec<_> = api.into_iter().chain(hosts).map(Target::whole_host).collect();
         // The tool sends the token to everything on a host. If a part of the host has another account, the tool has to
         // request a credential for each URL.
-        let configuration = self.context.configuration();
-        prefixes.retain(|host| {
-            configuration.as_ref().is_ok_and(|found| !found.has_account_pattern(&host.origin))
-        });
+        prefixes.retain(|host| !is_shared(&host.origin));
         prefixes.sort_by_key(ToString::to_string);
         prefixes.dedup();
         prefixes

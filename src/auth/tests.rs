@@ -167,6 +167,9 @@ fn accounts_are_chosen_in_their_order() {
         change(&mut request);
         let found = memory.engine().get(&request).unwrap();
         assert_eq!(found.credential.secret, Secret::new(format!("access-{account}")), "{url}");
+        // No part of the host gets the token of another account: a tool sends it to everything below the prefix.
+        let prefix = if account == "team" { "https://git.acme.dev/team" } else { url };
+        assert_eq!(found.credential.prefixes, [Target::parse(prefix).unwrap()], "{account}");
     }
 }
 
