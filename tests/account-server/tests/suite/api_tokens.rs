@@ -106,11 +106,11 @@ fn an_end_is_a_number_with_a_unit() {
     let server = service();
     let caller = caller(&server);
     let make = |span: &str| caller.post("/v1/tokens", &json!({"name": "ci", "expires_in": span}));
-    // As the live service: what follows the digits and an overflow are no errors.
-    for span in ["12h", "90d", "1y", "0d", "-1d", "+1d", "1.5d"] {
+    // As the live service accepts them.
+    for span in ["12h", "90d", "1y", "0d", "-1d", "+1d", "1.5d", " 1d", "99999y"] {
         assert!(make(span).expect(201)["expires_at"].is_string(), "{span} is an end");
     }
-    for span in ["", "d", "90", "1w", "1D", "18446744073709551616d"] {
+    for span in ["", "d", "-d", "90", "1w", "1D", "18446744073709551616d"] {
         make(span).expect_error(400, "INVALID_REQUEST");
     }
     let number = json!({"name": "ci", "expires_in": 90});
