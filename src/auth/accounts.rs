@@ -5,10 +5,12 @@
 use std::time::Duration;
 
 use super::Engine;
+use super::resolve::no_session;
 use crate::config::{Configuration, accounts};
 use crate::error::{Error, Result};
 use crate::model::{
-    Account, Attempt, ChosenBy, CredentialRequest, Outcome, Provider, Subject, Target, Warning,
+    Account, Attempt, ChosenBy, CredentialRequest, Outcome, Provider, StoreFailure, Subject,
+    Target, Warning,
 };
 use crate::store::session;
 use crate::sys::lock::Lock;
@@ -132,6 +134,43 @@ impl Engine<'_> {
         }
         accounts::set_in_use(paths, provider, &Account::DEFAULT)?;
         Ok(Some(Warning::DefaultAccountInUse { provider: provider.name.to_string() }))
+    }
+
+    /// A session belongs to the API URL of the configuration: after a change of that URL, the next request would send the
+    /// token to the new service. An error if an account of the provider is logged in, or may be: its store cannot be read
+    /// now, or is off and `config.toml` lists the account, which a login adds and a logout removes.
+    pub fn check_no_session(&self, provider: &Provider) -> Result<()> {
+        let configuration = self.context.configuration()?;
+        let listed = configuration.other_accounts(&provider.name);
+        let mut accounts = self.accounts(&provider.name)?;
+        if !accounts.iter().any(|known| known.account == provider.account) {
+            accounts.push(provider.clone());
+        }
+        for account in &accounts {
+            let loaded = session::load(&self.stores, &account.key);
+            let (title, logout) = (account.title(), account.command("logout"));
+            if loaded.newest.is_some() {
+                let at = self.context.configured_api_url(account)?;
+                let message =
+                    format!("logged in to {title} at {at}; that login would go to the new URL");
+                return Err(Error::invalid(message).with_hint(format!(
+                    "`{logout}` first, or `login --api-url URL`, which replaces it"
+                )));
+            }
+            if loaded.problem.is_some() {
+                return Err(no_session(&loaded, account));
+            }
+            let off = loaded.trail.attempts.iter().find_map(|attempt| match &attempt.outcome {
+                Outcome::Unavailable(StoreFailure::Off(reason)) => Some(reason),
+                _ => None,
+            });
+            if let Some(reason) = off.filter(|_| listed.contains(&account.account)) {
+                let message = format!("the keyring may have the login to {title}: {reason}");
+                let hint = format!("run this with the keyring, or `{logout}` first");
+                return Err(Error::invalid_state(message).with_hint(hint));
+            }
+        }
+        Ok(())
     }
 
     pub fn use_account(&self, provider: &Provider, account: &Account) -> Result<()> {
