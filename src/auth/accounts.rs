@@ -2,21 +2,16 @@
 //! request, `--account` or `MY_ACCOUNT` names; the user name of the request; the longest pattern of `[accounts]` that
 //! matches the URL; the account in use.
 
-use std::time::Duration;
-
 use super::Engine;
+use super::resolve::no_session;
+use crate::config::edit::Editor;
 use crate::config::{Configuration, accounts};
 use crate::error::{Error, Result};
 use crate::model::{
-    Account, Attempt, ChosenBy, CredentialRequest, Outcome, Provider, Subject, Target, Warning,
+    Account, Attempt, ChosenBy, CredentialRequest, Outcome, Provider, StoreFailure, Subject,
+    Target, Warning,
 };
 use crate::store::session;
-use crate::sys::lock::Lock;
-
-/// The lock for every change of the accounts in the configuration.
-const LOCK: &str = ".my/sessions/accounts.lock";
-
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A provider with the account that answers.
 pub(super) struct AccountChoice {
@@ -98,14 +93,14 @@ impl Engine<'_> {
         let in_use = configuration.account_in_use(&provider.name);
         let in_use = self.context.descriptor(Some(&provider.name))?.with_account(in_use);
         let is_free = session::load(&self.stores, &in_use.key).newest.is_none();
-        let _lock = self.lock_accounts()?;
-        // The configuration may have changed before the lock was taken.
         let paths = &self.context.paths;
+        let editor = Editor::lock(paths)?;
+        // The configuration may have changed before the lock was taken.
         let mut others = Configuration::load(paths)?.other_accounts(&provider.name).to_vec();
         others.push(provider.account.clone());
-        accounts::set_others(paths, provider, &others)?;
+        accounts::set_others(&editor, provider, &others)?;
         if is_free {
-            accounts::set_in_use(paths, provider, &provider.account)?;
+            accounts::set_in_use(&editor, provider, &provider.account)?;
             return Ok(None);
         }
         let default = Provider { account: Account::DEFAULT, ..provider.clone() };
@@ -118,31 +113,60 @@ impl Engine<'_> {
         if provider.account.is_default() {
             return Ok(None);
         }
-        let _lock = self.lock_accounts()?;
         let paths = &self.context.paths;
+        let editor = Editor::lock(paths)?;
         let configuration = Configuration::load(paths)?;
         let mut others = configuration.other_accounts(&provider.name).to_vec();
         if !others.contains(&provider.account) {
             return Ok(None);
         }
         others.retain(|account| *account != provider.account);
-        accounts::set_others(paths, provider, &others)?;
+        accounts::set_others(&editor, provider, &others)?;
         if configuration.account_in_use(&provider.name) != provider.account {
             return Ok(None);
         }
-        accounts::set_in_use(paths, provider, &Account::DEFAULT)?;
+        accounts::set_in_use(&editor, provider, &Account::DEFAULT)?;
         Ok(Some(Warning::DefaultAccountInUse { provider: provider.name.to_string() }))
     }
 
-    pub fn use_account(&self, provider: &Provider, account: &Account) -> Result<()> {
-        let _lock = self.lock_accounts()?;
-        accounts::set_in_use(&self.context.paths, provider, account)
+    /// A session belongs to the API URL of the configuration: after a change of that URL, the next request would send the
+    /// token to the new service. An error if an account of the provider is logged in, or may be: its store cannot be read
+    /// now, or is off and `config.toml` lists the account, which a login adds and a logout removes.
+    pub fn check_no_session(&self, provider: &Provider) -> Result<()> {
+        let configuration = self.context.configuration()?;
+        let listed = configuration.other_accounts(&provider.name);
+        let mut accounts = self.accounts(&provider.name)?;
+        if !accounts.iter().any(|known| known.account == provider.account) {
+            accounts.push(provider.clone());
+        }
+        for account in &accounts {
+            let loaded = session::load(&self.stores, &account.key);
+            let (title, logout) = (account.title(), account.command("logout"));
+            if loaded.newest.is_some() {
+                let at = self.context.configured_api_url(account)?;
+                let message =
+                    format!("logged in to {title} at {at}; that login would go to the new URL");
+                return Err(Error::invalid(message).with_hint(format!(
+                    "`{logout}` first, or `login --api-url URL`, which replaces it"
+                )));
+            }
+            if loaded.problem.is_some() {
+                return Err(no_session(&loaded, account));
+            }
+            let off = loaded.trail.attempts.iter().find_map(|attempt| match &attempt.outcome {
+                Outcome::Unavailable(StoreFailure::Off(reason)) => Some(reason),
+                _ => None,
+            });
+            if let Some(reason) = off.filter(|_| listed.contains(&account.account)) {
+                let message = format!("the keyring may have the login to {title}: {reason}");
+                let hint = format!("run this with the keyring, or `{logout}` first");
+                return Err(Error::invalid_state(message).with_hint(hint));
+            }
+        }
+        Ok(())
     }
 
-    fn lock_accounts(&self) -> Result<Box<dyn Lock>> {
-        let deadline = self.clock.instant() + LOCK_TIMEOUT;
-        self.wait_for_lock(LOCK, deadline)?.ok_or_else(|| {
-            Error::temporary("another process has been changing the accounts for 5 s")
-        })
+    pub fn use_account(&self, provider: &Provider, account: &Account) -> Result<()> {
+        accounts::set_in_use(&Editor::lock(&self.context.paths)?, provider, account)
     }
 }

@@ -655,3 +655,32 @@ fn a_host_request_with_several_stored_paths_finds_nothing() {
     store(&engine, "https://gl.example", "dep", "host").unwrap();
     assert_eq!(secret("https://gl.example/"), "host in keyring");
 }
+
+#[test]
+fn the_api_url_stays_while_any_account_may_be_logged_in() {
+    let configuration = "[providers.acme]\nkind = 'api_key'\napi_url = 'https://api.acme.dev'\n\
+                         token_variable = 'ACME_TOKEN'\naccounts = ['work', 'old']\n";
+    let memory = Memory::with(configuration, &[]);
+    let provider = |name: &str| {
+        let provider = memory.context.descriptor(Some("acme")).unwrap();
+        provider.with_account(crate::model::Account::parse(name).unwrap())
+    };
+    let check = |name| memory.engine().check_no_session(&provider(name));
+    assert!(check("default").is_ok() && check("unlisted").is_ok());
+    for name in ["default", "work", "old", "unlisted"] {
+        memory.file.put_session(&provider(name), &session("r1", 0));
+        for other in ["default", "work", "unlisted"] {
+            // Only the named account can be one that the configuration does not list.
+            let is_seen = name != "unlisted" || other == name;
+            assert_eq!(check(other).is_err(), is_seen, "{name} is logged in, {other} is named");
+        }
+        memory.file.clear();
+    }
+    memory.keyring.fail("read", StoreFailure::Locked);
+    assert_eq!(check("default").unwrap_err().code.name(), "temporarily_unavailable");
+    memory.keyring.fail("read", crate::model::OffReason::Disabled.into());
+    let message = check("default").unwrap_err().message;
+    assert!(message.contains("may have the login to acme (account work)"), "{message}");
+    let mycli = memory.context.descriptor(Some("mycli")).unwrap();
+    assert!(memory.engine().check_no_session(&mycli).is_ok(), "nothing says that it is logged in");
+}

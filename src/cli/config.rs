@@ -8,7 +8,6 @@ use crate::cli::output::Output;
 use crate::config::{MyJson, StoreChoice, edit};
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::{Provider, ToolOutput};
-use crate::store::session;
 use crate::sys::atomic_file;
 
 #[derive(Subcommand)]
@@ -205,7 +204,7 @@ fn write(
 ) -> Result<()> {
     let paths = &engine.context.paths;
     if key == Key::ApiUrl {
-        check_no_session(engine, provider)?;
+        engine.check_no_session(provider)?;
         let url = value.as_ref().map(|(url, _)| url.trim());
         url.map(Provider::api_origin).transpose()?;
         if provider.shares_with_my {
@@ -214,18 +213,4 @@ fn write(
     }
     let scope = key.is_of_provider().then_some(&*provider.name);
     edit::set(paths, scope, &key.name(), value.map(|(_, value)| value))
-}
-
-/// A session belongs to the API URL of the configuration: after a change, the next call would send the token of one service
-/// to the other.
-fn check_no_session(engine: &Engine<'_>, provider: &Provider) -> Result<()> {
-    if session::load(&engine.stores, &provider.key).newest.is_none() {
-        return Ok(());
-    }
-    let at = engine.context.configured_api_url(provider)?;
-    Err(Error::invalid(format!(
-        "logged in to {} at {at}; that login would go to the new URL",
-        provider.name
-    ))
-    .with_hint("`my-credential-helper logout` first, or `login --api-url URL`, which replaces it"))
 }

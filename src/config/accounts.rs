@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Configuration, Paths, edit};
+use super::Configuration;
+use super::edit::Editor;
 use crate::error::{Error, Result, sanitize};
 use crate::model::{Account, HostPattern, Origin, Provider, Target, UrlPath};
 
@@ -91,15 +92,15 @@ impl Configuration {
     }
 }
 
-pub fn set_others(paths: &Paths, provider: &Provider, accounts: &[Account]) -> Result<()> {
+pub fn set_others(editor: &Editor<'_>, provider: &Provider, accounts: &[Account]) -> Result<()> {
     let names: toml_edit::Array = accounts.iter().map(ToString::to_string).collect();
     let value = (!accounts.is_empty()).then(|| names.into());
-    edit::set(paths, Some(&provider.name), "accounts", value)
+    editor.set(Some(&provider.name), "accounts", value)
 }
 
-pub fn set_in_use(paths: &Paths, provider: &Provider, account: &Account) -> Result<()> {
+pub fn set_in_use(editor: &Editor<'_>, provider: &Provider, account: &Account) -> Result<()> {
     let value = (!account.is_default()).then(|| account.to_string().into());
-    edit::set(paths, Some(&provider.name), "account", value)
+    editor.set(Some(&provider.name), "account", value)
 }
 
 #[cfg(test)]

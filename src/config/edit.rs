@@ -1,6 +1,7 @@
 //! Changes `config.toml`: comments and order stay, and a file that this program could not read is not written.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use toml_edit::{DocumentMut, Item, Table, Value};
 
@@ -8,6 +9,12 @@ use super::{Configuration, Paths};
 use crate::error::{Error, Result, sanitize};
 use crate::model::Provider;
 use crate::sys::atomic_file::{self, Policy};
+use crate::sys::lock::{self, Lock};
+
+/// Frozen: earlier versions take it for every change of the accounts.
+const LOCK: &str = ".my/sessions/accounts.lock";
+
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A change of `config.toml` that is still to be written.
 pub struct Edit {
@@ -18,8 +25,34 @@ pub struct Edit {
 
 /// Sets one key, or removes it without a value; with a provider, in `[providers.NAME]`.
 pub fn set(paths: &Paths, provider: Option<&str>, key: &str, value: Option<Value>) -> Result<()> {
-    let Edit { path, after, .. } = plan(paths, provider, key, value)?;
-    Ok(atomic_file::prepare(&path, after.len(), Policy::Preserve)?.commit(&after)?)
+    Editor::lock(paths)?.set(provider, key, value)
+}
+
+/// Holds the lock on `config.toml`: what is read and written while it exists is one change, and no change of another
+/// process is lost in between.
+pub struct Editor<'a> {
+    paths: &'a Paths,
+    _lock: Box<dyn Lock>,
+}
+
+impl<'a> Editor<'a> {
+    pub fn lock(paths: &'a Paths) -> Result<Self> {
+        paths.configuration().ok_or_else(no_directory)?;
+        let lock = lock::wait(&paths.in_home(LOCK)?, LOCK_TIMEOUT)?.ok_or_else(|| {
+            Error::temporary("another process has been changing config.toml for 5 s")
+        })?;
+        Ok(Self { paths, _lock: lock })
+    }
+
+    /// As [`set`], under the lock that is held already.
+    pub fn set(&self, provider: Option<&str>, key: &str, value: Option<Value>) -> Result<()> {
+        let Edit { path, after, .. } = plan(self.paths, provider, key, value)?;
+        Ok(atomic_file::prepare(&path, after.len(), Policy::Preserve)?.commit(&after)?)
+    }
+}
+
+fn no_directory() -> Error {
+    Error::invalid_state("there is no configuration directory")
 }
 
 /// As [`set`], without writing.
@@ -29,9 +62,7 @@ pub fn plan(
     key: &str,
     value: Option<Value>,
 ) -> Result<Edit> {
-    let path = paths
-        .configuration()
-        .ok_or_else(|| Error::invalid_state("there is no configuration directory"))?;
+    let path = paths.configuration().ok_or_else(no_directory)?;
     let unreadable =
         |reason: &dyn std::fmt::Display| Error::invalid(format!("{} {reason}", path.display()));
     let before = atomic_file::read_public(path).map_err(|error| unreadable(&error))?;
@@ -110,5 +141,36 @@ mod tests {
         );
         set(&paths, None, "store", None).unwrap();
         assert!(!read(path).contains("store"));
+    }
+
+    #[test]
+    fn no_concurrent_change_of_a_setting_is_lost() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = Paths::at(home.path());
+        let path = paths.configuration().unwrap();
+        crate::sys::atomic_file::write(path, "").unwrap();
+        let barrier = std::sync::Barrier::new(8);
+        let keys = ["hosts", "accounts", "api_url", "project"];
+        // Each thread opens the lock itself, and flock(2) excludes open files as it excludes processes.
+        std::thread::scope(|scope| {
+            for (provider, key) in ["mycli", "microtica"].iter().flat_map(|p| keys.map(|k| (*p, k)))
+            {
+                let (barrier, paths) = (&barrier, &paths);
+                let list = || ["a.dev"].into_iter().collect::<toml_edit::Array>().into();
+                scope.spawn(move || {
+                    let value = match key {
+                        "hosts" => list(),
+                        "accounts" => ["work"].into_iter().collect::<toml_edit::Array>().into(),
+                        _ => "https://a.dev".into(),
+                    };
+                    barrier.wait();
+                    set(paths, Some(provider), key, Some(value)).unwrap();
+                });
+            }
+        });
+        let text = crate::sys::atomic_file::read_public(path).unwrap().unwrap();
+        for key in keys {
+            assert_eq!(text.matches(key).count(), 2, "{key} in {text}");
+        }
     }
 }

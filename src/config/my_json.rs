@@ -1,12 +1,14 @@
 //! `~/.my/config.json`, which is shared with the `my` command line.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Paths;
 use crate::error::{Error, Result};
-use crate::model::json;
-use crate::sys::atomic_file;
+use crate::model::{Provider, json};
+use crate::sys::{atomic_file, lock};
 
 /// The keys that this program reads.
 #[derive(Debug, Default, Deserialize)]
@@ -17,14 +19,19 @@ pub struct MyJson {
 
 const MY_CONFIG: &str = ".my/config.json";
 
+/// As long as `my` waits for the same lock before it goes on without it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl MyJson {
     pub fn load(paths: &Paths) -> Result<Self> {
         let config: Self = read(paths)?;
         Ok(Self { api_url: config.api_url.filter(|url| !url.trim().is_empty()), ..config })
     }
 
-    /// Sets one key, or removes it; every other key stays.
+    /// Sets one key, or removes it; every other key stays. Takes the one lock that `my` takes, too. A login that a service has granted would be lost
+    /// if this failed while a suspended process holds the lock, so after the timeout it goes on without the lock.
     pub fn set(paths: &Paths, key: &str, value: Option<&str>) -> Result<()> {
+        let _lock = lock::wait(&paths.in_home(&Provider::MYCLI.key.lock)?, LOCK_TIMEOUT)?;
         let mut config: serde_json::Map<String, serde_json::Value> = read(paths)?;
         match value {
             Some(value) => config.insert(key.to_owned(), value.into()),
@@ -45,5 +52,28 @@ fn read<T: Default + DeserializeOwned>(paths: &Paths) -> Result<T> {
                 .map_err(|error| invalid(json::reason(&error)))
         }
         _ => Ok(T::default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MY_CONFIG, MyJson, Paths};
+
+    #[test]
+    fn no_concurrent_change_of_a_key_is_lost() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = Paths::at(home.path());
+        let barrier = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for index in 0..8 {
+                let (barrier, paths) = (&barrier, &paths);
+                scope.spawn(move || {
+                    barrier.wait();
+                    MyJson::set(paths, &format!("key{index}"), Some("x")).unwrap();
+                });
+            }
+        });
+        let text = std::fs::read_to_string(home.path().join(MY_CONFIG)).unwrap();
+        assert_eq!(text.matches("key").count(), 8, "{text}");
     }
 }

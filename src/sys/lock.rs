@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::sys::atomic_file::{self, WriteError};
+use crate::sys::clock::{Clock as _, SystemClock};
 
 /// The delay between two attempts to take a lock.
 pub const RETRY_DELAY: Duration = Duration::from_millis(5);
@@ -33,5 +34,17 @@ impl Locks for FileLocks {
             Err(error) if error.kind() == fs2::lock_contended_error().kind() => Ok(None),
             Err(error) => Err(WriteError::new("locking", path, error)),
         }
+    }
+}
+
+/// Waits for the lock on a file; `None` if another process still holds it after `timeout`.
+pub fn wait(path: &Path, timeout: Duration) -> Result<Option<Box<dyn Lock>>, WriteError> {
+    let deadline = SystemClock.instant() + timeout;
+    loop {
+        let lock = FileLocks.try_lock(path)?;
+        if lock.is_some() || SystemClock.instant() >= deadline {
+            return Ok(lock);
+        }
+        SystemClock.sleep(RETRY_DELAY);
     }
 }
