@@ -151,7 +151,7 @@ impl Engine<'_> {
                 )));
             }
             if loaded.problem.is_some() {
-                return Err(no_session(&loaded, account));
+                return Err(no_session(&loaded, account, self.context));
             }
             let off = loaded.trail.attempts.iter().find_map(|attempt| match &attempt.outcome {
                 Outcome::Unavailable(StoreFailure::Off(reason)) => Some(reason),
