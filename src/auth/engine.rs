@@ -54,8 +54,12 @@ impl Engine<'_> {
             Operation::Store(request) => self.store(request),
             Operation::Erase(request) => self.erase(&request).map(Response::Erased),
             Operation::EraseLegacy(url, request, error) => self.erase_legacy(&url, &request, error),
-            Operation::List => self.list().map(Response::Listed),
-            Operation::ListServable(tool) => self.list_servable(tool).map(Response::Listed),
+            Operation::List => {
+                self.list().map(|(listed, warnings)| Response::Listed(listed, warnings))
+            }
+            Operation::ListServable(tool) => self
+                .list_servable(tool)
+                .map(|(listed, warnings)| Response::Listed(listed, warnings)),
             Operation::Capabilities => {
                 self.context.configuration()?;
                 Ok(Response::Capabilities(self.capabilities(protocols)))

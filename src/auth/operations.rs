@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::refresh::{ForcedBy, last_refreshed};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, sanitize};
 use crate::model::{
     Credential, CredentialRequest, EraseRequest, Kind, LegacyUrl, ListEntry, Occasion, Provider,
     Response, Secret, Session, Source, StoreFailure, StoreRequest, StoredAt, Target, Timestamp,
@@ -23,6 +23,9 @@ const GRANTED_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a session was saved, and a warning about its account.
 type Saved = (StoredAt, Option<Warning>);
+
+/// The entries, and a warning for each provider that is left out.
+type Listing = (Vec<ListEntry>, Vec<Warning>);
 
 impl Engine<'_> {
     /// Stores a credential for a tool or a person.
@@ -202,13 +205,16 @@ impl Engine<'_> {
         left.map_or(Ok(erased), |left| Err(Error::invalid_state(left)))
     }
 
-    /// Everything that is stored, without secrets.
-    pub fn list(&self) -> Result<Vec<ListEntry>> {
+    /// Everything that is stored, without secrets. A misconfigured provider does not affect the others.
+    pub fn list(&self) -> Result<Listing> {
         let configuration = self.context.configuration()?;
-        let mut listed = Vec::new();
+        let (mut listed, mut warnings) = (Vec::new(), Vec::new());
         for name in configuration.names() {
-            for provider in self.accounts(name)? {
-                listed.extend(self.list_provider(&provider));
+            match self.accounts(name) {
+                Ok(accounts) => {
+                    listed.extend(accounts.iter().flat_map(|it| self.list_provider(it)))
+                }
+                Err(error) => warnings.push(not_listed(name, error)),
             }
         }
         listed.extend(url_credentials::all(&self.stores).into_iter().map(|entry| ListEntry {
@@ -221,7 +227,7 @@ impl Engine<'_> {
             source: entry.source,
             expires_at: entry.expires_at,
         }));
-        Ok(listed)
+        Ok((listed, warnings))
     }
 
     fn list_provider(&self, provider: &Provider) -> Vec<ListEntry> {
@@ -254,15 +260,19 @@ impl Engine<'_> {
     /// configured hosts of the providers, and the hosts of the credentials that match the tool. The host of a provider's
     /// API, or of a known service, is not a host of the tool unless it is configured. A session that can be refreshed counts as servable: if the
     /// service does not answer, the other hosts are listed nevertheless.
-    pub fn list_servable(&self, tool: ToolTraits) -> Result<Vec<ListEntry>> {
+    pub fn list_servable(&self, tool: ToolTraits) -> Result<Listing> {
         let configuration = self.context.configuration()?;
         // A keyring that does not answer would take its timeout for each host.
         let deadline = self.clock.instant() + LOCK_TIMEOUT;
         let servable = |host| {
             if self.clock.instant() < deadline { self.servable(host, tool) } else { None }
         };
-        let mut listed = Vec::new();
+        let (mut listed, mut warnings) = (Vec::new(), Vec::new());
         for name in configuration.names() {
+            if let Err(error) = configuration.provider(name) {
+                warnings.push(not_listed(name, error));
+                continue;
+            }
             listed.extend(configuration.configured_hosts(name).filter_map(servable));
         }
         let entries = url_credentials::all(&self.stores).into_iter();
@@ -272,7 +282,7 @@ impl Engine<'_> {
         }
         listed.sort_by(|a, b| a.url.cmp(&b.url));
         listed.dedup_by(|a, b| a.url == b.url);
-        Ok(listed)
+        Ok((listed, warnings))
     }
 
     fn servable(&self, target: Target, tool: ToolTraits) -> Option<ListEntry> {
@@ -283,4 +293,8 @@ impl Engine<'_> {
         let Credential { provider, account, kind, username, expires_at, .. } = credential;
         Some(ListEntry { url, provider, account, username, tool: None, kind, source, expires_at })
     }
+}
+
+fn not_listed(provider: &str, error: Error) -> Warning {
+    Warning::NotListed { provider: sanitize(provider), reason: error.message }
 }

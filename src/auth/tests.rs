@@ -181,7 +181,7 @@ fn url_credentials_are_found_listed_and_erased() {
     store(&engine, url, "me", "hunter2").unwrap();
     assert_eq!(get(&memory, url).0, "hunter2 in keyring");
     assert_eq!(get(&memory, "https://git.other.example/team/y").0, "not_found");
-    let listed = engine.list().unwrap();
+    let listed = engine.list().unwrap().0;
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].url.as_deref(), listed[0].kind), (Some(url), Kind::UrlCredential));
     let erase = |secret: &str| {
@@ -227,13 +227,13 @@ fn a_credential_is_for_the_tool_that_stored_it() {
             }
             let engine = memory.engine();
             store_by(&engine, url, owner, "hunter2");
-            assert_eq!(engine.list().unwrap()[0].tool.as_deref(), owner);
+            assert_eq!(engine.list().unwrap().0[0].tool.as_deref(), owner);
             for tool in TOOLS.into_iter().filter(|tool| *tool != owner) {
                 let found = get_by(&engine, url, tool);
                 let expected = owner.is_none().then(|| "hunter2".to_owned());
                 assert_eq!(found, expected, "{owner:?} {tool:?}");
                 assert!(!erase_by(&engine, url, tool), "{owner:?} {tool:?}");
-                let listed = engine.list_servable(ToolTraits { name: tool, ..docker() }).unwrap();
+                let listed = engine.list_servable(ToolTraits { name: tool, ..docker() }).unwrap().0;
                 assert_eq!(listed.is_empty(), owner.is_some(), "{owner:?} {tool:?}");
             }
             assert_eq!(get_by(&engine, url, owner).as_deref(), Some("hunter2"));
@@ -249,7 +249,7 @@ fn a_url_that_is_an_error_erases_no_credential() {
     let engine = memory.engine();
     store_by(&engine, "https://h.example", None, "hunter2");
     store_by(&engine, "https://h.example/x", None, "hunter2");
-    let listed = engine.list().unwrap().len();
+    let listed = engine.list().unwrap().0.len();
     for url in [
         "h.example:0443",
         "h.example:",
@@ -264,7 +264,7 @@ fn a_url_that_is_an_error_erases_no_credential() {
         let operation = Operation::erase(Target::parse(url), url, request, None);
         let result = operation.and_then(|operation| engine.perform(operation, &[]));
         assert!(result.is_err(), "{url:?}");
-        assert_eq!(engine.list().unwrap().len(), listed, "{url:?}");
+        assert_eq!(engine.list().unwrap().0.len(), listed, "{url:?}");
     }
 }
 
@@ -519,7 +519,7 @@ fn a_list_of_servable_hosts_has_what_get_returns() {
     let memory = Memory::with(HOSTS, &[]);
     store(&memory.engine(), "https://h.example", "me", "hunter2").unwrap();
     let urls = |memory: &Memory| -> Vec<_> {
-        let Ok(Response::Listed(listed)) =
+        let Ok(Response::Listed(listed, _)) =
             memory.engine().perform(Operation::ListServable(docker()), &[])
         else {
             panic!("a list");
@@ -542,7 +542,7 @@ fn list_servable_refreshes_nothing_and_judges_each_host() {
     let memory = Memory::with(configuration, &[("GITHUB_TOKEN", "gho_1")]);
     store_by(&memory.engine(), "https://h.example", None, "hunter2");
     let names = || -> Vec<_> {
-        let listed = memory.engine().list_servable(docker()).unwrap();
+        let listed = memory.engine().list_servable(docker()).unwrap().0;
         listed.into_iter().filter_map(|entry| entry.url).collect()
     };
     assert_eq!(names(), ["https://h.example"]);
@@ -587,11 +587,11 @@ fn a_credential_that_moves_leaves_no_item_in_the_keyring() {
     assert_eq!(get(&memory, url).0, "second in file");
     let erase = || engine.erase(&EraseRequest { request: request(url), secret: None }).unwrap();
     assert!(erase());
-    assert_eq!((get(&memory, url).0.as_str(), engine.list().unwrap().len()), ("not_found", 0));
+    assert_eq!((get(&memory, url).0.as_str(), engine.list().unwrap().0.len()), ("not_found", 0));
     assert!(!erase() && !memory.keyring.is_empty());
     // It is back, and the next command removes the first secret.
     memory.keyring.recover();
-    assert_eq!(engine.list().unwrap(), []);
+    assert_eq!(engine.list().unwrap().0, []);
     assert!(memory.keyring.is_empty() && memory.file.is_empty());
 }
 
@@ -683,4 +683,18 @@ fn the_api_url_stays_while_any_account_may_be_logged_in() {
     assert!(message.contains("may have the login to acme (account work)"), "{message}");
     let mycli = memory.context.descriptor(Some("mycli")).unwrap();
     assert!(memory.engine().check_no_session(&mycli).is_ok(), "nothing says that it is logged in");
+}
+
+#[test]
+fn a_misconfigured_provider_leaves_the_others_in_a_list() {
+    let memory = Memory::with(&format!("{HOSTS}[providers.aaa]\nkind = 'oauth'\n"), &[]);
+    memory.file.put_session(&MYCLI, &session("a", 1));
+    for operation in [Operation::List, Operation::ListServable(docker())] {
+        let Ok(Response::Listed(listed, warnings)) = memory.engine().perform(operation, &[]) else {
+            panic!("a list");
+        };
+        assert_eq!(listed[0].provider.as_deref(), Some("mycli"));
+        let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+        assert!(warning.to_string().starts_with("aaa is not listed: "), "{warning}");
+    }
 }

@@ -33,15 +33,33 @@ pub(super) fn run(
         return logout(engine, &engine.context.provider(None)?, output);
     }
     let configuration = engine.context.configuration()?;
-    let mut all = ToolOutput::default();
+    let (mut results, mut failures) = (Vec::new(), Vec::new());
     for name in configuration.names() {
-        for provider in engine.accounts(name)? {
-            let result = logout(engine, &provider, output)?;
-            all.output.push_str(&result.output);
-            all.messages.push_str(&result.messages);
+        // A provider that is misconfigured, or whose store fails, does not keep the others logged in.
+        match engine.accounts(name) {
+            Ok(accounts) => {
+                results.extend(accounts.iter().map(|provider| logout(engine, provider, output)));
+            }
+            Err(error) => results.push(Err(error)),
         }
     }
+    let mut all = ToolOutput::default();
+    for result in results {
+        let result = result.unwrap_or_else(|error| {
+            failures.push(output.failure(&error));
+            ToolOutput::default()
+        });
+        append(&mut all, &result);
+    }
+    failures.iter().for_each(|failure| append(&mut all, failure));
     Ok(all)
+}
+
+/// Adds an output to those before it. The first failure decides the exit status.
+fn append(all: &mut ToolOutput, next: &ToolOutput) {
+    all.output.push_str(&next.output);
+    all.messages.push_str(&next.messages);
+    all.status = if all.status == 0 { next.status } else { all.status };
 }
 
 fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {

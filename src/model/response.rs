@@ -17,7 +17,7 @@ pub enum Response {
     Stored(StoredAt),
     /// Whether anything was erased.
     Erased(bool),
-    Listed(Vec<ListEntry>),
+    Listed(Vec<ListEntry>, Vec<Warning>),
     Capabilities(Capabilities),
     /// There was nothing to do.
     Nothing,
@@ -156,4 +156,7 @@ pub enum Warning {
     /// The account in use was removed.
     #[error("the account in use of {provider} is `default` now")]
     DefaultAccountInUse { provider: String },
+    /// The settings of the provider are wrong, and the others were listed.
+    #[error("{provider} is not listed: {reason}")]
+    NotListed { provider: String, reason: String },
 }

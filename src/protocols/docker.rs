@@ -64,7 +64,9 @@ impl Protocol for Docker {
     fn encode(call: &Call<'_>, result: Result<Response>) -> ToolOutput {
         match result {
             Ok(Response::Found(found)) => credential(call.server, &found),
-            Ok(Response::Listed(entries)) => ToolOutput::json(&list(&entries)),
+            Ok(Response::Listed(entries, warnings)) => {
+                ToolOutput::json(&list(&entries)).with_warnings(&warnings)
+            }
             Ok(_) if call.operation == "version" => ToolOutput::success(VERSION),
             Ok(Response::Nothing) => ToolOutput::session_not_stored(),
             Ok(_) => ToolOutput::default(),

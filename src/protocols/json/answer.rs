@@ -40,7 +40,7 @@ pub(super) fn line(response: &Response) -> String {
         Response::Found(found) => return credential(found),
         Response::Stored(stored) => Answer::Stored(stored),
         Response::Erased(erased) => Answer::Erased { erased: *erased },
-        Response::Listed(entries) => Answer::List { credentials: entries },
+        Response::Listed(entries, _) => Answer::List { credentials: entries },
         Response::Capabilities(capabilities) => Answer::Capabilities(capabilities.into()),
         Response::Nothing => Answer::Nothing {},
     };

@@ -48,7 +48,13 @@ impl Protocol for Json {
     fn encode(presentation: &Presentation, result: Result<Response>) -> ToolOutput {
         let error = match result {
             Ok(Response::Found(found)) => return credential(&found, *presentation),
-            Ok(response) => return ToolOutput::success(answer::line(&response)),
+            Ok(response) => {
+                let output = ToolOutput::success(answer::line(&response));
+                return match &response {
+                    Response::Listed(_, warnings) => output.with_warnings(warnings),
+                    _ => output,
+                };
+            }
             Err(error) => error,
         };
         // JSON for the program, and text for the person. Nothing for a script that expects the token.

@@ -97,7 +97,9 @@ pub(super) fn result(
             Response::Stored(StoredAt::new(source(&stored_in), location))
         }
         Reply::Erased(erased) => Response::Erased(erased),
-        Reply::Listed(entries) => Response::Listed(entries.into_iter().map(entry).collect()),
+        Reply::Listed(entries) => {
+            Response::Listed(entries.into_iter().map(entry).collect(), Vec::new())
+        }
         Reply::Capabilities { keyring } => Response::Capabilities(Capabilities {
             protocols: protocols::ALL.iter().map(|tool| tool.name).collect(),
             stores: vec![
