@@ -166,7 +166,9 @@ fn read_input(framing: Framing) -> Result<Vec<u8>> {
     }
     let max = if framing == Framing::Object { MAX_OBJECT } else { MAX_INPUT };
     let mut chunk = Zeroizing::new([0; CHUNK_SIZE]);
-    while !is_complete(framing, &bytes) {
+    let mut checked = 0;
+    while !is_complete(framing, &bytes, checked) {
+        checked = bytes.len();
         match stdin.read(&mut *chunk) {
             Ok(0) => break,
             Ok(count) => bytes.extend_from_slice(&chunk[..count]),
@@ -203,13 +205,18 @@ fn too_large(max: usize) -> Error {
     Error::invalid(format!("the request is larger than {} KiB", max / 1024))
 }
 
-fn is_complete(framing: Framing, bytes: &[u8]) -> bool {
+/// Whether `bytes` have the whole request, of which the first `checked` bytes do not.
+fn is_complete(framing: Framing, bytes: &[u8], checked: usize) -> bool {
     match framing {
         Framing::Nothing => true,
         Framing::Everything | Framing::Conversation(_) => false,
         Framing::Paragraph => {
             // What follows an empty line, like what follows an object, belongs to no request.
-            bytes.split_inclusive(|byte| *byte == b'\n').any(|line| matches!(line, b"\n" | b"\r\n"))
+            let is_first = bytes.starts_with(b"\n") || bytes.starts_with(b"\r\n");
+            let tail = &bytes[checked.saturating_sub(2)..];
+            is_first
+                || tail.windows(2).any(|pair| pair == b"\n\n")
+                || tail.windows(3).any(|end| end == b"\n\r\n")
         }
         // The parser finds the end of an object. Text that is not JSON is complete: more of it will not make it JSON.
         Framing::Object => {
@@ -227,7 +234,12 @@ mod tests {
 
     #[test]
     fn the_first_empty_line_or_the_end_of_the_object_completes_a_request() {
-        let complete = |framing, text: &str| is_complete(framing, text.as_bytes());
+        let complete = |framing, text: &str| {
+            let bytes = text.as_bytes();
+            let mut reads = (0..bytes.len()).map(|end| is_complete(framing, &bytes[..=end], end));
+            assert_eq!(reads.any(|is_complete| is_complete), is_complete(framing, bytes, 0));
+            is_complete(framing, bytes, 0)
+        };
         for text in ["host=a\n\n", "host=a\r\n\r\n", "host=a\n\nhost=b\n", "host=a\n\r\nhost", "\n"]
         {
             assert!(complete(Framing::Paragraph, text), "{text:?}");

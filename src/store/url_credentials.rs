@@ -347,8 +347,8 @@ pub fn erase(
     }
 }
 
-/// Erases what version 0.1.0 stored for a URL that is an error today, by the text of that URL. No URL that is an error
-/// erases what is stored for another one.
+/// Erases what version 0.1.0 stored for a URL that is an error today, by the text of that URL. A later version
+/// stores nothing under such a URL, and no such URL erases what it stored.
 pub fn erase_legacy(
     stores: &Stores<'_>,
     url: &LegacyUrl,
@@ -357,7 +357,7 @@ pub fn erase_legacy(
 ) -> Result<bool> {
     let entries = entries_in(stores, &directory_of(&url.origin), &mut Trail::default());
     let is_requested = |entry: &&Entry| {
-        entry.target.is_none()
+        entry.record.tool.is_none()
             && entry.record.url == url.url
             && entry.is_accessible(request.tool, Access::erasing(secret))
             && request.username.as_ref().is_none_or(|username| *username == entry.username)
