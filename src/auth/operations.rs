@@ -212,7 +212,7 @@ impl Engine<'_> {
         for name in configuration.names() {
             match self.accounts(name) {
                 Ok(accounts) => {
-                    listed.extend(accounts.iter().flat_map(|it| self.list_provider(it)))
+                    listed.extend(accounts.iter().flat_map(|it| self.list_provider(it)));
                 }
                 Err(error) => warnings.push(not_listed(name, error)),
             }

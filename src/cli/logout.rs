@@ -51,7 +51,9 @@ pub(super) fn run(
         });
         append(&mut all, &result);
     }
-    failures.iter().for_each(|failure| append(&mut all, failure));
+    for failure in &failures {
+        append(&mut all, failure);
+    }
     Ok(all)
 }
 

@@ -73,7 +73,8 @@ mod tests {
                 });
             }
         });
-        let text = std::fs::read_to_string(home.path().join(MY_CONFIG)).unwrap();
+        let stored = crate::sys::atomic_file::read(&home.path().join(MY_CONFIG)).unwrap().unwrap();
+        let text = stored.text.expose_secret();
         assert_eq!(text.matches("key").count(), 8, "{text}");
     }
 }

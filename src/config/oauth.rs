@@ -129,10 +129,10 @@ mod tests {
             (gitea("my-api", ""), "my-api", false),
             (gitea("my-api", ""), "mycli", true),
             (gitea("Microtica", ""), "Microtica", false),
-            (gitea("a-b", "") + &gitea("a_b", ""), "a-b", false),
-            (gitea("a-b", "") + &gitea("A_B", own), "a-b", true),
-            (gitea("a-b", "") + &gitea("c", "token_variable = 'A_B_TOKEN'"), "a-b", false),
-            (gitea("a-b", "") + &gitea("c", ""), "a-b", true),
+            (gitea("a-b", "") + &*gitea("a_b", ""), "a-b", false),
+            (gitea("a-b", "") + &*gitea("A_B", own), "a-b", true),
+            (gitea("a-b", "") + &*gitea("c", "token_variable = 'A_B_TOKEN'"), "a-b", false),
+            (gitea("a-b", "") + &*gitea("c", ""), "a-b", true),
         ] {
             let configuration: Configuration = toml::from_str(&text).unwrap();
             assert_eq!(configuration.provider(name).is_ok(), is_accepted, "{name} in {text}");
