@@ -142,7 +142,9 @@ impl Engine<'_> {
     fn lock_accounts(&self) -> Result<Box<dyn Lock>> {
         let deadline = self.clock.instant() + LOCK_TIMEOUT;
         self.wait_for_lock(LOCK, deadline)?.ok_or_else(|| {
-            Error::temporary("another process has been changing the accounts for 5 s")
+            Error::temporary(
+                "timed out after 5 s waiting for another process to change the accounts",
+            )
         })
     }
 }

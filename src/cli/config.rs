@@ -94,7 +94,7 @@ fn setting(engine: &Engine<'_>, provider: &Provider, key: Key) -> Result<Setting
         Key::ApiUrl => api_url(engine, provider)?,
         Key::Hosts => {
             let hosts: Vec<_> = provider.hosts.iter().map(ToString::to_string).collect();
-            file((!hosts.is_empty()).then(|| hosts.join(" ")), "only the API's own host")
+            file((!hosts.is_empty()).then(|| hosts.join(" ")), "only the host of the API")
         }
         Key::Project => file(configuration.project(&provider.name).map(str::to_owned), "not set"),
         Key::Provider => {
@@ -105,11 +105,11 @@ fn setting(engine: &Engine<'_>, provider: &Provider, key: Key) -> Result<Setting
             configuration.store.map(|store| {
                 if store == StoreChoice::File { "file" } else { "keyring" }.to_owned()
             }),
-            "the keyring, where there is one",
+            "the keyring, if available",
         ),
         Key::CaFile => file(
             configuration.ca_file.as_ref().map(|path| path.display().to_string()),
-            "those of the system",
+            "the certificates of the system",
         ),
     })
 }
@@ -168,13 +168,13 @@ fn set(engine: &Engine<'_>, key: Key, values: &[String], output: &Output) -> Res
     write(engine, &provider, key, Some((&values[0], value)))?;
     let value = values.join(" ");
     let fields = json!({ "key": key.name(), "value": value });
-    Ok(output.done(&format!("{} is {} now.", key.name(), sanitize(&value)), &fields))
+    Ok(output.done(&format!("{} is now {}.", key.name(), sanitize(&value)), &fields))
 }
 
 /// The absolute path of a file with certificates. A file without any is rejected, since every later call would fail.
 fn certificates(engine: &Engine<'_>, path: &str) -> Result<String> {
     let unusable = |reason: &dyn std::fmt::Display| {
-        Error::invalid(format!("the certificates in {}: {reason}", sanitize(path)))
+        Error::invalid(format!("cannot load the certificates in {}: {reason}", sanitize(path)))
     };
     let absolute = match path.trim().strip_prefix("~/") {
         Some(relative) => engine.context.paths.in_home(relative)?,
@@ -183,17 +183,17 @@ fn certificates(engine: &Engine<'_>, path: &str) -> Result<String> {
     let pem = atomic_file::read_certificates(&absolute).map_err(|error| unusable(&error))?;
     let pem = pem.ok_or_else(|| unusable(&std::io::ErrorKind::NotFound))?;
     if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
-        return Err(unusable(&"none is in it")
-            .with_hint("certificates are PEM: `-----BEGIN CERTIFICATE-----`"));
+        return Err(unusable(&"the file contains no certificate")
+            .with_hint("use a PEM file, which contains `-----BEGIN CERTIFICATE-----`"));
     }
-    absolute.into_os_string().into_string().map_err(|_| unusable(&"its path is not UTF-8"))
+    absolute.into_os_string().into_string().map_err(|_| unusable(&"the path is not UTF-8"))
 }
 
 fn unset(engine: &Engine<'_>, key: Key, output: &Output) -> Result<ToolOutput> {
     let provider = engine.context.provider(None)?;
     write(engine, &provider, key, None)?;
     let fields = json!({ "key": key.name(), "value": null });
-    Ok(output.done(&format!("{} has its default now.", key.name()), &fields))
+    Ok(output.done(&format!("{} now has its default value.", key.name()), &fields))
 }
 
 /// Writes the setting, or removes it. The API URL of mycli belongs into the file that it shares with `my`.
@@ -224,8 +224,10 @@ fn check_no_session(engine: &Engine<'_>, provider: &Provider) -> Result<()> {
     }
     let at = engine.context.configured_api_url(provider)?;
     Err(Error::invalid(format!(
-        "logged in to {} at {at}; that login would go to the new URL",
+        "logged in to {} at {at}; the session would be sent to the new URL",
         provider.name
     ))
-    .with_hint("`my-credential-helper logout` first, or `login --api-url URL`, which replaces it"))
+    .with_hint(
+        "run `my-credential-helper logout` first, or `login --api-url URL` to replace the session",
+    ))
 }

@@ -33,7 +33,7 @@ pub(super) fn run(command: Command, arguments: &Arguments, output: &Output) -> R
     let Arguments { path, dir } = arguments;
     if let Some(dir) = dir {
         write_all(command, dir)?;
-        let sentence = format!("The manual is in {}.", dir.display());
+        let sentence = format!("Wrote the manual to {}.", dir.display());
         return Ok(output.done(&sentence, &serde_json::json!({ "directory": dir })));
     }
     page(command, path).map(ToolOutput::success)
@@ -46,16 +46,16 @@ fn page(mut command: Command, path: &[String]) -> Result<String> {
     command.build();
     let found = path.iter().try_fold(&command, |command, name| command.find_subcommand(name));
     let found = found.ok_or_else(|| {
-        Error::invalid(format!("there is no verb `{}`", sanitize(&path.join(" "))))
+        Error::invalid(format!("unknown command `{}`", sanitize(&path.join(" "))))
     })?;
     let mut page = Vec::new();
-    Man::new(found.clone()).render(&mut page).context("the manual page")?;
+    Man::new(found.clone()).render(&mut page).context("formatting the manual page")?;
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
 #[expect(clippy::disallowed_methods, reason = "pages in a directory that the user names")]
 fn write_all(command: Command, dir: &Path) -> Result<()> {
-    let writing = || format!("writing the manual into {}", dir.display());
+    let writing = || format!("writing the manual to {}", dir.display());
     std::fs::create_dir_all(dir).with_context(writing)?;
     clap_mangen::generate_to(command, dir).with_context(writing)?;
     let mut file = File::create(dir.join(ERRORS)).with_context(writing)?;

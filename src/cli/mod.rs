@@ -270,8 +270,9 @@ fn protocol_of_tool(engine: &Engine<'_>, arguments: &[OsString]) -> Result<ToolO
     let mut arguments = arguments.iter().map(|text| text.to_string_lossy().into_owned());
     let name = arguments.next().unwrap_or_default();
     let Some(tool) = run::tool(&name) else {
-        let message = format!("there is no verb `{}`", crate::error::sanitize(&name));
-        return Err(Error::invalid(message).with_hint("`my-credential-helper --help` lists them"));
+        let message = format!("unknown command `{}`", crate::error::sanitize(&name));
+        return Err(Error::invalid(message)
+            .with_hint("run `my-credential-helper --help` for the list of commands"));
     };
     Ok(run::run(engine, tool, &arguments.collect::<Vec<_>>()))
 }
@@ -288,8 +289,8 @@ fn magic_link_provider(engine: &Engine<'_>) -> Result<Provider> {
     if provider.login == LoginKind::MagicLink {
         return Ok(provider);
     }
-    Err(Error::invalid(format!("{} has keys and no accounts", provider.name))
-        .with_hint("leave out `--provider`"))
+    Err(Error::invalid(format!("{} has API keys and no accounts", provider.name))
+        .with_hint("omit `--provider`"))
 }
 
 #[cfg(test)]

@@ -29,9 +29,8 @@ pub fn plan(
     key: &str,
     value: Option<Value>,
 ) -> Result<Edit> {
-    let path = paths
-        .configuration()
-        .ok_or_else(|| Error::invalid_state("there is no configuration directory"))?;
+    let path =
+        paths.configuration().ok_or_else(|| Error::invalid_state("no configuration directory"))?;
     let unreadable =
         |reason: &dyn std::fmt::Display| Error::invalid(format!("{} {reason}", path.display()));
     let before = atomic_file::read_public(path).map_err(|error| unreadable(&error))?;
@@ -42,7 +41,7 @@ pub fn plan(
     let table = match provider {
         None => document.as_table_mut(),
         Some(name) => provider_table(&mut document, name)
-            .ok_or_else(|| unreadable(&"has `providers` that are no tables"))?,
+            .ok_or_else(|| unreadable(&"has a `providers` entry that is not a table"))?,
     };
     match value {
         Some(value) => drop(table.insert(key, Item::Value(value))),
@@ -70,7 +69,7 @@ fn provider_table<'a>(document: &'a mut DocumentMut, name: &str) -> Option<&'a m
 /// An error if this program could not use the configuration.
 fn check(text: &str, provider: Option<&str>) -> Result<()> {
     let configuration: Configuration = toml::from_str(text).map_err(|error| {
-        Error::invalid(format!("that cannot be set: {}", sanitize(error.message())))
+        Error::invalid(format!("cannot set this value: {}", sanitize(error.message())))
     })?;
     let default = configuration.provider.clone();
     for name in provider.iter().copied().chain(default.as_deref()) {

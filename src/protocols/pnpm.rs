@@ -35,11 +35,11 @@ impl Protocol for Pnpm {
             Ok(Response::Found(found)) => match bearer(&found) {
                 Some(output) => return output,
                 None => Error::invalid(format!(
-                    "the token of {} is no Bearer token, and pnpm carries no other",
+                    "the token of {} is not a Bearer token, and pnpm sends no other kind",
                     found.credential.provider.unwrap_or_default()
                 )),
             },
-            Ok(_) => Error::invalid("there is nothing to tell pnpm"),
+            Ok(_) => Error::invalid("no response for pnpm"),
             Err(error) => error,
         };
         ToolOutput::error(&error)

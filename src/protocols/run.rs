@@ -87,7 +87,7 @@ fn usage(tool: &Tool) -> String {
     let whose = if tool.name == json::NAME { "this program, in JSON" } else { tool.name };
     format!(
         "Usage: my-credential-helper {}{operations}\n{program}\nThe protocol of {whose}, on standard input and \
-         output. `my-credential-helper --help` shows what is for people.\n",
+         output. See `my-credential-helper --help` for the commands for people.\n",
         tool.name
     )
 }
@@ -115,7 +115,7 @@ fn answer_lines(
     match written {
         // A closed pipe: the reader has what it needs.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            let message = format!("standard output cannot be written: {}", error.kind());
+            let message = format!("cannot write to standard output: {}", error.kind());
             ToolOutput::failure(ErrorCode::Internal.exit_status(), message)
         }
         _ => ToolOutput::default(),
@@ -196,7 +196,7 @@ fn read_line() -> Result<Vec<u8>> {
 }
 
 fn unreadable(error: &std::io::Error) -> Error {
-    Error::invalid(format!("standard input cannot be read: {}", error.kind()))
+    Error::invalid(format!("cannot read standard input: {}", error.kind()))
 }
 
 fn too_large(max: usize) -> Error {

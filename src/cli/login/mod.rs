@@ -111,15 +111,15 @@ fn log_in(
             let oauth = oauth.clone();
             return Ok(login(provider)?.by_oauth(&oauth)?);
         }
-        _ if arguments.names_flow() => Error::invalid(format!("{name} does not speak OAuth 2"))
+        _ if arguments.names_flow() => Error::invalid(format!("{name} does not support OAuth 2"))
             .with_hint(
-                "name the provider before the verb: `my-credential-helper --provider NAME login`",
+                "specify the provider before the command: `my-credential-helper --provider NAME login`",
             ),
         LoginKind::MagicLink => return login(provider)?.by_email(),
         LoginKind::ApiKey(_) => Error::invalid(format!(
-            "{name} has no login by email; bring a key of it"
+            "{name} has no login by email; log in with an API key"
         ))
-        .with_hint(format!("`echo \"$KEY\" | my-credential-helper --provider {name} login`")),
+        .with_hint(format!("run `echo \"$KEY\" | my-credential-helper --provider {name} login`")),
     };
     Err(error.into())
 }
@@ -165,15 +165,14 @@ impl<'a> Login<'a> {
         let paths = &engine.context.paths;
         let file = if provider.shares_with_my {
             MyJson::set(paths, "api_url", Some(api_url))?;
-            "~/.my/config.json, which `my` reads too"
+            "~/.my/config.json, which `my` also reads"
         } else {
             edit::set(paths, Some(&provider.name), "api_url", Some(api_url.into()))?;
             "config.toml"
         };
         let name = &provider.name;
-        self.output.note(format!(
-            "the API URL of {name} is {api_url} from now on, and no longer {before}: {file}"
-        ));
+        self.output
+            .note(format!("changed the API URL of {name} to {api_url} (was {before}) in {file}"));
         Ok(())
     }
 
@@ -181,7 +180,8 @@ impl<'a> Login<'a> {
         let Provider { name, account, .. } = &self.provider;
         let title = self.provider.title();
         let who = user.map_or_else(String::new, |user| format!(" as {}", sanitize(user)));
-        let sentence = format!("Already logged in to {title}{who}. `login --force` logs in anew.");
+        let sentence =
+            format!("Already logged in to {title}{who}. Use `login --force` to log in again.");
         let fields = json!({ "provider": name, "account": &**account, "already_logged_in": true, "email": user });
         self.output.done(&sentence, &fields)
     }
@@ -216,6 +216,8 @@ fn place(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
 pub(super) fn warn_about_variable(engine: &Engine<'_>, provider: &Provider, output: &Output) {
     let name = &provider.token_variable;
     if engine.context.environment.get(name).is_some() {
-        output.note(format!("{name} is set and stays in effect; `unset {name}` to use the login"));
+        output.note(format!(
+            "{name} is set and takes precedence; run `unset {name}` to use the session"
+        ));
     }
 }

@@ -52,12 +52,12 @@ fn an_account_is_asked_for_by_name_or_put_in_use() {
     );
     home.set("MY_ACCOUNT", "");
     let used = home.run(&["account", "use", "work"]);
-    assert_eq!((used.status, &*used.output), (0, "The account work of mycli is in use now.\n"));
+    assert_eq!((used.status, &*used.output), (0, "The account in use for mycli is now work.\n"));
     assert_eq!(whoami(&home, &[]), "boss@acme.dev");
     assert_eq!(home.run(&["status", "--json"]).json()["account"], "work");
     let unknown = home.run(&["account", "use", "play"]);
     assert_eq!(unknown.status, 1, "{unknown:?}");
-    assert!(unknown.messages.contains("its accounts are default, work"), "{unknown:?}");
+    assert!(unknown.messages.contains("the accounts are default, work"), "{unknown:?}");
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn accounts_are_listed_without_a_secret_and_forgotten_one_by_one() {
     home.run(&["account", "use", "work"]);
     let out = home.run(&["logout", "--account", "work"]);
     assert_eq!(out.output, "Logged out of mycli (account work).\n", "{out:?}");
-    assert!(out.messages.contains("the account in use of mycli is `default` now"), "{out:?}");
+    assert!(out.messages.contains("the account in use for mycli is now `default`"), "{out:?}");
     assert_eq!(whoami(&home, &[]), "me@acme.dev");
     assert_eq!(home.read(".my/sessions/mycli/work.json"), None);
     let gone = home.run(&["--account", "work", "get"]);
@@ -238,7 +238,7 @@ fn accounts_are_listed_without_a_secret_and_forgotten_one_by_one() {
     assert!(gone.messages.contains("not logged in to mycli (account work)"), "{gone:?}");
     assert!(gone.messages.contains("`my-credential-helper --account work login`"), "{gone:?}");
     home.run(&["logout", "--all"]);
-    assert_eq!(home.run(&["account", "list"]).messages, "Nobody is logged in.\n");
+    assert_eq!(home.run(&["account", "list"]).messages, "Not logged in.\n");
 }
 
 #[test]
@@ -280,9 +280,9 @@ fn a_name_that_could_be_a_path_or_another_accounts_is_refused() {
     let home = with_two_accounts(&server);
     let before = home.snapshot();
     for (name, part) in [
-        ("../work", "cannot be an account's name"),
-        ("", "cannot be"),
-        ("Work", "is written `work`"),
+        ("../work", "is not a valid account name"),
+        ("", "is not a valid"),
+        ("Work", "is spelled `work`"),
     ] {
         for verb in [&["get"][..], &["login", "--email", "me@acme.dev", "--no-wait"], &["logout"]] {
             let outcome = home.run(&[&["--account", name], verb].concat());

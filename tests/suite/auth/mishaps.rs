@@ -58,7 +58,7 @@ fn the_one_try_that_is_left_is_not_spent_on_a_network_that_is_still_broken() {
         server.fault("/health", 1, still);
         let outcome = home.run(&["get"]);
         assert_eq!((outcome.status, server.refresh_requests()), (3, 1), "{outcome:?}");
-        assert!(outcome.messages.contains("hint: try again at once: for 30 s"), "{outcome:?}");
+        assert!(outcome.messages.contains("hint: try again within 30 s"), "{outcome:?}");
         assert_ne!(home.token(), old.access_token, "the next call heals it");
     }
 }

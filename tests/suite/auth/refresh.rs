@@ -150,7 +150,7 @@ fn passing() -> Vec<(&'static str, Fault)> {
             "INTERNAL",
             answer(500, r#"{"error":{"code":"INTERNAL","message":"the service failed"}}"#),
         ),
-        ("it asks to wait 7 s", answer_with(429, ("retry-after", "7"))),
+        ("retry after 7 s", answer_with(429, ("retry-after", "7"))),
         ("status 401", answer(401, "<html>a proxy</html>")),
         ("UNAUTHORIZED", answer(401, r#"{"error":{"code":"UNAUTHORIZED","message":"who?"}}"#)),
         (
@@ -158,7 +158,7 @@ fn passing() -> Vec<(&'static str, Fault)> {
             answer(403, r#"{"error":{"code":"INVALID_TOKEN","message":"by a proxy"}}"#),
         ),
         ("is not JSON", answer(200, "<html>please log in to the wireless network</html>")),
-        ("ends too early", answer(200, "")),
+        ("ends unexpectedly", answer(200, "")),
         ("missing or of the wrong type", answer(200, r#"{"access_token":null}"#)),
         ("missing or of the wrong type", answer(200, r#"{"access_token":"","refresh_token":"r"}"#)),
         (
@@ -354,7 +354,9 @@ fn whatever_does_not_end_is_given_up_in_time_and_costs_nothing() {
         "another had more luck"
     );
     assert!(
-        outcomes[4].messages.contains("another process has been refreshing the session for 5 s")
+        outcomes[4]
+            .messages
+            .contains("timed out after 5 s waiting for another process to refresh the session")
     );
     assert_eq!(server.refresh_requests(), 5, "never without the lock");
     assert_eq!([&silent, &slow, &locked].map(|(home, _)| home.session()), before);

@@ -92,7 +92,7 @@ fn whoami_prints_the_four_rows() {
     let outcome = home.run(&["whoami"]);
     assert_eq!((outcome.output, outcome.status), (rows("false", "unknown"), 3));
     assert!(
-        outcome.messages.starts_with("error: microtica cannot be reached: "),
+        outcome.messages.starts_with("error: cannot reach microtica: "),
         "{}",
         outcome.messages
     );

@@ -167,7 +167,10 @@ fn a_stored_password_goes_into_no_variable_that_was_not_named() {
     {
         let refused = home.run(arguments);
         assert_eq!((refused.status, refused.output.as_str()), (2, ""), "{refused:?}");
-        assert!(refused.messages.contains("hint: name the variables: `--env NAME`"), "{refused:?}");
+        assert!(
+            refused.messages.contains("hint: specify the variables with `--env NAME`"),
+            "{refused:?}"
+        );
     }
     let named =
         ["export", "--format", "sh", "--url", url, "--env", "PASSWORD", "--env", "WHO=username"];

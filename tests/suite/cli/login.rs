@@ -48,7 +48,7 @@ fn a_click_on_the_link_ends_the_wait_within_one_interval() {
     assert!(
         outcome
             .messages
-            .starts_with("A mail is on its way to me@acme.dev. Click the link in it.\n")
+            .starts_with("Sent an email to me@acme.dev. Click the link in the email.\n")
     );
     let session = home.session().unwrap();
     let token = home.token();
@@ -80,7 +80,7 @@ fn a_session_that_was_granted_and_lost_on_the_way_is_told_as_an_error() {
     server.fault(POLL, 1, Fault::CutBody { cut_body_after: 40 });
     let outcome = home.run(&["login", "--code", &mail_to(&server, ME).code]);
     assert_eq!((outcome.status, home.session()), (1, None), "{outcome:?}");
-    assert!(outcome.messages.contains("error: link and code have expired"), "{outcome:?}");
+    assert!(outcome.messages.contains("error: the link and the code have expired"), "{outcome:?}");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn where_somebody_was_logged_in_before_a_session_that_was_lost_on_the_way_is_an_
     server.fault(POLL, 1, Fault::CutBody { cut_body_after: 40 });
     let outcome = home.run(&["login", "--code", &mail_to(&server, "other@acme.dev").code]);
     assert_eq!((outcome.status, home.session()), (1, before), "{outcome:?}");
-    assert!(outcome.messages.contains("error: link and code have expired"), "{outcome:?}");
+    assert!(outcome.messages.contains("error: the link and the code have expired"), "{outcome:?}");
 }
 
 #[test]
@@ -104,8 +104,7 @@ fn without_waiting_a_login_takes_two_steps() {
         (outcome.status, outcome.output.as_str()),
         (
             0,
-            "A link and a code are on their way to me@acme.dev. `my-credential-helper login --code CODE`, with the six \
-             digits of the mail, completes the login; the link need not be clicked.\n"
+            "Sent an email with a link and a code to me@acme.dev. To complete the login, run `my-credential-helper login --code CODE` with the six-digit code.\n"
         )
     );
     assert_eq!(mode(&home, ".my/pending-login.json"), 0o600);
@@ -125,7 +124,7 @@ fn without_waiting_a_login_takes_two_steps() {
     );
     let outcome = home.run(&["login", "--code", &code]);
     assert_eq!(outcome.status, 2, "a code works once");
-    assert!(outcome.messages.starts_with("error: no login is waiting for a code\n"), "{outcome:?}");
+    assert!(outcome.messages.starts_with("error: no pending login\n"), "{outcome:?}");
 }
 
 #[test]
@@ -140,8 +139,8 @@ fn the_second_step_knows_the_service_of_the_first() {
     assert_eq!(
         elsewhere.messages,
         format!(
-            "error: no login is waiting for a code at {}, but one at {1}\n\n\
-             hint: `my-credential-helper --api-url {1} login --code CODE` completes it\n",
+            "error: no pending login at {}, but one at {1}\n\n\
+             hint: run `my-credential-helper --api-url {1} login --code CODE` to complete it\n",
             other.url(),
             server.url()
         )
@@ -198,7 +197,7 @@ fn too_many_wrong_codes_end_the_login() {
     }
     assert!(outcome.messages.contains("TOO_MANY_ATTEMPTS"), "{outcome:?}");
     assert_eq!(outcome.status, 4, "the same request will not succeed later");
-    assert!(outcome.messages.contains("hint: start anew: `my-credential-helper login`"));
+    assert!(outcome.messages.contains("hint: start the login again: `my-credential-helper login`"));
 }
 
 #[test]
@@ -212,7 +211,7 @@ fn link_and_code_expire_and_that_is_told() {
     assert_eq!(outcome.status, 1, "{outcome:?}");
     assert!(
         outcome.messages.ends_with(
-            "error: link and code have expired\n\nhint: start anew: `my-credential-helper login`\n"
+            "error: the link and the code have expired\n\nhint: start the login again: `my-credential-helper login`\n"
         ),
         "{outcome:?}"
     );
@@ -228,8 +227,8 @@ fn without_a_terminal_the_address_has_to_be_given() {
     assert_eq!(outcome.status, 2);
     assert_eq!(
         outcome.messages,
-        "error: there is no terminal to ask for an email address on\n\n\
-         hint: give it: `my-credential-helper login --email you@example.com`\n"
+        "error: no terminal to prompt for an email address\n\n\
+         hint: run `my-credential-helper login --email you@example.com`\n"
     );
     let outcome = home.run(&["login", "--email", "nobody"]);
     assert!(outcome.status == 4 && outcome.messages.contains("INVALID_EMAIL"), "{outcome:?}");
@@ -249,7 +248,10 @@ fn whoever_is_logged_in_is_told_as_whom_unless_forced() {
         let outcome = home.run(arguments);
         assert_eq!(
             (outcome.status, outcome.output.as_str()),
-            (0, "Already logged in to mycli as me@acme.dev. `login --force` logs in anew.\n"),
+            (
+                0,
+                "Already logged in to mycli as me@acme.dev. Use `login --force` to log in again.\n"
+            ),
             "{outcome:?}"
         );
     }
@@ -372,14 +374,14 @@ fn a_token_in_the_variable_is_warned_of_at_login_and_logout() {
     let token = server.api_token("robot@acme.dev", "ci").unwrap().token;
     home.set("MY_API_TOKEN", &token);
     let warning =
-        "MY_API_TOKEN is set and stays in effect; `unset MY_API_TOKEN` to use the login\n";
+        "MY_API_TOKEN is set and takes precedence; run `unset MY_API_TOKEN` to use the session\n";
     let outcome = home.log_in(&server, ME, &[]);
     assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, ME)));
     assert!(outcome.messages.ends_with(warning), "{:?}", outcome.messages);
     let outcome = home.run(&["login", "--email", ME]);
     assert_eq!(
         outcome.output,
-        "Already logged in to mycli as me@acme.dev. `login --force` logs in anew.\n",
+        "Already logged in to mycli as me@acme.dev. Use `login --force` to log in again.\n",
         "the login's owner, not the variable's"
     );
     assert!(outcome.messages.ends_with(warning));
@@ -402,7 +404,7 @@ fn a_logout_ends_the_session_on_the_service_and_can_be_repeated() {
     assert_eq!((status, &answer["error"]["code"]), (401, &json!("SESSION_REVOKED")));
     assert_eq!(home.session(), None);
     let outcome = home.run(&["logout"]);
-    assert_eq!((outcome.status, outcome.output.as_str()), (0, "Nobody was logged in to mycli.\n"));
+    assert_eq!((outcome.status, outcome.output.as_str()), (0, "Not logged in to mycli.\n"));
     assert_eq!(home.run(&["get"]).status, 1);
 }
 
@@ -433,7 +435,7 @@ fn a_logout_works_while_the_service_is_down_and_says_what_that_means() {
         "{outcome:?}"
     );
     assert!(
-        outcome.messages.contains("the session could not be ended on the service: "),
+        outcome.messages.contains("could not revoke the session on the service: "),
         "{outcome:?}"
     );
     assert_eq!(home.session(), None);
@@ -492,7 +494,7 @@ fn whoami_meets_a_refusal_and_refreshes_once() {
         "once, and not for ever: {outcome:?}"
     );
     assert!(
-        outcome.messages.contains("hint: run `my-credential-helper login`, with --force"),
+        outcome.messages.contains("hint: run `my-credential-helper login` with `--force`"),
         "{outcome:?}"
     );
     assert!(home.session().is_some(), "and nobody is logged out");
@@ -551,20 +553,20 @@ file:           no entry
         outcome.output,
         format!(
             "\
-provider:         mycli
-api url:          {url}
-logged in:        by a session in the file: {}
-user id:          {}
-since:            {} (2 min ago)
-token expires:    {} (in 11 min)
-last refreshed:   {} (2 min ago)
-session ends:     {end} (in 59 d)
-profile:          work
-last sync:        2026-01-02T03:04:05Z
-commands:         2
-MY_API_TOKEN:     not set
-keyring:          no session bus
-file:             found
+provider:          mycli
+api url:           {url}
+logged in:         by a session in the file: {}
+user id:           {}
+since:             {} (2 min ago)
+token expires:     {} (in 11 min)
+last refreshed:    {} (2 min ago)
+session expires:   {end} (in 59 d)
+profile:           work
+last sync:         2026-01-02T03:04:05Z
+commands:          2
+MY_API_TOKEN:      not set
+keyring:           no session bus
+file:              found
 ",
             home.path().join(".my/credentials.json").display(),
             session.user_id,
@@ -613,8 +615,7 @@ fn status_calls_a_token_a_token_and_does_not_say_that_it_was_refreshed() {
     let outcome = home.run(&["logout"]);
     assert_eq!(
         outcome.messages,
-        "note: the API token itself stays valid; logged in by email, `my-credential-helper token revoke ID|NAME` \
-         ends it\n"
+        "note: the API token is still valid; to revoke it, log in by email and run `my-credential-helper token revoke ID|NAME`\n"
     );
 }
 
@@ -638,7 +639,7 @@ fn a_login_at_another_url_replaces_the_one_before() {
     let config: Value = serde_json::from_str(&home.read(".my/config.json").unwrap()).unwrap();
     assert_eq!(config, json!({ "api_url": second.url(), "telemetry_enabled": false, "x": [1] }));
     let note = format!(
-        "note: the API URL of mycli is {} from now on, and no longer {}: ~/.my/config.json, which `my` reads too\n",
+        "note: changed the API URL of mycli to {} (was {}) in ~/.my/config.json, which `my` also reads\n",
         second.url(),
         first.url()
     );
@@ -721,12 +722,12 @@ fn in_a_terminal_the_address_is_asked_for_and_the_code_can_be_typed() {
     let mut terminal = login_in_terminal(&home, &["--username", "ada"]);
     terminal.exp_string("Email address:").unwrap();
     terminal.send_line("me.acme.dev").unwrap();
-    terminal.exp_string("`me.acme.dev` cannot be used: ").unwrap();
+    terminal.exp_string("invalid email address `me.acme.dev`: ").unwrap();
     terminal.exp_string("Email address:").unwrap();
     terminal.send_line(ME).unwrap();
     terminal
         .exp_string(
-            "A mail is on its way to me@acme.dev. Click the link in it, or type its six-digit code",
+            "Sent an email to me@acme.dev. Click the link in the email, or enter the six-digit code",
         )
         .unwrap();
     terminal.exp_string("left").unwrap();
@@ -736,7 +737,7 @@ fn in_a_terminal_the_address_is_asked_for_and_the_code_can_be_typed() {
     terminal.send("7x\u{7f}").unwrap();
     terminal.send(&another(&code)).unwrap();
     terminal.flush().unwrap();
-    terminal.exp_string("that code was not taken").unwrap();
+    terminal.exp_string("the code was rejected").unwrap();
     terminal.send(&code).unwrap();
     terminal.flush().unwrap();
     terminal.exp_string("Logged in to mycli as ada. Saved in the file").unwrap();
@@ -754,13 +755,13 @@ fn in_a_terminal_r_sends_the_mail_again() {
     let first = mail_to(&server, ME).code;
     terminal.send("r").unwrap();
     terminal.flush().unwrap();
-    terminal.exp_string("sent again").unwrap();
+    terminal.exp_string("resent the email").unwrap();
     assert_eq!(server.inbox().len(), 2);
     let second = mail_to(&server, ME).code;
     if first != second {
         terminal.send(&first).unwrap();
         terminal.flush().unwrap();
-        terminal.exp_string("that code was not taken").unwrap();
+        terminal.exp_string("the code was rejected").unwrap();
     }
     terminal.send(&second).unwrap();
     terminal.flush().unwrap();
@@ -880,13 +881,16 @@ fn a_new_account_without_a_terminal_is_told_how_to_get_its_name() {
     let home = Home::at(&server);
     let outcome = home.log_in(&server, ME, &[]);
     assert_eq!(outcome.status, 0);
-    assert!(outcome.messages.contains("`login --force --username NAME` sets one"), "{outcome:?}");
+    assert!(
+        outcome.messages.contains("run `login --force --username NAME` to set one"),
+        "{outcome:?}"
+    );
     let taken = Home::at(&server);
     taken.log_in(&server, "first@acme.dev", &["--username", "ada"]);
     let outcome = home.log_in(&server, ME, &["--force", "--username", "ada"]);
     assert_eq!(outcome.status, 0, "the login stands: {outcome:?}");
     assert!(
-        outcome.messages.contains("the user name was not set")
+        outcome.messages.contains("could not set the user name")
             && outcome.messages.contains("USERNAME_TAKEN")
     );
     assert!(home.session().is_some());

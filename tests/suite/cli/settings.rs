@@ -222,12 +222,17 @@ fn a_file_without_certificates_is_refused_before_it_is_written() {
     let home = Home::new();
     home.write("empty.pem", "");
     home.write("roots.pem", "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n");
-    for (bad, reason) in
-        [("nowhere.pem", "not found"), ("empty.pem", "none is in it"), (".", "is a directory")]
-    {
+    for (bad, reason) in [
+        ("nowhere.pem", "not found"),
+        ("empty.pem", "the file contains no certificate"),
+        (".", "is a directory"),
+    ] {
         let refused = home.run(&["config", "set", "ca_file", bad]);
         assert_eq!(refused.status, 2, "{refused:?}");
-        assert!(refused.messages.contains(&format!("the certificates in {bad}: ")), "{refused:?}");
+        assert!(
+            refused.messages.contains(&format!("cannot load the certificates in {bad}: ")),
+            "{refused:?}"
+        );
         assert!(refused.messages.contains(reason), "{refused:?}");
     }
     assert_eq!(home.read(".config/my-credential-helper/config.toml"), None);

@@ -198,7 +198,7 @@ fn no_file_that_is_no_link_of_ours_is_replaced() {
     let theirs = home.write(".local/share/my-credential-helper/bin/keyring", "#!/bin/sh\n");
     let outcome = home.run(&["setup", "pip"]);
     assert_eq!(outcome.status, 2, "{outcome:?}");
-    assert!(outcome.messages.contains("is there, and is no link to this program"), "{outcome:?}");
+    assert!(outcome.messages.contains("exists and is not a link to this program"), "{outcome:?}");
     assert_eq!(std::fs::read_to_string(theirs).unwrap(), "#!/bin/sh\n");
     assert_eq!(home.read(".config/pip/pip.conf"), None, "and nothing else was done");
 
@@ -242,12 +242,12 @@ fn another_helper_stays_and_the_order_is_told() {
     home.write(".docker/config.json", &json!({ "credHelpers": { HOST: "ecr-login" } }).to_string());
     let outcome = setup(&home, &["docker", "--host", HOST]);
     assert!(home.read(".docker/config.json").unwrap().contains("ecr-login"));
-    assert!(outcome.output.contains("`ecr-login` is the helper of"), "{outcome:?}");
+    assert!(outcome.output.contains("`ecr-login` is already the helper for"), "{outcome:?}");
     home.write(".terraformrc", "credentials_helper \"other\" {}\n");
     let outcome = setup(&home, &["terraform"]);
     assert_eq!(home.read(".terraformrc").unwrap(), "credentials_helper \"other\" {}\n");
     assert!(
-        outcome.output.contains("put this in its place: credentials_helper \"my\" {}"),
+        outcome.output.contains("replace it with: credentials_helper \"my\" {}"),
         "{outcome:?}"
     );
     home.write(".cargo/config.toml", had_before("cargo"));
@@ -258,7 +258,7 @@ fn another_helper_stays_and_the_order_is_told() {
         home.write(".gitconfig", had_before("git"));
         let outcome = setup(&home, &["git", "--host", HOST]);
         assert!(
-            outcome.output.contains("`store` stays the helper of every other host"),
+            outcome.output.contains("`store` is still used for all other hosts"),
             "{outcome:?}"
         );
     }
@@ -301,7 +301,7 @@ fn all_sets_up_what_is_installed_and_skips_what_it_cannot() {
         symlink("/bin/true", bin.join(tool)).unwrap();
     }
     let outcome = setup(&home, &["--all"]);
-    assert!(outcome.messages.contains("note: bazel asks helpers by host"), "{outcome:?}");
+    assert!(outcome.messages.contains("note: bazel is configured by host"), "{outcome:?}");
     assert!(home.read(".config/uv/uv.toml").is_some());
     let outcome = setup(&home, &["--all", "--host", HOST, "--json"]).json();
     assert_eq!(outcome["hosts_added"], json!([HOST]));
@@ -442,7 +442,7 @@ fn a_call_that_fails_takes_back_the_steps_before_it() {
         let failed = |number| {
             let outcome = crate::support::strace::fail_nth(&home, &words, call, number);
             assert!(matches!(outcome.status, 0 | 1), "{call} {number}: {outcome:?}");
-            assert!(!outcome.messages.contains("not taken back"), "{call} {number}: {outcome:?}");
+            assert!(!outcome.messages.contains("not rolled back"), "{call} {number}: {outcome:?}");
             outcome.status == 1
         };
         let mut number = 1;
@@ -461,7 +461,10 @@ fn a_link_that_leads_nowhere_is_reported_and_stays() {
     symlink(home.path().join("dotfiles/bazelrc"), home.path().join(".bazelrc")).unwrap();
     let before = state(&home);
     let outcome = home.run(&["setup", "bazel", "--host", HOST]);
-    assert!(outcome.status == 1 && outcome.messages.contains("leads nowhere"), "{outcome:?}");
+    assert!(
+        outcome.status == 1 && outcome.messages.contains("dangling symbolic link"),
+        "{outcome:?}"
+    );
     assert_eq!(state(&home), before);
 }
 

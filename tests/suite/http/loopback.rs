@@ -74,7 +74,7 @@ impl Login {
         for line in &mut lines {
             messages.read_line(line).unwrap();
         }
-        assert_eq!(lines[0], "The browser opens. If it does not, open\n");
+        assert_eq!(lines[0], "Opening the browser. If it does not open, go to\n");
         let page = Url::parse(lines[1].trim()).unwrap();
         Self { service, home, child, messages, page }
     }

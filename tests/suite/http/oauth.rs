@@ -282,7 +282,7 @@ fn a_login_that_was_ended_elsewhere_says_so_once() {
     ureq::post(format!("{}/token/revocation", service.url)).send_form(form).unwrap();
     let outcome = home.run(&RAW);
     assert_eq!(outcome.status, 1, "{outcome:?}");
-    assert!(outcome.messages.contains("the session with acme has ended"), "{outcome:?}");
+    assert!(outcome.messages.contains("the session with acme is no longer valid"), "{outcome:?}");
     assert!(home.run(&RAW).messages.contains("not logged in to acme"));
 }
 
@@ -295,7 +295,7 @@ fn everybody_who_may_know_is_told_whose_token_it_is() {
     let status = home.run(&["status", "--check", "--json"]).json();
     assert_eq!(
         (&status["kind"], &status["service"]),
-        (&"session".into(), &"accepts the credential, of ada@acme.dev".into())
+        (&"session".into(), &"accepts the credential of ada@acme.dev".into())
     );
     let listed = home.run(&["list"]).json();
     assert_eq!(listed["credentials"][0]["provider"], "acme", "{listed}");

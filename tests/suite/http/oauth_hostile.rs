@@ -145,9 +145,9 @@ fn tokens_that_no_header_carries_are_not_kept() {
     for (given, part) in [
         (json!({ "access_token": long, "token_type": "Bearer" }).to_string(), "100000 bytes"),
         (json!({ "access_token": "a\nb", "token_type": "Bearer" }).to_string(), "no usable token"),
-        (json!({ "access_token": "a", "token_type": "mac" }).to_string(), "no Bearer token"),
-        ("{}".to_owned(), "its answer"),
-        ("[".repeat(100_000), "its answer"),
+        (json!({ "access_token": "a", "token_type": "mac" }).to_string(), "not a Bearer token"),
+        ("{}".to_owned(), "the response "),
+        ("[".repeat(100_000), "the response "),
     ] {
         let (home, outcome) = log_in(given);
         assert_ne!(outcome.status, 0, "{part}");
@@ -274,7 +274,7 @@ fn a_code_of_another_client_another_login_or_another_issuer_logs_nobody_in() {
         (&good, ["client_id=helper", "client_id=other"], "invalid_grant"),
         (&good, ["code_challenge=", "code_challenge=of-another-"], "invalid_grant"),
         (&good, ["%2Fcallback", "%2Felsewhere"], "invalid_grant"),
-        ("https://evil.dev", ["", ""], "is not from http://"),
+        ("https://evil.dev", ["", ""], "`iss` parameter mismatch"),
     ] {
         let home = service.home("");
         let mut command = home.command(HELPER);
@@ -285,7 +285,7 @@ fn a_code_of_another_client_another_login_or_another_issuer_logs_nobody_in() {
             .stderr(Stdio::piped());
         let mut login = command.spawn().unwrap();
         let mut told = BufReader::new(login.stderr.take().unwrap()).lines();
-        assert_eq!(told.next().unwrap().unwrap(), "Open this in a browser on this machine:");
+        assert_eq!(told.next().unwrap().unwrap(), "Open this URL in a browser on this machine:");
         let asked = url::Url::parse(&told.next().unwrap().unwrap()).unwrap();
         let parameter = |name: &str| {
             asked.query_pairs().find(|(found, _)| found == name).unwrap().1.into_owned()

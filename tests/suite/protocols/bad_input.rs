@@ -21,15 +21,15 @@ fn bad() -> Vec<(Vec<u8>, &'static str)> {
     let nested =
         |open: &str, close: &str| format!("{}{}", open.repeat(10_000), close.repeat(10_000));
     let mut bad = vec![
-        (SECRET.into(), "no JSON object"),
-        (format!("[\"{SECRET}\"]").into(), "no JSON object"),
-        (format!("\"{SECRET}\"").into(), "no JSON object"),
-        (b"42".to_vec(), "no JSON object"),
-        (b"null".to_vec(), "no JSON object"),
-        (b"\xef\xbb\xbf{}".to_vec(), "no JSON object"),
-        (nested("[", "]").into(), "no JSON object"),
-        (format!("{{\"secret\":\"{SECRET}\"").into(), "ends too early"),
-        (format!("{{\"secret\":\"{SECRET}").into(), "ends too early"),
+        (SECRET.into(), "not a JSON object"),
+        (format!("[\"{SECRET}\"]").into(), "not a JSON object"),
+        (format!("\"{SECRET}\"").into(), "not a JSON object"),
+        (b"42".to_vec(), "not a JSON object"),
+        (b"null".to_vec(), "not a JSON object"),
+        (b"\xef\xbb\xbf{}".to_vec(), "not a JSON object"),
+        (nested("[", "]").into(), "not a JSON object"),
+        (format!("{{\"secret\":\"{SECRET}\"").into(), "ends unexpectedly"),
+        (format!("{{\"secret\":\"{SECRET}").into(), "ends unexpectedly"),
         (format!("{{\"secret\":\"{SECRET}\",}}").into(), "is not JSON"),
         (format!("{{'secret':'{SECRET}'}}").into(), "is not JSON"),
         (format!("{{{SECRET}}}").into(), "is not JSON"),
@@ -46,15 +46,15 @@ fn bad() -> Vec<(Vec<u8>, &'static str)> {
         ),
         (with("x", "y".repeat(64 * 1024).into()), "larger than 64 KiB"),
         (vec![b' '; 64 * 1024 + 1], "larger than 64 KiB"),
-        (with("version", json!(2)), "speaks version 1"),
-        (with("version", json!(0)), "speaks version 1"),
-        (with("version", json!("1")), "speaks version 1"),
-        (with("version", json!(1.5)), "speaks version 1"),
-        (with("version", json!({ "a": SECRET })), "speaks version 1"),
+        (with("version", json!(2)), "supports only version 1"),
+        (with("version", json!(0)), "supports only version 1"),
+        (with("version", json!("1")), "supports only version 1"),
+        (with("version", json!(1.5)), "supports only version 1"),
+        (with("version", json!({ "a": SECRET })), "supports only version 1"),
         (with("username", json!("a\nb")), "`username` contains a control character"),
         (with("username", json!("a\u{0}b")), "`username` contains a control character"),
         (with("provider", json!("my\u{1b}[2Jcli")), "`provider` contains a control character"),
-        (with("provider", json!("nobody's")), "there is no provider"),
+        (with("provider", json!("nobody's")), "unknown provider"),
     ];
     for name in ["url", "provider", "username", "secret", "refresh_token", "expires_at"] {
         for value in [json!(7), json!([SECRET]), json!({ "a": SECRET }), json!(true)] {
@@ -116,8 +116,11 @@ fn what_no_verb_takes_is_one_clear_error() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     for (input, words) in bad() {
-        let code =
-            if words == "speaks version 1" { "unsupported_version" } else { "invalid_request" };
+        let code = if words == "supports only version 1" {
+            "unsupported_version"
+        } else {
+            "invalid_request"
+        };
         for verb in READERS {
             let outcome = check_refused(&home, &[verb], &input, code);
             assert!(outcome.messages.contains(words), "{verb}: {words}: {outcome:?}");
@@ -141,7 +144,7 @@ fn what_store_alone_needs_is_asked_for() {
         ),
         (
             json!({ "url": url, "secret": SECRET, "expires_at": "tomorrow" }),
-            "`expires_at` is no RFC 3339 time",
+            "`expires_at` is not an RFC 3339 time",
         ),
     ] {
         let outcome =

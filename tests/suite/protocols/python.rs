@@ -204,7 +204,7 @@ fn what_is_set_on_the_providers_index_never_takes_the_place_of_the_session() {
     let host = server.url().trim_start_matches("http://");
     let outcome = home.run_with(&["keyring", "set", host, "token"], &session.access_token);
     assert_eq!(outcome.status, 0, "{outcome:?}");
-    assert!(outcome.messages.contains("is not kept"), "{outcome:?}");
+    assert!(outcome.messages.contains("is not stored"), "{outcome:?}");
     assert_eq!(home.run(&["keyring", "del", host, "token"]).status, 1);
     let outcome =
         home.run(&["--provider", "mycli", "keyring", "--mode=creds", "--output=json", "get", host]);

@@ -75,7 +75,7 @@ fn a_stored_login_that_others_could_read_is_repaired_and_told_once() {
         let outcome = home.run(&["get", "--url", "https://h.dev", "--format", "raw"]);
         assert_eq!(
             outcome.messages,
-            format!("note: {file} was readable by others; its mode is 0600 now\n"),
+            format!("note: {file} was readable by other users; changed its mode to 0600\n"),
             "{mode:o}"
         );
         assert_eq!(

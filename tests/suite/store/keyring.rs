@@ -228,8 +228,8 @@ fn a_login_that_a_locked_keyring_could_not_take_is_refused_before_a_mail_is_sent
     assert_eq!(outcome.status, 1, "{outcome:?}");
     assert_eq!(
         outcome.messages,
-        "error: the keyring did not take the login: locked\n\n\
-         hint: unlock the keyring, or choose the file: `--store file`\n"
+        "error: could not save the session to the keyring: locked\n\n\
+         hint: unlock the keyring, or use `--store file`\n"
     );
     assert_eq!(
         (server.inbox().len(), server.requests().len()),
@@ -255,7 +255,7 @@ fn a_keyring_that_is_locked_during_a_refresh_does_not_cost_the_login() {
     let outcome = finish(child, b"");
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(
-        outcome.messages.contains("the keyring did not take the session (locked)"),
+        outcome.messages.contains("could not save the session to the keyring (locked)"),
         "{outcome:?}"
     );
     assert_eq!(

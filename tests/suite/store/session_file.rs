@@ -142,7 +142,7 @@ fn obstacles() -> Vec<Obstacle> {
         ("is empty", |path, _| write(path, "")),
         ("is empty", |path, _| write(path, " \n")),
         ("is not JSON", |path, _| write(path, "hunter2")),
-        ("ends too early", |path, session| write(path, &session[..session.len() / 2])),
+        ("ends unexpectedly", |path, session| write(path, &session[..session.len() / 2])),
         ("is not JSON", |path, session| write(path, format!("{session}hunter2"))),
         ("is not JSON", |path, session| write(path, format!("\u{feff}{session}"))),
         ("is not UTF-8", |path, _| write(path, b"\x00hunter2\xff\xfe")),
@@ -152,7 +152,7 @@ fn obstacles() -> Vec<Obstacle> {
         ("has an empty access_token", |path, _| {
             write(path, r#"{"access_token":"","refresh_token":"hunter2"}"#);
         }),
-        ("no RFC 3339 time", |path, _| {
+        ("not an RFC 3339 time", |path, _| {
             write(path, r#"{"access_token":"hunter2","expires_at":"hunter2"}"#);
         }),
         ("is larger than 1 MiB", |path, session| {
@@ -164,7 +164,7 @@ fn obstacles() -> Vec<Obstacle> {
             write(&target, session);
             symlink(target, path).unwrap();
         }),
-        ("is no regular file", |path, _| {
+        ("is not a regular file", |path, _| {
             mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).unwrap();
         }),
         ("", |path, session| {
@@ -254,7 +254,7 @@ fn a_file_that_others_could_read_is_repaired_and_told_once() {
     assert_eq!((outcome.status, outcome.output.trim_end()), (0, session.access_token.as_str()));
     assert_eq!(
         outcome.messages,
-        format!("note: {} was readable by others; its mode is 0600 now\n", path.display())
+        format!("note: {} was readable by other users; changed its mode to 0600\n", path.display())
     );
     assert_eq!(mode(&path), 0o600);
     assert_eq!(home.run(&["get", "--format", "raw"]).messages, "");
@@ -313,8 +313,8 @@ fn a_config_file_that_cannot_be_read_is_told_and_left_as_it_is() {
         ("hunter2", "is not JSON"),
         ("[]", "wrong type"),
         (r#"{"api_url":7}"#, "wrong type"),
-        (r#"{"api_url":"ftp://hunter2"}"#, "only https and http are served"),
-        (r#"{"api_url":"http://api.example.com"}"#, "loopback addresses only"),
+        (r#"{"api_url":"ftp://hunter2"}"#, "only https and http are supported"),
+        (r#"{"api_url":"http://api.example.com"}"#, "only for loopback addresses"),
     ] {
         let (home, _) = Home::with_stale_session(&server);
         home.write(".my/config.json", text);

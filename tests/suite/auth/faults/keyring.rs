@@ -99,11 +99,11 @@ fn a_keyring_that_refuses_every_write_costs_no_rotated_session_and_takes_no_new_
         home.run_with(&["store"], r#"{"url":"https://h.dev","username":"a","secret":"hunter2"}"#)
     });
     assert_eq!((outcome.status, home.session()), (1, before), "{outcome:?}");
-    assert!(outcome.messages.contains("the keyring did not take the login"), "{outcome:?}");
+    assert!(outcome.messages.contains("could not save the session to the keyring"), "{outcome:?}");
     let outcome = in_time(|| home.run(&["get", "--format", "raw"]));
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(
-        outcome.messages.contains("the keyring did not take the session"),
+        outcome.messages.contains("could not save the session to the keyring"),
         "said, and not silent: {outcome:?}"
     );
     assert_eq!(

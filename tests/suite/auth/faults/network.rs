@@ -55,7 +55,7 @@ fn full() -> Place {
     let address: SocketAddr = listener.local_addr().unwrap();
     let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
     let held = std::iter::from_fn(connect).take(10_000).collect();
-    Place { _held: held, ..place(format!("http://{address}"), &["did not answer in time"]) }
+    Place { _held: held, ..place(format!("http://{address}"), &["did not respond in time"]) }
 }
 
 fn refused() -> Place {
@@ -71,7 +71,7 @@ fn reset() -> Place {
 }
 
 fn slow_head() -> Place {
-    server(&["did not answer in time"], |mut connection| {
+    server(&["did not respond in time"], |mut connection| {
         for byte in b"HTTP/1.1 200 OK\r\nx-slow: ".iter().chain(std::iter::repeat(&b'z')) {
             std::thread::sleep(Duration::from_millis(100));
             if connection.write_all(&[*byte]).is_err() {
@@ -122,7 +122,7 @@ fn places() -> Vec<Place> {
         endless_head(),
         untrusted(),
         no_tls(),
-        server(&["did not answer in time"], |connection| drop((connection, std::thread::sleep(2 * BOUND)).0)),
+        server(&["did not respond in time"], |connection| drop((connection, std::thread::sleep(2 * BOUND)).0)),
         answering(&["invalid HTTP", "HTTP version", "parse"], b"SSH-2.0-OpenSSH_9.2\r\n"),
         answering(&["closed", "broke off", "end of file", "incomplete"], b""),
         answering(&["status 502"], b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"),
@@ -130,9 +130,9 @@ fn places() -> Vec<Place> {
             &["wrong type"],
             b"HTTP/1.1 200 OK\r\ncontent-length: 60\r\n\r\n{\"access_token\":[\"a\"],\"refresh_token\":{\"b\":1},\"expires_in\":[]}",
         ),
-        answering(&["ends too early"], b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"access_token\":\""),
+        answering(&["ends unexpectedly"], b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"access_token\":\""),
         // Reserved for what does not exist (RFC 6761).
-        place("https://nobody.invalid", &["lookup", "resolve", "Name", "name", "did not answer in time"]),
+        place("https://nobody.invalid", &["lookup", "resolve", "Name", "name", "did not respond in time"]),
     ]
 }
 
@@ -215,7 +215,7 @@ fn a_name_server_that_never_answers_costs_some_seconds_and_no_session() {
         return;
     }
     assert_eq!(outcome.status, 3, "{outcome:?}");
-    assert!(outcome.messages.contains("did not answer in time"), "{outcome:?}");
+    assert!(outcome.messages.contains("did not respond in time"), "{outcome:?}");
     assert!(home.session().is_some());
     drop(silent);
 }

@@ -352,7 +352,7 @@ fn what_is_looked_at_is_told_where_it_is_asked_for() {
     let told = home.run(&["get", "--format", "raw"]).messages;
     for words in [
         "a credential of the default provider",
-        "a refresh is due",
+        ": refreshing it",
         "POST http://127.0.0.1",
         "/v1/auth/refresh",
         "status 200",

@@ -162,7 +162,7 @@ fn an_api_token_that_somebody_logs_in_with_is_kept_before_the_session_until_dock
     configure(&mut home, &json!({ "credsStore": "my" }));
     let jwt = log_in(&home, &registry, "ada", &session.access_token);
     assert_eq!(jwt.status, 0, "it is good, and the same one is served anyway: {jwt:?}");
-    assert!(jwt.messages.contains("is not kept"), "{jwt:?}");
+    assert!(jwt.messages.contains("is not stored"), "{jwt:?}");
     assert_eq!(listed(&home)[&registry.address], "token");
     let outcome =
         log_in(&home, &registry, "ada", &server.api_token("me@acme.dev", "ci").unwrap().token);
