@@ -12,14 +12,14 @@ use crate::store::session;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// List the accounts that are logged in; the one in use has a star
+    /// List the accounts that are logged in; a star marks the one in use
     #[command(after_help = "Examples:\n  my-credential-helper account list")]
     List,
-    /// Put an account in use: it answers where nothing says which
+    /// Select the account that is used by default
     #[command(after_help = "Examples:\n  my-credential-helper login --account work\n  \
                             my-credential-helper account use work")]
     Use {
-        /// Its name; `default` is the one without a name
+        /// The name of the account; `default` is the unnamed account
         name: String,
     },
 }

@@ -16,7 +16,7 @@ pub(super) enum Command {
     /// Print a setting
     #[command(after_help = "Examples:\n  my-credential-helper config get api_url")]
     Get {
-        /// Which
+        /// The setting
         key: Key,
     },
     /// Change a setting
@@ -25,19 +25,19 @@ pub(super) enum Command {
                             my-credential-helper --provider microtica config set project PROJECT_ID"
     )]
     Set {
-        /// Which
+        /// The setting
         key: Key,
-        /// To what; `hosts` takes several
+        /// The value; `hosts` accepts several
         #[arg(required = true)]
         values: Vec<String>,
     },
-    /// Put a setting back to its default
+    /// Reset a setting to its default
     #[command(after_help = "Examples:\n  my-credential-helper config unset store")]
     Unset {
-        /// Which
+        /// The setting
         key: Key,
     },
-    /// List the settings, and where each comes from
+    /// List the settings and the source of each value
     #[command(after_help = "Examples:\n  my-credential-helper config list")]
     List,
 }
@@ -46,15 +46,15 @@ pub(super) enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(super) enum Key {
-    /// The base URL of the provider's API; mycli's is shared with `my`
+    /// The base URL of the provider's API; `my` reads the setting of mycli too
     ApiUrl,
-    /// The hosts that the provider's token may go to, besides the API's
+    /// The hosts that the provider's token may be sent to, in addition to the API's
     Hosts,
-    /// The project that `env list` means
+    /// The project for `env list`
     Project,
     /// The default provider
     Provider,
-    /// Where new logins go: keyring or file
+    /// The store for new sessions: keyring or file
     Store,
     /// Certificates to trust instead of those of the system (PEM)
     CaFile,

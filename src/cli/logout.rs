@@ -13,13 +13,12 @@ use crate::http::{self, Client, mycli};
 use crate::model::{Kind, LoginKind, Provider, Session, ToolOutput};
 use crate::store::session::{self, StoredSession};
 
-/// What `logout` takes.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  my-credential-helper logout --account work\n  my-credential-helper logout --all"
 )]
 pub(super) struct Arguments {
-    /// Of every provider and account
+    /// Log out of every provider and account
     #[arg(long)]
     all: bool,
 }

@@ -16,13 +16,12 @@ use crate::model::ToolOutput;
 /// The page of the error codes.
 const ERRORS: &str = "my-credential-helper-errors.7";
 
-/// What `man` takes.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper man token create | man -l -\n  \
                         my-credential-helper man --dir ~/.local/share/man/man1")]
 pub(super) struct Arguments {
-    /// The verb; all of them in short without
-    #[arg(value_name = "VERB")]
+    /// The command [default: an overview of all commands]
+    #[arg(value_name = "COMMAND")]
     path: Vec<String>,
     /// Write every page into this directory
     #[arg(long, value_name = "DIR", conflicts_with = "path")]

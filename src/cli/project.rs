@@ -11,15 +11,15 @@ use crate::model::{ApiPaths, LoginKind, Provider, ToolOutput};
 
 #[derive(Subcommand)]
 pub(super) enum ProjectCommand {
-    /// List the projects that the key sees
+    /// List the projects that are visible to the key
     #[command(after_help = "Examples:\n  my-credential-helper --provider microtica project list")]
     List,
 }
 
 #[derive(Subcommand)]
 pub(super) enum EnvCommand {
-    /// List the environments of a project that the key sees: of `--project ID`, else of MICROTICA_PROJECT_ID, else of the
-    /// one that is configured
+    /// List the environments of a project that are visible to the key: of `--project ID`, else of MICROTICA_PROJECT_ID, else
+    /// of the configured project
     #[command(
         after_help = "Examples:\n  my-credential-helper --provider microtica env list --project PROJECT_ID"
     )]

@@ -14,16 +14,16 @@ use crate::model::{Provider, ToolOutput};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// List the sessions of the account; the one of this device has a star
+    /// List the sessions of the account; a star marks the one of this device
     #[command(after_help = "Examples:\n  my-credential-helper session list")]
     List,
-    /// End a session
+    /// Revoke a session
     #[command(after_help = "Examples:\n  my-credential-helper session revoke --others")]
     Revoke {
-        /// Its id
+        /// The id of the session
         #[arg(required_unless_present = "others")]
         id: Option<String>,
-        /// Every session but this device's
+        /// Revoke every session except that of this device
         #[arg(long, conflicts_with = "id")]
         others: bool,
     },

@@ -14,11 +14,10 @@ use crate::store::env;
 use crate::store::session::{self, StoredSession};
 use crate::sys::atomic_file;
 
-/// What `status` takes.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper status --check")]
 pub(super) struct Arguments {
-    /// Ask the service too whether it can be reached and accepts the credential
+    /// Also check that the service is reachable and accepts the credential
     #[arg(long)]
     check: bool,
 }

@@ -14,18 +14,18 @@ use crate::model::{Provider, ToolOutput};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Make an API token, and print it this once
+    /// Create an API token; the token is printed only once
     #[command(
         after_help = "Examples:\n  my-credential-helper token create ci --expires-in 90d\n  \
                             MY_API_TOKEN=$(my-credential-helper token create ci --quiet) ./build.sh"
     )]
     Create {
-        /// What to call it; at most 100 characters
+        /// The name of the token, at most 100 characters
         name: String,
-        /// How long it lives: a number with d, h or y; for ever without
+        /// Lifetime, for example 90d, 12h or 1y [default: never expires]
         #[arg(long, value_name = "SPAN")]
         expires_in: Option<String>,
-        /// The profile whose catalog it may read, and no other
+        /// The only profile whose catalog the token may read
         #[arg(long, value_name = "SLUG")]
         profile: Option<String>,
     },
@@ -35,10 +35,10 @@ pub(super) enum Command {
     /// Revoke an API token
     #[command(after_help = "Examples:\n  my-credential-helper token revoke ci")]
     Revoke {
-        /// Its id or its name
+        /// The id or the name of the token
         #[arg(value_name = "ID|NAME")]
         token: String,
-        /// Do not ask
+        /// Do not prompt for confirmation
         #[arg(long)]
         force: bool,
     },

@@ -7,11 +7,11 @@ use crate::model::{Credential, CredentialRequest, Kind, Resolved, Secret, Target
 /// The arguments of both.
 #[derive(clap::Args)]
 pub(super) struct Variables {
-    /// A variable to set: NAME for the token, or NAME=token, NAME=username, NAME=header, NAME=expires_at.
-    /// Without one, the provider's own (MY_API_TOKEN) is set; a login stored for a URL needs one
+    /// A variable to set: NAME for the token, or NAME=token, NAME=username, NAME=header, NAME=expires_at
+    /// [default: the provider's variable, such as MY_API_TOKEN; required for a stored credential of a URL]
     #[arg(long, value_name = "NAME[=FIELD]")]
     env: Vec<String>,
-    /// Where the credential will be sent
+    /// The URL that the credential will be sent to
     #[arg(long)]
     url: Option<String>,
 }

@@ -19,7 +19,7 @@ use crate::model::ToolOutput;
     after_help = "Examples:\n  my-credential-helper doctor\n  my-credential-helper doctor --fix"
 )]
 pub(super) struct Arguments {
-    /// Mend what can be mended safely: links, and modes of files
+    /// Repair what can be repaired safely: links and file modes
     #[arg(long)]
     fix: bool,
 }

@@ -11,11 +11,10 @@ use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::ToolOutput;
 use explained::{Case, Explanation};
 
-/// What `errors` takes.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper errors not_found")]
 pub(super) struct Arguments {
-    /// The code, as `--json` and the protocol name it; all of them without
+    /// The error code [default: all codes]
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(ErrorCode::ALL.map(ErrorCode::name)))]
     code: Option<String>,
     /// Print the page `protocol/ERRORS.md`

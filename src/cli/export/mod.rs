@@ -13,21 +13,20 @@ use crate::model::{Kind, Resolved, Source, ToolOutput};
 
 use format::Format;
 
-/// What `export` takes.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  eval \"$(my-credential-helper export --format sh)\"\n  \
                         my-credential-helper export --format fish | source\n  \
                         my-credential-helper export --format github-actions --env GH_TOKEN")]
 pub(super) struct Arguments {
-    /// For whom
+    /// The format of the output
     #[arg(long, value_enum)]
     format: Format,
     #[command(flatten)]
     variables: Variables,
-    /// GitHub Actions: a step's output instead of a variable for the steps that follow
+    /// GitHub Actions: set an output of the step instead of a variable for the following steps
     #[arg(long)]
     output: bool,
-    /// Print the secret on a terminal too
+    /// Print the secret even if standard output is a terminal
     #[arg(long)]
     force: bool,
     /// Export the token of a session, although nothing refreshes the variable

@@ -21,7 +21,6 @@ use crate::model::{LoginKind, Provider, StoredAt, ToolOutput, Warning};
 
 pub(super) use pending::Pending;
 
-/// What `login` takes.
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(after_help = "\
@@ -35,35 +34,35 @@ Without a terminal, in two steps:
   my-credential-helper login --email me@acme.dev --no-wait
   my-credential-helper login --code 123456")]
 pub(super) struct Arguments {
-    /// The email address; asked for on a terminal where it is not given
+    /// The email address; prompted for on a terminal if missing
     #[arg(long)]
     email: Option<String>,
-    /// The six-digit code of a login that has been started
+    /// The six-digit code of a pending login
     #[arg(long, conflicts_with = "email")]
     code: Option<String>,
-    /// An API token; better on standard input, since others can see arguments. Without a value it is asked for
+    /// An API token; prompted for without a value. Prefer standard input, because other users can see arguments
     #[arg(long, num_args = 0..=1, default_missing_value = "", hide_default_value = true, conflicts_with_all = ["email", "code"])]
     token: Option<String>,
-    /// Of a service with OAuth 2: by a code that is typed on any device
+    /// OAuth 2: use the device code flow, with a code that is entered on any device
     #[arg(long, conflicts_with_all = ["email", "code", "token"])]
     device: bool,
-    /// Of a service with OAuth 2: by its page in the browser of this machine
+    /// OAuth 2: use the authorization code flow, in a browser on this machine
     #[arg(long, conflicts_with_all = ["email", "code", "token", "device"])]
     browser: bool,
-    /// Of a service with OAuth 2: as the program itself, as in CI; the secret from where the configuration says, or on
+    /// OAuth 2: use the client credentials flow, for example in CI; the client secret is read as configured, or from
     /// standard input
     #[arg(long, conflicts_with_all = ["email", "code", "token", "device", "browser"])]
     client_credentials: bool,
-    /// Start the login and do not wait; `login --code` completes it
+    /// Start the login without waiting; complete it with `login --code`
     #[arg(long)]
     no_wait: bool,
     /// The user name for a new account
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
-    /// Log in anew where somebody is logged in already
+    /// Log in even if already logged in
     #[arg(long)]
     force: bool,
-    /// Where to keep the login; the keyring where there is one, otherwise
+    /// The store for the session [default: the keyring if available]
     #[arg(long, value_parser = store_choices())]
     pub(super) store: Option<StoreChoice>,
 }

@@ -46,23 +46,23 @@ use transaction::Step;
 #[command(after_help = "Examples:\n  my-credential-helper setup git --host git.acme.dev\n  \
                         my-credential-helper setup --all --dry-run\n  my-credential-helper setup docker --undo")]
 pub(super) struct Arguments {
-    /// Which tool
+    /// The tool
     #[arg(required_unless_present = "all", value_name = "TOOL",
           value_parser = clap::builder::PossibleValuesParser::new(ALL.iter().map(|tool| tool.name)))]
     tool: Option<String>,
     /// Every tool that is installed
     #[arg(long, conflicts_with = "tool")]
     all: bool,
-    /// A host that the provider's token may go to; it becomes one of the provider's hosts. Can be given several times
+    /// A host that the provider's token may be sent to; it is added to the hosts of the provider. Can be repeated
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
-    /// Show what would change, and change nothing
+    /// Show the changes without making them
     #[arg(long)]
     dry_run: bool,
-    /// Take back what was set up
+    /// Undo the setup
     #[arg(long, conflicts_with = "host")]
     undo: bool,
-    /// Do not ask
+    /// Do not prompt for confirmation
     #[arg(long, short)]
     yes: bool,
 }

@@ -99,7 +99,10 @@ fn a_link_that_path_does_not_find_is_told_with_the_line_that_mends_it() {
     home.put_on_path(package.path());
     let outcome = home.run(&["setup", "git", "--host", server.url()]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
-    assert!(!outcome.output.contains("becomes a host"), "the API's own host is one: {outcome:?}");
+    assert!(
+        !outcome.output.contains("is added to the hosts"),
+        "the API's own host is one: {outcome:?}"
+    );
     assert!(!outcome.output.contains("PATH"), "and nothing is left to do: {outcome:?}");
     let named = home.read(".gitconfig").unwrap();
     assert!(
