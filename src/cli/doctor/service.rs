@@ -7,8 +7,8 @@ use crate::auth::Engine;
 use crate::error::Result;
 use crate::http::Client;
 
-/// An answer that takes longer is none.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A service that takes longer counts as unreachable.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a token's times are allowed to be off by.
 const AGREES: u64 = 60;
@@ -26,7 +26,7 @@ pub(super) fn examine(engine: &Engine<'_>) -> Vec<Finding> {
 fn examined(engine: &Engine<'_>) -> Result<Vec<Finding>> {
     let provider = engine.context.provider(None)?;
     let url = engine.context.api_url(&provider, None)?;
-    let client = Client::new(engine.network, &provider, &url)?.until(Instant::now() + PATIENCE);
+    let client = Client::new(engine.network, &provider, &url)?.until(Instant::now() + TIMEOUT);
     let theirs = match client.time() {
         Err(error) => {
             let message = format!("cannot reach {url}: {error}");

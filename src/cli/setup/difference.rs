@@ -81,7 +81,7 @@ mod tests {
     use super::lines;
 
     #[test]
-    fn what_changes_is_shown_and_nothing_else_of_the_file() {
+    fn only_changed_lines_of_the_file_are_shown() {
         assert_eq!(lines("a\nsecret\n", "a\nsecret\nb\n"), ["+ b"]);
         assert_eq!(lines("a\n", "a\n"), Vec::<String>::new());
         assert_eq!(

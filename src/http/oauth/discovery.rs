@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_of_somebody_else_is_not_believed() {
+    fn metadata_of_another_issuer_is_rejected() {
         assert!(check(r#"{"issuer":"https://login.acme.dev/a/"}"#).is_ok());
         for (description, part) in [
             (
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn both_places_are_looked_at() {
+    fn both_well_known_paths_are_tried() {
         assert_eq!(
             addresses("https://login.acme.dev/a/").unwrap(),
             [

@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_and_nobody_else_can() {
+    fn a_written_file_is_private_and_read_back() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("a/b/credentials.json");
         write(&path, "first, and longer").unwrap();
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wider_mode_is_narrowed_and_told() {
+    fn a_wide_mode_is_repaired_and_reported() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("f");
         write(&path, "x").unwrap();
@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_of_ours_is_refused_with_its_reason() {
+    fn files_that_are_not_ours_are_rejected_with_the_reason() {
         let home = tempfile::tempdir().unwrap();
         let path = |name: &str| home.path().join(name);
         assert!(read(&path("none")).unwrap().is_none());
@@ -539,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_process_left_is_removed_after_a_while() {
+    fn temporary_files_of_dead_processes_are_removed() {
         let home = tempfile::tempdir().unwrap();
         let temporary = |name: &str| home.path().join(format!(".my-credential-helper-{name}"));
         let path = home.path().join("f");
@@ -575,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_written_though_its_successor_was_taken_for_one_that_was_left_behind() {
+    fn a_write_survives_the_sweep_of_its_temporary_file() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("f");
         let prepared = prepare(&path, 1, Policy::Private).unwrap();

@@ -37,7 +37,7 @@ fn account(home: &Home, arguments: &[&str], request: &str) -> String {
 }
 
 #[test]
-fn an_account_is_asked_for_by_name_or_put_in_use() {
+fn an_account_is_selected_by_name_or_as_the_one_in_use() {
     let server = service();
     let mut home = with_two_accounts(&server);
     assert_eq!(whoami(&home, &[]), "me@acme.dev", "a further login does not push the first aside");
@@ -61,7 +61,7 @@ fn an_account_is_asked_for_by_name_or_put_in_use() {
 }
 
 #[test]
-fn the_shared_file_is_the_default_accounts_alone() {
+fn the_shared_file_is_only_for_the_default_account() {
     let server = service();
     let home = Home::at(&server);
     log_in(&home, &server, "boss@acme.dev", &["--account", "work"]);
@@ -89,7 +89,7 @@ fn two_accounts_of_one_person_are_two_sessions() {
 }
 
 #[test]
-fn the_user_name_and_then_the_longest_pattern_say_which_account() {
+fn the_user_name_or_the_longest_pattern_selects_the_account() {
     let server = service();
     let home = with_two_accounts(&server);
     let url = server.url();
@@ -175,7 +175,7 @@ fn git_clones_each_path_with_the_token_of_its_own_account() {
 }
 
 #[test]
-fn each_account_is_refreshed_alone() {
+fn each_account_is_refreshed_separately() {
     let server = service();
     let home = with_two_accounts(&server);
     let before = home.session();
@@ -196,7 +196,7 @@ fn each_account_is_refreshed_alone() {
 }
 
 #[test]
-fn a_refused_token_is_renewed_whichever_accounts_it_is() {
+fn a_rejected_token_of_any_account_is_refreshed() {
     let server = service();
     let home = with_two_accounts(&server);
     let file = ".my/sessions/mycli/work.json";
@@ -213,7 +213,7 @@ fn a_refused_token_is_renewed_whichever_accounts_it_is() {
 }
 
 #[test]
-fn accounts_are_listed_without_a_secret_and_forgotten_one_by_one() {
+fn accounts_are_listed_without_secrets_and_logged_out_singly() {
     let server = service();
     let home = with_two_accounts(&server);
     let listed = home.run(&["account", "list"]);
@@ -242,7 +242,7 @@ fn accounts_are_listed_without_a_secret_and_forgotten_one_by_one() {
 }
 
 #[test]
-fn the_keyring_keeps_each_account_in_an_item_of_its_own() {
+fn the_keyring_has_one_item_for_each_account() {
     let Some(keyring) = SecretService::start() else { return };
     let server = service();
     let mut home = Home::at(&server);
@@ -275,7 +275,7 @@ fn the_second_step_of_a_login_knows_its_account() {
 }
 
 #[test]
-fn a_name_that_could_be_a_path_or_another_accounts_is_refused() {
+fn account_names_that_are_paths_or_duplicates_are_rejected() {
     let server = service();
     let home = with_two_accounts(&server);
     let before = home.snapshot();

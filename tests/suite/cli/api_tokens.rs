@@ -18,7 +18,7 @@ fn made(outcome: &Outcome) -> Value {
 }
 
 #[test]
-fn a_token_is_shown_once_with_what_to_do_with_it() {
+fn a_token_is_shown_once_with_instructions() {
     let (_server, home) = account();
     let outcome = home.run(&["token", "create", "ci", "--expires-in", "30d"]);
     let mut lines = outcome.output.lines();
@@ -35,7 +35,7 @@ fn a_token_is_shown_once_with_what_to_do_with_it() {
 }
 
 #[test]
-fn quiet_prints_the_token_alone_and_it_works() {
+fn quiet_prints_only_the_token() {
     let (_server, mut home) = account();
     let outcome = home.run(&["token", "create", "ci", "--quiet"]);
     let token = outcome.output.strip_suffix('\n').unwrap().to_owned();
@@ -65,7 +65,7 @@ fn the_list_is_a_table_for_people_and_json_for_programs() {
 }
 
 #[test]
-fn a_token_is_revoked_by_id_or_name_and_never_by_accident() {
+fn a_token_is_revoked_by_id_or_unique_name() {
     let (server, mut home) = account();
     let token = made(&home.run(&["token", "create", "ci", "--json"]));
     let asked = home.run(&["token", "revoke", "ci"]);
@@ -94,7 +94,7 @@ fn a_token_is_revoked_by_id_or_name_and_never_by_accident() {
 }
 
 #[test]
-fn two_tokens_of_one_name_are_told_apart_by_id() {
+fn tokens_with_the_same_name_are_revoked_by_id() {
     let (_server, home) = account();
     for _ in 0..2 {
         made(&home.run(&["token", "create", "ci", "--json"]));
@@ -105,7 +105,7 @@ fn two_tokens_of_one_name_are_told_apart_by_id() {
 }
 
 #[test]
-fn the_services_limits_come_with_a_way_out() {
+fn limits_of_the_service_are_reported_with_a_hint() {
     let (_server, home) = account();
     let refused = |arguments: &[&str], reason: &str, hint: &str| {
         let outcome = home.run(arguments);
@@ -167,7 +167,7 @@ fn a_lifetime_that_no_token_can_have_is_not_sent() {
 }
 
 #[test]
-fn only_a_login_manages_tokens_and_that_is_explained() {
+fn managing_tokens_requires_a_session() {
     let (server, mut home) = account();
     home.set("MY_API_TOKEN", server.api_token("me@acme.dev", "ci").unwrap().token);
     let outcome = home.run(&["token", "list"]);
@@ -180,7 +180,7 @@ fn only_a_login_manages_tokens_and_that_is_explained() {
 }
 
 #[test]
-fn a_token_made_for_a_profile_reads_that_profiles_catalog_and_no_other() {
+fn a_token_for_a_profile_reads_only_its_catalog() {
     let (server, home) = account();
     let session = home.token();
     for slug in ["work", "home"] {
@@ -207,7 +207,7 @@ fn a_token_made_for_a_profile_reads_that_profiles_catalog_and_no_other() {
 }
 
 #[test]
-fn sessions_are_listed_and_the_others_are_ended() {
+fn sessions_are_listed_and_the_others_are_revoked() {
     let (server, home) = account();
     let device = "6f2c1b1e-0000-4000-8000-000000000001";
     home.write(".my/device_id", device);
@@ -230,7 +230,7 @@ fn sessions_are_listed_and_the_others_are_ended() {
 }
 
 #[test]
-fn a_session_that_is_not_there_cannot_be_ended_and_another_devices_needs_no_logout() {
+fn revoking_an_unknown_session_is_an_error() {
     let (server, home) = account();
     let other = server.session("me@acme.dev").unwrap();
     let outcome = home.run(&["session", "revoke", &other.session_id]);

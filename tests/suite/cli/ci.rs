@@ -82,7 +82,7 @@ fn clone(home: &Home, server: &Server, variables: &[(String, String)]) -> i32 {
 }
 
 #[test]
-fn the_action_gives_the_steps_that_follow_a_token_that_is_accepted() {
+fn the_github_action_sets_a_valid_token_for_later_steps() {
     if !has_client("git") || !has_client("bash") {
         return;
     }
@@ -155,7 +155,7 @@ fn script(name: &str) -> String {
 }
 
 #[test]
-fn gitlabs_job_stops_at_once_where_there_is_no_token() {
+fn the_gitlab_job_fails_without_a_token() {
     if !has_client("git") {
         return;
     }

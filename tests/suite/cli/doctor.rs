@@ -36,7 +36,7 @@ fn problem(home: &Home, check: &str) -> Value {
 }
 
 #[test]
-fn where_nothing_is_wrong_every_tool_was_asked_and_no_secret_is_shown() {
+fn without_problems_every_tool_is_checked_and_no_secret_shown() {
     if !has_client("git") || !has_client("docker") {
         return;
     }
@@ -53,7 +53,7 @@ fn where_nothing_is_wrong_every_tool_was_asked_and_no_secret_is_shown() {
 }
 
 #[test]
-fn a_missing_link_and_a_wide_mode_are_found_and_mended() {
+fn a_missing_link_and_a_wide_mode_are_repaired() {
     if !has_client("git") || !has_client("docker") {
         return;
     }
@@ -86,7 +86,7 @@ fn a_missing_link_and_a_wide_mode_are_found_and_mended() {
 }
 
 #[test]
-fn a_link_that_path_does_not_find_is_told_with_the_line_that_mends_it() {
+fn a_link_outside_path_is_reported_with_a_fix() {
     if !has_client("git") || !has_client("docker") {
         return;
     }
@@ -118,7 +118,7 @@ fn a_link_that_path_does_not_find_is_told_with_the_line_that_mends_it() {
 }
 
 #[test]
-fn what_is_wrong_with_the_login_and_the_service_is_told() {
+fn problems_of_the_session_and_the_service_are_reported() {
     let server = service();
     let (mut home, session) = Home::logged_in(&server);
     home.set("MY_NO_KEYRING", "1");
@@ -144,7 +144,7 @@ fn what_is_wrong_with_the_login_and_the_service_is_told() {
 }
 
 #[test]
-fn a_clock_that_is_wrong_is_told() {
+fn a_wrong_clock_is_reported() {
     let server = service();
     let (mut home, _) = Home::logged_in(&server);
     home.set("MY_NO_KEYRING", "1");
@@ -167,7 +167,7 @@ fn a_clock_that_is_wrong_is_told() {
 }
 
 #[test]
-fn a_tool_that_is_given_nothing_is_told_with_the_reason() {
+fn a_tool_without_a_credential_is_reported_with_the_reason() {
     if !has_client("git") || !has_client("docker") {
         return;
     }

@@ -73,7 +73,7 @@ fn a_poll_that_fails_does_not_end_the_wait() {
 }
 
 #[test]
-fn a_session_that_was_granted_and_lost_on_the_way_is_told_as_an_error() {
+fn a_granted_session_that_was_lost_is_an_error() {
     let server = quick();
     let home = Home::at(&server);
     home.run(&["login", "--email", ME, "--no-wait"]);
@@ -84,7 +84,7 @@ fn a_session_that_was_granted_and_lost_on_the_way_is_told_as_an_error() {
 }
 
 #[test]
-fn where_somebody_was_logged_in_before_a_session_that_was_lost_on_the_way_is_an_error_too() {
+fn a_lost_session_is_an_error_also_after_an_earlier_login() {
     let server = quick();
     let (home, _) = Home::logged_in(&server);
     let before = home.session();
@@ -96,7 +96,7 @@ fn where_somebody_was_logged_in_before_a_session_that_was_lost_on_the_way_is_an_
 }
 
 #[test]
-fn without_waiting_a_login_takes_two_steps() {
+fn a_login_without_waiting_takes_two_steps() {
     let server = service();
     let home = Home::at(&server);
     let outcome = home.run(&["login", "--email", ME, "--no-wait"]);
@@ -158,7 +158,7 @@ fn the_second_step_knows_the_service_of_the_first() {
 }
 
 #[test]
-fn a_code_completes_the_login_of_its_own_provider_alone() {
+fn a_code_completes_only_the_login_of_its_provider() {
     let server = service();
     let home = Home::new();
     home.write(
@@ -201,7 +201,7 @@ fn too_many_wrong_codes_end_the_login() {
 }
 
 #[test]
-fn link_and_code_expire_and_that_is_told() {
+fn an_expired_link_and_code_are_reported() {
     let server = service_with(|settings| {
         settings.poll_interval = Duration::from_secs(1);
         settings.device_code_lifetime = Duration::from_secs(2);
@@ -220,7 +220,7 @@ fn link_and_code_expire_and_that_is_told() {
 }
 
 #[test]
-fn without_a_terminal_the_address_has_to_be_given() {
+fn without_a_terminal_the_email_address_is_required() {
     let server = service();
     let home = Home::at(&server);
     let outcome = home.run(&["login"]);
@@ -237,7 +237,7 @@ fn without_a_terminal_the_address_has_to_be_given() {
 }
 
 #[test]
-fn whoever_is_logged_in_is_told_as_whom_unless_forced() {
+fn a_second_login_reports_the_user_unless_forced() {
     let server = service();
     let home = Home::at(&server);
     assert_eq!(home.log_in(&server, ME, &[]).status, 0);
@@ -359,7 +359,7 @@ fn a_hint_does_not_lead_into_the_next_error() {
 }
 
 #[test]
-fn what_the_service_has_ended_does_not_stand_in_the_way_of_a_login() {
+fn a_revoked_session_does_not_prevent_a_login() {
     let server = service();
     let (home, session) = Home::with_stale_session(&server);
     redeem(&server, &session.refresh_token);
@@ -368,7 +368,7 @@ fn what_the_service_has_ended_does_not_stand_in_the_way_of_a_login() {
 }
 
 #[test]
-fn a_token_in_the_variable_is_warned_of_at_login_and_logout() {
+fn login_and_logout_warn_about_the_token_in_the_variable() {
     let server = service();
     let mut home = Home::at(&server);
     let token = server.api_token("robot@acme.dev", "ci").unwrap().token;
@@ -392,7 +392,7 @@ fn a_token_in_the_variable_is_warned_of_at_login_and_logout() {
 }
 
 #[test]
-fn a_logout_ends_the_session_on_the_service_and_can_be_repeated() {
+fn a_logout_revokes_the_session_and_can_be_repeated() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let outcome = home.run(&["logout"]);
@@ -409,7 +409,7 @@ fn a_logout_ends_the_session_on_the_service_and_can_be_repeated() {
 }
 
 #[test]
-fn a_logout_with_an_access_token_that_has_ended_ends_the_session_too() {
+fn a_logout_with_an_expired_access_token_revokes_the_session() {
     let server = service();
     let (home, session) = Home::with_stale_session(&server);
     server.advance(Duration::from_secs(3600));
@@ -424,7 +424,7 @@ fn a_logout_with_an_access_token_that_has_ended_ends_the_session_too() {
 }
 
 #[test]
-fn a_logout_works_while_the_service_is_down_and_says_what_that_means() {
+fn a_logout_without_the_service_warns_about_the_session() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     drop(server);
@@ -511,7 +511,7 @@ fn a_refused_token_of_the_variable_is_not_refreshed() {
 }
 
 #[test]
-fn status_tells_what_is_known_here_and_asks_nobody() {
+fn status_prints_local_state_without_requests() {
     let home = Home::new();
     let outcome = home.run(&["status"]);
     assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""));
@@ -593,7 +593,7 @@ file:              found
 }
 
 #[test]
-fn status_calls_a_token_a_token_and_does_not_say_that_it_was_refreshed() {
+fn status_of_an_api_token_reports_no_refresh() {
     let server = service();
     let home = Home::at(&server);
     assert_eq!(home.run_with(&["login"], &server.api_token(ME, "ci").unwrap().token).status, 0);
@@ -698,7 +698,7 @@ fn a_prompt_names_a_url_that_is_not_configured() {
 }
 
 #[test]
-fn a_login_names_its_device_so_that_the_service_ends_the_former_one() {
+fn a_login_revokes_the_former_session_of_its_device() {
     let server = service();
     let home = Home::at(&server);
     home.log_in(&server, ME, &[]);
@@ -716,7 +716,7 @@ fn login_in_terminal(home: &Home, arguments: &[&str]) -> PtySession {
 }
 
 #[test]
-fn in_a_terminal_the_address_is_asked_for_and_the_code_can_be_typed() {
+fn the_terminal_prompts_for_the_address_and_accepts_the_code() {
     let server = service();
     let home = Home::at(&server);
     let mut terminal = login_in_terminal(&home, &["--username", "ada"]);
@@ -747,7 +747,7 @@ fn in_a_terminal_the_address_is_asked_for_and_the_code_can_be_typed() {
 }
 
 #[test]
-fn in_a_terminal_r_sends_the_mail_again() {
+fn the_key_r_resends_the_email() {
     let server = service();
     let home = Home::at(&server);
     let mut terminal = login_in_terminal(&home, &["--email", ME, "--username", "ada"]);
@@ -769,7 +769,7 @@ fn in_a_terminal_r_sends_the_mail_again() {
 }
 
 #[test]
-fn in_a_terminal_a_click_ends_the_wait() {
+fn a_click_ends_the_wait_in_a_terminal() {
     let server = quick();
     let home = Home::at(&server);
     let mut terminal = login_in_terminal(&home, &["--email", ME, "--username", "ada"]);
@@ -779,7 +779,7 @@ fn in_a_terminal_a_click_ends_the_wait() {
 }
 
 #[test]
-fn an_interruption_puts_the_terminal_back() {
+fn an_interruption_restores_the_terminal() {
     let server = service();
     let home = Home::at(&server);
     let mut command = home.command("/bin/sh");
@@ -798,7 +798,7 @@ fn an_interruption_puts_the_terminal_back() {
 }
 
 #[test]
-fn a_signal_that_ends_a_question_puts_the_terminal_back() {
+fn a_signal_during_a_prompt_restores_the_terminal() {
     let server = service();
     let home = Home::at(&server);
     for (arguments, asked) in
@@ -828,7 +828,7 @@ fn child_of(process: &str) -> Pid {
 }
 
 #[test]
-fn an_interruption_is_heard_though_the_service_does_not_answer() {
+fn control_c_works_while_the_service_does_not_respond() {
     let server = service();
     let home = Home::at(&server);
     server.fault(POLL, 1, Fault::Delay { delay_ms: 12_000 });
@@ -841,7 +841,7 @@ fn an_interruption_is_heard_though_the_service_does_not_answer() {
 }
 
 #[test]
-fn what_is_typed_while_the_service_is_asked_is_not_lost() {
+fn keys_typed_during_a_request_are_not_lost() {
     let server = service();
     let home = Home::at(&server);
     server.fault(POLL, 1, Fault::Delay { delay_ms: 700 });
@@ -854,7 +854,7 @@ fn what_is_typed_while_the_service_is_asked_is_not_lost() {
 }
 
 #[test]
-fn a_new_account_is_asked_for_a_name_until_one_is_free() {
+fn a_new_account_is_prompted_until_a_name_is_available() {
     let server = service();
     let home = Home::at(&server);
     let taken = Home::at(&server);
@@ -876,7 +876,7 @@ fn a_new_account_is_asked_for_a_name_until_one_is_free() {
 }
 
 #[test]
-fn a_new_account_without_a_terminal_is_told_how_to_get_its_name() {
+fn without_a_terminal_a_hint_tells_how_to_set_the_name() {
     let server = service();
     let home = Home::at(&server);
     let outcome = home.log_in(&server, ME, &[]);

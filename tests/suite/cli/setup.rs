@@ -59,7 +59,7 @@ fn tools() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
 }
 
 #[test]
-fn every_line_that_is_written_stands_in_the_integrations_page_and_twice_is_once() {
+fn setup_writes_the_documented_lines_once() {
     for (tool, file, page) in tools() {
         let home = home();
         setup(&home, &[tool, "--host", HOST]);
@@ -108,7 +108,7 @@ fn had_before(tool: &str) -> &'static str {
 }
 
 #[test]
-fn what_was_there_stays_is_backed_up_and_comes_back_to_the_byte() {
+fn existing_configuration_is_kept_and_restored_exactly() {
     for (tool, file, _) in tools() {
         let home = home();
         let path = home.write(file, had_before(tool));
@@ -159,7 +159,7 @@ fn what_was_there_stays_is_backed_up_and_comes_back_to_the_byte() {
 }
 
 #[test]
-fn undo_after_other_changes_takes_out_our_part_alone() {
+fn undo_after_other_changes_removes_only_our_part() {
     for (tool, file, _) in
         tools().filter(|(tool, ..)| !matches!(*tool, "docker" | "podman" | "kubectl"))
     {
@@ -183,7 +183,7 @@ fn undo_after_other_changes_takes_out_our_part_alone() {
 }
 
 #[test]
-fn undo_of_a_file_that_we_made_removes_it() {
+fn undo_removes_a_file_that_setup_created() {
     for (tool, file, _) in tools().filter(|(tool, ..)| *tool != "kubectl") {
         let home = home();
         setup(&home, &[tool, "--host", HOST]);
@@ -193,7 +193,7 @@ fn undo_of_a_file_that_we_made_removes_it() {
 }
 
 #[test]
-fn no_file_that_is_no_link_of_ours_is_replaced() {
+fn a_file_that_is_not_our_link_is_not_replaced() {
     let home = home();
     let theirs = home.write(".local/share/my-credential-helper/bin/keyring", "#!/bin/sh\n");
     let outcome = home.run(&["setup", "pip"]);
@@ -221,7 +221,7 @@ fn no_file_that_is_no_link_of_ours_is_replaced() {
 }
 
 #[test]
-fn a_tool_that_asks_by_host_is_not_set_up_without_one_and_the_host_becomes_the_providers() {
+fn a_tool_with_hosts_requires_a_host_and_adds_it() {
     let home = home();
     for tool in ["git", "docker", "bazel", "pnpm"] {
         let outcome = home.run(&["setup", tool]);
@@ -237,7 +237,7 @@ fn a_tool_that_asks_by_host_is_not_set_up_without_one_and_the_host_becomes_the_p
 }
 
 #[test]
-fn another_helper_stays_and_the_order_is_told() {
+fn another_helper_stays_and_is_reported() {
     let home = home();
     home.write(".docker/config.json", &json!({ "credHelpers": { HOST: "ecr-login" } }).to_string());
     let outcome = setup(&home, &["docker", "--host", HOST]);
@@ -265,7 +265,7 @@ fn another_helper_stays_and_the_order_is_told() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_read_is_left_alone() {
+fn an_unreadable_configuration_is_not_changed() {
     for (tool, file) in [
         ("docker", ".docker/config.json"),
         ("cargo", ".cargo/config.toml"),
@@ -322,7 +322,7 @@ fn all_sets_up_what_is_installed_and_skips_what_it_cannot() {
 }
 
 #[test]
-fn on_a_terminal_it_asks_and_no_is_no() {
+fn on_a_terminal_setup_prompts_and_no_cancels() {
     let home = home();
     let mut command = home.command(HELPER);
     command.args(["setup", "bazel", "--host", HOST]);
@@ -419,7 +419,7 @@ fn a_folder_of_links_that_is_a_file_changes_nothing() {
 }
 
 #[test]
-fn a_call_that_fails_takes_back_the_steps_before_it() {
+fn a_failed_step_rolls_back_the_steps_before_it() {
     if !crate::support::strace::is_permitted() {
         return;
     }
@@ -456,7 +456,7 @@ fn a_call_that_fails_takes_back_the_steps_before_it() {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_is_reported_and_stays() {
+fn a_dangling_link_is_reported_and_unchanged() {
     let home = home();
     symlink(home.path().join("dotfiles/bazelrc"), home.path().join(".bazelrc")).unwrap();
     let before = state(&home);
@@ -469,7 +469,7 @@ fn a_link_that_leads_nowhere_is_reported_and_stays() {
 }
 
 #[test]
-fn a_copy_for_a_tool_is_private_and_is_not_in_the_temporary_folder() {
+fn a_copy_for_a_tool_is_private_and_not_in_the_shared_tmp() {
     if !has_client("kubectl") {
         return;
     }

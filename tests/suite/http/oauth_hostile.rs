@@ -104,7 +104,7 @@ fn log_in(given: String) -> (Home, Outcome) {
 }
 
 #[test]
-fn a_service_that_describes_another_or_names_an_endpoint_without_tls_is_not_believed() {
+fn discovery_of_another_issuer_or_without_tls_is_rejected() {
     for (field, value) in
         [("issuer", "https://evil.dev"), ("token_endpoint", "http://evil.dev/token")]
     {
@@ -126,7 +126,7 @@ fn a_service_that_describes_another_or_names_an_endpoint_without_tls_is_not_beli
 }
 
 #[test]
-fn a_page_without_tls_is_not_shown_to_anybody() {
+fn a_verification_page_without_tls_is_not_shown() {
     let double = Double::start(|url, path, _| match path {
         DISCOVERY => (200, description(url).to_string()),
         _ => device("http://evil.dev"),
@@ -140,7 +140,7 @@ fn a_page_without_tls_is_not_shown_to_anybody() {
 }
 
 #[test]
-fn tokens_that_no_header_carries_are_not_kept() {
+fn tokens_that_do_not_fit_a_header_are_not_stored() {
     let long = "x".repeat(100_000);
     for (given, part) in [
         (json!({ "access_token": long, "token_type": "Bearer" }).to_string(), "100000 bytes"),
@@ -158,7 +158,7 @@ fn tokens_that_no_header_carries_are_not_kept() {
 }
 
 #[test]
-fn a_refusal_with_status_200_is_one_and_a_service_that_asks_to_slow_down_is_polled_less() {
+fn slow_down_and_errors_with_status_200_are_handled() {
     let double = Double::start(|url, path, before| match (path, before) {
         (DISCOVERY, _) => (200, description(url).to_string()),
         ("/device", _) => device(url),
@@ -183,7 +183,7 @@ fn a_refusal_with_status_200_is_one_and_a_service_that_asks_to_slow_down_is_poll
 }
 
 #[test]
-fn no_answer_but_the_one_ends_a_login_and_one_call_sends_a_token_once() {
+fn only_a_decision_ends_a_session_and_a_token_is_sent_once() {
     for (status, body) in [
         (500, r#"{"error":"invalid_grant"}"#),
         (429, r#"{"error":"invalid_grant"}"#),
@@ -233,7 +233,7 @@ fn a_service_that_gives_no_new_refresh_token_keeps_the_old_one() {
 }
 
 #[test]
-fn who_has_no_client_id_is_told_where_to_get_one() {
+fn a_missing_client_id_is_reported_with_a_hint() {
     let home = Home::new();
     home.write(".config/my-credential-helper/config.toml", "[providers.hub]\nkind = \"github\"\n");
     let outcome = home.run(&["--provider", "hub", "login", "--device"]);
@@ -252,7 +252,7 @@ fn without_interval(url: &str) -> String {
 }
 
 #[test]
-fn a_service_that_names_no_interval_is_polled_every_five_seconds() {
+fn the_default_polling_interval_is_five_seconds() {
     let double = Double::start(|url, path, before| match (path, before) {
         (DISCOVERY, _) => (200, description(url).to_string()),
         ("/device", _) => (200, without_interval(url)),
@@ -266,7 +266,7 @@ fn a_service_that_names_no_interval_is_polled_every_five_seconds() {
 }
 
 #[test]
-fn a_code_of_another_client_another_login_or_another_issuer_logs_nobody_in() {
+fn a_code_of_another_client_login_or_issuer_is_rejected() {
     let Some(service) = Oidc::start() else { return };
     let good = service.url.clone();
     for (issuer, change, part) in [
@@ -323,7 +323,7 @@ fn known(double: &Double, kind: &str) -> Home {
 }
 
 #[test]
-fn a_page_that_wants_a_secret_is_no_way_in_without_one() {
+fn a_flow_that_requires_a_secret_is_not_offered_without_one() {
     let double = Double::start(|url, path, _| match path {
         "/device" => device(url),
         _ => (200, r#"{"access_token":"a","token_type":"bearer"}"#.to_owned()),
@@ -345,7 +345,7 @@ fn a_page_that_wants_a_secret_is_no_way_in_without_one() {
 }
 
 #[test]
-fn github_ends_a_login_in_its_own_words() {
+fn errors_of_github_end_a_session() {
     let then = rfc3339(std::time::SystemTime::now() - Duration::from_secs(3600));
     let session = json!({ "access_token": "a", "refresh_token": "ghr_old", "expires_at": then, "logged_in_at": then });
     for (code, status, is_kept) in
@@ -361,7 +361,7 @@ fn github_ends_a_login_in_its_own_words() {
 }
 
 #[test]
-fn a_device_code_flow_ends_whatever_numbers_are_sent() {
+fn a_device_code_flow_ends_with_any_interval_and_lifetime() {
     let most = u64::MAX;
     let answers = [
         (json!({ "expires_in": 2, "interval": most }), "authorization_pending"),

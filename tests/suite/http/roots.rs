@@ -46,7 +46,7 @@ fn certificates_come_from_the_variable_then_the_configuration() {
 }
 
 #[test]
-fn a_file_without_usable_certificates_is_an_error_that_names_it() {
+fn a_file_without_usable_certificates_is_an_error() {
     let (server, mut home) = service();
     let folder = home.path().join("folder");
     std::fs::create_dir(&folder).unwrap();

@@ -48,7 +48,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_link_within_the_project_leads_somewhere() {
+fn every_link_within_the_project_has_a_target() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = Vec::new();
     documents(root, &mut all);
@@ -96,7 +96,7 @@ fn lines_of_code(line: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_command_of_the_readme_is_one() {
+fn every_command_of_the_readme_exists() {
     let home = Home::new();
     let documents =
         [include_str!("../../../README.md"), include_str!("../../../protocol/REFERENCE.md")];

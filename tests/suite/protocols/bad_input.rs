@@ -112,7 +112,7 @@ fn check_refused(home: &Home, arguments: &[&str], input: &[u8], code: &str) -> O
 }
 
 #[test]
-fn what_no_verb_takes_is_one_clear_error() {
+fn invalid_requests_are_one_clear_error() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     for (input, words) in bad() {
@@ -130,7 +130,7 @@ fn what_no_verb_takes_is_one_clear_error() {
 }
 
 #[test]
-fn what_store_alone_needs_is_asked_for() {
+fn missing_fields_of_store_are_reported() {
     let home = Home::new();
     let url = "https://git.example.com";
     for (body, words) in [
@@ -157,7 +157,7 @@ fn what_store_alone_needs_is_asked_for() {
 }
 
 #[test]
-fn words_that_no_verb_takes_are_one_clear_error() {
+fn unknown_arguments_are_one_clear_error() {
     let home = Home::new();
     let url = format!("https://user:{SECRET}@git.example.com");
     for arguments in [
@@ -194,7 +194,7 @@ fn list_and_capabilities_read_no_input() {
 }
 
 #[test]
-fn what_is_unknown_deep_or_after_the_object_is_passed_over() {
+fn unknown_fields_and_trailing_input_are_ignored() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let deep = format!(r#"{{"unknown":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
@@ -232,7 +232,7 @@ fn the_end_of_the_object_is_the_end_of_the_request() {
 }
 
 #[test]
-fn nothing_a_tool_writes_to_git_is_repeated_either() {
+fn errors_of_git_do_not_repeat_the_input() {
     let home = Home::new();
     let before = home.snapshot();
     for input in [
@@ -255,7 +255,7 @@ fn nothing_a_tool_writes_to_git_is_repeated_either() {
 }
 
 #[test]
-fn a_bad_setting_in_the_environment_is_not_repeated() {
+fn an_invalid_setting_in_the_environment_is_not_repeated() {
     let server = service();
     for (name, value) in [
         ("MY_API_TOKEN", format!("{SECRET}\n{SECRET}")),

@@ -48,7 +48,7 @@ fn version(home: &Home) -> Outcome {
 }
 
 #[test]
-fn kubectl_shows_the_token_of_either_api_version_and_a_stale_one_is_renewed() {
+fn kubectl_uses_both_api_versions_and_refreshes_the_session() {
     if !has_client("kubectl") {
         return;
     }
@@ -76,7 +76,7 @@ fn kubectl_shows_the_token_of_either_api_version_and_a_stale_one_is_renewed() {
 }
 
 #[test]
-fn a_refused_token_is_renewed_when_kubectl_asks_again() {
+fn a_rejected_token_is_refreshed_when_kubectl_retries() {
     if !has_client("kubectl") {
         return;
     }
@@ -163,7 +163,7 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
 }
 
 #[test]
-fn what_setup_writes_is_enough_for_kubectl() {
+fn kubectl_works_after_setup() {
     if !has_client("kubectl") {
         return;
     }

@@ -50,7 +50,7 @@ fn by_my(session: &Session) -> Vec<String> {
 }
 
 #[test]
-fn what_my_wrote_is_read() {
+fn a_file_of_my_is_read() {
     let server = service();
     let session = server.session("me@acme.dev").unwrap();
     for text in by_my(&session) {
@@ -63,7 +63,7 @@ fn what_my_wrote_is_read() {
 }
 
 #[test]
-fn what_is_written_my_reads() {
+fn my_reads_the_written_file() {
     let server = service();
     let session = server.session("me@acme.dev").unwrap();
     let home = Home::at(&server);
@@ -100,7 +100,7 @@ fn what_is_written_my_reads() {
 }
 
 #[test]
-fn whatever_the_umask_only_the_owner_can_read_it() {
+fn only_the_owner_can_read_the_file_with_any_umask() {
     let server = service();
     for umask in ["000", "077", "777"] {
         let (home, _) = Home::with_stale_session(&server);
@@ -178,7 +178,7 @@ fn obstacles() -> Vec<Obstacle> {
 }
 
 #[test]
-fn what_is_no_session_file_is_one_clear_error_and_left_as_it_is() {
+fn an_invalid_session_file_is_an_error_and_unchanged() {
     let server = service();
     let session = session_json(&server.session("me@acme.dev").unwrap(), HOUR, Duration::ZERO);
     for (reason, obstacle) in obstacles() {
@@ -219,7 +219,7 @@ fn what_is_no_session_file_is_one_clear_error_and_left_as_it_is() {
 }
 
 #[test]
-fn a_login_replaces_what_is_no_session_file_where_a_file_can_be() {
+fn a_login_replaces_an_invalid_session_file() {
     let server = service();
     let session = session_json(&server.session("me@acme.dev").unwrap(), HOUR, Duration::ZERO);
     for (reason, obstacle) in obstacles() {
@@ -245,7 +245,7 @@ fn a_login_replaces_what_is_no_session_file_where_a_file_can_be() {
 }
 
 #[test]
-fn a_file_that_others_could_read_is_repaired_and_told_once() {
+fn a_file_readable_by_others_is_repaired_once() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let path = home.path().join(FILE);
@@ -294,7 +294,7 @@ fn a_directory_of_another_user_is_neither_read_nor_written() {
 }
 
 #[test]
-fn a_lock_that_is_a_link_is_not_followed_and_the_token_not_spent() {
+fn a_lock_that_is_a_link_is_not_followed() {
     let server = service();
     let (home, _) = Home::with_stale_session(&server);
     let elsewhere = home.write("elsewhere", "theirs");
@@ -307,7 +307,7 @@ fn a_lock_that_is_a_link_is_not_followed_and_the_token_not_spent() {
 }
 
 #[test]
-fn a_config_file_that_cannot_be_read_is_told_and_left_as_it_is() {
+fn an_invalid_config_file_is_an_error_and_unchanged() {
     let server = service();
     for (text, reason) in [
         ("hunter2", "is not JSON"),
@@ -333,7 +333,7 @@ fn a_config_file_that_cannot_be_read_is_told_and_left_as_it_is() {
 }
 
 #[test]
-fn a_login_keeps_what_it_does_not_know_in_the_configuration() {
+fn a_login_keeps_unknown_keys_of_the_configuration() {
     let server = service();
     let home = Home::new();
     let other = json!({ "telemetry_enabled": false, "active_profile": "work", "next": { "a": [1, 2.5, null] } });

@@ -236,7 +236,7 @@ fn children_start_in_the_home_without_secrets_or_traps() {
 }
 
 #[test]
-fn the_browser_starts_in_the_home_and_relative_openers_do_not_count() {
+fn the_browser_starts_in_the_home_from_an_absolute_path() {
     let server = service();
     for (browser, expected) in [("", "xdg-open"), ("./evil:evil:sub/evil:browser %s", "browser")] {
         let mut trapped = Trapped::new();

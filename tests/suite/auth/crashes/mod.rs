@@ -14,7 +14,7 @@ use crate::support::{HELPER, Home, Outcome, service, spawn};
 use verbs::{Case, Verb};
 
 #[test]
-fn a_refresh_that_is_killed_at_any_moment_leaves_the_next_one_to_succeed() {
+fn after_a_refresh_is_killed_at_any_time_the_next_succeeds() {
     let mut seed = Seed::from_environment();
     let server = service();
     for crash in 0..number("MY_TEST_CRASHES", 40) {
@@ -103,27 +103,27 @@ fn make_old(case: &Case<'_>) {
 }
 
 #[test]
-fn a_refresh_that_is_killed_before_any_of_its_calls_costs_no_login() {
+fn a_refresh_killed_before_any_system_call_loses_no_session() {
     kill_everywhere(&["refresh", "mark of a refused token"]);
 }
 
 #[test]
-fn a_login_that_is_killed_before_any_of_its_calls_can_be_repeated() {
+fn a_login_killed_before_any_system_call_can_be_repeated() {
     kill_everywhere(&["login, first step", "login, second step", "login elsewhere"]);
 }
 
 #[test]
-fn a_login_with_a_token_that_is_killed_before_any_of_its_calls_leaves_the_old_or_the_new() {
+fn a_killed_token_login_leaves_the_old_or_the_new_token() {
     kill_everywhere(&["login with a token", "login with a token instead of a session"]);
 }
 
 #[test]
-fn a_store_or_an_erase_that_is_killed_before_any_of_its_calls_leaves_the_old_or_the_new() {
+fn a_killed_store_or_erase_leaves_the_old_or_the_new_state() {
     kill_everywhere(&["store", "store anew", "erase"]);
 }
 
 #[test]
-fn a_logout_that_is_killed_before_any_of_its_calls_can_be_repeated() {
+fn a_logout_killed_before_any_system_call_can_be_repeated() {
     kill_everywhere(&["erase of a session", "logout"]);
 }
 
@@ -204,12 +204,12 @@ fn is_told(case: &Case<'_>, outcome: &Outcome) {
 }
 
 #[test]
-fn a_refresh_whose_disk_or_network_fails_at_any_call_costs_no_login() {
+fn a_refresh_with_any_failing_system_call_loses_no_session() {
     fail_everywhere(&["refresh", "mark of a refused token"]);
 }
 
 #[test]
-fn a_login_whose_disk_or_network_fails_at_any_call_can_be_repeated() {
+fn a_login_with_any_failing_system_call_can_be_repeated() {
     fail_everywhere(&[
         "login, first step",
         "login, second step",
@@ -220,6 +220,6 @@ fn a_login_whose_disk_or_network_fails_at_any_call_can_be_repeated() {
 }
 
 #[test]
-fn a_store_an_erase_or_a_logout_whose_disk_fails_at_any_call_says_so_and_can_be_repeated() {
+fn store_erase_and_logout_report_any_failing_system_call() {
     fail_everywhere(&["store", "store anew", "erase", "erase of a session", "logout"]);
 }

@@ -30,7 +30,7 @@ fn in_time(call: impl FnOnce() -> Outcome) -> Outcome {
 }
 
 #[test]
-fn a_service_that_is_stopped_costs_three_seconds_and_moves_nothing_to_a_file() {
+fn a_stopped_keyring_costs_three_seconds_and_moves_no_secret() {
     let Some(keyring) = SecretService::start() else { return };
     let (server, home) = home_with(&keyring);
     let session = server.session("me@acme.dev").unwrap();
@@ -61,7 +61,7 @@ fn a_service_that_is_stopped_costs_three_seconds_and_moves_nothing_to_a_file() {
 }
 
 #[test]
-fn a_service_that_answers_late_is_not_waited_for_and_is_asked_again_by_the_next_call() {
+fn a_slow_keyring_times_out_and_the_next_call_tries_again() {
     let Some(keyring) = SecretService::start() else { return };
     let (server, home) = home_with(&keyring);
     let old = server.session("me@acme.dev").unwrap();
@@ -88,7 +88,7 @@ fn a_service_that_answers_late_is_not_waited_for_and_is_asked_again_by_the_next_
 }
 
 #[test]
-fn a_keyring_that_refuses_every_write_costs_no_rotated_session_and_takes_no_new_one() {
+fn a_keyring_that_rejects_writes_loses_no_refreshed_session() {
     let Some(keyring) = SecretService::start() else { return };
     let (server, home) = home_with(&keyring);
     let old = server.session("me@acme.dev").unwrap();
@@ -116,7 +116,7 @@ fn a_keyring_that_refuses_every_write_costs_no_rotated_session_and_takes_no_new_
 }
 
 #[test]
-fn an_item_of_garbage_or_of_100_kb_is_told_or_read() {
+fn an_invalid_item_is_reported_and_a_large_one_is_read() {
     let Some(keyring) = SecretService::start() else { return };
     let (server, home) = home_with(&keyring);
     let session = server.session("me@acme.dev").unwrap();

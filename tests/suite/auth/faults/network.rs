@@ -153,7 +153,7 @@ fn finish_in_time(child: Child, begun: Instant, place: &str) -> Outcome {
 }
 
 #[test]
-fn no_network_costs_the_session_or_more_than_some_seconds() {
+fn no_network_fault_loses_the_session_or_exceeds_the_timeout() {
     std::thread::scope(|scope| {
         for place in places() {
             scope.spawn(move || check(&place));
@@ -196,7 +196,7 @@ fn check(place: &Place) {
 }
 
 #[test]
-fn a_name_server_that_never_answers_costs_some_seconds_and_no_session() {
+fn a_silent_name_server_times_out_and_loses_no_session() {
     let Ok(silent) = UdpSocket::bind("127.0.0.77:53") else {
         let _ = std::io::stderr()
             .write_all(b"SKIPPED: only root can be a name server that never answers\n");

@@ -66,7 +66,7 @@ fn assert_logged_in(service: &Oidc, home: &Home) {
 }
 
 #[test]
-fn the_page_of_the_service_opens_and_comes_back_to_one_that_can_be_closed() {
+fn the_login_page_redirects_to_a_page_that_can_be_closed() {
     let Some((service, browser)) = start() else { return };
     let (home, mut session, url, page) = log_in_by_browser(&service);
     assert!(page.starts_with(&format!("{}/auth?", service.url)), "{page}");
@@ -92,7 +92,7 @@ fn the_page_of_the_service_opens_and_comes_back_to_one_that_can_be_closed() {
 }
 
 #[test]
-fn a_person_who_does_not_agree_is_not_logged_in_and_both_sides_say_so() {
+fn a_denied_login_is_reported_on_both_sides() {
     let Some((service, browser)) = start() else { return };
     let (home, mut session, url, _) = log_in_by_browser(&service);
     browser.open(&url);
@@ -126,7 +126,7 @@ fn a_callback_with_another_state_does_not_end_the_login() {
 }
 
 #[test]
-fn a_code_is_typed_on_another_device() {
+fn the_device_code_is_entered_on_another_device() {
     let Some((service, browser)) = start() else { return };
     // No display, no `BROWSER`: nothing can be opened here.
     let home = service.home("");
@@ -152,7 +152,7 @@ fn a_code_is_typed_on_another_device() {
 }
 
 #[test]
-fn a_link_that_knows_the_code_is_a_picture_for_a_phone_and_may_be_turned_down() {
+fn a_link_with_the_code_is_a_qr_code_and_can_be_denied() {
     let Some((service, browser)) = start() else { return };
     let mut home = service.home("");
     // A browser could be opened, and not where the person is.

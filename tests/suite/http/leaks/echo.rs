@@ -470,7 +470,7 @@ fn a_description_is_shown_on_a_terminal_without_secrets() {
 }
 
 #[test]
-fn a_mail_that_is_not_sent_again_shows_no_secret() {
+fn a_failed_resend_shows_no_secret() {
     let service = Scripted::start(|_, request| match &*request.path {
         "/v1/auth/device/start" => {
             let body = json!({ "device_code": DEVICE_CODE, "expires_in": 60, "interval": 60 });

@@ -201,7 +201,7 @@ fn check(home: &Home, arguments: &[&str], outcome: &Outcome, secrets: &[String],
 }
 
 #[test]
-fn no_verb_tells_a_secret_whatever_happens() {
+fn no_command_prints_a_secret() {
     let roles = [Role::Nobody, Role::Fresh, Role::Stale, Role::Variable, Role::ApiToken];
     let turns = roles.into_iter().enumerate();
     let calls: usize = std::thread::scope(|scope| {
@@ -256,7 +256,7 @@ fn is_asked(arguments: &[&str]) -> bool {
 }
 
 #[test]
-fn a_login_by_mail_tells_neither_code_nor_link() {
+fn a_login_by_email_prints_neither_code_nor_link() {
     let server = service();
     let error = |code: &str, sent: &str| {
         let body =
@@ -323,7 +323,7 @@ fn a_keyring_shows_no_secret_and_leaves_none_in_a_file() {
 }
 
 #[test]
-fn completions_help_and_usage_errors_repeat_no_variable() {
+fn completions_help_and_usage_errors_print_no_variable() {
     let mut home = Home::new();
     home.set("MY_API_TOKEN", "myc_0123456789abcdef0123456789abcdef01234567");
     for arguments in [
@@ -343,7 +343,7 @@ fn completions_help_and_usage_errors_repeat_no_variable() {
 }
 
 #[test]
-fn what_is_looked_at_is_told_where_it_is_asked_for() {
+fn the_debug_log_lists_what_is_read_and_requested() {
     let server = service();
     let (mut home, _) = Home::with_stale_session(&server);
     let quiet = home.run(&["capabilities"]);
@@ -367,7 +367,7 @@ fn what_is_looked_at_is_told_where_it_is_asked_for() {
 const QUIT: &str = "kill -QUIT $$; exit 1";
 
 #[test]
-fn no_core_dump_is_made_of_the_helper_and_one_of_a_command_that_it_runs_may_be() {
+fn core_dumps_are_disabled_except_for_the_command_of_exec() {
     use std::os::unix::process::ExitStatusExt as _;
     let server = service();
     let (home, _) = Home::logged_in(&server);

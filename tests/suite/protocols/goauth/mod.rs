@@ -61,7 +61,7 @@ fn fetch(home: &Home) -> Outcome {
 }
 
 #[test]
-fn the_session_is_sent_to_a_host_of_the_providers_unasked() {
+fn the_session_is_sent_to_the_hosts_of_the_provider() {
     if !has_client("go") {
         return;
     }
@@ -75,7 +75,7 @@ fn the_session_is_sent_to_a_host_of_the_providers_unasked() {
 }
 
 #[test]
-fn a_refused_token_is_renewed_and_go_tries_again() {
+fn a_rejected_token_is_refreshed_and_go_retries() {
     if !has_client("go") {
         return;
     }
@@ -122,7 +122,7 @@ fn no_other_host_is_sent_the_token() {
 }
 
 #[test]
-fn a_stored_login_is_sent_where_it_was_stored_for() {
+fn a_stored_credential_is_sent_to_its_url() {
     if !has_client("go") {
         return;
     }
@@ -185,7 +185,7 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
 }
 
 #[test]
-fn what_setup_writes_is_enough_for_go() {
+fn go_works_after_setup() {
     if !has_client("go") {
         return;
     }

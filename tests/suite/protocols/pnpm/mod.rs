@@ -39,7 +39,7 @@ fn run_in(home: &Home, folder: &str, line: &[&str]) -> Outcome {
 }
 
 #[test]
-fn each_pnpm_publishes_and_installs_with_a_session_that_is_refreshed() {
+fn every_pnpm_publishes_and_installs_with_the_session() {
     let server = service();
     let Some(registry) = Verdaccio::start(&server, &VERSIONS) else { return };
     std::thread::scope(|scope| {

@@ -174,7 +174,7 @@ fn refused_and_then_let_in(
 }
 
 #[test]
-fn init_installs_a_signed_provider_from_a_registry_that_asks() {
+fn init_installs_a_provider_from_a_registry_with_auth() {
     let Some(package) = Package::new() else { return };
     let service = service();
     let (mut home, _) = Home::with_stale_session(&service);
@@ -188,7 +188,7 @@ fn init_installs_a_signed_provider_from_a_registry_that_asks() {
 }
 
 #[test]
-fn init_installs_a_provider_from_a_network_mirror_that_asks() {
+fn init_installs_a_provider_from_a_mirror_with_auth() {
     let Some(package) = Package::new() else { return };
     let service = service();
     let (mut home, _) = Home::with_stale_session(&service);
