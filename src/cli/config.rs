@@ -163,7 +163,7 @@ fn set(engine: &Engine<'_>, key: Key, values: &[String], output: &Output) -> Res
     let value = match (key, values) {
         (Key::Hosts, hosts) => hosts.iter().collect::<toml_edit::Array>().into(),
         (_, [value]) => toml_edit::Value::from(value.trim()),
-        _ => return Err(Error::invalid(format!("{} takes one value", key.name()))),
+        _ => return Err(Error::invalid(format!("{} accepts only one value", key.name()))),
     };
     write(engine, &provider, key, Some((&values[0], value)))?;
     let value = values.join(" ");

@@ -26,7 +26,7 @@ impl Protocol for Pnpm {
         if invocation.arguments.is_empty() {
             return ((), Ok(Operation::Get(CredentialRequest::default())));
         }
-        ((), Err(Error::invalid("pnpm's token helper takes no arguments")))
+        ((), Err(Error::invalid("pnpm's token helper accepts no arguments")))
     }
 
     /// pnpm treats an empty output, and any exit status except 0, as an error.

@@ -20,7 +20,7 @@ pub type StoreResult<T> = Result<T, StoreFailure>;
 pub trait CredentialStore {
     fn source(&self) -> Source;
 
-    /// The text under a key; `None` if there is none.
+    /// The text under a key, if any.
     fn read(&self, key: &StorageKey) -> StoreResult<Option<StoredText>>;
 
     /// Ensures that a text of `size` bytes can be written, before a refresh token is spent on it.

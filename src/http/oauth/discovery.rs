@@ -68,7 +68,7 @@ impl Metadata {
 /// Which description of a service is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Description {
-    /// The stored one for a day; the service's, where there is none; the old one, where the request fails.
+    /// The stored metadata for a day, then that of the service; if the request fails, the old metadata.
     Stored,
     /// The service's.
     Current,

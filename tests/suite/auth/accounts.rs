@@ -1,5 +1,4 @@
-//! Several accounts with one provider: which of them answers, where each is kept, and that neither stands in the other's
-//! way.
+//! Several accounts with one provider: their selection, their storage and their independence.
 
 use account_server::{Server, git_host::create_repository};
 
@@ -115,7 +114,10 @@ fn the_user_name_or_the_longest_pattern_selects_the_account() {
         assert_eq!(account(&home, &[], &request), expected, "{request}");
     }
     let named = home.run_with(&["get"], format!(r#"{{"url":"{url}","username":"work"}}"#)).json();
-    assert_eq!(named["username"], "token", "the name of an account is none of the service's users");
+    assert_eq!(
+        named["username"], "token",
+        "the name of an account is not a user name of the service"
+    );
     let other =
         home.run_with(&["get"], format!(r#"{{"url":"{url}","username":"somebody"}}"#)).json();
     assert_eq!(other["username"], "somebody");

@@ -1,5 +1,5 @@
-//! Many processes that find the same stale session at once, and what may come between them: one refresh, and everybody
-//! is served. `MY_TEST_CROWD` says how many there are.
+//! Many concurrent processes with the same stale session: a single refresh, and a token for each. `MY_TEST_CROWD` is
+//! their number.
 
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! `get`: where it looks, what it says, when it refreshes.
+//! `get`: the order of the sources, the errors, and the refresh.
 
 use crate::support::{Home, service};
 

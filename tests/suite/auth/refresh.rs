@@ -1,5 +1,5 @@
-//! Refreshing: the token is spent once however many ask, nothing that may pass costs the login, and nothing is spent
-//! that could not be kept.
+//! Refresh: concurrent requests spend the token once, temporary failures lose no session, and no token is spent if the
+//! result cannot be saved.
 
 use std::process::Child;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const RAW: [&str; 3] = ["get", "--format", "raw"];
 const TOKENS: [(&str, &str); 2] = [("service", "mycli"), ("username", "mycli-tokens")];
 
-/// Whatever goes wrong, a call ends before this.
+/// Every call ends before this.
 const BOUND: Duration = Duration::from_secs(9);
 
 fn answer(status: u16, body: &str) -> Fault {
@@ -28,7 +28,7 @@ fn answer_with(status: u16, header: (&str, &str)) -> Fault {
     Fault::Answer { status, body: String::new(), headers }
 }
 
-/// A session whose token lives for half a minute of its quarter of an hour: stale, and good.
+/// A session whose token expires in half a minute: stale, and valid.
 fn with_living_stale_session(server: &Server) -> (Home, Session) {
     let (home, session) = Home::with_stale_session(server);
     home.write_session(&session, Duration::from_secs(30), Duration::from_secs(870));
@@ -87,7 +87,7 @@ fn sixty_four_processes_share_one_refresh_with_the_keyring() {
     home.use_keyring(&keyring);
     let old = server.session("me@acme.dev").unwrap();
     keyring.store(&TOKENS, session_json(&old, Duration::ZERO, HOUR).as_bytes());
-    // Long enough that whoever waits could wear out the keyring, or its own patience with it.
+    // Long enough for waiting processes to overload the keyring, or to exceed their timeout.
     server.fault(REFRESH, 1, Fault::Delay { delay_ms: 1500 });
     let tokens = sixty_four_at_once(&home);
     assert_eq!(server.refresh_requests(), 1, "sixty-four processes share one refresh");

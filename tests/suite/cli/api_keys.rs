@@ -1,4 +1,4 @@
-//! Microtica: keys that are brought, and what they see.
+//! Microtica: login with API keys, and their projects.
 
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -1,4 +1,4 @@
-//! `token` and `session`: what an account manages, against the real service.
+//! `token` and `session` against the real service.
 
 use my_credential_helper::model::Timestamp;
 use serde_json::{Value, json};

@@ -12,7 +12,7 @@ const GITLAB: &str = include_str!("../../../integrations/ci/gitlab/my-credential
 const WITH_TOKEN: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/ci/shell/with-token.sh");
 
-/// A service that hosts a repository, and a machine of a CI system: the helper is on its PATH, nobody is logged in.
+/// A service that hosts a repository, and a machine of a CI system: the helper is on its PATH, without a session.
 fn job() -> (Server, tempfile::TempDir, Home) {
     let root = tempfile::tempdir().unwrap();
     create_repository(root.path(), "hello.git").unwrap();

@@ -1,4 +1,4 @@
-//! `doctor`: each thing that can be wrong is found and told with the way out, and nothing secret is shown.
+//! `doctor`: every problem is reported with a fix, and no secret is shown.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Duration;
@@ -78,11 +78,7 @@ fn a_missing_link_and_a_wide_mode_are_repaired() {
         problem(&home, "git")["message"].as_str().unwrap().contains("not a link to this program")
     );
     assert_eq!(doctor(&home, &["--fix"]).status, 1);
-    assert_eq!(
-        std::fs::read_to_string(&link).unwrap(),
-        "#!/bin/sh\n",
-        "and it is nobody's to mend"
-    );
+    assert_eq!(std::fs::read_to_string(&link).unwrap(), "#!/bin/sh\n", "and it is not repaired");
 }
 
 #[test]
@@ -174,7 +170,7 @@ fn a_tool_without_a_credential_is_reported_with_the_reason() {
     let server = service();
     let home = healthy(&server);
     let mut session = server.session("me@acme.dev").unwrap();
-    session.refresh_token = "nobody's".to_owned();
+    session.refresh_token = "unknown".to_owned();
     home.write_session(&session, Duration::ZERO, Duration::from_secs(3600));
     let found = problem(&home, "docker");
     assert!(found["message"].as_str().unwrap().contains("gets no credential for"), "{found}");

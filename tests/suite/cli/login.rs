@@ -1,4 +1,4 @@
-//! Logging in, with and without a terminal; logging out; and what `whoami` and `status` say between the two.
+//! Login with and without a terminal, logout, `whoami` and `status`.
 
 use std::time::{Duration, Instant};
 
@@ -488,11 +488,7 @@ fn whoami_meets_a_refusal_and_refreshes_once() {
         },
     );
     let outcome = home.run(&["whoami"]);
-    assert_eq!(
-        (outcome.status, server.refresh_requests()),
-        (4, 1),
-        "once, and not for ever: {outcome:?}"
-    );
+    assert_eq!((outcome.status, server.refresh_requests()), (4, 1), "once only: {outcome:?}");
     assert!(
         outcome.messages.contains("hint: run `my-credential-helper login` with `--force`"),
         "{outcome:?}"

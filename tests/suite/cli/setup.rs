@@ -1,4 +1,4 @@
-//! `setup`: what it writes is what the integrations recommend, what was there stays, and all of it can be taken back.
+//! `setup` writes what the integrations recommend, keeps existing configuration, and can be undone.
 //! That the real clients work with it is tested beside each client's other tests.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -85,7 +85,7 @@ fn as_written(line: &str) -> String {
     hosts.replace("HOST", HOST).trim().trim_end_matches(',').to_owned()
 }
 
-/// What somebody had before, with comments, in an order of their own.
+/// An existing configuration, with comments and its own order.
 fn had_before(tool: &str) -> &'static str {
     match tool {
         "git" => "# mine\n[user]\n\tname = Ada\n[credential]\n\thelper = store\n",
@@ -213,7 +213,7 @@ fn a_file_that_is_not_our_link_is_not_replaced() {
     );
     assert_eq!(std::fs::read_to_string(&theirs).unwrap(), "#!/bin/sh\n");
 
-    // A link of ours that leads nowhere is mended.
+    // A link of ours that leads nowhere is repaired.
     let link = home.path().join(".local/bin/cargo-credential-my");
     symlink("/nonexistent/my-credential-helper", &link).unwrap();
     setup(&home, &["cargo"]);

@@ -1,6 +1,6 @@
-//! A provider that is configuration alone, against npm's `oidc-provider`: a refresh token that comes back there ends the
-//! whole login, so that any race is a logout. `MY_TEST_ROUNDS` and `MY_TEST_CRASHES` make the long runs long, and
-//! `MY_TEST_SEED` repeats one.
+//! A configured provider against npm's `oidc-provider` with reuse detection: a refresh token that is sent twice revokes
+//! the session, so any race is a logout. `MY_TEST_ROUNDS` and `MY_TEST_CRASHES` make runs longer, and `MY_TEST_SEED`
+//! repeats one.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
@@ -65,7 +65,7 @@ fn sixty_four_processes_on_a_stale_session_stay_logged_in() {
 fn a_process_that_dies_before_the_request_is_replaced() {
     let Some(service) = Oidc::start() else { return };
     for crowd in [1, 31] {
-        // It knows nothing of the service yet, and holds the lock while it asks what that says of itself.
+        // Without cached metadata, the process holds the lock during the discovery request.
         let home = service.stale_home();
         service.delay_description(Duration::from_secs(2));
         service.clear_journal();
@@ -159,7 +159,7 @@ fn end_refreshes_by(signal: Signal, service: &Oidc) -> (u64, u64) {
         std::thread::sleep(Duration::from_micros(next() % 40_000));
         kill_process(Pid::from_child(&child), signal).unwrap();
         child.wait().unwrap();
-        // Its answer may still be on the way to nobody.
+        // The response of the killed process may still be in transit.
         std::thread::sleep(Duration::from_millis(60));
         let was_spent = service.count("refresh_token.consumed") > 0;
         let outcome = home.run(&RAW);
@@ -178,7 +178,7 @@ fn end_refreshes_by(signal: Signal, service: &Oidc) -> (u64, u64) {
         );
         assert_eq!(outcome.status, 1, "{outcome:?}");
         assert!(
-            outcome.messages.contains("has ended") && outcome.messages.contains("login`"),
+            outcome.messages.contains("no longer valid") && outcome.messages.contains("login`"),
             "{outcome:?}"
         );
         assert_eq!(home.read(SESSION), None, "what was refused is cleared");
@@ -190,7 +190,7 @@ fn end_refreshes_by(signal: Signal, service: &Oidc) -> (u64, u64) {
 fn an_interruption_during_an_exchange_loses_no_session() {
     let Some(service) = Oidc::start() else { return };
     let home = service.home("");
-    // `whoami` has a client of its own, whose thread is there before the refresh begins.
+    // `whoami` has its own client, whose thread exists before the refresh.
     let cases = [
         (&RAW[..], Signal::INT),
         (&RAW, Signal::TERM),
@@ -221,7 +221,7 @@ fn an_interruption_during_an_exchange_loses_no_session() {
     }
 }
 
-/// Whether this process, and with it every program that it starts, ignores a signal: under `nohup`, a hang-up.
+/// Whether this process and its children ignore a signal: under `nohup`, SIGHUP.
 fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").expect("this process");
     let ignored =
@@ -233,7 +233,7 @@ fn is_ignored(signal: Signal) -> bool {
 fn a_token_that_may_be_spent_is_sent_once_in_a_call() {
     let Some(service) = Oidc::start() else { return };
     let home = service.stale_home();
-    // Longer than a refresh of mycli is waited for: who hangs up has lost the login.
+    // Longer than the timeout of a mycli refresh: an interrupted request would lose the session.
     service.delay(Duration::from_millis(6500));
     service.clear_journal();
     let outcome = home.run(&RAW);

@@ -1,5 +1,5 @@
-//! What a hostile or broken service answers, from a double: another issuer, endpoints without TLS, tokens that no header
-//! carries, polls that slow down. None of it may log anybody in, or out.
+//! Responses of a hostile or broken service: another issuer, endpoints without TLS, tokens that do not fit a header,
+//! `slow_down`. None may log in or out.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use crate::support::{HELPER, Home, Outcome, rfc3339};
 
 type Answers = dyn Fn(&str, usize) -> (u16, String) + Send + Sync;
 
-/// A double of a service: `answers` is told the path, and how often it was asked before.
+/// A fake service: `answers` gets the path, and the number of earlier requests for it.
 struct Double {
     url: String,
     asked: Arc<Mutex<Vec<(String, Instant)>>>,
@@ -152,7 +152,7 @@ fn tokens_that_do_not_fit_a_header_are_not_stored() {
         let (home, outcome) = log_in(given);
         assert_ne!(outcome.status, 0, "{part}");
         assert!(outcome.messages.contains(part), "{outcome:?}");
-        assert!(outcome.messages.len() < 1000, "and none of it is repeated");
+        assert!(outcome.messages.len() < 1000, "and the response is not repeated");
         assert_eq!(home.read(SESSION), None);
     }
 }

@@ -1,4 +1,4 @@
-//! No redirect is followed, by any kind of call: whatever it carries stays with the service that it was meant for.
+//! No request follows a redirect: its secrets stay with the intended service.
 
 use account_server::{Fault, Server};
 
@@ -36,7 +36,7 @@ fn a_redirected_request_sends_nothing_to_another_service() {
             let outcome = home.run_with(arguments, input);
             let asked = server.requests().iter().any(|request| request.path == path);
             assert!(asked, "{arguments:?}: {path} is asked: {outcome:?}");
-            // Whoever logs out is logged out here, whatever the service says.
+            // A logout deletes the session here, whatever the service returns.
             assert_eq!(
                 outcome.status == 0,
                 path == "/v1/auth/logout",

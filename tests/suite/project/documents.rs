@@ -104,7 +104,7 @@ fn every_command_of_the_readme_exists() {
     assert!(all.len() > 20, "{all:?}");
     for command in all {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
-        // It is told of every verb and option before it that is none, and nothing is done.
+        // clap reports every unknown command and option before `--help`, and runs nothing.
         arguments.push("--help");
         let outcome = home.run(&arguments);
         assert_eq!(outcome.status, 0, "{command}: {outcome:?}");

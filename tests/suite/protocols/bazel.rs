@@ -1,5 +1,5 @@
 //! The credential-helper protocol with its real caller, the crate of its authors (no Bazel is asked: it is larger than
-//! all the rest), against the account service, which refuses whoever shows no token.
+//! all the rest), against the account service, which rejects requests without a token.
 
 use std::time::Duration;
 

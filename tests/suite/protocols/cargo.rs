@@ -1,4 +1,4 @@
-//! cargo against a registry that lets in nobody without a token: every operation, `cargo login` and `cargo logout`.
+//! cargo against a registry that requires a token: every operation, `cargo login` and `cargo logout`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -215,7 +215,7 @@ fn cargo_tries_its_next_provider_only_without_a_credential() {
     configure(&mut home, &registry);
     home.write(".cargo/credentials.toml", "[registries.my]\ntoken = \"of cargo's own file\"\n");
     let outcome = run(&home, "hello", &PUBLISH);
-    assert_eq!(outcome.status, 0, "a registry of nobody's: {outcome:?}");
+    assert_eq!(outcome.status, 0, "a registry without a provider: {outcome:?}");
 
     home.set_hosts(&[&registry.address]);
     let session = server.session("me@acme.dev").unwrap();

@@ -1,4 +1,4 @@
-//! The exec plugin with the real kubectl, against an API server that refuses whoever shows no token of the service.
+//! The exec plugin with the real kubectl, against an API server that rejects requests without a token of the service.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::tls::{Request, TlsServer};
 use crate::support::{HELPER, Home, Outcome, finish, has_client, service, spawn};
 
-/// An API server that lets in whoever has one of these tokens.
+/// An API server that accepts these tokens.
 fn api_server(tokens: &Arc<Mutex<Vec<String>>>) -> TlsServer {
     let tokens = tokens.clone();
     TlsServer::start(move |request: &Request| {

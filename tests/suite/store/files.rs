@@ -1,4 +1,4 @@
-//! Files that hold a secret: whose they are, who can read them, and what a link may do.
+//! Files with secrets: owner, mode and links.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};

@@ -16,7 +16,7 @@ const REFRESH: &str = "/v1/auth/refresh";
 const HOUR: Duration = Duration::from_secs(3600);
 const QUARTER: Duration = Duration::from_secs(900);
 
-/// A home that knows the service, with a keyring of its own; `None` where there can be none.
+/// A home with its own keyring, configured for the service; `None` without gnome-keyring.
 fn with_keyring() -> Option<(Server, SecretService, Home)> {
     let keyring = SecretService::start()?;
     let server = service();

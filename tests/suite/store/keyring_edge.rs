@@ -1,4 +1,4 @@
-//! The keyring edge against a real gnome-keyring, and against what can be wrong with a bus.
+//! The keyring interface against a real gnome-keyring, and against faulty buses.
 
 use std::ffi::OsString;
 use std::os::unix::net::UnixListener;

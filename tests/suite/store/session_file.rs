@@ -1,5 +1,5 @@
-//! The files that are shared with the `my` command line: what it writes is read, what we write it reads, and what is no
-//! session file is told and left as it is.
+//! The files that are shared with the `my` command line: each program reads the files of the other, and an invalid
+//! session file is reported and not changed.
 
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::support::{HELPER, Home, finish, rfc3339, service, session_json, spawn
 const FILE: &str = ".my/credentials.json";
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// This moment and a span as somebody two hours east of Greenwich writes it.
+/// The current time plus a span, with the offset +02:00.
 fn with_offset(span: Duration) -> String {
     let there = rfc3339(SystemTime::now() + span + 2 * HOUR);
     format!("{}+02:00", there.trim_end_matches('Z'))
@@ -130,7 +130,7 @@ fn only_the_owner_can_read_the_file_with_any_umask() {
     }
 }
 
-/// Something where the session file should be, and the reason that is told.
+/// Something in place of the session file, and the expected reason.
 type Obstacle = (&'static str, fn(&Path, &str));
 
 fn obstacles() -> Vec<Obstacle> {

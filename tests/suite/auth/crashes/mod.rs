@@ -1,6 +1,5 @@
-//! A process that is killed at any step, or whose disk or network fails at any step, costs nobody the login. Seeded:
-//! `MY_TEST_SEED` repeats a run; `MY_TEST_CRASHES` says how many kills there are of each verb, and of a refresh at
-//! random times.
+//! A process that is killed at any step, or whose disk or network fails at any step, loses no session. `MY_TEST_SEED`
+//! repeats a run; `MY_TEST_CRASHES` is the number of kills of each operation, and of a refresh at random times.
 
 mod verbs;
 
@@ -61,13 +60,13 @@ fn places(verb: &Verb, seed: &mut Seed, count: usize) -> Vec<Call> {
     seed.sample(calls, count)
 }
 
-/// Says where it happened if something does not hold.
+/// Reports the system call at which an invariant failed.
 fn at<T>(verb: &Verb, seed: &Seed, what: &str, check: impl FnOnce() -> T) -> T {
     let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
     checked.unwrap_or_else(|_| panic!("MY_TEST_SEED={}: {}: {what}", seed.number, verb.name))
 }
 
-/// Kills a verb before each of its calls, and sees what is left.
+/// Kills an operation before each system call, and checks the leftover state.
 fn kill_everywhere(names: &[&str]) {
     if !strace::is_permitted() {
         return;
@@ -119,7 +118,7 @@ fn a_killed_token_login_leaves_the_old_or_the_new_token() {
 
 #[test]
 fn a_killed_store_or_erase_leaves_the_old_or_the_new_state() {
-    kill_everywhere(&["store", "store anew", "erase"]);
+    kill_everywhere(&["store", "store again", "erase"]);
 }
 
 #[test]
@@ -161,7 +160,7 @@ fn fail_everywhere(names: &[&str]) {
             // It would befall another thread too.
             let errors = if call.is_shared { &[] } else { errors_of(call) };
             let all = errors.iter().flat_map(|error| [(*error, false), (*error, true)]);
-            // Whoever is interrupted tries again, for ever; and threads wake each other by a write.
+            // An interrupted call is repeated without end, and threads wake each other by a write.
             let all =
                 all.filter(|(error, lasts)| !lasts || *error != "EINTR" && call.name != "write");
             all.map(|(error, lasts)| (call.clone(), error, lasts)).collect()
@@ -221,5 +220,5 @@ fn a_login_with_any_failing_system_call_can_be_repeated() {
 
 #[test]
 fn store_erase_and_logout_report_any_failing_system_call() {
-    fail_everywhere(&["store", "store anew", "erase", "erase of a session", "logout"]);
+    fail_everywhere(&["store", "store again", "erase", "erase of a session", "logout"]);
 }

@@ -1,5 +1,5 @@
-//! A disk that is full, or may not be written. Real ones: a small file system that is mounted for the test, which only
-//! root can do; what fails at one call alone is in `crashes`.
+//! A full or read-only disk: a small file system that is mounted for the test, which requires root. Failures of a single
+//! system call are in `crashes`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Homes that are no proper homes: somebody else's, missing, or with a file where a directory should be.
+//! Unusable homes: of another user, missing, or with a file in place of a directory.
 
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -28,7 +28,7 @@ const CALLS: [(&[&str], &str); 12] = [
     (&["config", "set", "hosts", "h.dev"], ""),
 ];
 
-/// Gives everything in a home to another user, as `sudo` finds it; `false`, said loudly, where nobody but root can.
+/// Changes the owner of a home, as under `sudo`; `false`, with a message, without root.
 fn give_away(home: &Home) -> bool {
     let paths = home.snapshot().into_keys().chain([home.path().to_owned()]);
     let given =

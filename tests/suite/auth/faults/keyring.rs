@@ -1,6 +1,6 @@
-//! A keyring at its worst: gnome-keyring that is stopped, that comes back late, that refuses a write; an item that is
-//! garbage, or of 100 KB. Never more than three seconds in all, never a silent move to a plain file, and never a rotated
-//! session lost. A bus that is missing, dead or silent is in `keyring_edge`.
+//! Faults of the keyring: gnome-keyring that is stopped, slow, or rejects writes; an item that is invalid, or has 100 KB.
+//! A call takes at most three seconds, moves no secret to a file silently, and loses no refreshed session. A missing or
+//! silent bus is in `keyring_edge`.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ fn home_with(keyring: &SecretService) -> (Server, Home) {
     (server, home)
 }
 
-/// A call that takes no longer than the keyring may, and what a process takes besides on a busy machine.
+/// A call within the timeout of the keyring, plus the time of a process on a busy machine.
 fn in_time(call: impl FnOnce() -> Outcome) -> Outcome {
     let begun = Instant::now();
     let outcome = call();

@@ -1,5 +1,4 @@
-//! A network that fails in every way between the helper and the service. What the service itself may answer is in
-//! `refresh`.
+//! Faults of the network between the helper and the service. Responses of the service are in `refresh`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -11,10 +10,10 @@ use serde_json::json;
 use crate::support::tls::TlsServer;
 use crate::support::{HELPER, Home, Outcome, finish, service, spawn};
 
-/// Whatever goes wrong, a call ends before this.
+/// Every call ends before this.
 const BOUND: Duration = Duration::from_secs(9);
 
-/// A place that is called instead of the service, and words of what is said of it.
+/// An address in place of the service, and words of the expected message.
 struct Place {
     url: String,
     words: &'static [&'static str],
@@ -41,7 +40,7 @@ fn server(
     place(url, words)
 }
 
-/// One that reads the request and answers this.
+/// A server that reads the request and sends this response.
 fn answering(words: &'static [&'static str], answer: &'static [u8]) -> Place {
     server(words, move |mut connection| {
         let _ = connection.read(&mut [0; 4096]);
@@ -97,13 +96,13 @@ fn endless_head() -> Place {
     })
 }
 
-/// TLS with a certificate that nobody signed.
+/// TLS with a self-signed certificate.
 fn untrusted() -> Place {
     let tls = TlsServer::start(|_| (200, b"{}".to_vec()));
     place(format!("https://{}", tls.address), &["certificate"])
 }
 
-/// TLS spoken to what does not speak it.
+/// TLS to a server without TLS.
 fn no_tls() -> Place {
     let plain = answering(
         &["corrupt", "InvalidContentType", "TLS", "tls"],
@@ -131,7 +130,7 @@ fn places() -> Vec<Place> {
             b"HTTP/1.1 200 OK\r\ncontent-length: 60\r\n\r\n{\"access_token\":[\"a\"],\"refresh_token\":{\"b\":1},\"expires_in\":[]}",
         ),
         answering(&["ends unexpectedly"], b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"access_token\":\""),
-        // Reserved for what does not exist (RFC 6761).
+        // Reserved for names that do not exist (RFC 6761).
         place("https://nobody.invalid", &["lookup", "resolve", "Name", "name", "did not respond in time"]),
     ]
 }

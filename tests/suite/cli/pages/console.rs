@@ -1,4 +1,4 @@
-//! Getting into the console, without a script, and out of it; who may look at what.
+//! Signing in to the console without scripts, signing out, and permissions.
 
 use serde_json::json;
 

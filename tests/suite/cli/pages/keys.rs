@@ -1,4 +1,4 @@
-//! API keys from the console to the helper: created, shown once, used, given more, told of in the log, revoked.
+//! API keys from the console to the helper: created, shown once, used, extended, logged, revoked.
 
 use std::time::{Duration, SystemTime};
 

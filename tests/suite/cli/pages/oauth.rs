@@ -18,7 +18,7 @@ fn start() -> Option<(Oidc, Browser)> {
     Some((Oidc::start()?, Browser::lend()?))
 }
 
-/// Writes down what it is told to open.
+/// Records the URL that it opens.
 const BROWSER: &str = "#!/bin/sh\nprintf %s \"$1\" >\"$HOME/opened.new\" && mv \"$HOME/opened.new\" \"$HOME/opened\"\n";
 
 /// `login` in a terminal of this home's.

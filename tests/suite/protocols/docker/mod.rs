@@ -190,7 +190,7 @@ fn an_identity_token_is_stored_and_renews_the_access() {
         token_service::IDENTITY
     );
     service.forget();
-    // There is no image, but whoever asks must come in first.
+    // There is no image, but the request must be authorized first.
     let outcome = run(
         &home,
         &["docker", "manifest", "inspect", "--insecure", &format!("{}/hello:1", service.address)],

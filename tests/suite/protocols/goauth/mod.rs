@@ -1,4 +1,4 @@
-//! GOAUTH with the real go, against a module proxy over TLS that refuses whoever shows no credential.
+//! GOAUTH with the real go, against a module proxy over TLS that rejects requests without a credential.
 
 mod module;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::tls::{Request, TlsServer};
 use crate::support::{HELPER, Home, Outcome, finish, has_client, service, spawn};
 
-/// A proxy that lets in whoever shows one of these values in that header; others are refused with a 401.
+/// A proxy that accepts these values of the header, and rejects others with 401.
 fn proxy(header: &'static str, values: &Arc<Mutex<Vec<String>>>) -> TlsServer {
     let values = values.clone();
     TlsServer::start(move |request: &Request| {

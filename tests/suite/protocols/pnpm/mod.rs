@@ -1,5 +1,5 @@
-//! pnpm 9, 10 and 12 against Verdaccio, which lets in nobody without a token of the account service; and npm, which is
-//! given the token in a variable.
+//! pnpm 9, 10 and 12 against Verdaccio, which requires a token of the account service; and npm, which gets the token
+//! in a variable.
 
 mod verdaccio;
 

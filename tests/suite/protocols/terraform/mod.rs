@@ -1,4 +1,4 @@
-//! The credentials helper with the real terraform, against a registry that refuses whoever shows no token.
+//! The credentials helper with the real terraform, against a registry that rejects requests without a token.
 
 mod providers;
 
@@ -22,7 +22,7 @@ fn answer(value: &Value) -> Response {
     Response::from((200, value.to_string().into_bytes()))
 }
 
-/// A registry with one module, which lets in whoever has one of these tokens.
+/// A registry with one module, which accepts these tokens.
 fn registry(tokens: &Arc<Mutex<Vec<String>>>) -> TlsServer {
     let tokens = tokens.clone();
     TlsServer::start(move |request: &Request| match &*request.path {

@@ -118,7 +118,7 @@ fn sign(text: &[u8]) -> (String, Vec<u8>) {
     (key, signature)
 }
 
-/// Registry and mirror with one provider, which let in whoever has one of these tokens.
+/// Registry and mirror with one provider, which accept these tokens.
 fn registry(tokens: &Arc<Mutex<Vec<String>>>, package: Package) -> TlsServer {
     let tokens = tokens.clone();
     TlsServer::start(move |request: &Request| {

@@ -43,7 +43,7 @@ pub(super) fn run(tool: &Tool, transcript: &Transcript) -> Result<(), String> {
     })
 }
 
-/// Compares the decoded operation. Where `decode` fails, there is none: the status and the output show the error.
+/// Compares the decoded operation. After an error of `decode` no operation exists: the status and the output show the error.
 fn check_operation(
     exchange: &Exchange,
     values: &Values,
