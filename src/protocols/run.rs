@@ -226,7 +226,7 @@ mod tests {
     use crate::model::Framing;
 
     #[test]
-    fn the_first_empty_line_or_the_end_of_the_object_completes_a_request() {
+    fn an_empty_line_or_the_end_of_the_object_ends_a_request() {
         let complete = |framing, text: &str| is_complete(framing, text.as_bytes());
         for text in ["host=a\n\n", "host=a\r\n\r\n", "host=a\n\nhost=b\n", "host=a\n\r\nhost", "\n"]
         {

@@ -37,7 +37,7 @@ fn reads_of_a_new_gnome_keyring_find_nothing() {
 }
 
 #[test]
-fn a_login_that_needs_a_dialog_is_an_error_before_a_mail_is_sent() {
+fn a_login_that_needs_a_dialog_is_an_error_before_any_email() {
     let Some(keyring) = SecretService::start_empty() else { return };
     let server = service();
     let mut home = Home::at(&server);
