@@ -139,7 +139,7 @@ impl Login<'_> {
             && !email.eq_ignore_ascii_case(&user)
         {
             self.output.note(format!(
-                "logged in to {} as {}; the new login replaces that one. `--account NAME` keeps both",
+                "logged in to {} as {}; the new login replaces that session. Use `--account NAME` to keep both",
                 provider.title(),
                 sanitize(&user)
             ));
@@ -273,7 +273,7 @@ fn submit_code(
     // People type the code in groups. A wrong code counts as an attempt.
     let code = code.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
     if code.len() != 6 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
-        let hint = "look at the newest mail; the login still waits";
+        let hint = "use the code of the newest email; the login is still pending";
         return Err(Error::invalid("the code is not six digits").with_hint(hint));
     }
     let Err(error) = mycli::verify_code(client, &pending.device_code, &Secret::new(code)) else {

@@ -66,7 +66,7 @@ impl Loopback {
     pub(super) fn bind(redirect_port: Option<u16>) -> Result<Self> {
         let failed = |error: std::io::Error| match redirect_port {
             Some(port) => {
-                let message = format!("port {port} cannot be used: {}", error.kind());
+                let message = format!("cannot listen on port {port}: {}", error.kind());
                 let hint = "end the program that uses the port, or change `redirect_port` in config.toml and at the service";
                 Error::temporary(message).with_hint(hint)
             }

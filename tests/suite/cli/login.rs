@@ -269,7 +269,7 @@ fn a_login_with_another_email_replaces_the_session() {
     assert!(started.output.contains("on their way to other@acme.dev"), "{started:?}");
     assert_eq!(
         started.messages,
-        "note: logged in to mycli as me@acme.dev; the new login replaces that one. `--account NAME` keeps both\n"
+        "note: logged in to mycli as me@acme.dev; the new login replaces that session. Use `--account NAME` to keep both\n"
     );
     assert!(home.run(&["whoami"]).output.contains(ME), "until it completes");
     let outcome = home.run(&["login", "--code", &mail_to(&server, "other@acme.dev").code]);
@@ -307,7 +307,7 @@ fn rate_limit(retry_after: &str) -> Fault {
 }
 
 #[test]
-fn a_rate_limit_after_a_click_does_not_make_the_code_a_wrong_one() {
+fn a_rate_limit_after_a_click_does_not_reject_the_code() {
     let server = quick();
     let home = Home::at(&server);
     home.run(&["login", "--email", ME, "--no-wait"]);
@@ -319,7 +319,7 @@ fn a_rate_limit_after_a_click_does_not_make_the_code_a_wrong_one() {
 }
 
 #[test]
-fn a_logout_waits_for_a_rate_limit_and_says_what_is_left_after_it() {
+fn a_logout_waits_for_a_rate_limit_and_reports_the_remainder() {
     const LOGOUT: &str = "/v1/auth/logout";
     let server = service();
     let (home, session) = Home::logged_in(&server);

@@ -349,7 +349,7 @@ fn every_spelling_gets_and_erases_the_same_credential() {
 }
 
 #[test]
-fn podman_logs_out_of_everything_and_other_tools_keep_their_logins() {
+fn podman_logout_keeps_the_credentials_of_other_tools() {
     if !has_client("podman") {
         return;
     }
