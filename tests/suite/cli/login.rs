@@ -266,7 +266,7 @@ fn a_login_with_another_email_replaces_the_session() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     let started = home.run(&["login", "--email", "other@acme.dev", "--no-wait"]);
-    assert!(started.output.contains("on their way to other@acme.dev"), "{started:?}");
+    assert!(started.output.contains("a code to other@acme.dev"), "{started:?}");
     assert_eq!(
         started.messages,
         "note: logged in to mycli as me@acme.dev; the new login replaces that session. Use `--account NAME` to keep both\n"
