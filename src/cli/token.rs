@@ -110,8 +110,8 @@ fn check_lifetime(text: &str) -> Result<()> {
     if hours.is_some_and(|hours| (1..=MAX_LIFETIME).contains(&hours)) {
         return Ok(());
     }
-    let message = format!("`{}` cannot be the lifetime of a token", sanitize(text));
-    let hint = "--expires-in is a number with d, h or y, from 1h to 100y: 30d";
+    let message = format!("`{}` is not a valid lifetime of a token", sanitize(text));
+    let hint = "use a lifetime from 1h to 100y, such as `--expires-in 30d`, `12h` or `1y`";
     Err(Error::invalid(message).with_hint(hint))
 }
 
