@@ -53,7 +53,7 @@ fn write(ToolOutput { output, messages, status }: &ToolOutput) -> u8 {
         // A closed pipe: the reader has what it needs.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             let kind = error.kind();
-            let _ = writeln!(std::io::stderr(), "error: standard output cannot be written: {kind}");
+            let _ = writeln!(std::io::stderr(), "error: cannot write to standard output: {kind}");
             ErrorCode::Internal.exit_status()
         }
         _ => *status,

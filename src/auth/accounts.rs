@@ -144,10 +144,11 @@ impl Engine<'_> {
             let (title, logout) = (account.title(), account.command("logout"));
             if loaded.newest.is_some() {
                 let at = self.context.configured_api_url(account)?;
-                let message =
-                    format!("logged in to {title} at {at}; that login would go to the new URL");
+                let message = format!(
+                    "logged in to {title} at {at}; the session would be sent to the new URL"
+                );
                 return Err(Error::invalid(message).with_hint(format!(
-                    "`{logout}` first, or `login --api-url URL`, which replaces it"
+                    "run `{logout}` first, or `login --api-url URL` to replace the session"
                 )));
             }
             if loaded.problem.is_some() {

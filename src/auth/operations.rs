@@ -51,8 +51,9 @@ impl Engine<'_> {
                 Occasion::Login if is_own => return Ok(Response::Nothing),
                 Occasion::Explicit if is_own => {
                     let name = &provider.name;
-                    let message =
-                        format!("a session of {name} is not stored as a login for one host");
+                    let message = format!(
+                        "a session of {name} cannot be stored as the credential of a single host"
+                    );
                     return Err(Error::invalid(message).with_hint(provider.login_hint()));
                 }
                 _ => {}
@@ -189,7 +190,8 @@ impl Engine<'_> {
                 Err(StoreFailure::Off(_)) => {}
                 Err(cause) => {
                     let source = store.source().name();
-                    left = left.or(Some(format!("the {source} may still have the login: {cause}")));
+                    left = left
+                        .or(Some(format!("the {source} may still contain the session: {cause}")));
                 }
             }
         }

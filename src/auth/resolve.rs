@@ -84,7 +84,7 @@ impl Engine<'_> {
             return found.map(|(found, _)| found).ok_or_else(|| not_found(request));
         };
         if !request.tool.auth_form.has_header_name() && !provider.accepts_password {
-            let message = format!("{} does not take its token as a password", provider.name);
+            let message = format!("{} does not accept its token as a password", provider.name);
             return Err(Error::new(ErrorCode::NotFound, message));
         }
         if let Some(found) = self.find_variable(request, &provider, trail)? {
@@ -126,8 +126,9 @@ impl Engine<'_> {
         };
         if !target.origin.is_safe() {
             let origin = &target.origin;
-            let message =
-                format!("{origin} is neither https nor on this machine: no credential goes there");
+            let message = format!(
+                "{origin} is neither https nor a loopback address: credentials are not sent there"
+            );
             return Err(Error::new(ErrorCode::NotFound, message));
         }
         let configuration = self.context.configuration()?;
@@ -148,7 +149,7 @@ impl Engine<'_> {
             }
         }
         let Some(name) = named else { return Ok(None) };
-        let message = format!("{} is no host of {name}", target.origin);
+        let message = format!("{} is not a configured host of provider {name}", target.origin);
         Err(Error::new(ErrorCode::NotFound, message).with_hint(format!(
             "to send its token there, add the host to [providers.{name}] in config.toml"
         )))
@@ -308,7 +309,7 @@ impl Engine<'_> {
         let login = provider.command(&format!("login --api-url {api_url}"));
         let message = format!("logged in at {login_url}, not {api_url}");
         Err(Error::new(ErrorCode::NotLoggedIn, message)
-            .with_hint(format!("`{login}` logs in there")))
+            .with_hint(format!("run `{login}` to log in there")))
     }
 
     /// Whether the request reports that the session's token was rejected.
@@ -369,8 +370,8 @@ impl Engine<'_> {
 fn describe(found: &Resolved) -> String {
     let Resolved { credential, source, attempts, .. } = found;
     let expiry = match credential.expires_at {
-        Some(expiry) => format!("an end at {}", expiry.to_whole_seconds()),
-        None => "no end".to_owned(),
+        Some(expiry) => format!("expiry {}", expiry.to_whole_seconds()),
+        None => "no expiry".to_owned(),
     };
     let (source, kind) = (source.name(), credential.kind.name());
     format!("found in {source}: {kind} with {expiry}; tried: {}", attempts_line(attempts))
@@ -379,8 +380,9 @@ fn describe(found: &Resolved) -> String {
 fn not_found(request: &CredentialRequest) -> Error {
     let origin =
         request.target.as_ref().map(|target| target.origin.to_string()).unwrap_or_default();
-    Error::new(ErrorCode::NotFound, format!("no credential for {origin}"))
-        .with_hint("if a provider's token may go there, add the host to its `hosts` in config.toml")
+    Error::new(ErrorCode::NotFound, format!("no credential for {origin}")).with_hint(
+        "if a provider's token may be sent there, add the host to its `hosts` in config.toml",
+    )
 }
 
 /// The error that a credential is stored for the host and cannot be read: a tool that is told that there is none would ask
@@ -423,7 +425,7 @@ fn unreadable(request: &CredentialRequest, trail: &Trail) -> Option<Error> {
 
 fn expired(provider: &Provider, session: &Session) -> Error {
     let expiry = session.expires_at.to_whole_seconds();
-    let message = format!("the token for {} ended at {expiry}", provider.title());
+    let message = format!("the token for {} expired at {expiry}", provider.title());
     Error::new(ErrorCode::SessionExpired, message).with_hint(provider.login_hint())
 }
 
@@ -437,13 +439,13 @@ pub(super) fn no_session(loaded: &LoadedSessions, provider: &Provider, context: 
         }
         Some((_, failure @ (StoreFailure::Locked | StoreFailure::TimedOut))) => (
             ErrorCode::TemporarilyUnavailable,
-            format!("the keyring cannot be asked for the login to {title}: {failure}"),
+            format!("cannot read the session with {title} from the keyring: {failure}"),
             "unlock the keyring and try again".to_owned(),
         ),
         Some((_, failure)) => (
             ErrorCode::Internal,
-            format!("the login to {title} cannot be read: {failure}"),
-            format!("{}, which replaces it", provider.login_hint()),
+            format!("cannot read the session with {title}: {failure}"),
+            format!("{} to replace it", provider.login_hint()),
         ),
     };
     Error::new(code, message).with_hint(hint)

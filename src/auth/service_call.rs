@@ -52,11 +52,13 @@ impl Engine<'_> {
             return self.call(provider, what, call).map(|(value, _)| value);
         }
         let hint = match found.source {
-            Source::Environment => format!("`unset {}` to use your login", provider.token_variable),
+            Source::Environment => {
+                format!("run `unset {}` to use your session", provider.token_variable)
+            }
             _ => "run `my-credential-helper login --force` and log in by email".to_owned(),
         };
         let message = format!(
-            "cannot {what} at {}: only a login can do this, not an API token",
+            "cannot {what} at {}: this requires a session, not an API token",
             provider.name
         );
         Err(Error::new(ErrorCode::Rejected, message).with_hint(hint))
@@ -84,9 +86,12 @@ impl Engine<'_> {
         }
         let hint = match found.source {
             Source::Environment => {
-                format!("set {0} anew, or `unset {0}` to use your login", provider.token_variable)
+                format!(
+                    "set {0} to a valid token, or run `unset {0}` to use your session",
+                    provider.token_variable
+                )
             }
-            _ => format!("{}, with --force", provider.login_hint()),
+            _ => format!("{} with `--force`", provider.login_hint()),
         };
         Error { code: ErrorCode::Rejected, ..failure }.with_hint(hint)
     }

@@ -145,15 +145,15 @@ impl CredentialStore for MemoryStore {
 }
 
 /// What a service does with one request.
-pub(super) type Answer = Result<Session, RenewalError>;
+pub(super) type RenewalResult = Result<Session, RenewalError>;
 
 /// Runs before an answer, as another process would between two steps of this one.
-pub(super) type Meanwhile = Box<dyn Fn()>;
+pub(super) type Interleaved = Box<dyn Fn()>;
 
 /// A service that answers from a script, and records the refresh tokens that it receives.
 #[derive(Default)]
 pub(super) struct ScriptedEndpoints {
-    pub(super) answers: RefCell<VecDeque<(Meanwhile, Answer)>>,
+    pub(super) answers: RefCell<VecDeque<(Interleaved, RenewalResult)>>,
     pub(super) redeemed: RefCell<Vec<String>>,
     pub(super) prepare_error: RefCell<Option<Error>>,
     pub(super) unreachable: Cell<bool>,
@@ -161,11 +161,11 @@ pub(super) struct ScriptedEndpoints {
 }
 
 impl ScriptedEndpoints {
-    pub(super) fn will(&self, answer: Answer) {
+    pub(super) fn will(&self, answer: RenewalResult) {
         self.after(Box::new(|| {}), answer);
     }
 
-    pub(super) fn after(&self, meanwhile: Meanwhile, answer: Answer) {
+    pub(super) fn after(&self, meanwhile: Interleaved, answer: RenewalResult) {
         self.answers.borrow_mut().push_back((meanwhile, answer));
     }
 }
@@ -180,7 +180,7 @@ impl TokenEndpoints for ScriptedEndpoints {
 }
 
 impl Renewal for &ScriptedEndpoints {
-    fn renew(&self, session: &Session) -> Answer {
+    fn renew(&self, session: &Session) -> RenewalResult {
         let token = session.refresh_token.as_ref().map_or("", Secret::expose_secret);
         self.redeemed.borrow_mut().push(token.to_owned());
         let next = self.answers.borrow_mut().pop_front();

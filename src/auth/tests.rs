@@ -596,7 +596,7 @@ fn a_credential_that_moves_leaves_no_item_in_the_keyring() {
 }
 
 #[test]
-fn a_stored_credential_that_cannot_be_read_is_not_reported_as_missing() {
+fn an_unreadable_credential_is_not_reported_as_missing() {
     let failures = [
         (StoreFailure::Locked, "temporarily_unavailable", "unlock"),
         (StoreFailure::TimedOut, "temporarily_unavailable", "unlock"),

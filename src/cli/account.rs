@@ -12,14 +12,14 @@ use crate::store::session;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// List the accounts that are logged in; the one in use has a star
+    /// List the accounts that are logged in; a star marks the one in use
     #[command(after_help = "Examples:\n  my-credential-helper account list")]
     List,
-    /// Put an account in use: it answers where nothing says which
+    /// Select the account that is used by default
     #[command(after_help = "Examples:\n  my-credential-helper login --account work\n  \
                             my-credential-helper account use work")]
     Use {
-        /// Its name; `default` is the one without a name
+        /// The name of the account; `default` is the unnamed account
         name: String,
     },
 }
@@ -94,8 +94,8 @@ fn list(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
     }
     let fields = json!({ "accounts": rows.iter().map(Row::fields).collect::<Vec<_>>() });
     let cells = rows.iter().map(Row::cells).collect();
-    let headings = ["PROVIDER", "ACCOUNT", "LOGIN", "TOKEN ENDS"];
-    Ok(output.table(headings, cells, "Nobody is logged in.", &fields))
+    let headings = ["PROVIDER", "ACCOUNT", "LOGIN", "TOKEN EXPIRES"];
+    Ok(output.table(headings, cells, "Not logged in.", &fields))
 }
 
 fn use_account(engine: &Engine<'_>, name: &str, output: &Output) -> Result<ToolOutput> {
@@ -105,14 +105,14 @@ fn use_account(engine: &Engine<'_>, name: &str, output: &Output) -> Result<ToolO
     if !accounts.iter().any(|known| known.account == account) {
         let names: Vec<_> = accounts.iter().map(|known| known.account.to_string()).collect();
         let hint = format!(
-            "its accounts are {}; `{}` logs in to another",
+            "the accounts are {}; run `{}` to log in to another",
             names.join(", "),
             provider.with_account(account).command("login")
         );
-        let message = format!("there is no account `{}`", sanitize(name));
+        let message = format!("unknown account `{}`", sanitize(name));
         return Err(Error::new(ErrorCode::NotFound, message).with_hint(hint));
     }
     engine.use_account(&provider, &account)?;
     let fields = json!({ "provider": provider.name, "account": &*account });
-    Ok(output.done(&format!("The account {account} of {} is in use now.", provider.name), &fields))
+    Ok(output.done(&format!("The account in use for {} is now {account}.", provider.name), &fields))
 }

@@ -5,7 +5,6 @@ use clap_complete::Shell;
 
 use crate::model::ToolOutput;
 
-/// What `completions` takes.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -14,7 +13,7 @@ Examples:
   my-credential-helper completions zsh > ~/.zfunc/_my-credential-helper
   my-credential-helper completions powershell >> $PROFILE")]
 pub(super) struct Arguments {
-    /// The shell that will load them
+    /// The shell that loads the completions
     shell: Shell,
 }
 

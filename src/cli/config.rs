@@ -15,7 +15,7 @@ pub(super) enum Command {
     /// Print a setting
     #[command(after_help = "Examples:\n  my-credential-helper config get api_url")]
     Get {
-        /// Which
+        /// The setting
         key: Key,
     },
     /// Change a setting
@@ -24,19 +24,19 @@ pub(super) enum Command {
                             my-credential-helper --provider microtica config set project PROJECT_ID"
     )]
     Set {
-        /// Which
+        /// The setting
         key: Key,
-        /// To what; `hosts` takes several
+        /// The value; `hosts` accepts several
         #[arg(required = true)]
         values: Vec<String>,
     },
-    /// Put a setting back to its default
+    /// Reset a setting to its default
     #[command(after_help = "Examples:\n  my-credential-helper config unset store")]
     Unset {
-        /// Which
+        /// The setting
         key: Key,
     },
-    /// List the settings, and where each comes from
+    /// List the settings and the source of each value
     #[command(after_help = "Examples:\n  my-credential-helper config list")]
     List,
 }
@@ -45,15 +45,15 @@ pub(super) enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(super) enum Key {
-    /// The base URL of the provider's API; mycli's is shared with `my`
+    /// The base URL of the provider's API; `my` reads the setting of mycli too
     ApiUrl,
-    /// The hosts that the provider's token may go to, besides the API's
+    /// The hosts that the provider's token may be sent to, in addition to the API's
     Hosts,
-    /// The project that `env list` means
+    /// The project for `env list`
     Project,
     /// The default provider
     Provider,
-    /// Where new logins go: keyring or file
+    /// The store for new sessions: keyring or file
     Store,
     /// Certificates to trust instead of those of the system (PEM)
     CaFile,
@@ -93,7 +93,7 @@ fn setting(engine: &Engine<'_>, provider: &Provider, key: Key) -> Result<Setting
         Key::ApiUrl => api_url(engine, provider)?,
         Key::Hosts => {
             let hosts: Vec<_> = provider.hosts.iter().map(ToString::to_string).collect();
-            file((!hosts.is_empty()).then(|| hosts.join(" ")), "only the API's own host")
+            file((!hosts.is_empty()).then(|| hosts.join(" ")), "only the host of the API")
         }
         Key::Project => file(configuration.project(&provider.name).map(str::to_owned), "not set"),
         Key::Provider => {
@@ -104,11 +104,11 @@ fn setting(engine: &Engine<'_>, provider: &Provider, key: Key) -> Result<Setting
             configuration.store.map(|store| {
                 if store == StoreChoice::File { "file" } else { "keyring" }.to_owned()
             }),
-            "the keyring, where there is one",
+            "the keyring, if available",
         ),
         Key::CaFile => file(
             configuration.ca_file.as_ref().map(|path| path.display().to_string()),
-            "those of the system",
+            "the certificates of the system",
         ),
     })
 }
@@ -162,18 +162,18 @@ fn set(engine: &Engine<'_>, key: Key, values: &[String], output: &Output) -> Res
     let value = match (key, values) {
         (Key::Hosts, hosts) => hosts.iter().collect::<toml_edit::Array>().into(),
         (_, [value]) => toml_edit::Value::from(value.trim()),
-        _ => return Err(Error::invalid(format!("{} takes one value", key.name()))),
+        _ => return Err(Error::invalid(format!("{} accepts only one value", key.name()))),
     };
     write(engine, &provider, key, Some((&values[0], value)))?;
     let value = values.join(" ");
     let fields = json!({ "key": key.name(), "value": value });
-    Ok(output.done(&format!("{} is {} now.", key.name(), sanitize(&value)), &fields))
+    Ok(output.done(&format!("{} is now {}.", key.name(), sanitize(&value)), &fields))
 }
 
 /// The absolute path of a file with certificates. A file without any is rejected, since every later call would fail.
 fn certificates(engine: &Engine<'_>, path: &str) -> Result<String> {
     let unusable = |reason: &dyn std::fmt::Display| {
-        Error::invalid(format!("the certificates in {}: {reason}", sanitize(path)))
+        Error::invalid(format!("cannot load the certificates in {}: {reason}", sanitize(path)))
     };
     let absolute = match path.trim().strip_prefix("~/") {
         Some(relative) => engine.context.paths.in_home(relative)?,
@@ -182,17 +182,17 @@ fn certificates(engine: &Engine<'_>, path: &str) -> Result<String> {
     let pem = atomic_file::read_certificates(&absolute).map_err(|error| unusable(&error))?;
     let pem = pem.ok_or_else(|| unusable(&std::io::ErrorKind::NotFound))?;
     if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
-        return Err(unusable(&"none is in it")
-            .with_hint("certificates are PEM: `-----BEGIN CERTIFICATE-----`"));
+        return Err(unusable(&"the file contains no certificate")
+            .with_hint("use a PEM file, which contains `-----BEGIN CERTIFICATE-----`"));
     }
-    absolute.into_os_string().into_string().map_err(|_| unusable(&"its path is not UTF-8"))
+    absolute.into_os_string().into_string().map_err(|_| unusable(&"the path is not UTF-8"))
 }
 
 fn unset(engine: &Engine<'_>, key: Key, output: &Output) -> Result<ToolOutput> {
     let provider = engine.context.provider(None)?;
     write(engine, &provider, key, None)?;
     let fields = json!({ "key": key.name(), "value": null });
-    Ok(output.done(&format!("{} has its default now.", key.name()), &fields))
+    Ok(output.done(&format!("{} now has its default value.", key.name()), &fields))
 }
 
 /// Writes the setting, or removes it. The API URL of mycli belongs into the file that it shares with `my`.

@@ -25,7 +25,7 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
     // Where nothing is found, nothing is started.
     let (assignments, found) = arguments.variables.assignments(engine)?;
     let (program, rest) =
-        arguments.command.split_first().ok_or_else(|| Error::invalid("no command is given"))?;
+        arguments.command.split_first().ok_or_else(|| Error::invalid("no command given"))?;
     #[expect(clippy::disallowed_methods, reason = "the user names the program, and where it runs")]
     let mut command = Command::new(program);
     command.args(rest);
@@ -42,7 +42,7 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
         let message =
             format!("cannot run `{}`: {why}", crate::error::sanitize(&program.to_string_lossy()));
         let error_for_people = Error::invalid(message)
-            .with_hint("behind `--` comes a program on PATH, or the path of one");
+            .with_hint("pass a program on PATH, or the path of a program, after `--`");
         // What env(1), nohup(1) and every shell say of a program that is not there, or cannot be run.
         let status = if is_missing { 127 } else { 126 };
         Ok(ToolOutput::failure(status, error_for_people))

@@ -13,13 +13,12 @@ use crate::http::{self, Client, mycli};
 use crate::model::{Kind, LoginKind, Provider, Session, ToolOutput};
 use crate::store::session::{self, StoredSession};
 
-/// What `logout` takes.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  my-credential-helper logout --account work\n  my-credential-helper logout --all"
 )]
 pub(super) struct Arguments {
-    /// Of every provider and account
+    /// Log out of every provider and account
     #[arg(long)]
     all: bool,
 }
@@ -79,12 +78,12 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
         "provider": provider.name, "account": &*provider.account, "logged_out": was_logged_in,
         "revoked": matches!(revoked, Some(Ok(()))),
     });
-    let sentence = if was_logged_in { "Logged out of" } else { "Nobody was logged in to" };
+    let sentence = if was_logged_in { "Logged out of" } else { "Not logged in to" };
     let sentence = format!("{sentence} {}.", provider.title());
     match (revoked, &stored) {
         (Some(Err(cause)), _) => {
             let rest = still_open(provider);
-            output.note(format!("the session could not be ended on the service: {cause}; {rest}"));
+            output.note(format!("could not revoke the session on the service: {cause}; {rest}"));
         }
         (None, Some(stored)) if stored.session.kind() == Kind::ApiToken => {
             output.note(still_valid(provider));
@@ -99,11 +98,10 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
 /// A token that was provided may be in use elsewhere, so `logout` does not revoke it.
 fn still_valid(provider: &Provider) -> String {
     match provider.login {
-        LoginKind::MagicLink => "the API token itself stays valid; logged in by email, \
-                                 `my-credential-helper token revoke ID|NAME` ends it"
+        LoginKind::MagicLink => "the API token is still valid; to revoke it, log in by email and run `my-credential-helper token revoke ID|NAME`"
             .to_owned(),
         LoginKind::ApiKey(_) | LoginKind::OAuth(_) => {
-            format!("the key itself stays valid; {} ends it where it was made", provider.name)
+            format!("the key is still valid; revoke it at {}, where it was created", provider.name)
         }
     }
 }

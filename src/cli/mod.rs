@@ -38,28 +38,28 @@ use crate::model::{LoginKind, Provider, ToolOutput};
 use crate::protocols::run;
 use output::Output;
 
-/// One program that git, docker, cargo, Bazel, kubectl, go, terraform and scripts ask for a token.
+/// A credential helper for git, Docker, Cargo, Bazel, kubectl, Terraform, Go, pnpm and pip.
 ///
-/// Log in once; from then on every tool gets a credential that is valid.
+/// Log in once; every tool then gets a valid token.
 #[derive(Parser)]
 #[command(version, name = "my-credential-helper", arg_required_else_help = true, after_help = ENVIRONMENT_AND_TOOLS)]
 struct CommandLine {
-    /// The provider, where it is not the default one
+    /// The provider, if not the default one
     #[arg(long, global = true, value_name = "NAME")]
     provider: Option<String>,
-    /// Which of several logins with the provider
+    /// The account, if you have several with the provider
     #[arg(long, global = true, value_name = "NAME")]
     account: Option<String>,
     /// The base URL of the provider's API
     #[arg(long, global = true, value_name = "URL")]
     api_url: Option<String>,
-    /// The project; `env list` alone wants one, and tells of it
+    /// The project for `env list`
     #[arg(long, global = true, hide = true, value_name = "ID")]
     project: Option<String>,
-    /// Print JSON, as the protocol verbs do anyway
+    /// Print JSON
     #[arg(long, global = true)]
     json: bool,
-    /// Print the result alone
+    /// Print only the result
     #[arg(long, short, global = true)]
     quiet: bool,
     #[command(subcommand)]
@@ -69,51 +69,51 @@ struct CommandLine {
 /// One line a paragraph: clap wraps it to the terminal's width.
 const ENVIRONMENT_AND_TOOLS: &str = "\
 Environment:
-  MY_API_TOKEN          A token: it beats every login, and is never refreshed
+  MY_API_TOKEN          A token: takes precedence over every session, and is never refreshed
   MY_API_URL            The base URL of mycli's API
-  MY_PROVIDER           The provider, where it is not the default one
-  MY_ACCOUNT            Which of several logins with the provider
-  MY_PROFILE            The profile that `status` tells about
-  MY_LOG                `debug`: what is looked at, and why, on standard error
-  MY_NO_KEYRING         Set to anything: leave the keyring alone, use the file
+  MY_PROVIDER           The provider, if not the default one
+  MY_ACCOUNT            The account, if you have several with the provider
+  MY_PROFILE            The profile that `status` reports
+  MY_LOG                `debug`: log what is read and requested to standard error
+  MY_NO_KEYRING         Any value: use the file instead of the keyring
   MICROTICA_TOKEN       The same as MY_API_TOKEN, for Microtica
   MICROTICA_API_URL     The same as MY_API_URL, for Microtica
-  MICROTICA_PROJECT_ID  The project that `env list` means
+  MICROTICA_PROJECT_ID  The project for `env list`
   SSL_CERT_FILE         Certificates to trust instead of those of the system (PEM)
 
-An option beats a variable, and a variable beats the configuration. A token is taken from the variable, then from the \
-keyring, then from the file.
+Options take precedence over variables, and variables over the configuration. A token is read from the variable, else \
+from the keyring, else from the file.
 
-Tools ask in their own protocols: `my-credential-helper git get` and the like, or a link to this program by the name \
-that the tool looks for (git-credential-my). `my-credential-helper git --help` tells both.";
+Each tool uses its own protocol: `my-credential-helper git get` for example, or a link to this program with the name \
+that the tool runs (git-credential-my). See `my-credential-helper git --help`.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Log in by a link that is sent by email, or with a token
+    /// Log in by email link, in the browser, or with a token
     Login(login::Arguments),
-    /// Log out: end the session on the service, and forget it here
+    /// Log out: revoke the session on the service and delete it from this machine
     Logout(logout::Arguments),
-    /// Who is logged in, asked of the service
+    /// Show who is logged in, according to the service
     #[command(after_help = "Examples:\n  my-credential-helper whoami --json")]
     Whoami,
-    /// What is known here: who is logged in, where that is kept, what each place says
+    /// Show who is logged in, where the session is stored, when it expires, and the state of each store
     Status(status::Arguments),
-    /// Several logins with one provider: which there are, and which is in use
+    /// List the accounts of a provider, and select the one in use
     #[command(subcommand)]
     Account(account::Command),
-    /// API tokens of the account
+    /// Manage the API tokens of the account
     #[command(subcommand)]
     Token(token::Command),
-    /// Sessions of the account
+    /// Manage the sessions of the account
     #[command(subcommand)]
     Session(session::Command),
-    /// Projects that an API key sees
+    /// List the projects that are visible to an API key
     #[command(subcommand)]
     Project(project::ProjectCommand),
-    /// Environments that an API key sees
+    /// List the environments that are visible to an API key
     #[command(subcommand)]
     Env(project::EnvCommand),
-    /// Settings
+    /// Read and change settings
     #[command(subcommand)]
     Config(config::Command),
     /// Print a valid credential
@@ -122,25 +122,25 @@ enum Command {
     Exec(exec::Arguments),
     /// Write the token for a shell or a CI system
     Export(export::Arguments),
-    /// Keep a credential: a JSON request on standard input
+    /// Store a credential: a JSON request on standard input
     Store(Rest),
-    /// Forget a credential: a JSON request on standard input
+    /// Erase a credential: a JSON request on standard input
     Erase(Rest),
-    /// List what is kept, without secrets
+    /// List the stored credentials, without secrets
     List(Rest),
-    /// What this program can do here
+    /// Show the supported protocols and stores
     Capabilities(Rest),
-    /// Connect a tool: its link, and its configuration
+    /// Configure a tool to use this program
     Setup(setup::Arguments),
-    /// What is wrong here, and how to mend it
+    /// Diagnose problems and suggest fixes
     Doctor(doctor::Arguments),
-    /// What an error means, and what to do about it
+    /// Explain the error codes and their fixes
     Errors(errors::Arguments),
-    /// Completions for a shell
+    /// Print the completions for a shell
     Completions(completions::Arguments),
-    /// The manual, a page a verb
+    /// Print the manual, one page for each command
     Man(man::Arguments),
-    /// The protocol of a tool
+    /// Speak the protocol of a tool
     #[command(external_subcommand)]
     Tool(Vec<OsString>),
 }
@@ -148,23 +148,23 @@ enum Command {
 /// The arguments of the JSON protocol's `get`, for its help. The adapter parses them itself, which is faster than clap.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Without --format or --url a JSON request is read from standard input; an empty one asks for the default \
-provider's.
+Without --format or --url, a JSON request is read from standard input; an empty request is for the default \
+provider.
 
 Examples:
   my-credential-helper get </dev/null
   curl -H @<(my-credential-helper get --format header) https://api.mycli.sh/v1/me")]
 struct GetHelp {
-    /// json, raw (the bare token) or header (what `curl -H @-` reads)
+    /// json, raw (only the token) or header (a header line for `curl -H @-`)
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
-    /// Where it will be sent
+    /// The URL that the credential will be sent to
     #[arg(long)]
     url: Option<String>,
-    /// The user name to go with it
+    /// The user name of the credential
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
-    /// Say on standard error where it was looked for
+    /// Print to standard error what was searched
     #[arg(long)]
     explain: bool,
 }
@@ -270,8 +270,9 @@ fn protocol_of_tool(engine: &Engine<'_>, arguments: &[OsString]) -> Result<ToolO
     let mut arguments = arguments.iter().map(|text| text.to_string_lossy().into_owned());
     let name = arguments.next().unwrap_or_default();
     let Some(tool) = run::tool(&name) else {
-        let message = format!("there is no verb `{}`", crate::error::sanitize(&name));
-        return Err(Error::invalid(message).with_hint("`my-credential-helper --help` lists them"));
+        let message = format!("unknown command `{}`", crate::error::sanitize(&name));
+        return Err(Error::invalid(message)
+            .with_hint("run `my-credential-helper --help` for the list of commands"));
     };
     Ok(run::run(engine, tool, &arguments.collect::<Vec<_>>()))
 }
@@ -288,8 +289,8 @@ fn magic_link_provider(engine: &Engine<'_>) -> Result<Provider> {
     if provider.login == LoginKind::MagicLink {
         return Ok(provider);
     }
-    Err(Error::invalid(format!("{} has keys and no accounts", provider.name))
-        .with_hint("leave out `--provider`"))
+    Err(Error::invalid(format!("{} has API keys and no accounts", provider.name))
+        .with_hint("omit `--provider`"))
 }
 
 #[cfg(test)]

@@ -11,15 +11,15 @@ use crate::model::{ApiPaths, LoginKind, Provider, ToolOutput};
 
 #[derive(Subcommand)]
 pub(super) enum ProjectCommand {
-    /// List the projects that the key sees
+    /// List the projects that are visible to the key
     #[command(after_help = "Examples:\n  my-credential-helper --provider microtica project list")]
     List,
 }
 
 #[derive(Subcommand)]
 pub(super) enum EnvCommand {
-    /// List the environments of a project that the key sees: of `--project ID`, else of MICROTICA_PROJECT_ID, else of the
-    /// one that is configured
+    /// List the environments of a project that are visible to the key: of `--project ID`, else of MICROTICA_PROJECT_ID, else
+    /// of the configured project
     #[command(
         after_help = "Examples:\n  my-credential-helper --provider microtica env list --project PROJECT_ID"
     )]
@@ -35,7 +35,7 @@ pub(super) fn list_projects(engine: &Engine<'_>, output: &Output) -> Result<Tool
     Ok(output.table(
         ["ID", "NAME"],
         rows,
-        "The key sees no project.",
+        "No projects are visible to the key.",
         &json!({ "projects": projects }),
     ))
 }
@@ -48,7 +48,7 @@ pub(super) fn list_environments(engine: &Engine<'_>, output: &Output) -> Result<
     });
     let (environments, _) = response.map_err(|error| match error.code {
         ErrorCode::Rejected if error.hint.is_none() => {
-            error.with_hint("`project list` shows the projects that the key sees")
+            error.with_hint("run `project list` for the projects that are visible to the key")
         }
         _ => error,
     })?;
@@ -61,7 +61,7 @@ pub(super) fn list_environments(engine: &Engine<'_>, output: &Output) -> Result<
     Ok(output.table(
         ["ID", "NAME", "ROLE"],
         rows,
-        "The key sees no environment of this project.",
+        "No environments of this project are visible to the key.",
         &fields,
     ))
 }
@@ -80,8 +80,8 @@ fn project(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
     let variable = context.environment.text("MICROTICA_PROJECT_ID").map(|id| id.trim().to_owned());
     let configured = context.configuration()?.project(&provider.name).map(str::to_owned);
     context.overrides.project.clone().or(variable).or(configured).ok_or_else(|| {
-        Error::invalid("no project is named").with_hint(format!(
-            "give it as `--project ID`, as MICROTICA_PROJECT_ID, or for good: `my-credential-helper --provider {} config set project ID`",
+        Error::invalid("no project given").with_hint(format!(
+            "use `--project ID`, set MICROTICA_PROJECT_ID, or run `my-credential-helper --provider {} config set project ID`",
             provider.name
         ))
     })

@@ -14,16 +14,16 @@ use crate::model::{Provider, ToolOutput};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// List the sessions of the account; the one of this device has a star
+    /// List the sessions of the account; a star marks the one of this device
     #[command(after_help = "Examples:\n  my-credential-helper session list")]
     List,
-    /// End a session
+    /// Revoke a session
     #[command(after_help = "Examples:\n  my-credential-helper session revoke --others")]
     Revoke {
-        /// Its id
+        /// The id of the session
         #[arg(required_unless_present = "others")]
         id: Option<String>,
-        /// Every session but this device's
+        /// Revoke every session except that of this device
         #[arg(long, conflicts_with = "id")]
         others: bool,
     },
@@ -76,9 +76,9 @@ fn list(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<Too
         field["current"] = is_current(engine, provider, session).into();
     }
     Ok(output.table(
-        ["ID", "DEVICE", "ADDRESS", "LAST USED", "ENDS"],
+        ["ID", "DEVICE", "ADDRESS", "LAST USED", "EXPIRES"],
         rows,
-        "There are no sessions.",
+        "No sessions.",
         &fields,
     ))
 }
@@ -91,32 +91,32 @@ fn revoke(
 ) -> Result<ToolOutput> {
     let sessions = sessions(engine, provider)?;
     let session = sessions.iter().find(|session| session.id == id).ok_or_else(|| {
-        Error::new(ErrorCode::NotFound, format!("there is no session `{}`", sanitize(id)))
-            .with_hint("`my-credential-helper session list` shows them")
+        Error::new(ErrorCode::NotFound, format!("unknown session `{}`", sanitize(id)))
+            .with_hint("run `my-credential-helper session list` for the list of sessions")
     })?;
-    engine.call(provider, "end the session", |client, token| {
+    engine.call(provider, "revoke the session", |client, token| {
         allow_missing(mycli::revoke_session(client, token, id))
     })?;
     let is_current = is_current(engine, provider, session);
     let fields = json!({ "revoked": true, "id": id, "current": is_current });
     if is_current {
-        output.note("that was the session of this device; `my-credential-helper logout` forgets it here, too");
+        output.note("this was the session of this device; run `my-credential-helper logout` to remove it from this device as well");
     }
-    Ok(output.done(&format!("Ended the session {}.", sanitize(id)), &fields))
+    Ok(output.done(&format!("Revoked the session {}.", sanitize(id)), &fields))
 }
 
 fn revoke_others(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
     let sessions = sessions(engine, provider)?;
     let current = sessions.iter().find(|session| is_current(engine, provider, session));
     let current = current.ok_or_else(|| {
-        Error::invalid("it cannot be told which session is this device's").with_hint(
-            "end them one by one: `my-credential-helper session list`, `session revoke ID`",
+        Error::invalid("cannot determine which session belongs to this device").with_hint(
+            "revoke them individually with `my-credential-helper session list` and `session revoke ID`",
         )
     })?;
-    let (count, _) = engine.call(provider, "end the other sessions", |client, token| {
+    let (count, _) = engine.call(provider, "revoke the other sessions", |client, token| {
         mycli::revoke_other_sessions(client, token, &current.id)
     })?;
     let plural = if count == 1 { "" } else { "s" };
-    let sentence = format!("Ended {count} other session{plural}.");
+    let sentence = format!("Revoked {count} other session{plural}.");
     Ok(output.done(&sentence, &json!({ "revoked_count": count })))
 }

@@ -14,11 +14,10 @@ use crate::store::env;
 use crate::store::session::{self, StoredSession};
 use crate::sys::atomic_file;
 
-/// What `status` takes.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper status --check")]
 pub(super) struct Arguments {
-    /// Ask the service too whether it can be reached and accepts the credential
+    /// Also check that the service is reachable and accepts the credential
     #[arg(long)]
     check: bool,
 }
@@ -49,7 +48,7 @@ fn local_status(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Re
     let variable = provider.token_variable.to_string();
     let (variable_state, variable_is_set) = match env::read(&context.environment, &variable, now) {
         Ok(None) => ("not set".to_owned(), false),
-        Ok(Some(_)) => ("set, and in effect".to_owned(), true),
+        Ok(Some(_)) => ("set, in effect".to_owned(), true),
         Err(error) => (error.message, true),
     };
     let source = stored.map(|stored| stored.source);
@@ -74,7 +73,7 @@ fn local_status(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Re
     );
     let elsewhere = context.other_login_url(provider, None)?.filter(|_| stored.is_some());
     if let Some(url) = &elsewhere {
-        report.row("logged in at", format!("{url}, which is not the API URL in force"));
+        report.row("logged in at", format!("{url}, which is not the current API URL"));
     }
     report.field("login_api_url", elsewhere);
     let session = stored.map(|stored| &stored.session);
@@ -117,7 +116,7 @@ fn describe_session(
         (_, LoginKind::OAuth(_)) => "a token",
     };
     let is_expired = session.refresh_token.is_none() && session.is_expired(now);
-    let expired = if is_expired { ", which has ended," } else { "" };
+    let expired = if is_expired { " (expired)" } else { "" };
     let location = location.map_or_else(String::new, |location| format!(": {location}"));
     format!("by {kind}{expired} in the {}{location}", source.name())
 }
@@ -140,7 +139,7 @@ fn times(
         ("since", "logged_in_at", logged_in_at),
         ("token expires", "expires_at", expires_at),
         ("last refreshed", "last_refreshed_at", last_refreshed_at),
-        ("session ends", "session_ends_at", session_expiry.map(Timestamp::from_unix)),
+        ("session expires", "session_ends_at", session_expiry.map(Timestamp::from_unix)),
     ]
 }
 
@@ -163,17 +162,17 @@ fn check(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
         LoginKind::MagicLink => whoami::me(engine, provider)?.0.email,
         LoginKind::OAuth(oauth) => {
             let (user, _) = whoami::userinfo(engine, provider, oauth)?;
-            user.name().unwrap_or_else(|| "somebody".to_owned())
+            user.name().unwrap_or_else(|| "an unnamed user".to_owned())
         }
         LoginKind::ApiKey(Some(paths)) => {
-            let (key, _) = engine.call(provider, "ask whose key it is", |client, key| {
+            let (key, _) = engine.call(provider, "look up the key", |client, key| {
                 microtica::whoami(client, paths, key)
             })?;
             return Ok(format!("accepts the key `{}`", key.key_name.unwrap_or_default()));
         }
-        LoginKind::ApiKey(None) => return Ok("cannot be asked".to_owned()),
+        LoginKind::ApiKey(None) => return Ok("no request available".to_owned()),
     };
-    Ok(format!("accepts the credential, of {owner}"))
+    Ok(format!("accepts the credential of {owner}"))
 }
 
 /// Adds the profile in force and what the `my` command line has cached of it. `MY_PROFILE` precedes `active_profile`, as

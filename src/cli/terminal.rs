@@ -64,7 +64,7 @@ pub(super) fn prompt(question: &str) -> Result<String> {
 }
 
 fn no_answer() -> Error {
-    Error::invalid("no answer was given")
+    Error::invalid("no answer given")
 }
 
 /// Prompts for a secret, without an echo.
@@ -91,9 +91,8 @@ pub(super) fn prompt_secret(question: &str) -> Result<Secret, Stopped> {
 /// Prompts for a yes. Without a terminal that is an error, which names the flag.
 pub(super) fn confirm(question: &str) -> Result<bool> {
     if !is_interactive() {
-        return Err(
-            Error::invalid("there is no terminal to ask on").with_hint("`--force` does not ask")
-        );
+        return Err(Error::invalid("no terminal to prompt on")
+            .with_hint("use `--force` to skip the confirmation"));
     }
     confirm_interactive(question)
 }

@@ -14,18 +14,18 @@ use crate::model::{Provider, ToolOutput};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Make an API token, and print it this once
+    /// Create an API token; the token is printed only once
     #[command(
         after_help = "Examples:\n  my-credential-helper token create ci --expires-in 90d\n  \
                             MY_API_TOKEN=$(my-credential-helper token create ci --quiet) ./build.sh"
     )]
     Create {
-        /// What to call it; at most 100 characters
+        /// The name of the token, at most 100 characters
         name: String,
-        /// How long it lives: a number with d, h or y; for ever without
+        /// Lifetime, for example 90d, 12h or 1y [default: never expires]
         #[arg(long, value_name = "SPAN")]
         expires_in: Option<String>,
-        /// The profile whose catalog it may read, and no other
+        /// The only profile whose catalog the token may read
         #[arg(long, value_name = "SLUG")]
         profile: Option<String>,
     },
@@ -35,10 +35,10 @@ pub(super) enum Command {
     /// Revoke an API token
     #[command(after_help = "Examples:\n  my-credential-helper token revoke ci")]
     Revoke {
-        /// Its id or its name
+        /// The id or the name of the token
         #[arg(value_name = "ID|NAME")]
         token: String,
-        /// Do not ask
+        /// Do not prompt for confirmation
         #[arg(long)]
         force: bool,
     },
@@ -66,7 +66,7 @@ fn create(
     expires_in.map(check_lifetime).transpose()?;
     let profile_id = profile.map(|slug| profile_id(engine, provider, slug)).transpose()?;
     let code = Cell::new(None);
-    let created = engine.call_with_session(provider, "make the token", |client, token| {
+    let created = engine.call_with_session(provider, "create the token", |client, token| {
         mycli::create_token(client, token, name, expires_in, profile_id.as_deref())
             .inspect_err(|error| code.set(error.code()))
     });
@@ -81,8 +81,8 @@ fn create(
         .as_deref()
         .map_or("does not expire".to_owned(), |time| format!("expires {time}"));
     let sentence = format!(
-        "Token `{name}` is made, and {expiry}. It is shown this once:\n\n  {}\n\nGive it to a job as {}. \
-         `my-credential-helper token revoke {id}` ends it.",
+        "Created token `{name}`, which {expiry}. The token is shown only once:\n\n  {}\n\nPass it to a job as {}. \
+         To revoke it, run `my-credential-helper token revoke {id}`.",
         token.expose_secret(),
         provider.token_variable,
         name = sanitize(&name),
@@ -110,8 +110,8 @@ fn check_lifetime(text: &str) -> Result<()> {
     if hours.is_some_and(|hours| (1..=MAX_LIFETIME).contains(&hours)) {
         return Ok(());
     }
-    let message = format!("`{}` cannot be the lifetime of a token", sanitize(text));
-    let hint = "--expires-in is a number with d, h or y, from 1h to 100y: 30d";
+    let message = format!("`{}` is not a valid lifetime of a token", sanitize(text));
+    let hint = "use a lifetime from 1h to 100y, such as `--expires-in 30d`, `12h` or `1y`";
     Err(Error::invalid(message).with_hint(hint))
 }
 
@@ -120,7 +120,7 @@ fn profile_id(engine: &Engine<'_>, provider: &Provider, slug: &str) -> Result<St
         mycli::profile_id(client, token, slug)
     });
     result.map_err(|error| match error.code {
-        ErrorCode::Rejected => error.with_hint("the profile's slug is the one that `my` shows"),
+        ErrorCode::Rejected => error.with_hint("use the profile's slug as `my` shows it"),
         _ => error,
     })
 }
@@ -128,9 +128,9 @@ fn profile_id(engine: &Engine<'_>, provider: &Provider, slug: &str) -> Result<St
 fn with_hint(error: Error, code: Option<Code>) -> Error {
     match code {
         Some(Code::TokenLimitReached) => error
-            .with_hint("`my-credential-helper token list` shows them; `token revoke` makes room"),
+            .with_hint("run `my-credential-helper token list`, and revoke a token with `token revoke`"),
         Some(Code::InvalidRequest) => error.with_hint(
-            "a name has 1 to 100 characters; --expires-in is a number with d, h or y: 30d",
+            "use a name of 1 to 100 characters, and a lifetime such as `--expires-in 30d`, `12h` or `1y`",
         ),
         _ => error,
     }
@@ -146,7 +146,7 @@ fn list(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<Too
     };
     let rows = tokens.iter().map(row).collect();
     let headings = ["ID", "NAME", "PREFIX", "LAST USED", "EXPIRES"];
-    Ok(output.table(headings, rows, "There are no API tokens.", &json!({ "tokens": tokens })))
+    Ok(output.table(headings, rows, "No API tokens.", &json!({ "tokens": tokens })))
 }
 
 fn revoke(
@@ -160,7 +160,7 @@ fn revoke(
     let ApiToken { id, name, token_prefix, .. } = find(&tokens, which)?;
     let label = format!("`{}` ({})", sanitize(name), sanitize(token_prefix));
     if !force && !terminal::confirm(&format!("Revoke the token {label}?"))? {
-        return Err(Error::invalid("nothing was revoked"));
+        return Err(Error::invalid("not confirmed; no token was revoked"));
     }
     engine.call_with_session(provider, "revoke the token", |client, token| {
         session::allow_missing(mycli::revoke_token(client, token, id))
@@ -178,12 +178,12 @@ fn find<'a>(tokens: &'a [ApiToken], which: &str) -> Result<&'a ApiToken> {
     match (named.next(), named.next()) {
         (Some(token), None) => Ok(token),
         (Some(_), Some(_)) => {
-            Err(Error::invalid(format!("several tokens are called `{}`", sanitize(which)))
-                .with_hint("name one by its id: `my-credential-helper token list`"))
+            Err(Error::invalid(format!("several tokens are named `{}`", sanitize(which)))
+                .with_hint("use the id of the token; run `my-credential-helper token list`"))
         }
         (None, _) => {
-            Err(Error::new(ErrorCode::NotFound, format!("there is no token `{}`", sanitize(which)))
-                .with_hint("`my-credential-helper token list` shows them"))
+            Err(Error::new(ErrorCode::NotFound, format!("unknown token `{}`", sanitize(which)))
+                .with_hint("run `my-credential-helper token list` for the list of tokens"))
         }
     }
 }

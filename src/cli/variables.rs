@@ -7,11 +7,11 @@ use crate::model::{Credential, CredentialRequest, Kind, Resolved, Secret, Target
 /// The arguments of both.
 #[derive(clap::Args)]
 pub(super) struct Variables {
-    /// A variable to set: NAME for the token, or NAME=token, NAME=username, NAME=header, NAME=expires_at.
-    /// Without one, the provider's own (MY_API_TOKEN) is set; a login stored for a URL needs one
+    /// A variable to set: NAME for the token, or NAME=token, NAME=username, NAME=header, NAME=expires_at
+    /// [default: the provider's variable, such as MY_API_TOKEN; required for a stored credential of a URL]
     #[arg(long, value_name = "NAME[=FIELD]")]
     env: Vec<String>,
-    /// Where the credential will be sent
+    /// The URL that the credential will be sent to
     #[arg(long)]
     url: Option<String>,
 }
@@ -36,9 +36,9 @@ impl Variables {
             // A program that reads the provider's variable would send the password of another service to the provider.
             if credential.kind == Kind::UrlCredential {
                 return Err(Error::invalid(
-                    "what is kept for that URL is a user name and a password, and no provider's token",
+                    "the credential stored for this URL is a user name and password, not the token of a provider",
                 )
-                .with_hint("name the variables: `--env NAME`, `--env NAME=username`"));
+                .with_hint("specify the variables with `--env NAME` and `--env NAME=username`"));
             }
             let name = engine
                 .context
@@ -63,11 +63,11 @@ impl<'a> Variable<'a> {
         let (name, field) = text.split_once('=').unwrap_or((text, "token"));
         let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if !starts_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            let message = format!("`{}` cannot be the name of a variable", sanitize(name));
+            let message = format!("`{}` is not a valid variable name", sanitize(name));
             return Err(Error::invalid(message));
         }
         if !matches!(field, "token" | "username" | "header" | "expires_at") {
-            let message = format!("{name} can be set to token, username, header or expires_at");
+            let message = format!("{name} must be set to token, username, header or expires_at");
             return Err(Error::invalid(message));
         }
         Ok(Self { name, field })
@@ -80,7 +80,8 @@ impl<'a> Variable<'a> {
                 credential.expires_at.map(Timestamp::to_whole_seconds).unwrap_or_default(),
             ),
             "header" => {
-                let no_header = || Error::invalid("a user name and a password go into no header");
+                let no_header =
+                    || Error::invalid("a user name and password cannot be returned as a header");
                 let header = credential.header.as_ref().ok_or_else(no_header)?;
                 let value = header.value(&credential.secret);
                 Secret::new(format!("{}: {}", header.name, value.expose_secret()))

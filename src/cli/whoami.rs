@@ -17,18 +17,19 @@ pub(super) fn run(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
         LoginKind::ApiKey(Some(paths)) => key(engine, &provider, paths, output),
         LoginKind::OAuth(oauth) => user(engine, &provider, oauth, output),
         LoginKind::ApiKey(None) => {
-            Err(local_only(format!("{} cannot be asked whose key it is", provider.name)))
+            Err(local_only(format!("{} has no request for the owner of a key", provider.name)))
         }
     }
 }
 
 fn local_only(message: String) -> Error {
-    Error::invalid(message).with_hint("`my-credential-helper status` tells what is known here")
+    Error::invalid(message)
+        .with_hint("run `my-credential-helper status` for what is stored locally")
 }
 
 /// The account of mycli that the credential in force belongs to.
 pub(super) fn me(engine: &Engine<'_>, provider: &Provider) -> Result<(Me, Resolved)> {
-    engine.call(provider, "ask who is logged in", mycli::me)
+    engine.call(provider, "look up the user", mycli::me)
 }
 
 fn account(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
@@ -81,10 +82,13 @@ pub(super) fn userinfo(
 ) -> Result<(UserInfo, Resolved)> {
     let service = Service::new(engine.network, provider, oauth, Description::Stored)?;
     if service.endpoints.userinfo.is_none() {
-        return Err(local_only(format!("{} tells nobody whose a token is", provider.name)));
+        return Err(local_only(format!(
+            "{} has no request for the owner of a token",
+            provider.name
+        )));
     }
-    let (user, found) =
-        engine.call(provider, "ask whose the token is", |_, token| service.userinfo(token))?;
+    let (user, found) = engine
+        .call(provider, "look up the owner of the token", |_, token| service.userinfo(token))?;
     Ok((UserInfo(user), found))
 }
 
@@ -97,9 +101,9 @@ fn user(
     let (user, found) = userinfo(engine, provider, oauth)?;
     let mut report = new_report(provider, &found, output);
     report.field("account", &*provider.account);
-    report.add_or("user id", "id", user.text(&["sub", "id", "account_id"]), "not told");
-    report.add_or("email", "email", user.text(&["email"]), "not told");
-    report.add_or("user name", "username", user.name(), "not told");
+    report.add_or("user id", "id", user.text(&["sub", "id", "account_id"]), "not provided");
+    report.add_or("email", "email", user.text(&["email"]), "not provided");
+    report.add_or("user name", "username", user.name(), "not provided");
     Ok(output.report(report))
 }
 
@@ -117,11 +121,11 @@ fn key(
     let (key, failure) = match response {
         Ok(key) => (Some(key), None),
         Err(error) if error.is_decision() => {
-            let message = format!("{name} refused the key {prefix}...: {error}");
+            let message = format!("{name} rejected the key {prefix}...: {error}");
             return Err(Error::new(ErrorCode::Rejected, message)
-                .with_hint("make a new key in the console, and log in with it"));
+                .with_hint("create a new key in the console, and log in with it"));
         }
-        Err(error) => (None, Some(Error::temporary(format!("{name} cannot be reached: {error}")))),
+        Err(error) => (None, Some(Error::temporary(format!("cannot reach {name}: {error}")))),
     };
     output.warn(&found.warnings);
     let mut report = Report::default();

@@ -45,7 +45,8 @@ impl Pattern {
         let end = text[start..].find('/').map_or(text.len(), |slash| start + slash);
         let host = HostPattern::parse(&text[..end])?;
         if text[end..].contains(['?', '#']) {
-            let message = format!("[accounts]: `{}` has more than a path", sanitize(&text));
+            let message =
+                format!("[accounts]: `{}` contains a query or a fragment", sanitize(&text));
             return Err(Error::invalid(message));
         }
         let path = UrlPath::from_encoded(&text[end..])?;
@@ -140,8 +141,8 @@ mod tests {
     #[test]
     fn invalid_patterns_and_names_are_named() {
         for (text, part) in [
-            ("'git.acme.dev/a?b' = 'a'", "more than a path"),
-            ("'git.acme.dev' = '../a'", "cannot be an account's name"),
+            ("'git.acme.dev/a?b' = 'a'", "a query or a fragment"),
+            ("'git.acme.dev' = '../a'", "is not a valid account name"),
             ("'*' = 'a'", "`*`"),
         ] {
             let error =

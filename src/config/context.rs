@@ -82,7 +82,7 @@ impl Context {
         let is_twin = |other: &&Account| other.eq_ignore_ascii_case(&account) && **other != account;
         let known = self.configuration()?.other_accounts(provider);
         if let Some(other) = known.iter().chain([&Account::DEFAULT]).find(is_twin) {
-            let message = format!("the account of {provider} is written `{other}`");
+            let message = format!("the account of {provider} is spelled `{other}`");
             return Err(Error::invalid(message));
         }
         Ok(account)

@@ -4,7 +4,7 @@ use super::Paths;
 use crate::model::Provider;
 use crate::sys::atomic_file;
 
-/// The id, which is created if there is none; `None` if it cannot be stored. Each account has its own id: two accounts may
+/// The id, which is created if missing; `None` if it cannot be stored. Each account has its own id: two accounts may
 /// belong to one person, whose login with one must not end the session of the other.
 pub fn load(paths: &Paths, Provider { name, account, .. }: &Provider) -> Option<String> {
     let file = if account.is_default() {

@@ -39,7 +39,9 @@ impl<'a> Editor<'a> {
     pub fn lock(paths: &'a Paths) -> Result<Self> {
         paths.configuration().ok_or_else(no_directory)?;
         let lock = lock::wait(&paths.in_home(LOCK)?, LOCK_TIMEOUT)?.ok_or_else(|| {
-            Error::temporary("another process has been changing config.toml for 5 s")
+            Error::temporary(
+                "timed out after 5 s waiting for another process to change config.toml",
+            )
         })?;
         Ok(Self { paths, _lock: lock })
     }
@@ -73,7 +75,7 @@ pub fn plan(
     let table = match provider {
         None => document.as_table_mut(),
         Some(name) => provider_table(&mut document, name)
-            .ok_or_else(|| unreadable(&"has `providers` that are no tables"))?,
+            .ok_or_else(|| unreadable(&"has a `providers` entry that is not a table"))?,
     };
     match value {
         Some(value) => drop(table.insert(key, Item::Value(value))),
@@ -101,7 +103,7 @@ fn provider_table<'a>(document: &'a mut DocumentMut, name: &str) -> Option<&'a m
 /// An error if this program could not use the configuration.
 fn check(text: &str, provider: Option<&str>) -> Result<()> {
     let configuration: Configuration = toml::from_str(text).map_err(|error| {
-        Error::invalid(format!("that cannot be set: {}", sanitize(error.message())))
+        Error::invalid(format!("cannot set this value: {}", sanitize(error.message())))
     })?;
     let default = configuration.provider.clone();
     for name in provider.iter().copied().chain(default.as_deref()) {

@@ -96,7 +96,10 @@ impl TryFrom<String> for ProviderKind {
             name => {
                 let unknown = || {
                     let known = known::ALL.map(|known| known.kind).join(", ");
-                    format!("`{}` is no kind: oauth, api_key, magic_link, {known}", sanitize(name))
+                    format!(
+                        "`{}` is not a kind of provider: use oauth, api_key, magic_link, {known}",
+                        sanitize(name)
+                    )
                 };
                 Ok(Self::OAuth(Some(KnownService::find(name).ok_or_else(unknown)?)))
             }
@@ -148,10 +151,8 @@ impl Configuration {
                 self.check_variable(settings, &provider)?;
                 Ok(provider)
             }
-            (None, None) => {
-                Err(Error::invalid(format!("there is no provider `{}`", sanitize(name)))
-                    .with_hint(format!("the providers are {}", self.names().join(", "))))
-            }
+            (None, None) => Err(Error::invalid(format!("unknown provider `{}`", sanitize(name)))
+                .with_hint(format!("the providers are {}", self.names().join(", ")))),
         }
     }
 
@@ -216,7 +217,7 @@ impl ProviderSettings {
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
         if name.is_empty() || !name.bytes().all(is_plain) {
             return Err(Error::invalid(format!(
-                "`{}` cannot be a provider's name: letters, digits, - and _",
+                "`{}` is not a valid provider name: use letters, digits, - and _",
                 sanitize(name)
             )));
         }
@@ -295,9 +296,9 @@ mod tests {
         );
         assert!(
             error("[providers.acme]\nkind = 'github2'")
-                .starts_with("`github2` is no kind: oauth, ")
+                .starts_with("`github2` is not a kind of provider: use oauth, ")
         );
-        assert_eq!(error(""), "there is no provider `acme`");
+        assert_eq!(error(""), "unknown provider `acme`");
         assert!(error("sotre = 'file'").contains("sotre"));
     }
 }

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_an_own_installation_stay_there() {
+    fn tokens_of_a_self_hosted_service_stay_there() {
         let text = "[providers.x]\nkind = 'gitlab'\n";
         assert!(owns(text, "https://gitlab.com/a/b.git"));
         let text = "[providers.x]\nkind = 'gitlab'\nissuer = 'https://git.acme.dev'\n";

@@ -79,7 +79,8 @@ impl Client {
         let builder = if origin.is_loopback() { builder.no_proxy() } else { builder };
         // Its thread inherits the mask, so that a caller can block signals without knowing which clients exist.
         let _blocked = signals::block_all();
-        let unusable = |error| format!("the HTTP client: {}", root_cause(&error, &[]));
+        let unusable =
+            |error| format!("cannot create the HTTP client: {}", root_cause(&error, &[]));
         let http = builder.build().map_err(|error| Error::invalid_state(unusable(error)))?;
         Ok(Self {
             http,
@@ -165,7 +166,9 @@ impl Client {
     ) -> Result<RequestBuilder> {
         let Some(token) = token else { return Ok(request) };
         let unusable = || {
-            HttpError::Malformed("the token has a character that no header can carry".to_owned())
+            HttpError::Malformed(
+                "the token contains a character that is not allowed in an HTTP header".to_owned(),
+            )
         };
         let name = HeaderName::from_bytes(self.header.name.as_bytes()).map_err(|_| unusable())?;
         let mut value = HeaderValue::from_str(self.header.value(token).expose_secret())
@@ -197,7 +200,7 @@ impl Client {
         deadline: Instant,
     ) -> Result<Response> {
         let failed = |error: reqwest::Error| {
-            let late = error.is_timeout().then(|| "it did not answer in time".to_owned());
+            let late = error.is_timeout().then(|| "the service did not respond in time".to_owned());
             let reason = late.unwrap_or_else(|| root_cause(&error, secrets));
             let is_sent = !error.is_connect();
             if is_sent { HttpError::NoResponse(reason) } else { HttpError::NotConnected(reason) }
@@ -210,7 +213,7 @@ impl Client {
             redact(&format!("{} {origin}{}", request.method(), request.url().path()), secrets)
         });
         let response = self.http.execute(request).map_err(failed)?;
-        self.log.debug(&|| format!("{origin} answers with status {}", response.status().as_u16()));
+        self.log.debug(&|| format!("{origin} returned status {}", response.status().as_u16()));
         Ok(response)
     }
 
@@ -242,13 +245,13 @@ impl Endpoint {
     /// The URL as it is written, if both parsers find the same origin in it.
     fn parse(text: &str) -> error::Result<Self> {
         let Target { origin, .. } = Target::parse(text)?;
-        let mut url = Url::parse(text).map_err(|_| Error::invalid("the URL cannot be used"))?;
+        let mut url = Url::parse(text).map_err(|_| Error::invalid("invalid URL"))?;
         url.set_fragment(None);
         let parts = (url.scheme(), url.host_str(), url.port_or_known_default());
         if parts == (origin.scheme().name(), Some(origin.host()), Some(origin.port())) {
             return Ok(Self(url));
         }
-        Err(Error::invalid("the URL cannot be used: two parsers find two hosts in it"))
+        Err(Error::invalid("invalid URL: two parsers disagree about its host"))
     }
 
     fn origin(&self) -> String {
@@ -269,7 +272,7 @@ impl Endpoint {
         if url.path() == path {
             return Ok(url);
         }
-        Err(HttpError::NotSent(Error::invalid("the path of the request cannot be used")))
+        Err(HttpError::NotSent(Error::invalid("invalid path of the request")))
     }
 }
 
@@ -287,7 +290,7 @@ pub(super) fn segment(text: &str) -> String {
 
 fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body)
-        .map_err(|error| HttpError::Malformed(format!("its answer {}", json::reason(&error))))
+        .map_err(|error| HttpError::Malformed(format!("the response {}", json::reason(&error))))
 }
 
 /// Whether a body has an `error` of OAuth, and no token.
@@ -307,7 +310,7 @@ fn read_body(
     let mut chunk = Zeroizing::new([0; 16 * 1024]);
     loop {
         if Instant::now() >= deadline {
-            return Err(HttpError::NoResponse("its answer did not end in time".to_owned()));
+            return Err(HttpError::NoResponse("the response did not finish in time".to_owned()));
         }
         match response.read(&mut *chunk) {
             Ok(0) => return Ok(body),
@@ -315,11 +318,11 @@ fn read_body(
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => {
                 let cause = root_cause(&error, secrets);
-                return Err(HttpError::NoResponse(format!("its answer broke off: {cause}")));
+                return Err(HttpError::NoResponse(format!("the response was cut off: {cause}")));
             }
         }
         if body.len() > MAX_BODY {
-            return Err(HttpError::Malformed("its answer is larger than 1 MiB".to_owned()));
+            return Err(HttpError::Malformed("the response is larger than 1 MiB".to_owned()));
         }
     }
 }

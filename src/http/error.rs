@@ -76,11 +76,11 @@ impl std::fmt::Display for ServiceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { status, code, message, retry_after } = self;
         match (code.as_str(), message.as_str()) {
-            ("", _) => write!(f, "it answered with status {status}")?,
+            ("", _) => write!(f, "the service returned status {status}")?,
             (code, "") => write!(f, "{code} (status {status})")?,
             (code, message) => write!(f, "{message} ({code})")?,
         }
-        retry_after.map_or(Ok(()), |seconds| write!(f, "; it asks to wait {seconds} s"))
+        retry_after.map_or(Ok(()), |seconds| write!(f, "; retry after {seconds} s"))
     }
 }
 

@@ -261,7 +261,7 @@ pub fn revoke_session(client: &Client, token: &Secret, id: &str) -> Result<()> {
 pub fn revoke_other_sessions(client: &Client, token: &Secret, current: &str) -> Result<u64> {
     let path = format!("/v1/sessions?current_session_id={}", segment(current));
     let Wrapped { value } = client.call(Method::DELETE, &path, Some(token), &[], &[])?;
-    let no_count = || HttpError::Malformed("its answer has no count".to_owned());
+    let no_count = || HttpError::Malformed("the response has no count".to_owned());
     json::number(&value, 0..=1_000_000_000).ok_or_else(no_count)
 }
 

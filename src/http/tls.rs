@@ -45,7 +45,7 @@ fn check_paths(context: &Context) -> Result<()> {
 
 fn roots_of(file: &Path) -> Result<RootCertStore> {
     let unreadable = |why: &dyn std::fmt::Display| {
-        Error::invalid_state(format!("the certificates in {}: {why}", file.display()))
+        Error::invalid_state(format!("cannot load the certificates in {}: {why}", file.display()))
     };
     let pem = atomic_file::read_certificates(file).map_err(|error| unreadable(&error))?;
     let pem = pem.ok_or_else(|| unreadable(&std::io::ErrorKind::NotFound))?;
@@ -54,7 +54,7 @@ fn roots_of(file: &Path) -> Result<RootCertStore> {
         .map_err(|error| unreadable(&error))?;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(certificates);
-    if roots.is_empty() { Err(unreadable(&"none could be read")) } else { Ok(roots) }
+    if roots.is_empty() { Err(unreadable(&"no certificate could be read")) } else { Ok(roots) }
 }
 
 fn roots_of_system() -> RootCertStore {

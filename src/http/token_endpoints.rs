@@ -102,10 +102,9 @@ fn require_secret(service: &Service<'_>, provider: &Provider, oauth: &OAuth) -> 
     }
     let name = &provider.name;
     Err(oauth.missing_secret(name).unwrap_or_else(|| {
-        let message = format!("the secret that {name} wants anew is not there");
-        Error::invalid(message).with_hint(format!(
-            "say where it is: `client_secret_variable` in [providers.{name}] of config.toml"
-        ))
+        let message = format!("the client secret of {name} is missing");
+        Error::invalid(message)
+            .with_hint(format!("set `client_secret_variable` in [providers.{name}] of config.toml"))
     }))
 }
 

@@ -86,7 +86,7 @@ pub enum StoreFailure {
     #[error("did not answer in time")]
     TimedOut,
     /// The tool's protocol cannot carry the secret.
-    #[error("it contains a line break or NUL")]
+    #[error("the value contains a line break or NUL")]
     NotOneLine,
     /// The store exists and cannot be used.
     #[error("{0}")]

@@ -28,7 +28,7 @@ pub fn line(value: &impl Serialize) -> String {
 /// Where and how JSON is wrong, without any of its text: serde's own message repeats the value, which may be a secret.
 pub fn reason(error: &serde_json::Error) -> String {
     let what = match error.classify() {
-        Category::Eof => "ends too early",
+        Category::Eof => "ends unexpectedly",
         Category::Data => "has a field that is missing or of the wrong type",
         _ => "is not JSON",
     };

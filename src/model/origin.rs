@@ -55,7 +55,7 @@ impl Origin {
     pub fn parse(scheme: Scheme, authority: &str) -> Result<Self> {
         if authority.contains('@') {
             // The text before the `@` may contain a password, so the error repeats no text.
-            let message = "the URL contains a user name or password; give the bare URL";
+            let message = "the URL contains a user name or password; remove them";
             return Err(Error::invalid(message));
         }
         refuse_repairs(authority)?;
@@ -127,16 +127,16 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>)> {
 
 /// An IP literal, or labels of `[a-z0-9_-]`, in the one spelling that is stored and compared.
 fn canonical_host(text: &str) -> Result<String> {
-    let not_plain = || refused("the host is not written in its plain form");
+    let not_plain = || refused("the host is not in canonical form");
     if text.is_empty() || text.contains(['/', '?', '#', '%', '*']) {
-        return Err(refused("that is no host"));
+        return Err(refused("the host is missing or malformed"));
     }
     match Host::parse(text).map_err(|cause| refused(&cause.to_string()))? {
         Host::Ipv4(address) if text == address.to_string() => Ok(text.to_owned()),
         Host::Ipv4(_) => Err(not_plain()),
         Host::Ipv6(address) => Ok(Host::<&str>::Ipv6(address).to_string()),
         Host::Domain(name) if !is_dns_name(&name) => Err(refused(
-            "the host has a label that is empty, too long, or has other characters than letters, digits, - and _",
+            "a label of the host is empty, too long, or contains characters other than letters, digits, - and _",
         )),
         Host::Domain(name) if !is_spelled(text, &name) => Err(not_plain()),
         Host::Domain(name) => Ok(name),
@@ -177,7 +177,7 @@ pub(super) fn refuse_repairs(text: &str) -> Result<()> {
 
 /// The error does not repeat the URL, which may contain a password or a token.
 pub(super) fn refused(why: &str) -> Error {
-    Error::invalid(format!("the URL cannot be used: {why}"))
+    Error::invalid(format!("invalid URL: {why}"))
 }
 
 /// A host that a provider's token may be sent to: `git.acme.dev`, `git.acme.dev:8443`, `*.acme.dev`,
@@ -206,7 +206,7 @@ impl HostPattern {
         let (scheme, rest) = match text.split_once("://") {
             Some(("https", rest)) => (Some(Scheme::Https), rest),
             Some(("http", rest)) => (Some(Scheme::Http), rest),
-            Some(_) => return Err(refused("only https and http are served")),
+            Some(_) => return Err(refused("only https and http are supported")),
             None => (None, text),
         };
         let (is_wildcard, authority) =
@@ -214,19 +214,18 @@ impl HostPattern {
         let Origin { host, .. } = Origin::parse(Scheme::Https, authority)?;
         let (_, port) = split_port(authority)?;
         if is_wildcard && (!host.contains('.') || host.parse::<Ipv4Addr>().is_ok()) {
-            return Err(refused("`*.` needs a domain of at least two labels behind it"));
+            return Err(refused("`*.` must be followed by a domain of at least two labels"));
         }
         // The list has wildcards: `kawasaki.jp` itself is no public suffix, each name below it is.
         let is_public = |name: &str| {
             psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix == name.as_bytes())
         };
         if is_wildcard && (is_public(&host) || is_public(&format!("x.{host}"))) {
-            let message =
-                "`*.` stands before a public suffix, below which anyone can register a name";
+            let message = "`*.` must not be followed by a public suffix, below which anyone can register a name";
             return Err(refused(message));
         }
         if scheme == Some(Scheme::Http) && !is_loopback(&host) {
-            return Err(refused("a token goes over plain http to loopback addresses only"));
+            return Err(refused("plain http is allowed only for loopback addresses"));
         }
         Ok(Self { scheme, is_wildcard, host, port })
     }

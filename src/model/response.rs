@@ -73,9 +73,10 @@ impl Credential {
     fn colon_error(&self) -> Error {
         let target = self.prefixes.first().map(ToString::to_string).unwrap_or_default();
         let message = format!(
-            "the user name stored for {target} has a colon, which Basic authentication cannot carry"
+            "the user name stored for {target} contains a colon, which Basic authentication does not allow"
         );
-        Error::invalid_state(message).with_hint("store the login again under a name without one")
+        Error::invalid_state(message)
+            .with_hint("store the credential again with a user name that has no colon")
     }
 }
 
@@ -130,7 +131,7 @@ pub struct Capabilities {
 /// What the person should know although the operation succeeded. `Display` is the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    #[error("{} was readable by others; its mode is 0600 now", .0.display())]
+    #[error("{} was readable by other users; changed its mode to 0600", .0.display())]
     ModeRepaired(PathBuf),
     #[error("other users could access {}; its mode is 0700 now", .0.display())]
     DirectoryRepaired(PathBuf),
@@ -144,17 +145,17 @@ pub enum Warning {
     #[error("the session with {provider} could not be refreshed: {reason}")]
     NotRefreshed { provider: String, reason: String },
     /// `store` rejected the new session, and the other store has it.
-    #[error("the {} did not take the session ({cause}); it is in {location}", store.name())]
+    #[error("could not save the session to the {} ({cause}); saved to {location} instead", store.name())]
     SavedElsewhere { store: Source, cause: StoreFailure, location: String },
-    #[error("the new session could not be saved ({0}); a new login will be needed")]
+    #[error("could not save the new session ({0}); a new login will be required")]
     NotSaved(StoreFailure),
-    #[error("an older copy of the session is left in the {}: {cause}", store.name())]
+    #[error("could not remove an older copy of the session from the {}: {cause}", store.name())]
     CopyLeft { store: Source, cause: StoreFailure },
     /// The new account is not the one in use.
-    #[error("`{command}` puts it in use")]
+    #[error("run `{command}` to use this account")]
     AccountNotInUse { command: String },
     /// The account in use was removed.
-    #[error("the account in use of {provider} is `default` now")]
+    #[error("the account in use for {provider} is now `default`")]
     DefaultAccountInUse { provider: String },
     /// The settings of the provider are wrong, and the others were listed.
     #[error("{provider} is not listed: {reason}")]

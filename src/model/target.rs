@@ -27,14 +27,14 @@ impl UrlPath {
 
     fn from_bytes(path: &[u8]) -> Result<Self> {
         if path.iter().any(u8::is_ascii_control) {
-            return Err(refused("its path contains a control character"));
+            return Err(refused("the path contains a control character"));
         }
         let mut canonical = String::with_capacity(path.len());
         for segment in path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
             // Java servers drop the parameters of a segment: `..;x` is a dot segment there.
             let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
             if matches!(name, b"." | b"..") {
-                return Err(refused("its path contains a dot segment"));
+                return Err(refused("the path contains a dot segment"));
             }
             if !canonical.is_empty() {
                 canonical.push('/');
@@ -131,7 +131,7 @@ fn split(url: &str) -> Result<(Scheme, &str, &str)> {
     let scheme = match scheme.to_ascii_lowercase().as_str() {
         "https" => Scheme::Https,
         "http" => Scheme::Http,
-        _ => return Err(refused("only https and http are served")),
+        _ => return Err(refused("only https and http are supported")),
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     Ok((scheme, &rest[..end], &rest[end..]))

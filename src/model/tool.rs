@@ -63,7 +63,7 @@ impl ToolOutput {
     /// Success, for a tool that stores the token of a session that it has just received.
     pub fn session_not_stored() -> Self {
         Self::default().with_note(
-            "the token is a session's and is not kept here: it is served and renewed while you are logged in",
+            "the token belongs to a session and is not stored: it is returned and refreshed while you are logged in",
         )
     }
 

@@ -56,7 +56,7 @@ fn decode(invocation: &Invocation) -> Result<Operation> {
     let operation =
         operation.ok_or_else(|| Error::invalid("usage: bazel-credential-my get"))?.as_str();
     if operation != "get" {
-        let message = format!("unknown command `{}`; the command is get", sanitize(operation));
+        let message = format!("unknown command `{}`; the only command is get", sanitize(operation));
         return Err(Error::invalid(message));
     }
     let Request { uri } = json::parse_request(&invocation.input)?;

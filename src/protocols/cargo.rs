@@ -18,7 +18,7 @@ const PLUGIN: &str = "--cargo-plugin";
 const VERSION: u64 = 1;
 
 const HINT: &str =
-    "name it in ~/.cargo/config.toml: `global-credential-providers = [\"cargo-credential-my\"]`";
+    "add it to ~/.cargo/config.toml: `global-credential-providers = [\"cargo-credential-my\"]`";
 
 /// Sent before the first request.
 const GREETING: &str = "{\"v\":[1]}\n";
@@ -42,7 +42,7 @@ impl Protocol for Cargo {
 
     fn decode(invocation: &Invocation) -> (Call, Result<Operation>) {
         if Self::framing(&invocation.arguments) == Framing::Nothing {
-            let error = Error::invalid(format!("cargo calls this program, with {PLUGIN}"));
+            let error = Error::invalid(format!("this program is run by cargo, with {PLUGIN}"));
             return (Call::Manual, Err(error.with_hint(HINT)));
         }
         match decode(&invocation.input) {
@@ -57,7 +57,7 @@ impl Protocol for Cargo {
             Ok(Response::Erased(true)) => return success(Success::Logout),
             // cargo's next provider may have it.
             Ok(Response::Erased(false)) => {
-                Error::new(ErrorCode::NotFound, "nothing is stored for it")
+                Error::new(ErrorCode::NotFound, "no credential is stored for it")
             }
             Ok(_) => return success(Success::Login),
             Err(error) => error,
@@ -128,15 +128,15 @@ fn decode(line: &[u8]) -> Result<Operation, Rejected> {
     // Another version may have fields of other types.
     let Version { v } = parse(line)?;
     if v != VERSION {
-        let message = format!("version {v} of cargo's credential protocol is not spoken here");
+        let message = format!("unsupported version {v} of cargo's credential protocol");
         return Err(Error::new(ErrorCode::UnsupportedVersion, message).into());
     }
     let Request { kind, registry, token } = parse(line)?;
     if !matches!(kind.as_str(), "get" | "login" | "logout") {
-        let message = format!("there is no operation `{}` here", sanitize(&kind));
+        let message = format!("unsupported operation `{}`", sanitize(&kind));
         return Err(Rejected(ErrorKind::OperationNotSupported, Error::invalid(message)));
     }
-    let registry = registry.ok_or_else(|| Error::invalid("cargo's request names no registry"))?;
+    let registry = registry.ok_or_else(|| Error::invalid("cargo's request has no registry"))?;
     let url = registry.index_url.strip_prefix("sparse+").unwrap_or(&registry.index_url);
     let rejected = |error| Rejected(ErrorKind::UrlNotSupported, error);
     if kind == "logout" {
@@ -158,13 +158,13 @@ fn target(url: &str) -> Result<Target> {
     if target.origin.is_safe() {
         return Ok(target);
     }
-    Err(Error::invalid(format!("{} is neither https nor on this machine", target.origin)))
+    Err(Error::invalid(format!("{} is neither https nor a loopback address", target.origin)))
 }
 
 fn login_token(token: Option<Secret>) -> Result<Secret> {
     let token = token.filter(|token| !token.is_empty()).ok_or_else(|| {
-        Error::invalid("no token was passed, and nothing prompts here").with_hint(
-            "`cargo login --registry NAME < FILE` reads one; your provider needs `my-credential-helper login` alone",
+        Error::invalid("no token was passed, and this program does not prompt").with_hint(
+            "run `cargo login --registry NAME < FILE`; for your provider, `my-credential-helper login` is enough",
         )
     })?;
     if token.has_control_character() {
@@ -205,7 +205,7 @@ fn credential(Resolved { credential, warnings, .. }: &Resolved) -> ToolOutput {
     let value = match &credential.header {
         Some(header) if !header.name.eq_ignore_ascii_case("Authorization") => {
             let message = format!(
-                "its token goes into the header {}, and cargo has none but Authorization",
+                "its token is sent in the header {}, and cargo sends only Authorization",
                 header.name
             );
             return failure(ErrorKind::UrlNotSupported, &Error::invalid(message));

@@ -68,8 +68,8 @@ impl<'a> Call<'a> {
             "get" | "store" | "erase" => {}
             // git always passes an operation, so the caller is a person.
             "" => {
-                let hint = "git says which: `git-credential-my <get|store|erase|capability>`";
-                return Err(Error::invalid("no operation is given").with_hint(hint));
+                let hint = "usage: git-credential-my <get|store|erase|capability>";
+                return Err(Error::invalid("no operation given").with_hint(hint));
             }
             // gitcredentials(7): "If a helper receives any other operation, it should silently ignore the request."
             _ => return Ok(Operation::Nothing),
@@ -145,7 +145,7 @@ impl<'a> Attributes<'a> {
             let line = std::str::from_utf8(line);
             let line = line.map_err(|_| Error::invalid("a line is not UTF-8"))?;
             let pair = line.split_once('=');
-            let (key, value) = pair.ok_or_else(|| Error::invalid("a line is no `key=value`"))?;
+            let (key, value) = pair.ok_or_else(|| Error::invalid("a line is not `key=value`"))?;
             attributes.check_unique(key)?;
             attributes.set(key, value);
         }
@@ -162,7 +162,7 @@ impl<'a> Attributes<'a> {
             "url" => self.url.or(self.protocol).or(self.host).or(self.path).is_some(),
             _ => false,
         };
-        if is_set { Err(Error::invalid("the place is named twice")) } else { Ok(()) }
+        if is_set { Err(Error::invalid("the target is specified more than once")) } else { Ok(()) }
     }
 
     fn set(&mut self, key: &str, value: &'a str) {

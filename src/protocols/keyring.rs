@@ -16,7 +16,7 @@ Usage: keyring [--mode password|creds] [--output plain|json] get SERVICE [USER]
        keyring set SERVICE USER      reads the password from standard input
        keyring del SERVICE USER
 
-This is my-credential-helper, in the place of Python's keyring. SERVICE is a URL or a host.
+This is my-credential-helper, a replacement for Python's keyring. SERVICE is a URL or a host.
 ";
 
 const VERSION: &str = concat!("keyring (my-credential-helper) v", env!("CARGO_PKG_VERSION"), "\n");
@@ -51,7 +51,7 @@ impl Protocol for Keyring {
     fn encode(arguments: &Arguments<'_>, result: Result<Response>) -> ToolOutput {
         match result {
             Ok(Response::Found(found)) => credential(arguments, &found),
-            Ok(Response::Erased(false)) => ToolOutput::failure(1, "no login is stored for it"),
+            Ok(Response::Erased(false)) => ToolOutput::failure(1, "no credential is stored for it"),
             Ok(Response::Nothing) => arguments.answer(),
             Ok(_) => ToolOutput::default(),
             // pip and uv continue, and prompt.
@@ -83,11 +83,11 @@ impl<'a> Arguments<'a> {
             match (name, attached) {
                 ("--mode", _) => match attached.or_else(|| arguments.next()) {
                     Some(mode @ ("password" | "creds")) => parsed.creds = mode == "creds",
-                    _ => return Err(Error::invalid("--mode is password or creds")),
+                    _ => return Err(Error::invalid("--mode must be password or creds")),
                 },
                 ("--output", _) => match attached.or_else(|| arguments.next()) {
                     Some(format @ ("plain" | "json")) => parsed.json = format == "json",
-                    _ => return Err(Error::invalid("--output is plain or json")),
+                    _ => return Err(Error::invalid("--output must be plain or json")),
                 },
                 ("-h" | "--help", None) => return Ok(Self { operation: "--help", ..parsed }),
                 ("-V" | "--version", None) => return Ok(Self { operation: "--version", ..parsed }),
@@ -139,7 +139,7 @@ impl<'a> Arguments<'a> {
             "--version" => VERSION,
             "--list-backends" => "my-credential-helper\n",
             _ => {
-                "this is my-credential-helper; `my-credential-helper status` tells what is kept, and where\n"
+                "this is my-credential-helper; run `my-credential-helper status` to see what is stored, and where\n"
             }
         })
     }
@@ -166,7 +166,7 @@ fn store(request: CredentialRequest, input: &[u8]) -> Result<Operation> {
     let secret = Secret::new(password.strip_suffix('\r').unwrap_or(password));
     if secret.is_empty() {
         return Err(Error::invalid(
-            "there is no password on standard input, and nothing prompts here",
+            "no password on standard input, and this program does not prompt",
         ));
     }
     if secret.has_control_character() {

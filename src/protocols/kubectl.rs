@@ -97,7 +97,7 @@ impl Info {
 
 fn decode(invocation: &Invocation) -> Result<(Option<String>, CredentialRequest)> {
     if let Some(argument) = invocation.arguments.first() {
-        return Err(Error::invalid(format!("`kubectl` does not take `{}`", sanitize(argument)))
+        return Err(Error::invalid(format!("`kubectl` does not accept `{}`", sanitize(argument)))
             .with_hint("write `args: [kubectl]` into the kubeconfig's `exec`"));
     }
     let variable = invocation.variables.get(INFO);

@@ -26,7 +26,7 @@ impl Protocol for Pnpm {
         if invocation.arguments.is_empty() {
             return ((), Ok(Operation::Get(CredentialRequest::default())));
         }
-        ((), Err(Error::invalid("pnpm's token helper takes no arguments")))
+        ((), Err(Error::invalid("pnpm's token helper accepts no arguments")))
     }
 
     /// pnpm treats an empty output, and any exit status except 0, as an error.
@@ -35,11 +35,11 @@ impl Protocol for Pnpm {
             Ok(Response::Found(found)) => match bearer(&found) {
                 Some(output) => return output,
                 None => Error::invalid(format!(
-                    "the token of {} is no Bearer token, and pnpm carries no other",
+                    "the token of {} is not a Bearer token, and pnpm sends no other kind",
                     found.credential.provider.unwrap_or_default()
                 )),
             },
-            Ok(_) => Error::invalid("there is nothing to tell pnpm"),
+            Ok(_) => Error::invalid("no response for pnpm"),
             Err(error) => error,
         };
         ToolOutput::error(&error)

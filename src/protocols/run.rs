@@ -87,7 +87,7 @@ fn usage(tool: &Tool) -> String {
     let whose = if tool.name == json::NAME { "this program, in JSON" } else { tool.name };
     format!(
         "Usage: my-credential-helper {}{operations}\n{program}\nThe protocol of {whose}, on standard input and \
-         output. `my-credential-helper --help` shows what is for people.\n",
+         output. See `my-credential-helper --help` for the commands for people.\n",
         tool.name
     )
 }
@@ -115,7 +115,7 @@ fn answer_lines(
     match written {
         // A closed pipe: the reader has what it needs.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            let message = format!("standard output cannot be written: {}", error.kind());
+            let message = format!("cannot write to standard output: {}", error.kind());
             ToolOutput::failure(ErrorCode::Internal.exit_status(), message)
         }
         _ => ToolOutput::default(),
@@ -198,7 +198,7 @@ fn read_line() -> Result<Vec<u8>> {
 }
 
 fn unreadable(error: &std::io::Error) -> Error {
-    Error::invalid(format!("standard input cannot be read: {}", error.kind()))
+    Error::invalid(format!("cannot read standard input: {}", error.kind()))
 }
 
 fn too_large(max: usize) -> Error {
@@ -233,7 +233,7 @@ mod tests {
     use crate::model::Framing;
 
     #[test]
-    fn the_first_empty_line_or_the_end_of_the_object_completes_a_request() {
+    fn an_empty_line_or_the_end_of_the_object_ends_a_request() {
         let complete = |framing, text: &str| {
             let bytes = text.as_bytes();
             let mut reads = (0..bytes.len()).map(|end| is_complete(framing, &bytes[..=end], end));

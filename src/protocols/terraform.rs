@@ -72,11 +72,11 @@ fn token(input: &[u8]) -> Result<Secret> {
         .map_err(|error| Error::invalid(format!("standard input {}", reason(&error))))?;
     let token = match properties.remove("token") {
         Some(Value::String(token)) => Secret::new(token),
-        _ => return Err(Error::invalid("the credentials have no `token` that is a string")),
+        _ => return Err(Error::invalid("the credentials have no string `token`")),
     };
     if let Some(property) = properties.keys().next() {
         let message =
-            format!("the property `{}` cannot be kept; a `token` alone can", sanitize(property));
+            format!("the property `{}` cannot be stored; only `token` can", sanitize(property));
         return Err(Error::invalid(message));
     }
     if token.is_empty() || token.has_control_character() {

@@ -17,16 +17,18 @@ pub struct Variable {
 pub fn read(environment: &Environment, name: &str, now: Timestamp) -> Result<Option<Variable>> {
     let Some(value) = environment.get(name) else { return Ok(None) };
     let invalid = |why: &str| {
-        Error::invalid(format!("{name} {why}")).with_hint(format!("set it anew, or `unset {name}`"))
+        Error::invalid(format!("{name} {why}"))
+            .with_hint(format!("set it to a valid token, or run `unset {name}`"))
     };
     let value = value.into_string().map_err(|_| invalid("is not UTF-8"))?;
     let token = token(&value).map_err(invalid)?;
     let kind = if token.is_jwt() { Kind::Session } else { Kind::ApiToken };
     let expires_at = jwt::claims(&token).exp.map(Timestamp::from_unix);
     if let Some(expiry) = expires_at.filter(|expiry| *expiry <= now) {
-        let message = format!("the token in {name} ended at {}", expiry.to_whole_seconds());
-        return Err(Error::new(ErrorCode::SessionExpired, message)
-            .with_hint(format!("set {name} anew, or `unset {name}` to use your login")));
+        let message = format!("the token in {name} expired at {}", expiry.to_whole_seconds());
+        return Err(Error::new(ErrorCode::SessionExpired, message).with_hint(format!(
+            "set {name} to a valid token, or run `unset {name}` to use your session"
+        )));
     }
     Ok(Some(Variable { token, kind, expires_at }))
 }
@@ -108,6 +110,6 @@ mod tests {
     fn an_expired_jwt_is_an_error() {
         // exp 1700000900
         let jwt = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIiwiaWF0IjoxNzAwMDAwMDAwLCJleHAiOjE3MDAwMDA5MDB9.c2ln";
-        assert_eq!(token(jwt), Err("the token in T ended at 2023-11-14T22:28:20Z".to_owned()));
+        assert_eq!(token(jwt), Err("the token in T expired at 2023-11-14T22:28:20Z".to_owned()));
     }
 }

@@ -20,7 +20,7 @@ pub type StoreResult<T> = Result<T, StoreFailure>;
 pub trait CredentialStore {
     fn source(&self) -> Source;
 
-    /// The text under a key; `None` if there is none.
+    /// The text under a key, if any.
     fn read(&self, key: &StorageKey) -> StoreResult<Option<StoredText>>;
 
     /// Ensures that a text of `size` bytes can be written, before a refresh token is spent on it.
@@ -133,8 +133,8 @@ fn keyring_error(cause: StoreFailure) -> Error {
         _ => ErrorCode::Internal,
     };
     let hint = match cause {
-        StoreFailure::Locked => "unlock the keyring, or choose the file: `--store file`",
-        _ => "`--store file` keeps the login in a file that only you can read (mode 0600)",
+        StoreFailure::Locked => "unlock the keyring, or use `--store file`",
+        _ => "use `--store file` to store the session in a file that only you can read (mode 0600)",
     };
-    Error::new(code, format!("the keyring did not take the login: {cause}")).with_hint(hint)
+    Error::new(code, format!("could not save the session to the keyring: {cause}")).with_hint(hint)
 }

@@ -161,9 +161,8 @@ fn decode_json(text: &str) -> Result<Session, String> {
     }
     let time = |name: &str, text: Option<String>| match text.as_deref() {
         None | Some("") => Ok(Timestamp::ZERO),
-        Some(text) => {
-            Timestamp::parse(text).ok_or_else(|| format!("has a {name} that is no RFC 3339 time"))
-        }
+        Some(text) => Timestamp::parse(text)
+            .ok_or_else(|| format!("has an invalid {name}: not an RFC 3339 time")),
     };
     let mut session = Session {
         access_token,
@@ -309,7 +308,7 @@ mod tests {
         for (text, reason) in [
             ("", "is empty"),
             ("hunter2", "is not JSON (line 1, column 1)"),
-            (r#"{"access_token":"hunter2"#, "ends too early (line 1, column 24)"),
+            (r#"{"access_token":"hunter2"#, "ends unexpectedly (line 1, column 24)"),
             (
                 r#"{"access_token":7}"#,
                 "has a field that is missing or of the wrong type (line 1, column 17)",
@@ -322,7 +321,7 @@ mod tests {
             ),
             (
                 r#"{"access_token":"x","expires_at":"hunter2"}"#,
-                "has a expires_at that is no RFC 3339 time",
+                "has an invalid expires_at: not an RFC 3339 time",
             ),
         ] {
             assert_eq!(

@@ -510,9 +510,9 @@ pub(super) fn hash(text: &str) -> String {
 }
 
 fn not_saved(cause: &StoreFailure) -> Error {
-    Error::invalid_state(format!("the login cannot be saved: {cause}"))
+    Error::invalid_state(format!("could not save the credential: {cause}"))
 }
 
 fn not_erased(cause: &StoreFailure) -> Error {
-    Error::invalid_state(format!("the login cannot be erased: {cause}"))
+    Error::invalid_state(format!("could not erase the credential: {cause}"))
 }

@@ -92,7 +92,7 @@ impl Launcher {
     pub fn child(&self, program: &Path) -> Result<Child> {
         let name = sanitize(&program.to_string_lossy());
         if !program.is_absolute() {
-            return Err(Error::invalid_state(format!("{name}: is not an absolute path")));
+            return Err(Error::invalid_state(format!("{name}: not an absolute path")));
         }
         let mut command = Command::new(program);
         command.current_dir(&self.directory).env_clear().envs(self.variables.iter().cloned());
@@ -157,14 +157,14 @@ impl Child {
         let _ = child.kill();
         let _ = child.wait();
         let limit = format!("{} s, or wrote more than 4 MiB", self.timeout.as_secs());
-        Err(Error::invalid_state(format!("{}: did not end within {limit}", self.name)))
+        Err(Error::invalid_state(format!("{}: did not exit within {limit}", self.name)))
     }
 
     /// As [`Child::run`], for a program that has to succeed.
     pub fn succeed(self) -> Result<zeroize::Zeroizing<String>> {
         let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
         let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
-        let failed = format!("this failed: {}", sanitize(&words.join(" ")));
+        let failed = format!("command failed: {}", sanitize(&words.join(" ")));
         self.run()?.ok_or(Error::invalid_state(failed))
     }
 

@@ -1,12 +1,11 @@
-//! What must hold for any bytes whatever, decoder by decoder: no panic, no answer for a host that is not configured,
-//! and nothing that breaks out of an answer's form. The suite runs them on seeds that it changes at random, and `fuzz/`
-//! on what a fuzzer finds.
+//! Rules for arbitrary input to each decoder: no panic, no credential for a host that is not configured, and no output
+//! that breaks its format. The suite runs them on random mutations of seeds, and `fuzz/` on the inputs of a fuzzer.
 
 mod protocols;
 mod stores;
 mod texts;
 
-/// A rule, and the name of what it is about.
+/// A rule and its name.
 pub(super) struct Property {
     /// `git`, `urls`.
     pub(super) name: &'static str,
@@ -18,7 +17,7 @@ const fn property(name: &'static str, check: fn(&[u8])) -> Property {
     Property { name, check }
 }
 
-/// Every rule: one for each adapter, and one for each other reader of what comes from outside.
+/// Every rule: one for each protocol, and one for each other parser of external input.
 pub(super) const ALL: &[Property] = &[
     property("json", |data| protocols::check("json", data)),
     property("git", |data| protocols::check("git", data)),

@@ -95,7 +95,7 @@ pub(super) fn check(name: &str, data: &[u8]) {
     check_form(name, &output);
 }
 
-/// Checks that no part of the request has become a line of its own.
+/// Checks that no part of the request is a separate line of the output.
 fn check_form(name: &str, answer: &ToolOutput) {
     let ToolOutput { output, messages, .. } = answer;
     assert!(!messages.contains(TOKEN), "a message has the token");

@@ -1,4 +1,4 @@
-//! What is kept, as somebody else may have left it.
+//! Stored files with arbitrary content.
 
 use std::path::PathBuf;
 
@@ -60,7 +60,7 @@ thread_local! {
     static KEPT: StoredSession = StoredSession::new();
 }
 
-/// Whatever the file of a login holds: git is told lines of its own protocol, and nothing for another host.
+/// With any content of a credential file, git gets only lines of its protocol, and nothing for another host.
 pub(super) fn logins(data: &[u8]) {
     KEPT.with(|StoredSession { context, file, .. }| {
         std::fs::write(file, data).expect("the file");
@@ -96,7 +96,7 @@ pub(super) fn variable(data: &[u8]) {
     }
 }
 
-/// What is written to the keychain of macOS is read again, and what is there is read or not.
+/// Values that are written to the keychain of macOS are read back; other values are read or rejected.
 pub(super) fn go_keyring(data: &[u8]) {
     let _ = go_keyring::decode(data);
     let value = String::from_utf8_lossy(data);

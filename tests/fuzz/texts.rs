@@ -1,4 +1,4 @@
-//! Texts that come from outside: URLs, patterns, times, tokens, configuration, answers of a service.
+//! External text: URLs, patterns, times, tokens, configuration, responses of a service.
 
 use my_credential_helper::config::Configuration;
 use my_credential_helper::error::sanitize;
@@ -12,7 +12,7 @@ fn text(data: &[u8]) -> String {
     String::from_utf8_lossy(data).into_owned()
 }
 
-/// What is understood of a URL is what its letters say, and is understood again when it is written down.
+/// A parsed URL has the meaning of its text, and is parsed again to the same value when printed.
 pub(super) fn urls(data: &[u8]) {
     let text = text(data);
     let Ok(target) = Target::parse(&text) else { return };
@@ -51,7 +51,7 @@ fn is_as_the_letters_say(authority: &str, origin: &Origin) {
     }
 }
 
-/// A pattern is understood again when it is written down, and never lets a token out of this machine in the clear.
+/// A printed pattern is parsed to the same value, and never allows plain http to another machine.
 pub(super) fn patterns(data: &[u8]) {
     let text = text(data);
     let (pattern, url) = text.split_once('\n').unwrap_or((&text, "https://git.acme.dev/"));
@@ -117,7 +117,7 @@ pub(super) fn messages(data: &[u8]) {
     assert!(told.chars().count() <= 300 * 10 + 1);
 }
 
-/// Every provider of a configuration can be asked for, and is one or an error.
+/// Every provider of a configuration is valid or an error.
 pub(super) fn configuration(data: &[u8]) {
     let Ok(configuration) = toml::from_str::<Configuration>(&text(data)) else { return };
     for name in configuration.names() {

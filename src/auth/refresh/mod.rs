@@ -140,6 +140,8 @@ impl Engine<'_> {
 
 pub(super) fn lock_timeout(timeout: Duration) -> Error {
     let seconds = timeout.as_secs();
-    Error::temporary(format!("another process has been refreshing the session for {seconds} s"))
-        .with_hint("try again in a moment")
+    Error::temporary(format!(
+        "timed out after {seconds} s waiting for another process to refresh the session"
+    ))
+    .with_hint("try again in a moment")
 }

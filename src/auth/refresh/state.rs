@@ -97,7 +97,7 @@ impl Failure {
         Self {
             reason: reason.into(),
             code: ErrorCode::TemporarilyUnavailable,
-            hint: "the login is kept; try again in a moment",
+            hint: "try again in a moment; the session is still stored",
         }
     }
 }
@@ -124,7 +124,7 @@ pub(super) fn run(
 ) -> Result<StoredSession> {
     engine
         .log
-        .debug(&|| format!("the session ends at {}: a refresh is due", stale.session.expires_at));
+        .debug(&|| format!("the session expires at {}: refreshing it", stale.session.expires_at));
     let (started, delay) = (engine.clock.instant(), FIRST_READ_DELAY);
     let mut refresh = Refresh {
         engine,
@@ -229,7 +229,8 @@ impl<'r> Refresh<'r> {
     /// The session was there before the lock: the service ended it, or a person logged out.
     fn removed(&self) -> Error {
         let title = self.provider.title();
-        let message = format!("the session with {title} ended while another process refreshed it");
+        let message =
+            format!("the session with {title} was removed while another process was refreshing it");
         Error::new(ErrorCode::SessionExpired, message).with_hint(self.provider.login_hint())
     }
 
@@ -268,7 +269,7 @@ impl<'r> Refresh<'r> {
             }
         };
         if !self.may_renew() {
-            return failed(session, "no time is left for the request".to_owned());
+            return failed(session, "no time left for the request".to_owned());
         }
         Ok(State::Prepared(Exchange { session, renewal, write, destination }).into())
     }
@@ -309,7 +310,7 @@ impl<'r> Refresh<'r> {
         let failure = match error {
             RenewalError::ClientRejected(_) => Failure {
                 code: ErrorCode::Rejected,
-                hint: "the login is kept; see to `client_id` and the client secret in config.toml",
+                hint: "check `client_id` and the client secret in config.toml; the session is still stored",
                 ..failure
             },
             // The service accepts a replaced token once.
@@ -317,7 +318,7 @@ impl<'r> Refresh<'r> {
                 if self.provider.login.has_grace() && self.renewals == 1 =>
             {
                 Failure {
-                    hint: "try again at once: for 30 s the service takes the token that it may have replaced",
+                    hint: "try again within 30 s, while the service still accepts the refresh token that it may have replaced",
                     ..failure
                 }
             }
@@ -355,7 +356,7 @@ impl<'r> Refresh<'r> {
         let stored = match session::read(self.engine.stores.get(source), &self.provider.key) {
             Ok(Some(stored)) => stored,
             Ok(None) => {
-                let message = format!("logged out of {} meanwhile", self.provider.title());
+                let message = format!("logged out of {} during the refresh", self.provider.title());
                 return Err(Error::new(ErrorCode::NotLoggedIn, message)
                     .with_hint(self.provider.login_hint()));
             }
@@ -463,10 +464,11 @@ impl<'r> Refresh<'r> {
         if self.may_renew() && self.load().newest.is_some_and(|other| is_other(&other)) {
             return Ok(State::Locked.into());
         }
-        let message = format!("the session with {} has ended: {error}", self.provider.title());
+        let message =
+            format!("the session with {} is no longer valid: {error}", self.provider.title());
         let message = match left {
             Some((source, cause)) => {
-                format!("{message}; the {} cannot be cleared: {cause}", source.name())
+                format!("{message}; cannot remove it from the {}: {cause}", source.name())
             }
             None => message,
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use time::Duration as Validity;
 
 use super::super::testing::{
-    Answer, Memory, due, ended, expired, failed, interrupted, session, stored,
+    Memory, RenewalResult, due, ended, expired, failed, interrupted, session, stored,
 };
 use super::state::MAX_RENEWALS;
 use super::{GRACE_TIMEOUT, NO_GRACE_TIMEOUT};
@@ -421,7 +421,7 @@ fn a_process_that_waited_reports_that_the_session_ended() {
 /// Every sequence of answers, every failure of every store, with and without a grace: a few thousand refreshes.
 #[test]
 fn every_refresh_ends_and_loses_no_session() {
-    let answers: [fn() -> Answer; 4] =
+    let answers: [fn() -> RenewalResult; 4] =
         [|| Ok(session("new", 0)), || Err(interrupted()), || Err(failed()), || Err(ended())];
     let failures = [None, Some("read"), Some("prepare"), Some("write"), Some("delete")];
     let (mut refreshes, mut renewed) = (0, 0);

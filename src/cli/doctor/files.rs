@@ -9,7 +9,9 @@ use crate::cli::setup::machine::Machine;
 pub(super) fn examine(engine: &Engine<'_>, machine: &Machine) -> Vec<Finding> {
     let mut findings = vec![program(machine)];
     findings.push(match engine.context.configuration() {
-        Err(error) => Finding::problem("settings", error.message, "mend the file, or move it away"),
+        Err(error) => {
+            Finding::problem("settings", error.message, "correct the file, or move it away")
+        }
         Ok(_) => Finding::fine("settings", "can be read"),
     });
     findings.extend(modes(machine));
@@ -24,7 +26,7 @@ fn program(machine: &Machine) -> Finding {
         }
         Some(other) => {
             Finding::note(check, format!("another copy comes first on PATH: {}", other.display()))
-                .with_fix("remove the one that you do not want")
+                .with_fix("remove one of the copies")
         }
         None => {
             let folder = machine.program.parent().unwrap_or(&machine.program).display();
@@ -57,7 +59,7 @@ fn modes(machine: &Machine) -> Vec<Finding> {
         }
     }
     if findings.is_empty() {
-        findings.push(Finding::fine("files", "nobody else can read them"));
+        findings.push(Finding::fine("files", "not readable by other users"));
     }
     findings
 }
@@ -67,7 +69,7 @@ const MAX_ENTRIES: usize = 1000;
 
 fn linked(path: &Path) -> Finding {
     let message = format!("{} is a symbolic link, which is not followed", path.display());
-    Finding::problem("files", message, "put the file itself there")
+    Finding::problem("files", message, "replace the link with the file")
 }
 
 #[cfg(unix)]
@@ -78,7 +80,7 @@ fn mode(path: &Path, metadata: &std::fs::Metadata) -> Option<Finding> {
         return None;
     }
     let right = if metadata.is_dir() { 0o700 } else { 0o600 };
-    let message = format!("{} has mode {mode:o}: others can read it", path.display());
+    let message = format!("{} has mode {mode:o}: other users can read it", path.display());
     let (path, fix): (std::path::PathBuf, _) =
         (path.to_owned(), format!("chmod {right:o} {}", path.display()));
     Some(Finding::problem("files", message, fix).with_repair(move || {

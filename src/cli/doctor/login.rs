@@ -14,7 +14,7 @@ pub(super) fn examine(engine: &Engine<'_>) -> (Vec<Finding>, bool) {
                 "login",
                 error.message,
                 error.hint.unwrap_or_else(|| {
-                    "`my-credential-helper config list` shows the settings".to_owned()
+                    "run `my-credential-helper config list` to see the settings".to_owned()
                 }),
             )],
             false,
@@ -34,7 +34,7 @@ fn examined(engine: &Engine<'_>) -> Result<(Vec<Finding>, bool)> {
         Ok(Some(())) => {
             findings.push(Finding::note(
                 "login",
-                format!("the token in {name} is in effect, before every login"),
+                format!("the token in {name} is in effect and takes precedence over sessions"),
             ));
             return Ok((findings, true));
         }
@@ -42,7 +42,9 @@ fn examined(engine: &Engine<'_>) -> Result<(Vec<Finding>, bool)> {
             findings.push(Finding::problem(
                 "login",
                 error.message,
-                error.hint.unwrap_or_else(|| format!("set it anew, or `unset {name}`")),
+                error
+                    .hint
+                    .unwrap_or_else(|| format!("set it to a valid token, or run `unset {name}`")),
             ));
             return Ok((findings, false));
         }
@@ -58,13 +60,15 @@ fn examined(engine: &Engine<'_>) -> Result<(Vec<Finding>, bool)> {
                 .iter()
                 .map(|at| format!("{}: {}", at.subject, at.outcome))
                 .collect();
-            let message =
-                format!("nobody is logged in to {} ({})", provider.name, tried.join(", "));
+            let message = format!("not logged in to {} ({})", provider.name, tried.join(", "));
             (Finding::problem("login", message, format!("`{}`", provider.command("login"))), false)
         }
         (Some(_), Some(at)) => {
-            let message = format!("logged in at {at}, which is not the API URL in force");
-            (Finding::problem("login", message, "drop `--api-url`, or `unset MY_API_URL`"), false)
+            let message = format!("logged in at {at}, which is not the current API URL");
+            (
+                Finding::problem("login", message, "omit `--api-url`, or run `unset MY_API_URL`"),
+                false,
+            )
         }
         (Some(kept), None) => (
             Finding::fine(
@@ -81,22 +85,22 @@ fn examined(engine: &Engine<'_>) -> Result<(Vec<Finding>, bool)> {
 fn keyring(unavailable: Option<StoreFailure>) -> Option<Finding> {
     Some(match unavailable? {
         StoreFailure::Off(reason) => {
-            Finding::note("keyring", format!("not used: {reason}; logins are kept in a file"))
+            Finding::note("keyring", format!("not used: {reason}; sessions are stored in a file"))
         }
         StoreFailure::Locked => Finding::problem(
             "keyring",
-            "it is locked",
-            "unlock it: log in to the desktop, or `gnome-keyring-daemon --unlock`",
+            "locked",
+            "unlock it by logging in to the desktop, or with `gnome-keyring-daemon --unlock`",
         ),
         StoreFailure::TimedOut => Finding::problem(
             "keyring",
-            "it does not answer in time",
-            "set MY_NO_KEYRING, and log in to the file",
+            "did not respond in time",
+            "set MY_NO_KEYRING, and log in again to use the file",
         ),
         failure @ (StoreFailure::Failed(_) | StoreFailure::NotOneLine) => Finding::problem(
             "keyring",
             failure.to_string(),
-            "set MY_NO_KEYRING, and log in to the file",
+            "set MY_NO_KEYRING, and log in again to use the file",
         ),
     })
 }

@@ -19,7 +19,7 @@ use crate::model::ToolOutput;
     after_help = "Examples:\n  my-credential-helper doctor\n  my-credential-helper doctor --fix"
 )]
 pub(super) struct Arguments {
-    /// Mend what can be mended safely: links, and modes of files
+    /// Repair what can be repaired safely: links and file modes
     #[arg(long)]
     fix: bool,
 }
@@ -140,12 +140,12 @@ fn report(findings: &[Finding], fixed: &[String], quiet: bool) -> String {
     let repairs = findings.iter().filter(|finding| finding.repair.is_some()).count();
     if !quiet {
         lines.push(match (problems, repairs) {
-            (0, _) => "\nNothing is wrong.\n".to_owned(),
+            (0, _) => "\nNo problems found.\n".to_owned(),
             (1, 0) => "\n1 problem.\n".to_owned(),
             (count, 0) => format!("\n{count} problems.\n"),
             (count, repairs) => {
                 format!(
-                    "\nProblems: {count}; `my-credential-helper doctor --fix` mends {repairs}.\n"
+                    "\nProblems: {count}; `my-credential-helper doctor --fix` repairs {repairs}.\n"
                 )
             }
         });

@@ -7,8 +7,8 @@ use crate::auth::Engine;
 use crate::error::Result;
 use crate::http::Client;
 
-/// An answer that takes longer is none.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A service that takes longer counts as unreachable.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a token's times are allowed to be off by.
 const AGREES: u64 = 60;
@@ -18,7 +18,7 @@ pub(super) fn examine(engine: &Engine<'_>) -> Vec<Finding> {
         vec![Finding::problem(
             "service",
             error.message,
-            "`my-credential-helper config list` shows where the URL comes from",
+            "run `my-credential-helper config list` to see where the URL is set",
         )]
     })
 }
@@ -26,28 +26,29 @@ pub(super) fn examine(engine: &Engine<'_>) -> Vec<Finding> {
 fn examined(engine: &Engine<'_>) -> Result<Vec<Finding>> {
     let provider = engine.context.provider(None)?;
     let url = engine.context.api_url(&provider, None)?;
-    let client = Client::new(engine.network, &provider, &url)?.until(Instant::now() + PATIENCE);
+    let client = Client::new(engine.network, &provider, &url)?.until(Instant::now() + TIMEOUT);
     let theirs = match client.time() {
         Err(error) => {
-            let message = format!("{url} cannot be reached: {error}");
+            let message = format!("cannot reach {url}: {error}");
             return Ok(vec![Finding::problem(
                 "service",
                 message,
-                "check the network and the proxy; `config set ca_file FILE` for an authority of your own",
+                "check the network and the proxy; for a private certificate authority, run `my-credential-helper config set ca_file FILE`",
             )]);
         }
-        Ok(None) => return Ok(vec![Finding::fine("service", format!("{url} answers"))]),
+        Ok(None) => return Ok(vec![Finding::fine("service", format!("{url} is reachable"))]),
         Ok(Some(time)) => time,
     };
     let behind = theirs.since(engine.clock.now()).whole_seconds();
-    let reached = Finding::fine("service", format!("{url} answers"));
+    let reached = Finding::fine("service", format!("{url} is reachable"));
     if behind.unsigned_abs() <= AGREES {
         return Ok(vec![reached]);
     }
     let direction = if behind > 0 { "behind" } else { "ahead of" };
-    let message = format!("this machine is {} s {direction} the service", behind.unsigned_abs());
+    let message =
+        format!("the clock of this machine is {} s {direction} the service", behind.unsigned_abs());
     Ok(vec![
         reached,
-        Finding::problem("clock", message, "set the clock: `sudo timedatectl set-ntp true`"),
+        Finding::problem("clock", message, "run `sudo timedatectl set-ntp true` to set the clock"),
     ])
 }

@@ -22,7 +22,7 @@ pub(super) fn examine(engine: &Engine<'_>, machine: &Machine, is_logged_in: bool
                 findings.push(Finding::problem(
                     tool.name,
                     error.message,
-                    "mend the file; nothing was changed",
+                    "correct the file; nothing was changed",
                 ));
             }
             Ok(false) => findings.push(
@@ -80,7 +80,7 @@ fn link(machine: &Machine, tool: &'static SetupTool) -> Option<Finding> {
             let what = if link.state == State::Missing {
                 "is missing"
             } else {
-                "leads to another program"
+                "points to another program"
             };
             return Some(
                 Finding::problem(tool.name, format!("{path} {what}"), again)
@@ -91,7 +91,7 @@ fn link(machine: &Machine, tool: &'static SetupTool) -> Option<Finding> {
             return Some(Finding::problem(
                 tool.name,
                 link.blocked().message,
-                "move it away, and set up again",
+                "move it away, and run `setup` again",
             ));
         }
         State::Right => {}
@@ -149,8 +149,9 @@ fn probe(machine: &Machine, tool: &'static SetupTool, host: &Origin) -> Option<F
     }
     let reason = messages.lines().find_map(|line| line.strip_prefix("error: "));
     let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
-    let how = format!("`my-credential-helper get --explain --url {host}` says where was looked");
-    Some(Finding::problem(tool.name, format!("gets none for {host}{reason}"), how))
+    let how =
+        format!("run `my-credential-helper get --explain --url {host}` to see what was searched");
+    Some(Finding::problem(tool.name, format!("gets no credential for {host}{reason}"), how))
 }
 
 #[cfg(test)]

@@ -20,25 +20,22 @@ const fn case(cause: &'static str, cure: &'static str) -> Case {
 impl ErrorCode {
     pub fn explanation(self) -> Explanation {
         let (meaning, cases): (_, &[Case]) = match self {
-            Self::NotLoggedIn => ("Nobody is logged in to the provider.", NOT_LOGGED_IN),
-            Self::NotFound => ("No credential is kept for what was asked.", NOT_FOUND),
+            Self::NotLoggedIn => ("Not logged in to the provider.", NOT_LOGGED_IN),
+            Self::NotFound => ("No credential is stored for the requested URL or name.", NOT_FOUND),
             Self::SessionExpired => {
-                ("The service ended the session; only a new login helps.", SESSION_EXPIRED)
+                ("The session is no longer valid; a new login is required.", SESSION_EXPIRED)
             }
-            Self::InvalidRequest => (
-                "The request cannot be understood, or asks for what is not allowed.",
-                INVALID_REQUEST,
-            ),
+            Self::InvalidRequest => ("The request is malformed or not allowed.", INVALID_REQUEST),
             Self::UnsupportedVersion => (
-                "The request speaks a version of the protocol that this program does not.",
+                "The request uses a version of the protocol that this program does not support.",
                 UNSUPPORTED_VERSION,
             ),
             Self::TemporarilyUnavailable => (
-                "Something did not answer in time; the same request may succeed later.",
+                "A service, the keyring or a lock did not respond in time; the same request may succeed later.",
                 TEMPORARILY_UNAVAILABLE,
             ),
-            Self::Rejected => ("The service understood the request and said no.", REJECTED),
-            Self::Internal => ("Something on this machine is in the way.", INTERNAL),
+            Self::Rejected => ("The service rejected the request.", REJECTED),
+            Self::Internal => ("A problem on this machine prevents the operation.", INTERNAL),
         };
         Explanation { meaning, cases }
     }
@@ -46,125 +43,128 @@ impl ErrorCode {
 
 const NOT_LOGGED_IN: &[Case] = &[
     case(
-        "No login is kept, and the provider's variable is not set.",
-        "`my-credential-helper login`; in a CI job set MY_API_TOKEN.",
+        "No session is stored, and the provider's variable is not set.",
+        "Run `my-credential-helper login`; in a CI job, set MY_API_TOKEN.",
     ),
     case(
-        "The login is there, and this process does not see it: another HOME, `sudo`, a keyring without a session bus.",
-        "`my-credential-helper status` says what each place answers; `my-credential-helper doctor` says how to mend it.",
+        "A session is stored, but this process cannot read it: another HOME, `sudo`, or a keyring without a session bus.",
+        "Run `my-credential-helper status` for the state of each store, and `my-credential-helper doctor` for fixes.",
     ),
     case(
-        "The login belongs to another API URL than the one in force: \"logged in at Y, not X\".",
-        "Drop `--api-url` or `unset MY_API_URL`, or log in there: `my-credential-helper login --api-url URL`.",
+        "The session is for another API URL than the current one: \"logged in at Y, not X\".",
+        "Omit `--api-url`, run `unset MY_API_URL`, or log in there with `my-credential-helper login --api-url URL`.",
     ),
 ];
 
 const NOT_FOUND: &[Case] = &[
     case(
-        "The host is none of the provider's, and no login is stored for it.",
-        "Where it may see the token: `my-credential-helper config set hosts HOST`. `get --explain --url URL` says where was looked.",
+        "The host is not configured for any provider, and no credential is stored for it.",
+        "If the token may be sent to the host, run `my-credential-helper config set hosts HOST`. Run `my-credential-helper get --explain --url URL` to see what was searched.",
     ),
-    case("The URL is plain http, which is served on this machine alone.", "Use https."),
+    case("The URL is plain http, which is allowed only for loopback addresses.", "Use https."),
     case(
-        "A login is stored for another port, path or user name.",
-        "`my-credential-helper list` shows what is kept.",
+        "A credential is stored for another port, path or user name.",
+        "Run `my-credential-helper list` for the stored credentials.",
     ),
     case(
-        "There is no token, session or setting of that name.",
-        "The verb's `list` shows those that there are.",
+        "No token, session or setting has that name.",
+        "Run the `list` subcommand, for example `my-credential-helper token list`.",
     ),
 ];
 
 const SESSION_EXPIRED: &[Case] = &[
     case(
-        "It was ended elsewhere: `session revoke`, or a login that took its place.",
-        "`my-credential-helper login`",
+        "The session was revoked elsewhere, by `session revoke` or by a newer login on this device.",
+        "Run `my-credential-helper login`.",
     ),
-    case("It was not used for longer than the service keeps one.", "`my-credential-helper login`"),
     case(
-        "Its refresh token was used by a copy of the login on another machine.",
+        "The session was not used for longer than the service allows.",
+        "Run `my-credential-helper login`.",
+    ),
+    case(
+        "The refresh token was used by a copy of the session on another machine.",
         "Log in on each machine; do not copy `~/.my`.",
     ),
 ];
 
 const INVALID_REQUEST: &[Case] = &[
     case(
-        "An argument is unknown, or one is missing.",
-        "`my-credential-helper VERB --help` shows an example of each verb.",
+        "An argument is unknown or missing.",
+        "Run `my-credential-helper COMMAND --help` for examples.",
     ),
     case(
-        "The request is no JSON object, or one of its fields has the wrong type.",
-        "PROTOCOL.md and its schemas say what is read.",
+        "The request is not a JSON object, or a field has the wrong type.",
+        "See PROTOCOL.md and its schemas.",
     ),
     case(
-        "A URL holds spaces, control characters, a backslash, or a user name.",
-        "Write it as `https://HOST[:PORT]/PATH`; a user name goes into a field of its own.",
+        "A URL contains spaces, control characters, a backslash, or a user name.",
+        "Write the URL as `https://HOST[:PORT]/PATH`; pass the user name in its own field.",
     ),
     case(
-        "A file of settings cannot be read, or can be written by others.",
-        "Mend what the message names, or `chmod go-w` it.",
+        "A configuration file cannot be read, or is writable by other users.",
+        "Correct the file that the message names, or run `chmod go-w` on it.",
     ),
     case(
-        "A variable with a token holds a line break inside, or a token that has ended.",
-        "Set it anew, or `unset` it to use your login.",
+        "A variable contains a token with a line break, or an expired token.",
+        "Set the variable to a valid token, or `unset` it to use your session.",
     ),
-    case(
-        "There is no terminal to ask on.",
-        "The message names the flag that answers the question.",
-    ),
+    case("No terminal to prompt on.", "Pass the option that the message names."),
 ];
 
 const UNSUPPORTED_VERSION: &[Case] = &[case(
-    "The caller was written for a newer protocol than this program speaks.",
-    "Update my-credential-helper; `my-credential-helper capabilities` lists what it speaks.",
+    "The caller uses a newer version of the protocol than this program supports.",
+    "Update my-credential-helper; run `my-credential-helper capabilities` for the supported protocols.",
 )];
 
 const TEMPORARILY_UNAVAILABLE: &[Case] = &[
     case(
-        "The service cannot be reached, or its answer was cut off.",
-        "Check the network and the proxy; `my-credential-helper status --check` asks the service. The login stays.",
-    ),
-    case("The service asks to wait (429).", "Wait as long as the message says."),
-    case(
-        "The keyring did not answer in time.",
-        "Unlock it, or set MY_NO_KEYRING and log in to the file.",
+        "The service cannot be reached, or its response was cut off.",
+        "Check the network and the proxy; run `my-credential-helper status --check` to test the service. The session is still stored.",
     ),
     case(
-        "Another process holds the lock for longer than 5 s.",
-        "Try again; it is refreshing the same session.",
+        "The service limits the rate of requests (429).",
+        "Wait for the time in the message, then try again.",
+    ),
+    case(
+        "The keyring did not respond in time.",
+        "Unlock the keyring, or set MY_NO_KEYRING and log in again to use the file.",
+    ),
+    case(
+        "Another process has held the lock for more than 5 s.",
+        "Try again; the other process is refreshing the same session.",
     ),
     case(
         "A certificate is not trusted.",
-        "`my-credential-helper config set ca_file FILE`, where the network has an authority of its own.",
+        "For a private certificate authority, run `my-credential-helper config set ca_file FILE`.",
     ),
 ];
 
 const REJECTED: &[Case] = &[
     case(
-        "The token was revoked, or never was one of this service.",
-        "`my-credential-helper login --force`; set the variable anew where it comes from one.",
+        "The token was revoked, or was not issued by this service.",
+        "Run `my-credential-helper login --force`; if the token is in a variable, set the variable to a valid token.",
     ),
     case(
-        "Only a login may do this, and the credential is an API token.",
-        "`unset MY_API_TOKEN`, or `my-credential-helper login --force` by email.",
+        "The operation requires a session, and the credential is an API token.",
+        "Run `unset MY_API_TOKEN`, or log in by email with `my-credential-helper login --force`.",
     ),
     case(
-        "The service's own rule: too many tokens, a name that is taken, a wrong code.",
-        "The message is the service's; its hint says what to change.",
+        "A rule of the service: too many tokens, a name that is taken, or a wrong code.",
+        "See the message, which is from the service, and the hint.",
     ),
 ];
 
 const INTERNAL: &[Case] = &[
     case(
         "The home directory, or ~/.my, belongs to another user (`sudo`).",
-        "Run it as yourself, or give the token in the variable.",
+        "Run the program as yourself, or pass the token in the variable.",
     ),
     case(
         "A file cannot be read or written, or the disk is full.",
-        "Mend what the message names; nothing was lost.",
+        "Correct the problem that the message names; no credential was lost.",
     ),
     case(
-        "The keyring is there and refused the login.",
-        "Unlock it, or `my-credential-helper login --store file`.",
+        "The keyring rejected the session.",
+        "Unlock the keyring, or run `my-credential-helper login --store file`.",
     ),
 ];

@@ -7,7 +7,7 @@ use crate::model::Secret;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// sh, bash, zsh, and the CI systems that run a shell: GitLab, CircleCI, Buildkite
+    /// sh, bash, zsh, and CI systems that run a shell: GitLab, CircleCI, Buildkite
     Sh,
     /// fish
     Fish,
@@ -17,7 +17,7 @@ pub(super) enum Format {
     Dotenv,
     /// One JSON object
     Json,
-    /// GitHub Actions: masked, then into the file in $GITHUB_ENV
+    /// GitHub Actions: masks the secret and appends it to the file in $GITHUB_ENV
     GithubActions,
     /// Azure Pipelines: a secret variable
     AzurePipelines,

@@ -13,21 +13,20 @@ use crate::model::{Kind, Resolved, Source, ToolOutput};
 
 use format::Format;
 
-/// What `export` takes.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  eval \"$(my-credential-helper export --format sh)\"\n  \
                         my-credential-helper export --format fish | source\n  \
                         my-credential-helper export --format github-actions --env GH_TOKEN")]
 pub(super) struct Arguments {
-    /// For whom
+    /// The format of the output
     #[arg(long, value_enum)]
     format: Format,
     #[command(flatten)]
     variables: Variables,
-    /// GitHub Actions: a step's output instead of a variable for the steps that follow
+    /// GitHub Actions: set an output of the step instead of a variable for the following steps
     #[arg(long)]
     output: bool,
-    /// Print the secret on a terminal too
+    /// Print the secret even if standard output is a terminal
     #[arg(long)]
     force: bool,
     /// Export the token of a session, although nothing refreshes the variable
@@ -37,9 +36,9 @@ pub(super) struct Arguments {
 
 pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutput> {
     if std::io::stdout().is_terminal() && !arguments.force {
-        return Err(Error::invalid("standard output is a terminal, and would show the secret")
+        return Err(Error::invalid("standard output is a terminal, which would show the secret")
             .with_hint(
-                "`eval \"$(my-credential-helper export --format sh)\"`, or `--force` to see it",
+                "run `eval \"$(my-credential-helper export --format sh)\"`, or use `--force` to print it",
             ));
     }
     let format = arguments.format;
@@ -91,7 +90,7 @@ fn append_to_file(engine: &Engine<'_>, assignments: &[Assignment], is_output: bo
     let name = if is_output { "GITHUB_OUTPUT" } else { "GITHUB_ENV" };
     let path = engine.context.environment.get(name).ok_or_else(|| {
         Error::invalid(format!("{name} is not set"))
-            .with_hint("GitHub Actions sets it for every step; elsewhere use `--format sh`")
+            .with_hint("use `--format github-actions` only in GitHub Actions, which sets the variable; elsewhere use `--format sh`")
     })?;
     let mut file = std::fs::OpenOptions::new()
         .append(true)

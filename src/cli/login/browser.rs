@@ -49,11 +49,11 @@ fn open(engine: &Engine<'_>, page: &str, start: &str) {
     let browsers = browsers(engine, start);
     let page = shown_whole(page);
     if can_be_opened(engine) && !browsers.is_empty() {
-        terminal::print(&format!("The browser opens. If it does not, open\n{page}"));
+        terminal::print(&format!("Opening the browser. If it does not open, go to\n{page}"));
         let environment = &engine.context.environment;
         browsers.into_iter().any(|browser| browser.start_on_desktop(environment).is_ok());
     } else {
-        terminal::print(&format!("Open this in a browser on this machine:\n{page}"));
+        terminal::print(&format!("Open this URL in a browser on this machine:\n{page}"));
     }
 }
 
@@ -100,14 +100,15 @@ fn authorization_code(
 ) -> Result<Secret> {
     let value = |name: &str| callback.value(name);
     let rejected = |message: String| {
-        Err(Error::new(ErrorCode::Rejected, message).with_hint("nothing was saved; start anew"))
+        Err(Error::new(ErrorCode::Rejected, message)
+            .with_hint("start the login again; nothing was saved"))
     };
     let issuer =
         service.issuer.as_deref().filter(|_| service.sends_issuer || value("iss").is_some());
     if let Some(issuer) = issuer
         && value("iss") != Some(issuer)
     {
-        return rejected(format!("what the browser brought is not from {issuer}"));
+        return rejected(format!("`iss` parameter mismatch in the callback: expected {issuer}"));
     }
     match (value("code"), value("error")) {
         (Some(code), None) => Ok(Secret::new(code)),
@@ -116,8 +117,8 @@ fn authorization_code(
                 .filter(|_| engine.network.descriptions)
                 .map_or_else(String::new, |text| format!(": {}", sanitize(text)));
             let (name, error) = (&provider.name, http::oauth_code(error));
-            rejected(format!("{name} refused the login ({error}){description}"))
+            rejected(format!("{name} rejected the login ({error}){description}"))
         }
-        (None, None) => rejected("the browser brought no code".to_owned()),
+        (None, None) => rejected("the callback has no `code` parameter".to_owned()),
     }
 }

@@ -25,11 +25,10 @@ pub(super) fn log_in(service: &Service<'_>, provider: &Provider) -> Result<Token
     drop(spinner);
     issued.map_err(|error| match error.code() {
         Some(Code::ExpiredToken) => Error::new(ErrorCode::SessionExpired, "the code has expired")
-            .with_hint(format!("start anew: `{}`", provider.command("login"))),
-        Some(Code::AccessDenied) => Error::new(
-            ErrorCode::Rejected,
-            format!("the login to {} was refused", provider.title()),
-        ),
+            .with_hint(format!("start the login again: `{}`", provider.command("login"))),
+        Some(Code::AccessDenied) => {
+            Error::new(ErrorCode::Rejected, format!("the login to {} was denied", provider.title()))
+        }
         _ => failed("wait for the login", error),
     })
 }
@@ -46,10 +45,10 @@ fn wait(spinner: &mut Spinner, pause: Duration, expiry: Instant) {
 fn print_instructions(login: &DeviceAuthorization, provider: &Provider) -> Result<()> {
     let page = safe_page(login.verification_uri(), provider)?;
     let code = sanitize(login.user_code().secret());
-    terminal::print(&format!("Open {page} on any device, and type the code {code} there."));
+    terminal::print(&format!("Open {page} on any device, and enter the code {code}."));
     let Some(complete) = login.verification_uri_complete() else { return Ok(()) };
     let complete = safe_page(complete.secret(), provider)?;
-    terminal::print(&format!("Or open {complete}, which knows the code."));
+    terminal::print(&format!("Or open {complete}, which includes the code."));
     if std::io::stderr().is_terminal()
         && let Ok(code) = QrCode::new(complete.as_bytes())
     {
@@ -72,7 +71,7 @@ fn safe_page(url: &str, provider: &Provider) -> Result<String> {
         Ok(target) if target.origin.is_safe() => Ok(sanitize(url)),
         _ => Err(Error::new(
             ErrorCode::Rejected,
-            format!("{} names a page without TLS", provider.name),
+            format!("{} returned a page without TLS", provider.name),
         )),
     }
 }

@@ -41,8 +41,7 @@ impl Login<'_> {
         let pending = self.send_mail(&client)?;
         if self.arguments.no_wait {
             let sentence = format!(
-                "A link and a code are on their way to {}. `my-credential-helper login --code CODE`, with the six \
-                 digits of the mail, completes the login; the link need not be clicked.",
+                "Sent an email with a link and a code to {}. To complete the login, run `my-credential-helper login --code CODE` with the six-digit code.",
                 sanitize(&pending.email)
             );
             let fields =
@@ -68,20 +67,18 @@ impl Login<'_> {
     fn pending(&self) -> Result<Pending> {
         let name = &self.provider.name;
         let pending = Pending::load(self.engine, self.engine.clock.now())?.ok_or_else(|| {
-            Error::invalid("no login is waiting for a code").with_hint(
-                "start one: `my-credential-helper login --email you@example.com --no-wait`",
+            Error::invalid("no pending login").with_hint(
+                "start one with `my-credential-helper login --email you@example.com --no-wait`",
             )
         })?;
         let other = |message: String, option: String| {
-            let hint = format!("`my-credential-helper {option} login --code CODE` completes it");
+            let hint =
+                format!("run `my-credential-helper {option} login --code CODE` to complete it");
             Err(Error::invalid(sanitize(&message)).with_hint(sanitize(&hint)))
         };
         if pending.provider != *name {
             return other(
-                format!(
-                    "no login to {name} is waiting for a code, but one to {}",
-                    pending.provider
-                ),
+                format!("no pending login to {name}, but one to {}", pending.provider),
                 format!("--provider {}", pending.provider),
             );
         }
@@ -92,10 +89,7 @@ impl Login<'_> {
             || variable.is_some_and(|name| context.environment.get(name).is_some());
         if is_overridden && self.api_url != pending.api_url {
             return other(
-                format!(
-                    "no login is waiting for a code at {}, but one at {}",
-                    self.api_url, pending.api_url
-                ),
+                format!("no pending login at {}, but one at {}", self.api_url, pending.api_url),
                 format!("--api-url {}", pending.api_url),
             );
         }
@@ -109,9 +103,9 @@ impl Login<'_> {
             && *account != *pending.account
         {
             let account = sanitize(&pending.account);
-            let message = format!("the login that waits for a code is for the account {account}");
+            let message = format!("the pending login is for the account {account}");
             return Err(
-                Error::invalid(message).with_hint("leave out the account, or start another login")
+                Error::invalid(message).with_hint("omit the account, or start another login")
             );
         }
         let account = Account::parse(&pending.account)?;
@@ -127,14 +121,14 @@ impl Login<'_> {
         if engine.context.other_login_url(provider, None)?.is_some() {
             return Ok(None);
         }
-        let unknown = || "somebody".to_owned();
+        let unknown = || "an unnamed user".to_owned();
         let user = if engine.context.environment.get(&provider.token_variable).is_some() {
             // The credential in force is that of the variable: the session is neither used nor refreshed.
             let client = Client::new(engine.network, provider, &self.api_url)?;
             mycli::me(&client, &stored.session.access_token)
                 .map_or_else(|_| unknown(), |me| me.email)
         } else {
-            match engine.call(provider, "ask who is logged in", mycli::me) {
+            match engine.call(provider, "look up the user", mycli::me) {
                 Ok((me, _)) => me.email,
                 Err(error) if error.code == ErrorCode::TemporarilyUnavailable => unknown(),
                 Err(_) => return Ok(None),
@@ -145,7 +139,7 @@ impl Login<'_> {
             && !email.eq_ignore_ascii_case(&user)
         {
             self.output.note(format!(
-                "logged in to {} as {}; the new login replaces that one. `--account NAME` keeps both",
+                "logged in to {} as {}; the new login replaces that session. Use `--account NAME` to keep both",
                 provider.title(),
                 sanitize(&user)
             ));
@@ -178,7 +172,10 @@ impl Login<'_> {
                     if error.code() == Some(Code::InvalidEmail)
                         && self.arguments.email.is_none() =>
                 {
-                    terminal::print(&format!("`{}` cannot be used: {error}", sanitize(&email)));
+                    terminal::print(&format!(
+                        "invalid email address `{}`: {error}",
+                        sanitize(&email)
+                    ));
                 }
                 Err(error) => {
                     return Err(http::failed(client.base_url(), "start the login", &error));
@@ -192,9 +189,9 @@ impl Login<'_> {
         let hint = if context.environment.get("CI").is_some() {
             context.login_hint(&self.provider)
         } else {
-            "give it: `my-credential-helper login --email you@example.com`".to_owned()
+            "run `my-credential-helper login --email you@example.com`".to_owned()
         };
-        Error::invalid("there is no terminal to ask for an email address on").with_hint(hint)
+        Error::invalid("no terminal to prompt for an email address").with_hint(hint)
     }
 
     /// The result if the process that started the login was granted its session first.
@@ -238,7 +235,7 @@ impl Login<'_> {
                     terminal::prompt("Choose a user name (3 to 39 of a-z, 0-9 and -):")?
                 }
                 None => {
-                    self.output.note("the account has no user name yet; `login --force --username NAME` sets one");
+                    self.output.note("the account has no user name yet; run `login --force --username NAME` to set one");
                     return Ok(());
                 }
             };
@@ -250,12 +247,15 @@ impl Login<'_> {
                         Some(Code::UsernameTaken | Code::InvalidUsername)
                     ) && terminal::is_interactive() =>
                 {
-                    terminal::print(&format!("`{}` cannot be had: {error}", sanitize(&name)));
+                    terminal::print(&format!(
+                        "user name `{}` is not available: {error}",
+                        sanitize(&name)
+                    ));
                 }
                 Err(error) if error.code() == Some(Code::UsernameAlreadySet) => return Ok(()),
                 Err(error) => {
                     // The session is stored; the name can be set later.
-                    self.output.note(format!("the user name was not set: {error}"));
+                    self.output.note(format!("could not set the user name: {error}"));
                     return Ok(());
                 }
             }
@@ -273,7 +273,7 @@ fn submit_code(
     // People type the code in groups. A wrong code counts as an attempt.
     let code = code.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
     if code.len() != 6 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
-        let hint = "look at the newest mail; the login still waits";
+        let hint = "use the code of the newest email; the login is still pending";
         return Err(Error::invalid("the code is not six digits").with_hint(hint));
     }
     let Err(error) = mycli::verify_code(client, &pending.device_code, &Secret::new(code)) else {
@@ -288,7 +288,9 @@ fn submit_code(
             }
             Err(failure) if failure.is_temporary() => {
                 return Err(http::failed(client.base_url(), "wait for the login", &failure)
-                    .with_hint("try again; the code that was taken, or a click, still counts"));
+                    .with_hint(
+                        "try again; an accepted code or a click on the link remains valid",
+                    ));
             }
             _ => break,
         }
@@ -299,10 +301,10 @@ fn submit_code(
 pub(super) fn rejected_code(client: &Client, error: &HttpError) -> Error {
     let failure = http::failed(client.base_url(), "check the code", error);
     match error.code() {
-        Some(Code::InvalidCode) => failure.with_hint("look at the newest mail; it has six digits"),
+        Some(Code::InvalidCode) => failure.with_hint("use the six-digit code of the newest email"),
         // Its status is that of a rate limit, which would pass.
         Some(Code::TooManyAttempts) => Error { code: ErrorCode::Rejected, ..failure }
-            .with_hint("start anew: `my-credential-helper login`"),
+            .with_hint("start the login again: `my-credential-helper login`"),
         _ => failure,
     }
 }

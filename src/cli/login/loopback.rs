@@ -53,10 +53,10 @@ impl Callback {
 
     pub(super) fn send_result(&self, is_logged_in: bool) {
         if is_logged_in {
-            send_page(&self.browser, "200 OK", "You are logged in", "This window can be closed.");
+            send_page(&self.browser, "200 OK", "Login successful", "You can close this window.");
         } else {
-            let sentence = "The terminal says why. This window can be closed.";
-            send_page(&self.browser, BAD_REQUEST, "The login failed", sentence);
+            let sentence = "See the terminal for the reason. You can close this window.";
+            send_page(&self.browser, BAD_REQUEST, "Login failed", sentence);
         }
     }
 }
@@ -66,13 +66,11 @@ impl Loopback {
     pub(super) fn bind(redirect_port: Option<u16>) -> Result<Self> {
         let failed = |error: std::io::Error| match redirect_port {
             Some(port) => {
-                let message = format!("port {port} cannot be used: {}", error.kind());
+                let message = format!("cannot listen on port {port}: {}", error.kind());
                 let hint = "end the program that uses the port, or change `redirect_port` in config.toml and at the service";
                 Error::temporary(message).with_hint(hint)
             }
-            None => {
-                Error::temporary(format!("no port of this machine can be used: {}", error.kind()))
-            }
+            None => Error::temporary(format!("cannot listen on a local port: {}", error.kind())),
         };
         let address = (Ipv4Addr::LOCALHOST, redirect_port.unwrap_or(0));
         let listener = TcpListener::bind(address).map_err(failed)?;
@@ -115,8 +113,11 @@ impl Loopback {
             }
             std::thread::sleep(POLL_DELAY);
         }
-        Err(Error::new(ErrorCode::SessionExpired, "nobody logged in within 10 minutes")
-            .with_hint("start anew"))
+        Err(Error::new(
+            ErrorCode::SessionExpired,
+            "timed out after 10 minutes waiting for the login in the browser",
+        )
+        .with_hint("start the login again"))
     }
 
     /// Responds to every request except the callback of this login, which is returned.
@@ -142,7 +143,7 @@ impl Loopback {
             self.start = None;
             send(&browser, "303 See Other", &format!("Location: {}\r\n", login.url), "");
         } else {
-            send_page(&browser, "404 Not Found", "Nothing is here", WAITING);
+            send_page(&browser, "404 Not Found", "Page not found", WAITING);
         }
         None
     }

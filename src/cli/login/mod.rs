@@ -21,7 +21,6 @@ use crate::model::{LoginKind, Provider, StoredAt, ToolOutput, Warning};
 
 pub(super) use pending::Pending;
 
-/// What `login` takes.
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(after_help = "\
@@ -35,35 +34,35 @@ Without a terminal, in two steps:
   my-credential-helper login --email me@acme.dev --no-wait
   my-credential-helper login --code 123456")]
 pub(super) struct Arguments {
-    /// The email address; asked for on a terminal where it is not given
+    /// The email address; prompted for on a terminal if missing
     #[arg(long)]
     email: Option<String>,
-    /// The six-digit code of a login that has been started
+    /// The six-digit code of a pending login
     #[arg(long, conflicts_with = "email")]
     code: Option<String>,
-    /// An API token; better on standard input, since others can see arguments. Without a value it is asked for
+    /// An API token; prompted for without a value. Prefer standard input, because other users can see arguments
     #[arg(long, num_args = 0..=1, default_missing_value = "", hide_default_value = true, conflicts_with_all = ["email", "code"])]
     token: Option<String>,
-    /// Of a service with OAuth 2: by a code that is typed on any device
+    /// OAuth 2: use the device code flow, with a code that is entered on any device
     #[arg(long, conflicts_with_all = ["email", "code", "token"])]
     device: bool,
-    /// Of a service with OAuth 2: by its page in the browser of this machine
+    /// OAuth 2: use the authorization code flow, in a browser on this machine
     #[arg(long, conflicts_with_all = ["email", "code", "token", "device"])]
     browser: bool,
-    /// Of a service with OAuth 2: as the program itself, as in CI; the secret from where the configuration says, or on
+    /// OAuth 2: use the client credentials flow, for example in CI; the client secret is read as configured, or from
     /// standard input
     #[arg(long, conflicts_with_all = ["email", "code", "token", "device", "browser"])]
     client_credentials: bool,
-    /// Start the login and do not wait; `login --code` completes it
+    /// Start the login without waiting; complete it with `login --code`
     #[arg(long)]
     no_wait: bool,
     /// The user name for a new account
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
-    /// Log in anew where somebody is logged in already
+    /// Log in even if already logged in
     #[arg(long)]
     force: bool,
-    /// Where to keep the login; the keyring where there is one, otherwise
+    /// The store for the session [default: the keyring if available]
     #[arg(long, value_parser = store_choices())]
     pub(super) store: Option<StoreChoice>,
 }
@@ -111,15 +110,15 @@ fn log_in(
             let oauth = oauth.clone();
             return Ok(login(provider)?.by_oauth(&oauth)?);
         }
-        _ if arguments.names_flow() => Error::invalid(format!("{name} does not speak OAuth 2"))
+        _ if arguments.names_flow() => Error::invalid(format!("{name} does not support OAuth 2"))
             .with_hint(
-                "name the provider before the verb: `my-credential-helper --provider NAME login`",
+                "specify the provider before the command: `my-credential-helper --provider NAME login`",
             ),
         LoginKind::MagicLink => return login(provider)?.by_email(),
         LoginKind::ApiKey(_) => Error::invalid(format!(
-            "{name} has no login by email; bring a key of it"
+            "{name} has no login by email; log in with an API key"
         ))
-        .with_hint(format!("`echo \"$KEY\" | my-credential-helper --provider {name} login`")),
+        .with_hint(format!("run `echo \"$KEY\" | my-credential-helper --provider {name} login`")),
     };
     Err(error.into())
 }
@@ -165,15 +164,14 @@ impl<'a> Login<'a> {
         let paths = &engine.context.paths;
         let file = if provider.shares_with_my {
             MyJson::set(paths, "api_url", Some(api_url))?;
-            "~/.my/config.json, which `my` reads too"
+            "~/.my/config.json, which `my` also reads"
         } else {
             edit::set(paths, Some(&provider.name), "api_url", Some(api_url.into()))?;
             "config.toml"
         };
         let name = &provider.name;
-        self.output.note(format!(
-            "the API URL of {name} is {api_url} from now on, and no longer {before}: {file}"
-        ));
+        self.output
+            .note(format!("changed the API URL of {name} to {api_url} (was {before}) in {file}"));
         Ok(())
     }
 
@@ -181,7 +179,8 @@ impl<'a> Login<'a> {
         let Provider { name, account, .. } = &self.provider;
         let title = self.provider.title();
         let who = user.map_or_else(String::new, |user| format!(" as {}", sanitize(user)));
-        let sentence = format!("Already logged in to {title}{who}. `login --force` logs in anew.");
+        let sentence =
+            format!("Already logged in to {title}{who}. Use `login --force` to log in again.");
         let fields = json!({ "provider": name, "account": &**account, "already_logged_in": true, "email": user });
         self.output.done(&sentence, &fields)
     }
@@ -216,6 +215,8 @@ fn place(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
 pub(super) fn warn_about_variable(engine: &Engine<'_>, provider: &Provider, output: &Output) {
     let name = &provider.token_variable;
     if engine.context.environment.get(name).is_some() {
-        output.note(format!("{name} is set and stays in effect; `unset {name}` to use the login"));
+        output.note(format!(
+            "{name} is set and takes precedence; run `unset {name}` to use the session"
+        ));
     }
 }

@@ -49,8 +49,7 @@ impl Login<'_> {
             let register = oauth.registration.as_deref().unwrap_or("its settings");
             let register = register.replace("<the issuer>", issuer);
             return Err(Error::invalid(format!("[providers.{name}] has no `client_id`")).with_hint(format!(
-                "register an application at {register} (public, redirect to http://127.0.0.1/callback, device flow \
-                 on), and put the id that it is given into config.toml"
+                "register an application at {register} (public, redirect to http://127.0.0.1/callback, device flow enabled), and set `client_id` in config.toml to its id"
             )));
         }
         let context = &self.engine.context;
@@ -58,7 +57,7 @@ impl Login<'_> {
             && self.api_url != context.configured_api_url(&self.provider)?
         {
             return Err(Error::invalid(
-                "a service with OAuth 2 is named in config.toml, and not by `--api-url`",
+                "`--api-url` is not supported for OAuth 2 providers; configure the provider in config.toml",
             ));
         }
         Ok(())
@@ -89,25 +88,21 @@ impl Login<'_> {
         let in_browser = has_page && (service.has_secret() || !oauth.code_flow_needs_secret);
         let by_code = has_device_flow && !oauth.device_flow_on_request_only;
         let not_offered =
-            |what: &str| Error::invalid(format!("{} offers no login {what}", self.provider.name));
+            |what: &str| Error::invalid(format!("{} does not support {what}", self.provider.name));
         match (device, browser, client_credentials) {
             (_, _, true) => Ok(Flow::ClientCredentials),
             (true, ..) if has_device_flow => Ok(Flow::DeviceCode),
-            (true, ..) => {
-                Err(not_offered("by a code").with_hint("`--browser` logs in on its page"))
-            }
+            (true, ..) => Err(not_offered("the device code flow").with_hint("use `--browser`")),
             (_, true, _) if in_browser => Ok(Flow::AuthorizationCode),
             (_, true, _) if has_page => Err(self.client_secret_is_missing(oauth)),
-            (_, true, _) => {
-                Err(not_offered("in the browser").with_hint("`--device` logs in by a code"))
-            }
+            (_, true, _) => Err(not_offered("login in the browser").with_hint("use `--device`")),
             _ if oauth.grant == Grant::ClientCredentials => Ok(Flow::ClientCredentials),
             _ if in_browser && (browser::can_be_opened(self.engine) || !by_code) => {
                 Ok(Flow::AuthorizationCode)
             }
             _ if by_code => Ok(Flow::DeviceCode),
             _ if has_page => Err(self.client_secret_is_missing(oauth)),
-            _ => Err(not_offered("by a code, and none in the browser")),
+            _ => Err(not_offered("the device code flow or login in the browser")),
         }
     }
 
@@ -117,10 +112,10 @@ impl Login<'_> {
         if let Some(error) = oauth.missing_secret(name) {
             return error;
         }
-        Error::invalid(format!("{name} takes a login in the browser from those alone who know its client secret"))
+        Error::invalid(format!("login to {name} in the browser requires the client secret"))
             .with_hint(format!(
-                "say where it is: `client_secret_variable` or `client_secret_file` in [providers.{name}] of \
-                 config.toml; or `--device` logs in by a code, where that is offered"
+                "set `client_secret_variable` or `client_secret_file` in [providers.{name}] of config.toml, or use \
+                 `--device` if the service supports it"
             ))
     }
 
@@ -151,18 +146,17 @@ impl Login<'_> {
             if let Some(error) = oauth.missing_secret(name) {
                 return Err(error);
             }
-            return Err(Error::invalid(format!("{name} wants a client secret, and none is there")).with_hint(format!(
-                "give it on standard input, or say where it is: `client_secret_variable` or `client_secret_file` in \
-                 [providers.{name}] of config.toml"
+            return Err(Error::invalid(format!("{name} requires a client secret")).with_hint(format!(
+                "pass it on standard input, or set `client_secret_variable` or `client_secret_file` in [providers.{name}] of config.toml"
             )));
         }
         self.output
-            .note("the client secret is kept nowhere: when the token ends, log in anew, or say where the secret is");
+            .note("the client secret is not stored: after the token expires, log in again, or set `client_secret_variable` or `client_secret_file`");
         Ok(Secret::new(text.trim()))
     }
 
     fn save_issued(&self, service: &Service<'_>, issued: TokenResponse) -> Result<ToolOutput> {
-        let unusable = |error| http::failed(&self.provider.api_url, "use what was given", &error);
+        let unusable = |error| http::failed(&self.provider.api_url, "use the token", &error);
         let session = issued.into_session(self.engine.clock.now()).map_err(unusable)?;
         let stored = self.engine.save_granted(&self.provider, &session)?;
         let user = service.userinfo(&session.access_token).ok().map(UserInfo);

@@ -88,7 +88,7 @@ impl Login<'_> {
                 if error.is_temporary() && matches!(provider.login, LoginKind::ApiKey(_)) =>
             {
                 self.output.note(format!(
-                    "the key is not verified: {} cannot be reached ({error})",
+                    "the key is not verified: cannot reach {} ({error})",
                     provider.name
                 ));
                 (Owner::default(), false)
@@ -111,19 +111,19 @@ impl Login<'_> {
             return Ok(());
         }
         let form = match (&*provider.token_prefix, provider.token_digits) {
-            (prefix, Some(count)) => format!("`{prefix}` and {count} hex digits"),
-            ("", None) => "printable characters without a space".to_owned(),
-            (prefix, None) => format!("`{prefix}` and more"),
+            (prefix, Some(count)) => format!("`{prefix}` followed by {count} hex digits"),
+            ("", None) => "printable characters without spaces".to_owned(),
+            (prefix, None) => format!("`{prefix}` followed by more characters"),
         };
         let hint = match provider.login {
             LoginKind::MagicLink => {
-                "without a terminal, log in by email: `my-credential-helper login --email you@example.com`"
+                "to log in by email without a terminal, run `my-credential-helper login --email you@example.com`"
             }
             LoginKind::ApiKey(_) | LoginKind::OAuth(_) => {
-                "copy the whole key; it is shown once, where it is made"
+                "copy the whole key; it is shown once, when it is created"
             }
         };
-        let message = format!("that is no token of {}: it would be {form}", provider.name);
+        let message = format!("not a token of {}: expected {form}", provider.name);
         Err(Error::invalid(message).with_hint(hint))
     }
 
@@ -136,9 +136,9 @@ impl Login<'_> {
         if !is_other_session || self.arguments.force {
             return Ok(());
         }
-        let message = format!("already logged in to {} by a session", self.provider.title());
+        let message = format!("already logged in to {} with a session", self.provider.title());
         Err(Error::invalid(message).with_hint(
-            "`--force` replaces it by the token; `my-credential-helper whoami` tells whose it is",
+            "use `--force` to replace it with the token; run `my-credential-helper whoami` to see its owner",
         ))
     }
 
@@ -158,13 +158,13 @@ impl Login<'_> {
     fn rejected(&self, token: &Secret, error: &HttpError) -> Error {
         if error.is_temporary() {
             return http::failed(&self.api_url, "check the token", error)
-                .with_hint("nothing was saved; try again in a moment");
+                .with_hint("try again in a moment; nothing was saved");
         }
         let Provider { name, .. } = &self.provider;
         let prefix = microtica::key_prefix(token);
         let message = format!("{name} does not accept the token {prefix}...: {error}");
         Error::new(ErrorCode::Rejected, message).with_hint(format!(
-            "nothing was saved; {} with a token that is in use",
+            "{} with a valid token; nothing was saved",
             self.provider.login_hint()
         ))
     }

@@ -21,12 +21,12 @@ pub(super) const ACCEPTED_CODE_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) fn print_instructions(pending: &Pending) {
     let keys = if terminal::is_interactive() {
-        ", or type its six-digit code here (r sends it again)"
+        ", or enter the six-digit code here (press r to resend)"
     } else {
         ""
     };
     let email = sanitize(&pending.email);
-    terminal::print(&format!("A mail is on its way to {email}. Click the link in it{keys}."));
+    terminal::print(&format!("Sent an email to {email}. Click the link in the email{keys}."));
 }
 
 pub(super) struct LoginWait<'a> {
@@ -98,7 +98,7 @@ impl<'a> LoginWait<'a> {
                 Ok(response) => return Ok(response),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Error::invalid_state("the call was cut short").into());
+                    return Err(Error::invalid_state("the call was interrupted").into());
                 }
             }
             self.draw();
@@ -117,8 +117,8 @@ impl<'a> LoginWait<'a> {
             Ok(mycli::Poll::Done(session)) => return Ok(Some(*session)),
             Ok(mycli::Poll::Pending) if !is_expired => return Ok(None),
             Ok(mycli::Poll::Pending | mycli::Poll::Expired) => {
-                Error::new(ErrorCode::SessionExpired, "link and code have expired")
-                    .with_hint("start anew: `my-credential-helper login`")
+                Error::new(ErrorCode::SessionExpired, "the link and the code have expired")
+                    .with_hint("start the login again: `my-credential-helper login`")
             }
             Err(error) => {
                 let is_temporary = error.is_temporary();
@@ -128,8 +128,9 @@ impl<'a> LoginWait<'a> {
                 }
                 let failure = http::failed(self.client.base_url(), "wait for the login", &error);
                 if is_temporary {
-                    failure
-                        .with_hint("try again; the code that was taken, or a click, still counts")
+                    failure.with_hint(
+                        "try again; an accepted code or a click on the link remains valid",
+                    )
                 } else {
                     failure
                 }
@@ -158,7 +159,7 @@ impl<'a> LoginWait<'a> {
                 Err(super::email::rejected_code(self.client, &error).into())
             }
             Err(error) => {
-                self.spinner.print(&format!("that code was not taken: {error}"));
+                self.spinner.print(&format!("the code was rejected: {error}"));
                 Ok(false)
             }
         }
@@ -167,8 +168,8 @@ impl<'a> LoginWait<'a> {
     fn resend(&mut self) -> Result<(), Stopped> {
         let (device_code, email) = (self.pending.device_code.clone(), self.pending.email.clone());
         match self.call(move |client| mycli::resend(client, &device_code, &email))? {
-            Ok(()) => self.spinner.print("sent again"),
-            Err(error) => self.spinner.print(&format!("not sent again: {error}")),
+            Ok(()) => self.spinner.print("resent the email"),
+            Err(error) => self.spinner.print(&format!("could not resend the email: {error}")),
         }
         Ok(())
     }

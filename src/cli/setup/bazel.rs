@@ -18,7 +18,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
     notes: no_notes,
     probe: Probe { arguments: &["get"], input: "{\"uri\":\"{url}/\"}", proof: "Authorization" },
     version: &["--version"],
-    least: Some((7, 0, "knows the flag as `--experimental_credential_helper`")),
+    least: Some((7, 0, "has only `--experimental_credential_helper`")),
 };
 
 const LINK: &str = "bazel-credential-my";

@@ -23,7 +23,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
         proof: "\"Ok\"",
     },
     version: &["--version"],
-    least: Some((1, 74, "asks no credential provider; 1.74 is the first that does")),
+    least: Some((1, 74, "does not support credential providers; use 1.74 or later")),
 };
 
 const LINK: &str = "cargo-credential-my";
@@ -38,7 +38,7 @@ fn file(machine: &Machine) -> PathBuf {
 
 fn parsed(text: &str) -> Result<DocumentMut> {
     text.parse().map_err(|error: toml_edit::TomlError| {
-        Error::invalid(format!("cargo's config.toml cannot be read: {}", sanitize(error.message())))
+        Error::invalid(format!("cannot read cargo's config.toml: {}", sanitize(error.message())))
     })
 }
 
@@ -49,7 +49,7 @@ fn is_ours(value: &Value) -> bool {
 
 fn add(request: &Request<'_>, text: &str) -> Result<String> {
     let mut document = parsed(text)?;
-    let unusable = || Error::invalid(format!("cargo's `registry.{KEY}` is no list"));
+    let unusable = || Error::invalid(format!("cargo's `registry.{KEY}` is not a list"));
     let registry = document.entry("registry").or_insert_with(|| Item::Table(Table::new()));
     let registry = registry.as_table_like_mut().ok_or_else(unusable)?;
     // What cargo asks where nothing is configured.
@@ -89,7 +89,7 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let known = parsed(text).ok().and_then(|document| document.get("registries").map(|_| ()));
     match (known, request.exact_hosts().first()) {
         (None, Some(host)) => vec![format!(
-            "name your registry there too: `[registries.my]` and `index = \"sparse+https://{host}/PATH/\"`"
+            "add your registry to the same file: `[registries.my]` and `index = \"sparse+https://{host}/PATH/\"`"
         )],
         _ => Vec::new(),
     }

@@ -10,7 +10,7 @@ use crate::error::sanitize;
 /// The changed lines, `-` before and `+` after.
 pub(super) fn lines(before: &str, after: &str) -> Vec<String> {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
-    // A tool that writes its file anew may lay out a line otherwise, which says nothing and may show much.
+    // A tool that rewrites its file may format a line differently, which is noise and may show secrets.
     let kept =
         |lines: &[&str]| lines.iter().map(|line| line.trim().to_owned()).collect::<HashSet<_>>();
     let (in_old, in_new) = (kept(&old), kept(&new));
@@ -81,7 +81,7 @@ mod tests {
     use super::lines;
 
     #[test]
-    fn what_changes_is_shown_and_nothing_else_of_the_file() {
+    fn only_changed_lines_of_the_file_are_shown() {
         assert_eq!(lines("a\nsecret\n", "a\nsecret\nb\n"), ["+ b"]);
         assert_eq!(lines("a\n", "a\n"), Vec::<String>::new());
         assert_eq!(
@@ -100,7 +100,7 @@ mod tests {
             difference.contains("credHelpers") && !difference.contains("aHVudGVy"),
             "{difference}"
         );
-        // kubectl lays its file out anew.
+        // kubectl reformats its file.
         let difference = lines(
             "users:\n- user:\n    token: \"hunter2\"\n",
             "users:\n- name: my\n- user:\n    token: hunter2\n",

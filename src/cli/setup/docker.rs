@@ -39,7 +39,7 @@ fn file(machine: &Machine) -> PathBuf {
 fn parse(text: &str) -> Result<(CstRootNode, CstObject)> {
     // docker writes with tabs.
     let text = if text.trim().is_empty() { "{\n}\n" } else { text };
-    let unreadable = || Error::invalid("docker's config.json is no JSON object");
+    let unreadable = || Error::invalid("docker's config.json is not a JSON object");
     let root = CstRootNode::parse(text, &ParseOptions::default()).map_err(|_| unreadable())?;
     let object = root.object_value().ok_or_else(unreadable)?;
     Ok((root, object))
@@ -64,7 +64,7 @@ fn add(request: &Request<'_>, text: &str) -> Result<String> {
     let (root, object) = parse(text)?;
     let helpers = object
         .object_value_or_create(HELPERS)
-        .ok_or_else(|| Error::invalid("docker's `credHelpers` is no object"))?;
+        .ok_or_else(|| Error::invalid("docker's `credHelpers` is not an object"))?;
     for host in request.exact_hosts().iter().flat_map(|host| keys(host)) {
         if helpers.get(&host).is_none() {
             helpers.append(&host, CstInputValue::String("my".to_owned()));
@@ -96,13 +96,13 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     if let Some(store) =
         object.get("credsStore").as_ref().and_then(helper_name).filter(|store| store != "my")
     {
-        notes.push(format!("`{store}` stays the store of every other registry"));
+        notes.push(format!("`{store}` is still used for all other registries"));
     }
     let helpers = object.object_value(HELPERS);
     for host in request.exact_hosts().iter().flat_map(|host| keys(host)) {
         let entry = helpers.as_ref().and_then(|helpers| helpers.get(&host));
         if let Some(other) = entry.as_ref().and_then(helper_name).filter(|helper| helper != "my") {
-            notes.push(format!("`{other}` is the helper of {host} already, and stays; remove it from `credHelpers` to have this program asked"));
+            notes.push(format!("`{other}` is already the helper for {host} and was not changed; remove it from `credHelpers` to use this program"));
         }
     }
     notes

@@ -32,6 +32,6 @@ pub(super) fn backup(path: &Path, after: Option<String>) -> Result<Edit> {
 pub(in crate::cli) fn read(path: &Path) -> Result<Option<String>> {
     atomic_file::read_configuration(path).map_err(|error| {
         let it = if matches!(error, FileError::Io(_)) { "" } else { "it " };
-        Error::invalid(format!("{} cannot be read: {it}{error}", path.display()))
+        Error::invalid(format!("cannot read {}: {it}{error}", path.display()))
     })
 }

@@ -24,7 +24,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
         proof: "password=",
     },
     version: &["--version"],
-    least: Some((2, 46, "sends the token as a password; 2.46 and later carry Bearer")),
+    least: Some((2, 46, "sends the token as a password; 2.46 and later support Bearer")),
 };
 
 const LINK: &str = "git-credential-my";
@@ -113,7 +113,7 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     }
     let hosts: Vec<_> = request.hosts.iter().map(ToString::to_string).collect();
     vec![format!(
-        "`{}` stays the helper of every other host; for {} only this program is asked",
+        "`{}` is still used for all other hosts; only this program is used for {}",
         others.join("`, `"),
         hosts.join(", ")
     )]

@@ -18,7 +18,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
     notes,
     probe: Probe { arguments: &["goauth"], input: "", proof: "Authorization" },
     version: &["version"],
-    least: Some((1, 24, "knows no GOAUTH; 1.24 is the first that does")),
+    least: Some((1, 24, "does not support GOAUTH; use 1.24 or later")),
 };
 
 const COMMAND: &str = "my-credential-helper goauth";
@@ -83,14 +83,17 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let others: Vec<_> =
         methods(text).into_iter().filter(|method| !method.ends_with(COMMAND)).collect();
     if !others.is_empty() {
-        notes.push(format!("`{}` stays, and is asked before this program", others.join("; ")));
+        notes.push(format!(
+            "`{}` was not changed, and is tried before this program",
+            others.join("; ")
+        ));
     }
     if !text.contains("GOPRIVATE=") && !text.contains("GOPROXY=") {
         let host =
             request.hosts.iter().find_map(|host| Some(host.target()?.origin.host().to_owned()));
         let host = host.unwrap_or_else(|| "HOST".to_owned());
         notes.push(format!(
-            "modules that are asked for at their own host: `go env -w GOPRIVATE={host}`"
+            "for modules that are fetched directly from their host, run `go env -w GOPRIVATE={host}`"
         ));
     }
     notes

@@ -18,7 +18,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
     notes,
     probe: Probe { arguments: &["kubectl"], input: "", proof: "\"token\"" },
     version: &["version", "--client"],
-    least: Some((1, 22, "is older than the exec plugins of `v1`; 1.22 is the least")),
+    least: Some((1, 22, "does not support exec plugins of `v1`; use 1.22 or later")),
 };
 
 /// The user of the kubeconfig.
@@ -95,6 +95,7 @@ fn change(machine: &Machine, text: &str, arguments: &[&str]) -> Result<String> {
 
 fn notes(_: &Request<'_>, text: &str) -> Vec<String> {
     let is_used = text.lines().any(|line| line.trim() == format!("user: {USER}"));
-    let note = format!("let a context use it: `kubectl config set-context CONTEXT --user={USER}`");
+    let note =
+        format!("run `kubectl config set-context CONTEXT --user={USER}` to use it in a context");
     (!is_used).then_some(note).into_iter().collect()
 }

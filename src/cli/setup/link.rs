@@ -99,8 +99,8 @@ impl Link {
     }
 
     pub(in crate::cli) fn blocked(&self) -> Error {
-        Error::invalid(format!("{} is there, and is no link to this program", self.path.display()))
-            .with_hint("it is left alone; move it away, and run this again")
+        Error::invalid(format!("{} exists and is not a link to this program", self.path.display()))
+            .with_hint("move it away, and run the command again; it was not changed")
     }
 }
 

@@ -40,7 +40,7 @@ impl Machine {
     pub(super) fn require(&self, name: &str) -> Result<PathBuf> {
         self.find(name).ok_or_else(|| {
             Error::invalid(format!("{name} is not on PATH"))
-                .with_hint("install it, and run this again")
+                .with_hint("install it, and run the command again")
         })
     }
 

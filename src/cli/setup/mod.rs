@@ -46,23 +46,23 @@ use transaction::Step;
 #[command(after_help = "Examples:\n  my-credential-helper setup git --host git.acme.dev\n  \
                         my-credential-helper setup --all --dry-run\n  my-credential-helper setup docker --undo")]
 pub(super) struct Arguments {
-    /// Which tool
+    /// The tool
     #[arg(required_unless_present = "all", value_name = "TOOL",
           value_parser = clap::builder::PossibleValuesParser::new(ALL.iter().map(|tool| tool.name)))]
     tool: Option<String>,
     /// Every tool that is installed
     #[arg(long, conflicts_with = "tool")]
     all: bool,
-    /// A host that the provider's token may go to; it becomes one of the provider's hosts. Can be given several times
+    /// A host that the provider's token may be sent to; it is added to the hosts of the provider. Can be repeated
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
-    /// Show what would change, and change nothing
+    /// Show the changes without making them
     #[arg(long)]
     dry_run: bool,
-    /// Take back what was set up
+    /// Undo the setup
     #[arg(long, conflicts_with = "host")]
     undo: bool,
-    /// Do not ask
+    /// Do not prompt for confirmation
     #[arg(long, short)]
     yes: bool,
 }
@@ -122,8 +122,8 @@ fn chosen(arguments: &Arguments, machine: &Machine) -> Result<Vec<&'static Setup
     }
     let installed: Vec<_> = ALL.iter().filter(|tool| tool.program(machine).is_some()).collect();
     if installed.is_empty() {
-        return Err(Error::invalid("none of the tools is on PATH").with_hint(
-            "`my-credential-helper setup --help` lists them; name one to set it up all the same",
+        return Err(Error::invalid("no supported tool is on PATH").with_hint(
+            "specify a tool to set it up anyway; run `my-credential-helper setup --help` for the list of tools",
         ));
     }
     Ok(installed)
@@ -140,11 +140,11 @@ fn plan(
     }
     if tool.names_hosts && hosts.is_empty() {
         let message = format!(
-            "{} asks helpers by host, and no host of the provider is known here",
+            "{} is configured by host, and the provider has no configured hosts",
             tool.name
         );
         return Err(Error::invalid(message).with_hint(format!(
-            "name the host that the token may go to: `my-credential-helper setup {} --host HOST`",
+            "specify the host that the token may be sent to: `my-credential-helper setup {} --host HOST`",
             tool.name
         )));
     }
@@ -190,8 +190,9 @@ fn new_hosts_step(
 }
 
 fn report(provider: &Provider, new_hosts: &[String], plans: &[Plan], dry_run: bool) -> String {
-    let hosts =
-        new_hosts.iter().map(|host| format!("{host} becomes a host of {}.\n", provider.name));
+    let hosts = new_hosts
+        .iter()
+        .map(|host| format!("{host} is added to the hosts of {}.\n", provider.name));
     let end = dry_run.then(|| "Nothing was changed (--dry-run).\n".to_owned());
     let parts: Vec<_> = hosts.chain(plans.iter().map(Plan::to_string)).chain(end).collect();
     parts.join("\n")

@@ -21,7 +21,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
     least: Some((
         26,
         2,
-        "asks only where the index names a user: `index-url = https://token@HOST/…`",
+        "uses the keyring only if the index URL has a user name: `index-url = https://token@HOST/…`",
     )),
 };
 
@@ -73,6 +73,6 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     }
     let host = request.exact_hosts().into_iter().next().unwrap_or_else(|| "HOST".to_owned());
     vec![format!(
-        "name your index below `[global]` too: `index-url = https://{host}/simple/`; `{LINE}` alone asks for none"
+        "add your index below `[global]`: `index-url = https://{host}/simple/`; `{LINE}` does not add an index"
     )]
 }

@@ -84,7 +84,7 @@ impl Plan {
             (Some(text), original) => {
                 if original.is_some() {
                     notes.push(format!(
-                        "the file was changed since; what it was before is in {}",
+                        "the file has been changed since; the original is in {}",
                         removed.path.display()
                     ));
                 }
@@ -182,16 +182,16 @@ fn path_note(machine: &Machine, tool: &SetupTool, link: &Link) -> Option<String>
     let line = format!("export PATH=\"{}:$PATH\"", parent.display());
     match machine.find(name) {
         Some(found) if !machine.is_this_program(&found) => Some(format!(
-            "{} comes first on PATH; this line in your shell's profile puts ours before it: {line}",
+            "{} comes first on PATH; to put this program before it, add this line to your shell's profile: {line}",
             found.display()
         )),
         _ if machine.is_on_path(parent) => None,
         _ if folder == Folder::Programs => Some(format!(
-            "{} is not on PATH; tools find the link once it is: {line}",
+            "{} is not on PATH; for tools to find the link, add this line to your shell's profile: {line}",
             parent.display()
         )),
         _ => Some(format!(
-            "{} finds it once this line is in your shell's profile: {line}",
+            "for {} to find it, add this line to your shell's profile: {line}",
             tool.name
         )),
     }
@@ -205,7 +205,7 @@ impl fmt::Display for Plan {
             writeln!(f, "{}:", tool.name)?;
             if let Some((link, change)) = link.as_ref().zip(*link_change) {
                 let what = match change {
-                    LinkChange::Made => "becomes a link to this program",
+                    LinkChange::Made => "is linked to this program",
                     LinkChange::Removed => "is removed",
                 };
                 writeln!(f, "  {} {what}", link.path.display())?;
@@ -225,7 +225,7 @@ impl fmt::Display for Plan {
                 }
             }
             if let Some(backup) = self.written_backup() {
-                writeln!(f, "  what it is now is kept in {}", backup.path.display())?;
+                writeln!(f, "  the original is saved in {}", backup.path.display())?;
             }
         } else {
             writeln!(f, "{}: nothing to change in {}", tool.name, path.display())?;

@@ -18,7 +18,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
     notes,
     probe: Probe { arguments: &[], input: "", proof: "Bearer " },
     version: &["--version"],
-    least: Some((9, 0, "is older than what this is tested with")),
+    least: Some((9, 0, "is older than the versions that this program is tested with")),
 };
 
 const LINK: &str = "my-token-helper";
@@ -53,11 +53,11 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     for host in request.exact_hosts() {
         if !text.lines().any(|line| line.contains("registry=") && line.contains(&host)) {
             notes.push(format!(
-                "say which packages come from there: `@SCOPE:registry=https://{host}/`"
+                "assign the packages to the registry: `@SCOPE:registry=https://{host}/`"
             ));
         }
         if text.contains(&format!("//{host}/:_authToken")) {
-            notes.push(format!("the `_authToken` of {host} stands there too; remove it"));
+            notes.push(format!("the file also has an `_authToken` for {host}; remove it"));
         }
     }
     notes

@@ -18,7 +18,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
     notes,
     probe: Probe { arguments: &["get", "{host}"], input: "", proof: "\"token\"" },
     version: &["--version"],
-    least: Some((0, 12, "asks no credentials helper; 0.12 is the first that does")),
+    least: Some((0, 12, "does not support credentials helpers; use 0.12 or later")),
 };
 
 const LINE: &str = "credentials_helper \"my\" {}";
@@ -52,7 +52,7 @@ fn remove(_: &Machine, text: &str) -> Result<String> {
 
 fn notes(_: &Request<'_>, text: &str) -> Vec<String> {
     let note = format!(
-        "another credentials helper stands there, and terraform takes one; put this in its place: {LINE}"
+        "the file has another credentials helper, and terraform accepts only one; replace it with: {LINE}"
     );
     has_another(text).then_some(note).into_iter().collect()
 }

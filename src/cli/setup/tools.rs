@@ -72,7 +72,7 @@ pub(in crate::cli) struct Request<'a> {
     pub(in crate::cli) machine: &'a Machine,
     /// The hosts that the tool is set up for.
     pub(in crate::cli) hosts: &'a [HostPattern],
-    /// The link, or this program where there is none.
+    /// The link, or this program without one.
     pub(in crate::cli) link: &'a Path,
 }
 

@@ -62,8 +62,11 @@ fn check(step: Step, created: &mut Vec<PathBuf>) -> Result<(Step, Option<Prepare
 }
 
 fn changed_meanwhile(path: &Path) -> Error {
-    Error::invalid_state(format!("{} was changed by another program meanwhile", path.display()))
-        .with_hint("nothing was changed; run this again")
+    Error::invalid_state(format!(
+        "{} was changed by another program during the setup",
+        path.display()
+    ))
+    .with_hint("run the command again; nothing was changed")
 }
 
 /// The directories above a path that do not exist, the outermost first.
@@ -118,7 +121,7 @@ fn roll_back(done: Vec<(Step, Option<Permissions>)>, mut error: Error) -> Error 
             Step::Edit(edit) => atomic_file::remove(&edit.path).map(drop).map_err(Error::from),
         };
         if let Err(Error { message, .. }) = undone {
-            let _ = write!(error.message, "; not taken back: {message}");
+            let _ = write!(error.message, "; not rolled back: {message}");
         }
     }
     error

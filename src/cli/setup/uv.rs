@@ -33,7 +33,7 @@ fn file(machine: &Machine) -> PathBuf {
 
 fn parsed(text: &str) -> Result<DocumentMut> {
     text.parse().map_err(|error: toml_edit::TomlError| {
-        Error::invalid(format!("uv.toml cannot be read: {}", sanitize(error.message())))
+        Error::invalid(format!("cannot read uv.toml: {}", sanitize(error.message())))
     })
 }
 
@@ -57,11 +57,11 @@ fn remove(_: &Machine, text: &str) -> Result<String> {
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     if text.contains("[[index]]") {
         return vec![
-            "each `[[index]]` that needs the token wants `authenticate = \"always\"`".to_owned(),
+            "add `authenticate = \"always\"` to each `[[index]]` that needs the token".to_owned(),
         ];
     }
     let host = request.exact_hosts().into_iter().next().unwrap_or_else(|| "HOST".to_owned());
     vec![format!(
-        "name your index there too: `[[index]]`, `url = \"https://{host}/simple/\"`, `authenticate = \"always\"`"
+        "add your index to the same file: `[[index]]`, `url = \"https://{host}/simple/\"`, `authenticate = \"always\"`"
     )]
 }

@@ -41,18 +41,24 @@ impl Metadata {
     /// Rejects the description of another issuer (RFC 8414, 3.3), and endpoints that a token must not go to.
     fn check(self, issuer: &str) -> Result<Self> {
         let untrusted = |what: String| {
-            Err(Error::new(ErrorCode::Rejected, format!("{issuer} cannot be used: {what}")))
+            Err(Error::new(ErrorCode::Rejected, format!("cannot use the issuer {issuer}: {what}")))
         };
         // People and services disagree about a slash at the end.
         if self.issuer.trim_end_matches('/') != issuer.trim_end_matches('/') {
-            return untrusted(format!("it describes the issuer `{}`", sanitize(&self.issuer)));
+            return untrusted(format!(
+                "its discovery document is for the issuer `{}`",
+                sanitize(&self.issuer)
+            ));
         }
         let is_local = Target::parse(issuer)?.origin.is_loopback();
         for url in self.endpoints.urls() {
             let origin = Target::parse(url)?.origin;
             // A service elsewhere must not send requests to this machine.
             if !origin.is_safe() || origin.is_loopback() && !is_local {
-                return untrusted(format!("it names the endpoint `{}`", sanitize(url)));
+                return untrusted(format!(
+                    "its discovery document has the unsafe endpoint `{}`",
+                    sanitize(url)
+                ));
             }
         }
         Ok(self)
@@ -62,7 +68,7 @@ impl Metadata {
 /// Which description of a service is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Description {
-    /// The stored one for a day; the service's, where there is none; the old one, where the request fails.
+    /// The stored metadata for a day, then that of the service; if the request fails, the old metadata.
     Stored,
     /// The service's.
     Current,
@@ -88,8 +94,7 @@ pub(super) fn metadata(
 
 /// Requests the description, and stores it.
 fn request(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<Metadata> {
-    let failed =
-        |error: &HttpError| error::failed(issuer, "read how the service is described", error);
+    let failed = |error: &HttpError| error::failed(issuer, "read the discovery document", error);
     let mut first = None;
     for url in addresses(issuer)? {
         match Client::new(network, provider, &url)?.get::<Metadata>(None) {
@@ -104,9 +109,9 @@ fn request(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<Me
         }
     }
     let error =
-        first.map_or_else(|| Error::invalid_state("no description"), |error| failed(&error));
+        first.map_or_else(|| Error::invalid_state("no discovery document"), |error| failed(&error));
     Err(error
-        .with_hint(format!("name its endpoints in [providers.{}] of config.toml", provider.name)))
+        .with_hint(format!("set its endpoints in [providers.{}] of config.toml", provider.name)))
 }
 
 /// The suffix is behind the issuer in OpenID Connect, and between host and path in RFC 8414.
@@ -149,17 +154,20 @@ mod tests {
     }
 
     #[test]
-    fn a_description_of_somebody_else_is_not_believed() {
+    fn metadata_of_another_issuer_is_rejected() {
         assert!(check(r#"{"issuer":"https://login.acme.dev/a/"}"#).is_ok());
         for (description, part) in [
-            (r#"{"issuer":"https://evil.dev"}"#, "it describes the issuer `https://evil.dev`"),
+            (
+                r#"{"issuer":"https://evil.dev"}"#,
+                "its discovery document is for the issuer `https://evil.dev`",
+            ),
             (
                 r#"{"issuer":"https://login.acme.dev/a","token_endpoint":"http://login.acme.dev/t"}"#,
-                "it names the endpoint",
+                "has the unsafe endpoint",
             ),
             (
                 r#"{"issuer":"https://login.acme.dev/a","token_endpoint":"http://127.0.0.1/t"}"#,
-                "it names the endpoint",
+                "has the unsafe endpoint",
             ),
         ] {
             assert!(
@@ -170,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn both_places_are_looked_at() {
+    fn both_well_known_paths_are_tried() {
         assert_eq!(
             addresses("https://login.acme.dev/a/").unwrap(),
             [

@@ -120,7 +120,7 @@ impl<'a> Service<'a> {
     /// Starts a device code flow (RFC 8628, 3.1).
     pub fn start_device_flow(&self) -> Result<DeviceAuthorization> {
         let client =
-            self.client(self.endpoints.device_authorization.as_ref(), "a login by a code")?;
+            self.client(self.endpoints.device_authorization.as_ref(), "the device code flow")?;
         let send = self.sender(client, &[]);
         self.requests()?
             .exchange_device_code()
@@ -154,7 +154,7 @@ impl<'a> Service<'a> {
     /// Starts an authorization code flow with PKCE, whose page returns to `redirect` (RFC 7636, 8252).
     pub fn start_code_flow(&self, redirect: String) -> Result<AuthorizationRequest> {
         let page =
-            self.endpoint(self.endpoints.authorization.as_ref(), "a login in the browser")?;
+            self.endpoint(self.endpoints.authorization.as_ref(), "the authorization code flow")?;
         let redirect = RedirectUrl::new(redirect).map_err(no_url)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let requests = self
@@ -213,7 +213,7 @@ impl<'a> Service<'a> {
 
     /// Revokes the refresh token of a session, and with it what was issued for it; else its access token (RFC 7009).
     pub fn revoke(&self, session: &Session) -> Result<()> {
-        let client = self.client(self.endpoints.revocation.as_ref(), "ending a login")?;
+        let client = self.client(self.endpoints.revocation.as_ref(), "token revocation")?;
         let secret = session.refresh_token.as_ref().unwrap_or(&session.access_token);
         let text = secret.expose_secret().to_owned();
         let token = match &session.refresh_token {
@@ -229,7 +229,7 @@ impl<'a> Service<'a> {
 
     /// The claims about the user of a token.
     pub fn userinfo(&self, token: &Secret) -> Result<Value> {
-        self.client(self.endpoints.userinfo.as_ref(), "whose a token is")?.get(Some(token))
+        self.client(self.endpoints.userinfo.as_ref(), "user information")?.get(Some(token))
     }
 
     /// Sends requests that have these secrets, and the client secret, which all of them have.
@@ -266,7 +266,7 @@ impl<'a> Service<'a> {
     }
 
     fn endpoint<'u>(&self, url: Option<&'u Text>, what: &str) -> Result<&'u str> {
-        let missing = || not_sent(format!("{} names no endpoint for {what}", self.provider.name));
+        let missing = || not_sent(format!("{} has no endpoint for {what}", self.provider.name));
         url.map(|url| &**url).ok_or_else(missing)
     }
 
@@ -312,7 +312,7 @@ pub fn rejects_client(error: &HttpError) -> bool {
 }
 
 fn no_url(cause: url::ParseError) -> HttpError {
-    not_sent(format!("an endpoint is no URL: {cause}"))
+    not_sent(format!("invalid endpoint URL: {cause}"))
 }
 
 fn not_sent(reason: String) -> HttpError {

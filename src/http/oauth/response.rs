@@ -72,7 +72,7 @@ impl TokenResponse {
     pub fn into_session(self, now: Timestamp) -> Result<Session> {
         let access_token = usable(self.access_token.into_secret())?;
         if self.named_type.is_some_and(|named| !named.eq_ignore_ascii_case("bearer")) {
-            return Err(HttpError::Malformed("its token is no Bearer token".to_owned()));
+            return Err(HttpError::Malformed("the token is not a Bearer token".to_owned()));
         }
         let refresh_token =
             self.refresh_token.map(RefreshToken::into_secret).filter(|token| !token.is_empty());
@@ -93,11 +93,11 @@ fn usable(token: String) -> Result<Secret> {
     let token = Secret::new(token);
     let length = token.expose_secret().len();
     if length > MAX_TOKEN {
-        let message = format!("its token has {length} bytes, and no header carries that");
+        let message = format!("the token has {length} bytes, which is too long for an HTTP header");
         return Err(HttpError::Malformed(message));
     }
     if !is_usable(&token) {
-        return Err(HttpError::Malformed("its answer has no usable token".to_owned()));
+        return Err(HttpError::Malformed("the response has no usable token".to_owned()));
     }
     Ok(token)
 }
@@ -145,10 +145,10 @@ pub(super) fn failure<T: ErrorResponseType + AsRef<str> + Display + 'static>(
             ServiceError { status: 400, code, message, retry_after: None }.into()
         }
         RequestTokenError::Parse(error, _) => {
-            HttpError::Malformed(format!("its answer {}", reason(error.inner())))
+            HttpError::Malformed(format!("the response {}", reason(error.inner())))
         }
         RequestTokenError::Other(_) => {
-            HttpError::Malformed("its answer cannot be understood".to_owned())
+            HttpError::Malformed("the response cannot be decoded".to_owned())
         }
     }
 }
@@ -200,12 +200,12 @@ mod tests {
         for (body, reason) in [
             (
                 format!(r#"{{"access_token":"{long}"}}"#),
-                "its token has 100000 bytes, and no header carries that",
+                "the token has 100000 bytes, which is too long for an HTTP header",
             ),
-            (r#"{"access_token":"a b"}"#.to_owned(), "its answer has no usable token"),
+            (r#"{"access_token":"a b"}"#.to_owned(), "the response has no usable token"),
             (
                 r#"{"access_token":"a","token_type":"DPoP"}"#.to_owned(),
-                "its token is no Bearer token",
+                "the token is not a Bearer token",
             ),
         ] {
             assert_eq!(session(&body).err().as_deref(), Some(reason));

@@ -26,7 +26,7 @@ impl Account {
             return Ok(Self(name.to_owned().into()));
         }
         Err(Error::invalid(format!(
-            "`{}` cannot be an account's name: letters, digits, . _ @ and -, the first a letter or a digit",
+            "`{}` is not a valid account name: use letters, digits, . _ @ and -, and start with a letter or a digit",
             sanitize(name)
         )))
     }

@@ -300,7 +300,7 @@ impl Provider {
             return Ok(origin);
         }
         Err(Error::invalid(format!(
-            "`{origin}` cannot be used: a token goes over plain http to loopback addresses only"
+            "cannot use `{origin}`: plain http is allowed only for loopback addresses"
         )))
     }
 }

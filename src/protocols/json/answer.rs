@@ -14,12 +14,12 @@ use crate::model::{
 struct Versioned<'a> {
     version: u64,
     #[serde(flatten)]
-    answer: Answer<'a>,
+    answer: Message<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Answer<'a> {
+enum Message<'a> {
     Credential(Box<Credential<'a>>),
     Stored(&'a StoredAt),
     Erased { erased: bool },
@@ -29,7 +29,7 @@ enum Answer<'a> {
     Nothing {},
 }
 
-impl Answer<'_> {
+impl Message<'_> {
     fn into_line(self) -> String {
         json::line(&Versioned { version: VERSION, answer: self })
     }
@@ -38,11 +38,11 @@ impl Answer<'_> {
 pub(super) fn line(response: &Response) -> String {
     let answer = match response {
         Response::Found(found) => return credential(found),
-        Response::Stored(stored) => Answer::Stored(stored),
-        Response::Erased(erased) => Answer::Erased { erased: *erased },
-        Response::Listed(entries, _) => Answer::List { credentials: entries },
-        Response::Capabilities(capabilities) => Answer::Capabilities(capabilities.into()),
-        Response::Nothing => Answer::Nothing {},
+        Response::Stored(stored) => Message::Stored(stored),
+        Response::Erased(erased) => Message::Erased { erased: *erased },
+        Response::Listed(entries, _) => Message::List { credentials: entries },
+        Response::Capabilities(capabilities) => Message::Capabilities(capabilities.into()),
+        Response::Nothing => Message::Nothing {},
     };
     answer.into_line()
 }
@@ -50,7 +50,7 @@ pub(super) fn line(response: &Response) -> String {
 /// The response for an error.
 pub fn failure(error: &Error) -> String {
     let (code, message, hint) = (error.code.name(), error.one_line(), error.hint.as_deref());
-    Answer::Failure { error: Failure { code, message, hint } }.into_line()
+    Message::Failure { error: Failure { code, message, hint } }.into_line()
 }
 
 pub(super) fn credential(found: &Resolved) -> String {
@@ -68,7 +68,7 @@ pub(super) fn credential(found: &Resolved) -> String {
         expires_at: credential.expires_at,
         source: found.source,
     };
-    Answer::Credential(Box::new(answer)).into_line()
+    Message::Credential(Box::new(answer)).into_line()
 }
 
 #[derive(Serialize)]

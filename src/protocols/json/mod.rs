@@ -98,7 +98,7 @@ impl Format {
             "json" => Ok(Self::Json),
             "raw" => Ok(Self::Raw),
             "header" => Ok(Self::Header),
-            _ => Err(Error::invalid("--format is json, raw or header")),
+            _ => Err(Error::invalid("--format must be json, raw or header")),
         }
     }
 }
@@ -144,8 +144,8 @@ impl<'a> Arguments<'a> {
     fn decode(self, input: &[u8]) -> Result<Operation> {
         let Self { operation, request } = self;
         if !Json::OPERATIONS.contains(&operation) {
-            return Err(Error::invalid(format!("there is no verb `{}`", sanitize(operation)))
-                .with_hint(format!("the verbs are {}", Json::OPERATIONS.join(", "))));
+            return Err(Error::invalid(format!("unknown operation `{}`", sanitize(operation)))
+                .with_hint(format!("the operations are {}", Json::OPERATIONS.join(", "))));
         }
         let body = Body::parse(input)?;
         if let ("erase", Some(url)) = (operation, &body.url) {
@@ -175,15 +175,15 @@ impl<'a> Arguments<'a> {
 
 fn unknown_argument(operation: &str, argument: &str) -> Error {
     let operation = sanitize(operation);
-    Error::invalid(format!("`{operation}` does not take `{}`", sanitize(argument)))
-        .with_hint(format!("`my-credential-helper {operation} --help` tells what it takes"))
+    Error::invalid(format!("`{operation}` does not accept `{}`", sanitize(argument)))
+        .with_hint(format!("run `my-credential-helper {operation} --help` for its options"))
 }
 
 /// A password may be empty; an empty token would only precede the session.
 fn required_secret(body: &Body<'_>, request: &CredentialRequest) -> Result<Secret> {
     let secret = body.secret()?.ok_or_else(|| Error::invalid("`store` needs a `secret`"))?;
     if secret.is_empty() && request.target.is_none() {
-        return Err(Error::invalid("an empty `secret` is no token"));
+        return Err(Error::invalid("`secret` is empty"));
     }
     Ok(secret)
 }
@@ -198,7 +198,7 @@ fn credential(found: &Resolved, Presentation { format, explain }: Presentation) 
         }
         (Format::Header, None) => {
             let code = ErrorCode::NotFound;
-            let message = "a user name and a password go into no header";
+            let message = "a user name and password cannot be returned as a header";
             return ToolOutput::failure(code.exit_status(), message);
         }
     };

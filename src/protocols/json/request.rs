@@ -49,18 +49,20 @@ impl<'a> Body<'a> {
         match text.first() {
             None => return Ok(Self::default()),
             Some(b'{') => {}
-            Some(_) => return Err(Error::invalid("the request is no JSON object")),
+            Some(_) => return Err(Error::invalid("the request is not a JSON object")),
         }
         let body: Self = json::parse_request(text).map_err(|error| version_error(error, text))?;
         check_version(body.version.as_ref())?;
         // Bazel also calls its helper with `get`, and would send the default provider's token to any host.
         if body.host.is_some() && body.url.is_none() {
-            return Err(Error::invalid("a request names its target in `url`")
+            return Err(Error::invalid("the request must name its target in `url`")
                 .with_hint("write the whole URL: {\"url\":\"https://host/path\"}"));
         }
         if body.uri.is_some() && body.url.is_none() {
-            return Err(Error::invalid("`uri` is another protocol's; the place is named by `url`")
-                .with_hint("give Bazel the link `bazel-credential-my`"));
+            return Err(Error::invalid(
+                "`uri` belongs to another protocol; the target is named by `url`",
+            )
+            .with_hint("configure Bazel to run `bazel-credential-my`"));
         }
         Ok(body)
     }
@@ -99,7 +101,7 @@ impl<'a> Body<'a> {
     }
 
     pub(super) fn expires_at(&self) -> Result<Option<Timestamp>> {
-        let invalid = || Error::invalid("`expires_at` is no RFC 3339 time");
+        let invalid = || Error::invalid("`expires_at` is not an RFC 3339 time");
         let parse = |text| Timestamp::parse(text).ok_or_else(invalid);
         self.expires_at.as_deref().map(parse).transpose()
     }
@@ -109,7 +111,10 @@ fn check_version(version: Option<&Value>) -> Result<()> {
     if version.is_none_or(|version| version.as_u64() == Some(VERSION)) {
         return Ok(());
     }
-    Err(Error::new(ErrorCode::UnsupportedVersion, "this program speaks version 1 of the protocol"))
+    Err(Error::new(
+        ErrorCode::UnsupportedVersion,
+        "this program supports only version 1 of the protocol",
+    ))
 }
 
 /// Another version may have fields of other types: if the version is another one, that is the error.

@@ -145,13 +145,13 @@ impl Keyring {
         };
         thread::Builder::new()
             .spawn(in_thread)
-            .map_err(|error| StoreFailure::Failed(format!("no thread: {error}")))?;
+            .map_err(|error| StoreFailure::Failed(format!("cannot start a thread: {error}")))?;
         let result = receiver.recv_timeout(timeout);
         self.time_left.set(timeout.saturating_sub(started.elapsed()));
         let (value, session) = result.map_err(|error| match error {
             RecvTimeoutError::Timeout => StoreFailure::TimedOut,
             RecvTimeoutError::Disconnected => {
-                StoreFailure::Failed("the call was cut short".to_owned())
+                StoreFailure::Failed("the call was interrupted".to_owned())
             }
         })??;
         self.session.set(Some(session));
@@ -209,7 +209,7 @@ impl CredentialStore for Keyring {
 
     fn check(&self, _: &StorageKey) -> StoreResult<()> {
         let any = Item { service: "".into(), user: "".into() };
-        let no_collection = || StoreFailure::Failed("it has no login collection".to_owned());
+        let no_collection = || StoreFailure::Failed("no default collection".to_owned());
         if self.can_write(&any)? { Ok(()) } else { Err(no_collection()) }
     }
 }

@@ -84,8 +84,8 @@ impl From<keyring::Error> for StoreFailure {
     fn from(error: keyring::Error) -> Self {
         match error {
             NoStorageAccess(_) => Self::Locked,
-            TooLong(_, max) => Self::Failed(format!("it takes no more than {max} bytes")),
-            _ => Self::Failed("it refused".to_owned()),
+            TooLong(_, max) => Self::Failed(format!("a value must not exceed {max} bytes")),
+            _ => Self::Failed("access denied".to_owned()),
         }
     }
 }

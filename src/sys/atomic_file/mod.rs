@@ -43,9 +43,9 @@ pub const LEFT_BEHIND: Duration = Duration::from_secs(60);
 pub enum FileError {
     #[error("is a directory")]
     Directory,
-    #[error("is no directory")]
+    #[error("is not a directory")]
     NotDirectory,
-    #[error("is no regular file")]
+    #[error("is not a regular file")]
     NotRegular,
     #[error("is larger than {0} MiB")]
     TooLarge(u64),
@@ -53,19 +53,19 @@ pub enum FileError {
     NotUtf8,
     #[error("is a symbolic link, which is not followed")]
     Link,
-    #[error("is a symbolic link that leads nowhere")]
+    #[error("is a dangling symbolic link")]
     DanglingLink,
     #[error("belongs to another user")]
     Foreign,
-    #[error("can be written by others; `chmod go-w` it")]
+    #[error("is writable by other users; run `chmod go-w` on it")]
     WritableByOthers,
-    #[error("others can read it, and its mode cannot be changed: {0}")]
+    #[error("is readable by other users, and its mode cannot be changed: {0}")]
     ReadableByOthers(io::ErrorKind),
     #[error("is a mount point, which cannot be replaced; mount its directory instead")]
     MountPoint,
     #[error("is write-protected by the file system (immutable, append-only or read-only)")]
     Immutable,
-    #[error("another process removes what is written")]
+    #[error("was removed by another process")]
     Removed,
     #[error("{}", describe(.0))]
     Io(#[from] io::Error),
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_and_nobody_else_can() {
+    fn a_written_file_is_private_and_read_back() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("a/b/credentials.json");
         write(&path, "first, and longer").unwrap();
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wider_mode_is_narrowed_and_told() {
+    fn a_wide_mode_is_repaired_and_reported() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("f");
         write(&path, "x").unwrap();
@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_of_ours_is_refused_with_its_reason() {
+    fn files_that_are_not_ours_are_rejected_with_the_reason() {
         let home = tempfile::tempdir().unwrap();
         let path = |name: &str| home.path().join(name);
         assert!(read(&path("none")).unwrap().is_none());
@@ -529,7 +529,7 @@ mod tests {
             0,
         )
         .unwrap();
-        assert_eq!(reason(&path("fifo")), "is no regular file");
+        assert_eq!(reason(&path("fifo")), "is not a regular file");
         fs::File::create(path("large")).unwrap().set_len(2 << 20).unwrap();
         assert_eq!(reason(&path("large")), "is larger than 1 MiB");
         assert!(
@@ -539,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_process_left_is_removed_after_a_while() {
+    fn temporary_files_of_dead_processes_are_removed() {
         let home = tempfile::tempdir().unwrap();
         let temporary = |name: &str| home.path().join(format!(".my-credential-helper-{name}"));
         let path = home.path().join("f");
@@ -575,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_written_though_its_successor_was_taken_for_one_that_was_left_behind() {
+    fn a_write_survives_the_sweep_of_its_temporary_file() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("f");
         let prepared = prepare(&path, 1, Policy::Private).unwrap();
@@ -596,7 +596,7 @@ mod tests {
             prepare(path, text.len(), policy).and_then(|prepared| prepared.commit(text))
         };
         let dangling = put(&link, Policy::Preserve, "x").unwrap_err().to_string();
-        assert!(dangling.ends_with("is a symbolic link that leads nowhere"), "{dangling}");
+        assert!(dangling.ends_with("is a dangling symbolic link"), "{dangling}");
         put(&file, Policy::Preserve, "new").unwrap();
         let mode = || fs::metadata(&file).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(), 0o600, "a new file is its owner's");

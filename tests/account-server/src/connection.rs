@@ -28,7 +28,7 @@ impl std::fmt::Display for HangUp {
 
 impl std::error::Error for HangUp {}
 
-/// Serves whoever connects, for ever.
+/// Serves every connection, without end.
 pub(crate) async fn accept(listener: TcpListener, routes: Router) -> Infallible {
     loop {
         match listener.accept().await {

@@ -17,7 +17,7 @@ const BODY_LIMIT: usize = 256 * 1024;
 /// How much of a refused body is still read, so that its sender comes to read the answer.
 const DISCARD_LIMIT: usize = 16 * 1024 * 1024;
 
-/// Refuses a body over the limit, whoever sends it and whatever for.
+/// Rejects a body over the limit, for every client and request.
 pub(crate) async fn limit_body(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     match read_body(body).await {
@@ -123,7 +123,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Device {
     }
 }
 
-/// A header's value, at most 200 characters of it; nothing where it is empty or not text. Whoever sends it chooses it,
+/// A header's value, at most 200 characters of it; nothing if it is empty or not text. The client chooses it,
 /// and it is shown to somebody who has to trust what is around it: so no character in it can turn that round.
 fn word(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = std::str::from_utf8(headers.get(name)?.as_bytes()).ok()?.trim();

@@ -118,7 +118,7 @@ impl Server {
         inbox.map_or_else(Vec::new, Inbox::mails)
     }
 
-    /// The requests since the start, or since the journal was cleared. Kept only with `for_tests`.
+    /// The requests since the start, or since the journal was cleared. Recorded only with `for_tests`.
     pub fn requests(&self) -> Vec<Recorded> {
         self.service.controls.journal.requests()
     }

@@ -1,5 +1,4 @@
-//! Several accounts with one provider: which of them answers, where each is kept, and that neither stands in the other's
-//! way.
+//! Several accounts with one provider: their selection, their storage and their independence.
 
 use account_server::{Server, git_host::create_repository};
 
@@ -37,7 +36,7 @@ fn account(home: &Home, arguments: &[&str], request: &str) -> String {
 }
 
 #[test]
-fn an_account_is_asked_for_by_name_or_put_in_use() {
+fn an_account_is_selected_by_name_or_as_the_one_in_use() {
     let server = service();
     let mut home = with_two_accounts(&server);
     assert_eq!(whoami(&home, &[]), "me@acme.dev", "a further login does not push the first aside");
@@ -52,16 +51,16 @@ fn an_account_is_asked_for_by_name_or_put_in_use() {
     );
     home.set("MY_ACCOUNT", "");
     let used = home.run(&["account", "use", "work"]);
-    assert_eq!((used.status, &*used.output), (0, "The account work of mycli is in use now.\n"));
+    assert_eq!((used.status, &*used.output), (0, "The account in use for mycli is now work.\n"));
     assert_eq!(whoami(&home, &[]), "boss@acme.dev");
     assert_eq!(home.run(&["status", "--json"]).json()["account"], "work");
     let unknown = home.run(&["account", "use", "play"]);
     assert_eq!(unknown.status, 1, "{unknown:?}");
-    assert!(unknown.messages.contains("its accounts are default, work"), "{unknown:?}");
+    assert!(unknown.messages.contains("the accounts are default, work"), "{unknown:?}");
 }
 
 #[test]
-fn the_shared_file_is_the_default_accounts_alone() {
+fn the_shared_file_is_only_for_the_default_account() {
     let server = service();
     let home = Home::at(&server);
     log_in(&home, &server, "boss@acme.dev", &["--account", "work"]);
@@ -89,7 +88,7 @@ fn two_accounts_of_one_person_are_two_sessions() {
 }
 
 #[test]
-fn the_user_name_and_then_the_longest_pattern_say_which_account() {
+fn the_user_name_or_the_longest_pattern_selects_the_account() {
     let server = service();
     let home = with_two_accounts(&server);
     let url = server.url();
@@ -115,7 +114,10 @@ fn the_user_name_and_then_the_longest_pattern_say_which_account() {
         assert_eq!(account(&home, &[], &request), expected, "{request}");
     }
     let named = home.run_with(&["get"], format!(r#"{{"url":"{url}","username":"work"}}"#)).json();
-    assert_eq!(named["username"], "token", "the name of an account is none of the service's users");
+    assert_eq!(
+        named["username"], "token",
+        "the name of an account is not a user name of the service"
+    );
     let other =
         home.run_with(&["get"], format!(r#"{{"url":"{url}","username":"somebody"}}"#)).json();
     assert_eq!(other["username"], "somebody");
@@ -175,7 +177,7 @@ fn git_clones_each_path_with_the_token_of_its_own_account() {
 }
 
 #[test]
-fn each_account_is_refreshed_alone() {
+fn each_account_is_refreshed_separately() {
     let server = service();
     let home = with_two_accounts(&server);
     let before = home.session();
@@ -196,7 +198,7 @@ fn each_account_is_refreshed_alone() {
 }
 
 #[test]
-fn a_refused_token_is_renewed_whichever_accounts_it_is() {
+fn a_rejected_token_of_any_account_is_refreshed() {
     let server = service();
     let home = with_two_accounts(&server);
     let file = ".my/sessions/mycli/work.json";
@@ -213,7 +215,7 @@ fn a_refused_token_is_renewed_whichever_accounts_it_is() {
 }
 
 #[test]
-fn accounts_are_listed_without_a_secret_and_forgotten_one_by_one() {
+fn accounts_are_listed_without_secrets_and_logged_out_singly() {
     let server = service();
     let home = with_two_accounts(&server);
     let listed = home.run(&["account", "list"]);
@@ -230,7 +232,7 @@ fn accounts_are_listed_without_a_secret_and_forgotten_one_by_one() {
     home.run(&["account", "use", "work"]);
     let out = home.run(&["logout", "--account", "work"]);
     assert_eq!(out.output, "Logged out of mycli (account work).\n", "{out:?}");
-    assert!(out.messages.contains("the account in use of mycli is `default` now"), "{out:?}");
+    assert!(out.messages.contains("the account in use for mycli is now `default`"), "{out:?}");
     assert_eq!(whoami(&home, &[]), "me@acme.dev");
     assert_eq!(home.read(".my/sessions/mycli/work.json"), None);
     let gone = home.run(&["--account", "work", "get"]);
@@ -238,11 +240,11 @@ fn accounts_are_listed_without_a_secret_and_forgotten_one_by_one() {
     assert!(gone.messages.contains("not logged in to mycli (account work)"), "{gone:?}");
     assert!(gone.messages.contains("`my-credential-helper --account work login`"), "{gone:?}");
     home.run(&["logout", "--all"]);
-    assert_eq!(home.run(&["account", "list"]).messages, "Nobody is logged in.\n");
+    assert_eq!(home.run(&["account", "list"]).messages, "Not logged in.\n");
 }
 
 #[test]
-fn the_keyring_keeps_each_account_in_an_item_of_its_own() {
+fn the_keyring_has_one_item_for_each_account() {
     let Some(keyring) = SecretService::start() else { return };
     let server = service();
     let mut home = Home::at(&server);
@@ -275,14 +277,14 @@ fn the_second_step_of_a_login_knows_its_account() {
 }
 
 #[test]
-fn a_name_that_could_be_a_path_or_another_accounts_is_refused() {
+fn account_names_that_are_paths_or_duplicates_are_rejected() {
     let server = service();
     let home = with_two_accounts(&server);
     let before = home.snapshot();
     for (name, part) in [
-        ("../work", "cannot be an account's name"),
-        ("", "cannot be"),
-        ("Work", "is written `work`"),
+        ("../work", "is not a valid account name"),
+        ("", "is not a valid"),
+        ("Work", "is spelled `work`"),
     ] {
         for verb in [&["get"][..], &["login", "--email", "me@acme.dev", "--no-wait"], &["logout"]] {
             let outcome = home.run(&[&["--account", name], verb].concat());

@@ -1,4 +1,4 @@
-//! Real clients of several kinds that find the same session stale at the same moment: the refresh token works once.
+//! Several real clients with the same stale session at the same time: the refresh token is valid once.
 
 use std::process::{Child, Command};
 use std::time::Duration;

@@ -1,9 +1,9 @@
-//! `get`: where it looks, what it says, when it refreshes.
+//! `get`: the order of the sources, the errors, and the refresh.
 
 use crate::support::{Home, service};
 
 #[test]
-fn nothing_anywhere_is_one_error_that_lists_every_place_and_the_way_out() {
+fn without_a_credential_the_error_lists_every_source() {
     let outcome = Home::new().run(&["get"]);
     assert_eq!(outcome.status, 1);
     assert_eq!(
@@ -15,7 +15,7 @@ fn nothing_anywhere_is_one_error_that_lists_every_place_and_the_way_out() {
 }
 
 #[test]
-fn a_stale_session_is_refreshed_and_saved_before_it_is_handed_out() {
+fn a_stale_session_is_saved_before_it_is_returned() {
     let server = service();
     let (home, old) = Home::with_stale_session(&server);
     let token = home.token();

@@ -23,7 +23,7 @@ fn expire(home: &Home) {
 }
 
 #[test]
-fn many_refreshes_in_a_row_leave_one_file_of_one_size_and_a_login() {
+fn many_refreshes_leave_one_file_of_constant_size() {
     let server = service();
     let (home, _) = Home::with_stale_session(&server);
     home.token();
@@ -51,7 +51,7 @@ fn footprint(process: u32) -> (usize, usize) {
 }
 
 #[test]
-fn a_conversation_of_many_requests_and_refreshes_keeps_its_descriptors_and_its_memory() {
+fn a_long_conversation_leaks_no_descriptor_or_memory() {
     let server = service();
     let (home, _) = Home::with_stale_session(&server);
     let mut helper = home.start(&["cargo", "--cargo-plugin"]);
@@ -86,7 +86,7 @@ fn a_conversation_of_many_requests_and_refreshes_keeps_its_descriptors_and_its_m
 }
 
 #[test]
-fn many_processes_in_a_row_change_no_file() {
+fn many_processes_change_no_file() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let before = home.snapshot();

@@ -30,7 +30,7 @@ fn temporaries(home: &Home) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn a_session_is_saved_though_what_was_prepared_for_it_is_gone() {
+fn a_session_is_saved_although_the_prepared_file_is_gone() {
     let server = service();
     let (home, _) = Home::with_stale_session(&server);
     server.fault(REFRESH, 1, Fault::Delay { delay_ms: 300 });
@@ -47,7 +47,7 @@ fn a_session_is_saved_though_what_was_prepared_for_it_is_gone() {
 }
 
 #[test]
-fn the_one_try_that_is_left_is_not_spent_on_a_network_that_is_still_broken() {
+fn the_last_attempt_is_not_made_on_a_broken_network() {
     let server = service();
     let elsewhere =
         Fault::Answer { status: 200, body: "<html>pay here</html>".to_owned(), headers: [].into() };
@@ -58,13 +58,13 @@ fn the_one_try_that_is_left_is_not_spent_on_a_network_that_is_still_broken() {
         server.fault("/health", 1, still);
         let outcome = home.run(&["get"]);
         assert_eq!((outcome.status, server.refresh_requests()), (3, 1), "{outcome:?}");
-        assert!(outcome.messages.contains("hint: try again at once: for 30 s"), "{outcome:?}");
+        assert!(outcome.messages.contains("hint: try again within 30 s"), "{outcome:?}");
         assert_ne!(home.token(), old.access_token, "the next call heals it");
     }
 }
 
 #[test]
-fn a_logout_leaves_nothing_of_a_login_that_waits_nor_of_a_refresh_that_died() {
+fn a_logout_removes_pending_logins_and_temporary_files() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     let left = home.write(".my/.my-credential-helper-0aB1cD.tmp", "a new session");
@@ -76,7 +76,7 @@ fn a_logout_leaves_nothing_of_a_login_that_waits_nor_of_a_refresh_that_died() {
 }
 
 #[test]
-fn a_stored_login_that_cannot_be_read_is_not_said_to_be_erased() {
+fn an_unreadable_credential_is_not_reported_as_erased() {
     let home = Home::new();
     let body = r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#;
     let location = home.run_with(&["store"], body).json()["location"].as_str().unwrap().to_owned();
@@ -87,7 +87,7 @@ fn a_stored_login_that_cannot_be_read_is_not_said_to_be_erased() {
 }
 
 #[test]
-fn a_login_that_another_program_makes_during_a_refresh_stays() {
+fn a_login_of_another_program_during_a_refresh_is_final() {
     let server = service();
     let (home, _) = Home::with_stale_session(&server);
     let other = server.session("somebody.else@acme.dev").unwrap();
@@ -106,7 +106,7 @@ fn a_login_that_another_program_makes_during_a_refresh_stays() {
 }
 
 #[test]
-fn of_two_rotations_in_one_second_the_one_that_lives_on_is_kept() {
+fn of_two_rotations_in_one_second_the_valid_one_is_used() {
     let server = service();
     let (home, old) = Home::with_stale_session(&server);
     server.fault(REFRESH, 1, Fault::SlowBytes { slow_bytes_ms: 1 });
@@ -138,7 +138,7 @@ fn of_two_rotations_in_one_second_the_one_that_lives_on_is_kept() {
 }
 
 #[test]
-fn a_login_that_was_granted_is_kept_though_a_stopped_process_holds_the_lock() {
+fn a_granted_login_is_saved_although_the_lock_is_held() {
     let server = service();
     let home = Home::at(&server);
     assert_eq!(home.run(&["login", "--email", "me@acme.dev", "--no-wait"]).status, 0);
@@ -151,7 +151,7 @@ fn a_login_that_was_granted_is_kept_though_a_stopped_process_holds_the_lock() {
 }
 
 #[test]
-fn a_token_that_could_end_a_line_is_no_token() {
+fn a_token_with_a_line_break_is_rejected() {
     let server = service();
     let home = Home::at(&server);
     assert_eq!(home.run(&["login", "--email", "me@acme.dev", "--no-wait"]).status, 0);
@@ -164,7 +164,7 @@ fn a_token_that_could_end_a_line_is_no_token() {
 }
 
 #[test]
-fn a_request_that_cannot_be_read_is_not_an_empty_one() {
+fn an_unreadable_request_is_not_an_empty_request() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let mut command = home.command(HELPER);
@@ -195,7 +195,7 @@ fn a_request_that_cannot_be_read_is_not_an_empty_one() {
 }
 
 #[test]
-fn what_is_too_long_is_refused_and_not_cut() {
+fn input_that_is_too_long_is_rejected_and_not_truncated() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     home.write(
@@ -220,7 +220,7 @@ fn what_is_too_long_is_refused_and_not_cut() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_written_is_no_success() {
+fn output_that_cannot_be_written_is_a_failure() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     let mut command = home.command(HELPER);
@@ -254,7 +254,7 @@ fn no_umask_makes_files_that_the_next_process_cannot_use() {
 }
 
 #[test]
-fn a_configuration_may_be_a_link_and_stays_one() {
+fn a_configuration_that_is_a_link_stays_a_link() {
     let home = Home::new();
     let kept = home.write("dotfiles/config.toml", "# mine\n");
     fs::set_permissions(&kept, fs::Permissions::from_mode(0o644)).unwrap();
@@ -268,7 +268,7 @@ fn a_configuration_may_be_a_link_and_stays_one() {
 }
 
 #[test]
-fn one_provider_whose_settings_are_wrong_does_not_keep_the_others_from_theirs() {
+fn invalid_settings_of_one_provider_do_not_affect_others() {
     let mut home = Home::new();
     home.write(".config/my-credential-helper/config.toml", "[providers.acme]\nkind = 'api_key'\n");
     home.set("MICROTICA_API_URL", "foo");
@@ -284,7 +284,7 @@ fn one_provider_whose_settings_are_wrong_does_not_keep_the_others_from_theirs() 
 }
 
 #[test]
-fn a_stored_login_that_could_end_a_line_is_not_handed_out() {
+fn a_stored_credential_with_a_line_break_is_not_returned() {
     let home = Home::new();
     let store = r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#;
     let stored = home.run_with(&["store"], store);

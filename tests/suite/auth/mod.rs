@@ -1,4 +1,4 @@
-//! Which credential answers, and that no refresh loses a login.
+//! The choice of the credential, and a refresh that loses no session.
 
 mod accounts;
 mod at_once;

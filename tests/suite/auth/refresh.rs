@@ -1,5 +1,5 @@
-//! Refreshing: the token is spent once however many ask, nothing that may pass costs the login, and nothing is spent
-//! that could not be kept.
+//! Refresh: concurrent requests spend the token once, temporary failures lose no session, and no token is spent if the
+//! result cannot be saved.
 
 use std::process::Child;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const RAW: [&str; 3] = ["get", "--format", "raw"];
 const TOKENS: [(&str, &str); 2] = [("service", "mycli"), ("username", "mycli-tokens")];
 
-/// Whatever goes wrong, a call ends before this.
+/// Every call ends before this.
 const BOUND: Duration = Duration::from_secs(9);
 
 fn answer(status: u16, body: &str) -> Fault {
@@ -28,7 +28,7 @@ fn answer_with(status: u16, header: (&str, &str)) -> Fault {
     Fault::Answer { status, body: String::new(), headers }
 }
 
-/// A session whose token lives for half a minute of its quarter of an hour: stale, and good.
+/// A session whose token expires in half a minute: stale, and valid.
 fn with_living_stale_session(server: &Server) -> (Home, Session) {
     let (home, session) = Home::with_stale_session(server);
     home.write_session(&session, Duration::from_secs(30), Duration::from_secs(870));
@@ -87,7 +87,7 @@ fn sixty_four_processes_share_one_refresh_with_the_keyring() {
     home.use_keyring(&keyring);
     let old = server.session("me@acme.dev").unwrap();
     keyring.store(&TOKENS, session_json(&old, Duration::ZERO, HOUR).as_bytes());
-    // Long enough that whoever waits could wear out the keyring, or its own patience with it.
+    // Long enough for waiting processes to overload the keyring, or to exceed their timeout.
     server.fault(REFRESH, 1, Fault::Delay { delay_ms: 1500 });
     let tokens = sixty_four_at_once(&home);
     assert_eq!(server.refresh_requests(), 1, "sixty-four processes share one refresh");
@@ -100,7 +100,7 @@ fn sixty_four_processes_share_one_refresh_with_the_keyring() {
 }
 
 #[test]
-fn a_session_that_the_service_ended_is_cleared_and_told() {
+fn a_revoked_session_is_deleted_and_reported() {
     for (code, end) in [
         ("SESSION_REVOKED", (|server, old| revoke(server, old)) as fn(&Server, &Session)),
         ("SESSION_EXPIRED", |server, _| server.advance(Duration::from_secs(61 * 24 * 3600))),
@@ -150,7 +150,7 @@ fn passing() -> Vec<(&'static str, Fault)> {
             "INTERNAL",
             answer(500, r#"{"error":{"code":"INTERNAL","message":"the service failed"}}"#),
         ),
-        ("it asks to wait 7 s", answer_with(429, ("retry-after", "7"))),
+        ("retry after 7 s", answer_with(429, ("retry-after", "7"))),
         ("status 401", answer(401, "<html>a proxy</html>")),
         ("UNAUTHORIZED", answer(401, r#"{"error":{"code":"UNAUTHORIZED","message":"who?"}}"#)),
         (
@@ -158,7 +158,7 @@ fn passing() -> Vec<(&'static str, Fault)> {
             answer(403, r#"{"error":{"code":"INVALID_TOKEN","message":"by a proxy"}}"#),
         ),
         ("is not JSON", answer(200, "<html>please log in to the wireless network</html>")),
-        ("ends too early", answer(200, "")),
+        ("ends unexpectedly", answer(200, "")),
         ("missing or of the wrong type", answer(200, r#"{"access_token":null}"#)),
         ("missing or of the wrong type", answer(200, r#"{"access_token":"","refresh_token":"r"}"#)),
         (
@@ -172,7 +172,7 @@ fn passing() -> Vec<(&'static str, Fault)> {
 }
 
 #[test]
-fn a_failure_that_may_pass_never_costs_the_session() {
+fn a_temporary_failure_never_loses_the_session() {
     let server = service();
     for (reason, fault) in passing() {
         let (home, old) = Home::with_stale_session(&server);
@@ -197,7 +197,7 @@ fn a_failure_that_may_pass_never_costs_the_session() {
 }
 
 #[test]
-fn where_the_token_still_lives_a_passing_failure_is_a_note() {
+fn a_temporary_failure_with_a_valid_token_is_a_note() {
     let server = service();
     for fault in [answer(503, ""), answer(200, "<html>")] {
         let (home, old) = with_living_stale_session(&server);
@@ -211,7 +211,7 @@ fn where_the_token_still_lives_a_passing_failure_is_a_note() {
 }
 
 #[test]
-fn a_service_that_is_down_never_costs_the_session() {
+fn an_unavailable_service_never_loses_the_session() {
     let server = service();
     let (home, old) = Home::with_stale_session(&server);
     let (living, token) = with_living_stale_session(&server);
@@ -225,7 +225,7 @@ fn a_service_that_is_down_never_costs_the_session() {
 }
 
 #[test]
-fn an_answer_that_broke_off_is_healed_within_the_call() {
+fn a_response_that_breaks_off_is_requested_again() {
     for fault in [
         Fault::CloseAfterCommit { close_after_commit: true },
         Fault::CutBody { cut_body_after: 0 },
@@ -259,7 +259,7 @@ fn expire(home: &Home) {
 }
 
 #[test]
-fn an_absurd_life_is_held_between_a_second_and_a_day() {
+fn an_absurd_lifetime_is_limited_to_a_second_and_a_day() {
     for (told, least, most) in [
         ("0", 0, 1),
         ("-1", 0, 1),
@@ -291,7 +291,7 @@ fn seconds_until(time: &str) -> i64 {
 }
 
 #[test]
-fn an_answer_without_a_new_refresh_token_keeps_the_old_one() {
+fn a_response_without_a_refresh_token_keeps_the_old_one() {
     let server = service();
     let (home, old) = Home::with_stale_session(&server);
     let new = server.session("me@acme.dev").unwrap();
@@ -305,7 +305,7 @@ fn an_answer_without_a_new_refresh_token_keeps_the_old_one() {
 }
 
 #[test]
-fn whatever_does_not_end_is_given_up_in_time_and_costs_nothing() {
+fn endless_responses_time_out_and_lose_no_session() {
     let server = service();
     let [silent, silent_alive, slow, rescued, locked] =
         [false, true, false, false, false].map(|is_alive| {
@@ -354,7 +354,9 @@ fn whatever_does_not_end_is_given_up_in_time_and_costs_nothing() {
         "another had more luck"
     );
     assert!(
-        outcomes[4].messages.contains("another process has been refreshing the session for 5 s")
+        outcomes[4]
+            .messages
+            .contains("timed out after 5 s waiting for another process to refresh the session")
     );
     assert_eq!(server.refresh_requests(), 5, "never without the lock");
     assert_eq!([&silent, &slow, &locked].map(|(home, _)| home.session()), before);
@@ -375,7 +377,7 @@ fn rotated_by_my(server: &Server, home: &Home) -> String {
 }
 
 #[test]
-fn an_older_session_that_another_program_saves_over_ours_is_no_logout() {
+fn an_older_session_saved_over_a_newer_one_is_no_logout() {
     let server = service();
     let (home, _) = Home::with_stale_session(&server);
     let theirs = rotated_by_my(&server, &home);
@@ -391,7 +393,7 @@ fn an_older_session_that_another_program_saves_over_ours_is_no_logout() {
 }
 
 #[test]
-fn what_was_refreshed_last_revives_no_login_that_is_over() {
+fn the_last_refreshed_copy_does_not_undo_a_logout() {
     let server = service();
     let (home, _) = Home::with_stale_session(&server);
     home.token();
@@ -411,7 +413,7 @@ fn what_was_refreshed_last_revives_no_login_that_is_over() {
 }
 
 #[test]
-fn a_newer_session_that_another_program_saves_meanwhile_is_the_one_that_stays() {
+fn a_newer_session_of_another_program_is_not_overwritten() {
     let server = service();
     let (home, old) = Home::with_stale_session(&server);
     // The service has rotated, and its answer is on the way for a second.
@@ -434,7 +436,7 @@ fn a_newer_session_that_another_program_saves_meanwhile_is_the_one_that_stays() 
 }
 
 #[test]
-fn a_rotation_beside_the_lock_is_no_logout() {
+fn a_rotation_without_the_lock_is_no_logout() {
     let server = service();
     let (home, old) = Home::with_stale_session(&server);
     let (_, other) = redeem(&server, &old.refresh_token);
@@ -506,7 +508,7 @@ fn hold_lock(home: &Home) -> std::fs::File {
 }
 
 #[test]
-fn while_somebody_refreshes_a_token_that_lives_is_served_at_once() {
+fn a_valid_token_is_returned_during_another_refresh() {
     let server = service();
     let (home, old) = with_living_stale_session(&server);
     let lock = hold_lock(&home);
@@ -518,7 +520,7 @@ fn while_somebody_refreshes_a_token_that_lives_is_served_at_once() {
 }
 
 #[test]
-fn what_the_holder_of_the_lock_saves_is_served_while_it_is_still_held() {
+fn a_saved_session_is_returned_while_the_lock_is_held() {
     let server = service();
     let (home, old) = Home::with_stale_session(&server);
     let lock = hold_lock(&home);
@@ -535,7 +537,7 @@ fn what_the_holder_of_the_lock_saves_is_served_while_it_is_still_held() {
 }
 
 #[test]
-fn a_token_is_not_spent_where_the_new_session_could_not_be_written() {
+fn no_token_is_spent_if_the_session_cannot_be_written() {
     let server = service();
     for is_alive in [false, true] {
         let (home, old) = if is_alive {
@@ -575,7 +577,7 @@ fn a_session_from_the_future_is_refreshed() {
 }
 
 #[test]
-fn more_validity_than_is_left_is_refreshed_for_and_more_than_half_a_life_is_not() {
+fn min_validity_refreshes_up_to_half_the_lifetime() {
     let server = service_with(|settings| settings.access_token_lifetime = Duration::from_secs(600));
     let (home, old) = Home::with_stale_session(&server);
     home.write_session(&old, Duration::from_secs(200), Duration::from_secs(400));
@@ -592,7 +594,7 @@ fn more_validity_than_is_left_is_refreshed_for_and_more_than_half_a_life_is_not(
 }
 
 #[test]
-fn a_session_of_another_api_url_is_neither_sent_nor_cleared() {
+fn a_session_of_another_api_url_is_not_sent_or_deleted() {
     let (server, other) = (service(), service());
     let (home, _) = Home::with_stale_session(&server);
     let before = home.snapshot();
@@ -608,7 +610,7 @@ fn a_session_of_another_api_url_is_neither_sent_nor_cleared() {
 }
 
 #[test]
-fn where_no_lock_can_be_had_a_token_that_lives_is_served_and_none_is_spent() {
+fn without_a_lock_a_valid_token_is_returned_and_none_spent() {
     let server = service();
     for is_alive in [true, false] {
         let (home, old) = if is_alive {
@@ -634,7 +636,7 @@ fn unused_for(server: &Server, days: u32) -> (Home, Session) {
 }
 
 #[test]
-fn a_login_that_is_seldom_used_is_kept_alive_in_passing() {
+fn an_unused_session_is_refreshed_by_other_commands() {
     let server = service();
     let (home, old) = unused_for(&server, 8);
     let outcome = home.run(&["status"]);
@@ -650,7 +652,7 @@ fn a_login_that_is_seldom_used_is_kept_alive_in_passing() {
 }
 
 #[test]
-fn in_passing_nothing_young_nothing_of_the_variable_and_nothing_elsewhere_is_refreshed() {
+fn the_weekly_refresh_skips_recent_and_other_sessions() {
     let server = service();
     let (young, _) = unused_for(&server, 6);
     young.run(&["status"]);
@@ -664,7 +666,7 @@ fn in_passing_nothing_young_nothing_of_the_variable_and_nothing_elsewhere_is_ref
 }
 
 #[test]
-fn what_fails_in_passing_is_neither_told_nor_waited_for() {
+fn a_failed_weekly_refresh_is_silent_and_fast() {
     let server = service();
     let (home, _) = unused_for(&server, 8);
     let before = home.session();

@@ -1,4 +1,4 @@
-//! Microtica: keys that are brought, and what they see.
+//! Microtica: login with API keys, and their projects.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -92,14 +92,14 @@ fn whoami_prints_the_four_rows() {
     let outcome = home.run(&["whoami"]);
     assert_eq!((outcome.output, outcome.status), (rows("false", "unknown"), 3));
     assert!(
-        outcome.messages.starts_with("error: microtica cannot be reached: "),
+        outcome.messages.starts_with("error: cannot reach microtica: "),
         "{}",
         outcome.messages
     );
 }
 
 #[test]
-fn an_unreachable_api_leaves_a_key_unverified_and_says_so() {
+fn with_an_unreachable_api_a_key_is_reported_as_unverified() {
     let (server, _, key) = shop(Role::Read);
     let home = home(&server);
     drop(server);
@@ -110,7 +110,7 @@ fn an_unreachable_api_leaves_a_key_unverified_and_says_so() {
 }
 
 #[test]
-fn the_variable_beats_the_file_and_a_revoked_key_is_told_as_that() {
+fn the_variable_precedes_the_file_and_revocation_is_reported() {
     let (server, _, key) = shop(Role::Read);
     let mut home = home(&server);
     home.write(".microtica/credentials", "mic_0000000000000000000000000000000000000000\n");
@@ -124,7 +124,7 @@ fn the_variable_beats_the_file_and_a_revoked_key_is_told_as_that() {
 }
 
 #[test]
-fn projects_and_environments_are_those_that_the_key_sees() {
+fn projects_and_environments_of_the_key_are_listed() {
     let (server, project, key) = shop(Role::None);
     let mut home = home(&server);
     home.set("MICROTICA_TOKEN", &key.key);
@@ -177,7 +177,7 @@ fn the_key_goes_in_its_own_header_and_never_as_a_password() {
 }
 
 #[test]
-fn a_provider_can_be_configuration_alone() {
+fn a_provider_can_be_defined_by_configuration_only() {
     let server = service();
     let mut home = Home::new();
     home.write(
@@ -214,7 +214,7 @@ fn a_provider_can_be_configuration_alone() {
 }
 
 #[test]
-fn the_project_can_be_named_before_the_verb_or_behind_it() {
+fn the_project_option_precedes_or_follows_the_command() {
     let (server, project, key) = shop(Role::Read);
     let mut home = home(&server);
     home.set("MICROTICA_TOKEN", &key.key);

@@ -1,4 +1,4 @@
-//! `token` and `session`: what an account manages, against the real service.
+//! `token` and `session` against the real service.
 
 use my_credential_helper::model::Timestamp;
 use serde_json::{Value, json};
@@ -18,24 +18,24 @@ fn made(outcome: &Outcome) -> Value {
 }
 
 #[test]
-fn a_token_is_shown_once_with_what_to_do_with_it() {
+fn a_token_is_shown_once_with_instructions() {
     let (_server, home) = account();
     let outcome = home.run(&["token", "create", "ci", "--expires-in", "30d"]);
     let mut lines = outcome.output.lines();
-    assert!(lines.next().unwrap().starts_with("Token `ci` is made, and expires 20"), "{outcome:?}");
+    assert!(
+        lines.next().unwrap().starts_with("Created token `ci`, which expires 20"),
+        "{outcome:?}"
+    );
     let token = lines.nth(1).unwrap().trim();
     assert!(token.starts_with("myc_") && token.len() == 44, "{outcome:?}");
-    assert!(
-        lines
-            .nth(1)
-            .unwrap()
-            .starts_with("Give it to a job as MY_API_TOKEN. `my-credential-helper token revoke ")
-    );
+    assert!(lines.nth(1).unwrap().starts_with(
+        "Pass it to a job as MY_API_TOKEN. To revoke it, run `my-credential-helper token "
+    ));
     assert!(!home.run(&["token", "list"]).output.contains(token), "and never again");
 }
 
 #[test]
-fn quiet_prints_the_token_alone_and_it_works() {
+fn quiet_prints_only_the_token() {
     let (_server, mut home) = account();
     let outcome = home.run(&["token", "create", "ci", "--quiet"]);
     let token = outcome.output.strip_suffix('\n').unwrap().to_owned();
@@ -48,7 +48,7 @@ fn quiet_prints_the_token_alone_and_it_works() {
 #[test]
 fn the_list_is_a_table_for_people_and_json_for_programs() {
     let (_server, home) = account();
-    assert_eq!(home.run(&["token", "list"]).messages, "There are no API tokens.\n");
+    assert_eq!(home.run(&["token", "list"]).messages, "No API tokens.\n");
     let token = made(&home.run(&["token", "create", "ci", "--json"]));
     let (id, prefix) = (token["id"].as_str().unwrap(), token["token_prefix"].as_str().unwrap());
     let width = id.len();
@@ -65,13 +65,13 @@ fn the_list_is_a_table_for_people_and_json_for_programs() {
 }
 
 #[test]
-fn a_token_is_revoked_by_id_or_name_and_never_by_accident() {
+fn a_token_is_revoked_by_id_or_unique_name() {
     let (server, mut home) = account();
     let token = made(&home.run(&["token", "create", "ci", "--json"]));
     let asked = home.run(&["token", "revoke", "ci"]);
     assert_eq!(
         (asked.status, asked.messages.as_str()),
-        (2, "error: there is no terminal to ask on\n\nhint: `--force` does not ask\n")
+        (2, "error: no terminal to prompt on\n\nhint: use `--force` to skip the confirmation\n")
     );
     let prefix = token["token_prefix"].as_str().unwrap();
     let revoked = home.run(&["token", "revoke", "ci", "--force"]);
@@ -87,25 +87,25 @@ fn a_token_is_revoked_by_id_or_name_and_never_by_accident() {
     let refused = home.run(&["whoami"]);
     assert_eq!(refused.status, 4, "{refused:?}");
     assert!(
-        refused.messages.contains("set MY_API_TOKEN anew, or `unset MY_API_TOKEN`"),
+        refused.messages.contains("set MY_API_TOKEN to a valid token, or run `unset MY_API_TOKEN`"),
         "{refused:?}"
     );
     assert_eq!(server.refresh_requests(), 0, "with the variable set no refresh happens");
 }
 
 #[test]
-fn two_tokens_of_one_name_are_told_apart_by_id() {
+fn tokens_with_the_same_name_are_revoked_by_id() {
     let (_server, home) = account();
     for _ in 0..2 {
         made(&home.run(&["token", "create", "ci", "--json"]));
     }
     let outcome = home.run(&["token", "revoke", "ci", "--force"]);
     assert_eq!(outcome.status, 2);
-    assert!(outcome.messages.contains("several tokens are called `ci`"), "{outcome:?}");
+    assert!(outcome.messages.contains("several tokens are named `ci`"), "{outcome:?}");
 }
 
 #[test]
-fn the_services_limits_come_with_a_way_out() {
+fn limits_of_the_service_are_reported_with_a_hint() {
     let (_server, home) = account();
     let refused = |arguments: &[&str], reason: &str, hint: &str| {
         let outcome = home.run(arguments);
@@ -119,7 +119,11 @@ fn the_services_limits_come_with_a_way_out() {
     for number in 0..10 {
         made(&home.run(&["token", "create", &format!("t{number}"), "--json"]));
     }
-    refused(&["token", "create", "eleventh"], "TOKEN_LIMIT_REACHED", "`token revoke` makes room");
+    refused(
+        &["token", "create", "eleventh"],
+        "TOKEN_LIMIT_REACHED",
+        "revoke a token with `token revoke`",
+    );
 }
 
 #[test]
@@ -152,7 +156,7 @@ fn a_lifetime_that_no_token_can_have_is_not_sent() {
         let create = format!("--expires-in={lifetime}");
         let outcome = home.run(&["token", "create", "ci", &create]);
         assert_eq!(outcome.status, 2, "{outcome:?}");
-        assert!(outcome.messages.contains("a number with d, h or y"), "{outcome:?}");
+        assert!(outcome.messages.contains("`--expires-in 30d`"), "{outcome:?}");
     }
     assert_eq!(server.requests().len(), 0);
     for lifetime in ["1h", "365d", "100y", "036500d"] {
@@ -163,20 +167,20 @@ fn a_lifetime_that_no_token_can_have_is_not_sent() {
 }
 
 #[test]
-fn only_a_login_manages_tokens_and_that_is_explained() {
+fn managing_tokens_requires_a_session() {
     let (server, mut home) = account();
     home.set("MY_API_TOKEN", server.api_token("me@acme.dev", "ci").unwrap().token);
     let outcome = home.run(&["token", "list"]);
     assert_eq!(outcome.status, 4);
     assert_eq!(
         outcome.messages,
-        "error: cannot list the tokens at mycli: only a login can do this, not an API token\n\n\
-         hint: `unset MY_API_TOKEN` to use your login\n"
+        "error: cannot list the tokens at mycli: this requires a session, not an API token\n\n\
+         hint: run `unset MY_API_TOKEN` to use your session\n"
     );
 }
 
 #[test]
-fn a_token_made_for_a_profile_reads_that_profiles_catalog_and_no_other() {
+fn a_token_for_a_profile_reads_only_its_catalog() {
     let (server, home) = account();
     let session = home.token();
     for slug in ["work", "home"] {
@@ -203,7 +207,7 @@ fn a_token_made_for_a_profile_reads_that_profiles_catalog_and_no_other() {
 }
 
 #[test]
-fn sessions_are_listed_and_the_others_are_ended() {
+fn sessions_are_listed_and_the_others_are_revoked() {
     let (server, home) = account();
     let device = "6f2c1b1e-0000-4000-8000-000000000001";
     home.write(".my/device_id", device);
@@ -214,17 +218,19 @@ fn sessions_are_listed_and_the_others_are_ended() {
     let current: Vec<_> = sessions.iter().filter(|session| session["current"] == true).collect();
     assert_eq!((sessions.len(), current.len()), (2, 1));
     assert_eq!(current[0]["id"], mine.session_id.as_str());
-    assert_eq!(home.run(&["session", "revoke", "--others"]).output, "Ended 1 other session.\n");
+    assert_eq!(home.run(&["session", "revoke", "--others"]).output, "Revoked 1 other session.\n");
     let outcome = home.run(&["session", "revoke", &mine.session_id]);
-    assert_eq!(outcome.output, format!("Ended the session {}.\n", mine.session_id));
+    assert_eq!(outcome.output, format!("Revoked the session {}.\n", mine.session_id));
     assert!(
-        outcome.messages.contains("`my-credential-helper logout` forgets it here, too"),
+        outcome
+            .messages
+            .contains("run `my-credential-helper logout` to remove it from this device"),
         "{outcome:?}"
     );
 }
 
 #[test]
-fn a_session_that_is_not_there_cannot_be_ended_and_another_devices_needs_no_logout() {
+fn revoking_an_unknown_session_is_an_error() {
     let (server, home) = account();
     let other = server.session("me@acme.dev").unwrap();
     let outcome = home.run(&["session", "revoke", &other.session_id]);
@@ -234,7 +240,7 @@ fn a_session_that_is_not_there_cannot_be_ended_and_another_devices_needs_no_logo
         (outcome.status, outcome.messages.as_str()),
         (
             1,
-            "error: there is no session `nowhere`\n\nhint: `my-credential-helper session list` shows them\n"
+            "error: unknown session `nowhere`\n\nhint: run `my-credential-helper session list` for the list of sessions\n"
         )
     );
 }

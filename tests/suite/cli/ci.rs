@@ -12,7 +12,7 @@ const GITLAB: &str = include_str!("../../../integrations/ci/gitlab/my-credential
 const WITH_TOKEN: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/ci/shell/with-token.sh");
 
-/// A service that hosts a repository, and a machine of a CI system: the helper is on its PATH, nobody is logged in.
+/// A service that hosts a repository, and a machine of a CI system: the helper is on its PATH, without a session.
 fn job() -> (Server, tempfile::TempDir, Home) {
     let root = tempfile::tempdir().unwrap();
     create_repository(root.path(), "hello.git").unwrap();
@@ -82,7 +82,7 @@ fn clone(home: &Home, server: &Server, variables: &[(String, String)]) -> i32 {
 }
 
 #[test]
-fn the_action_gives_the_steps_that_follow_a_token_that_is_accepted() {
+fn the_github_action_sets_a_valid_token_for_later_steps() {
     if !has_client("git") || !has_client("bash") {
         return;
     }
@@ -155,7 +155,7 @@ fn script(name: &str) -> String {
 }
 
 #[test]
-fn gitlabs_job_stops_at_once_where_there_is_no_token() {
+fn the_gitlab_job_fails_without_a_token() {
     if !has_client("git") {
         return;
     }

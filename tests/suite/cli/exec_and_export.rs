@@ -17,7 +17,7 @@ fn home() -> Home {
 }
 
 #[test]
-fn the_command_takes_the_place_of_the_helper_with_the_token_and_nothing_else_changed() {
+fn exec_replaces_the_process_and_adds_only_the_token() {
     let home = home();
     let outcome = home.run(&["exec", "--env", "TOKEN", "--env", "USER_NAME=username", "--", "env"]);
     let mut variables: Vec<_> =
@@ -47,7 +47,7 @@ fn exit_status_signals_and_standard_input_are_the_commands() {
 }
 
 #[test]
-fn where_nothing_is_found_the_command_is_not_started() {
+fn without_a_credential_the_command_is_not_started() {
     let home = Home::new();
     let outcome = home.run(&["exec", "--", "touch", "started"]);
     assert_eq!(outcome.status, 1);
@@ -81,7 +81,7 @@ fn every_printable_character_survives_the_real_shells() {
 }
 
 #[test]
-fn github_reads_the_variable_from_its_file_and_the_log_has_the_mask_alone() {
+fn github_gets_the_variable_in_its_file_and_a_mask_in_the_log() {
     let mut home = home();
     let refused = home.run(&["export", "--format", "github-actions"]);
     assert_eq!(refused.status, 2, "elsewhere there is no such file: {refused:?}");
@@ -157,7 +157,7 @@ fn azure_gets_a_secret_variable_and_json_an_object() {
 }
 
 #[test]
-fn a_stored_password_goes_into_no_variable_that_was_not_named() {
+fn a_stored_password_is_set_only_in_named_variables() {
     let home = Home::new();
     let url = "https://registry.example.com";
     let stored = format!(r#"{{"url":"{url}","username":"ada","secret":"correct horse"}}"#);
@@ -167,7 +167,10 @@ fn a_stored_password_goes_into_no_variable_that_was_not_named() {
     {
         let refused = home.run(arguments);
         assert_eq!((refused.status, refused.output.as_str()), (2, ""), "{refused:?}");
-        assert!(refused.messages.contains("hint: name the variables: `--env NAME`"), "{refused:?}");
+        assert!(
+            refused.messages.contains("hint: specify the variables with `--env NAME`"),
+            "{refused:?}"
+        );
     }
     let named =
         ["export", "--format", "sh", "--url", url, "--env", "PASSWORD", "--env", "WHO=username"];

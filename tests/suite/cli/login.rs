@@ -1,4 +1,4 @@
-//! Logging in, with and without a terminal; logging out; and what `whoami` and `status` say between the two.
+//! Login with and without a terminal, logout, `whoami` and `status`.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ fn a_click_on_the_link_ends_the_wait_within_one_interval() {
     assert!(
         outcome
             .messages
-            .starts_with("A mail is on its way to me@acme.dev. Click the link in it.\n")
+            .starts_with("Sent an email to me@acme.dev. Click the link in the email.\n")
     );
     let session = home.session().unwrap();
     let token = home.token();
@@ -73,18 +73,18 @@ fn a_poll_that_fails_does_not_end_the_wait() {
 }
 
 #[test]
-fn a_session_that_was_granted_and_lost_on_the_way_is_told_as_an_error() {
+fn a_granted_session_that_was_lost_is_an_error() {
     let server = quick();
     let home = Home::at(&server);
     home.run(&["login", "--email", ME, "--no-wait"]);
     server.fault(POLL, 1, Fault::CutBody { cut_body_after: 40 });
     let outcome = home.run(&["login", "--code", &mail_to(&server, ME).code]);
     assert_eq!((outcome.status, home.session()), (1, None), "{outcome:?}");
-    assert!(outcome.messages.contains("error: link and code have expired"), "{outcome:?}");
+    assert!(outcome.messages.contains("error: the link and the code have expired"), "{outcome:?}");
 }
 
 #[test]
-fn where_somebody_was_logged_in_before_a_session_that_was_lost_on_the_way_is_an_error_too() {
+fn a_lost_session_is_an_error_also_after_an_earlier_login() {
     let server = quick();
     let (home, _) = Home::logged_in(&server);
     let before = home.session();
@@ -92,11 +92,11 @@ fn where_somebody_was_logged_in_before_a_session_that_was_lost_on_the_way_is_an_
     server.fault(POLL, 1, Fault::CutBody { cut_body_after: 40 });
     let outcome = home.run(&["login", "--code", &mail_to(&server, "other@acme.dev").code]);
     assert_eq!((outcome.status, home.session()), (1, before), "{outcome:?}");
-    assert!(outcome.messages.contains("error: link and code have expired"), "{outcome:?}");
+    assert!(outcome.messages.contains("error: the link and the code have expired"), "{outcome:?}");
 }
 
 #[test]
-fn without_waiting_a_login_takes_two_steps() {
+fn a_login_without_waiting_takes_two_steps() {
     let server = service();
     let home = Home::at(&server);
     let outcome = home.run(&["login", "--email", ME, "--no-wait"]);
@@ -104,8 +104,7 @@ fn without_waiting_a_login_takes_two_steps() {
         (outcome.status, outcome.output.as_str()),
         (
             0,
-            "A link and a code are on their way to me@acme.dev. `my-credential-helper login --code CODE`, with the six \
-             digits of the mail, completes the login; the link need not be clicked.\n"
+            "Sent an email with a link and a code to me@acme.dev. To complete the login, run `my-credential-helper login --code CODE` with the six-digit code.\n"
         )
     );
     assert_eq!(mode(&home, ".my/pending-login.json"), 0o600);
@@ -125,7 +124,7 @@ fn without_waiting_a_login_takes_two_steps() {
     );
     let outcome = home.run(&["login", "--code", &code]);
     assert_eq!(outcome.status, 2, "a code works once");
-    assert!(outcome.messages.starts_with("error: no login is waiting for a code\n"), "{outcome:?}");
+    assert!(outcome.messages.starts_with("error: no pending login\n"), "{outcome:?}");
 }
 
 #[test]
@@ -140,8 +139,8 @@ fn the_second_step_knows_the_service_of_the_first() {
     assert_eq!(
         elsewhere.messages,
         format!(
-            "error: no login is waiting for a code at {}, but one at {1}\n\n\
-             hint: `my-credential-helper --api-url {1} login --code CODE` completes it\n",
+            "error: no pending login at {}, but one at {1}\n\n\
+             hint: run `my-credential-helper --api-url {1} login --code CODE` to complete it\n",
             other.url(),
             server.url()
         )
@@ -159,7 +158,7 @@ fn the_second_step_knows_the_service_of_the_first() {
 }
 
 #[test]
-fn a_code_completes_the_login_of_its_own_provider_alone() {
+fn a_code_completes_only_the_login_of_its_provider() {
     let server = service();
     let home = Home::new();
     home.write(
@@ -198,11 +197,11 @@ fn too_many_wrong_codes_end_the_login() {
     }
     assert!(outcome.messages.contains("TOO_MANY_ATTEMPTS"), "{outcome:?}");
     assert_eq!(outcome.status, 4, "the same request will not succeed later");
-    assert!(outcome.messages.contains("hint: start anew: `my-credential-helper login`"));
+    assert!(outcome.messages.contains("hint: start the login again: `my-credential-helper login`"));
 }
 
 #[test]
-fn link_and_code_expire_and_that_is_told() {
+fn an_expired_link_and_code_are_reported() {
     let server = service_with(|settings| {
         settings.poll_interval = Duration::from_secs(1);
         settings.device_code_lifetime = Duration::from_secs(2);
@@ -212,7 +211,7 @@ fn link_and_code_expire_and_that_is_told() {
     assert_eq!(outcome.status, 1, "{outcome:?}");
     assert!(
         outcome.messages.ends_with(
-            "error: link and code have expired\n\nhint: start anew: `my-credential-helper login`\n"
+            "error: the link and the code have expired\n\nhint: start the login again: `my-credential-helper login`\n"
         ),
         "{outcome:?}"
     );
@@ -221,15 +220,15 @@ fn link_and_code_expire_and_that_is_told() {
 }
 
 #[test]
-fn without_a_terminal_the_address_has_to_be_given() {
+fn without_a_terminal_the_email_address_is_required() {
     let server = service();
     let home = Home::at(&server);
     let outcome = home.run(&["login"]);
     assert_eq!(outcome.status, 2);
     assert_eq!(
         outcome.messages,
-        "error: there is no terminal to ask for an email address on\n\n\
-         hint: give it: `my-credential-helper login --email you@example.com`\n"
+        "error: no terminal to prompt for an email address\n\n\
+         hint: run `my-credential-helper login --email you@example.com`\n"
     );
     let outcome = home.run(&["login", "--email", "nobody"]);
     assert!(outcome.status == 4 && outcome.messages.contains("INVALID_EMAIL"), "{outcome:?}");
@@ -238,7 +237,7 @@ fn without_a_terminal_the_address_has_to_be_given() {
 }
 
 #[test]
-fn whoever_is_logged_in_is_told_as_whom_unless_forced() {
+fn a_second_login_reports_the_user_unless_forced() {
     let server = service();
     let home = Home::at(&server);
     assert_eq!(home.log_in(&server, ME, &[]).status, 0);
@@ -249,7 +248,10 @@ fn whoever_is_logged_in_is_told_as_whom_unless_forced() {
         let outcome = home.run(arguments);
         assert_eq!(
             (outcome.status, outcome.output.as_str()),
-            (0, "Already logged in to mycli as me@acme.dev. `login --force` logs in anew.\n"),
+            (
+                0,
+                "Already logged in to mycli as me@acme.dev. Use `login --force` to log in again.\n"
+            ),
             "{outcome:?}"
         );
     }
@@ -264,10 +266,10 @@ fn a_login_with_another_email_replaces_the_session() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     let started = home.run(&["login", "--email", "other@acme.dev", "--no-wait"]);
-    assert!(started.output.contains("on their way to other@acme.dev"), "{started:?}");
+    assert!(started.output.contains("a code to other@acme.dev"), "{started:?}");
     assert_eq!(
         started.messages,
-        "note: logged in to mycli as me@acme.dev; the new login replaces that one. `--account NAME` keeps both\n"
+        "note: logged in to mycli as me@acme.dev; the new login replaces that session. Use `--account NAME` to keep both\n"
     );
     assert!(home.run(&["whoami"]).output.contains(ME), "until it completes");
     let outcome = home.run(&["login", "--code", &mail_to(&server, "other@acme.dev").code]);
@@ -305,7 +307,7 @@ fn rate_limit(retry_after: &str) -> Fault {
 }
 
 #[test]
-fn a_rate_limit_after_a_click_does_not_make_the_code_a_wrong_one() {
+fn a_rate_limit_after_a_click_does_not_reject_the_code() {
     let server = quick();
     let home = Home::at(&server);
     home.run(&["login", "--email", ME, "--no-wait"]);
@@ -317,7 +319,7 @@ fn a_rate_limit_after_a_click_does_not_make_the_code_a_wrong_one() {
 }
 
 #[test]
-fn a_logout_waits_for_a_rate_limit_and_says_what_is_left_after_it() {
+fn a_logout_waits_for_a_rate_limit_and_reports_the_remainder() {
     const LOGOUT: &str = "/v1/auth/logout";
     let server = service();
     let (home, session) = Home::logged_in(&server);
@@ -357,7 +359,7 @@ fn a_hint_does_not_lead_into_the_next_error() {
 }
 
 #[test]
-fn what_the_service_has_ended_does_not_stand_in_the_way_of_a_login() {
+fn a_revoked_session_does_not_prevent_a_login() {
     let server = service();
     let (home, session) = Home::with_stale_session(&server);
     redeem(&server, &session.refresh_token);
@@ -366,20 +368,20 @@ fn what_the_service_has_ended_does_not_stand_in_the_way_of_a_login() {
 }
 
 #[test]
-fn a_token_in_the_variable_is_warned_of_at_login_and_logout() {
+fn login_and_logout_warn_about_the_token_in_the_variable() {
     let server = service();
     let mut home = Home::at(&server);
     let token = server.api_token("robot@acme.dev", "ci").unwrap().token;
     home.set("MY_API_TOKEN", &token);
     let warning =
-        "MY_API_TOKEN is set and stays in effect; `unset MY_API_TOKEN` to use the login\n";
+        "MY_API_TOKEN is set and takes precedence; run `unset MY_API_TOKEN` to use the session\n";
     let outcome = home.log_in(&server, ME, &[]);
     assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, ME)));
     assert!(outcome.messages.ends_with(warning), "{:?}", outcome.messages);
     let outcome = home.run(&["login", "--email", ME]);
     assert_eq!(
         outcome.output,
-        "Already logged in to mycli as me@acme.dev. `login --force` logs in anew.\n",
+        "Already logged in to mycli as me@acme.dev. Use `login --force` to log in again.\n",
         "the login's owner, not the variable's"
     );
     assert!(outcome.messages.ends_with(warning));
@@ -390,7 +392,7 @@ fn a_token_in_the_variable_is_warned_of_at_login_and_logout() {
 }
 
 #[test]
-fn a_logout_ends_the_session_on_the_service_and_can_be_repeated() {
+fn a_logout_revokes_the_session_and_can_be_repeated() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let outcome = home.run(&["logout"]);
@@ -402,12 +404,12 @@ fn a_logout_ends_the_session_on_the_service_and_can_be_repeated() {
     assert_eq!((status, &answer["error"]["code"]), (401, &json!("SESSION_REVOKED")));
     assert_eq!(home.session(), None);
     let outcome = home.run(&["logout"]);
-    assert_eq!((outcome.status, outcome.output.as_str()), (0, "Nobody was logged in to mycli.\n"));
+    assert_eq!((outcome.status, outcome.output.as_str()), (0, "Not logged in to mycli.\n"));
     assert_eq!(home.run(&["get"]).status, 1);
 }
 
 #[test]
-fn a_logout_with_an_access_token_that_has_ended_ends_the_session_too() {
+fn a_logout_with_an_expired_access_token_revokes_the_session() {
     let server = service();
     let (home, session) = Home::with_stale_session(&server);
     server.advance(Duration::from_secs(3600));
@@ -422,7 +424,7 @@ fn a_logout_with_an_access_token_that_has_ended_ends_the_session_too() {
 }
 
 #[test]
-fn a_logout_works_while_the_service_is_down_and_says_what_that_means() {
+fn a_logout_without_the_service_warns_about_the_session() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     drop(server);
@@ -433,7 +435,7 @@ fn a_logout_works_while_the_service_is_down_and_says_what_that_means() {
         "{outcome:?}"
     );
     assert!(
-        outcome.messages.contains("the session could not be ended on the service: "),
+        outcome.messages.contains("could not revoke the session on the service: "),
         "{outcome:?}"
     );
     assert_eq!(home.session(), None);
@@ -486,13 +488,9 @@ fn whoami_meets_a_refusal_and_refreshes_once() {
         },
     );
     let outcome = home.run(&["whoami"]);
-    assert_eq!(
-        (outcome.status, server.refresh_requests()),
-        (4, 1),
-        "once, and not for ever: {outcome:?}"
-    );
+    assert_eq!((outcome.status, server.refresh_requests()), (4, 1), "once only: {outcome:?}");
     assert!(
-        outcome.messages.contains("hint: run `my-credential-helper login`, with --force"),
+        outcome.messages.contains("hint: run `my-credential-helper login` with `--force`"),
         "{outcome:?}"
     );
     assert!(home.session().is_some(), "and nobody is logged out");
@@ -509,7 +507,7 @@ fn a_refused_token_of_the_variable_is_not_refreshed() {
 }
 
 #[test]
-fn status_tells_what_is_known_here_and_asks_nobody() {
+fn status_prints_local_state_without_requests() {
     let home = Home::new();
     let outcome = home.run(&["status"]);
     assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""));
@@ -551,20 +549,20 @@ file:           no entry
         outcome.output,
         format!(
             "\
-provider:         mycli
-api url:          {url}
-logged in:        by a session in the file: {}
-user id:          {}
-since:            {} (2 min ago)
-token expires:    {} (in 11 min)
-last refreshed:   {} (2 min ago)
-session ends:     {end} (in 59 d)
-profile:          work
-last sync:        2026-01-02T03:04:05Z
-commands:         2
-MY_API_TOKEN:     not set
-keyring:          no session bus
-file:             found
+provider:          mycli
+api url:           {url}
+logged in:         by a session in the file: {}
+user id:           {}
+since:             {} (2 min ago)
+token expires:     {} (in 11 min)
+last refreshed:    {} (2 min ago)
+session expires:   {end} (in 59 d)
+profile:           work
+last sync:         2026-01-02T03:04:05Z
+commands:          2
+MY_API_TOKEN:      not set
+keyring:           no session bus
+file:              found
 ",
             home.path().join(".my/credentials.json").display(),
             session.user_id,
@@ -591,7 +589,7 @@ file:             found
 }
 
 #[test]
-fn status_calls_a_token_a_token_and_does_not_say_that_it_was_refreshed() {
+fn status_of_an_api_token_reports_no_refresh() {
     let server = service();
     let home = Home::at(&server);
     assert_eq!(home.run_with(&["login"], &server.api_token(ME, "ci").unwrap().token).status, 0);
@@ -613,8 +611,7 @@ fn status_calls_a_token_a_token_and_does_not_say_that_it_was_refreshed() {
     let outcome = home.run(&["logout"]);
     assert_eq!(
         outcome.messages,
-        "note: the API token itself stays valid; logged in by email, `my-credential-helper token revoke ID|NAME` \
-         ends it\n"
+        "note: the API token is still valid; to revoke it, log in by email and run `my-credential-helper token revoke ID|NAME`\n"
     );
 }
 
@@ -638,7 +635,7 @@ fn a_login_at_another_url_replaces_the_one_before() {
     let config: Value = serde_json::from_str(&home.read(".my/config.json").unwrap()).unwrap();
     assert_eq!(config, json!({ "api_url": second.url(), "telemetry_enabled": false, "x": [1] }));
     let note = format!(
-        "note: the API URL of mycli is {} from now on, and no longer {}: ~/.my/config.json, which `my` reads too\n",
+        "note: changed the API URL of mycli to {} (was {}) in ~/.my/config.json, which `my` also reads\n",
         second.url(),
         first.url()
     );
@@ -697,7 +694,7 @@ fn a_prompt_names_a_url_that_is_not_configured() {
 }
 
 #[test]
-fn a_login_names_its_device_so_that_the_service_ends_the_former_one() {
+fn a_login_revokes_the_former_session_of_its_device() {
     let server = service();
     let home = Home::at(&server);
     home.log_in(&server, ME, &[]);
@@ -715,18 +712,18 @@ fn login_in_terminal(home: &Home, arguments: &[&str]) -> PtySession {
 }
 
 #[test]
-fn in_a_terminal_the_address_is_asked_for_and_the_code_can_be_typed() {
+fn the_terminal_prompts_for_the_address_and_accepts_the_code() {
     let server = service();
     let home = Home::at(&server);
     let mut terminal = login_in_terminal(&home, &["--username", "ada"]);
     terminal.exp_string("Email address:").unwrap();
     terminal.send_line("me.acme.dev").unwrap();
-    terminal.exp_string("`me.acme.dev` cannot be used: ").unwrap();
+    terminal.exp_string("invalid email address `me.acme.dev`: ").unwrap();
     terminal.exp_string("Email address:").unwrap();
     terminal.send_line(ME).unwrap();
     terminal
         .exp_string(
-            "A mail is on its way to me@acme.dev. Click the link in it, or type its six-digit code",
+            "Sent an email to me@acme.dev. Click the link in the email, or enter the six-digit code",
         )
         .unwrap();
     terminal.exp_string("left").unwrap();
@@ -736,7 +733,7 @@ fn in_a_terminal_the_address_is_asked_for_and_the_code_can_be_typed() {
     terminal.send("7x\u{7f}").unwrap();
     terminal.send(&another(&code)).unwrap();
     terminal.flush().unwrap();
-    terminal.exp_string("that code was not taken").unwrap();
+    terminal.exp_string("the code was rejected").unwrap();
     terminal.send(&code).unwrap();
     terminal.flush().unwrap();
     terminal.exp_string("Logged in to mycli as ada. Saved in the file").unwrap();
@@ -746,7 +743,7 @@ fn in_a_terminal_the_address_is_asked_for_and_the_code_can_be_typed() {
 }
 
 #[test]
-fn in_a_terminal_r_sends_the_mail_again() {
+fn the_key_r_resends_the_email() {
     let server = service();
     let home = Home::at(&server);
     let mut terminal = login_in_terminal(&home, &["--email", ME, "--username", "ada"]);
@@ -754,13 +751,13 @@ fn in_a_terminal_r_sends_the_mail_again() {
     let first = mail_to(&server, ME).code;
     terminal.send("r").unwrap();
     terminal.flush().unwrap();
-    terminal.exp_string("sent again").unwrap();
+    terminal.exp_string("resent the email").unwrap();
     assert_eq!(server.inbox().len(), 2);
     let second = mail_to(&server, ME).code;
     if first != second {
         terminal.send(&first).unwrap();
         terminal.flush().unwrap();
-        terminal.exp_string("that code was not taken").unwrap();
+        terminal.exp_string("the code was rejected").unwrap();
     }
     terminal.send(&second).unwrap();
     terminal.flush().unwrap();
@@ -768,7 +765,7 @@ fn in_a_terminal_r_sends_the_mail_again() {
 }
 
 #[test]
-fn in_a_terminal_a_click_ends_the_wait() {
+fn a_click_ends_the_wait_in_a_terminal() {
     let server = quick();
     let home = Home::at(&server);
     let mut terminal = login_in_terminal(&home, &["--email", ME, "--username", "ada"]);
@@ -778,7 +775,7 @@ fn in_a_terminal_a_click_ends_the_wait() {
 }
 
 #[test]
-fn an_interruption_puts_the_terminal_back() {
+fn an_interruption_restores_the_terminal() {
     let server = service();
     let home = Home::at(&server);
     let mut command = home.command("/bin/sh");
@@ -797,7 +794,7 @@ fn an_interruption_puts_the_terminal_back() {
 }
 
 #[test]
-fn a_signal_that_ends_a_question_puts_the_terminal_back() {
+fn a_signal_during_a_prompt_restores_the_terminal() {
     let server = service();
     let home = Home::at(&server);
     for (arguments, asked) in
@@ -827,7 +824,7 @@ fn child_of(process: &str) -> Pid {
 }
 
 #[test]
-fn an_interruption_is_heard_though_the_service_does_not_answer() {
+fn control_c_works_while_the_service_does_not_respond() {
     let server = service();
     let home = Home::at(&server);
     server.fault(POLL, 1, Fault::Delay { delay_ms: 12_000 });
@@ -840,7 +837,7 @@ fn an_interruption_is_heard_though_the_service_does_not_answer() {
 }
 
 #[test]
-fn what_is_typed_while_the_service_is_asked_is_not_lost() {
+fn keys_typed_during_a_request_are_not_lost() {
     let server = service();
     let home = Home::at(&server);
     server.fault(POLL, 1, Fault::Delay { delay_ms: 700 });
@@ -853,7 +850,7 @@ fn what_is_typed_while_the_service_is_asked_is_not_lost() {
 }
 
 #[test]
-fn a_new_account_is_asked_for_a_name_until_one_is_free() {
+fn a_new_account_is_prompted_until_a_name_is_available() {
     let server = service();
     let home = Home::at(&server);
     let taken = Home::at(&server);
@@ -875,18 +872,21 @@ fn a_new_account_is_asked_for_a_name_until_one_is_free() {
 }
 
 #[test]
-fn a_new_account_without_a_terminal_is_told_how_to_get_its_name() {
+fn without_a_terminal_a_hint_tells_how_to_set_the_name() {
     let server = service();
     let home = Home::at(&server);
     let outcome = home.log_in(&server, ME, &[]);
     assert_eq!(outcome.status, 0);
-    assert!(outcome.messages.contains("`login --force --username NAME` sets one"), "{outcome:?}");
+    assert!(
+        outcome.messages.contains("run `login --force --username NAME` to set one"),
+        "{outcome:?}"
+    );
     let taken = Home::at(&server);
     taken.log_in(&server, "first@acme.dev", &["--username", "ada"]);
     let outcome = home.log_in(&server, ME, &["--force", "--username", "ada"]);
     assert_eq!(outcome.status, 0, "the login stands: {outcome:?}");
     assert!(
-        outcome.messages.contains("the user name was not set")
+        outcome.messages.contains("could not set the user name")
             && outcome.messages.contains("USERNAME_TAKEN")
     );
     assert!(home.session().is_some());

@@ -7,10 +7,10 @@ use crate::support::{Home, has_client, has_rare_client};
 fn the_errors_page_is_what_the_program_prints() {
     let home = Home::new();
     let page = home.run(&["errors", "--markdown"]).output;
-    let anew = "cargo run -- errors --markdown > protocol/ERRORS.md";
+    let command = "cargo run -- errors --markdown > protocol/ERRORS.md";
     assert!(
         page == include_str!("../../../protocol/ERRORS.md"),
-        "protocol/ERRORS.md is another; `{anew}` writes it"
+        "protocol/ERRORS.md is out of date; `{command}` writes it"
     );
     let codes = home.run(&["errors", "--json"]).json();
     let schema: serde_json::Value =

@@ -7,7 +7,7 @@ use crate::support::{Home, service};
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[test]
-fn the_api_url_is_shared_with_my_and_its_other_keys_live_on() {
+fn the_api_url_is_shared_with_my_and_other_keys_are_kept() {
     let home = Home::new();
     home.write(
         ".my/config.json",
@@ -23,7 +23,7 @@ fn the_api_url_is_shared_with_my_and_its_other_keys_live_on() {
 }
 
 #[test]
-fn a_flag_beats_the_variable_beats_the_configuration_beats_what_is_built_in() {
+fn options_variables_configuration_and_defaults_in_order() {
     let mut home = Home::new();
     let url = |home: &Home, flags: &[&str]| {
         home.run(&[flags, &["config", "get", "api_url", "--json"]].concat()).json()["value"].clone()
@@ -117,7 +117,7 @@ fn hosts_are_patterns_that_are_checked_before_they_are_written() {
 }
 
 #[test]
-fn an_api_token_is_checked_and_kept_in_the_shape_that_my_understands() {
+fn an_api_token_is_stored_in_the_format_of_my() {
     let server = service();
     let home = Home::at(&server);
     let token = server.api_token("me@acme.dev", "ci").unwrap().token;
@@ -148,7 +148,7 @@ fn an_api_token_is_checked_and_kept_in_the_shape_that_my_understands() {
 }
 
 #[test]
-fn a_session_gives_way_to_a_token_by_force_alone() {
+fn a_token_replaces_a_session_only_with_force() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let token = server.api_token("me@acme.dev", "ci").unwrap().token;
@@ -160,7 +160,7 @@ fn a_session_gives_way_to_a_token_by_force_alone() {
 }
 
 #[test]
-fn a_login_that_is_seldom_used_is_refreshed_in_passing() {
+fn a_rarely_used_session_is_refreshed_weekly() {
     let server = service();
     let home = Home::at(&server);
     let session = server.session("me@acme.dev").unwrap();
@@ -177,7 +177,7 @@ fn a_login_that_is_seldom_used_is_refreshed_in_passing() {
 }
 
 #[test]
-fn with_the_variable_set_nothing_is_refreshed_in_passing() {
+fn with_the_variable_set_no_weekly_refresh_happens() {
     let server = service();
     let mut home = Home::at(&server);
     home.write_session(&server.session("me@acme.dev").unwrap(), Duration::ZERO, 8 * DAY);
@@ -188,7 +188,7 @@ fn with_the_variable_set_nothing_is_refreshed_in_passing() {
 }
 
 #[test]
-fn the_flags_of_account_verbs_change_nothing_for_the_verbs_that_speak_json_anyway() {
+fn options_of_commands_have_no_effect_on_operations() {
     let mut home = Home::new();
     home.set("MY_API_TOKEN", "myc_1");
     for verb in ["get", "list", "capabilities"] {
@@ -208,7 +208,7 @@ fn the_flags_of_account_verbs_change_nothing_for_the_verbs_that_speak_json_anywa
 }
 
 #[test]
-fn the_project_is_offered_where_it_means_something() {
+fn the_project_option_is_shown_only_where_it_applies() {
     let home = Home::new();
     assert!(home.run(&["env", "list", "--help"]).output.contains("--project ID"));
     for verb in [&["get"][..], &["login"], &["token", "list"], &[]] {
@@ -218,16 +218,21 @@ fn the_project_is_offered_where_it_means_something() {
 }
 
 #[test]
-fn a_file_without_certificates_is_refused_before_it_is_written() {
+fn a_file_without_certificates_is_not_configured() {
     let home = Home::new();
     home.write("empty.pem", "");
     home.write("roots.pem", "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n");
-    for (bad, reason) in
-        [("nowhere.pem", "not found"), ("empty.pem", "none is in it"), (".", "is a directory")]
-    {
+    for (bad, reason) in [
+        ("nowhere.pem", "not found"),
+        ("empty.pem", "the file contains no certificate"),
+        (".", "is a directory"),
+    ] {
         let refused = home.run(&["config", "set", "ca_file", bad]);
         assert_eq!(refused.status, 2, "{refused:?}");
-        assert!(refused.messages.contains(&format!("the certificates in {bad}: ")), "{refused:?}");
+        assert!(
+            refused.messages.contains(&format!("cannot load the certificates in {bad}: ")),
+            "{refused:?}"
+        );
         assert!(refused.messages.contains(reason), "{refused:?}");
     }
     assert_eq!(home.read(".config/my-credential-helper/config.toml"), None);
@@ -265,7 +270,7 @@ fn a_relative_path_of_a_client_secret_is_refused() {
 }
 
 #[test]
-fn an_adapter_tells_its_own_usage_and_stays_silent_where_its_protocol_wants_that() {
+fn protocols_print_usage_or_nothing_as_the_tool_expects() {
     use crate::support::{HELPER, finish, spawn};
     let home = Home::new();
     for (tool, program) in [("git", "git-credential-my"), ("docker", "docker-credential-my")] {

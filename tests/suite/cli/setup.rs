@@ -1,4 +1,4 @@
-//! `setup`: what it writes is what the integrations recommend, what was there stays, and all of it can be taken back.
+//! `setup` writes what the integrations recommend, keeps existing configuration, and can be undone.
 //! That the real clients work with it is tested beside each client's other tests.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -59,7 +59,7 @@ fn tools() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
 }
 
 #[test]
-fn every_line_that_is_written_stands_in_the_integrations_page_and_twice_is_once() {
+fn setup_writes_the_documented_lines_once() {
     for (tool, file, page) in tools() {
         let home = home();
         setup(&home, &[tool, "--host", HOST]);
@@ -85,7 +85,7 @@ fn as_written(line: &str) -> String {
     hosts.replace("HOST", HOST).trim().trim_end_matches(',').to_owned()
 }
 
-/// What somebody had before, with comments, in an order of their own.
+/// An existing configuration, with comments and its own order.
 fn had_before(tool: &str) -> &'static str {
     match tool {
         "git" => "# mine\n[user]\n\tname = Ada\n[credential]\n\thelper = store\n",
@@ -108,7 +108,7 @@ fn had_before(tool: &str) -> &'static str {
 }
 
 #[test]
-fn what_was_there_stays_is_backed_up_and_comes_back_to_the_byte() {
+fn existing_configuration_is_kept_and_restored_exactly() {
     for (tool, file, _) in tools() {
         let home = home();
         let path = home.write(file, had_before(tool));
@@ -159,7 +159,7 @@ fn what_was_there_stays_is_backed_up_and_comes_back_to_the_byte() {
 }
 
 #[test]
-fn undo_after_other_changes_takes_out_our_part_alone() {
+fn undo_after_other_changes_removes_only_our_part() {
     for (tool, file, _) in
         tools().filter(|(tool, ..)| !matches!(*tool, "docker" | "podman" | "kubectl"))
     {
@@ -183,7 +183,7 @@ fn undo_after_other_changes_takes_out_our_part_alone() {
 }
 
 #[test]
-fn undo_of_a_file_that_we_made_removes_it() {
+fn undo_removes_a_file_that_setup_created() {
     for (tool, file, _) in tools().filter(|(tool, ..)| *tool != "kubectl") {
         let home = home();
         setup(&home, &[tool, "--host", HOST]);
@@ -193,12 +193,12 @@ fn undo_of_a_file_that_we_made_removes_it() {
 }
 
 #[test]
-fn no_file_that_is_no_link_of_ours_is_replaced() {
+fn a_file_that_is_not_our_link_is_not_replaced() {
     let home = home();
     let theirs = home.write(".local/share/my-credential-helper/bin/keyring", "#!/bin/sh\n");
     let outcome = home.run(&["setup", "pip"]);
     assert_eq!(outcome.status, 2, "{outcome:?}");
-    assert!(outcome.messages.contains("is there, and is no link to this program"), "{outcome:?}");
+    assert!(outcome.messages.contains("exists and is not a link to this program"), "{outcome:?}");
     assert_eq!(std::fs::read_to_string(theirs).unwrap(), "#!/bin/sh\n");
     assert_eq!(home.read(".config/pip/pip.conf"), None, "and nothing else was done");
 
@@ -213,7 +213,7 @@ fn no_file_that_is_no_link_of_ours_is_replaced() {
     );
     assert_eq!(std::fs::read_to_string(&theirs).unwrap(), "#!/bin/sh\n");
 
-    // A link of ours that leads nowhere is mended.
+    // A link of ours that leads nowhere is repaired.
     let link = home.path().join(".local/bin/cargo-credential-my");
     symlink("/nonexistent/my-credential-helper", &link).unwrap();
     setup(&home, &["cargo"]);
@@ -221,7 +221,7 @@ fn no_file_that_is_no_link_of_ours_is_replaced() {
 }
 
 #[test]
-fn a_tool_that_asks_by_host_is_not_set_up_without_one_and_the_host_becomes_the_providers() {
+fn a_tool_with_hosts_requires_a_host_and_adds_it() {
     let home = home();
     for tool in ["git", "docker", "bazel", "pnpm"] {
         let outcome = home.run(&["setup", tool]);
@@ -237,17 +237,17 @@ fn a_tool_that_asks_by_host_is_not_set_up_without_one_and_the_host_becomes_the_p
 }
 
 #[test]
-fn another_helper_stays_and_the_order_is_told() {
+fn another_helper_stays_and_is_reported() {
     let home = home();
     home.write(".docker/config.json", &json!({ "credHelpers": { HOST: "ecr-login" } }).to_string());
     let outcome = setup(&home, &["docker", "--host", HOST]);
     assert!(home.read(".docker/config.json").unwrap().contains("ecr-login"));
-    assert!(outcome.output.contains("`ecr-login` is the helper of"), "{outcome:?}");
+    assert!(outcome.output.contains("`ecr-login` is already the helper for"), "{outcome:?}");
     home.write(".terraformrc", "credentials_helper \"other\" {}\n");
     let outcome = setup(&home, &["terraform"]);
     assert_eq!(home.read(".terraformrc").unwrap(), "credentials_helper \"other\" {}\n");
     assert!(
-        outcome.output.contains("put this in its place: credentials_helper \"my\" {}"),
+        outcome.output.contains("replace it with: credentials_helper \"my\" {}"),
         "{outcome:?}"
     );
     home.write(".cargo/config.toml", had_before("cargo"));
@@ -258,14 +258,14 @@ fn another_helper_stays_and_the_order_is_told() {
         home.write(".gitconfig", had_before("git"));
         let outcome = setup(&home, &["git", "--host", HOST]);
         assert!(
-            outcome.output.contains("`store` stays the helper of every other host"),
+            outcome.output.contains("`store` is still used for all other hosts"),
             "{outcome:?}"
         );
     }
 }
 
 #[test]
-fn a_configuration_that_cannot_be_read_is_left_alone() {
+fn an_unreadable_configuration_is_not_changed() {
     for (tool, file) in [
         ("docker", ".docker/config.json"),
         ("cargo", ".cargo/config.toml"),
@@ -301,7 +301,7 @@ fn all_sets_up_what_is_installed_and_skips_what_it_cannot() {
         symlink("/bin/true", bin.join(tool)).unwrap();
     }
     let outcome = setup(&home, &["--all"]);
-    assert!(outcome.messages.contains("note: bazel asks helpers by host"), "{outcome:?}");
+    assert!(outcome.messages.contains("note: bazel is configured by host"), "{outcome:?}");
     assert!(home.read(".config/uv/uv.toml").is_some());
     let outcome = setup(&home, &["--all", "--host", HOST, "--json"]).json();
     assert_eq!(outcome["hosts_added"], json!([HOST]));
@@ -322,7 +322,7 @@ fn all_sets_up_what_is_installed_and_skips_what_it_cannot() {
 }
 
 #[test]
-fn on_a_terminal_it_asks_and_no_is_no() {
+fn on_a_terminal_setup_prompts_and_no_cancels() {
     let home = home();
     let mut command = home.command(HELPER);
     command.args(["setup", "bazel", "--host", HOST]);
@@ -419,7 +419,7 @@ fn a_folder_of_links_that_is_a_file_changes_nothing() {
 }
 
 #[test]
-fn a_call_that_fails_takes_back_the_steps_before_it() {
+fn a_failed_step_rolls_back_the_steps_before_it() {
     if !crate::support::strace::is_permitted() {
         return;
     }
@@ -442,7 +442,7 @@ fn a_call_that_fails_takes_back_the_steps_before_it() {
         let failed = |number| {
             let outcome = crate::support::strace::fail_nth(&home, &words, call, number);
             assert!(matches!(outcome.status, 0 | 1), "{call} {number}: {outcome:?}");
-            assert!(!outcome.messages.contains("not taken back"), "{call} {number}: {outcome:?}");
+            assert!(!outcome.messages.contains("not rolled back"), "{call} {number}: {outcome:?}");
             outcome.status == 1
         };
         let mut number = 1;
@@ -456,17 +456,20 @@ fn a_call_that_fails_takes_back_the_steps_before_it() {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_is_reported_and_stays() {
+fn a_dangling_link_is_reported_and_unchanged() {
     let home = home();
     symlink(home.path().join("dotfiles/bazelrc"), home.path().join(".bazelrc")).unwrap();
     let before = state(&home);
     let outcome = home.run(&["setup", "bazel", "--host", HOST]);
-    assert!(outcome.status == 1 && outcome.messages.contains("leads nowhere"), "{outcome:?}");
+    assert!(
+        outcome.status == 1 && outcome.messages.contains("dangling symbolic link"),
+        "{outcome:?}"
+    );
     assert_eq!(state(&home), before);
 }
 
 #[test]
-fn a_copy_for_a_tool_is_private_and_is_not_in_the_temporary_folder() {
+fn a_copy_for_a_tool_is_private_and_not_in_the_shared_tmp() {
     if !has_client("kubectl") {
         return;
     }

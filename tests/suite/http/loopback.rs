@@ -74,7 +74,7 @@ impl Login {
         for line in &mut lines {
             messages.read_line(line).unwrap();
         }
-        assert_eq!(lines[0], "The browser opens. If it does not, open\n");
+        assert_eq!(lines[0], "Opening the browser. If it does not open, go to\n");
         let page = Url::parse(lines[1].trim()).unwrap();
         Self { service, home, child, messages, page }
     }
@@ -184,7 +184,7 @@ fn only_the_callback_of_this_login_ends_it() {
         assert!(answer == expected || is_cut, "{request:.200}: {response}");
     }
     assert_eq!(login.token_requests(), 0);
-    assert!(login.get(&good).contains("You are logged in"));
+    assert!(login.get(&good).contains("Login successful"));
     assert_eq!(login.token_requests(), 1);
     let (messages, is_logged_in) = login.finish();
     assert!(is_logged_in && messages.is_empty(), "{messages}");
@@ -210,7 +210,7 @@ fn idle_connections_do_not_delay_the_callback() {
     // More than are served at a time.
     let idle: Vec<_> = (0..100).flat_map(|_| ["", "GET /callback?"].map(connect)).collect();
     let start = Instant::now();
-    assert!(login.get(&login.callback()).contains("You are logged in"));
+    assert!(login.get(&login.callback()).contains("Login successful"));
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     drop(idle);
     assert!(login.finish().1);

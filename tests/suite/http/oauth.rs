@@ -1,6 +1,6 @@
-//! A provider that is configuration alone, against npm's `oidc-provider`: a refresh token that comes back there ends the
-//! whole login, so that any race is a logout. `MY_TEST_ROUNDS` and `MY_TEST_CRASHES` make the long runs long, and
-//! `MY_TEST_SEED` repeats one.
+//! A configured provider against npm's `oidc-provider` with reuse detection: a refresh token that is sent twice revokes
+//! the session, so any race is a logout. `MY_TEST_ROUNDS` and `MY_TEST_CRASHES` make runs longer, and `MY_TEST_SEED`
+//! repeats one.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
@@ -62,10 +62,10 @@ fn sixty_four_processes_on_a_stale_session_stay_logged_in() {
 }
 
 #[test]
-fn a_crowd_whose_first_dies_before_it_asks_is_served_by_the_next() {
+fn a_process_that_dies_before_the_request_is_replaced() {
     let Some(service) = Oidc::start() else { return };
     for crowd in [1, 31] {
-        // It knows nothing of the service yet, and holds the lock while it asks what that says of itself.
+        // Without cached metadata, the process holds the lock during the discovery request.
         let home = service.stale_home();
         service.delay_description(Duration::from_secs(2));
         service.clear_journal();
@@ -123,14 +123,14 @@ fn two_accounts_of_one_host_are_renewed_each_for_its_own_path() {
 }
 
 #[test]
-fn a_refresh_that_is_killed_loses_the_login_only_with_the_answer() {
+fn a_killed_refresh_loses_the_session_only_with_the_response() {
     let Some(service) = Oidc::start() else { return };
     let (lost, crashes) = end_refreshes_by(Signal::KILL, &service);
     println!("{lost} of {crashes} were killed between the service's answer and the write");
 }
 
 #[test]
-fn a_refresh_that_is_asked_to_end_at_any_moment_loses_no_login() {
+fn a_refresh_that_is_terminated_at_any_time_loses_no_session() {
     let Some(service) = Oidc::start() else { return };
     for signal in [Signal::TERM, Signal::INT] {
         assert_eq!(end_refreshes_by(signal, &service).0, 0, "{signal:?}");
@@ -159,7 +159,7 @@ fn end_refreshes_by(signal: Signal, service: &Oidc) -> (u64, u64) {
         std::thread::sleep(Duration::from_micros(next() % 40_000));
         kill_process(Pid::from_child(&child), signal).unwrap();
         child.wait().unwrap();
-        // Its answer may still be on the way to nobody.
+        // The response of the killed process may still be in transit.
         std::thread::sleep(Duration::from_millis(60));
         let was_spent = service.count("refresh_token.consumed") > 0;
         let outcome = home.run(&RAW);
@@ -178,7 +178,7 @@ fn end_refreshes_by(signal: Signal, service: &Oidc) -> (u64, u64) {
         );
         assert_eq!(outcome.status, 1, "{outcome:?}");
         assert!(
-            outcome.messages.contains("has ended") && outcome.messages.contains("login`"),
+            outcome.messages.contains("no longer valid") && outcome.messages.contains("login`"),
             "{outcome:?}"
         );
         assert_eq!(home.read(SESSION), None, "what was refused is cleared");
@@ -187,10 +187,10 @@ fn end_refreshes_by(signal: Signal, service: &Oidc) -> (u64, u64) {
 }
 
 #[test]
-fn whoever_is_interrupted_while_a_token_is_redeemed_keeps_the_login() {
+fn an_interruption_during_an_exchange_loses_no_session() {
     let Some(service) = Oidc::start() else { return };
     let home = service.home("");
-    // `whoami` has a client of its own, whose thread is there before the refresh begins.
+    // `whoami` has its own client, whose thread exists before the refresh.
     let cases = [
         (&RAW[..], Signal::INT),
         (&RAW, Signal::TERM),
@@ -221,7 +221,7 @@ fn whoever_is_interrupted_while_a_token_is_redeemed_keeps_the_login() {
     }
 }
 
-/// Whether this process, and with it every program that it starts, ignores a signal: under `nohup`, a hang-up.
+/// Whether this process and its children ignore a signal: under `nohup`, SIGHUP.
 fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").expect("this process");
     let ignored =
@@ -230,10 +230,10 @@ fn is_ignored(signal: Signal) -> bool {
 }
 
 #[test]
-fn a_token_that_may_be_spent_is_not_sent_twice_by_one_call() {
+fn a_token_that_may_be_spent_is_sent_once_in_a_call() {
     let Some(service) = Oidc::start() else { return };
     let home = service.stale_home();
-    // Longer than a refresh of mycli is waited for: who hangs up has lost the login.
+    // Longer than the timeout of a mycli refresh: an interrupted request would lose the session.
     service.delay(Duration::from_millis(6500));
     service.clear_journal();
     let outcome = home.run(&RAW);
@@ -242,7 +242,7 @@ fn a_token_that_may_be_spent_is_not_sent_twice_by_one_call() {
 }
 
 #[test]
-fn a_service_that_is_away_is_no_logout() {
+fn an_unreachable_service_is_no_logout() {
     let Some(service) = Oidc::start() else { return };
     let home = service.stale_home();
     assert_eq!(home.run(&RAW).status, 0, "its description is kept");
@@ -261,7 +261,7 @@ fn a_service_that_is_away_is_no_logout() {
 }
 
 #[test]
-fn logging_out_ends_the_login_on_the_service() {
+fn a_logout_revokes_the_session_on_the_service() {
     let Some(service) = Oidc::start() else { return };
     let home = service.stale_home();
     let token = home.token();
@@ -274,7 +274,7 @@ fn logging_out_ends_the_login_on_the_service() {
 }
 
 #[test]
-fn a_login_that_was_ended_elsewhere_says_so_once() {
+fn a_session_revoked_elsewhere_is_reported_once() {
     let Some(service) = Oidc::start() else { return };
     let home = service.stale_home();
     let refresh_token = kept(&home)["refresh_token"].as_str().unwrap().to_owned();
@@ -282,12 +282,12 @@ fn a_login_that_was_ended_elsewhere_says_so_once() {
     ureq::post(format!("{}/token/revocation", service.url)).send_form(form).unwrap();
     let outcome = home.run(&RAW);
     assert_eq!(outcome.status, 1, "{outcome:?}");
-    assert!(outcome.messages.contains("the session with acme has ended"), "{outcome:?}");
+    assert!(outcome.messages.contains("the session with acme is no longer valid"), "{outcome:?}");
     assert!(home.run(&RAW).messages.contains("not logged in to acme"));
 }
 
 #[test]
-fn everybody_who_may_know_is_told_whose_token_it_is() {
+fn whoami_reports_the_owner_of_the_token() {
     let Some(service) = Oidc::start() else { return };
     let home = service.stale_home();
     let who = home.run(&["whoami", "--json"]).json();
@@ -295,7 +295,7 @@ fn everybody_who_may_know_is_told_whose_token_it_is() {
     let status = home.run(&["status", "--check", "--json"]).json();
     assert_eq!(
         (&status["kind"], &status["service"]),
-        (&"session".into(), &"accepts the credential, of ada@acme.dev".into())
+        (&"session".into(), &"accepts the credential of ada@acme.dev".into())
     );
     let listed = home.run(&["list"]).json();
     assert_eq!(listed["credentials"][0]["provider"], "acme", "{listed}");
@@ -305,7 +305,7 @@ fn everybody_who_may_know_is_told_whose_token_it_is() {
 }
 
 #[test]
-fn a_program_logs_in_itself_and_asks_again_when_its_token_ends() {
+fn client_credentials_are_used_again_after_the_expiry() {
     let Some(service) = Oidc::start() else { return };
     let mut home = service.home("client_id = \"ci\"\nclient_secret_variable = \"ACME_SECRET\"");
     let missing = home.run(&["login", "--client-credentials"]);
@@ -345,7 +345,7 @@ fn a_program_logs_in_itself_and_asks_again_when_its_token_ends() {
 }
 
 #[test]
-fn a_client_secret_on_standard_input_is_kept_nowhere() {
+fn a_client_secret_on_standard_input_is_not_stored() {
     let Some(service) = Oidc::start() else { return };
     let home = service.home("client_id = \"ci\"");
     let outcome = home.run_with(&["login", "--client-credentials"], "hush\n");
@@ -364,7 +364,7 @@ fn a_client_secret_on_standard_input_is_kept_nowhere() {
 }
 
 #[test]
-fn git_clones_from_a_host_that_asks_the_service_about_the_token() {
+fn git_clones_from_a_host_that_introspects_the_token() {
     let (Some(service), true) = (Oidc::start(), has_client("git")) else { return };
     let root = tempfile::tempdir().unwrap();
     account_server::git_host::create_repository(root.path(), "hello.git").unwrap();

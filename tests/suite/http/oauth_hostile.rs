@@ -1,5 +1,5 @@
-//! What a hostile or broken service answers, from a double: another issuer, endpoints without TLS, tokens that no header
-//! carries, polls that slow down. None of it may log anybody in, or out.
+//! Responses of a hostile or broken service: another issuer, endpoints without TLS, tokens that do not fit a header,
+//! `slow_down`. None may log in or out.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use crate::support::{HELPER, Home, Outcome, rfc3339};
 
 type Answers = dyn Fn(&str, usize) -> (u16, String) + Send + Sync;
 
-/// A double of a service: `answers` is told the path, and how often it was asked before.
+/// A fake service: `answers` gets the path, and the number of earlier requests for it.
 struct Double {
     url: String,
     asked: Arc<Mutex<Vec<(String, Instant)>>>,
@@ -104,7 +104,7 @@ fn log_in(given: String) -> (Home, Outcome) {
 }
 
 #[test]
-fn a_service_that_describes_another_or_names_an_endpoint_without_tls_is_not_believed() {
+fn discovery_of_another_issuer_or_without_tls_is_rejected() {
     for (field, value) in
         [("issuer", "https://evil.dev"), ("token_endpoint", "http://evil.dev/token")]
     {
@@ -126,7 +126,7 @@ fn a_service_that_describes_another_or_names_an_endpoint_without_tls_is_not_beli
 }
 
 #[test]
-fn a_page_without_tls_is_not_shown_to_anybody() {
+fn a_verification_page_without_tls_is_not_shown() {
     let double = Double::start(|url, path, _| match path {
         DISCOVERY => (200, description(url).to_string()),
         _ => device("http://evil.dev"),
@@ -140,25 +140,25 @@ fn a_page_without_tls_is_not_shown_to_anybody() {
 }
 
 #[test]
-fn tokens_that_no_header_carries_are_not_kept() {
+fn tokens_that_do_not_fit_a_header_are_not_stored() {
     let long = "x".repeat(100_000);
     for (given, part) in [
         (json!({ "access_token": long, "token_type": "Bearer" }).to_string(), "100000 bytes"),
         (json!({ "access_token": "a\nb", "token_type": "Bearer" }).to_string(), "no usable token"),
-        (json!({ "access_token": "a", "token_type": "mac" }).to_string(), "no Bearer token"),
-        ("{}".to_owned(), "its answer"),
-        ("[".repeat(100_000), "its answer"),
+        (json!({ "access_token": "a", "token_type": "mac" }).to_string(), "not a Bearer token"),
+        ("{}".to_owned(), "the response "),
+        ("[".repeat(100_000), "the response "),
     ] {
         let (home, outcome) = log_in(given);
         assert_ne!(outcome.status, 0, "{part}");
         assert!(outcome.messages.contains(part), "{outcome:?}");
-        assert!(outcome.messages.len() < 1000, "and none of it is repeated");
+        assert!(outcome.messages.len() < 1000, "and the response is not repeated");
         assert_eq!(home.read(SESSION), None);
     }
 }
 
 #[test]
-fn a_refusal_with_status_200_is_one_and_a_service_that_asks_to_slow_down_is_polled_less() {
+fn slow_down_and_errors_with_status_200_are_handled() {
     let double = Double::start(|url, path, before| match (path, before) {
         (DISCOVERY, _) => (200, description(url).to_string()),
         ("/device", _) => device(url),
@@ -183,7 +183,7 @@ fn a_refusal_with_status_200_is_one_and_a_service_that_asks_to_slow_down_is_poll
 }
 
 #[test]
-fn no_answer_but_the_one_ends_a_login_and_one_call_sends_a_token_once() {
+fn only_a_decision_ends_a_session_and_a_token_is_sent_once() {
     for (status, body) in [
         (500, r#"{"error":"invalid_grant"}"#),
         (429, r#"{"error":"invalid_grant"}"#),
@@ -233,7 +233,7 @@ fn a_service_that_gives_no_new_refresh_token_keeps_the_old_one() {
 }
 
 #[test]
-fn who_has_no_client_id_is_told_where_to_get_one() {
+fn a_missing_client_id_is_reported_with_a_hint() {
     let home = Home::new();
     home.write(".config/my-credential-helper/config.toml", "[providers.hub]\nkind = \"github\"\n");
     let outcome = home.run(&["--provider", "hub", "login", "--device"]);
@@ -252,7 +252,7 @@ fn without_interval(url: &str) -> String {
 }
 
 #[test]
-fn a_service_that_names_no_interval_is_polled_every_five_seconds() {
+fn the_default_polling_interval_is_five_seconds() {
     let double = Double::start(|url, path, before| match (path, before) {
         (DISCOVERY, _) => (200, description(url).to_string()),
         ("/device", _) => (200, without_interval(url)),
@@ -266,7 +266,7 @@ fn a_service_that_names_no_interval_is_polled_every_five_seconds() {
 }
 
 #[test]
-fn a_code_of_another_client_another_login_or_another_issuer_logs_nobody_in() {
+fn a_code_of_another_client_login_or_issuer_is_rejected() {
     let Some(service) = Oidc::start() else { return };
     let good = service.url.clone();
     for (issuer, change, part) in [
@@ -274,7 +274,7 @@ fn a_code_of_another_client_another_login_or_another_issuer_logs_nobody_in() {
         (&good, ["client_id=helper", "client_id=other"], "invalid_grant"),
         (&good, ["code_challenge=", "code_challenge=of-another-"], "invalid_grant"),
         (&good, ["%2Fcallback", "%2Felsewhere"], "invalid_grant"),
-        ("https://evil.dev", ["", ""], "is not from http://"),
+        ("https://evil.dev", ["", ""], "`iss` parameter mismatch"),
     ] {
         let home = service.home("");
         let mut command = home.command(HELPER);
@@ -285,7 +285,7 @@ fn a_code_of_another_client_another_login_or_another_issuer_logs_nobody_in() {
             .stderr(Stdio::piped());
         let mut login = command.spawn().unwrap();
         let mut told = BufReader::new(login.stderr.take().unwrap()).lines();
-        assert_eq!(told.next().unwrap().unwrap(), "Open this in a browser on this machine:");
+        assert_eq!(told.next().unwrap().unwrap(), "Open this URL in a browser on this machine:");
         let asked = url::Url::parse(&told.next().unwrap().unwrap()).unwrap();
         let parameter = |name: &str| {
             asked.query_pairs().find(|(found, _)| found == name).unwrap().1.into_owned()
@@ -323,7 +323,7 @@ fn known(double: &Double, kind: &str) -> Home {
 }
 
 #[test]
-fn a_page_that_wants_a_secret_is_no_way_in_without_one() {
+fn a_flow_that_requires_a_secret_is_not_offered_without_one() {
     let double = Double::start(|url, path, _| match path {
         "/device" => device(url),
         _ => (200, r#"{"access_token":"a","token_type":"bearer"}"#.to_owned()),
@@ -345,7 +345,7 @@ fn a_page_that_wants_a_secret_is_no_way_in_without_one() {
 }
 
 #[test]
-fn github_ends_a_login_in_its_own_words() {
+fn errors_of_github_end_a_session() {
     let then = rfc3339(std::time::SystemTime::now() - Duration::from_secs(3600));
     let session = json!({ "access_token": "a", "refresh_token": "ghr_old", "expires_at": then, "logged_in_at": then });
     for (code, status, is_kept) in
@@ -361,7 +361,7 @@ fn github_ends_a_login_in_its_own_words() {
 }
 
 #[test]
-fn a_device_code_flow_ends_whatever_numbers_are_sent() {
+fn a_device_code_flow_ends_with_any_interval_and_lifetime() {
     let most = u64::MAX;
     let answers = [
         (json!({ "expires_in": 2, "interval": most }), "authorization_pending"),

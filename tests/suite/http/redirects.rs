@@ -1,4 +1,4 @@
-//! No redirect is followed, by any kind of call: whatever it carries stays with the service that it was meant for.
+//! No request follows a redirect: its secrets stay with the intended service.
 
 use account_server::{Fault, Server};
 
@@ -13,7 +13,7 @@ fn redirect(server: &Server, path: &str, status: u16, to: &Server) {
 }
 
 #[test]
-fn a_redirected_call_carries_nothing_to_another_service() {
+fn a_redirected_request_sends_nothing_to_another_service() {
     let other = service();
     for status in STATUSES {
         for (path, arguments, input) in [
@@ -36,7 +36,7 @@ fn a_redirected_call_carries_nothing_to_another_service() {
             let outcome = home.run_with(arguments, input);
             let asked = server.requests().iter().any(|request| request.path == path);
             assert!(asked, "{arguments:?}: {path} is asked: {outcome:?}");
-            // Whoever logs out is logged out here, whatever the service says.
+            // A logout deletes the session here, whatever the service returns.
             assert_eq!(
                 outcome.status == 0,
                 path == "/v1/auth/logout",
@@ -48,7 +48,7 @@ fn a_redirected_call_carries_nothing_to_another_service() {
 }
 
 #[test]
-fn a_redirected_refresh_carries_nothing_and_costs_no_login() {
+fn a_redirected_refresh_sends_nothing_and_loses_no_session() {
     let other = service();
     for status in STATUSES {
         let server = service();
@@ -67,7 +67,7 @@ fn a_redirected_refresh_carries_nothing_and_costs_no_login() {
 }
 
 #[test]
-fn a_redirected_login_carries_neither_code_nor_device() {
+fn a_redirected_login_sends_neither_code_nor_device() {
     let other = service();
     for (path, status) in
         ["/v1/auth/verify-code", "/v1/auth/device/token"].into_iter().zip([307, 308])
@@ -84,7 +84,7 @@ fn a_redirected_login_carries_neither_code_nor_device() {
 }
 
 #[test]
-fn a_redirected_key_goes_nowhere_either() {
+fn a_redirected_request_does_not_send_the_key() {
     let (server, other) = (service(), service());
     let mut home = Home::new();
     home.set("MY_PROVIDER", "microtica");

@@ -46,7 +46,7 @@ fn certificates_come_from_the_variable_then_the_configuration() {
 }
 
 #[test]
-fn a_file_without_usable_certificates_is_an_error_that_names_it() {
+fn a_file_without_usable_certificates_is_an_error() {
     let (server, mut home) = service();
     let folder = home.path().join("folder");
     std::fs::create_dir(&folder).unwrap();
@@ -60,7 +60,7 @@ fn a_file_without_usable_certificates_is_an_error_that_names_it() {
     for file in files {
         home.set("SSL_CERT_FILE", &file);
         let outcome = home.run(&["whoami"]);
-        let message = format!("error: the certificates in {}: ", file.display());
+        let message = format!("error: cannot load the certificates in {}: ", file.display());
         assert!(outcome.messages.starts_with(&message), "{outcome:?}");
         assert_eq!((outcome.status, server.seen().len()), (1, 0), "{outcome:?}");
     }
@@ -101,11 +101,11 @@ fn a_file_that_does_not_end_is_not_read() {
         home.set("SSL_CERT_FILE", file);
         set_ca_file(&home, std::path::Path::new("/nowhere"));
         let outcome = home.run(&["whoami"]);
-        assert!(outcome.messages.contains("is no regular file"), "{outcome:?}");
+        assert!(outcome.messages.contains("is not a regular file"), "{outcome:?}");
         home.set("SSL_CERT_FILE", "");
         set_ca_file(&home, file);
         let outcome = home.run(&["whoami"]);
-        assert!(outcome.messages.contains("is no regular file"), "{outcome:?}");
+        assert!(outcome.messages.contains("is not a regular file"), "{outcome:?}");
         let refused = home.run(&["config", "set", "ca_file", file.to_str().unwrap()]);
         assert_eq!(refused.status, 2, "{refused:?}");
     }
@@ -114,7 +114,7 @@ fn a_file_that_does_not_end_is_not_read() {
     std::fs::rename(&fifo, &configuration).unwrap();
     let outcome = home.run(&["whoami"]);
     assert_eq!((outcome.status, server.seen().len()), (2, 0), "{outcome:?}");
-    assert!(outcome.messages.contains("is no regular file"), "{outcome:?}");
+    assert!(outcome.messages.contains("is not a regular file"), "{outcome:?}");
 }
 
 #[test]

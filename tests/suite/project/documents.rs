@@ -48,7 +48,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_link_within_the_project_leads_somewhere() {
+fn every_link_within_the_project_has_a_target() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = Vec::new();
     documents(root, &mut all);
@@ -96,7 +96,7 @@ fn lines_of_code(line: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_command_of_the_readme_is_one() {
+fn every_command_of_the_readme_exists() {
     let home = Home::new();
     let documents =
         [include_str!("../../../README.md"), include_str!("../../../protocol/REFERENCE.md")];
@@ -104,7 +104,7 @@ fn every_command_of_the_readme_is_one() {
     assert!(all.len() > 20, "{all:?}");
     for command in all {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
-        // It is told of every verb and option before it that is none, and nothing is done.
+        // clap reports every unknown command and option before `--help`, and runs nothing.
         arguments.push("--help");
         let outcome = home.run(&arguments);
         assert_eq!(outcome.status, 0, "{command}: {outcome:?}");

@@ -16,7 +16,7 @@ fn source(directory: &Path) -> String {
 }
 
 #[test]
-fn every_test_that_the_page_of_promises_names_is_there() {
+fn every_test_named_by_the_page_of_promises_exists() {
     let page = include_str!("../../../protocol/PROMISES.md");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let source =

@@ -123,3 +123,91 @@ fn only_the_http_client_can_send_a_request() {
         public.filter(|line| line.contains("Url") || line.contains("Request")).collect();
     assert_eq!(leaks, Vec::<&str>::new());
 }
+
+/// Names of the former vocabulary, and the terms that replace them.
+const FORMER_NAMES: [(&str, &str); 25] = [
+    ("Ask", "CredentialRequest"),
+    ("Kept", "StoredSession"),
+    ("Loaded", "LoadedSessions"),
+    ("Slot", "StorageKey"),
+    ("Carries", "AuthForm"),
+    ("World", "Context"),
+    ("Told", "Warning"),
+    ("Meanwhile", "reconcile"),
+    ("Turn", "State"),
+    ("Adapter", "Tool"),
+    ("Answer", "ToolOutput"),
+    ("Place", "Source"),
+    ("HeldOff", "BlockedSignals"),
+    ("hold_off", "block"),
+    ("of_this_process", "from_env"),
+    ("after_others", "reconcile"),
+    ("or_living", "fall_back"),
+    ("by_habit", "automatic"),
+    ("names_places", "needs_prefixes"),
+    ("PATIENCE", "TIMEOUT"),
+    ("SECOND_LOOK", "DELAY"),
+    ("LONGEST", "MAX"),
+    ("MOST", "MAX"),
+    ("log_in_itself", "client_credentials"),
+    ("redeem_code", "exchange_code"),
+];
+
+/// A constant has the term as one of its words: `LONGEST_LIFETIME`.
+fn has_term(word: &str, term: &str) -> bool {
+    let is_constant =
+        |name: &str| name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    word == term
+        || is_constant(term)
+            && is_constant(word)
+            && format!("_{word}_").contains(&format!("_{term}_"))
+}
+
+fn former_names(file: &str, text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let found = words.filter_map(|word| {
+        let (_, term) = FORMER_NAMES.iter().find(|(former, _)| has_term(word, former))?;
+        Some(format!("{file}: `{word}`, use {term}"))
+    });
+    found.collect()
+}
+
+#[test]
+fn former_names_do_not_occur_in_the_source() {
+    let found: Vec<_> =
+        sources().iter().flat_map(|(file, text)| former_names(file, text)).collect();
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn a_former_name_is_found() {
+    let text = "struct Slot; const LONGEST_LIFETIME: u8 = 1; const ALMOST: u8 = 1;";
+    let expected = ["f: `LONGEST_LIFETIME`, use MAX", "f: `Slot`, use StorageKey"];
+    assert_eq!(former_names("f", text).into_iter().collect::<Vec<_>>(), expected);
+}
+
+/// The longest name of a test.
+const MAX_TEST_NAME: usize = 60;
+
+/// The names of the functions with the attribute `test`.
+fn test_names(text: &str) -> Vec<&str> {
+    let functions = text.split("#[test]").skip(1);
+    let names = functions.filter_map(|rest| rest.split_once("fn ")?.1.split('(').next());
+    names.collect()
+}
+
+#[test]
+fn names_of_tests_have_at_most_sixty_characters() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = ["src", "tests"].iter().flat_map(|folder| files(&root.join(folder)));
+    let (mut count, mut long) = (0, Vec::new());
+    for text in files.map(|file| std::fs::read_to_string(file).unwrap()) {
+        let names = test_names(&text);
+        count += names.len();
+        long.extend(
+            names.iter().filter(|name| name.len() > MAX_TEST_NAME).map(ToString::to_string),
+        );
+    }
+    assert!(count > 600, "{count} tests");
+    assert_eq!(long, Vec::<String>::new());
+}

@@ -21,15 +21,15 @@ fn bad() -> Vec<(Vec<u8>, &'static str)> {
     let nested =
         |open: &str, close: &str| format!("{}{}", open.repeat(10_000), close.repeat(10_000));
     let mut bad = vec![
-        (SECRET.into(), "no JSON object"),
-        (format!("[\"{SECRET}\"]").into(), "no JSON object"),
-        (format!("\"{SECRET}\"").into(), "no JSON object"),
-        (b"42".to_vec(), "no JSON object"),
-        (b"null".to_vec(), "no JSON object"),
-        (b"\xef\xbb\xbf{}".to_vec(), "no JSON object"),
-        (nested("[", "]").into(), "no JSON object"),
-        (format!("{{\"secret\":\"{SECRET}\"").into(), "ends too early"),
-        (format!("{{\"secret\":\"{SECRET}").into(), "ends too early"),
+        (SECRET.into(), "not a JSON object"),
+        (format!("[\"{SECRET}\"]").into(), "not a JSON object"),
+        (format!("\"{SECRET}\"").into(), "not a JSON object"),
+        (b"42".to_vec(), "not a JSON object"),
+        (b"null".to_vec(), "not a JSON object"),
+        (b"\xef\xbb\xbf{}".to_vec(), "not a JSON object"),
+        (nested("[", "]").into(), "not a JSON object"),
+        (format!("{{\"secret\":\"{SECRET}\"").into(), "ends unexpectedly"),
+        (format!("{{\"secret\":\"{SECRET}").into(), "ends unexpectedly"),
         (format!("{{\"secret\":\"{SECRET}\",}}").into(), "is not JSON"),
         (format!("{{'secret':'{SECRET}'}}").into(), "is not JSON"),
         (format!("{{{SECRET}}}").into(), "is not JSON"),
@@ -46,15 +46,15 @@ fn bad() -> Vec<(Vec<u8>, &'static str)> {
         ),
         (with("x", "y".repeat(64 * 1024).into()), "larger than 64 KiB"),
         (vec![b' '; 64 * 1024 + 1], "larger than 64 KiB"),
-        (with("version", json!(2)), "speaks version 1"),
-        (with("version", json!(0)), "speaks version 1"),
-        (with("version", json!("1")), "speaks version 1"),
-        (with("version", json!(1.5)), "speaks version 1"),
-        (with("version", json!({ "a": SECRET })), "speaks version 1"),
+        (with("version", json!(2)), "supports only version 1"),
+        (with("version", json!(0)), "supports only version 1"),
+        (with("version", json!("1")), "supports only version 1"),
+        (with("version", json!(1.5)), "supports only version 1"),
+        (with("version", json!({ "a": SECRET })), "supports only version 1"),
         (with("username", json!("a\nb")), "`username` contains a control character"),
         (with("username", json!("a\u{0}b")), "`username` contains a control character"),
         (with("provider", json!("my\u{1b}[2Jcli")), "`provider` contains a control character"),
-        (with("provider", json!("nobody's")), "there is no provider"),
+        (with("provider", json!("unknown")), "unknown provider"),
     ];
     for name in ["url", "provider", "username", "secret", "refresh_token", "expires_at"] {
         for value in [json!(7), json!([SECRET]), json!({ "a": SECRET }), json!(true)] {
@@ -112,22 +112,25 @@ fn check_refused(home: &Home, arguments: &[&str], input: &[u8], code: &str) -> O
 }
 
 #[test]
-fn what_no_verb_takes_is_one_clear_error() {
+fn invalid_requests_are_one_clear_error() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     for (input, words) in bad() {
-        let code =
-            if words == "speaks version 1" { "unsupported_version" } else { "invalid_request" };
+        let code = if words == "supports only version 1" {
+            "unsupported_version"
+        } else {
+            "invalid_request"
+        };
         for verb in READERS {
             let outcome = check_refused(&home, &[verb], &input, code);
             assert!(outcome.messages.contains(words), "{verb}: {words}: {outcome:?}");
         }
     }
-    assert_eq!(server.requests().len(), 0, "none of it reaches the service");
+    assert_eq!(server.requests().len(), 0, "no request reaches the service");
 }
 
 #[test]
-fn what_store_alone_needs_is_asked_for() {
+fn missing_fields_of_store_are_reported() {
     let home = Home::new();
     let url = "https://git.example.com";
     for (body, words) in [
@@ -141,7 +144,7 @@ fn what_store_alone_needs_is_asked_for() {
         ),
         (
             json!({ "url": url, "secret": SECRET, "expires_at": "tomorrow" }),
-            "`expires_at` is no RFC 3339 time",
+            "`expires_at` is not an RFC 3339 time",
         ),
     ] {
         let outcome =
@@ -154,7 +157,7 @@ fn what_store_alone_needs_is_asked_for() {
 }
 
 #[test]
-fn words_that_no_verb_takes_are_one_clear_error() {
+fn unknown_arguments_are_one_clear_error() {
     let home = Home::new();
     let url = format!("https://user:{SECRET}@git.example.com");
     for arguments in [
@@ -191,7 +194,7 @@ fn list_and_capabilities_read_no_input() {
 }
 
 #[test]
-fn what_is_unknown_deep_or_after_the_object_is_passed_over() {
+fn unknown_fields_and_trailing_input_are_ignored() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let deep = format!(r#"{{"unknown":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
@@ -229,7 +232,7 @@ fn the_end_of_the_object_is_the_end_of_the_request() {
 }
 
 #[test]
-fn nothing_a_tool_writes_to_git_is_repeated_either() {
+fn errors_of_git_do_not_repeat_the_input() {
     let home = Home::new();
     let before = home.snapshot();
     for input in [
@@ -252,7 +255,7 @@ fn nothing_a_tool_writes_to_git_is_repeated_either() {
 }
 
 #[test]
-fn a_bad_setting_in_the_environment_is_not_repeated() {
+fn an_invalid_setting_in_the_environment_is_not_repeated() {
     let server = service();
     for (name, value) in [
         ("MY_API_TOKEN", format!("{SECRET}\n{SECRET}")),

@@ -1,5 +1,5 @@
 //! The credential-helper protocol with its real caller, the crate of its authors (no Bazel is asked: it is larger than
-//! all the rest), against the account service, which refuses whoever shows no token.
+//! all the rest), against the account service, which rejects requests without a token.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn fetch(client: &Client, url: &str) -> u16 {
 }
 
 #[test]
-fn a_build_shows_the_token_and_a_stale_one_is_renewed() {
+fn a_build_sends_the_token_and_refreshes_a_stale_one() {
     let server = service();
     let (mut home, session) = Home::logged_in(&server);
     let client = client(&mut home);
@@ -52,7 +52,7 @@ fn a_build_shows_the_token_and_a_stale_one_is_renewed() {
 }
 
 #[test]
-fn a_build_without_a_login_fails_for_our_host_and_for_no_other() {
+fn a_build_without_a_session_fails_only_for_our_host() {
     let server = service();
     let mut home = Home::at(&server);
     let client = client(&mut home);

@@ -1,4 +1,4 @@
-//! cargo against a registry that lets in nobody without a token: every operation, `cargo login` and `cargo logout`.
+//! cargo against a registry that requires a token: every operation, `cargo login` and `cargo logout`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -123,7 +123,7 @@ fn owner<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn the_session_serves_every_operation_and_is_refreshed() {
+fn every_operation_uses_the_session_and_refreshes_it() {
     let server = service();
     let registry = registry(issued_by(&server));
     let (mut home, _) = Home::with_stale_session(&server);
@@ -165,7 +165,7 @@ fn the_session_serves_every_operation_and_is_refreshed() {
 }
 
 #[test]
-fn cargo_login_keeps_a_token_as_it_is_until_cargo_logout() {
+fn cargo_login_stores_a_token_until_cargo_logout() {
     let registry = registry(Box::new(|authorization| authorization == "Token 0123"));
     let mut home = Home::new();
     configure(&mut home, &registry);
@@ -190,7 +190,7 @@ fn cargo_login_keeps_a_token_as_it_is_until_cargo_logout() {
 }
 
 #[test]
-fn cargo_login_goes_into_the_keyring_and_cargo_logout_takes_it_out() {
+fn cargo_login_and_logout_use_the_keyring() {
     let Some(keyring) = SecretService::start() else { return };
     let registry = registry(Box::new(|authorization| authorization == "Token 0123"));
     let mut home = Home::new();
@@ -208,14 +208,14 @@ fn cargo_login_goes_into_the_keyring_and_cargo_logout_takes_it_out() {
 }
 
 #[test]
-fn only_where_nothing_is_known_does_cargo_ask_its_next_provider() {
+fn cargo_tries_its_next_provider_only_without_a_credential() {
     let server = service();
     let registry = registry(Box::new(|authorization| authorization == "of cargo's own file"));
     let mut home = Home::at(&server);
     configure(&mut home, &registry);
     home.write(".cargo/credentials.toml", "[registries.my]\ntoken = \"of cargo's own file\"\n");
     let outcome = run(&home, "hello", &PUBLISH);
-    assert_eq!(outcome.status, 0, "a registry of nobody's: {outcome:?}");
+    assert_eq!(outcome.status, 0, "a registry without a provider: {outcome:?}");
 
     home.set_hosts(&[&registry.address]);
     let session = server.session("me@acme.dev").unwrap();
@@ -231,7 +231,7 @@ fn only_where_nothing_is_known_does_cargo_ask_its_next_provider() {
 }
 
 #[test]
-fn what_cargo_login_keeps_is_given_to_no_other_tool_and_erased_by_none() {
+fn a_token_of_cargo_login_is_only_for_cargo() {
     let home = Home::new();
     let ask_cargo = |kind: &str, token: Option<&str>| {
         let request = json!({ "v": 1, "kind": kind, "operation": "read", "token": token,
@@ -267,7 +267,7 @@ fn a_login_without_a_token_says_how_to_pass_one() {
 }
 
 #[test]
-fn whoever_is_not_logged_in_is_told_which_login_is_meant() {
+fn without_a_session_the_hint_names_the_login_command() {
     let server = service();
     let registry = registry(issued_by(&server));
     let mut home = Home::at(&server);
@@ -279,7 +279,7 @@ fn whoever_is_not_logged_in_is_told_which_login_is_meant() {
 }
 
 #[test]
-fn each_line_of_a_conversation_is_answered_before_the_next_is_written() {
+fn each_line_is_answered_before_the_next_is_sent() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let mut helper = home.start(&["cargo", "--cargo-plugin"]);
@@ -328,7 +328,7 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
 }
 
 #[test]
-fn what_setup_writes_is_enough_for_cargo() {
+fn cargo_works_after_setup() {
     let server = service();
     let registry = registry(issued_by(&server));
     let (mut home, _) = Home::logged_in(&server);

@@ -1,4 +1,4 @@
-//! The exec plugin with the real kubectl, against an API server that refuses whoever shows no token of the service.
+//! The exec plugin with the real kubectl, against an API server that rejects requests without a token of the service.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::tls::{Request, TlsServer};
 use crate::support::{HELPER, Home, Outcome, finish, has_client, service, spawn};
 
-/// An API server that lets in whoever has one of these tokens.
+/// An API server that accepts these tokens.
 fn api_server(tokens: &Arc<Mutex<Vec<String>>>) -> TlsServer {
     let tokens = tokens.clone();
     TlsServer::start(move |request: &Request| {
@@ -48,7 +48,7 @@ fn version(home: &Home) -> Outcome {
 }
 
 #[test]
-fn kubectl_shows_the_token_of_either_api_version_and_a_stale_one_is_renewed() {
+fn kubectl_uses_both_api_versions_and_refreshes_the_session() {
     if !has_client("kubectl") {
         return;
     }
@@ -76,7 +76,7 @@ fn kubectl_shows_the_token_of_either_api_version_and_a_stale_one_is_renewed() {
 }
 
 #[test]
-fn a_refused_token_is_renewed_when_kubectl_asks_again() {
+fn a_rejected_token_is_refreshed_when_kubectl_retries() {
     if !has_client("kubectl") {
         return;
     }
@@ -163,7 +163,7 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
 }
 
 #[test]
-fn what_setup_writes_is_enough_for_kubectl() {
+fn kubectl_works_after_setup() {
     if !has_client("kubectl") {
         return;
     }

@@ -116,7 +116,7 @@ fn a_stale_session_is_refreshed_for_pip_and_for_uv() {
 }
 
 #[test]
-fn without_a_credential_and_with_a_wrong_one_both_are_refused() {
+fn pip_and_uv_fail_without_a_valid_credential() {
     let Some((server, index)) = of_provider() else { return };
     let mut home = Home::at(&server);
     home.set_hosts(&[&index.address]);
@@ -132,7 +132,7 @@ fn without_a_credential_and_with_a_wrong_one_both_are_refused() {
 }
 
 #[test]
-fn a_password_that_is_set_serves_pip_and_uv_with_and_without_a_user_name() {
+fn pip_and_uv_use_a_stored_password() {
     let Some(index) = index(of_user("ada", "hun ter:2@%")) else { return };
     let url = format!("http://{}/simple/", index.address);
     for service in [url.as_str(), &index.address] {
@@ -161,7 +161,7 @@ fn a_password_that_is_set_serves_pip_and_uv_with_and_without_a_user_name() {
 }
 
 #[test]
-fn a_password_that_is_set_goes_into_the_keyring_until_it_is_deleted() {
+fn a_stored_password_is_in_the_keyring_until_it_is_deleted() {
     let Some(index) = index(of_user("ada", "hunter2")) else { return };
     let Some(keyring) = SecretService::start() else { return };
     let mut home = Home::new();
@@ -198,13 +198,13 @@ fn uv_publishes() {
 }
 
 #[test]
-fn what_is_set_on_the_providers_index_never_takes_the_place_of_the_session() {
+fn a_password_for_the_index_never_replaces_the_session() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let host = server.url().trim_start_matches("http://");
     let outcome = home.run_with(&["keyring", "set", host, "token"], &session.access_token);
     assert_eq!(outcome.status, 0, "{outcome:?}");
-    assert!(outcome.messages.contains("is not kept"), "{outcome:?}");
+    assert!(outcome.messages.contains("is not stored"), "{outcome:?}");
     assert_eq!(home.run(&["keyring", "del", host, "token"]).status, 1);
     let outcome =
         home.run(&["--provider", "mycli", "keyring", "--mode=creds", "--output=json", "get", host]);
@@ -235,7 +235,7 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
 }
 
 #[test]
-fn what_setup_writes_is_enough_for_pip_and_uv() {
+fn pip_and_uv_work_after_setup() {
     let Some((server, index)) = of_provider() else { return };
     let (mut home, _) = Home::logged_in(&server);
     configure(&mut home, &index);

@@ -172,7 +172,7 @@ fn the_bus_of_root_is_not_used_by_another_user() {
 }
 
 #[test]
-fn a_bus_that_the_environment_names_and_that_is_away_is_a_warning() {
+fn an_unreachable_bus_of_the_environment_is_a_warning() {
     let directory = tempfile::tempdir().unwrap();
     drop(UnixListener::bind(directory.path().join("bus")).unwrap());
     let dead = format!("unix:path={}/bus", directory.path().display());

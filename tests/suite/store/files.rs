@@ -1,4 +1,4 @@
-//! Files that hold a secret: whose they are, who can read them, and what a link may do.
+//! Files with secrets: owner, mode and links.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
@@ -22,7 +22,7 @@ fn give_away(outcome: &std::io::Result<()>) -> bool {
 }
 
 #[test]
-fn a_link_to_the_folder_is_followed_where_it_is_ours_and_only_then() {
+fn a_link_to_the_directory_is_followed_only_if_it_is_ours() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let (folder, kept) = (home.path().join(".my"), home.path().join("kept"));
@@ -40,7 +40,7 @@ fn a_link_to_the_folder_is_followed_where_it_is_ours_and_only_then() {
 }
 
 #[test]
-fn a_file_of_another_user_is_no_session_and_no_login() {
+fn a_file_of_another_user_is_not_used() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let stored =
@@ -65,7 +65,7 @@ fn a_file_of_another_user_is_no_session_and_no_login() {
 }
 
 #[test]
-fn a_stored_login_that_others_could_read_is_repaired_and_told_once() {
+fn a_credential_readable_by_others_is_repaired_once() {
     let home = Home::new();
     let stored =
         home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#);
@@ -75,7 +75,7 @@ fn a_stored_login_that_others_could_read_is_repaired_and_told_once() {
         let outcome = home.run(&["get", "--url", "https://h.dev", "--format", "raw"]);
         assert_eq!(
             outcome.messages,
-            format!("note: {file} was readable by others; its mode is 0600 now\n"),
+            format!("note: {file} was readable by other users; changed its mode to 0600\n"),
             "{mode:o}"
         );
         assert_eq!(
@@ -169,7 +169,7 @@ fn processes_that_replace_a_lock_share_one_refresh() {
 }
 
 #[test]
-fn a_stored_login_that_is_a_link_is_not_followed() {
+fn a_stored_credential_that_is_a_link_is_not_followed() {
     let home = Home::new();
     let stored =
         home.run_with(&["store"], r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#);
@@ -189,7 +189,7 @@ fn a_stored_login_that_is_a_link_is_not_followed() {
 }
 
 #[test]
-fn a_file_that_cannot_be_replaced_costs_no_refresh_token() {
+fn a_file_that_cannot_be_replaced_spends_no_refresh_token() {
     for protection in protected::ALL {
         let server = service();
         let (home, _) = Home::with_stale_session(&server);
@@ -214,7 +214,7 @@ fn a_file_that_cannot_be_replaced_costs_no_refresh_token() {
 }
 
 #[test]
-fn a_directory_that_cannot_change_costs_no_refresh_token() {
+fn a_directory_that_cannot_change_spends_no_refresh_token() {
     for protection in [protected::Protection::Immutable, protected::Protection::AppendOnly] {
         let server = service();
         let (home, _) = Home::with_stale_session(&server);

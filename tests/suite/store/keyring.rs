@@ -16,7 +16,7 @@ const REFRESH: &str = "/v1/auth/refresh";
 const HOUR: Duration = Duration::from_secs(3600);
 const QUARTER: Duration = Duration::from_secs(900);
 
-/// A home that knows the service, with a keyring of its own; `None` where there can be none.
+/// A home with its own keyring, configured for the service; `None` without gnome-keyring.
 fn with_keyring() -> Option<(Server, SecretService, Home)> {
     let keyring = SecretService::start()?;
     let server = service();
@@ -40,7 +40,7 @@ fn get(home: &Home) -> Value {
 }
 
 #[test]
-fn what_my_put_there_is_found() {
+fn a_session_of_my_is_found() {
     let Some((server, keyring, home)) = with_keyring() else { return };
     let session = server.session("me@acme.dev").unwrap();
     keyring.store(&TOKENS, session_json(&session, QUARTER, Duration::ZERO).as_bytes());
@@ -53,7 +53,7 @@ fn what_my_put_there_is_found() {
 }
 
 #[test]
-fn a_login_is_one_item_that_my_finds() {
+fn a_session_is_one_item_that_my_finds() {
     let Some((server, keyring, home)) = with_keyring() else { return };
     let outcome = home.log_in(&server, "me@acme.dev", &[]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
@@ -98,7 +98,7 @@ fn a_refresh_writes_back_to_the_keyring_and_leaves_no_file() {
 }
 
 #[test]
-fn of_two_sessions_the_one_issued_last_counts_and_a_refresh_leaves_one() {
+fn of_two_sessions_the_latest_is_used_and_refreshed() {
     for newer_in_keyring in [true, false] {
         let Some((server, keyring, home)) = with_keyring() else { return };
         let older = server.session("me@acme.dev").unwrap();
@@ -184,7 +184,7 @@ fn a_variable_turns_the_keyring_off() {
 }
 
 #[test]
-fn a_locked_keyring_is_told_at_once() {
+fn a_locked_keyring_is_reported_immediately() {
     let Some((server, keyring, home)) = with_keyring() else { return };
     let session = server.session("me@acme.dev").unwrap();
     keyring.store(&TOKENS, session_json(&session, QUARTER, Duration::ZERO).as_bytes());
@@ -203,7 +203,7 @@ fn a_locked_keyring_is_told_at_once() {
 }
 
 #[test]
-fn behind_a_locked_keyring_the_file_answers() {
+fn with_a_locked_keyring_the_file_is_used() {
     let Some((server, keyring, home)) = with_keyring() else { return };
     keyring.lock();
     let session = server.session("me@acme.dev").unwrap();
@@ -221,15 +221,15 @@ fn behind_a_locked_keyring_the_file_answers() {
 }
 
 #[test]
-fn a_login_that_a_locked_keyring_could_not_take_is_refused_before_a_mail_is_sent() {
+fn with_a_locked_keyring_no_login_is_started() {
     let Some((server, keyring, home)) = with_keyring() else { return };
     keyring.lock();
     let outcome = home.run(&["login", "--email", "me@acme.dev"]);
     assert_eq!(outcome.status, 1, "{outcome:?}");
     assert_eq!(
         outcome.messages,
-        "error: the keyring did not take the login: locked\n\n\
-         hint: unlock the keyring, or choose the file: `--store file`\n"
+        "error: could not save the session to the keyring: locked\n\n\
+         hint: unlock the keyring, or use `--store file`\n"
     );
     assert_eq!(
         (server.inbox().len(), server.requests().len()),
@@ -242,7 +242,7 @@ fn a_login_that_a_locked_keyring_could_not_take_is_refused_before_a_mail_is_sent
 }
 
 #[test]
-fn a_keyring_that_is_locked_during_a_refresh_does_not_cost_the_login() {
+fn a_keyring_locked_during_a_refresh_loses_no_session() {
     let Some((server, keyring, home)) = with_keyring() else { return };
     let old = server.session("me@acme.dev").unwrap();
     keyring.store(&TOKENS, session_json(&old, Duration::ZERO, HOUR).as_bytes());
@@ -255,7 +255,7 @@ fn a_keyring_that_is_locked_during_a_refresh_does_not_cost_the_login() {
     let outcome = finish(child, b"");
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(
-        outcome.messages.contains("the keyring did not take the session (locked)"),
+        outcome.messages.contains("could not save the session to the keyring (locked)"),
         "{outcome:?}"
     );
     assert_eq!(
@@ -267,7 +267,7 @@ fn a_keyring_that_is_locked_during_a_refresh_does_not_cost_the_login() {
 }
 
 #[test]
-fn a_logout_forgets_the_file_though_the_keyring_is_locked() {
+fn with_a_locked_keyring_a_logout_deletes_the_file() {
     let Some((server, keyring, home)) = with_keyring() else { return };
     keyring.lock();
     let session = server.session("me@acme.dev").unwrap();
@@ -279,7 +279,7 @@ fn a_logout_forgets_the_file_though_the_keyring_is_locked() {
 }
 
 #[test]
-fn a_bus_that_never_answers_costs_three_seconds_once() {
+fn a_silent_bus_times_out_once_after_three_seconds() {
     let server = service();
     let (mut home, old) = Home::with_stale_session(&server);
     let bus = home.path().join("bus");
@@ -298,7 +298,7 @@ fn a_bus_that_never_answers_costs_three_seconds_once() {
 }
 
 #[test]
-fn a_login_for_a_url_has_its_secret_in_the_keyring_alone() {
+fn a_url_credential_has_its_secret_only_in_the_keyring() {
     let Some((_, keyring, home)) = with_keyring() else { return };
     let url = "https://git.example.com/team";
     let body = json!({ "url": url, "username": "ada", "secret": "hunter2-hunter2" }).to_string();
@@ -345,7 +345,7 @@ fn contains(bytes: &[u8], text: &str) -> bool {
 }
 
 #[test]
-fn a_login_for_a_url_that_a_locked_keyring_could_not_take_is_refused() {
+fn with_a_locked_keyring_no_url_credential_is_stored() {
     let Some((_, keyring, home)) = with_keyring() else { return };
     keyring.lock();
     let before = home.snapshot();
@@ -404,7 +404,7 @@ fn each_tool_learns_that_a_stored_credential_cannot_be_read() {
 }
 
 #[test]
-fn an_item_that_is_no_session_is_told_without_any_of_it() {
+fn an_invalid_item_is_reported_without_its_content() {
     let Some((server, keyring, home)) = with_keyring() else { return };
     keyring.store(&TOKENS, b"hunter2");
     let outcome = home.run(&["get"]);
@@ -443,7 +443,7 @@ fn a_logout_removes_every_item() {
 }
 
 #[test]
-fn the_older_of_two_sessions_answers_where_the_service_ended_the_newer() {
+fn the_older_session_is_used_if_the_newer_is_revoked() {
     let Some((server, keyring, home)) = with_keyring() else { return };
     let older = server.session("me@acme.dev").unwrap();
     home.write_session(&older, Duration::ZERO, QUARTER);
@@ -460,7 +460,7 @@ fn the_older_of_two_sessions_answers_where_the_service_ended_the_newer() {
 }
 
 #[test]
-fn in_the_keyring_too_an_older_session_over_ours_is_no_logout() {
+fn in_the_keyring_an_older_session_is_no_logout() {
     let Some((server, keyring, home)) = with_keyring() else { return };
     let session = server.session("me@acme.dev").unwrap();
     keyring.store(&TOKENS, session_json(&session, Duration::ZERO, HOUR).as_bytes());

@@ -1,4 +1,4 @@
-//! The keyring edge against a real gnome-keyring, and against what can be wrong with a bus.
+//! The keyring interface against a real gnome-keyring, and against faulty buses.
 
 use std::ffi::OsString;
 use std::os::unix::net::UnixListener;
@@ -42,7 +42,7 @@ fn value(keyring: &Keyring, item: &Item) -> Option<String> {
 }
 
 #[test]
-fn what_is_written_is_read_back_and_replaced_by_the_next_write() {
+fn items_are_read_back_and_replaced() {
     with_service(|service, keyring| {
         assert_eq!(value(keyring, &tokens()), None);
         keyring.write_item(&tokens(), "first").unwrap();
@@ -68,7 +68,7 @@ fn a_bus_of_this_user_with_an_abstract_socket_is_used() {
 }
 
 #[test]
-fn what_go_keyring_wrote_is_found_and_written_in_place() {
+fn items_of_go_keyring_are_found_and_updated() {
     with_service(|service, keyring| {
         service.store(&WANTED, b"by my");
         assert_eq!(value(keyring, &tokens()).as_deref(), Some("by my"));
@@ -78,7 +78,7 @@ fn what_go_keyring_wrote_is_found_and_written_in_place() {
 }
 
 #[test]
-fn a_deleted_item_is_gone_and_deleting_twice_is_no_error() {
+fn deleting_an_item_twice_is_no_error() {
     with_service(|_, keyring| {
         keyring.write_item(&tokens(), "x").unwrap();
         assert_eq!(keyring.delete_item(&tokens()), Ok(true));
@@ -113,7 +113,7 @@ fn of_two_items_the_exact_one_is_read_and_a_write_leaves_one() {
 }
 
 #[test]
-fn a_locked_keyring_says_so_at_once_whatever_is_asked() {
+fn a_locked_keyring_is_reported_by_every_operation() {
     with_service(|service, keyring| {
         keyring.write_item(&tokens(), "x").unwrap();
         service.lock();
@@ -133,7 +133,7 @@ fn a_locked_keyring_says_so_at_once_whatever_is_asked() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_an_error_without_them() {
+fn invalid_utf8_is_an_error_without_the_bytes() {
     with_service(|service, keyring| {
         service.store(&WANTED, b"s3cret\xff\xfe");
         let error = keyring.read_item(&tokens()).unwrap_err();
@@ -145,7 +145,7 @@ fn bytes_that_are_no_text_are_an_error_without_them() {
 }
 
 #[test]
-fn long_and_empty_and_foreign_values_come_back_as_they_were() {
+fn long_empty_and_foreign_values_are_unchanged() {
     with_service(|_, keyring| {
         for text in ["x".repeat(100_000), String::new(), "é\n\"\0\u{1f511}".to_owned()] {
             keyring.write_item(&tokens(), &text).unwrap();
@@ -155,7 +155,7 @@ fn long_and_empty_and_foreign_values_come_back_as_they_were() {
 }
 
 #[test]
-fn hundreds_of_short_lived_callers_at_once_leave_gnome_keyring_alive() {
+fn gnome_keyring_survives_hundreds_of_concurrent_callers() {
     with_service(|service, keyring| {
         keyring.write_item(&tokens(), "x").unwrap();
         thread::scope(|scope| {
@@ -172,7 +172,7 @@ fn hundreds_of_short_lived_callers_at_once_leave_gnome_keyring_alive() {
 }
 
 #[test]
-fn a_bus_without_a_secret_service_is_told_apart() {
+fn a_bus_without_a_secret_service_is_recognized() {
     let Some(bus) = SecretService::start_bus() else { return };
     let error = keyring_at(&bus.bus_address).read_item(&tokens()).unwrap_err();
     assert_eq!(error.to_string(), "no secret service");
@@ -197,7 +197,7 @@ fn at(address: &str) -> String {
 }
 
 #[test]
-fn where_there_is_no_bus_the_answer_is_immediate() {
+fn without_a_bus_the_result_is_immediate() {
     let home = tempfile::tempdir().unwrap();
     let dead = home.path().join("bus");
     drop(UnixListener::bind(&dead).unwrap());
@@ -228,7 +228,7 @@ fn where_there_is_no_bus_the_answer_is_immediate() {
 }
 
 #[test]
-fn an_address_that_starts_a_program_or_leaves_the_machine_is_not_used() {
+fn remote_and_program_addresses_of_the_bus_are_not_used() {
     let home = tempfile::tempdir().unwrap();
     let touched = home.path().join("touched");
     for address in ["autolaunch:", "tcp:host=127.0.0.1,port=1", "disabled:"] {
@@ -242,7 +242,7 @@ fn an_address_that_starts_a_program_or_leaves_the_machine_is_not_used() {
 }
 
 #[test]
-fn a_socket_that_never_answers_takes_the_budget_once_for_all_calls() {
+fn a_silent_socket_times_out_once_for_all_calls() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("bus");
     let _silent = UnixListener::bind(&path).unwrap();

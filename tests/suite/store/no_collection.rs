@@ -37,13 +37,13 @@ fn reads_of_a_new_gnome_keyring_find_nothing() {
 }
 
 #[test]
-fn a_login_that_needs_a_dialog_is_an_error_before_a_mail_is_sent() {
+fn a_login_that_needs_a_dialog_is_an_error_before_any_email() {
     let Some(keyring) = SecretService::start_empty() else { return };
     let server = service();
     let mut home = Home::at(&server);
     home.use_keyring(&keyring);
     let error = |reason: &str| {
-        format!("error: the keyring did not take the login: it has no collection, {reason}")
+        format!("error: could not save the session to the keyring: it has no collection, {reason}")
     };
     let only_login = error("and only `login` on a terminal may create one in a dialog");
     for (arguments, input) in [(&LOGIN[..], ""), (&["store"], STORE)] {

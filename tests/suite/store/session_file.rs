@@ -1,5 +1,5 @@
-//! The files that are shared with the `my` command line: what it writes is read, what we write it reads, and what is no
-//! session file is told and left as it is.
+//! The files that are shared with the `my` command line: each program reads the files of the other, and an invalid
+//! session file is reported and not changed.
 
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::support::{HELPER, Home, finish, rfc3339, service, session_json, spawn
 const FILE: &str = ".my/credentials.json";
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// This moment and a span as somebody two hours east of Greenwich writes it.
+/// The current time plus a span, with the offset +02:00.
 fn with_offset(span: Duration) -> String {
     let there = rfc3339(SystemTime::now() + span + 2 * HOUR);
     format!("{}+02:00", there.trim_end_matches('Z'))
@@ -50,7 +50,7 @@ fn by_my(session: &Session) -> Vec<String> {
 }
 
 #[test]
-fn what_my_wrote_is_read() {
+fn a_file_of_my_is_read() {
     let server = service();
     let session = server.session("me@acme.dev").unwrap();
     for text in by_my(&session) {
@@ -63,7 +63,7 @@ fn what_my_wrote_is_read() {
 }
 
 #[test]
-fn what_is_written_my_reads() {
+fn my_reads_the_written_file() {
     let server = service();
     let session = server.session("me@acme.dev").unwrap();
     let home = Home::at(&server);
@@ -100,7 +100,7 @@ fn what_is_written_my_reads() {
 }
 
 #[test]
-fn whatever_the_umask_only_the_owner_can_read_it() {
+fn only_the_owner_can_read_the_file_with_any_umask() {
     let server = service();
     for umask in ["000", "077", "777"] {
         let (home, _) = Home::with_stale_session(&server);
@@ -130,7 +130,7 @@ fn whatever_the_umask_only_the_owner_can_read_it() {
     }
 }
 
-/// Something where the session file should be, and the reason that is told.
+/// Something in place of the session file, and the expected reason.
 type Obstacle = (&'static str, fn(&Path, &str));
 
 fn obstacles() -> Vec<Obstacle> {
@@ -142,7 +142,7 @@ fn obstacles() -> Vec<Obstacle> {
         ("is empty", |path, _| write(path, "")),
         ("is empty", |path, _| write(path, " \n")),
         ("is not JSON", |path, _| write(path, "hunter2")),
-        ("ends too early", |path, session| write(path, &session[..session.len() / 2])),
+        ("ends unexpectedly", |path, session| write(path, &session[..session.len() / 2])),
         ("is not JSON", |path, session| write(path, format!("{session}hunter2"))),
         ("is not JSON", |path, session| write(path, format!("\u{feff}{session}"))),
         ("is not UTF-8", |path, _| write(path, b"\x00hunter2\xff\xfe")),
@@ -152,7 +152,7 @@ fn obstacles() -> Vec<Obstacle> {
         ("has an empty access_token", |path, _| {
             write(path, r#"{"access_token":"","refresh_token":"hunter2"}"#);
         }),
-        ("no RFC 3339 time", |path, _| {
+        ("not an RFC 3339 time", |path, _| {
             write(path, r#"{"access_token":"hunter2","expires_at":"hunter2"}"#);
         }),
         ("is larger than 1 MiB", |path, session| {
@@ -164,7 +164,7 @@ fn obstacles() -> Vec<Obstacle> {
             write(&target, session);
             symlink(target, path).unwrap();
         }),
-        ("is no regular file", |path, _| {
+        ("is not a regular file", |path, _| {
             mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).unwrap();
         }),
         ("", |path, session| {
@@ -178,7 +178,7 @@ fn obstacles() -> Vec<Obstacle> {
 }
 
 #[test]
-fn what_is_no_session_file_is_one_clear_error_and_left_as_it_is() {
+fn an_invalid_session_file_is_an_error_and_unchanged() {
     let server = service();
     let session = session_json(&server.session("me@acme.dev").unwrap(), HOUR, Duration::ZERO);
     for (reason, obstacle) in obstacles() {
@@ -219,7 +219,7 @@ fn what_is_no_session_file_is_one_clear_error_and_left_as_it_is() {
 }
 
 #[test]
-fn a_login_replaces_what_is_no_session_file_where_a_file_can_be() {
+fn a_login_replaces_an_invalid_session_file() {
     let server = service();
     let session = session_json(&server.session("me@acme.dev").unwrap(), HOUR, Duration::ZERO);
     for (reason, obstacle) in obstacles() {
@@ -245,7 +245,7 @@ fn a_login_replaces_what_is_no_session_file_where_a_file_can_be() {
 }
 
 #[test]
-fn a_file_that_others_could_read_is_repaired_and_told_once() {
+fn a_file_readable_by_others_is_repaired_once() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let path = home.path().join(FILE);
@@ -254,7 +254,7 @@ fn a_file_that_others_could_read_is_repaired_and_told_once() {
     assert_eq!((outcome.status, outcome.output.trim_end()), (0, session.access_token.as_str()));
     assert_eq!(
         outcome.messages,
-        format!("note: {} was readable by others; its mode is 0600 now\n", path.display())
+        format!("note: {} was readable by other users; changed its mode to 0600\n", path.display())
     );
     assert_eq!(mode(&path), 0o600);
     assert_eq!(home.run(&["get", "--format", "raw"]).messages, "");
@@ -294,7 +294,7 @@ fn a_directory_of_another_user_is_neither_read_nor_written() {
 }
 
 #[test]
-fn a_lock_that_is_a_link_is_not_followed_and_the_token_not_spent() {
+fn a_lock_that_is_a_link_is_not_followed() {
     let server = service();
     let (home, _) = Home::with_stale_session(&server);
     let elsewhere = home.write("elsewhere", "theirs");
@@ -307,14 +307,14 @@ fn a_lock_that_is_a_link_is_not_followed_and_the_token_not_spent() {
 }
 
 #[test]
-fn a_config_file_that_cannot_be_read_is_told_and_left_as_it_is() {
+fn an_invalid_config_file_is_an_error_and_unchanged() {
     let server = service();
     for (text, reason) in [
         ("hunter2", "is not JSON"),
         ("[]", "wrong type"),
         (r#"{"api_url":7}"#, "wrong type"),
-        (r#"{"api_url":"ftp://hunter2"}"#, "only https and http are served"),
-        (r#"{"api_url":"http://api.example.com"}"#, "loopback addresses only"),
+        (r#"{"api_url":"ftp://hunter2"}"#, "only https and http are supported"),
+        (r#"{"api_url":"http://api.example.com"}"#, "only for loopback addresses"),
     ] {
         let (home, _) = Home::with_stale_session(&server);
         home.write(".my/config.json", text);
@@ -333,7 +333,7 @@ fn a_config_file_that_cannot_be_read_is_told_and_left_as_it_is() {
 }
 
 #[test]
-fn a_login_keeps_what_it_does_not_know_in_the_configuration() {
+fn a_login_keeps_unknown_keys_of_the_configuration() {
     let server = service();
     let home = Home::new();
     let other = json!({ "telemetry_enabled": false, "active_profile": "work", "next": { "a": [1, 2.5, null] } });

@@ -17,7 +17,7 @@ use super::has_client;
 /// A machine may be busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The key, as chromedriver is told of it.
+/// The key, as WebDriver encodes it.
 pub(crate) const ENTER: &str = "\u{e007}";
 
 /// The one browser; it goes when the process has ended.
@@ -44,7 +44,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Waits for the browser; `None`, told loudly, where chromedriver is not installed.
+    /// Waits for the browser; `None`, with a message, if chromedriver is not installed.
     pub(crate) fn lend() -> Option<Self> {
         static OPENED: OnceLock<Mutex<Opened>> = OnceLock::new();
         if !has_client("chromedriver") {

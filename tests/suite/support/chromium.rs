@@ -11,7 +11,7 @@ use thirtyfour::TimeoutConfiguration;
 use thirtyfour::common::capabilities::desiredcapabilities::Capabilities;
 use thirtyfour::prelude::{WebDriver, WebDriverResult};
 
-/// Waits until nobody holds its standard input any more, which needs no signal and no tidy end; then kills the group of
+/// Waits until its standard input is closed, which needs no signal and no regular exit; then kills the group of
 /// chromedriver, in which Chromium is: chromedriver itself leaves it running.
 const KEEPER: &str = r#"setsid "$@" & read -r _; kill -s KILL -- "-$!"; wait; rm -rf "$HOME""#;
 
@@ -47,7 +47,7 @@ impl Driver {
             .env("TMPDIR", &home)
             .env_remove("DISPLAY")
             .env_remove("WAYLAND_DISPLAY");
-        // Control-C is for the tests alone: the keeper has to outlive them.
+        // Control-C is only for the tests: the keeper has to outlive them.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut keeper = command.spawn()?;
         let lost = || io::Error::other("chromedriver does not start");

@@ -1,5 +1,4 @@
-//! A server on loopback that lets in nobody without the right `Authorization`, and writes down who came: the gate of a
-//! package registry.
+//! A server on loopback that requires the right `Authorization` and records the requests, for package registries.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -26,14 +25,14 @@ pub(crate) struct Request {
     pub(crate) address: String,
 }
 
-/// What stands behind the gate: the body of an answer, or `None` for what is not there.
+/// The body of a response behind the gate; `None` for an unknown path.
 pub(crate) type Answers = dyn Fn(&Request) -> Option<Vec<u8>> + Send + Sync;
 
 /// Whether a value of `Authorization` opens the gate.
 pub(crate) type Permits = dyn Fn(&str) -> bool + Send + Sync;
 
 impl Gate {
-    /// Who is refused is told this in `WWW-Authenticate`.
+    /// The `WWW-Authenticate` of a rejection.
     pub(crate) fn start(
         challenge: &'static str,
         permits: Box<Permits>,

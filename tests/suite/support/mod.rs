@@ -44,7 +44,7 @@ pub(crate) fn service_with(change: impl FnOnce(&mut Settings)) -> Server {
     Server::start(settings).expect("the account service starts on a free port")
 }
 
-/// A home directory of its own, and the variables that the helper is started with: these, and no others.
+/// A temporary home directory, and the only variables that the helper is started with.
 pub(crate) struct Home {
     directory: tempfile::TempDir,
     variables: BTreeMap<OsString, OsString>,
@@ -159,7 +159,7 @@ impl Home {
                     let contents = std::fs::read(&path).unwrap_or_default();
                     files.insert(path, Some(contents));
                 } else {
-                    // A link is what it points at; a fifo would keep whoever reads it waiting.
+                    // A link is what it points at; a reader of a fifo would block.
                     let link = std::fs::read_link(&path).unwrap_or_default();
                     files.insert(path, Some(link.into_os_string().into_encoded_bytes()));
                 }
@@ -214,7 +214,7 @@ impl Home {
         self.set("PATH", std::env::join_paths(path).expect("a PATH"));
     }
 
-    /// Lets the helper connect a tool for this host, as somebody does who has just installed it.
+    /// Runs `setup` of a tool for this host, as after the installation.
     pub(crate) fn set_up(&mut self, tool: &str, host: &str) -> Outcome {
         if !self.path().join("bin/my-credential-helper").exists() {
             self.link("my-credential-helper");

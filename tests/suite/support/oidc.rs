@@ -1,4 +1,4 @@
-//! A service that speaks OAuth 2 and is nobody's here: npm's `oidc-provider`, with rotation on.
+//! An independent OAuth 2 service: npm's `oidc-provider`, with rotation on.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -33,7 +33,7 @@ impl Drop for Oidc {
 }
 
 impl Oidc {
-    /// `None`, told loudly, where node or the package is not installed.
+    /// `None`, with a message, if node or the package is not installed.
     pub(crate) fn start() -> Option<Self> {
         if !has_client("node") {
             return None;
@@ -72,7 +72,7 @@ impl Oidc {
         (token("access_token"), token("refresh_token"))
     }
 
-    /// The code that the page gives to whoever asks as this query does.
+    /// The code that the page issues for this query.
     pub(crate) fn code(&self, query: &str) -> String {
         self.test(&format!("code?{query}"))["code"].as_str().expect("a code").to_owned()
     }

@@ -42,7 +42,7 @@ pub(crate) struct SecretService {
 }
 
 impl SecretService {
-    /// Starts both; `None`, told loudly, where one of the programs is not installed.
+    /// Starts both; `None`, with a message, if one of the programs is not installed.
     pub(crate) fn start() -> Option<Self> {
         if !has_client("gnome-keyring-daemon") {
             return None;
@@ -143,7 +143,7 @@ impl SecretService {
         self.signal(rustix::process::Signal::STOP);
     }
 
-    /// It goes on, and answers what it was asked meanwhile.
+    /// Continues, and answers the pending requests.
     pub(crate) fn go_on(&self) {
         self.signal(rustix::process::Signal::CONT);
     }
@@ -221,7 +221,7 @@ impl SecretService {
         found.iter().map(label).chain(attributes).collect()
     }
 
-    /// The value of the one item that has these attributes; `None` where there is no such item.
+    /// The value of the only item with these attributes, if any.
     pub(crate) fn value_of(&self, wanted: &[(&str, &str)]) -> Option<String> {
         let bus = self.connect().unwrap();
         let proxy =

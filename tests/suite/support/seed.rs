@@ -1,4 +1,4 @@
-//! Chance that can be repeated: `MY_TEST_SEED` is printed by every test that draws from it, and repeats its run.
+//! Repeatable randomness: every test that uses it prints `MY_TEST_SEED`, which repeats the run.
 
 /// A sequence of numbers.
 pub(crate) struct Seed {

@@ -1,5 +1,5 @@
-//! A program under strace: first to write down what it asks of the network and the disk, then to be killed, or to have
-//! a call fail, at one of those places.
+//! A program under strace: first recorded with its system calls to the network and the disk, then killed, or failed, at
+//! one of these calls.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

@@ -1,5 +1,5 @@
-//! A server for clients that show a credential over TLS alone: HTTP/1.1, one request a connection, and a certificate of
-//! its own that the client is told to trust.
+//! A server for clients that send a credential only over TLS: HTTP/1.1, one request per connection, and its own
+//! certificate, which the client is configured to trust.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

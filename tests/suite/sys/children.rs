@@ -1,5 +1,5 @@
-//! The programs that the helper starts itself: none of the working directory, none that reads a file of it, and none with
-//! a secret of the environment. Every launcher is a stub that records how it was started, in a directory full of traps.
+//! The programs that the helper starts: not from the working directory, without access to its files, and without secrets
+//! in the environment. Every launcher is a stub that records how it was started, in a directory full of traps.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -236,7 +236,7 @@ fn children_start_in_the_home_without_secrets_or_traps() {
 }
 
 #[test]
-fn the_browser_starts_in_the_home_and_relative_openers_do_not_count() {
+fn the_browser_starts_in_the_home_from_an_absolute_path() {
     let server = service();
     for (browser, expected) in [("", "xdg-open"), ("./evil:evil:sub/evil:browser %s", "browser")] {
         let mut trapped = Trapped::new();

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use crate::support::{HELPER, Home, service};
 
 #[test]
-fn a_stream_that_is_closed_becomes_dev_null_and_never_a_file_of_ours() {
+fn closed_standard_streams_become_dev_null() {
     let server = service();
     let (home, _) = Home::with_stale_session(&server);
     // It ends by being the command, which sees what was opened in the meantime.

@@ -33,7 +33,7 @@ impl Person {
     }
 }
 
-/// Whoever is not signed in is led to where that is done.
+/// Redirects a visitor who is not signed in to the sign-in page.
 impl FromRequestParts<Shared> for Person {
     type Rejection = Response;
 

@@ -1,5 +1,5 @@
-//! Signing in: by the link or the code of a mail, as every login. The browser that asked is the one that gets in, whoever
-//! opens the link; so a program that looks at the links of mails signs nobody in.
+//! Signing in, by the link or the code of an email like every login. Only the browser that requested the email is signed
+//! in, so a program that opens the links of emails signs nobody in.
 
 use askama::Template;
 use axum::extract::State;

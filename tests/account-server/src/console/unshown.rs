@@ -24,7 +24,7 @@ struct Waiting {
 }
 
 impl Unshown {
-    /// Keeps a key for whoever has this token.
+    /// Stores a key for the owner of this token.
     pub(crate) fn put(&self, id: &str, key: String, token: &str, now: Timestamp) {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.retain(|_, waiting| waiting.until > now);
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_shown_once_to_whoever_made_it_and_not_for_long() {
+    fn a_key_is_shown_once_to_its_creator_for_a_short_time() {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let unshown = Unshown::default();
         unshown.put("id", "key".to_owned(), "ada", now);

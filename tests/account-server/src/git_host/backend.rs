@@ -17,7 +17,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::extract::ClientAddress;
 
-/// More than this is no header of git's.
+/// A longer header is not from git.
 const LONGEST_HEADERS: u64 = 64 * 1024;
 
 /// Lets git answer the request for the repository at `path` below `root`, as `user`.

@@ -1,4 +1,5 @@
-//! A login, of whichever product: begun with an address, confirmed by link or by code, redeemed once by whoever began it.
+//! A login of either product: started with an address, confirmed by link or code, exchanged once by the client that
+//! started it.
 //! Never looks whether the address has an account, so neither an answer nor its time tells.
 
 use std::time::Duration;

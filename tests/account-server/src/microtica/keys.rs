@@ -1,4 +1,4 @@
-//! API keys: of one project, with a baseline and stronger roles in some environments. Kept as a digest.
+//! API keys: of one project, with a baseline and stronger roles in some environments. Stored as a digest.
 
 use std::collections::BTreeMap;
 

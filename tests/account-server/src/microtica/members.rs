@@ -6,7 +6,7 @@ use super::projects::{self, Project};
 use crate::refusal::Refusal;
 use crate::store::users::User;
 
-/// A member that is already one is none twice.
+/// Adding a member again has no effect.
 pub(crate) fn join(db: &Connection, project: &str, user_id: &str) -> rusqlite::Result<()> {
     let sql = "INSERT INTO microtica_members (project_id, user_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     db.execute(sql, [project, user_id])?;
@@ -42,7 +42,7 @@ pub(crate) fn projects_of(db: &Connection, user_id: &str) -> rusqlite::Result<Ve
     rows.collect()
 }
 
-/// The project, for a member of it; for anybody else there is none.
+/// The project, if the user is a member.
 pub(crate) fn project_of(
     db: &Connection,
     user_id: &str,

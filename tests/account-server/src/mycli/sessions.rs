@@ -67,14 +67,14 @@ pub(crate) async fn revoke(
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Kept {
+pub(crate) struct KeptSession {
     current_session_id: Option<String>,
 }
 
 pub(crate) async fn revoke_others(
     State(service): State<Shared>,
     caller: Caller,
-    Asked(kept): Asked<Kept>,
+    Asked(kept): Asked<KeptSession>,
 ) -> Result<Json<Value>, Refusal> {
     let now = service.now();
     let kept = kept.current_session_id.as_deref();

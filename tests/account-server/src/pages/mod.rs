@@ -58,7 +58,7 @@ pub(crate) fn answer_with_script(page: &impl Template) -> Result<Response, Refus
     under(POLICY_WITH_SCRIPT, StatusCode::OK, page)
 }
 
-/// Kept nowhere and telling no other site where its reader came from: a link has its token in the address.
+/// Not cached, and without a referrer for other sites: a link has its token in the address.
 fn under(
     policy: &'static str,
     status: StatusCode,

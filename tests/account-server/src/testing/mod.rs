@@ -1,4 +1,4 @@
-//! What only tests may do: faults, the clock, the journal, ready sessions. Without `for_tests` none of it is served.
+//! Endpoints for tests only: faults, the clock, the journal, ready sessions. Served only with `for_tests`.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

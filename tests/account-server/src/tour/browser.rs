@@ -17,7 +17,7 @@ impl Page {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 
-    /// What a page says to whoever reads it: its headings and paragraphs, a line each.
+    /// The visible text of a page: its headings and paragraphs, one line each.
     pub(super) fn words(&self) -> String {
         let main = self.text.split_once("<main>").map_or(self.text.as_str(), |(_, main)| main);
         let mut words = String::new();

@@ -51,7 +51,7 @@ impl Sandbox {
         self.start(self.helper.as_os_str(), arguments)
     }
 
-    /// Runs git to its end, with nobody's configuration and nobody to ask.
+    /// Runs git until it exits, without configuration and without prompts.
     pub(super) async fn git(&self, arguments: &[&str]) -> anyhow::Result<Outcome> {
         finish(self.start("git".as_ref(), arguments)?).await
     }

@@ -36,7 +36,7 @@ fn url(lines: &[String; 3]) -> &str {
 }
 
 #[test]
-fn serve_prints_where_it_is_and_where_the_console_and_the_mails_are() {
+fn serve_prints_its_url_and_those_of_console_and_mail() {
     let (_running, lines) = serve(&["--access-token-lifetime", "2s"]);
     let url = url(&lines);
     assert_eq!(lines[1..], [format!("console {url}/console"), format!("inbox   {url}/inbox")]);

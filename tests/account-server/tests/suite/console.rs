@@ -227,7 +227,7 @@ fn pages_load_nothing_of_others_and_one_alone_has_a_script() {
         let told = |name: &str| page.headers[name].to_str().unwrap().to_owned();
         assert_eq!(told("referrer-policy"), "no-referrer");
         assert_eq!(told("x-content-type-options"), "nosniff");
-        assert_eq!(told("cache-control"), "no-store", "a key is in nobody's cache");
+        assert_eq!(told("cache-control"), "no-store", "a key is not cached");
         assert_eq!(told("cross-origin-opener-policy"), "same-origin");
     }
 }

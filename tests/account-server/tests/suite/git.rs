@@ -34,7 +34,7 @@ fn host() -> Option<(Server, TempDir)> {
     Some((server, root))
 }
 
-/// Runs git with nobody's configuration and nobody to ask.
+/// Runs git without configuration and without prompts.
 fn git(directory: &Path, arguments: &[&str]) -> Output {
     let identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"];
     let output = Command::new("git")

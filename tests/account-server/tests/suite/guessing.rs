@@ -1,4 +1,4 @@
-//! Whoever guesses at codes, or wants to know who has an account, learns nothing.
+//! Guessing codes, and probing for accounts, reveals nothing.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,6 +1,5 @@
-//! A process that is killed at any step, or whose disk or network fails at any step, costs nobody the login. Seeded:
-//! `MY_TEST_SEED` repeats a run; `MY_TEST_CRASHES` says how many kills there are of each verb, and of a refresh at
-//! random times.
+//! A process that is killed at any step, or whose disk or network fails at any step, loses no session. `MY_TEST_SEED`
+//! repeats a run; `MY_TEST_CRASHES` is the number of kills of each operation, and of a refresh at random times.
 
 mod verbs;
 
@@ -14,7 +13,7 @@ use crate::support::{HELPER, Home, Outcome, service, spawn};
 use verbs::{Case, Verb};
 
 #[test]
-fn a_refresh_that_is_killed_at_any_moment_leaves_the_next_one_to_succeed() {
+fn after_a_refresh_is_killed_at_any_time_the_next_succeeds() {
     let mut seed = Seed::from_environment();
     let server = service();
     for crash in 0..number("MY_TEST_CRASHES", 40) {
@@ -61,13 +60,13 @@ fn places(verb: &Verb, seed: &mut Seed, count: usize) -> Vec<Call> {
     seed.sample(calls, count)
 }
 
-/// Says where it happened if something does not hold.
+/// Reports the system call at which an invariant failed.
 fn at<T>(verb: &Verb, seed: &Seed, what: &str, check: impl FnOnce() -> T) -> T {
     let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
     checked.unwrap_or_else(|_| panic!("MY_TEST_SEED={}: {}: {what}", seed.number, verb.name))
 }
 
-/// Kills a verb before each of its calls, and sees what is left.
+/// Kills an operation before each system call, and checks the leftover state.
 fn kill_everywhere(names: &[&str]) {
     if !strace::is_permitted() {
         return;
@@ -103,27 +102,27 @@ fn make_old(case: &Case<'_>) {
 }
 
 #[test]
-fn a_refresh_that_is_killed_before_any_of_its_calls_costs_no_login() {
+fn a_refresh_killed_before_any_system_call_loses_no_session() {
     kill_everywhere(&["refresh", "mark of a refused token"]);
 }
 
 #[test]
-fn a_login_that_is_killed_before_any_of_its_calls_can_be_repeated() {
+fn a_login_killed_before_any_system_call_can_be_repeated() {
     kill_everywhere(&["login, first step", "login, second step", "login elsewhere"]);
 }
 
 #[test]
-fn a_login_with_a_token_that_is_killed_before_any_of_its_calls_leaves_the_old_or_the_new() {
+fn a_killed_token_login_leaves_the_old_or_the_new_token() {
     kill_everywhere(&["login with a token", "login with a token instead of a session"]);
 }
 
 #[test]
-fn a_store_or_an_erase_that_is_killed_before_any_of_its_calls_leaves_the_old_or_the_new() {
-    kill_everywhere(&["store", "store anew", "erase"]);
+fn a_killed_store_or_erase_leaves_the_old_or_the_new_state() {
+    kill_everywhere(&["store", "store again", "erase"]);
 }
 
 #[test]
-fn a_logout_that_is_killed_before_any_of_its_calls_can_be_repeated() {
+fn a_logout_killed_before_any_system_call_can_be_repeated() {
     kill_everywhere(&["erase of a session", "logout"]);
 }
 
@@ -161,7 +160,7 @@ fn fail_everywhere(names: &[&str]) {
             // It would befall another thread too.
             let errors = if call.is_shared { &[] } else { errors_of(call) };
             let all = errors.iter().flat_map(|error| [(*error, false), (*error, true)]);
-            // Whoever is interrupted tries again, for ever; and threads wake each other by a write.
+            // An interrupted call is repeated without end, and threads wake each other by a write.
             let all =
                 all.filter(|(error, lasts)| !lasts || *error != "EINTR" && call.name != "write");
             all.map(|(error, lasts)| (call.clone(), error, lasts)).collect()
@@ -204,12 +203,12 @@ fn is_told(case: &Case<'_>, outcome: &Outcome) {
 }
 
 #[test]
-fn a_refresh_whose_disk_or_network_fails_at_any_call_costs_no_login() {
+fn a_refresh_with_any_failing_system_call_loses_no_session() {
     fail_everywhere(&["refresh", "mark of a refused token"]);
 }
 
 #[test]
-fn a_login_whose_disk_or_network_fails_at_any_call_can_be_repeated() {
+fn a_login_with_any_failing_system_call_can_be_repeated() {
     fail_everywhere(&[
         "login, first step",
         "login, second step",
@@ -220,6 +219,6 @@ fn a_login_whose_disk_or_network_fails_at_any_call_can_be_repeated() {
 }
 
 #[test]
-fn a_store_an_erase_or_a_logout_whose_disk_fails_at_any_call_says_so_and_can_be_repeated() {
-    fail_everywhere(&["store", "store anew", "erase", "erase of a session", "logout"]);
+fn store_erase_and_logout_report_any_failing_system_call() {
+    fail_everywhere(&["store", "store again", "erase", "erase of a session", "logout"]);
 }

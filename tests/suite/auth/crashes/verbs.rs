@@ -1,4 +1,4 @@
-//! What may be killed, and what has to hold whatever became of it: one line a verb in [`ALL`].
+//! The operations that are killed, and their invariants: one entry each in [`ALL`].
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,13 +10,13 @@ use serde_json::json;
 use crate::support::http::is_accepted;
 use crate::support::{Home, Outcome, mail_to, session_json};
 
-/// A call of the helper, in a home of its own.
+/// A call of the helper in its own home.
 pub(super) struct Case<'a> {
     pub(super) server: &'a Server,
     pub(super) home: Home,
     pub(super) arguments: Vec<String>,
     pub(super) input: String,
-    /// Of nobody else.
+    /// Used by no other run.
     email: String,
     /// What was brought.
     token: String,
@@ -68,7 +68,7 @@ pub(super) const ALL: &[Verb] = &[
     },
     Verb { name: "store", lay: store, done: |case, _| has_stored(case, &[NEW]), holds: can_store },
     Verb {
-        name: "store anew",
+        name: "store again",
         lay: store_anew,
         done: |case, _| has_stored(case, &[NEW]),
         holds: has_either_secret,
@@ -101,7 +101,7 @@ fn case<'a>(
     Case { server, home, arguments, input: input.into(), email: email(), token: String::new() }
 }
 
-/// An address that nobody else has: a login ends the session that its device had before.
+/// A unique address: a login revokes the former session of its device.
 fn email() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     format!("user-{}@acme.dev", COUNT.fetch_add(1, Ordering::Relaxed))
@@ -202,7 +202,7 @@ fn prints_a_good_token(case: &Case<'_>, outcome: &Outcome) {
     assert!(is_accepted(case.server.url(), outcome.output.trim_end()), "{outcome:?}");
 }
 
-/// A token is served without a new login, and what is kept can be refreshed in its turn.
+/// A token is returned without a new login, and the stored session can be refreshed again.
 fn is_logged_in(case: &Case<'_>) {
     let token = case.home.token();
     assert!(is_accepted(case.server.url(), &token), "the token that is served is good");
@@ -214,7 +214,7 @@ fn is_logged_in(case: &Case<'_>) {
     assert!(next != token && is_accepted(case.server.url(), &next), "it can be refreshed");
 }
 
-/// Logging in from the start succeeds, whatever was left.
+/// A new login succeeds with any leftover state.
 fn can_log_in(case: &Case<'_>) {
     let status = case.home.run(&["status"]);
     assert_eq!((status.status, &*status.messages), (0, ""), "{status:?}");
@@ -251,7 +251,7 @@ fn has_either_credential(case: &Case<'_>) {
     brings_token(case);
 }
 
-/// What is found for the URL is one of these; nothing where it is empty.
+/// The credential of the URL is one of these; none if the list is empty.
 fn has_stored(case: &Case<'_>, secrets: &[&str]) {
     let outcome = case.home.run(&["get", "--url", URL, "--format", "raw"]);
     assert!(secrets.contains(&outcome.output.trim_end()), "{outcome:?}");
@@ -293,7 +293,7 @@ fn can_log_out(case: &Case<'_>) {
 }
 
 impl Case<'_> {
-    /// What has to be so behind every process that died: no file is half, and no lock is held.
+    /// The invariants after every killed process: no partly written file, and no lock.
     pub(super) fn is_whole(&self) {
         for (path, contents) in self.home.snapshot() {
             if path.extension().is_some_and(|extension| extension == "json") {

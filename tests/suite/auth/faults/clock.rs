@@ -66,7 +66,7 @@ fn serves(server: &Server, home: &Home, offset: &str, refreshes: usize) {
 }
 
 #[test]
-fn a_clock_that_is_an_hour_wrong_either_way_or_jumps_between_calls_costs_no_login() {
+fn a_wrong_or_jumping_clock_loses_no_session() {
     if !can_set_clocks() {
         return;
     }
@@ -90,7 +90,7 @@ fn a_clock_that_is_an_hour_wrong_either_way_or_jumps_between_calls_costs_no_logi
 }
 
 #[test]
-fn a_login_with_a_wrong_clock_is_kept_and_renewed() {
+fn a_login_with_a_wrong_clock_is_stored_and_refreshed() {
     if !can_set_clocks() {
         return;
     }
@@ -107,7 +107,7 @@ fn a_login_with_a_wrong_clock_is_kept_and_renewed() {
 }
 
 #[test]
-fn a_clock_that_jumps_during_a_refresh_costs_no_login() {
+fn a_clock_that_jumps_during_a_refresh_loses_no_session() {
     if !can_set_clocks() {
         return;
     }

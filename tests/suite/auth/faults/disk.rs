@@ -1,5 +1,5 @@
-//! A disk that is full, or may not be written. Real ones: a small file system that is mounted for the test, which only
-//! root can do; what fails at one call alone is in `crashes`.
+//! A full or read-only disk: a small file system that is mounted for the test, which requires root. Failures of a single
+//! system call are in `crashes`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn on_a_full_disk_no_token_is_spent_and_none_is_granted_that_could_not_be_kept() {
+fn on_a_full_disk_no_token_is_spent_and_no_login_is_started() {
     let server = service();
     for pages in 0..8 {
         let (home, old) = Home::with_stale_session(&server);
@@ -115,7 +115,7 @@ fn on_a_full_disk_no_token_is_spent_and_none_is_granted_that_could_not_be_kept()
 }
 
 #[test]
-fn on_a_disk_that_is_read_only_what_is_kept_is_served_and_nothing_is_spent() {
+fn on_a_read_only_disk_stored_credentials_are_returned() {
     let server = service();
     let home = Home::at(&server);
     let Some(disk) = Mounted::on(&home, 256) else { return };

@@ -1,4 +1,4 @@
-//! Homes that are no proper homes: somebody else's, missing, or with a file where a directory should be.
+//! Unusable homes: of another user, missing, or with a file in place of a directory.
 
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -28,7 +28,7 @@ const CALLS: [(&[&str], &str); 12] = [
     (&["config", "set", "hosts", "h.dev"], ""),
 ];
 
-/// Gives everything in a home to another user, as `sudo` finds it; `false`, said loudly, where nobody but root can.
+/// Changes the owner of a home, as under `sudo`; `false`, with a message, without root.
 fn give_away(home: &Home) -> bool {
     let paths = home.snapshot().into_keys().chain([home.path().to_owned()]);
     let given =
@@ -47,7 +47,7 @@ fn tells_no_secret(outcome: &Outcome, secret: &str, call: &[&str]) {
 }
 
 #[test]
-fn in_the_home_of_another_user_nothing_secret_is_read_and_nothing_of_root_is_left() {
+fn in_the_home_of_another_user_no_file_is_read_or_written() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     assert_eq!(
@@ -71,7 +71,7 @@ fn in_the_home_of_another_user_nothing_secret_is_read_and_nothing_of_root_is_lef
 }
 
 #[test]
-fn in_the_home_of_another_user_their_keyring_is_not_read_either() {
+fn in_the_home_of_another_user_the_keyring_is_not_read() {
     let Some(keyring) = SecretService::start() else { return };
     let server = service();
     let mut home = Home::at(&server);
@@ -98,7 +98,7 @@ fn in_the_home_of_another_user_their_keyring_is_not_read_either() {
 }
 
 #[test]
-fn a_home_that_is_missing_relative_or_a_file_is_told_and_the_variable_serves() {
+fn without_a_usable_home_the_variable_is_still_used() {
     let server = service();
     let token = server.api_token("me@acme.dev", "ci").unwrap().token;
     for (home_variable, words) in [
@@ -130,7 +130,7 @@ fn a_home_that_is_missing_relative_or_a_file_is_told_and_the_variable_serves() {
 }
 
 #[test]
-fn a_directory_of_ours_that_is_a_file_is_told_and_left_as_it_is() {
+fn a_file_in_place_of_our_directory_is_reported_and_unchanged() {
     let server = service();
     let mut home = Home::new();
     home.write(".my", "a file");
@@ -147,7 +147,7 @@ fn a_directory_of_ours_that_is_a_file_is_told_and_left_as_it_is() {
 }
 
 #[test]
-fn two_users_that_are_stored_within_a_second_are_given_out_latest_first() {
+fn of_two_users_stored_in_one_second_the_latest_is_returned() {
     let home = Home::new();
     for round in 0..12 {
         let host = format!("https://h{round}.dev");

@@ -1,6 +1,6 @@
-//! A keyring at its worst: gnome-keyring that is stopped, that comes back late, that refuses a write; an item that is
-//! garbage, or of 100 KB. Never more than three seconds in all, never a silent move to a plain file, and never a rotated
-//! session lost. A bus that is missing, dead or silent is in `keyring_edge`.
+//! Faults of the keyring: gnome-keyring that is stopped, slow, or rejects writes; an item that is invalid, or has 100 KB.
+//! A call takes at most three seconds, moves no secret to a file silently, and loses no refreshed session. A missing or
+//! silent bus is in `keyring_edge`.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ fn home_with(keyring: &SecretService) -> (Server, Home) {
     (server, home)
 }
 
-/// A call that takes no longer than the keyring may, and what a process takes besides on a busy machine.
+/// A call within the timeout of the keyring, plus the time of a process on a busy machine.
 fn in_time(call: impl FnOnce() -> Outcome) -> Outcome {
     let begun = Instant::now();
     let outcome = call();
@@ -30,7 +30,7 @@ fn in_time(call: impl FnOnce() -> Outcome) -> Outcome {
 }
 
 #[test]
-fn a_service_that_is_stopped_costs_three_seconds_and_moves_nothing_to_a_file() {
+fn a_stopped_keyring_costs_three_seconds_and_moves_no_secret() {
     let Some(keyring) = SecretService::start() else { return };
     let (server, home) = home_with(&keyring);
     let session = server.session("me@acme.dev").unwrap();
@@ -61,7 +61,7 @@ fn a_service_that_is_stopped_costs_three_seconds_and_moves_nothing_to_a_file() {
 }
 
 #[test]
-fn a_service_that_answers_late_is_not_waited_for_and_is_asked_again_by_the_next_call() {
+fn a_slow_keyring_times_out_and_the_next_call_tries_again() {
     let Some(keyring) = SecretService::start() else { return };
     let (server, home) = home_with(&keyring);
     let old = server.session("me@acme.dev").unwrap();
@@ -88,7 +88,7 @@ fn a_service_that_answers_late_is_not_waited_for_and_is_asked_again_by_the_next_
 }
 
 #[test]
-fn a_keyring_that_refuses_every_write_costs_no_rotated_session_and_takes_no_new_one() {
+fn a_keyring_that_rejects_writes_loses_no_refreshed_session() {
     let Some(keyring) = SecretService::start() else { return };
     let (server, home) = home_with(&keyring);
     let old = server.session("me@acme.dev").unwrap();
@@ -99,11 +99,11 @@ fn a_keyring_that_refuses_every_write_costs_no_rotated_session_and_takes_no_new_
         home.run_with(&["store"], r#"{"url":"https://h.dev","username":"a","secret":"hunter2"}"#)
     });
     assert_eq!((outcome.status, home.session()), (1, before), "{outcome:?}");
-    assert!(outcome.messages.contains("the keyring did not take the login"), "{outcome:?}");
+    assert!(outcome.messages.contains("could not save the session to the keyring"), "{outcome:?}");
     let outcome = in_time(|| home.run(&["get", "--format", "raw"]));
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(
-        outcome.messages.contains("the keyring did not take the session"),
+        outcome.messages.contains("could not save the session to the keyring"),
         "said, and not silent: {outcome:?}"
     );
     assert_eq!(
@@ -116,7 +116,7 @@ fn a_keyring_that_refuses_every_write_costs_no_rotated_session_and_takes_no_new_
 }
 
 #[test]
-fn an_item_of_garbage_or_of_100_kb_is_told_or_read() {
+fn an_invalid_item_is_reported_and_a_large_one_is_read() {
     let Some(keyring) = SecretService::start() else { return };
     let (server, home) = home_with(&keyring);
     let session = server.session("me@acme.dev").unwrap();

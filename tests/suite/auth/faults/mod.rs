@@ -1,5 +1,5 @@
-//! Everything around the helper at its worst, as tables of cases: the session stays, a token that still lives is served,
-//! the time spent is bounded, and the message says what happened.
+//! Faults of the environment, as tables of cases: the session stays, a valid token is returned, the time is limited, and
+//! the message names the cause.
 
 mod clock;
 mod disk;

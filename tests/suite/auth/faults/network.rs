@@ -1,5 +1,4 @@
-//! A network that fails in every way between the helper and the service. What the service itself may answer is in
-//! `refresh`.
+//! Faults of the network between the helper and the service. Responses of the service are in `refresh`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -11,10 +10,10 @@ use serde_json::json;
 use crate::support::tls::TlsServer;
 use crate::support::{HELPER, Home, Outcome, finish, service, spawn};
 
-/// Whatever goes wrong, a call ends before this.
+/// Every call ends before this.
 const BOUND: Duration = Duration::from_secs(9);
 
-/// A place that is called instead of the service, and words of what is said of it.
+/// An address in place of the service, and words of the expected message.
 struct Place {
     url: String,
     words: &'static [&'static str],
@@ -41,7 +40,7 @@ fn server(
     place(url, words)
 }
 
-/// One that reads the request and answers this.
+/// A server that reads the request and sends this response.
 fn answering(words: &'static [&'static str], answer: &'static [u8]) -> Place {
     server(words, move |mut connection| {
         let _ = connection.read(&mut [0; 4096]);
@@ -55,7 +54,7 @@ fn full() -> Place {
     let address: SocketAddr = listener.local_addr().unwrap();
     let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
     let held = std::iter::from_fn(connect).take(10_000).collect();
-    Place { _held: held, ..place(format!("http://{address}"), &["did not answer in time"]) }
+    Place { _held: held, ..place(format!("http://{address}"), &["did not respond in time"]) }
 }
 
 fn refused() -> Place {
@@ -71,7 +70,7 @@ fn reset() -> Place {
 }
 
 fn slow_head() -> Place {
-    server(&["did not answer in time"], |mut connection| {
+    server(&["did not respond in time"], |mut connection| {
         for byte in b"HTTP/1.1 200 OK\r\nx-slow: ".iter().chain(std::iter::repeat(&b'z')) {
             std::thread::sleep(Duration::from_millis(100));
             if connection.write_all(&[*byte]).is_err() {
@@ -97,13 +96,13 @@ fn endless_head() -> Place {
     })
 }
 
-/// TLS with a certificate that nobody signed.
+/// TLS with a self-signed certificate.
 fn untrusted() -> Place {
     let tls = TlsServer::start(|_| (200, b"{}".to_vec()));
     place(format!("https://{}", tls.address), &["certificate"])
 }
 
-/// TLS spoken to what does not speak it.
+/// TLS to a server without TLS.
 fn no_tls() -> Place {
     let plain = answering(
         &["corrupt", "InvalidContentType", "TLS", "tls"],
@@ -122,7 +121,7 @@ fn places() -> Vec<Place> {
         endless_head(),
         untrusted(),
         no_tls(),
-        server(&["did not answer in time"], |connection| drop((connection, std::thread::sleep(2 * BOUND)).0)),
+        server(&["did not respond in time"], |connection| drop((connection, std::thread::sleep(2 * BOUND)).0)),
         answering(&["invalid HTTP", "HTTP version", "parse"], b"SSH-2.0-OpenSSH_9.2\r\n"),
         answering(&["closed", "broke off", "end of file", "incomplete"], b""),
         answering(&["status 502"], b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"),
@@ -130,9 +129,9 @@ fn places() -> Vec<Place> {
             &["wrong type"],
             b"HTTP/1.1 200 OK\r\ncontent-length: 60\r\n\r\n{\"access_token\":[\"a\"],\"refresh_token\":{\"b\":1},\"expires_in\":[]}",
         ),
-        answering(&["ends too early"], b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"access_token\":\""),
-        // Reserved for what does not exist (RFC 6761).
-        place("https://nobody.invalid", &["lookup", "resolve", "Name", "name", "did not answer in time"]),
+        answering(&["ends unexpectedly"], b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n{\"access_token\":\""),
+        // Reserved for names that do not exist (RFC 6761).
+        place("https://nobody.invalid", &["lookup", "resolve", "Name", "name", "did not respond in time"]),
     ]
 }
 
@@ -153,7 +152,7 @@ fn finish_in_time(child: Child, begun: Instant, place: &str) -> Outcome {
 }
 
 #[test]
-fn no_network_costs_the_session_or_more_than_some_seconds() {
+fn no_network_fault_loses_the_session_or_exceeds_the_timeout() {
     std::thread::scope(|scope| {
         for place in places() {
             scope.spawn(move || check(&place));
@@ -196,7 +195,7 @@ fn check(place: &Place) {
 }
 
 #[test]
-fn a_name_server_that_never_answers_costs_some_seconds_and_no_session() {
+fn a_silent_name_server_times_out_and_loses_no_session() {
     let Ok(silent) = UdpSocket::bind("127.0.0.77:53") else {
         let _ = std::io::stderr()
             .write_all(b"SKIPPED: only root can be a name server that never answers\n");
@@ -215,7 +214,7 @@ fn a_name_server_that_never_answers_costs_some_seconds_and_no_session() {
         return;
     }
     assert_eq!(outcome.status, 3, "{outcome:?}");
-    assert!(outcome.messages.contains("did not answer in time"), "{outcome:?}");
+    assert!(outcome.messages.contains("did not respond in time"), "{outcome:?}");
     assert!(home.session().is_some());
     drop(silent);
 }

@@ -1,4 +1,4 @@
-//! Getting into the console, without a script, and out of it; who may look at what.
+//! Signing in to the console without scripts, signing out, and permissions.
 
 use serde_json::json;
 
@@ -56,7 +56,7 @@ fn signing_in_works_by_the_code_and_from_the_keyboard_alone() {
 }
 
 #[test]
-fn a_link_that_somebody_else_opens_signs_in_the_browser_that_asked_and_no_other() {
+fn a_link_signs_in_only_the_browser_that_requested_it() {
     let Some(browser) = Browser::lend() else { return };
     let server = service();
     browser.open(&format!("{}/console", server.url()));
@@ -70,7 +70,7 @@ fn a_link_that_somebody_else_opens_signs_in_the_browser_that_asked_and_no_other(
 }
 
 #[test]
-fn a_project_is_there_for_its_members_alone() {
+fn a_project_is_visible_only_to_its_members() {
     let server = service();
     let Some(browser) = signed_in(&server, "eve@acme.dev") else { return };
     let project = shop(&server);

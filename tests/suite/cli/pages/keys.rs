@@ -1,4 +1,4 @@
-//! API keys from the console to the helper: created, shown once, used, given more, told of in the log, revoked.
+//! API keys from the console to the helper: created, shown once, used, extended, logged, revoked.
 
 use std::time::{Duration, SystemTime};
 
@@ -101,7 +101,7 @@ fn a_key_is_shown_once_copied_and_used() {
 }
 
 #[test]
-fn an_upgrade_that_is_none_is_refused_with_the_reason_and_nothing_typed_is_lost() {
+fn an_invalid_upgrade_is_rejected_and_keeps_the_input() {
     let server = service();
     let Some(browser) = signed_in(&server, ADA) else { return };
     let project = shop(&server);
@@ -172,7 +172,7 @@ fn a_key_expires_at_the_end_of_the_day_that_is_named() {
 }
 
 #[test]
-fn scopes_are_added_and_a_revoked_key_is_told_as_that() {
+fn scopes_are_added_and_a_revoked_key_is_reported() {
     let server = service();
     let Some(browser) = signed_in(&server, ADA) else { return };
     let project = shop(&server);

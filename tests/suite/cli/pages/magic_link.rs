@@ -18,7 +18,7 @@ fn start(server: &account_server::Server, email: &str, device: &str) -> String {
 }
 
 #[test]
-fn the_link_logs_in_a_helper_that_waits_and_says_which_device_asked() {
+fn the_link_logs_in_the_helper_and_names_its_device() {
     let Some(browser) = Browser::lend() else { return };
     let server = service();
     let home = Home::at(&server);

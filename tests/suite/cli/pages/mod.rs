@@ -1,5 +1,5 @@
 //! The pages that people meet on their way, in a real Chromium: the one behind the magic link, the inbox, the console of
-//! Microtica. With `MY_TEST_SCREENSHOTS=DIRECTORY` each page is also kept as a picture, wide and narrow, light and dark.
+//! Microtica. With `MY_TEST_SCREENSHOTS=DIRECTORY` each page is also saved as a picture, wide and narrow, light and dark.
 
 mod console;
 mod keys;
@@ -14,7 +14,7 @@ use crate::support::browser::Browser;
 
 const ADA: &str = "ada@acme.dev";
 
-/// What nobody should call anything: markup, a script, a change of the direction of writing, and no end.
+/// A hostile name: markup, a script, a change of the text direction, and excessive length.
 const HOSTILE: &str =
     "<script>document.title='owned'</script>\"><img src=x onerror=\"document.title='owned'\">";
 

@@ -18,7 +18,7 @@ fn start() -> Option<(Oidc, Browser)> {
     Some((Oidc::start()?, Browser::lend()?))
 }
 
-/// Writes down what it is told to open.
+/// Records the URL that it opens.
 const BROWSER: &str = "#!/bin/sh\nprintf %s \"$1\" >\"$HOME/opened.new\" && mv \"$HOME/opened.new\" \"$HOME/opened\"\n";
 
 /// `login` in a terminal of this home's.
@@ -35,7 +35,7 @@ fn log_in_by_browser(service: &Oidc) -> (Home, PtySession, String, String) {
     std::fs::set_permissions(&script, Permissions::from_mode(0o700)).unwrap();
     home.set("BROWSER", script);
     let mut session = log_in(&home);
-    session.exp_string("The browser opens. If it does not, open").unwrap();
+    session.exp_string("Opening the browser. If it does not open, go to").unwrap();
     let start = Instant::now();
     loop {
         if let Some(url) = home.read("opened") {
@@ -66,7 +66,7 @@ fn assert_logged_in(service: &Oidc, home: &Home) {
 }
 
 #[test]
-fn the_page_of_the_service_opens_and_comes_back_to_one_that_can_be_closed() {
+fn the_login_page_redirects_to_a_page_that_can_be_closed() {
     let Some((service, browser)) = start() else { return };
     let (home, mut session, url, page) = log_in_by_browser(&service);
     assert!(page.starts_with(&format!("{}/auth?", service.url)), "{page}");
@@ -79,7 +79,7 @@ fn the_page_of_the_service_opens_and_comes_back_to_one_that_can_be_closed() {
     browser.press("Continue");
     let text = browser.text();
     assert!(
-        text.contains("You are logged in") && text.contains("This window can be closed."),
+        text.contains("Login successful") && text.contains("You can close this window."),
         "{text}"
     );
     assert!(
@@ -92,19 +92,16 @@ fn the_page_of_the_service_opens_and_comes_back_to_one_that_can_be_closed() {
 }
 
 #[test]
-fn a_person_who_does_not_agree_is_not_logged_in_and_both_sides_say_so() {
+fn a_denied_login_is_reported_on_both_sides() {
     let Some((service, browser)) = start() else { return };
     let (home, mut session, url, _) = log_in_by_browser(&service);
     browser.open(&url);
     sign_in(&browser);
     browser.follow("[ Cancel ]");
     let text = browser.text();
-    assert!(
-        text.contains("The login failed") && text.contains("This window can be closed."),
-        "{text}"
-    );
+    assert!(text.contains("Login failed") && text.contains("You can close this window."), "{text}");
     assert_well_made(&browser, "oauth-refused");
-    session.exp_string("acme refused the login (access_denied)").unwrap();
+    session.exp_string("acme rejected the login (access_denied)").unwrap();
     assert_eq!(status_of(&mut session), 4);
     assert_eq!(home.read(SESSION), None);
 }
@@ -122,21 +119,21 @@ fn a_callback_with_another_state_does_not_end_the_login() {
     assert_eq!((home.read(SESSION), service.count("token request")), (None, 0));
     browser.open(&page);
     browser.press("Continue");
-    assert!(browser.text().contains("You are logged in"), "{}", browser.text());
+    assert!(browser.text().contains("Login successful"), "{}", browser.text());
     session.exp_string("Logged in to acme as ada").unwrap();
     assert_eq!(status_of(&mut session), 0);
     assert_logged_in(&service, &home);
 }
 
 #[test]
-fn a_code_is_typed_on_another_device() {
+fn the_device_code_is_entered_on_another_device() {
     let Some((service, browser)) = start() else { return };
     // No display, no `BROWSER`: nothing can be opened here.
     let home = service.home("");
     let mut session = log_in(&home);
     session.exp_string("Open ").unwrap();
-    let page = session.exp_string(" on any device, and type the code ").unwrap();
-    let code = session.exp_string(" there.").unwrap();
+    let page = session.exp_string(" on any device, and enter the code ").unwrap();
+    let code = session.exp_string(".").unwrap();
     browser.open(&page);
     browser.element("[name=user_code]").type_in(&browser, &code);
     browser.press("Continue");
@@ -155,7 +152,7 @@ fn a_code_is_typed_on_another_device() {
 }
 
 #[test]
-fn a_link_that_knows_the_code_is_a_picture_for_a_phone_and_may_be_turned_down() {
+fn a_link_with_the_code_is_a_qr_code_and_can_be_denied() {
     let Some((service, browser)) = start() else { return };
     let mut home = service.home("");
     // A browser could be opened, and not where the person is.
@@ -163,7 +160,7 @@ fn a_link_that_knows_the_code_is_a_picture_for_a_phone_and_may_be_turned_down() 
     home.set("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22");
     let mut session = log_in(&home);
     session.exp_string("Or open ").unwrap();
-    let link = session.exp_string(", which knows the code.").unwrap();
+    let link = session.exp_string(", which includes the code.").unwrap();
     let picture = text_of(&session.exp_string("waiting, ").unwrap());
     assert!(modules(&picture) == modules_of(&link), "{picture}");
     let (_, left) = session.exp_regex("[0-9]+:[0-9]{2} left").unwrap();
@@ -173,7 +170,7 @@ fn a_link_that_knows_the_code_is_a_picture_for_a_phone_and_may_be_turned_down() 
     );
     browser.open(&link);
     browser.press("[ Abort ]");
-    session.exp_string("the login to acme was refused").unwrap();
+    session.exp_string("the login to acme was denied").unwrap();
     assert_eq!(status_of(&mut session), 4);
     assert_eq!(home.read(SESSION), None);
 }

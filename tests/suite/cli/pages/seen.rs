@@ -1,5 +1,5 @@
-//! What holds for every page, whatever stands on it: it fits a phone, can be read in the light and in the dark, every
-//! field has a name, and nothing on it is stopped by the policy, since nothing on it tries what the policy forbids.
+//! Rules for every page: it fits a phone, is readable in light and dark mode, every field has a name, and the content
+//! security policy blocks nothing.
 
 use std::path::PathBuf;
 

@@ -450,7 +450,7 @@ fn a_description_is_shown_on_a_terminal_without_secrets() {
         }
         path => (200, String::new(), oauth(url, path).to_string()),
     });
-    let rejected = "the session could not be ended on the service: ";
+    let rejected = "could not revoke the session on the service: ";
     let home = oauth_home(&service, "oauth", false);
     let piped = home.run(&["logout"]);
     assert!(
@@ -470,7 +470,7 @@ fn a_description_is_shown_on_a_terminal_without_secrets() {
 }
 
 #[test]
-fn a_mail_that_is_not_sent_again_shows_no_secret() {
+fn a_failed_resend_shows_no_secret() {
     let service = Scripted::start(|_, request| match &*request.path {
         "/v1/auth/device/start" => {
             let body = json!({ "device_code": DEVICE_CODE, "expires_in": 60, "interval": 60 });
@@ -490,7 +490,8 @@ fn a_mail_that_is_not_sent_again_shows_no_secret() {
     terminal.exp_string("waiting").unwrap();
     terminal.send("r").unwrap();
     terminal.flush().unwrap();
-    let before = terminal.exp_string("not sent again: <[secret]> and <[secret]>").unwrap();
+    let before =
+        terminal.exp_string("could not resend the email: <[secret]> and <[secret]>").unwrap();
     let after = terminal.exp_string("(invalid_client)").unwrap();
     terminal.send_control('c').unwrap();
     assert_eq!(status_of(&mut terminal), 130);

@@ -1,6 +1,5 @@
-//! Nothing secret in what people and logs see: every verb, with every kind of secret, at every verbosity, when it
-//! succeeds and when the service fails in every way. Standard output of the verbs that hand a secret out, and the files
-//! that keep it, are the only places.
+//! No secret in output or logs: every command with every kind of secret and verbosity, after success and after every
+//! failure of the service. Only standard output of commands that return a secret, and the files that store it, have it.
 
 mod echo;
 mod strace;
@@ -11,7 +10,7 @@ use serde_json::json;
 use crate::support::secret_service::SecretService;
 use crate::support::{HELPER, Home, Outcome, mail_to, service, spawn};
 
-/// A password that somebody stored for a host of nobody's.
+/// A stored password for a host without a provider.
 const PASSWORD: &str = "hunter2-the-stored-password";
 
 /// Verbs that may write a secret to standard output. All others must not.
@@ -30,7 +29,7 @@ const HANDS_OUT: &[&str] = &[
     "export",
 ];
 
-/// What is called, and what it reads.
+/// The arguments and the input of a call.
 const CALLS: &[(&[&str], &str)] = &[
     (&["get"], ""),
     (&["get", "--format", "raw", "--explain"], ""),
@@ -132,13 +131,13 @@ fn home(role: Role, server: &Server) -> (Home, Vec<String>) {
     assert_eq!(home.run_with(&["store"], store).status, 0);
     home.set("MY_LOG", "debug");
     home.set("GITHUB_ENV", home.path().join("github-env"));
-    // A directory of its own: what is left in it is seen.
+    // Its own directory, which shows leftover files.
     std::fs::create_dir_all(home.path().join("tmp")).unwrap();
     home.set("TMPDIR", home.path().join("tmp"));
     (home, vec![session.access_token, session.refresh_token, token, PASSWORD.to_owned()])
 }
 
-/// Every kind of failure of a service, one of them helpful: it repeats what it was sent.
+/// Every kind of failure of a service; one repeats the request.
 fn faults(secrets: &[String]) -> Vec<Option<Fault>> {
     let answer = |status, body: String| Fault::Answer { status, body, headers: [].into() };
     let message = format!("what is {} and {}, {}?", secrets[0], secrets[1], secrets[2]);
@@ -159,7 +158,7 @@ fn faults(secrets: &[String]) -> Vec<Option<Fault>> {
     ]
 }
 
-/// Whether a text holds one of these, or anything that has the form of a token.
+/// Whether a text contains one of these secrets, or anything in the form of a token.
 fn leaks(text: &str, secrets: &[String]) -> Option<String> {
     let known = secrets.iter().find(|secret| text.contains(&**secret)).cloned();
     let mut words =
@@ -201,7 +200,7 @@ fn check(home: &Home, arguments: &[&str], outcome: &Outcome, secrets: &[String],
 }
 
 #[test]
-fn no_verb_tells_a_secret_whatever_happens() {
+fn no_command_prints_a_secret() {
     let roles = [Role::Nobody, Role::Fresh, Role::Stale, Role::Variable, Role::ApiToken];
     let turns = roles.into_iter().enumerate();
     let calls: usize = std::thread::scope(|scope| {
@@ -212,8 +211,8 @@ fn no_verb_tells_a_secret_whatever_happens() {
     assert!(calls > 400, "only {calls} calls");
 }
 
-/// Every verb in one role; says how many calls that were. `MY_TEST_LEAKS`, set to anything, lets every failure happen to
-/// every call, and not each to some.
+/// Runs every command in one role and returns the number of calls. With `MY_TEST_LEAKS` every failure happens to every
+/// call, instead of each to some.
 fn call_everything(turn: usize, role: Role) -> usize {
     let (server, is_long) = (service(), std::env::var_os("MY_TEST_LEAKS").is_some());
     let (mut calls, (_, secrets)) = (0, home(role, &server));
@@ -250,13 +249,13 @@ fn call_everything(turn: usize, role: Role) -> usize {
     calls
 }
 
-/// Whether the verb asks the service whatever is there.
+/// Whether the command always sends a request to the service.
 fn is_asked(arguments: &[&str]) -> bool {
     matches!(arguments, ["whoami" | "logout" | "token" | "login", ..] | ["get"])
 }
 
 #[test]
-fn a_login_by_mail_tells_neither_code_nor_link() {
+fn a_login_by_email_prints_neither_code_nor_link() {
     let server = service();
     let error = |code: &str, sent: &str| {
         let body =
@@ -323,7 +322,7 @@ fn a_keyring_shows_no_secret_and_leaves_none_in_a_file() {
 }
 
 #[test]
-fn completions_help_and_usage_errors_repeat_no_variable() {
+fn completions_help_and_usage_errors_print_no_variable() {
     let mut home = Home::new();
     home.set("MY_API_TOKEN", "myc_0123456789abcdef0123456789abcdef01234567");
     for arguments in [
@@ -343,7 +342,7 @@ fn completions_help_and_usage_errors_repeat_no_variable() {
 }
 
 #[test]
-fn what_is_looked_at_is_told_where_it_is_asked_for() {
+fn the_debug_log_lists_what_is_read_and_requested() {
     let server = service();
     let (mut home, _) = Home::with_stale_session(&server);
     let quiet = home.run(&["capabilities"]);
@@ -352,7 +351,7 @@ fn what_is_looked_at_is_told_where_it_is_asked_for() {
     let told = home.run(&["get", "--format", "raw"]).messages;
     for words in [
         "a credential of the default provider",
-        "a refresh is due",
+        ": refreshing it",
         "POST http://127.0.0.1",
         "/v1/auth/refresh",
         "status 200",
@@ -367,7 +366,7 @@ fn what_is_looked_at_is_told_where_it_is_asked_for() {
 const QUIT: &str = "kill -QUIT $$; exit 1";
 
 #[test]
-fn no_core_dump_is_made_of_the_helper_and_one_of_a_command_that_it_runs_may_be() {
+fn core_dumps_are_disabled_except_for_the_command_of_exec() {
     use std::os::unix::process::ExitStatusExt as _;
     let server = service();
     let (home, _) = Home::logged_in(&server);
@@ -377,7 +376,7 @@ fn no_core_dump_is_made_of_the_helper_and_one_of_a_command_that_it_runs_may_be()
         command.args(["-c", &format!("ulimit -c unlimited && {line}")]).env("HELPER", HELPER);
         let mut child = spawn(command);
         if is_waiting {
-            // It reads its request until somebody ends it.
+            // It reads its request until the end of the input.
             std::thread::sleep(std::time::Duration::from_millis(300));
             let id = rustix::process::Pid::from_child(&child);
             rustix::process::kill_process(id, rustix::process::Signal::QUIT).unwrap();

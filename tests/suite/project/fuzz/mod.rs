@@ -42,7 +42,7 @@ fn every_rule_holds_for_its_seeds() {
 }
 
 #[test]
-fn every_rule_holds_for_what_is_changed_at_random() {
+fn every_rule_holds_for_random_mutations() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let (seed, count) = (number("MY_TEST_SEED", now), number("MY_TEST_FUZZ", 500));
     println!("MY_TEST_SEED={seed}");
@@ -55,7 +55,7 @@ fn every_rule_holds_for_what_is_changed_at_random() {
 }
 
 #[test]
-fn the_seeds_are_written_down_where_a_fuzzer_wants_them() {
+fn the_seeds_are_written_for_the_fuzzer() {
     let Some(folder) = std::env::var_os("MY_TEST_WRITE_SEEDS").map(std::path::PathBuf::from) else {
         return;
     };

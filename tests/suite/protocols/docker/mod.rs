@@ -67,7 +67,7 @@ pub(crate) fn of_provider(clients: &[&str]) -> Option<(Server, TempDir, Home, Se
 }
 
 #[test]
-fn docker_login_is_kept_serves_and_is_forgotten_by_docker_logout() {
+fn docker_login_stores_and_docker_logout_erases() {
     let Some(registry) = Registry::of_users(&[("ada", "hunter2 ü")], &["docker"]) else { return };
     for configuration in configurations(&registry) {
         let mut home = Home::new();
@@ -114,7 +114,7 @@ fn a_key_file_is_stored_and_serves() {
 }
 
 #[test]
-fn the_session_serves_a_registry_of_the_providers_without_any_docker_login() {
+fn docker_uses_the_session_for_a_registry_of_the_provider() {
     let Some((_server, _root, mut home, _, registry)) = of_provider(&["docker"]) else { return };
     for configuration in configurations(&registry) {
         configure(&mut home, &configuration);
@@ -140,7 +140,7 @@ fn a_stale_session_is_refreshed_for_docker() {
 }
 
 #[test]
-fn a_token_that_the_registry_refuses_fails_and_the_login_stays() {
+fn a_token_that_the_registry_rejects_keeps_the_session() {
     let Some((server, _root, mut home, session, registry)) = of_provider(&["docker"]) else {
         return;
     };
@@ -155,14 +155,14 @@ fn a_token_that_the_registry_refuses_fails_and_the_login_stays() {
 }
 
 #[test]
-fn an_api_token_that_somebody_logs_in_with_is_kept_before_the_session_until_docker_logout() {
+fn a_token_of_docker_login_precedes_the_session() {
     let Some((server, _root, mut home, session, registry)) = of_provider(&["docker"]) else {
         return;
     };
     configure(&mut home, &json!({ "credsStore": "my" }));
     let jwt = log_in(&home, &registry, "ada", &session.access_token);
     assert_eq!(jwt.status, 0, "it is good, and the same one is served anyway: {jwt:?}");
-    assert!(jwt.messages.contains("is not kept"), "{jwt:?}");
+    assert!(jwt.messages.contains("is not stored"), "{jwt:?}");
     assert_eq!(listed(&home)[&registry.address], "token");
     let outcome =
         log_in(&home, &registry, "ada", &server.api_token("me@acme.dev", "ci").unwrap().token);
@@ -174,7 +174,7 @@ fn an_api_token_that_somebody_logs_in_with_is_kept_before_the_session_until_dock
 }
 
 #[test]
-fn an_identity_token_is_kept_and_renews_dockers_access() {
+fn an_identity_token_is_stored_and_renews_the_access() {
     if !has_client("docker") {
         return;
     }
@@ -190,7 +190,7 @@ fn an_identity_token_is_kept_and_renews_dockers_access() {
         token_service::IDENTITY
     );
     service.forget();
-    // There is no image, but whoever asks must come in first.
+    // There is no image, but the request must be authorized first.
     let outcome = run(
         &home,
         &["docker", "manifest", "inspect", "--insecure", &format!("{}/hello:1", service.address)],
@@ -205,7 +205,7 @@ fn an_identity_token_is_kept_and_renews_dockers_access() {
 }
 
 #[test]
-fn what_is_listed_can_be_got() {
+fn every_listed_registry_has_a_credential() {
     let server = service();
     let (mut home, _) = Home::logged_in(&server);
     let text = "[providers.mycli]\nhosts = ['registry.acme.dev', '*.acme.dev', '127.0.0.1:1']\n";
@@ -316,7 +316,7 @@ fn a_login_over_plain_http_fails_with_its_reason() {
 }
 
 #[test]
-fn every_spelling_gets_and_erases_the_same_login() {
+fn every_spelling_gets_and_erases_the_same_credential() {
     let home = Home::new();
     let spellings =
         ["h.dev", "https://h.dev", "https://h.dev/", "H.dev", "h.dev:443", "https://h.dev/v2/\n"];
@@ -349,7 +349,7 @@ fn every_spelling_gets_and_erases_the_same_login() {
 }
 
 #[test]
-fn podman_logs_out_of_everything_and_other_tools_keep_their_logins() {
+fn podman_logout_keeps_the_credentials_of_other_tools() {
     if !has_client("podman") {
         return;
     }
@@ -482,7 +482,7 @@ fn helm_pushes_and_pulls_a_chart() {
 }
 
 #[test]
-fn what_setup_writes_is_enough_for_docker() {
+fn docker_works_after_setup() {
     let Some((_server, _root, mut home, _, registry)) = of_provider(&["docker"]) else { return };
     home.write(".docker/config.json", r#"{"auths": {}, "credsStore": "desktop"}"#);
     home.set("DOCKER_CONFIG", home.path().join(".docker"));

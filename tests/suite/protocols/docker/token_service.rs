@@ -1,4 +1,4 @@
-//! A registry without images that lets in whoever has a token of its token service, which gives docker an identity
+//! A registry without images that accepts the tokens of its token service, which gives docker an identity
 //! token to keep in the place of the password.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -153,7 +153,7 @@ fn login(username: &str, password: &str) -> (String, String) {
 }
 
 #[test]
-fn git_clones_fetches_and_pushes_however_the_host_asks() {
+fn git_works_with_every_challenge_of_the_host() {
     for program in gits() {
         let (server, _root) = host();
         let (home, _) = Home::logged_in(&server);
@@ -190,7 +190,7 @@ fn git_clones_fetches_and_pushes_however_the_host_asks() {
 }
 
 #[test]
-fn git_finds_the_helper_however_the_configuration_names_it() {
+fn git_finds_the_helper_in_every_form_of_configuration() {
     for program in gits() {
         for way in WAYS {
             let (server, _root) = host();
@@ -204,7 +204,7 @@ fn git_finds_the_helper_however_the_configuration_names_it() {
 }
 
 #[test]
-fn a_git_before_2_46_cannot_log_in_where_bearer_alone_is_taken() {
+fn git_before_2_46_cannot_use_a_host_with_bearer_only() {
     for program in gits() {
         let (server, _root) = host();
         let (home, session) = Home::logged_in(&server);
@@ -231,7 +231,7 @@ fn a_git_before_2_46_cannot_log_in_where_bearer_alone_is_taken() {
 }
 
 #[test]
-fn a_stale_session_is_refreshed_and_the_clone_succeeds_at_the_first_try() {
+fn a_clone_with_a_stale_session_succeeds_at_once() {
     for program in gits() {
         let (server, _root) = host();
         let (home, old) = Home::with_stale_session(&server);
@@ -247,7 +247,7 @@ fn a_stale_session_is_refreshed_and_the_clone_succeeds_at_the_first_try() {
 }
 
 #[test]
-fn a_token_that_the_server_refuses_is_renewed_for_the_next_command() {
+fn a_rejected_token_is_refreshed_for_the_next_command() {
     for program in gits() {
         for challenge in ["basic", "both"] {
             let (server, _root) = host();
@@ -266,7 +266,7 @@ fn a_token_that_the_server_refuses_is_renewed_for_the_next_command() {
 }
 
 #[test]
-fn a_host_that_refuses_every_token_costs_no_refresh_a_call() {
+fn a_host_that_rejects_every_token_causes_no_refresh_per_call() {
     for program in gits() {
         let (server, _root) = host();
         let (home, session) = Home::logged_in(&server);
@@ -306,7 +306,7 @@ fn submodules_are_cloned_at_once_and_share_one_refresh() {
 }
 
 #[test]
-fn a_user_name_in_the_url_goes_with_the_token() {
+fn a_user_name_in_the_url_is_returned_with_the_token() {
     for program in gits() {
         let (server, _root) = host();
         let (home, session) = Home::logged_in(&server);
@@ -326,7 +326,7 @@ fn a_user_name_in_the_url_goes_with_the_token() {
 }
 
 #[test]
-fn without_a_login_git_asks_the_person_and_hears_nothing_from_us() {
+fn without_a_session_git_prompts_without_a_message() {
     for program in gits() {
         let (server, _root) = host();
         let home = Home::at(&server);
@@ -344,7 +344,7 @@ fn without_a_login_git_asks_the_person_and_hears_nothing_from_us() {
 }
 
 #[test]
-fn a_token_in_the_variable_serves_git_where_nothing_is_stored() {
+fn git_uses_the_token_in_the_variable() {
     for program in gits() {
         let (server, _root) = host();
         let mut home = Home::at(&server);
@@ -360,7 +360,7 @@ fn a_token_in_the_variable_serves_git_where_nothing_is_stored() {
 }
 
 #[test]
-fn a_second_helper_does_not_disturb_and_is_not_disturbed() {
+fn a_second_helper_and_this_one_do_not_interfere() {
     let foreign = "protocol=https\nhost=git.example.com\nusername=ada\npassword=hunter2\n\n";
     let question = "protocol=https\nhost=git.example.com\n\n";
     for program in gits() {
@@ -385,7 +385,7 @@ fn a_second_helper_does_not_disturb_and_is_not_disturbed() {
 }
 
 #[test]
-fn an_empty_helper_line_keeps_the_token_from_the_helpers_of_the_system() {
+fn an_empty_helper_line_hides_the_token_from_other_helpers() {
     for program in gits() {
         let (server, _root) = host();
         let (home, _) = Home::logged_in(&server);
@@ -402,7 +402,7 @@ fn an_empty_helper_line_keeps_the_token_from_the_helpers_of_the_system() {
 }
 
 #[test]
-fn logins_of_other_hosts_are_kept_found_and_forgotten() {
+fn credentials_of_other_hosts_are_stored_and_erased() {
     for program in gits() {
         let home = Home::new();
         let git = Git::new(&program, home, None, WAYS[0]);
@@ -451,7 +451,7 @@ fn logins_of_other_hosts_are_kept_found_and_forgotten() {
 }
 
 #[test]
-fn a_path_counts_where_git_is_told_to_send_it() {
+fn the_path_is_used_with_use_http_path() {
     for program in gits() {
         let home = Home::new();
         let git = Git::new(&program, home, None, "[credential]\nhelper = my\nuseHttpPath = true\n");
@@ -475,7 +475,7 @@ fn a_path_counts_where_git_is_told_to_send_it() {
 }
 
 #[test]
-fn what_is_not_for_us_is_passed_over_in_silence() {
+fn requests_for_other_protocols_are_ignored() {
     for program in gits() {
         let home = Home::new();
         let git = Git::new(&program, home, None, WAYS[0]);
@@ -491,7 +491,7 @@ fn what_is_not_for_us_is_passed_over_in_silence() {
 }
 
 #[test]
-fn a_token_for_a_header_is_kept_with_its_scheme_and_given_to_a_git_that_can_carry_it() {
+fn a_token_with_a_scheme_is_returned_to_a_git_that_supports_it() {
     for program in gits() {
         let home = Home::new();
         let git = Git::new(&program, home, None, WAYS[0]);
@@ -517,7 +517,7 @@ fn a_token_for_a_header_is_kept_with_its_scheme_and_given_to_a_git_that_can_carr
 }
 
 #[test]
-fn a_challenge_longer_than_a_line_may_be_costs_no_credential() {
+fn a_challenge_that_is_too_long_is_ignored() {
     let home = Home::new();
     let place = "protocol=https\nhost=git.example.com\n";
     let stored =
@@ -559,7 +559,7 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
 }
 
 #[test]
-fn what_setup_writes_is_enough_for_every_git() {
+fn every_git_works_after_setup() {
     for program in gits() {
         let (server, _root) = host();
         let (mut home, _) = Home::logged_in(&server);

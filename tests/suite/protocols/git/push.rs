@@ -26,7 +26,7 @@ fn clone_with_a_large_commit(git: &Git<'_>, url: &str) {
 }
 
 #[test]
-fn a_token_that_ends_in_the_middle_of_a_push_is_renewed_for_the_next_push() {
+fn a_token_that_expires_during_a_push_is_refreshed() {
     for program in gits() {
         for challenge in ["basic", "both"] {
             let (server, _root) = host();
@@ -66,7 +66,7 @@ fn a_token_that_ends_in_the_middle_of_a_push_is_renewed_for_the_next_push() {
 }
 
 #[test]
-fn where_bearer_alone_is_taken_a_large_push_needs_a_large_buffer() {
+fn a_large_push_with_bearer_needs_a_large_buffer() {
     for program in gits() {
         let (server, _root) = host();
         let (home, _) = Home::logged_in(&server);

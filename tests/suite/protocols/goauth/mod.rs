@@ -1,4 +1,4 @@
-//! GOAUTH with the real go, against a module proxy over TLS that refuses whoever shows no credential.
+//! GOAUTH with the real go, against a module proxy over TLS that rejects requests without a credential.
 
 mod module;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::tls::{Request, TlsServer};
 use crate::support::{HELPER, Home, Outcome, finish, has_client, service, spawn};
 
-/// A proxy that lets in whoever shows one of these values in that header; others are refused with a 401.
+/// A proxy that accepts these values of the header, and rejects others with 401.
 fn proxy(header: &'static str, values: &Arc<Mutex<Vec<String>>>) -> TlsServer {
     let values = values.clone();
     TlsServer::start(move |request: &Request| {
@@ -61,7 +61,7 @@ fn fetch(home: &Home) -> Outcome {
 }
 
 #[test]
-fn the_session_is_sent_to_a_host_of_the_providers_unasked() {
+fn the_session_is_sent_to_the_hosts_of_the_provider() {
     if !has_client("go") {
         return;
     }
@@ -75,7 +75,7 @@ fn the_session_is_sent_to_a_host_of_the_providers_unasked() {
 }
 
 #[test]
-fn a_refused_token_is_renewed_and_go_tries_again() {
+fn a_rejected_token_is_refreshed_and_go_retries() {
     if !has_client("go") {
         return;
     }
@@ -122,7 +122,7 @@ fn no_other_host_is_sent_the_token() {
 }
 
 #[test]
-fn a_stored_login_is_sent_where_it_was_stored_for() {
+fn a_stored_credential_is_sent_to_its_url() {
     if !has_client("go") {
         return;
     }
@@ -185,7 +185,7 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
 }
 
 #[test]
-fn what_setup_writes_is_enough_for_go() {
+fn go_works_after_setup() {
     if !has_client("go") {
         return;
     }

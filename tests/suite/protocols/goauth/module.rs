@@ -7,7 +7,7 @@ pub(super) const NAME: &str = "acme.dev/hello";
 const VERSION: &str = "v1.0.0";
 const GO_MOD: &str = "module acme.dev/hello\n\ngo 1.20\n";
 
-/// The file at this path; `None` where there is none.
+/// The file at this path, if any.
 pub(super) fn file(path: &str) -> Option<Vec<u8>> {
     let name = path.strip_prefix('/')?.strip_prefix(NAME)?.strip_prefix("/@v/")?;
     match name {

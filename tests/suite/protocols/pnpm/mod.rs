@@ -1,5 +1,5 @@
-//! pnpm 9, 10 and 12 against Verdaccio, which lets in nobody without a token of the account service; and npm, which is
-//! given the token in a variable.
+//! pnpm 9, 10 and 12 against Verdaccio, which requires a token of the account service; and npm, which gets the token
+//! in a variable.
 
 mod verdaccio;
 
@@ -39,7 +39,7 @@ fn run_in(home: &Home, folder: &str, line: &[&str]) -> Outcome {
 }
 
 #[test]
-fn each_pnpm_publishes_and_installs_with_a_session_that_is_refreshed() {
+fn every_pnpm_publishes_and_installs_with_the_session() {
     let server = service();
     let Some(registry) = Verdaccio::start(&server, &VERSIONS) else { return };
     std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Verdaccio, the real registry, which lets in whoever has a token of the account service and nobody else. What asks the
+//! Verdaccio, the real registry, which accepts only tokens of the account service. What asks the
 //! service is a plugin of ours: Verdaccio's own logins issue tokens of their own.
 
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! The credentials helper with the real terraform, against a registry that refuses whoever shows no token.
+//! The credentials helper with the real terraform, against a registry that rejects requests without a token.
 
 mod providers;
 
@@ -22,7 +22,7 @@ fn answer(value: &Value) -> Response {
     Response::from((200, value.to_string().into_bytes()))
 }
 
-/// A registry with one module, which lets in whoever has one of these tokens.
+/// A registry with one module, which accepts these tokens.
 fn registry(tokens: &Arc<Mutex<Vec<String>>>) -> TlsServer {
     let tokens = tokens.clone();
     TlsServer::start(move |request: &Request| match &*request.path {
@@ -104,7 +104,7 @@ fn init(home: &Home) -> Outcome {
 }
 
 #[test]
-fn init_fetches_a_module_with_the_session_and_a_stale_one_is_renewed() {
+fn init_fetches_a_module_and_refreshes_a_stale_session() {
     if !has_rare_client("terraform") {
         return;
     }
@@ -142,7 +142,7 @@ fn no_other_registry_is_given_the_token() {
 }
 
 #[test]
-fn terraform_login_is_kept_serves_and_is_forgotten_by_terraform_logout() {
+fn terraform_login_stores_and_terraform_logout_erases() {
     if !has_rare_client("terraform") {
         return;
     }
@@ -162,7 +162,7 @@ fn terraform_login_is_kept_serves_and_is_forgotten_by_terraform_logout() {
 }
 
 #[test]
-fn terraform_login_goes_into_the_keyring_and_terraform_logout_takes_it_out() {
+fn terraform_login_and_logout_use_the_keyring() {
     if !has_rare_client("terraform") {
         return;
     }
@@ -208,7 +208,7 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
 }
 
 #[test]
-fn what_setup_writes_is_enough_for_terraform() {
+fn terraform_works_after_setup() {
     if !has_rare_client("terraform") {
         return;
     }

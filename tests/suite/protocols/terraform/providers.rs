@@ -118,7 +118,7 @@ fn sign(text: &[u8]) -> (String, Vec<u8>) {
     (key, signature)
 }
 
-/// Registry and mirror with one provider, which let in whoever has one of these tokens.
+/// Registry and mirror with one provider, which accept these tokens.
 fn registry(tokens: &Arc<Mutex<Vec<String>>>, package: Package) -> TlsServer {
     let tokens = tokens.clone();
     TlsServer::start(move |request: &Request| {
@@ -174,7 +174,7 @@ fn refused_and_then_let_in(
 }
 
 #[test]
-fn init_installs_a_signed_provider_from_a_registry_that_asks() {
+fn init_installs_a_provider_from_a_registry_with_auth() {
     let Some(package) = Package::new() else { return };
     let service = service();
     let (mut home, _) = Home::with_stale_session(&service);
@@ -188,7 +188,7 @@ fn init_installs_a_signed_provider_from_a_registry_that_asks() {
 }
 
 #[test]
-fn init_installs_a_provider_from_a_network_mirror_that_asks() {
+fn init_installs_a_provider_from_a_mirror_with_auth() {
     let Some(package) = Package::new() else { return };
     let service = service();
     let (mut home, _) = Home::with_stale_session(&service);

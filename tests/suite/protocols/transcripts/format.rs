@@ -20,20 +20,20 @@ pub(super) struct Transcript {
     #[serde(rename = "about")]
     _about: String,
     #[serde(default)]
-    pub(super) surroundings: Surroundings,
+    pub(super) environment: Scenario,
     pub(super) calls: Vec<Exchange>,
 }
 
 /// What the real program finds.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct Surroundings {
+pub(super) struct Scenario {
     pub(super) session: Option<Session>,
     pub(super) service: Option<Service>,
     pub(super) variables: BTreeMap<String, String>,
     /// The lines of `config.toml`.
     pub(super) config: Vec<String>,
-    pub(super) logins: Vec<Login>,
+    pub(super) url_credentials: Vec<UrlCredential>,
     /// Other files below the home directory.
     pub(super) files: BTreeMap<String, String>,
 }
@@ -49,7 +49,7 @@ pub(super) enum Session {
     /// Received 700 s ago, expires in 200 s.
     Late,
     /// Expires in 30 s: stale, and not expired.
-    Ending,
+    Expiring,
     /// A long-lived token, as `login --token` stores it.
     ApiToken,
 }
@@ -67,7 +67,7 @@ pub(super) enum Service {
 /// A stored credential of a URL.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Login {
+pub(super) struct UrlCredential {
     pub(super) url: String,
     pub(super) username: String,
     pub(super) secret: String,
@@ -92,7 +92,7 @@ pub(super) struct Exchange {
     /// The operation that `decode` returns.
     pub(super) request: Value,
     /// The result for `encode`; required where the operation is neither an error nor nothing.
-    pub(super) reply: Option<Value>,
+    pub(super) response: Option<Value>,
     #[serde(default)]
     pub(super) output: Text,
     #[serde(default)]

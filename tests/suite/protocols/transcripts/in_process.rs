@@ -36,14 +36,14 @@ pub(super) fn run(tool: &Tool, transcript: &Transcript) -> Result<(), String> {
             });
         check_operation(exchange, &values, decoded)?;
         if !has_result {
-            return Err("`reply` does not fit the operation".to_owned());
+            return Err("`response` does not fit the operation".to_owned());
         }
         let written = Written { output: &output, messages: &messages, status: status.into() };
         compare(exchange, &values, &written)
     })
 }
 
-/// Compares the decoded operation. Where `decode` fails, there is none: the status and the output show the error.
+/// Compares the decoded operation. After an error of `decode` no operation exists: the status and the output show the error.
 fn check_operation(
     exchange: &Exchange,
     values: &Values,
@@ -51,7 +51,7 @@ fn check_operation(
 ) -> Result<(), String> {
     let expected: Value = values.read(&exchange.request);
     let is_expected = match (&decoded, expected.get("error").and_then(Value::as_str)) {
-        (None, Some(code)) => ErrorCode::from_name(code).is_some() && exchange.reply.is_none(),
+        (None, Some(code)) => ErrorCode::from_name(code).is_some() && exchange.response.is_none(),
         (Some(operation), None) => *operation == expected,
         _ => false,
     };
@@ -70,7 +70,7 @@ pub(super) fn invocation(
 ) -> Invocation {
     let arguments: Vec<_> =
         exchange.arguments.iter().map(|argument| values.fill(argument)).collect();
-    let variables = &transcript.surroundings.variables;
+    let variables = &transcript.environment.variables;
     let variables: HashMap<_, _> = tool
         .variables
         .iter()
@@ -106,7 +106,7 @@ fn description(operation: &Operation) -> Value {
             fields.insert("scheme".into(), json!(scheme));
             fields.insert("refresh_token".into(), json!(exposed(refresh_token)));
             fields.insert("expires_at".into(), json!(expires_at.map(Timestamp::to_whole_seconds)));
-            fields.insert("by_habit".into(), json!(*occasion == Occasion::Use));
+            fields.insert("automatic".into(), json!(*occasion == Occasion::Use));
             json!({ "store": without_defaults(fields) })
         }
         Operation::EraseLegacy(_, _, refused) => json!({ "error": refused.code.name() }),
@@ -141,17 +141,17 @@ fn fields(request: &CredentialRequest) -> Map<String, Value> {
         "api_url": api_url,
         "username": username,
         "min_validity_seconds": Some(min_validity.whole_seconds()).filter(|seconds| *seconds != 0),
-        "carries": match auth_form {
+        "auth_form": match auth_form {
             AuthForm::AnyHeader => None,
-            AuthForm::PasswordOrBearer => Some("password or bearer"),
+            AuthForm::PasswordOrBearer => Some("password_or_bearer"),
             AuthForm::Authorization => Some("authorization"),
-            AuthForm::WholeValue => Some("whole value"),
+            AuthForm::WholeValue => Some("whole_value"),
         },
-        "names_places": needs_prefixes,
-        "refused": match rejection {
+        "needs_prefixes": needs_prefixes,
+        "rejection": match rejection {
             Rejection::NotReported => None,
-            Rejection::Reported => Some("said"),
-            Rejection::ByRepetition => Some("by asking again"),
+            Rejection::Reported => Some("reported"),
+            Rejection::ByRepetition => Some("by_repetition"),
         },
     });
     fields.as_object().cloned().unwrap_or_default()

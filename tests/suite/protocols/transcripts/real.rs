@@ -18,7 +18,7 @@ use my_credential_helper::sys::clock;
 use my_credential_helper::sys::env::Environment;
 use serde_json::json;
 
-use super::format::{Exchange, Login, Service, Session, Transcript};
+use super::format::{Exchange, Service, Session, Transcript, UrlCredential};
 use super::values::Values;
 use super::{Written, compare, each_call};
 use crate::support::{self, HELPER, Home, Outcome};
@@ -32,7 +32,7 @@ const LEEWAY: i64 = 60;
 /// Runs every call, one after the other.
 pub(super) fn run(tool: &Tool, transcript: &Transcript, shared: &Server) -> Result<(), String> {
     // Its fault must not affect other transcripts.
-    let own = transcript.surroundings.service.map(|_| support::service());
+    let own = transcript.environment.service.map(|_| support::service());
     let mut scene = Scene::new(transcript, own.as_ref().unwrap_or(shared));
     each_call(transcript, |exchange| {
         let Outcome { output, messages, status } = scene.call(tool, exchange)?;
@@ -51,7 +51,7 @@ struct Scene {
 
 impl Scene {
     fn new(transcript: &Transcript, service: &Server) -> Self {
-        let surroundings = &transcript.surroundings;
+        let environment = &transcript.environment;
         let mut scene = Self { home: Home::at(service), values: Values::new(), written: None };
         let email = format!("{}@acme.dev", transcript.name.replace(['/', '_'], "-"));
         let port = service.url().rsplit(':').next().unwrap_or_default();
@@ -63,10 +63,10 @@ impl Scene {
         let session = service.session_on(&email, Some("laptop")).expect("a session");
         scene.values.set("access_token", &session.access_token);
         scene.values.set("refresh_token", &session.refresh_token);
-        if let Some(state) = surroundings.session {
+        if let Some(state) = environment.session {
             scene.write_session(state, &session);
         }
-        match surroundings.service {
+        match environment.service {
             None => {}
             // The next login on a device revokes its former session.
             Some(Service::Revoked) => {
@@ -78,15 +78,15 @@ impl Scene {
             }
         }
         let filled = |text: &String| scene.values.fill(text);
-        let config: String = surroundings.config.iter().map(|line| filled(line) + "\n").collect();
+        let config: String = environment.config.iter().map(|line| filled(line) + "\n").collect();
         scene.home.write(".config/my-credential-helper/config.toml", &config);
-        for (path, contents) in &surroundings.files {
+        for (path, contents) in &environment.files {
             scene.home.write(path, &filled(contents));
         }
-        for login in &surroundings.logins {
-            store(&scene.home, &scene.values, login);
+        for credential in &environment.url_credentials {
+            store(&scene.home, &scene.values, credential);
         }
-        for (name, value) in &surroundings.variables {
+        for (name, value) in &environment.variables {
             let value = scene.values.fill(value);
             scene.home.set(name, value);
         }
@@ -97,7 +97,7 @@ impl Scene {
         let (left, age) = match state {
             Session::Fresh => (600, 300),
             Session::Late => (200, 700),
-            Session::Ending => (30, 870),
+            Session::Expiring => (30, 870),
             Session::Stale => (0, 3600),
             Session::ApiToken => {
                 let token = self.values.fill("${api_token}");
@@ -192,8 +192,8 @@ fn after(time: Timestamp, seconds: i64) -> Timestamp {
 }
 
 /// Stores a credential as the program would. It belongs to this home, and there is no keyring.
-fn store(home: &Home, values: &Values, login: &Login) {
-    let Login { url, username, secret, tool, refresh_token, expires_at } = login;
+fn store(home: &Home, values: &Values, credential: &UrlCredential) {
+    let UrlCredential { url, username, secret, tool, refresh_token, expires_at } = credential;
     let name = tool.as_deref().map(|name| protocols::run::tool(name).expect("a tool").name);
     let target = Target::parse(&values.fill(url)).expect("a URL");
     let request = CredentialRequest {

@@ -14,7 +14,7 @@ use super::values::Values;
 /// A response as a transcript has it.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Reply {
+enum Described {
     /// The session of the file.
     Session,
     /// The session that replaced it.
@@ -44,14 +44,14 @@ struct Found {
     header: Option<String>,
     /// The scheme in `Authorization`, of a stored credential that is not a password.
     scheme: Option<String>,
-    #[serde(default, rename = "places")]
+    #[serde(default)]
     prefixes: Vec<String>,
     expires_at: Option<String>,
     refresh_token: Option<String>,
     source: String,
     #[serde(default)]
     tried: Vec<String>,
-    #[serde(default, rename = "notes")]
+    #[serde(default)]
     warnings: Vec<String>,
 }
 
@@ -83,24 +83,26 @@ pub(super) fn result(
     exchange: &Exchange,
     values: &Values,
 ) -> Option<Result<Response>> {
-    let reply = exchange.reply.as_ref().map(|reply| values.read(reply));
+    let described = exchange.response.as_ref().map(|response| values.read(response));
     if matches!(operation, Operation::Nothing) {
-        return reply.is_none().then_some(Ok(Response::Nothing));
+        return described.is_none().then_some(Ok(Response::Nothing));
     }
-    Some(Ok(match reply? {
-        Reply::Nothing => Response::Nothing,
-        Reply::Error(failure) => return Some(Err(error(failure))),
-        Reply::Session => session(values, "${access_token}", "${expires_at}"),
-        Reply::RefreshedSession => session(values, "${refreshed_token}", "${refreshed_expires_at}"),
-        Reply::Found(found) => Response::Found(Box::new(resolved(*found))),
-        Reply::Stored { stored_in, location } => {
+    Some(Ok(match described? {
+        Described::Nothing => Response::Nothing,
+        Described::Error(failure) => return Some(Err(error(failure))),
+        Described::Session => session(values, "${access_token}", "${expires_at}"),
+        Described::RefreshedSession => {
+            session(values, "${refreshed_token}", "${refreshed_expires_at}")
+        }
+        Described::Found(found) => Response::Found(Box::new(resolved(*found))),
+        Described::Stored { stored_in, location } => {
             Response::Stored(StoredAt::new(source(&stored_in), location))
         }
-        Reply::Erased(erased) => Response::Erased(erased),
-        Reply::Listed(entries) => {
+        Described::Erased(erased) => Response::Erased(erased),
+        Described::Listed(entries) => {
             Response::Listed(entries.into_iter().map(entry).collect(), Vec::new())
         }
-        Reply::Capabilities { keyring } => Response::Capabilities(Capabilities {
+        Described::Capabilities { keyring } => Response::Capabilities(Capabilities {
             protocols: protocols::ALL.iter().map(|tool| tool.name).collect(),
             stores: vec![
                 (Source::Environment, None),
