@@ -17,7 +17,7 @@ use super::has_client;
 /// A machine may be busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The key, as WebDriver encodes it.
+/// The key, as `WebDriver` encodes it.
 pub(crate) const ENTER: &str = "\u{e007}";
 
 /// The one browser; it goes when the process has ended.
