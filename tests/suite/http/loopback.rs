@@ -270,7 +270,10 @@ fn a_busy_redirect_port_is_named() {
     let home = home(&service, BROWSER, &format!("redirect_port = {port}\n"));
     let outcome = home.run(&["login", "--browser"]);
     assert_eq!(outcome.status, 3, "{outcome:?}");
-    assert!(outcome.messages.starts_with(&format!("error: port {port} ")), "{outcome:?}");
+    assert!(
+        outcome.messages.starts_with(&format!("error: cannot listen on port {port}: ")),
+        "{outcome:?}"
+    );
     assert!(outcome.messages.contains("`redirect_port`"), "{outcome:?}");
     assert_eq!(home.read("opened"), None);
 }

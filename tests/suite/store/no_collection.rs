@@ -49,7 +49,7 @@ fn a_login_that_needs_a_dialog_is_an_error_before_any_email() {
     for (arguments, input) in [(&LOGIN[..], ""), (&["store"], STORE)] {
         let outcome = home.run_with(arguments, input);
         assert!(outcome.status == 1 && outcome.messages.starts_with(&only_login), "{outcome:?}");
-        assert!(outcome.messages.contains("hint: `--store file`"), "{outcome:?}");
+        assert!(outcome.messages.contains("hint: use `--store file`"), "{outcome:?}");
     }
     let mut command = home.command(HELPER);
     command.args(LOGIN);
