@@ -121,7 +121,7 @@ fn a_login_on_a_terminal_creates_the_collection_in_a_dialog() {
     let mut command = home.command(HELPER);
     command.args(LOGIN);
     let mut terminal = in_terminal(&home, command);
-    terminal.exp_string("are on their way to me@acme.dev").unwrap();
+    terminal.exp_string("Sent an email with a link and a code to me@acme.dev").unwrap();
     assert_eq!(status_of(&mut terminal), 0);
     assert_eq!(received.try_iter().collect::<Vec<_>>(), ["CreateCollection", "Prompt"]);
     let code = &server.inbox()[0].code;
