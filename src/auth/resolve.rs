@@ -385,7 +385,7 @@ fn not_found(request: &CredentialRequest) -> Error {
     )
 }
 
-/// The error that a credential is stored for the host and cannot be read: a tool that is told that there is none would ask
+/// The error that a credential is stored for the host and cannot be read: a tool that receives no credential would ask
 /// the person for another, or go on without.
 fn unreadable(request: &CredentialRequest, trail: &Trail) -> Option<Error> {
     let origin = &request.target.as_ref()?.origin;

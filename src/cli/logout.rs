@@ -115,7 +115,7 @@ fn still_open(provider: &Provider) -> String {
         }
         LoginKind::MagicLink | LoginKind::ApiKey(_) => {
             "it stays valid there until it expires; after another login, \
-             `my-credential-helper session list` shows it and `session revoke ID` ends it"
+             run `my-credential-helper session list` and `session revoke ID` to revoke it"
                 .to_owned()
         }
     }

@@ -54,7 +54,7 @@ impl<'a> Editor<'a> {
 }
 
 fn no_directory() -> Error {
-    Error::invalid_state("there is no configuration directory")
+    Error::invalid_state("no configuration directory")
 }
 
 /// As [`set`], without writing.

@@ -73,7 +73,7 @@ fn parse_options(options: &[u8]) -> Option<SocketAddr> {
     socket
 }
 
-/// The socket without links; `None` if there is none. An abstract socket is not a file.
+/// The socket without links, if any. An abstract socket is not a file.
 fn existing(socket: SocketAddr) -> Option<SocketAddr> {
     let Some(path) = socket.as_pathname() else { return Some(socket) };
     let path = path.canonicalize().ok()?;

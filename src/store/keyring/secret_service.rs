@@ -117,7 +117,7 @@ impl Session {
         found.is_ok_and(|attributes| attributes.keys().all(is_known))
     }
 
-    /// The collection for a new item; `None` if there is none, as in a new gnome-keyring; an error if it is locked.
+    /// The collection for a new item; `None` in a new gnome-keyring, which has no collection; an error if it is locked.
     fn collection(&self) -> StoreResult<Option<Path<'static>>> {
         let is_locked = |path: &str| self.property::<bool>(path, COLLECTION, "Locked");
         let (path, is_locked) = if let Ok(is_locked) = is_locked(LOGIN) {

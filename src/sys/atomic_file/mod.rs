@@ -396,7 +396,7 @@ fn remove_left_behind(entry: &fs::DirEntry, is_ours: &dyn Fn(&str) -> bool, age:
 }
 
 /// Opens a file to be locked: created with mode 0600, a link not followed. A file that another user can open is replaced:
-/// that user may hold a lock on it for ever. `None` while another process replaces it.
+/// that user may hold a lock on it without end. `None` while another process replaces it.
 pub fn open_lock(path: &Path) -> Result<Option<File>, WriteError> {
     let directory = path.parent().unwrap_or(path);
     platform::create_directory(directory, true)
