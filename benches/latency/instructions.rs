@@ -40,11 +40,12 @@ fn counts(helper: &Path) -> anyhow::Result<BTreeMap<String, u64>> {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let token = session.access_token.as_str();
-    let login = "protocol=https\nhost=git.example.com\nusername=me\npassword=a-stored-password\n\n";
+    // For every tool: what one tool stores is not returned to the others.
+    let login = r#"{"url":"https://git.example.com","username":"me","secret":"a-stored-password"}"#;
     let case = |verb: &[&str]| {
         Case::new(verb.join(" "), helper, verb).home(home.path()).variable("MY_NO_KEYRING", "1")
     };
-    case(&["git", "store"]).asked(login, "").run()?;
+    case(&["store"]).asked(login, "").run()?;
     let asked = "protocol=https\nhost=git.example.com\n\n";
     let url = "https://git.example.com";
     let bazel = format!(r#"{{"uri":"{url}/file"}}"#);
