@@ -145,9 +145,11 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// pip compares these words.
+/// pip compares these words. The name of an option follows; a value may be a secret that was typed in the wrong place.
 fn unrecognized(argument: &str) -> Error {
-    Error::invalid(format!("unrecognized arguments: {}", sanitize(argument)))
+    let option = argument.split('=').next().filter(|name| name.starts_with("--"));
+    let shown = option.map_or_else(|| "(a value)".to_owned(), sanitize);
+    Error::invalid(format!("unrecognized arguments: {shown}"))
 }
 
 fn target(service: &str) -> Result<Target> {

@@ -244,6 +244,17 @@ fn accounts_are_listed_without_secrets_and_logged_out_singly() {
 }
 
 #[test]
+fn a_misconfigured_provider_does_not_prevent_the_logout_of_others() {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    home.write(".config/my-credential-helper/config.toml", "[providers.aaa]\nkind = 'oauth'\n");
+    let outcome = home.run(&["logout", "--all"]);
+    assert!(outcome.status == 2 && outcome.messages.contains("aaa"), "{outcome:?}");
+    assert!(outcome.output.contains("Logged out of mycli"), "{outcome:?}");
+    assert_eq!(home.read(".my/credentials.json"), None);
+}
+
+#[test]
 fn the_keyring_has_one_item_for_each_account() {
     let Some(keyring) = SecretService::start() else { return };
     let server = service();
