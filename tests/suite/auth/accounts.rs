@@ -244,7 +244,7 @@ fn accounts_are_listed_without_secrets_and_logged_out_singly() {
 }
 
 #[test]
-fn a_misconfigured_provider_does_not_prevent_the_logout_of_others() {
+fn a_misconfigured_provider_does_not_prevent_other_logouts() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     home.write(".config/my-credential-helper/config.toml", "[providers.aaa]\nkind = 'oauth'\n");
