@@ -28,11 +28,12 @@ mod whoami;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::auth::{Engine, with_engine};
 use crate::config::{Context, Overrides, StoreChoice};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, argument_name};
 use crate::http::Network;
 use crate::model::{LoginKind, Provider, ToolOutput};
 use crate::protocols::run;
@@ -191,7 +192,7 @@ struct Rest {
 pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 {
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
-        Err(help) => return write(&help_or_usage(&help)),
+        Err(help) => return write(&help_or_usage(help)),
     };
     let CommandLine { provider, account, api_url, project, json, quiet, command } = line;
     let store = command.store();
@@ -214,7 +215,8 @@ pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 
 }
 
 /// The text of clap: help on standard output, a usage error on standard error.
-fn help_or_usage(help: &clap::Error) -> ToolOutput {
+fn help_or_usage(mut help: clap::Error) -> ToolOutput {
+    hide_typed_text(&mut help);
     let on_stderr = help.use_stderr();
     let text = help.render();
     let text =
@@ -224,6 +226,23 @@ fn help_or_usage(help: &clap::Error) -> ToolOutput {
         return ToolOutput { messages: text, status, ..ToolOutput::default() };
     }
     ToolOutput::success(text)
+}
+
+/// A usage error repeats no argument that may be a secret.
+fn hide_typed_text(error: &mut clap::Error) {
+    let kind = match error.kind() {
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => ContextKind::InvalidValue,
+        _ => return,
+    };
+    let Some(ContextValue::String(typed)) = error.get(kind).cloned() else { return };
+    let shown = argument_name(&typed);
+    if shown != typed {
+        error.insert(kind, ContextValue::String(shown.to_owned()));
+        // "to pass '...' as a value, use '-- ...'"
+        error.remove(ContextKind::Suggested);
+    }
 }
 
 impl Command {
@@ -270,7 +289,7 @@ fn protocol_of_tool(engine: &Engine<'_>, arguments: &[OsString]) -> Result<ToolO
     let mut arguments = arguments.iter().map(|text| text.to_string_lossy().into_owned());
     let name = arguments.next().unwrap_or_default();
     let Some(tool) = run::tool(&name) else {
-        let message = format!("unknown command `{}`", crate::error::sanitize(&name));
+        let message = format!("unknown command `{}`", argument_name(&name));
         return Err(Error::invalid(message)
             .with_hint("run `my-credential-helper --help` for the list of commands"));
     };

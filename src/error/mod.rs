@@ -157,6 +157,15 @@ impl From<anyhow::Error> for Error {
     }
 }
 
+/// An argument in an error message: the name of an option, or a word that may be a mistyped operation. Any other text may be
+/// a secret that was typed in the wrong place, and is not repeated.
+pub fn argument_name(argument: &str) -> &str {
+    const MAX_LENGTH: usize = 16;
+    let (name, _) = argument.split_once('=').unwrap_or((argument, ""));
+    let is_word = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    if is_word && name.len() <= MAX_LENGTH { name } else { "..." }
+}
+
 /// Makes text from outside safe to print: writes control and invisible characters as escapes, and cuts long text.
 ///
 /// A terminal would execute the first, and a newline could imitate a line of this program (CVE-2024-50349).

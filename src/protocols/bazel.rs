@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Protocol;
-use crate::error::{Error, ErrorCode, Result, sanitize};
+use crate::error::{Error, ErrorCode, Result, argument_name};
 use crate::model::{
     CredentialRequest, Framing, Invocation, Operation, Resolved, Response, Target, Timestamp,
     ToolOutput, ToolTraits, json,
@@ -56,7 +56,8 @@ fn decode(invocation: &Invocation) -> Result<Operation> {
     let operation =
         operation.ok_or_else(|| Error::invalid("usage: bazel-credential-my get"))?.as_str();
     if operation != "get" {
-        let message = format!("unknown command `{}`; the only command is get", sanitize(operation));
+        let message =
+            format!("unknown command `{}`; the only command is get", argument_name(operation));
         return Err(Error::invalid(message));
     }
     let Request { uri } = json::parse_request(&invocation.input)?;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Protocol;
-use crate::error::{Error, Result, sanitize};
+use crate::error::{Error, Result, argument_name};
 use crate::model::{
     AuthForm, CredentialRequest, Framing, Invocation, ListEntry, Occasion, Operation, Origin,
     Resolved, Response, Scheme, Secret, StoreRequest, Target, ToolOutput, ToolTraits, UrlPath,
@@ -105,7 +105,8 @@ impl<'a> Call<'a> {
             "version" => Ok(Operation::Nothing),
             "" => Err(Error::invalid("Usage: docker-credential-my <get|store|erase|list|version>")),
             other => {
-                let message = format!("docker-credential-my: unknown action: {}", sanitize(other));
+                let message =
+                    format!("docker-credential-my: unknown action: {}", argument_name(other));
                 Err(Error::invalid(message))
             }
         }

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::{Protocol, split_option};
-use crate::error::{Error, Result, sanitize};
+use crate::error::{Error, Result, argument_name};
 use crate::model::{
     AuthForm, CredentialRequest, Framing, Invocation, Occasion, Operation, Resolved, Response,
     Secret, StoreRequest, Target, ToolOutput, ToolTraits,
@@ -145,10 +145,10 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// pip compares these words. The name of an option follows; a value may be a secret that was typed in the wrong place.
+/// pip compares these words.
 fn unrecognized(argument: &str) -> Error {
-    let option = argument.split('=').next().filter(|name| name.starts_with("--"));
-    let shown = option.map_or_else(|| "(a value)".to_owned(), sanitize);
+    let option = Some(argument_name(argument)).filter(|name| name.starts_with("--"));
+    let shown = option.unwrap_or("(a value)");
     Error::invalid(format!("unrecognized arguments: {shown}"))
 }
 

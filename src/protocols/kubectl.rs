@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Protocol;
-use crate::error::{Error, Result, sanitize};
+use crate::error::{Error, Result, argument_name, sanitize};
 use crate::model::json::reason;
 use crate::model::{
     AuthForm, CredentialRequest, Framing, Invocation, Operation, Rejection, Resolved, Response,
@@ -97,8 +97,11 @@ impl Info {
 
 fn decode(invocation: &Invocation) -> Result<(Option<String>, CredentialRequest)> {
     if let Some(argument) = invocation.arguments.first() {
-        return Err(Error::invalid(format!("`kubectl` does not accept `{}`", sanitize(argument)))
-            .with_hint("write `args: [kubectl]` into the kubeconfig's `exec`"));
+        return Err(Error::invalid(format!(
+            "`kubectl` does not accept `{}`",
+            argument_name(argument)
+        ))
+        .with_hint("write `args: [kubectl]` into the kubeconfig's `exec`"));
     }
     let variable = invocation.variables.get(INFO);
     let info = Info::parse(variable.map_or("", String::as_str))?;

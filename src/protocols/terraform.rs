@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Protocol;
-use crate::error::{Error, Result, sanitize};
+use crate::error::{Error, Result, argument_name, sanitize};
 use crate::model::json::reason;
 use crate::model::{
     AuthForm, CredentialRequest, Framing, Invocation, Operation, Origin, Resolved, Response,
@@ -51,7 +51,7 @@ fn decode(invocation: &Invocation) -> Result<Operation> {
         return Err(Error::invalid("usage: terraform-credentials-my <get|store|forget> HOST"));
     };
     if !Terraform::OPERATIONS.contains(&operation.as_str()) {
-        return Err(Error::invalid(format!("unknown operation `{}`", sanitize(operation))));
+        return Err(Error::invalid(format!("unknown operation `{}`", argument_name(operation))));
     }
     let target = Origin::parse(Scheme::Https, host).map(Target::whole_host);
     let username = Some(String::new());

@@ -7,7 +7,7 @@ mod request;
 pub use answer::failure;
 
 use super::{Protocol, split_option};
-use crate::error::{Error, ErrorCode, Result, sanitize};
+use crate::error::{Error, ErrorCode, Result, argument_name};
 use crate::model::{
     CredentialRequest, EraseRequest, Framing, Invocation, Operation, Resolved, Response, Secret,
     StoreRequest, Target, ToolOutput, attempts_line,
@@ -144,8 +144,11 @@ impl<'a> Arguments<'a> {
     fn decode(self, input: &[u8]) -> Result<Operation> {
         let Self { operation, request } = self;
         if !Json::OPERATIONS.contains(&operation) {
-            return Err(Error::invalid(format!("unknown operation `{}`", sanitize(operation)))
-                .with_hint(format!("the operations are {}", Json::OPERATIONS.join(", "))));
+            return Err(Error::invalid(format!(
+                "unknown operation `{}`",
+                argument_name(operation)
+            ))
+            .with_hint(format!("the operations are {}", Json::OPERATIONS.join(", "))));
         }
         let body = Body::parse(input)?;
         if let ("erase", Some(url)) = (operation, &body.url) {
@@ -174,8 +177,8 @@ impl<'a> Arguments<'a> {
 }
 
 fn unknown_argument(operation: &str, argument: &str) -> Error {
-    let operation = sanitize(operation);
-    Error::invalid(format!("`{operation}` does not accept `{}`", sanitize(argument)))
+    let operation = argument_name(operation);
+    Error::invalid(format!("`{operation}` does not accept `{}`", argument_name(argument)))
         .with_hint(format!("run `my-credential-helper {operation} --help` for its options"))
 }
 

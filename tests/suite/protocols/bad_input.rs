@@ -180,6 +180,68 @@ fn unknown_arguments_are_one_clear_error() {
 }
 
 #[test]
+fn a_secret_that_is_typed_as_an_argument_is_not_repeated() {
+    const TYPED: &str = "Hunter2-in-the-wrong-place";
+    let home = Home::new();
+    let forms =
+        [TYPED.to_owned(), format!("--secret={TYPED}"), format!("--{TYPED}"), format!("-{TYPED}")];
+    let commands = [
+        "",
+        "login",
+        "login --code",
+        "login --store",
+        "logout",
+        "status",
+        "whoami",
+        "account",
+        "account list",
+        "token create",
+        "token list",
+        "session",
+        "config",
+        "config get",
+        "exec",
+        "export",
+        "export --format",
+        "get",
+        "get --format",
+        "store",
+        "erase",
+        "list",
+        "capabilities",
+        "setup",
+        "doctor",
+        "errors",
+        "completions",
+        "man --x",
+        "git",
+        "git get",
+        "docker",
+        "docker get",
+        "bazel",
+        "bazel get",
+        "cargo",
+        "cargo --cargo-plugin",
+        "kubectl",
+        "terraform",
+        "terraform get x.dev",
+        "goauth",
+        "pnpm",
+        "keyring",
+        "keyring get",
+        "keyring get a b",
+    ];
+    for command in commands {
+        for form in &forms {
+            let arguments: Vec<_> = command.split_whitespace().chain([form.as_str()]).collect();
+            let outcome = home.run_with(&arguments, b"");
+            let shown = format!("{}{}", outcome.output, outcome.messages);
+            assert!(!shown.contains(TYPED), "{arguments:?}: {shown}");
+        }
+    }
+}
+
+#[test]
 fn list_and_capabilities_read_no_input() {
     let home = Home::new();
     let before = home.snapshot();
