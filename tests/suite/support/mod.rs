@@ -6,6 +6,7 @@ mod chromium;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod oidc;
+pub(crate) mod ports;
 pub(crate) mod protected;
 pub(crate) mod scripted;
 pub(crate) mod secret_service;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::support::ports::free_address;
 use crate::support::tls::TlsServer;
 use crate::support::{HELPER, Home, Outcome, finish, service, spawn};
 
@@ -58,8 +59,7 @@ fn full() -> Place {
 }
 
 fn refused() -> Place {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    place(format!("http://{address}"), &["Connection refused"])
+    place(format!("http://{}", free_address()), &["Connection refused"])
 }
 
 fn reset() -> Place {

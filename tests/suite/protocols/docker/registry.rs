@@ -1,7 +1,7 @@
 //! A real registry, with an image in it.
 
 use std::fmt::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::support::has_client;
+use crate::support::ports::free_address;
 
 /// `docker-registry`, and perhaps nginx before it; they stop when this is dropped.
 pub(crate) struct Registry {
@@ -107,12 +108,14 @@ impl Registry {
     }
 
     fn run(&mut self, mut command: Command, address: &str) {
-        self.processes.push(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(address).is_err() {
+            assert_eq!(process.try_wait().unwrap(), None, "{command:?} runs");
             assert!(Instant::now() < deadline, "{command:?} listens");
             std::thread::sleep(Duration::from_millis(20));
         }
+        self.processes.push(process);
     }
 
     /// `hello:1`, with one empty layer.
@@ -141,10 +144,6 @@ impl Drop for Registry {
             let _ = process.wait();
         }
     }
-}
-
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// An OCI layout with an image that has one empty layer.

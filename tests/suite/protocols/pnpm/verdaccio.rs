@@ -1,7 +1,7 @@
 //! Verdaccio, the real registry, which accepts only tokens of the account service. What asks the
 //! service is a plugin of ours: Verdaccio's own logins issue tokens of their own.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::has_client;
+use crate::support::ports::free_address;
 
 /// It starts with twenty folders of JavaScript, and a busy machine takes its time for them.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +41,7 @@ impl Verdaccio {
         });
         let file = directory.path().join("config.yaml");
         std::fs::write(&file, configuration.to_string()).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = free_address();
         let mut command = Command::new("verdaccio");
         command
             .arg("--config")
