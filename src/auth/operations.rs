@@ -116,7 +116,7 @@ impl Engine<'_> {
 
     fn write_session(&self, provider: &Provider, session: &Session) -> Result<Saved> {
         let warning = self.register_account(provider)?;
-        let text = session::encode(provider.key.format, session);
+        let text = session::encode(&provider.key, session);
         let stored = self.stores.write_new(self.context.store_choice()?, &provider.key, &text)?;
         // If the other store cannot be reached, its session stays the older one, and is not in force.
         let _ = self.stores.get(stored.source.other()).delete(&provider.key);

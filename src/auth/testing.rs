@@ -72,13 +72,13 @@ impl MemoryStore {
     }
 
     pub(super) fn put_session(&self, provider: &Provider, session: &Session) {
-        let text = session::encode(provider.key.format, session);
+        let text = session::encode(&provider.key, session);
         self.put(&provider.key, text.expose_secret());
     }
 
     pub(super) fn session(&self, provider: &Provider) -> Option<Session> {
         let text = self.texts.borrow().get(&self.name(&provider.key)).cloned()?;
-        session::decode(provider.key.format, &text).expect("a session")
+        session::decode(&provider.key, &text).expect("a session")
     }
 
     pub(super) fn contains(&self, secret: &str) -> bool {

@@ -29,8 +29,10 @@ impl ProviderSettings {
             None => token_origin(name, &oauth)?,
         };
         let token_variable = self.token_variable.clone().unwrap_or_else(|| derived_variable(name));
+        let service = oauth.issuer.clone().or_else(|| oauth.endpoints.token.clone());
         let login = LoginKind::OAuth(Box::new(oauth));
         let mut provider = Provider::new(name, login, api_url, token_variable);
+        provider.key.service = service;
         if let Some(known) = known {
             provider.basic_username = known.basic_username.into();
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{CredentialStore, StoreResult, StoredText, Stores};
+use crate::error::sanitize;
 use crate::model::{
     Kind, Outcome, Secret, Session, Source, StorageKey, StoreFailure, StoredFormat, Subject,
     Timestamp, Trail, Warning, json, jwt,
@@ -95,7 +96,7 @@ fn read_with_warning(
     loop {
         let Some(StoredText { text, warning }) = store.read(key)? else { return Ok(None) };
         repaired = repaired.or(warning);
-        match decode(key.format, &text) {
+        match decode(key, &text) {
             Ok(session) => return Ok(session.map(|session| (session, repaired))),
             Err(_) if is_file && reads < MAX_READS => {
                 reads += 1;
@@ -128,12 +129,13 @@ struct Record {
     expires_at: Option<String>,
     logged_in_at: Option<String>,
     last_refreshed_at: Option<String>,
+    service: Option<String>,
 }
 
 /// The session in a text; `None` for a blank file of a bare key. The error is a reason without any of the text.
-pub fn decode(format: StoredFormat, text: &Secret) -> Result<Option<Session>, String> {
+pub fn decode(key: &StorageKey, text: &Secret) -> Result<Option<Session>, String> {
     let text = text.expose_secret().trim();
-    match format {
+    match key.format {
         StoredFormat::BareKey if text.is_empty() => Ok(None),
         StoredFormat::BareKey if text.contains(char::is_control) => {
             Err("has more than one line, or a control character".to_owned())
@@ -142,14 +144,25 @@ pub fn decode(format: StoredFormat, text: &Secret) -> Result<Option<Session>, St
             Ok(Some(Session::api_token(Secret::new(text), None, Timestamp::ZERO)))
         }
         StoredFormat::Session if text.is_empty() => Err("is empty".to_owned()),
-        StoredFormat::Session => decode_json(text).map(Some),
+        StoredFormat::Session => decode_json(text, key.service.as_deref()).map(Some),
     }
 }
 
-fn decode_json(text: &str) -> Result<Session, String> {
+fn decode_json(text: &str, service: Option<&str>) -> Result<Session, String> {
     let record: Record = serde_json::from_str(text).map_err(|error| json::reason(&error))?;
-    let Record { access_token, refresh_token, expires_at, logged_in_at, last_refreshed_at } =
-        record;
+    let Record {
+        access_token,
+        refresh_token,
+        expires_at,
+        logged_in_at,
+        last_refreshed_at,
+        service: issued_by,
+    } = record;
+    if let (Some(issued_by), Some(service)) = (issued_by, service)
+        && issued_by != service
+    {
+        return Err(format!("was issued by {}, not by {service}", sanitize(&issued_by)));
+    }
     if access_token.is_empty() {
         return Err("has an empty access_token".to_owned());
     }
@@ -184,12 +197,14 @@ struct BorrowedRecord<'a> {
     expires_at: String,
     logged_in_at: String,
     last_refreshed_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
 }
 
-pub fn encode(format: StoredFormat, session: &Session) -> Secret {
+pub fn encode(key: &StorageKey, session: &Session) -> Secret {
     let Session { access_token, refresh_token, expires_at, logged_in_at, last_refreshed_at } =
         session;
-    if format == StoredFormat::BareKey {
+    if key.format == StoredFormat::BareKey {
         return Secret::new(format!("{}\n", access_token.expose_secret()));
     }
     let record = BorrowedRecord {
@@ -198,6 +213,7 @@ pub fn encode(format: StoredFormat, session: &Session) -> Secret {
         expires_at: expires_at.to_string(),
         logged_in_at: logged_in_at.to_string(),
         last_refreshed_at: last_refreshed_at.to_string(),
+        service: key.service.as_deref(),
     };
     // Strings cannot fail to serialize.
     Secret::new(serde_json::to_string(&record).unwrap_or_default())
@@ -207,7 +223,7 @@ pub fn encode(format: StoredFormat, session: &Session) -> Secret {
 mod tests {
     use super::{
         CredentialStore, LoadedSessions, Secret, Session, Source, StorageKey, StoreFailure,
-        StoredFormat, StoredSession, Timestamp, decode, encode,
+        StoredSession, Timestamp, decode, encode,
     };
     use crate::model::{Kind, Provider};
     use crate::store::{PreparedWrite, StoredText};
@@ -222,7 +238,7 @@ mod tests {
 }"#;
 
     fn read(text: &str) -> Session {
-        decode(StoredFormat::Session, &Secret::new(text)).unwrap().unwrap()
+        decode(&Provider::MYCLI.key, &Secret::new(text)).unwrap().unwrap()
     }
 
     /// A file that another program writes in place: a part of it at first.
@@ -282,7 +298,7 @@ mod tests {
         let session = read(WRITTEN_BY_MY);
         assert_eq!(session.expires_at.to_string(), "2026-01-02T03:04:05.123456789Z");
         assert_eq!(session.last_refreshed_at, Timestamp::ZERO);
-        let text = encode(StoredFormat::Session, &session);
+        let text = encode(&Provider::MYCLI.key, &session);
         assert!(text.expose_secret().contains(r#""last_refreshed_at":"0001-01-01T00:00:00Z""#));
         assert!(read(text.expose_secret()) == session);
     }
@@ -290,7 +306,7 @@ mod tests {
     #[test]
     fn an_api_token_has_the_form_of_a_session_and_no_expiry() {
         let token = Session::api_token(Secret::new("myc_1"), None, Timestamp::from_unix(0));
-        let text = encode(StoredFormat::Session, &token);
+        let text = encode(&Provider::MYCLI.key, &token);
         assert!(
             text.expose_secret()
                 .contains(r#""refresh_token":"","expires_at":"9999-12-31T00:00:00Z""#)
@@ -325,7 +341,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                decode(StoredFormat::Session, &Secret::new(text)).err().as_deref(),
+                decode(&Provider::MYCLI.key, &Secret::new(text)).err().as_deref(),
                 Some(reason)
             );
         }
@@ -349,12 +365,12 @@ mod tests {
 
     #[test]
     fn a_bare_key_is_one_line() {
-        let key = decode(StoredFormat::BareKey, &Secret::new("mic_1\n")).unwrap().unwrap();
+        let key = decode(&Provider::MICROTICA.key, &Secret::new("mic_1\n")).unwrap().unwrap();
         assert!(
             key.access_token == Secret::new("mic_1")
-                && encode(StoredFormat::BareKey, &key) == Secret::new("mic_1\n")
+                && encode(&Provider::MICROTICA.key, &key) == Secret::new("mic_1\n")
         );
-        assert!(decode(StoredFormat::BareKey, &Secret::new(" \n")).unwrap().is_none());
-        assert!(decode(StoredFormat::BareKey, &Secret::new("mic_1\nmic_2\n")).is_err());
+        assert!(decode(&Provider::MICROTICA.key, &Secret::new(" \n")).unwrap().is_none());
+        assert!(decode(&Provider::MICROTICA.key, &Secret::new("mic_1\nmic_2\n")).is_err());
     }
 }

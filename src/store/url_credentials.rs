@@ -490,6 +490,7 @@ fn key_of(user: String, file: String) -> StorageKey {
         format: StoredFormat::Session,
         // No lock: it contains no refresh token that this program spends.
         lock: "".into(),
+        service: None,
     }
 }
 

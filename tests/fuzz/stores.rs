@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use my_credential_helper::auth::with_engine;
 use my_credential_helper::config::{Context, Overrides, Paths};
-use my_credential_helper::model::{Invocation, Secret, StoredFormat, Timestamp};
+use my_credential_helper::model::{Invocation, Provider, Secret, Timestamp};
 use my_credential_helper::protocols::run;
 use my_credential_helper::store::keyring::go_keyring;
 use my_credential_helper::store::{env as token_variable, session};
@@ -13,12 +13,12 @@ use my_credential_helper::sys::env::Environment;
 /// A session that is read is the same when it was written, in either shape.
 pub(super) fn sessions(data: &[u8]) {
     let text = Secret::new(String::from_utf8_lossy(data).into_owned());
-    for shape in [StoredFormat::Session, StoredFormat::BareKey] {
-        let Ok(Some(read)) = session::decode(shape, &text) else { continue };
+    for key in [Provider::MYCLI.key, Provider::MICROTICA.key] {
+        let Ok(Some(read)) = session::decode(&key, &text) else { continue };
         assert!(!read.access_token.has_control_character() && !read.access_token.is_empty());
         assert!(!read.refresh_token.as_ref().is_some_and(Secret::has_control_character));
-        let written = session::encode(shape, &read);
-        assert!(matches!(session::decode(shape, &written), Ok(Some(again)) if again == read));
+        let written = session::encode(&key, &read);
+        assert!(matches!(session::decode(&key, &written), Ok(Some(again)) if again == read));
     }
 }
 

@@ -19,7 +19,7 @@ fn key(provider: &Provider) -> Option<StorageKey> {
 /// Saves the copy in the store of the session. A failure is ignored: the session itself is already saved.
 pub(super) fn save(stores: &Stores<'_>, provider: &Provider, source: Source, saved: &Session) {
     if let Some(key) = key(provider) {
-        let _ = stores.get(source).write(&key, &session::encode(key.format, saved));
+        let _ = stores.get(source).write(&key, &session::encode(&key, saved));
     }
 }
 

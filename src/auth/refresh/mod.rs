@@ -130,7 +130,7 @@ impl Engine<'_> {
             return Ok(false);
         };
         session.expires_at = self.clock.now();
-        let text = session::encode(provider.key.format, &session);
+        let text = session::encode(&provider.key, &session);
         self.stores.get(source).write(&provider.key, &text).map_err(|cause| {
             Error::invalid_state(format!("the refused token cannot be marked: {cause}"))
         })?;

@@ -385,7 +385,7 @@ impl<'r> Refresh<'r> {
     fn save(&mut self, exchange: Exchange<'r>, new: Session, trail: &mut Trail) -> Step<'r> {
         let Exchange { session: spent, write, destination, .. } = exchange;
         let (stores, key) = (&self.engine.stores, &self.provider.key);
-        let text = session::encode(key.format, &new);
+        let text = session::encode(key, &new);
         let first = write(&text);
         // If the prepared file was removed meanwhile, a new write may succeed.
         let Err(cause) =

@@ -214,7 +214,7 @@ fn an_older_session_in_the_other_store_is_tried_next() {
 fn a_session_that_another_program_overwrote_is_found_again() {
     let memory = in_file(&expired("stale"));
     let newer = Session { refresh_token: session("ours", 0).refresh_token, ..expired("stale") };
-    let text = crate::store::session::encode(MYCLI.key.format, &newer);
+    let text = crate::store::session::encode(&MYCLI.key, &newer);
     let key = crate::model::StorageKey { file: ".my/last-refreshed.json".into(), ..MYCLI.key };
     memory.file.put(&key, text.expose_secret());
     memory.endpoints.will(Err(ended()));
@@ -365,7 +365,7 @@ fn no_call_sends_more_than_three_refresh_tokens() {
     memory.keyring.put_session(&MYCLI, &session("older", 7200));
     memory.file.put_session(&MYCLI, &expired("stale"));
     let ours = Session { refresh_token: session("ours", 0).refresh_token, ..expired("stale") };
-    let text = crate::store::session::encode(MYCLI.key.format, &ours);
+    let text = crate::store::session::encode(&MYCLI.key, &ours);
     let key = crate::model::StorageKey { file: ".my/last-refreshed.json".into(), ..MYCLI.key };
     memory.file.put(&key, text.expose_secret());
     for answer in [Err(ended()), Err(ended()), Err(interrupted())] {

@@ -128,6 +128,9 @@ pub struct StorageKey {
     pub format: StoredFormat,
     /// The lock for every change of a session, relative to the home directory.
     pub lock: Text,
+    /// The service that issues the sessions. It is stored with a session, so that no other service receives its tokens after
+    /// an edit of the configuration. `None` if another program defines the format.
+    pub service: Option<Text>,
 }
 
 impl StorageKey {
@@ -139,6 +142,7 @@ impl StorageKey {
             file: format!(".my/sessions/{provider}/{account}.json").into(),
             format: StoredFormat::Session,
             lock: format!(".my/sessions/{provider}/{account}.lock").into(),
+            service: None,
         }
     }
 }
@@ -188,6 +192,7 @@ impl Provider {
             file: text(".my/credentials.json"),
             format: StoredFormat::Session,
             lock: text(".my/refresh.lock"),
+            service: None,
         },
     };
 
@@ -216,6 +221,7 @@ impl Provider {
             file: text(".microtica/credentials"),
             format: StoredFormat::BareKey,
             lock: text(".my/sessions/microtica/default.lock"),
+            service: None,
         },
     };
 
@@ -248,7 +254,8 @@ impl Provider {
         if account == self.account {
             return self;
         }
-        Self { key: StorageKey::new(&self.name, &account), account, ..self }
+        let key = StorageKey { service: self.key.service, ..StorageKey::new(&self.name, &account) };
+        Self { account, key, ..self }
     }
 
     /// The name in a message, with the account if it is not the default one.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use account_server::{Fault, Server};
 use serde_json::{Value, json};
 
+use crate::support::scripted::Scripted;
 use crate::support::secret_service::SecretService;
 use crate::support::{Home, finish, service, session_json};
 
@@ -482,4 +483,70 @@ fn in_the_keyring_an_older_session_is_no_logout() {
     assert_ne!(get(&home)["secret"], ours["secret"], "it was refreshed");
     assert_eq!(home.run(&["logout"]).status, 0);
     assert!(keyring.attributes_of(&[]).is_empty(), "nothing of it is left");
+}
+
+/// After an edit of `config.toml`, the service that it names now gets no token of the one that issued the session: not with
+/// `get`, not for a refresh, not at a logout.
+fn other_service_receives_no_token(home: &Home) {
+    let other = Scripted::start(|_, _| (200, String::new(), "{}".to_owned()));
+    let configure = |url: &str, how: &str| {
+        let text = format!(
+            "[providers.acme]\nkind = 'oauth'\nclient_id = 'me'\nhosts = ['git.acme.dev']\n{how}"
+        );
+        home.write(".config/my-credential-helper/config.toml", &text.replace("URL", url));
+    };
+    let former = "https://login.acme.dev";
+    for how in ["issuer = 'URL'\n", "token_endpoint = 'URL/token'\napi_url = 'URL'\n"] {
+        for account in ["default", "work"] {
+            for expires_at in ["2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"] {
+                let acme = ["--provider", "acme", "--account", account];
+                let run = |arguments: &[&str], input: &str| {
+                    home.run_with(&[&acme, arguments].concat(), input)
+                };
+                configure(former, how);
+                let session = json!({
+                    "provider": "acme", "secret": "a-secret-access-token", "refresh_token": "a-secret-refresh-token",
+                    "expires_at": expires_at,
+                });
+                assert_eq!(run(&["store"], &session.to_string()).status, 0);
+                configure(&other.url, how);
+                for request in
+                    [&["get"][..], &["get", "--url", "https://git.acme.dev/x"], &["whoami"]]
+                {
+                    let outcome = run(request, "{}");
+                    assert_ne!(outcome.status, 0, "{how}{account} {request:?}: {outcome:?}");
+                    // `whoami` may fail before it reads the session.
+                    let is_reported =
+                        outcome.messages.contains("was issued by https://login.acme.dev");
+                    assert!(is_reported || request[0] == "whoami", "{outcome:?}");
+                    assert!(!format!("{outcome:?}").contains("a-secret"), "{outcome:?}");
+                }
+                let outcome = run(&["logout"], "");
+                assert_eq!(outcome.status, 0, "{outcome:?}");
+                assert!(
+                    run(&["get"], "{}").messages.contains("not logged in"),
+                    "the logout removes it"
+                );
+                assert_eq!(
+                    other
+                        .requests()
+                        .iter()
+                        .filter(|request| request.body.contains("a-secret"))
+                        .count(),
+                    0
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_is_used_only_for_the_service_that_issued_it() {
+    let mut home = Home::new();
+    home.set("MY_NO_KEYRING", "1");
+    other_service_receives_no_token(&home);
+    let Some(keyring) = SecretService::start() else { return };
+    let mut home = Home::new();
+    home.use_keyring(&keyring);
+    other_service_receives_no_token(&home);
 }
