@@ -14,6 +14,7 @@ use crate::model::{
 use crate::store::session::LoadedSessions;
 use crate::store::{env, session, url_credentials};
 use crate::sys::atomic_file;
+use crate::sys::lock::Lock;
 
 /// For another process to finish its refresh.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -71,6 +72,7 @@ impl Engine<'_> {
             stored_at,
         };
         let choice = self.context.store_choice()?;
+        let _lock = self.lock_url_credentials();
         url_credentials::save(&self.stores, choice, request.tool.name, &credential)
             .map(Response::Stored)
     }
@@ -137,6 +139,8 @@ impl Engine<'_> {
                 self.forget_session(&provider, secret.as_ref())
             }
             provider => {
+                let is_empty = url_credentials::is_empty(&self.stores);
+                let _lock = if is_empty { None } else { self.lock_url_credentials() };
                 let mut erased = url_credentials::erase(&self.stores, request, secret.as_ref())?;
                 if let Some(other) = request.for_other_scheme() {
                     erased |= url_credentials::erase(&self.stores, &other, secret.as_ref())?;
@@ -159,6 +163,13 @@ impl Engine<'_> {
     ) -> Result<Response> {
         let erased = url_credentials::erase_legacy(&self.stores, url, request, secret.as_ref())?;
         if erased { Ok(Response::Erased(true)) } else { Err(error) }
+    }
+
+    /// The lock for every change of the credentials of URLs: an erase deletes only the secret that it has read. Where the
+    /// lock cannot be taken (a read-only home), nothing can change.
+    fn lock_url_credentials(&self) -> Option<Box<dyn Lock>> {
+        let deadline = self.clock.instant() + LOCK_TIMEOUT;
+        self.wait_for_lock(url_credentials::LOCK, deadline).ok().flatten()
     }
 
     /// Marks the session of a rejected token, which a tool erases: the session stays, and is refreshed by the next request.

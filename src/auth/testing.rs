@@ -85,6 +85,13 @@ impl MemoryStore {
         self.texts.borrow().values().any(|text| text.expose_secret().contains(secret))
     }
 
+    /// Replaces a part of every text, as another process would.
+    pub(super) fn replace(&self, from: &str, to: &str) {
+        for text in self.texts.borrow_mut().values_mut() {
+            *text = Secret::new(text.expose_secret().replace(from, to));
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.texts.borrow().is_empty()
     }
@@ -227,6 +234,8 @@ impl Clock for ManualClock {
 pub(super) struct MemoryLocks {
     /// How many more attempts find the lock held; `None`: it cannot be opened.
     pub(super) held_for: Cell<u32>,
+    /// What the process that holds a lock does meanwhile.
+    pub(super) meanwhile: RefCell<Option<Interleaved>>,
     pub(super) broken: Cell<bool>,
     pub(super) taken: RefCell<Vec<PathBuf>>,
 }
@@ -242,6 +251,7 @@ impl Locks for MemoryLocks {
         }
         if self.held_for.get() > 0 {
             self.held_for.set(self.held_for.get() - 1);
+            self.meanwhile.borrow().iter().for_each(|meanwhile| meanwhile());
             return Ok(None);
         }
         self.taken.borrow_mut().push(path.to_owned());

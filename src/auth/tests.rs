@@ -192,6 +192,20 @@ fn url_credentials_are_found_listed_and_erased() {
     assert!(memory.keyring.is_empty() && memory.file.is_empty());
 }
 
+#[test]
+fn an_erase_spares_a_secret_that_another_process_stores() {
+    let memory = Memory::new();
+    let url = "https://registry.acme.dev";
+    store(&memory.engine(), url, "me", "old-secret").unwrap();
+    memory.locks.held_for.set(1);
+    let keyring = memory.keyring.clone();
+    let meanwhile = move || keyring.replace("old-secret", "new-secret");
+    *memory.locks.meanwhile.borrow_mut() = Some(Box::new(meanwhile));
+    let secret = Some(Secret::new("old-secret"));
+    assert!(!memory.engine().erase(&EraseRequest { request: request(url), secret }).unwrap());
+    assert_eq!(get(&memory, url).0, "new-secret in keyring");
+}
+
 /// Every way to store, read and erase: each tool, and `None` for the JSON protocol.
 const TOOLS: [Option<&str>; 5] =
     [None, Some("git"), Some("docker"), Some("keyring"), Some("terraform")];

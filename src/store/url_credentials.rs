@@ -25,6 +25,8 @@ use crate::model::{
 
 const DIRECTORY: &str = ".my/logins";
 
+pub const LOCK: &str = ".my/logins.lock";
+
 /// In the place of a tool's name: stored by a person for every tool.
 const EVERY_TOOL: &str = "all";
 
@@ -403,6 +405,10 @@ fn sweep(stores: &Stores<'_>, entries: &mut Vec<Entry>) {
         // A failure is tried again the next time.
         let _ = delete(stores, &entry);
     }
+}
+
+pub fn is_empty(stores: &Stores<'_>) -> bool {
+    stores.file.list(DIRECTORY).is_ok_and(|origins| origins.is_empty())
 }
 
 /// Every stored credential without its secret, ordered by URL.

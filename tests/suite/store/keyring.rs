@@ -358,7 +358,9 @@ fn with_a_locked_keyring_no_url_credential_is_stored() {
         outcome.messages.contains("locked") && !outcome.messages.contains("hunter2"),
         "{outcome:?}"
     );
-    assert_eq!(home.snapshot(), before, "never a silent move to a plain file");
+    let mut after = home.snapshot();
+    after.retain(|path, _| !path.ends_with(".my/logins.lock"));
+    assert_eq!(after, before, "never a silent move to a plain file");
 }
 
 #[test]
