@@ -1,5 +1,5 @@
 //! Removes the secrets of a request from a text, in every form in which a service repeats what it received: as it is,
-//! percent-encoded, escaped as JSON, in base64 (also as part of a longer value, such as the pair of Basic
+//! percent-encoded, escaped as JSON or as HTML, in base64 (also as part of a longer value, such as the pair of Basic
 //! authentication), and broken over lines.
 //!
 //! The text is decoded in each of these ways, with a note of where each byte comes from; a secret that is found in the
@@ -89,14 +89,16 @@ fn is_one_value(pair: &[Byte]) -> bool {
 }
 
 /// The text, decoded in every way.
-fn views(text: &str) -> [Vec<Byte>; 5] {
+fn views(text: &str) -> [Vec<Byte>; 7] {
     // A line may also break inside an escape.
     let bytes = text.bytes().enumerate().filter(|(_, byte)| !byte.is_ascii_whitespace());
     let plain: Vec<_> = bytes.map(|(at, byte)| (byte, at..at + 1)).collect();
     let (json, percent) = (json_unescaped(&plain), percent_decoded(&plain));
     let (both, twice) = (percent_decoded(&json), percent_decoded(&percent));
+    let (html, html_in_json) = (html_decoded(&plain), html_decoded(&json));
     let compact = |(byte, span)| Some((compact(byte)?, span));
-    [plain, json, percent, both, twice].map(|view| view.into_iter().filter_map(compact).collect())
+    [plain, json, percent, both, twice, html, html_in_json]
+        .map(|view| view.into_iter().filter_map(compact).collect())
 }
 
 /// Line breaks and the escapes before them do not count, and base64 is one alphabet.
@@ -126,6 +128,45 @@ fn percent_decoded(text: &[Byte]) -> Vec<Byte> {
         rest = &rest[length..];
     }
     decoded
+}
+
+fn html_decoded(text: &[Byte]) -> Vec<Byte> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [(byte, span), after @ ..] = rest {
+        let Some((c, length)) = html_reference(rest) else {
+            decoded.push((*byte, span.clone()));
+            rest = after;
+            continue;
+        };
+        let span = span.start..rest[length - 1].1.end;
+        let bytes = c.encode_utf8(&mut [0; 4]).as_bytes().to_vec();
+        decoded.extend(bytes.into_iter().map(|byte| (byte, span.clone())));
+        rest = &rest[length..];
+    }
+    decoded
+}
+
+/// The character that the text starts with as a reference, `&amp;`, `&#38;` or `&#x26;`, and the length of that. Servers
+/// escape no other character by name.
+fn html_reference(text: &[Byte]) -> Option<(char, usize)> {
+    const MAX_LENGTH: usize = 12;
+    let [(b'&', _), name @ ..] = text else { return None };
+    let length = name.iter().take(MAX_LENGTH).position(|(byte, _)| *byte == b';')?;
+    let name: String = name[..length].iter().map(|(byte, _)| char::from(*byte)).collect();
+    let c = match (&*name.to_ascii_lowercase(), name.strip_prefix('#')) {
+        ("amp", _) => '&',
+        ("lt", _) => '<',
+        ("gt", _) => '>',
+        ("quot", _) => '"',
+        ("apos", _) => '\'',
+        (_, Some(code)) => {
+            let hex = code.strip_prefix(['x', 'X']).map(|hex| u32::from_str_radix(hex, 16));
+            char::from_u32(hex.unwrap_or_else(|| code.parse()).ok()?)?
+        }
+        _ => return None,
+    };
+    Some((c, length + 2))
 }
 
 fn json_unescaped(text: &[Byte]) -> Vec<Byte> {
@@ -206,6 +247,15 @@ mod tests {
         let json = serde_json::to_string(secret).unwrap();
         let json = json[1..json.len() - 1].to_owned();
         let (head, tail) = secret.split_at(3);
+        let html = |escape: &dyn Fn(char) -> String| secret.chars().map(escape).collect::<String>();
+        let named = html(&|c| match c {
+            '&' => "&amp;".to_owned(),
+            '<' => "&lt;".to_owned(),
+            '>' => "&gt;".to_owned(),
+            '"' => "&quot;".to_owned(),
+            '/' => "&#x2F;".to_owned(),
+            c => c.to_string(),
+        });
         let mut forms = vec![
             secret.to_owned(),
             every_byte.replacen("%7", "%\n7", 1).replacen("%3", "%3\n  ", 1),
@@ -219,6 +269,10 @@ mod tests {
             unicode,
             serde_json::to_string(&json).unwrap().trim_matches('"').to_owned(),
             json,
+            serde_json::to_string(&named).unwrap().trim_matches('"').to_owned(),
+            named,
+            html(&|c| format!("&#{};", u32::from(c))),
+            html(&|c| format!("&#X{:x};", u32::from(c))),
             format!("{head}\n{tail}"),
             format!("{head}\r\n    {tail}"),
             format!("{head}\\n{tail}"),

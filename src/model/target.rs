@@ -31,9 +31,13 @@ impl UrlPath {
         }
         let mut canonical = String::with_capacity(path.len());
         for segment in path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
-            // Java servers drop the parameters of a segment: `..;x` is a dot segment there.
-            let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-            if matches!(name, b"." | b"..") {
+            // Java servers drop the parameters of a segment: `..;x` is a dot segment there. On Windows, servers take a
+            // backslash for a slash.
+            let is_dots = |name: &[u8]| {
+                let name = name.split(|byte| *byte == b';').next().unwrap_or_default();
+                matches!(name, b"." | b"..")
+            };
+            if segment.split(|byte| *byte == b'\\').any(is_dots) {
                 return Err(refused("the path contains a dot segment"));
             }
             if !canonical.is_empty() {
@@ -232,6 +236,9 @@ mod tests {
             "..",
             "team-a/..;/team-b",
             "team-a/..;v=1/team-b",
+            "team-a/..%5cteam-b",
+            "team-a/x%5C..%5C..%5Cteam-b",
+            "team-a/..%5C;x/team-b",
             "%0ahost=evil",
             "a%00b",
             "a%0D",
