@@ -13,7 +13,7 @@ use reqwest::Url;
 use reqwest::blocking::{RequestBuilder, Response};
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -308,9 +308,16 @@ fn read_body(
     // Large enough for every proper response, so that growing leaves no copy of a token in memory.
     let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
     let mut chunk = Zeroizing::new([0; 16 * 1024]);
+    // A response may have spent a refresh token. An object that is complete is read, although the connection breaks before
+    // the end of the response; a part of an object is none.
+    let incomplete = |body: Zeroizing<Vec<u8>>, reason: String| {
+        let is_complete = body.trim_ascii_start().starts_with(b"{")
+            && serde_json::from_slice::<IgnoredAny>(&body).is_ok();
+        if is_complete { Ok(body) } else { Err(HttpError::NoResponse(reason)) }
+    };
     loop {
         if Instant::now() >= deadline {
-            return Err(HttpError::NoResponse("the response did not finish in time".to_owned()));
+            return incomplete(body, "the response did not finish in time".to_owned());
         }
         match response.read(&mut *chunk) {
             Ok(0) => return Ok(body),
@@ -318,7 +325,7 @@ fn read_body(
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => {
                 let cause = root_cause(&error, secrets);
-                return Err(HttpError::NoResponse(format!("the response was cut off: {cause}")));
+                return incomplete(body, format!("the response was cut off: {cause}"));
             }
         }
         if body.len() > MAX_BODY {

@@ -218,3 +218,27 @@ fn a_silent_name_server_times_out_and_loses_no_session() {
     assert!(home.session().is_some());
     drop(silent);
 }
+
+/// The connection breaks, or stays silent, after a complete object and before the end of the response.
+#[test]
+fn a_complete_object_is_read_although_its_response_is_not() {
+    const OBJECT: &str = r#"{"access_token":"fresh","expires_in":900,"refresh_token":"r2"}"#;
+    let length = |length: usize| format!("content-length: {length}\r\n\r\n{OBJECT}");
+    let chunk = format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n{OBJECT}\r\n", OBJECT.len());
+    for (rest, stays_open) in
+        [(length(OBJECT.len() + 1), false), (chunk.clone(), false), (chunk, true)]
+    {
+        let response = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{rest}");
+        let response: &str = response.leak();
+        let place = server(&[], move |mut connection| {
+            let _ = connection.read(&mut [0; 4096]);
+            let _ = connection.write_all(response.as_bytes());
+            if stays_open {
+                std::thread::sleep(2 * BOUND);
+            }
+        });
+        let (_service, home, _) = home_at(&place.url, Duration::ZERO);
+        assert_eq!(home.token(), "fresh");
+        assert_eq!(home.session().unwrap()["refresh_token"], "r2");
+    }
+}
