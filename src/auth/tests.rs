@@ -329,6 +329,13 @@ fn a_login_that_the_chosen_store_cannot_have_is_an_error() {
     let memory = Memory::with("store = \"keyring\"", &[]);
     let error = memory.engine().check_login(&Provider::MICROTICA).unwrap_err();
     assert!(error.message.ends_with("not used for this"), "{error}");
+    let request = CredentialRequest {
+        provider: Some("microtica".to_owned()),
+        ..CredentialRequest::default()
+    };
+    let key = StoreRequest::new(request, Secret::new("mic_1"));
+    assert_eq!(memory.engine().store(key).unwrap_err(), error, "a script is refused, too");
+    assert!(memory.file.is_empty());
     let memory = Memory::new();
     assert_eq!(memory.engine().check_login(&Provider::MICROTICA), Ok(()), "the file has it");
 }

@@ -82,7 +82,7 @@ impl<'a> Stores<'a> {
         text: &Secret,
     ) -> Result<StoredAt> {
         let in_file = || self.file.write(key, text).map_err(file_error);
-        if is_for_file(choice, key) {
+        if is_for_file(choice, key)? {
             return in_file();
         }
         match self.keyring.write(key, text) {
@@ -102,23 +102,27 @@ impl<'a> Stores<'a> {
 
     /// Ensures that [`Stores::write_new`] succeeds.
     pub fn check_new(&self, choice: Option<StoreChoice>, key: &StorageKey) -> Result<()> {
-        let keyring = if is_for_file(choice, key) {
-            Err(OffReason::NotUsed.into())
-        } else {
-            // It creates a missing collection, before the person logs in.
-            self.keyring.prepare(key, 0).map(drop)
-        };
-        match keyring {
-            Err(StoreFailure::Off(_)) if choice != Some(StoreChoice::Keyring) => {
-                self.file.check(key).map_err(file_error)
-            }
-            result => result.map_err(keyring_error),
+        let in_file = || self.file.check(key).map_err(file_error);
+        if is_for_file(choice, key)? {
+            return in_file();
+        }
+        // It creates a missing collection, before the person logs in.
+        match self.keyring.prepare(key, 0) {
+            Err(StoreFailure::Off(_)) if choice.is_none() => in_file(),
+            result => result.map(drop).map_err(keyring_error),
         }
     }
 }
 
-fn is_for_file(choice: Option<StoreChoice>, key: &StorageKey) -> bool {
-    key.item.is_none() || choice == Some(StoreChoice::File)
+/// Whether a new credential is stored in the file, also if there is a keyring. An error if the chosen store cannot have it.
+fn is_for_file(choice: Option<StoreChoice>, key: &StorageKey) -> Result<bool> {
+    match choice {
+        Some(StoreChoice::Keyring) if key.item.is_none() => {
+            Err(keyring_error(OffReason::NotUsed.into()))
+        }
+        Some(StoreChoice::File) => Ok(true),
+        _ => Ok(key.item.is_none()),
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]

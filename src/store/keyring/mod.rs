@@ -15,6 +15,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::{CredentialStore, PreparedWrite, StoreResult, StoredText};
 use crate::config::Context;
 use crate::model::{Item, OffReason, Secret, Source, StorageKey, StoreFailure, StoredAt};
+use crate::sys::signals;
 
 #[cfg(target_os = "linux")]
 mod bus;
@@ -143,9 +144,11 @@ impl Keyring {
             // After the timeout nobody receives it.
             let _ = sender.send(result);
         };
+        let blocked = signals::block_all();
         thread::Builder::new()
             .spawn(in_thread)
             .map_err(|error| StoreFailure::Failed(format!("cannot start a thread: {error}")))?;
+        drop(blocked);
         let result = receiver.recv_timeout(timeout);
         self.time_left.set(timeout.saturating_sub(started.elapsed()));
         let (value, session) = result.map_err(|error| match error {
