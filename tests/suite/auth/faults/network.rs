@@ -242,3 +242,22 @@ fn a_complete_object_is_read_although_its_response_is_not() {
         assert_eq!(home.session().unwrap()["refresh_token"], "r2");
     }
 }
+
+/// Plain http is allowed for `localhost`, so no name server and no file decides where that is.
+#[test]
+fn localhost_is_this_machine_whatever_the_system_says() {
+    let (service, home, stale) = home_at("http://nobody.invalid", Duration::ZERO);
+    let url = service.url().replace("127.0.0.1", "localhost");
+    home.write(".my/config.json", &json!({ "api_url": url }).to_string());
+    home.write("hosts", "192.0.2.1 localhost\n");
+    let mut command = home.command("unshare");
+    let script = r#"mount --bind hosts /etc/hosts || exit 99; exec "$0" get --format raw"#;
+    command.args(["--mount", "sh", "-c", script, HELPER]);
+    let outcome = finish(spawn(command), b"");
+    if outcome.status == 99 || outcome.status == 1 && outcome.messages.contains("unshare") {
+        let _ = std::io::stderr().write_all(b"SKIPPED: nothing can be mounted here\n");
+        return;
+    }
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_ne!(outcome.output.trim_end(), stale.access_token);
+}
