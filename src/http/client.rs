@@ -354,8 +354,8 @@ fn root_cause(error: &dyn std::error::Error, secrets: &[&Secret]) -> String {
 }
 
 fn device_headers(context: &Context, provider: &Provider) -> HeaderMap {
-    // An OAuth service does not need to tell one machine from another.
-    let is_sent = !matches!(provider.login, LoginKind::OAuth(_));
+    // Only a service that lists its sessions by device needs to tell one device from another.
+    let is_sent = provider.login == LoginKind::MagicLink;
     let id = is_sent.then(|| device_id::load(&context.paths, provider)).flatten();
     let name = is_sent.then(device_id::device_name).flatten();
     [("x-device-id", id), ("x-device-name", name)]

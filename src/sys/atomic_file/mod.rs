@@ -221,13 +221,24 @@ pub fn prepare(path: &Path, size: usize, policy: Policy) -> Result<Prepared, Wri
 
 /// The file itself: people who keep their configuration in a repository have a link to it.
 pub fn target(path: &Path) -> Result<PathBuf, WriteError> {
+    refuse_foreign(path)?;
     match path.canonicalize() {
-        Ok(target) => Ok(target),
+        Ok(target) => refuse_foreign(&target).map(|()| target),
         Err(_) if path.is_symlink() => {
             Err(WriteError::new("writing", path, FileError::DanglingLink))
         }
         Err(_) => Ok(path.to_owned()),
     }
+}
+
+/// An error if a file, a link or a directory of the path belongs to another user, who could lead the write elsewhere:
+/// `sudo` may keep the variables that name a configuration.
+fn refuse_foreign(path: &Path) -> Result<(), WriteError> {
+    let is_foreign =
+        |part: &&Path| part.symlink_metadata().is_ok_and(|found| !platform::may_link(&found));
+    path.ancestors()
+        .find(is_foreign)
+        .map_or(Ok(()), |part| Err(WriteError::new("writing below", part, FileError::Foreign)))
 }
 
 /// What keeps the file of that name from being replaced or removed, as far as that can be known before.

@@ -45,13 +45,10 @@ fn a_key_is_checked_before_anything_is_written() {
         let outcome = home.run_with(&["login"], bad);
         assert_eq!(outcome.status, status, "{outcome:?}");
         assert_eq!(home.read(".microtica/credentials"), None);
-        let device =
-            |path: &std::path::PathBuf| path.ends_with(".my/device_id") || path.ends_with(".my");
-        let after = home.snapshot();
-        assert!(
-            after.keys().filter(|path| !device(path)).all(|path| before.contains_key(path)),
-            "{after:?}"
-        );
+        // The directory may exist afterwards. No id of this device is made for a service that has no sessions.
+        let mut after = home.snapshot();
+        after.retain(|path, _| !path.ends_with(".my"));
+        assert_eq!(after, before);
         assert!(!outcome.messages.contains(bad), "a key is not repeated");
     }
     let outcome = home.run_with(&["login"], format!("{}\n", key.key));

@@ -246,3 +246,31 @@ fn logout_reports_a_file_that_cannot_be_removed() {
         assert!(!outcome.messages.contains(&session.access_token));
     }
 }
+
+/// `sudo` may keep variables that name files of another user. That user could lead the write to any file of root.
+#[test]
+fn setup_follows_no_path_of_another_user() {
+    let Some(stranger) = Stranger::new() else { return };
+    for (tool, variable, name) in [
+        ("kubectl", "KUBECONFIG", "config"),
+        ("git", "GIT_CONFIG_GLOBAL", "config"),
+        ("go", "GOENV", "config"),
+        ("docker", "DOCKER_CONFIG", ""),
+    ] {
+        for below in ["", "linked"] {
+            let mut home = Home::new();
+            let theirs = tempfile::tempdir().unwrap();
+            stranger.give(theirs.path());
+            symlink(home.path(), theirs.path().join("linked")).unwrap();
+            home.set(variable, theirs.path().join(below).join(name));
+            home.write("config", "");
+            home.write("config.json", "{}");
+            let before = home.snapshot();
+            let outcome = home.run(&["setup", tool, "--host", "h.acme.dev", "--yes"]);
+            assert_ne!(outcome.status, 0, "{tool} {below}: {outcome:?}");
+            assert!(outcome.messages.contains("belongs to another user"), "{tool}: {outcome:?}");
+            assert_eq!(home.snapshot(), before, "{tool} {below}");
+            assert_eq!(theirs.path().read_dir().unwrap().count(), 1, "{tool} {below}");
+        }
+    }
+}
