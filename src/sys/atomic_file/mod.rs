@@ -59,6 +59,8 @@ pub enum FileError {
     Foreign,
     #[error("is writable by other users; run `chmod go-w` on it")]
     WritableByOthers,
+    #[error("can be replaced by other users; run `chmod o-w` on its directory")]
+    Replaceable,
     #[error("is readable by other users, and its mode cannot be changed: {0}")]
     ReadableByOthers(io::ErrorKind),
     #[error("is a mount point, which cannot be replaced; mount its directory instead")]
@@ -128,10 +130,11 @@ pub fn read(path: &Path) -> Result<Option<Contents>, FileError> {
 }
 
 /// Reads a file that holds no secret, such as `config.toml`. It may be a link and readable by all; but only its owner or
-/// root may be able to write it.
+/// root may be able to write or replace it.
 pub fn read_public(path: &Path) -> Result<Option<String>, FileError> {
     let Some((file, metadata)) = open(path, platform::no_wait, MAX_MIB)? else { return Ok(None) };
     platform::is_trusted(&metadata)?;
+    platform::check_place(path)?;
     Ok(Some(text(&file, &metadata)?.expose_secret().to_owned()))
 }
 

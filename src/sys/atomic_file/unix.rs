@@ -22,15 +22,28 @@ pub(super) fn may_link(metadata: &Metadata) -> bool {
 
 /// Whether a file belongs to this user and no other user can replace it.
 pub fn is_only_ours(path: &Path) -> bool {
+    is_in_safe_directory(path) && path.symlink_metadata().is_ok_and(|found| is_ours(&found))
+}
+
+/// Whether no other user can put something else in the place of the file.
+fn is_in_safe_directory(path: &Path) -> bool {
     const STICKY: u32 = 0o1000;
     let directory = path.parent().and_then(|directory| directory.metadata().ok());
-    let is_safe = directory.is_some_and(|directory| match directory.mode() {
+    directory.is_some_and(|directory| match directory.mode() {
         mode if mode & STICKY != 0 => may_link(&directory),
         // The group of a directory of this user is this user's choice.
         mode if is_ours(&directory) => mode & 0o002 == 0,
         mode => directory.uid() == 0 && mode & 0o022 == 0,
-    });
-    is_safe && path.symlink_metadata().is_ok_and(|found| is_ours(&found))
+    })
+}
+
+/// An error if another user could have put the file there, or a link to it.
+pub(super) fn check_place(path: &Path) -> Result<(), FileError> {
+    let link = path.symlink_metadata()?;
+    let is_safe = may_link(&link)
+        && is_in_safe_directory(path)
+        && (!link.is_symlink() || is_in_safe_directory(&path.canonicalize()?));
+    if is_safe { Ok(()) } else { Err(FileError::Replaceable) }
 }
 
 /// Links are not followed, and a fifo does not block.

@@ -274,3 +274,41 @@ fn setup_follows_no_path_of_another_user() {
         }
     }
 }
+
+/// `config.toml` names the hosts that receive tokens: nobody else may put one in its place.
+#[test]
+fn settings_that_another_user_can_replace_are_refused() {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    let directory = home.path().join(".config/my-credential-helper");
+    let text = "[providers.mycli]\nhosts = ['evil.acme.dev']\n";
+    let file = home.write(".config/my-credential-helper/config.toml", text);
+    let get = || home.run(&["get", "--url", "https://evil.acme.dev"]);
+    let mode = |mode| fs::set_permissions(&directory, Permissions::from_mode(mode)).unwrap();
+    for (directory_mode, is_accepted) in [
+        (0o700, true),
+        (0o755, true),
+        (0o775, true),
+        (0o1777, true),
+        (0o777, false),
+        (0o703, false),
+    ] {
+        mode(directory_mode);
+        let outcome = get();
+        assert_eq!(outcome.status == 0, is_accepted, "{directory_mode:o}: {outcome:?}");
+        assert_eq!(outcome.messages.contains("chmod o-w"), !is_accepted, "{outcome:?}");
+    }
+    mode(0o755);
+    // The file in a repository of the user, which is safe or not; then a link of another user to a file of this one.
+    let other = home.path().join("dotfiles/config.toml");
+    fs::create_dir(home.path().join("dotfiles")).unwrap();
+    fs::rename(&file, &other).unwrap();
+    symlink(&other, &file).unwrap();
+    assert_eq!(get().status, 0);
+    fs::set_permissions(home.path().join("dotfiles"), Permissions::from_mode(0o777)).unwrap();
+    assert!(get().messages.contains("chmod o-w"));
+    fs::set_permissions(home.path().join("dotfiles"), Permissions::from_mode(0o755)).unwrap();
+    if give_away(&lchown(&file, Some(STRANGER), Some(STRANGER))) {
+        assert_ne!(get().status, 0, "{:?}", get());
+    }
+}
