@@ -16,7 +16,7 @@ use crate::store::session;
 /// A provider with the account that answers.
 pub(super) struct AccountChoice {
     pub(super) provider: Provider,
-    /// What selected the account, if there are several.
+    /// The reason for the account, if there are several.
     pub(super) attempt: Option<Attempt>,
     /// The part of the host for which a pattern selected the account.
     pub(super) prefix: Option<Target>,

@@ -1,4 +1,4 @@
-//! Which credential answers a request, and what changes the stored ones.
+//! Selects the credential for a request, refreshes sessions, and changes stored credentials.
 
 mod accounts;
 mod engine;

@@ -17,7 +17,7 @@ use crate::store::{env, returned_token, url_credentials};
 
 type Found = (Credential, Source);
 
-/// What happens to a session that is due for a refresh.
+/// The treatment of a session that is due for a refresh.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Renewal {
     Perform,
@@ -53,7 +53,7 @@ impl Engine<'_> {
         }
     }
 
-    /// What [`Engine::get`] returns if every refresh succeeds, judged from what is stored.
+    /// The result of [`Engine::get`] if every refresh succeeds, judged from the stored sessions.
     pub(super) fn peek(&self, request: &CredentialRequest) -> Result<Found> {
         self.search(request, Renewal::Assume, &mut Trail::default())
     }

@@ -151,7 +151,7 @@ impl CredentialStore for MemoryStore {
     }
 }
 
-/// What a service does with one request.
+/// The response of a service to one request.
 pub(super) type RenewalResult = Result<Session, RenewalError>;
 
 /// Runs before an answer, as another process would between two steps of this one.
@@ -234,7 +234,7 @@ impl Clock for ManualClock {
 pub(super) struct MemoryLocks {
     /// How many more attempts find the lock held; `None`: it cannot be opened.
     pub(super) held_for: Cell<u32>,
-    /// What the process that holds a lock does meanwhile.
+    /// The action of the process that holds a lock, before it releases the lock.
     pub(super) meanwhile: RefCell<Option<Interleaved>>,
     pub(super) broken: Cell<bool>,
     pub(super) taken: RefCell<Vec<PathBuf>>,

@@ -1,4 +1,4 @@
-//! The order of the sources, and what `store`, `erase` and `list` change, in memory.
+//! The order of the sources, and the effects of `store`, `erase` and `list`, in memory.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

@@ -43,7 +43,7 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
             format!("cannot run `{}`: {why}", crate::error::sanitize(&program.to_string_lossy()));
         let error_for_people = Error::invalid(message)
             .with_hint("pass a program on PATH, or the path of a program, after `--`");
-        // What env(1), nohup(1) and every shell say of a program that is not there, or cannot be run.
+        // The exit statuses of env(1), nohup(1) and every shell for a program that is missing, or that cannot be run.
         let status = if is_missing { 127 } else { 126 };
         Ok(ToolOutput::failure(status, error_for_people))
     })

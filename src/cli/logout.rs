@@ -106,7 +106,7 @@ fn still_valid(provider: &Provider) -> String {
     }
 }
 
-/// What is left of a session that was not revoked.
+/// The consequence of a session that was not revoked.
 fn still_open(provider: &Provider) -> String {
     let name = &provider.name;
     match provider.login {
@@ -121,7 +121,7 @@ fn still_open(provider: &Provider) -> String {
     }
 }
 
-/// For a service that asks to wait.
+/// For a service that requires a delay.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Repeats a request that exceeded the rate limit: nobody repeats a logout.

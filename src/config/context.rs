@@ -1,4 +1,4 @@
-//! What a call depends on: the options of the command line, environment, paths and configuration. `config.toml` is read when
+//! The context of a call: the options of the command line, environment, paths and configuration. `config.toml` is read when
 //! it is first needed.
 //!
 //! A variable may select among the providers, accounts and hosts that are configured. A destination that only a variable
@@ -155,7 +155,7 @@ impl Context {
             )))
     }
 
-    /// What to do where nobody is logged in: a login needs a home directory and a person.
+    /// The hint if nobody is logged in: a login requires a home directory and a person.
     pub fn login_hint(&self, provider: &Provider) -> String {
         let variable = &provider.token_variable;
         match self.paths.in_home("") {

@@ -1,4 +1,4 @@
-//! The directories of the user: home, and configuration. Checks their owners, and keeps `~/.my` private.
+//! The home and the configuration directory of the user. Checks their owners, and narrows the mode of `~/.my`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub enum HomeProblem {
 }
 
 impl HomeProblem {
-    /// What to do about it.
+    /// The hint for the person.
     pub fn hint(&self) -> String {
         match self {
             Self::Missing | Self::Relative => "set HOME to your home directory".to_owned(),
@@ -73,7 +73,7 @@ impl Paths {
         Self { home, narrowed, configuration }
     }
 
-    /// What was repaired.
+    /// The repair that was made.
     pub fn warning(&self) -> Option<Warning> {
         self.narrowed.clone().map(Warning::DirectoryRepaired)
     }

@@ -70,7 +70,7 @@ impl ErrorCode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     pub code: ErrorCode,
-    /// What failed, then the cause; lower case, no final stop.
+    /// The failed action, then the cause; lower case, without a final stop.
     pub message: String,
     /// Everything that was searched for a credential, in order: `MY_API_TOKEN (not set), file (no entry)`.
     pub tried: Option<String>,

@@ -58,7 +58,7 @@ fn without_secrets(text: &str, secrets: &[&str]) -> String {
     shown
 }
 
-/// What is searched for in a view, and whether that is base64: the secret, and the part that is the same in the base64 of
+/// The texts to find in a view, and whether each is base64: the secret, and the part that is the same in the base64 of
 /// every text that contains it, for each of three positions. Basic authentication encodes a secret as a form does before
 /// that (RFC 6749, 2.3.1).
 fn needles(secret: &str) -> Vec<(Zeroizing<Vec<u8>>, bool)> {

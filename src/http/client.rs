@@ -35,7 +35,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest `Retry-After` that is shown, in seconds.
 const MAX_RETRY_AFTER: u64 = 24 * 3600;
 
-/// What every client needs of this program.
+/// The dependencies of every client.
 #[derive(Clone, Copy)]
 pub struct Network<'a> {
     pub context: &'a Context,

@@ -49,12 +49,12 @@ impl HttpError {
         if let Self::Service(error) = self { Some(error.status) } else { None }
     }
 
-    /// For how many seconds the service asks to wait.
+    /// The seconds that the service requires a client to wait.
     pub fn retry_after(&self) -> Option<u64> {
         if let Self::Service(error) = self { error.retry_after } else { None }
     }
 
-    /// Whether the service itself decided so, and no failure of it or of the network.
+    /// Whether this is a decision of the service, and not a failure of the service or the network.
     pub fn is_decision(&self) -> bool {
         self.status().is_some_and(|status| status < 500)
     }

@@ -1,4 +1,4 @@
-//! The API of Microtica: whose key it is, and what the key sees. The paths are data of the provider's descriptor.
+//! The API of Microtica: the key, its projects and environments. The paths are data of the provider's descriptor.
 
 use std::collections::BTreeMap;
 

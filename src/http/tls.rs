@@ -59,7 +59,7 @@ fn roots_of(file: &Path) -> Result<RootCertStore> {
 
 fn roots_of_system() -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    // What cannot be read is left out: a single broken file in a folder of hundreds is no reason to trust none.
+    // Skip an unreadable file: one broken file among hundreds must not make every certificate untrusted.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());

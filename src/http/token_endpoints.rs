@@ -28,7 +28,7 @@ pub trait Renewal {
     fn is_reachable(&self) -> bool;
 }
 
-/// What a renewal that failed means for the session.
+/// The meaning of a failed renewal for the session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenewalError {
     /// The service rejected the refresh token: the session is over.

@@ -1,4 +1,4 @@
-//! What was searched for a credential, and with which result. Decisions compare these values; their text is for people.
+//! The sources that were searched for a credential, each with its result. Decisions compare these values; their text is for people.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ impl Attempt {
     }
 }
 
-/// What a search has collected so far.
+/// The attempts and warnings of a search so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trail {
     pub attempts: Vec<Attempt>,
@@ -63,7 +63,7 @@ pub enum Outcome {
     Unavailable(StoreFailure),
 }
 
-/// What decided which account answers.
+/// The setting or the part of the request that selected the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChosenBy {
     Request,
@@ -98,7 +98,7 @@ pub enum StoreFailure {
 pub enum OffReason {
     #[error("no session bus")]
     NoSessionBus,
-    /// Nobody listens where the environment says.
+    /// No process listens on the bus that the environment names.
     #[error("no session bus")]
     UnreachableBus { variable: &'static str },
     /// Another user listens there, or can replace the socket.

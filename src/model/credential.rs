@@ -1,4 +1,4 @@
-//! What is stored for a person: a session with a provider, or a credential for one URL; and when it counts as fresh.
+//! The stored secrets of a person: sessions with providers and credentials for URLs; when a session is fresh.
 //! Reads no clock: the time is an argument.
 
 use serde::{Serialize, Serializer};

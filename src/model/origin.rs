@@ -216,7 +216,7 @@ impl HostPattern {
         if is_wildcard && (!host.contains('.') || host.parse::<Ipv4Addr>().is_ok()) {
             return Err(refused("`*.` must be followed by a domain of at least two labels"));
         }
-        // The list has wildcards: `kawasaki.jp` itself is no public suffix, each name below it is.
+        // The list has wildcards: `kawasaki.jp` itself is not a public suffix, but each name below it is.
         let is_public = |name: &str| {
             psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix == name.as_bytes())
         };

@@ -1,4 +1,4 @@
-//! What a tool requests: each protocol decodes its input to an [`Operation`].
+//! The request of a tool: each protocol decodes its input to an [`Operation`].
 
 use super::{LegacyUrl, Secret, Target, Timestamp};
 use crate::error::{Error, Result};
@@ -84,7 +84,7 @@ impl CredentialRequest {
         Self { target: Some(target), ..Self::new(tool) }
     }
 
-    /// The same request for the other scheme of a loopback host, if the tool does not say which one is meant.
+    /// The same request for the other scheme of a loopback host, if the tool does not name the scheme.
     pub fn for_other_scheme(&self) -> Option<Self> {
         let target = self.target.as_ref().filter(|_| self.tool.ignores_scheme)?;
         let origin =
@@ -94,7 +94,7 @@ impl CredentialRequest {
     }
 }
 
-/// What a tool's protocol can and cannot do.
+/// The abilities of a tool's protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent properties of a protocol")]
 pub struct ToolTraits {

@@ -1,4 +1,4 @@
-//! What the program answers: each protocol encodes a [`Response`] to its tool's form.
+//! The result of an operation: each protocol encodes a [`Response`] to its tool's form.
 
 use std::path::PathBuf;
 
@@ -119,7 +119,7 @@ pub struct ListEntry {
     pub expires_at: Option<Timestamp>,
 }
 
-/// What this program supports here.
+/// The protocols and stores that this program supports on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// The names of the protocols.
@@ -128,7 +128,7 @@ pub struct Capabilities {
     pub stores: Vec<(Source, Option<String>)>,
 }
 
-/// What the person should know although the operation succeeded. `Display` is the message.
+/// A problem that did not make the operation fail. `Display` is the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     #[error("{} was readable by other users; changed its mode to 0600", .0.display())]

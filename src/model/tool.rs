@@ -1,4 +1,4 @@
-//! How a tool calls this program, and what it receives: arguments, variables and bytes.
+//! A call of this program by a tool: arguments, variables, input and output.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
@@ -39,7 +39,7 @@ pub enum Framing {
     Conversation(&'static str),
 }
 
-/// What the tool receives. It may contain a secret, so it has no `Debug`.
+/// The output for the tool. It may contain a secret, so it has no `Debug`.
 #[derive(Default)]
 pub struct ToolOutput {
     /// Standard output.

@@ -211,14 +211,14 @@ fn is_complete(framing: Framing, bytes: &[u8], checked: usize) -> bool {
         Framing::Nothing => true,
         Framing::Everything | Framing::Conversation(_) => false,
         Framing::Paragraph => {
-            // What follows an empty line, like what follows an object, belongs to no request.
+            // Input after an empty line, or after an object, does not belong to the request.
             let is_first = bytes.starts_with(b"\n") || bytes.starts_with(b"\r\n");
             let tail = &bytes[checked.saturating_sub(2)..];
             is_first
                 || tail.windows(2).any(|pair| pair == b"\n\n")
                 || tail.windows(3).any(|end| end == b"\n\r\n")
         }
-        // The parser finds the end of an object. Text that is not JSON is complete: more of it will not make it JSON.
+        // The parser finds the end of an object. Text that is not JSON is complete: more input does not make it JSON.
         Framing::Object => {
             let mut values =
                 serde_json::Deserializer::from_slice(bytes).into_iter::<serde::de::IgnoredAny>();

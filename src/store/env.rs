@@ -34,7 +34,7 @@ pub fn read(environment: &Environment, name: &str, now: Timestamp) -> Result<Opt
 }
 
 /// The token in a text that a person or a CI system has set: without a byte order mark, and without the blanks and line
-/// breaks around it. What else no token has is an error, which does not repeat the text.
+/// breaks around it. Any other character that no token has is an error, which does not repeat the text.
 pub fn token(text: &str) -> Result<Secret, &'static str> {
     let token = text.trim_start_matches('\u{feff}').trim();
     let is_quote = |c: char| matches!(c, '"' | '\'' | '`');

@@ -51,7 +51,7 @@ pub type PreparedWrite<'a> = Box<dyn FnOnce(&Secret) -> StoreResult<StoredAt> + 
 #[derive(Debug)]
 pub struct StoredText {
     pub text: Secret,
-    /// What was repaired while it was read.
+    /// The repair that was made while it was read.
     pub warning: Option<Warning>,
 }
 
@@ -72,7 +72,7 @@ impl<'a> Stores<'a> {
         if source == Source::Keyring { self.keyring } else { self.file }
     }
 
-    /// Stores a new credential in the keyring; in the file if there is no keyring, if `choice` says so, or if this kind
+    /// Stores a new credential in the keyring; in the file if there is no keyring, if `choice` is the file, or if this kind
     /// of credential is not stored in the keyring. A keyring that exists and rejects the credential is an error; one that
     /// the environment names and that cannot be used is a warning.
     pub fn write_new(

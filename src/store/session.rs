@@ -77,7 +77,7 @@ pub fn issued_at(session: &Session) -> (i64, Timestamp) {
     (iat.unwrap_or_else(|| session.received_at().unix()), session.last_refreshed_at)
 }
 
-/// Another program may write the file in place: a part of it is read again before it counts as broken.
+/// Another program may write the file in place: an incomplete file is read again before it counts as broken.
 const MAX_READS: u32 = 8;
 
 /// The delay between two reads: together they allow such a write 70 ms.
@@ -241,7 +241,7 @@ mod tests {
         decode(&Provider::MYCLI.key, &Secret::new(text)).unwrap().unwrap()
     }
 
-    /// A file that another program writes in place: a part of it at first.
+    /// A file that another program writes in place: incomplete at first.
     struct PartlyWritten(std::cell::Cell<u32>);
 
     impl CredentialStore for PartlyWritten {

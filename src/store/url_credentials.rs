@@ -82,7 +82,7 @@ impl Drop for Record {
     }
 }
 
-/// What a request does with the credentials that match it.
+/// The access of a request to the credentials that match it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
     Read,
@@ -264,7 +264,7 @@ pub fn find(
 }
 
 /// For a request that names only the host: retains what is stored for the whole host, or otherwise for its only path. Of
-/// several paths none is retained, since the request does not say which one is meant.
+/// several paths none is retained, since the request does not name the path.
 fn retain_for_host(entries: &mut Vec<Entry>) {
     let is_for_host =
         |entry: &Entry| entry.target.as_ref().is_some_and(|target| target.path.is_root());

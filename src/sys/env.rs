@@ -12,7 +12,7 @@ pub enum Environment {
 }
 
 impl Environment {
-    /// The variable, where it is set to something besides blanks.
+    /// The variable, if it has a value that is not blank.
     pub fn get(&self, name: &str) -> Option<OsString> {
         #[expect(clippy::disallowed_methods, reason = "this is the one place")]
         let value = match self {

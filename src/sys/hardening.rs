@@ -1,4 +1,4 @@
-//! What other programs may see of this process's memory: nothing that the system lets us keep from them.
+//! Prevents access to the memory of this process by other programs, as far as the system allows.
 
 /// No core dump, and no debugger of the same user. A command that `exec` runs is not touched: the system forgets this
 /// when another program takes the process's place.

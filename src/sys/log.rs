@@ -1,4 +1,4 @@
-//! What the program looks at and why, on standard error, with `MY_LOG=debug`. Never a secret: hosts, stores, statuses and
+//! The debug log (`MY_LOG=debug`) on standard error. It never contains a secret: hosts, stores, statuses and
 //! reasons. Without the variable, a message is not even formatted.
 
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use crate::error::sanitize;
 use crate::sys::env::Environment;
 
 pub trait Log {
-    /// Writes the message at once, so that the last line says what the program waits for.
+    /// Writes the message at once: the last line names the current action.
     fn debug(&self, message: &dyn Fn() -> String);
 }
 

@@ -1,4 +1,4 @@
-//! What the operating system does for this program.
+//! The functions of the operating system that this program uses.
 
 pub mod atomic_file;
 pub mod clock;

@@ -47,7 +47,7 @@ const DESKTOP: &[&str] = &[
     "XDG_SESSION_TYPE", "KDE_FULL_SESSION", "KDE_SESSION_VERSION", "WSL_DISTRO_NAME", "WSL_INTEROP",
 ];
 
-/// Where programs are found, and what they start with.
+/// The directories of programs, and the environment and directory that they start with.
 pub struct Launcher {
     directory: PathBuf,
     /// The absolute folders of PATH.

@@ -1,18 +1,17 @@
-//! Signals that end or stop the process, held off while it does what must not be left half done. The others come
-//! through at once, Control-\ among them.
+//! Blocks the signals that end or stop the process while it spends a refresh token or edits files. Other signals, such as
+//! that of Control-\, are delivered at once.
 
 #[cfg(unix)]
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 
-/// While this lives, Control-C, Control-Z, a hang-up and a request to end wait; then they do what they always do.
+/// Blocks Control-C, Control-Z, a hang-up and a request to terminate until it is dropped. They are delivered then.
 #[must_use]
 pub struct BlockedSignals {
     #[cfg(unix)]
     before: Option<SigSet>,
 }
 
-/// Holds them off in this thread and in those that it starts, which inherit that. A thread that was there before could
-/// still be hit.
+/// Blocks them in this thread, and in threads that it starts. A thread that was started before may still receive them.
 #[cfg(unix)]
 pub fn block() -> BlockedSignals {
     let held = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGTSTP];
@@ -41,7 +40,7 @@ impl Drop for BlockedSignals {
     }
 }
 
-/// Blocks nothing: Windows has no signals that end a process between two calls of it.
+/// Blocks nothing: Windows has no such signals.
 #[cfg(not(unix))]
 pub fn block() -> BlockedSignals {
     BlockedSignals {}
@@ -98,7 +97,7 @@ impl Drop for CleanupOnSignal {
 
 #[cfg(not(unix))]
 impl CleanupOnSignal {
-    /// Windows keeps no mode of the terminal that would have to be restored.
+    /// Windows restores the mode of the terminal.
     pub fn new(_cleanup: fn()) -> Self {
         Self { _blocked: block() }
     }

@@ -48,11 +48,11 @@ const RETRY_DELAY: Duration = Duration::from_millis(700);
 /// yet saved its result.
 const REJECTED_READ_DELAY: Duration = Duration::from_millis(200);
 
-/// What is true now, in the stores and at the service.
+/// The state of the session in the stores and at the service.
 enum State<'r> {
     /// Another process may hold the lock. The session was stale when it was read.
     Unlocked { stale: StoredSession, next_read: Instant, delay: Duration },
-    /// This process holds the lock. What it read before may be old.
+    /// This process holds the lock. A session that it read before may be old.
     Locked,
     /// The session is stale, and this call has not sent its refresh token. `older`: the session in the other store.
     Due { session: StoredSession, older: Option<StoredSession> },

@@ -37,7 +37,7 @@ fn refresh(
     Ok((found, trail))
 }
 
-/// The file has the session, there is no keyring.
+/// The file has the session, and the keyring does not exist.
 fn in_file(session: &Session) -> Memory {
     let memory = Memory::new();
     memory.file.put_session(&MYCLI, session);

@@ -42,7 +42,7 @@ type Requests = oauth2::Client<
     EndpointSet,
 >;
 
-/// A device code flow that has started: what the person is shown, and what is polled for.
+/// A device code flow that has started: the code and URL for the person, and the code to poll with.
 pub type DeviceAuthorization = StandardDeviceAuthorizationResponse;
 
 /// A decision that a person has to make on a page of the service.

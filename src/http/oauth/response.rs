@@ -25,7 +25,7 @@ const DEFAULT_LIFETIME: u64 = 3600;
 /// The longest lifetime of an access token, in seconds.
 const MAX_LIFETIME: u64 = 366 * 24 * 3600;
 
-/// What a service issues for a login or a refresh token.
+/// The tokens that a service issues for a login or a refresh token.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct TokenResponse {
     access_token: AccessToken,
@@ -133,7 +133,7 @@ pub(super) fn error_response(code: &str, message: &str) -> HttpResponse {
     response
 }
 
-/// Why a request of the library failed. What it could not decode may have a token, and is dropped.
+/// The error of a request of the library. A response that cannot be decoded may contain a token, and is dropped.
 pub(super) fn failure<T: ErrorResponseType + AsRef<str> + Display + 'static>(
     error: RequestTokenError<HttpError, StandardErrorResponse<T>>,
 ) -> HttpError {

@@ -161,7 +161,7 @@ impl Item {
     }
 }
 
-/// What a stored text is.
+/// The format of a stored text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoredFormat {
     /// The JSON of a session, shared with the `my` command line.

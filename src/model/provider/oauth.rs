@@ -1,4 +1,4 @@
-//! What a login by OAuth 2 has to know of a service.
+//! An OAuth 2 service: endpoints, registration, scopes and grant.
 
 use std::path::PathBuf;
 
@@ -34,7 +34,7 @@ pub struct OAuth {
 }
 
 impl OAuth {
-    /// The error that the client secret is not where the configuration says; `None` if the configuration does not say.
+    /// The error for a configured client secret that is missing; `None` if none is configured.
     pub fn missing_secret(&self, provider: &str) -> Option<Error> {
         let (missing, hint) = match self.client_secret.as_ref()? {
             SecretLocation::Variable(name) => {

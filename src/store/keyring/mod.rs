@@ -35,7 +35,7 @@ use secret_service::Session;
 /// For the person's answer to a prompt.
 const PROMPT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What decides whether there is a keyring.
+/// The variables and settings that decide whether a keyring is used.
 #[derive(Clone, Debug, Default)]
 pub struct KeyringEnvironment {
     /// `DBUS_SESSION_BUS_ADDRESS`.
@@ -44,7 +44,7 @@ pub struct KeyringEnvironment {
     pub runtime_dir: Option<OsString>,
     /// Why the keyring must not be used.
     pub off: Option<OffReason>,
-    /// Whether the keyring may ask the person for the password of its first collection.
+    /// Whether the keyring may prompt for the password of its first collection.
     pub may_prompt: bool,
 }
 

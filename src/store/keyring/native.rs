@@ -20,7 +20,7 @@ pub(super) fn find_address(_: &KeyringEnvironment) -> Result<Address, OffReason>
     if IS_MACOS || cfg!(windows) { Ok(Address) } else { Err(OffReason::NoKeyring) }
 }
 
-/// There is no connection: each call opens its entry.
+/// Each call opens its entry, without a connection.
 pub(super) struct Session;
 
 #[expect(clippy::unused_self, reason = "the Secret Service has a connection")]

@@ -1,5 +1,5 @@
-//! Files of the user. A file is written beside its name and renamed, so that no reader sees half of it and no crash leaves
-//! half of it. What keeps a file from being replaced is found by [`prepare`], before anything is spent on its contents.
+//! Files of the user. A file is written to a temporary file beside it, which then replaces it: neither a reader nor a crash
+//! leaves a part of a file. [`prepare`] detects beforehand that a file cannot be replaced.
 
 #[cfg(unix)]
 mod unix;
@@ -81,7 +81,7 @@ fn describe(error: &io::Error) -> String {
     }
 }
 
-/// What failed, on which path, and why.
+/// The failed action, its path and the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("{action} {}: {reason}", path.display())]
 pub struct WriteError {
@@ -244,7 +244,7 @@ fn refuse_foreign(path: &Path) -> Result<(), WriteError> {
         .map_or(Ok(()), |part| Err(WriteError::new("writing below", part, FileError::Foreign)))
 }
 
-/// What keeps the file of that name from being replaced or removed, as far as that can be known before.
+/// The reason why the file cannot be replaced or removed, as far as that can be detected before.
 fn obstacle(path: &Path) -> Option<FileError> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
         return Some(FileError::Directory);
@@ -317,7 +317,7 @@ pub fn check_removal(path: &Path) -> Result<(), WriteError> {
     obstacle(path).map_or(Ok(()), |reason| Err(WriteError::new("removing", path, reason)))
 }
 
-/// Removes a file, and what dead processes left beside it; `false` where there was none.
+/// Removes a file, and the temporary files of dead processes beside it; `false` if there was no file.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn remove(path: &Path) -> Result<bool, WriteError> {
     sweep(path, LEFT_BEHIND);
@@ -338,7 +338,7 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// A rename is durable once its directory is; a system that cannot sync a directory does so by itself.
+/// Makes a rename durable. A system that cannot sync a directory does that without a call.
 fn sync_directory(path: &Path) {
     if let Some(directory) = path.parent().and_then(|directory| File::open(directory).ok()) {
         let _ = directory.sync_all();

@@ -91,7 +91,7 @@ pub(super) fn narrow_directory(directory: &Path, metadata: &Metadata) -> bool {
         && fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).is_ok()
 }
 
-/// 0600, whatever the umask made of it.
+/// Sets the mode to 0600, whatever the umask is.
 pub(super) fn narrow(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fchmod(file, Mode::RUSR | Mode::WUSR)?)
 }
@@ -110,7 +110,7 @@ pub(super) fn copy_mode(file: &File, replaced: &Metadata) -> io::Result<()> {
 pub(super) fn reserve(file: &File, size: usize) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
     match fallocate(file, FallocateFlags::empty(), 0, size.max(1) as u64) {
-        // A file system that cannot promise space is asked for it by writing.
+        // If the file system cannot reserve space, write zeros.
         Err(rustix::io::Errno::OPNOTSUPP) => super::fill(file, size),
         other => Ok(other?),
     }
@@ -121,7 +121,7 @@ pub(super) fn reserve(file: &File, size: usize) -> io::Result<()> {
     super::fill(file, size)
 }
 
-/// What neither the owner nor root can replace: `chattr +i` or `+a`, and a file that is mounted by itself, as containers do
+/// Detects files that neither the owner nor root can replace: `chattr +i` or `+a`, and a mounted single file, as in containers
 /// (`rename` fails with `EBUSY`; known since Linux 5.8).
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn protection(path: &Path) -> Option<FileError> {
@@ -169,7 +169,7 @@ pub(super) fn create_directory(directory: &Path, is_private: bool) -> Result<(),
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error)?,
                 _ => {}
             }
-            // Each by itself: a umask may have made it one in which nothing can be created.
+            // Set each mode: with some umasks nothing could be created in the new directory.
             Ok(narrow()?)
         }
     }
