@@ -48,7 +48,12 @@ impl<'a> Editor<'a> {
 
     /// As [`set`], under the lock that is held already.
     pub fn set(&self, provider: Option<&str>, key: &str, value: Option<Value>) -> Result<()> {
-        let Edit { path, after, .. } = plan(self.paths, provider, key, value)?;
+        self.set_all(provider, vec![(key, value)])
+    }
+
+    /// As [`Editor::set`], for several keys in one write.
+    pub fn set_all(&self, provider: Option<&str>, changes: Changes<'_>) -> Result<()> {
+        let Edit { path, after, .. } = plan_all(self.paths, provider, changes)?;
         Ok(atomic_file::prepare(&path, after.len(), Policy::Preserve)?.commit(&after)?)
     }
 }
@@ -57,6 +62,9 @@ fn no_directory() -> Error {
     Error::invalid_state("no configuration directory")
 }
 
+/// Keys, each with its new value.
+type Changes<'a> = Vec<(&'a str, Option<Value>)>;
+
 /// As [`set`], without writing.
 pub fn plan(
     paths: &Paths,
@@ -64,6 +72,10 @@ pub fn plan(
     key: &str,
     value: Option<Value>,
 ) -> Result<Edit> {
+    plan_all(paths, provider, vec![(key, value)])
+}
+
+fn plan_all(paths: &Paths, provider: Option<&str>, changes: Changes<'_>) -> Result<Edit> {
     let path = paths.configuration().ok_or_else(no_directory)?;
     let unreadable =
         |reason: &dyn std::fmt::Display| Error::invalid(format!("{} {reason}", path.display()));
@@ -77,9 +89,11 @@ pub fn plan(
         Some(name) => provider_table(&mut document, name)
             .ok_or_else(|| unreadable(&"has a `providers` entry that is not a table"))?,
     };
-    match value {
-        Some(value) => drop(table.insert(key, Item::Value(value))),
-        None => drop(table.remove(key)),
+    for (key, value) in changes {
+        match value {
+            Some(value) => drop(table.insert(key, Item::Value(value))),
+            None => drop(table.remove(key)),
+        }
     }
     let after = document.to_string();
     check(&after, provider)?;

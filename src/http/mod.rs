@@ -2,6 +2,7 @@
 
 mod client;
 mod error;
+pub mod forge;
 mod issued;
 pub mod microtica;
 pub mod mycli;

@@ -6,6 +6,7 @@ mod email;
 mod loopback;
 mod oauth;
 mod pending;
+mod service;
 mod token;
 mod waiting;
 
@@ -21,12 +22,13 @@ use crate::model::{LoginKind, Provider, StoredAt, ToolOutput, Warning};
 
 pub(super) use pending::Pending;
 
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(after_help = "\
 Examples:
   my-credential-helper login --email me@acme.dev
   my-credential-helper login --account work
+  my-credential-helper login https://git.acme.dev
   my-credential-helper --provider acme login --device
   echo \"$TOKEN\" | my-credential-helper login
 
@@ -34,6 +36,12 @@ Without a terminal, in two steps:
   my-credential-helper login --email me@acme.dev --no-wait
   my-credential-helper login --code 123456")]
 pub(super) struct Arguments {
+    /// The service: its URL, or github, gitlab, bitbucket or google. Without it, the provider in force
+    #[arg(conflicts_with_all = ["email", "code", "token"])]
+    service: Option<String>,
+    /// The id of the application that you have registered at the service
+    #[arg(long, value_name = "ID", requires = "service")]
+    client_id: Option<String>,
     /// The email address; prompted for on a terminal if missing
     #[arg(long)]
     email: Option<String>,
@@ -99,6 +107,9 @@ fn log_in(
     arguments: &Arguments,
     output: &Output,
 ) -> Result<ToolOutput, Stopped> {
+    if let Some(service) = &arguments.service {
+        return service::run(engine, arguments, service, output);
+    }
     let login = |provider| Login::new(engine, arguments, output, provider);
     if let Some(token) = token::provided(engine, arguments)? {
         return Ok(login(token::provider_of(engine, &token)?)?.by_token(&token)?);

@@ -114,6 +114,18 @@ fn request(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<Me
         .with_hint(format!("set its endpoints in [providers.{}] of config.toml", provider.name)))
 }
 
+/// Whether a service describes itself. An error if the description is of another issuer, or the service cannot be reached.
+pub fn has_metadata(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<bool> {
+    for url in addresses(issuer)? {
+        match Client::new(network, provider, &url)?.get::<Metadata>(None) {
+            Ok(metadata) => return metadata.check(issuer).map(|_| true),
+            Err(HttpError::Service(_) | HttpError::Malformed(_)) => {}
+            Err(error) => return Err(error::failed(issuer, "read the discovery document", &error)),
+        }
+    }
+    Ok(false)
+}
+
 /// The suffix is behind the issuer in OpenID Connect, and between host and path in RFC 8414.
 fn addresses(issuer: &str) -> Result<[String; 2]> {
     let target = Target::parse(issuer)?;

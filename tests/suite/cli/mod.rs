@@ -6,6 +6,7 @@ mod ci;
 mod doctor;
 mod exec_and_export;
 mod login;
+mod login_service;
 mod manual;
 mod packages;
 mod pages;

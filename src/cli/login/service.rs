@@ -1,0 +1,166 @@
+//! `login https://git.acme.dev`: finds out which service that is, configures it as a provider, and logs in there.
+
+use super::{Arguments, log_in};
+use crate::auth::{Engine, with_engine};
+use crate::cli::output::Output;
+use crate::cli::terminal::{self, Stopped};
+use crate::config::edit::Editor;
+use crate::config::{Context, Overrides};
+use crate::error::{Error, Result, sanitize};
+use crate::http::{Network, forge};
+use crate::model::known::{self, KnownService};
+use crate::model::{LoginKind, OAuth, Provider, Target, ToolOutput};
+
+/// A service that a person has named.
+struct Service {
+    /// The value of `kind`.
+    kind: &'static str,
+    /// `None` for the public service that `kind` names.
+    issuer: Option<String>,
+    host: String,
+}
+
+pub(super) fn run(
+    engine: &Engine<'_>,
+    arguments: &Arguments,
+    text: &str,
+    output: &Output,
+) -> Result<ToolOutput, Stopped> {
+    let name = match configured(engine, text)? {
+        Some(name) if arguments.client_id.is_none() => name,
+        known => configure(engine, arguments, text, known, output)?,
+    };
+    // The configuration has changed.
+    let overrides = Overrides { provider: Some(name), ..engine.context.overrides.clone() };
+    let context = Context::from_env(overrides);
+    with_engine(&context, |other| {
+        let descriptions = engine.network.descriptions;
+        let engine = Engine { network: Network { descriptions, ..other.network }, ..*other };
+        log_in(&engine, &Arguments { service: None, ..arguments.clone() }, output)
+    })
+}
+
+/// The name of the provider that is configured for the service: by its name, its issuer, or one of its hosts.
+fn configured(engine: &Engine<'_>, text: &str) -> Result<Option<String>> {
+    let configuration = engine.context.configuration()?;
+    let target = Target::parse(text).ok();
+    let matches = |provider: &Provider| {
+        let LoginKind::OAuth(oauth) = &provider.login else { return false };
+        let issuer = oauth.issuer.as_deref().and_then(|issuer| Target::parse(issuer).ok());
+        let is_host = |target: &Target| provider.hosts.iter().any(|it| it.matches(&target.origin));
+        *provider.name == *text
+            || target.as_ref().is_some_and(|it| Some(it) == issuer.as_ref() || is_host(it))
+    };
+    let mut providers = configuration.names().into_iter().filter_map(|name| {
+        let provider = configuration.provider(name).ok()?;
+        matches(&provider).then(|| name.to_owned())
+    });
+    Ok(providers.next())
+}
+
+/// Writes the provider into `config.toml`; returns its name.
+fn configure(
+    engine: &Engine<'_>,
+    arguments: &Arguments,
+    text: &str,
+    known: Option<String>,
+    output: &Output,
+) -> Result<String> {
+    let context = engine.context;
+    let service = Service::find(engine, text)?;
+    let named = context.overrides.provider.clone();
+    let name = known.or(named).unwrap_or_else(|| service.provider_name());
+    let client_id = match &arguments.client_id {
+        Some(id) => id.trim().to_owned(),
+        None if terminal::is_interactive() => {
+            terminal::print(&service.registration());
+            terminal::prompt("Client ID: ")?.trim().to_owned()
+        }
+        None => String::new(),
+    };
+    if client_id.is_empty() {
+        let lines = service.lines(&name, "CLIENT_ID");
+        return Err(Error::invalid(format!("the login to {} requires a client ID", service.host))
+            .with_hint(format!(
+                "{}\nThen run `my-credential-helper login {} --client-id CLIENT_ID`, or write into config.toml:\n\n{lines}",
+                service.registration().trim_end(),
+                sanitize(text),
+            )));
+    }
+    let editor = Editor::lock(&context.paths)?;
+    let hosts = service
+        .issuer
+        .is_some()
+        .then(|| [&*service.host].into_iter().collect::<toml_edit::Array>());
+    let mut changes = vec![("kind", Some(service.kind.into()))];
+    changes.extend(service.issuer.clone().map(|issuer| ("issuer", Some(issuer.into()))));
+    changes.push(("client_id", Some(client_id.into())));
+    changes.extend(hosts.map(|hosts| ("hosts", Some(hosts.into()))));
+    editor.set_all(Some(&name), changes)?;
+    output.note(format!("provider {name} is configured in config.toml"));
+    Ok(name)
+}
+
+impl Service {
+    fn find(engine: &Engine<'_>, text: &str) -> Result<Self> {
+        if let Some(known) = KnownService::find(text) {
+            let host = known.hosts.first().ok_or_else(|| {
+                Error::invalid(format!("{text} is software that many hosts run"))
+                    .with_hint("name the host: `my-credential-helper login https://HOST`")
+            })?;
+            return Ok(Self { kind: known.kind, issuer: None, host: (*host).to_owned() });
+        }
+        // What was typed may be a secret.
+        let target = Target::parse(text).map_err(|error| {
+            let names = known::ALL.map(|known| known.kind).join(", ");
+            Error::invalid(format!(
+                "the service is neither a URL nor a known name: {}",
+                error.message
+            ))
+            .with_hint(format!("write `https://HOST`; the known names are {names}"))
+        })?;
+        let host = target.origin.host_and_port();
+        let is_public = |known: &&KnownService| known.hosts.contains(&&*host);
+        if let Some(known) = known::ALL.iter().find(is_public) {
+            return Ok(Self { kind: known.kind, issuer: None, host });
+        }
+        let issuer = target.to_string();
+        Provider::api_origin(&issuer)?;
+        Ok(Self { kind: forge::detect(engine.network, &issuer)?, issuer: Some(issuer), host })
+    }
+
+    /// `git-acme-dev`: the host, in the characters of a provider's name.
+    fn provider_name(&self) -> String {
+        match &self.issuer {
+            None => self.kind.to_owned(),
+            Some(_) => self.host.replace(|c: char| !c.is_ascii_alphanumeric(), "-"),
+        }
+    }
+
+    fn registration(&self) -> String {
+        let oauth = KnownService::find(self.kind).map_or_else(OAuth::default, KnownService::oauth);
+        let issuer = self.issuer.as_deref().unwrap_or_default();
+        let place = oauth.registration.as_deref().unwrap_or("the settings of the service");
+        let scopes: Vec<_> = oauth.scopes.iter().map(AsRef::as_ref).collect();
+        let scopes = match scopes.join(" ") {
+            scopes if scopes.is_empty() => String::new(),
+            scopes => format!("\n  scopes:        {scopes}"),
+        };
+        format!(
+            "Register an application at {}\n  redirect URI:  http://127.0.0.1/callback\n  client type:   public \
+             (not confidential), with the device code flow if the service has it{scopes}\n",
+            place.replace("<the issuer>", issuer.trim_end_matches('/')),
+        )
+    }
+
+    /// The part of `config.toml`.
+    fn lines(&self, name: &str, client_id: &str) -> String {
+        let issuer = self.issuer.as_ref().map_or_else(String::new, |issuer| {
+            format!("issuer = \"{issuer}\"\nhosts = [\"{}\"]\n", self.host)
+        });
+        format!(
+            "[providers.{name}]\nkind = \"{}\"\n{issuer}client_id = \"{client_id}\"\n",
+            self.kind
+        )
+    }
+}

@@ -1,0 +1,168 @@
+//! `login https://…`: which service a host is, and what is configured for it. The hosts are doubles that answer as the
+//! software does; a service with a discovery document is npm's `oidc-provider`.
+
+use serde_json::json;
+
+use crate::support::oidc::Oidc;
+use crate::support::scripted::{Response, Scripted};
+use crate::support::terminal::in_terminal;
+use crate::support::{HELPER, Home};
+
+const CONFIGURATION: &str = ".config/my-credential-helper/config.toml";
+
+/// The paths that a host answers, each with its status.
+type Paths = &'static [(&'static str, u16)];
+
+fn ok(body: String) -> Response {
+    (200, String::new(), body)
+}
+
+/// A host that answers these paths, and every other path with a page, as single-page applications do.
+fn host(paths: Paths) -> Scripted {
+    Scripted::start(move |url, request| {
+        let status =
+            paths.iter().find(|(path, _)| *path == request.path).map(|(_, status)| *status);
+        match (status, request.path.as_str()) {
+            (None, _) => ok("<!doctype html><title>Sign in</title>".to_owned()),
+            (Some(200), "/.well-known/openid-configuration") => ok(json!({
+                "issuer": format!("{url}/"),
+                "authorization_endpoint": format!("{url}/login/oauth/authorize"),
+                "token_endpoint": format!("{url}/login/oauth/access_token"),
+            })
+            .to_string()),
+            (Some(200), _) => ok(json!({ "version": "1.26.0" }).to_string()),
+            (Some(status), _) => {
+                (status, String::new(), json!({ "message": "401 Unauthorized" }).to_string())
+            }
+        }
+    })
+}
+
+const FORGEJO: (&str, u16) = ("/api/forgejo/v1/version", 200);
+const GITEA: (&str, u16) = ("/api/v1/version", 200);
+const GITLAB: (&str, u16) = ("/api/v4/version", 401);
+const OPENID: (&str, u16) = ("/.well-known/openid-configuration", 200);
+
+#[test]
+fn a_host_is_recognized_and_the_registration_is_described() {
+    let hosts: [(Paths, &str, &str); 5] = [
+        (&[FORGEJO, GITEA, OPENID], "forgejo", "/user/settings/applications"),
+        (&[GITEA, OPENID], "gitea", "/user/settings/applications"),
+        (&[GITLAB, OPENID], "gitlab", "/-/user_settings/applications"),
+        (&[OPENID], "oauth", "the settings of the service"),
+        // Signed-in users only.
+        (&[("/api/v1/version", 403), OPENID], "oauth", "the settings of the service"),
+    ];
+    for (paths, kind, registration) in hosts {
+        let host = host(paths);
+        for text in [host.url.clone(), format!("{}/", host.url)] {
+            let home = Home::new();
+            let outcome = home.run(&["login", &text]);
+            assert_eq!(outcome.status, 2, "{kind}: {outcome:?}");
+            for part in [
+                "requires a client ID",
+                registration,
+                "http://127.0.0.1/callback",
+                &format!("kind = \"{kind}\""),
+            ] {
+                assert!(outcome.messages.contains(part), "{kind}: {part}: {outcome:?}");
+            }
+            assert_eq!(home.read(CONFIGURATION), None, "nothing is configured without a client ID");
+        }
+        assert!(
+            host.requests()
+                .iter()
+                .all(|request| !request.head.to_ascii_lowercase().contains("authorization"))
+        );
+    }
+}
+
+#[test]
+fn a_host_that_is_no_service_is_an_error_and_changes_nothing() {
+    let home = Home::new();
+    let page = host(&[]);
+    let other = Scripted::start(|_, _| ok(json!({ "issuer": "https://evil.dev" }).to_string()));
+    for (service, part) in [
+        (page.url.as_str(), "has no OpenID Connect discovery document"),
+        (&other.url, "is for the issuer `https://evil.dev`"),
+        ("http://127.0.0.1:9", "Connection refused"),
+        ("http://git.acme.dev", "plain http"),
+        ("gitea", "name the host"),
+        ("git.acme.dev", "https://HOST"),
+        ("https://me:hunter2@git.acme.dev", "user"),
+    ] {
+        let outcome = home.run(&["login", service, "--client-id", "me"]);
+        assert_ne!(outcome.status, 0, "{service}: {outcome:?}");
+        assert!(outcome.messages.contains(part), "{service}: {outcome:?}");
+        assert!(!outcome.messages.contains("hunter2"), "{outcome:?}");
+        assert_eq!(home.read(CONFIGURATION), None, "{service}");
+    }
+}
+
+#[test]
+fn a_known_service_is_named_by_its_kind_or_its_host() {
+    for service in ["github", "https://github.com", "https://github.com/acme/x"] {
+        let home = Home::new();
+        let outcome = home.run(&["login", service]);
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        for part in ["https://github.com/settings/applications/new", "kind = \"github\""] {
+            assert!(outcome.messages.contains(part), "{service}: {outcome:?}");
+        }
+        assert!(!outcome.messages.contains("issuer ="), "{outcome:?}");
+    }
+}
+
+/// From nothing to a token for git, with one command. Later commands find the provider again.
+#[test]
+fn one_command_configures_a_service_and_logs_in() {
+    let Some(service) = Oidc::start() else { return };
+    let mut home = Home::new();
+    home.set("MY_NO_KEYRING", "1");
+    let login = |arguments: &[&str]| {
+        home.run_with(&[&["login", &service.url], arguments].concat(), "wrong-secret")
+    };
+    // The login itself fails, with the secret on standard input; the configuration stays for the next try.
+    let outcome = login(&["--client-id", "robot", "--client-credentials"]);
+    assert_ne!(outcome.status, 0, "{outcome:?}");
+    assert!(!outcome.messages.contains("wrong-secret"), "{outcome:?}");
+    let text = home.read(CONFIGURATION).unwrap();
+    let host = service.url.trim_start_matches("http://").to_owned();
+    let name = host.replace(['.', ':'], "-");
+    for part in [
+        format!("[providers.{name}]"),
+        "kind = \"oauth\"".to_owned(),
+        format!("issuer = \"{}\"", service.url),
+        "client_id = \"robot\"".to_owned(),
+        format!("hosts = [\"{host}\"]"),
+    ] {
+        assert!(text.contains(&part), "{part} in {text}");
+    }
+    login(&["--client-id", "ci", "--client-credentials"]);
+    let text = home.read(CONFIGURATION).unwrap();
+    assert!(
+        text.contains("client_id = \"ci\"") && text.matches("[providers").count() == 1,
+        "{text}"
+    );
+    let outcome = home.run_with(&["login", &service.url, "--client-credentials"], "hush");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(!outcome.messages.contains("is configured in config.toml"), "{outcome:?}");
+    let token =
+        home.run(&["get", "--format", "raw", "--url", &format!("{}/ada/x.git", service.url)]);
+    assert!(service.is_active(token.output.trim_end()), "{token:?}");
+}
+
+#[test]
+fn on_a_terminal_the_client_id_is_prompted_for() {
+    let Some(service) = Oidc::start() else { return };
+    let mut home = Home::new();
+    home.set("MY_NO_KEYRING", "1");
+    let mut command = home.command(HELPER);
+    command.args(["login", &service.url, "--device"]);
+    let mut session = in_terminal(&home, command);
+    session.exp_string("Register an application at the settings of the service").unwrap();
+    session.exp_string("http://127.0.0.1/callback").unwrap();
+    session.exp_string("Client ID: ").unwrap();
+    session.send_line("helper").unwrap();
+    session.exp_string("enter the code").unwrap();
+    assert!(home.read(CONFIGURATION).unwrap().contains("client_id = \"helper\""));
+}
