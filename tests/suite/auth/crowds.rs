@@ -9,11 +9,13 @@ use account_server::{Fault, Server};
 use serde_json::{Value, json};
 
 use crate::support::http::{is_accepted, redeem};
+use crate::support::secret_service::SecretService;
 use crate::support::seed::number;
-use crate::support::{Home, Outcome, finish, service};
+use crate::support::{HELPER, Home, Outcome, finish, service, session_json, spawn};
 
 const REFRESH: &str = "/v1/auth/refresh";
 const FILE: &str = ".my/credentials.json";
+const ITEM: [(&str, &str); 2] = [("service", "mycli"), ("username", "mycli-tokens")];
 
 fn start_crowd(home: &Home) -> Vec<Child> {
     start(home, number("MY_TEST_CROWD", 24))
@@ -121,4 +123,105 @@ fn a_logout_during_concurrent_refreshes_is_final() {
         "{outcome:?}"
     );
     assert_eq!(redeem(&server, &old.refresh_token).0, 401);
+}
+
+/// A home whose keyring some processes reach and others do not, as in a desktop session and over SSH.
+struct Seldom {
+    server: Server,
+    keyring: SecretService,
+    home: Home,
+}
+
+impl Seldom {
+    fn start() -> Option<Self> {
+        let keyring = SecretService::start()?;
+        let server = service();
+        let mut home = Home::at(&server);
+        home.use_keyring(&keyring);
+        Some(Self { server, keyring, home })
+    }
+
+    /// Every other process reaches the keyring.
+    fn crowd(&self) -> [Vec<Outcome>; 2] {
+        let start = |reaches_keyring: bool| {
+            let mut command = self.home.command(HELPER);
+            command.args(["get", "--format", "raw"]);
+            if !reaches_keyring {
+                command.env_remove("DBUS_SESSION_BUS_ADDRESS");
+            }
+            spawn(command)
+        };
+        let pairs: Vec<_> =
+            (0..number("MY_TEST_CROWD", 24) / 2).map(|_| [start(true), start(false)]).collect();
+        let mut outcomes = [Vec::new(), Vec::new()];
+        for pair in pairs {
+            for (outcomes, child) in outcomes.iter_mut().zip(pair) {
+                outcomes.push(finish(child, b""));
+            }
+        }
+        outcomes
+    }
+}
+
+fn stale(session: &account_server::Session) -> String {
+    session_json(session, Duration::ZERO, Duration::from_secs(3600))
+}
+
+#[test]
+fn a_session_in_a_keyring_that_some_processes_miss_stays() {
+    let Some(seldom) = Seldom::start() else { return };
+    let session = seldom.server.session("me@acme.dev").unwrap();
+    seldom.keyring.store(&ITEM, stale(&session).as_bytes());
+    let [with, without] = seldom.crowd();
+    for outcome in &without {
+        assert!(outcome.messages.contains("not logged in"), "{outcome:?}");
+    }
+    let mut tokens: Vec<_> =
+        with.iter().map(|outcome| (outcome.status, &*outcome.output)).collect();
+    tokens.dedup();
+    assert!(tokens.len() == 1 && tokens[0].0 == 0, "{with:?}");
+    assert_eq!(seldom.server.refresh_requests(), 1);
+    assert_eq!(seldom.home.session(), None, "nothing moves to a file");
+}
+
+#[test]
+fn a_later_login_without_the_keyring_serves_all_processes() {
+    let Some(seldom) = Seldom::start() else { return };
+    let older = seldom.server.session("me@acme.dev").unwrap();
+    seldom.keyring.store(&ITEM, stale(&older).as_bytes());
+    for _ in 0..3 {
+        seldom.server.advance(Duration::from_secs(60));
+        let newer = seldom.server.session("me@acme.dev").unwrap();
+        seldom.home.write(FILE, &stale(&newer));
+        seldom.server.clear_requests();
+        let [with, without] = seldom.crowd();
+        let mut tokens: Vec<_> =
+            with.iter().chain(&without).map(|outcome| (outcome.status, &*outcome.output)).collect();
+        tokens.dedup();
+        assert!(tokens.len() == 1 && tokens[0].0 == 0, "{with:?} {without:?}");
+        assert_eq!(seldom.server.refresh_requests(), 1);
+        assert!(is_accepted(seldom.server.url(), tokens[0].1.trim_end()));
+        let file = seldom.home.session().expect("the login stays in its file");
+        assert_ne!(file["refresh_token"], newer.refresh_token);
+    }
+}
+
+/// The keyring stops answering during the refresh, and goes on later.
+#[test]
+fn a_keyring_that_stops_during_a_refresh_loses_no_session() {
+    let Some(seldom) = Seldom::start() else { return };
+    let session = seldom.server.session("me@acme.dev").unwrap();
+    seldom.keyring.store(&ITEM, stale(&session).as_bytes());
+    seldom.server.fault(REFRESH, 1, Fault::Delay { delay_ms: 300 });
+    let first = seldom.home.start(&["get", "--format", "raw"]);
+    until("the request", || seldom.server.refresh_requests() == 1);
+    seldom.keyring.stop();
+    let outcome = finish(first, b"");
+    seldom.keyring.go_on();
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    // The grace for the replaced token is over: only the new session is of use.
+    seldom.server.advance(Duration::from_secs(60));
+    assert!(is_accepted(seldom.server.url(), &seldom.home.token()));
+    let [with, _] = seldom.crowd();
+    assert!(with.iter().all(|outcome| outcome.status == 0), "{with:?}");
 }
