@@ -45,11 +45,15 @@ fn configured(engine: &Engine<'_>, text: &str) -> Result<Option<String>> {
     let configuration = engine.context.configuration()?;
     let target = Target::parse(text).ok();
     let matches = |provider: &Provider| {
-        let LoginKind::OAuth(oauth) = &provider.login else { return false };
+        if *provider.name == *text {
+            return true;
+        }
+        let (LoginKind::OAuth(oauth), Some(target)) = (&provider.login, &target) else {
+            return false;
+        };
         let issuer = oauth.issuer.as_deref().and_then(|issuer| Target::parse(issuer).ok());
-        let is_host = |target: &Target| provider.hosts.iter().any(|it| it.matches(&target.origin));
-        *provider.name == *text
-            || target.as_ref().is_some_and(|it| Some(it) == issuer.as_ref() || is_host(it))
+        issuer.as_ref() == Some(target)
+            || provider.hosts.iter().any(|it| it.matches(&target.origin))
     };
     let mut providers = configuration.names().into_iter().filter_map(|name| {
         let provider = configuration.provider(name).ok()?;

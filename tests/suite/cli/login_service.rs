@@ -112,6 +112,21 @@ fn a_known_service_is_named_by_its_kind_or_its_host() {
     }
 }
 
+#[test]
+fn a_provider_is_named_after_the_command_too() {
+    let home = Home::new();
+    for name in ["microtica", "mycli"] {
+        let [named, optional] = [vec!["login", name], vec!["--provider", name, "login"]]
+            .map(|arguments| home.run(&arguments));
+        assert_eq!(
+            (named.status, &named.messages),
+            (optional.status, &optional.messages),
+            "{name}"
+        );
+        assert!(!named.messages.contains("neither a URL"), "{named:?}");
+    }
+}
+
 /// From nothing to a token for git, with one command. Later commands find the provider again.
 #[test]
 fn one_command_configures_a_service_and_logs_in() {
