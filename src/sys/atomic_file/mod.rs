@@ -29,6 +29,9 @@ const MAX_CONFIGURATION_MIB: u64 = 4;
 /// The largest file of certificates, in MiB.
 const MAX_CERTIFICATES_MIB: u64 = 16;
 
+/// The links that are followed, as in Linux.
+const MAX_LINKS: usize = 40;
+
 /// The prefix of temporary files. The name of the file that it replaces follows, for a person who finds it, and six random
 /// letters and digits.
 const TEMPORARY: &str = ".my-credential-helper-";
@@ -53,8 +56,8 @@ pub enum FileError {
     NotUtf8,
     #[error("is a symbolic link, which is not followed")]
     Link,
-    #[error("is a dangling symbolic link")]
-    DanglingLink,
+    #[error("is a symbolic link to itself")]
+    LinkLoop,
     #[error("belongs to another user")]
     Foreign,
     #[error("is writable by other users; run `chmod go-w` on it")]
@@ -222,16 +225,20 @@ pub fn prepare(path: &Path, size: usize, policy: Policy) -> Result<Prepared, Wri
     Ok(Prepared { temporary, path: path.clone(), policy, replaced })
 }
 
-/// The file itself: people who keep their configuration in a repository have a link to it.
+/// The file itself: people who keep their configuration in a repository have a link to it. The file may not exist yet.
 pub fn target(path: &Path) -> Result<PathBuf, WriteError> {
-    refuse_foreign(path)?;
-    match path.canonicalize() {
-        Ok(target) => refuse_foreign(&target).map(|()| target),
-        Err(_) if path.is_symlink() => {
-            Err(WriteError::new("writing", path, FileError::DanglingLink))
+    let mut target = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        refuse_foreign(&target)?;
+        if let Ok(found) = target.canonicalize() {
+            return refuse_foreign(&found).map(|()| found);
         }
-        Err(_) => Ok(path.to_owned()),
+        match fs::read_link(&target) {
+            Ok(link) => target = target.parent().unwrap_or(&target).join(link),
+            Err(_) => return Ok(target),
+        }
     }
+    Err(WriteError::new("writing", path, FileError::LinkLoop))
 }
 
 /// An error if a file, a link or a directory of the path belongs to another user, who could lead the write elsewhere:
@@ -609,8 +616,12 @@ mod tests {
         let put = |path: &std::path::Path, policy, text: &str| {
             prepare(path, text.len(), policy).and_then(|prepared| prepared.commit(text))
         };
-        let dangling = put(&link, Policy::Preserve, "x").unwrap_err().to_string();
-        assert!(dangling.ends_with("is a dangling symbolic link"), "{dangling}");
+        put(&link, Policy::Preserve, "x").unwrap();
+        assert!(link.is_symlink() && fs::read(&file).unwrap() == b"x", "a dangling link");
+        let itself = home.path().join("loop");
+        symlink("loop", &itself).unwrap();
+        let looped = put(&itself, Policy::Preserve, "x").unwrap_err().to_string();
+        assert!(looped.ends_with("is a symbolic link to itself"), "{looped}");
         put(&file, Policy::Preserve, "new").unwrap();
         let mode = || fs::metadata(&file).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(), 0o600, "a new file is its owner's");

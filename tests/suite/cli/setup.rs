@@ -456,16 +456,12 @@ fn a_failed_step_rolls_back_the_steps_before_it() {
 }
 
 #[test]
-fn a_dangling_link_is_reported_and_unchanged() {
+fn a_dangling_link_stays_and_its_target_is_created() {
     let home = home();
     symlink(home.path().join("dotfiles/bazelrc"), home.path().join(".bazelrc")).unwrap();
-    let before = state(&home);
-    let outcome = home.run(&["setup", "bazel", "--host", HOST]);
-    assert!(
-        outcome.status == 1 && outcome.messages.contains("dangling symbolic link"),
-        "{outcome:?}"
-    );
-    assert_eq!(state(&home), before);
+    setup(&home, &["bazel", "--host", HOST]);
+    assert!(home.path().join(".bazelrc").is_symlink());
+    assert!(home.read("dotfiles/bazelrc").unwrap().contains("bazel-credential-my"));
 }
 
 #[test]
