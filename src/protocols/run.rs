@@ -29,6 +29,10 @@ pub fn dispatch(arguments: &[String]) -> Option<(&'static Tool, Overrides, &[Str
     if let Some(tool) = ALL.iter().find(|tool| tool.program == Some(name)) {
         return Some((tool, Overrides::default(), rest));
     }
+    if let Some((tool, provider)) = tool_for_provider(name) {
+        let overrides = Overrides { provider: Some(provider.to_owned()), ..Overrides::default() };
+        return Some((tool, overrides, rest));
+    }
     let mut overrides = Overrides::default();
     while let [option, value, others @ ..] = rest {
         let field = match option.as_str() {
@@ -47,6 +51,13 @@ pub fn dispatch(arguments: &[String]) -> Option<(&'static Tool, Overrides, &[Str
         return (!others.iter().any(is_help)).then_some((json, overrides, rest));
     }
     Some((tool(first)?, overrides, others))
+}
+
+/// The tool and the provider for a link such as `my-token-helper-acme`: pnpm passes neither a host nor arguments.
+fn tool_for_provider(name: &str) -> Option<(&'static Tool, &str)> {
+    let tool = tool("pnpm")?;
+    let provider = name.strip_prefix(tool.program?)?.strip_prefix('-')?;
+    Some((tool, provider))
 }
 
 pub fn tool(name: &str) -> Option<&'static Tool> {
@@ -269,6 +280,10 @@ mod tests {
         assert_eq!(
             called("my-credential-helper --provider acme get"),
             Some(("json", Some("acme".to_owned()), words("get")))
+        );
+        assert_eq!(
+            called("/x/my-token-helper-acme get"),
+            Some(("pnpm", Some("acme".to_owned()), words("get")))
         );
         let account_commands = [
             "my-credential-helper login",
