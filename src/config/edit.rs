@@ -53,7 +53,19 @@ impl<'a> Editor<'a> {
 
     /// As [`Editor::set`], for several keys in one write.
     pub fn set_all(&self, provider: Option<&str>, changes: Changes<'_>) -> Result<()> {
-        let Edit { path, after, .. } = plan_all(self.paths, provider, changes)?;
+        let Edit { path, after, .. } = plan(self.paths, provider, |document| {
+            let table = match provider {
+                None => document.as_table_mut(),
+                Some(name) => provider_table(document, name)?,
+            };
+            for (key, value) in changes {
+                match value {
+                    Some(value) => drop(table.insert(key, Item::Value(value))),
+                    None => drop(table.remove(key)),
+                }
+            }
+            Some(())
+        })?;
         Ok(atomic_file::prepare(&path, after.len(), Policy::Preserve)?.commit(&after)?)
     }
 }
@@ -65,17 +77,12 @@ fn no_directory() -> Error {
 /// Keys, each with its new value.
 type Changes<'a> = Vec<(&'a str, Option<Value>)>;
 
-/// As [`set`], without writing.
+/// Plans any change, without writing. `None` from `change` is for a table of the file that is not a table.
 pub fn plan(
     paths: &Paths,
     provider: Option<&str>,
-    key: &str,
-    value: Option<Value>,
+    change: impl FnOnce(&mut DocumentMut) -> Option<()>,
 ) -> Result<Edit> {
-    plan_all(paths, provider, vec![(key, value)])
-}
-
-fn plan_all(paths: &Paths, provider: Option<&str>, changes: Changes<'_>) -> Result<Edit> {
     let path = paths.configuration().ok_or_else(no_directory)?;
     let unreadable =
         |reason: &dyn std::fmt::Display| Error::invalid(format!("{} {reason}", path.display()));
@@ -84,23 +91,15 @@ fn plan_all(paths: &Paths, provider: Option<&str>, changes: Changes<'_>) -> Resu
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
         unreadable(&format!("cannot be read: {}", sanitize(error.message())))
     })?;
-    let table = match provider {
-        None => document.as_table_mut(),
-        Some(name) => provider_table(&mut document, name)
-            .ok_or_else(|| unreadable(&"has a `providers` entry that is not a table"))?,
-    };
-    for (key, value) in changes {
-        match value {
-            Some(value) => drop(table.insert(key, Item::Value(value))),
-            None => drop(table.remove(key)),
-        }
-    }
+    change(&mut document)
+        .ok_or_else(|| unreadable(&"has a `providers` entry that is not a table"))?;
     let after = document.to_string();
     check(&after, provider)?;
     Ok(Edit { path: path.to_owned(), before, after })
 }
 
-fn provider_table<'a>(document: &'a mut DocumentMut, name: &str) -> Option<&'a mut Table> {
+/// The table of a provider, which is created if it is missing.
+pub fn provider_table<'a>(document: &'a mut DocumentMut, name: &str) -> Option<&'a mut Table> {
     let providers = document.entry("providers").or_insert_with(|| {
         let mut providers = Table::new();
         // Without an empty `[providers]` above `[providers.mycli]`.

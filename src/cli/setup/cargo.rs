@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
+use super::link;
 use super::machine::Machine;
-use super::tools::{Folder, Probe, Request, SetupTool};
+use super::tools::{Folder, Named, Probe, Removal, Request, Selection, SetupTool};
 use crate::error::{Error, Result, sanitize};
 
 pub(super) const TOOL: SetupTool = SetupTool {
@@ -13,6 +14,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
     programs: &["cargo"],
     link: Some((LINK, Folder::Programs)),
     names_hosts: false,
+    selection: Selection::Host,
     file,
     add,
     remove,
@@ -28,10 +30,11 @@ pub(super) const TOOL: SetupTool = SetupTool {
 
 const LINK: &str = "cargo-credential-my";
 const KEY: &str = "global-credential-providers";
+const ALIASES: &str = "credential-alias";
 
 fn file(machine: &Machine) -> PathBuf {
     let folder = machine.variable("CARGO_HOME").unwrap_or_else(|| machine.home.join(".cargo"));
-    // The name of old; cargo reads it where it is there.
+    // cargo reads the name of earlier versions first.
     let old = folder.join("config");
     if old.is_file() { old } else { folder.join("config.toml") }
 }
@@ -42,9 +45,13 @@ fn parsed(text: &str) -> Result<DocumentMut> {
     })
 }
 
-fn is_ours(value: &Value) -> bool {
-    let name = value.as_str().map(std::path::Path::new).and_then(std::path::Path::file_stem);
-    name.is_some_and(|name| name == LINK)
+/// Whether cargo runs this program for the provider. Version 0.1.0 wrote a path with blanks, which cargo splits.
+fn is_ours(machine: &Machine, value: &Value) -> bool {
+    let Some(text) = value.as_str() else { return false };
+    let mut words = text.split_whitespace();
+    let name = words.next().map(std::path::Path::new).and_then(std::path::Path::file_stem);
+    words.next().is_none() && name.is_some_and(|name| name == LINK)
+        || link::is_own_path(machine, LINK, text)
 }
 
 fn add(request: &Request<'_>, text: &str) -> Result<String> {
@@ -52,44 +59,82 @@ fn add(request: &Request<'_>, text: &str) -> Result<String> {
     let unusable = || Error::invalid(format!("cargo's `registry.{KEY}` is not a list"));
     let registry = document.entry("registry").or_insert_with(|| Item::Table(Table::new()));
     let registry = registry.as_table_like_mut().ok_or_else(unusable)?;
-    // What cargo asks where nothing is configured.
+    // The default of cargo.
     let providers = registry
         .entry(KEY)
         .or_insert_with(|| Item::Value(Value::from(Array::from_iter(["cargo:token"]))));
     let providers = providers.as_array_mut().ok_or_else(unusable)?;
-    if !providers.iter().any(is_ours) {
-        providers.push(request.command());
+    // cargo splits a provider at blanks; an alias is a list (cargo, `PathAndArgs`).
+    let (provider, alias) = match request.command()? {
+        Named::Path(path) if path.contains(char::is_whitespace) => (LINK.to_owned(), Some(path)),
+        command => (command.verbatim(), None),
+    };
+    let index = providers.iter().position(|value| is_ours(request.machine, value));
+    match index {
+        Some(index) if providers.get(index).and_then(Value::as_str) == Some(&provider) => {}
+        Some(index) => drop(providers.replace(index, provider)),
+        None => providers.push(provider),
+    }
+    if let Some(path) = alias {
+        let unusable = || Error::invalid(format!("cargo's `{ALIASES}` is not a table"));
+        let aliases = document.entry(ALIASES).or_insert_with(|| Item::Table(Table::new()));
+        let aliases = aliases.as_table_like_mut().ok_or_else(unusable)?;
+        if aliases.get(LINK).and_then(alias_path) != Some(&path) {
+            aliases.insert(LINK, Item::Value(Value::from(Array::from_iter([path]))));
+        }
     }
     Ok(document.to_string())
 }
 
-fn remove(_: &Machine, text: &str) -> Result<String> {
+/// The path of an alias that `setup` wrote.
+fn alias_path(item: &Item) -> Option<&str> {
+    let list = item.as_array().filter(|list| list.len() == 1)?;
+    list.get(0)?
+        .as_str()
+        .filter(|path| std::path::Path::new(path).file_stem().is_some_and(|name| name == LINK))
+}
+
+fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
     let mut document = parsed(text)?;
-    let Some(registry) = document.get_mut("registry").and_then(Item::as_table_like_mut) else {
-        return Ok(text.to_owned());
-    };
-    let Some(providers) = registry.get_mut(KEY).and_then(Item::as_array_mut) else {
-        return Ok(text.to_owned());
-    };
-    if !providers.iter().any(is_ours) {
+    if !remove_provider(removal.machine, &mut document) {
         return Ok(text.to_owned());
     }
-    providers.retain(|value| !is_ours(value));
-    // Without us it says what cargo does anyway.
+    let aliases = document.get_mut(ALIASES).and_then(Item::as_table_like_mut);
+    if let Some(aliases) = aliases.filter(|it| it.get(LINK).and_then(alias_path).is_some()) {
+        aliases.remove(LINK);
+        if aliases.is_empty() {
+            document.remove(ALIASES);
+        }
+    }
+    Ok(document.to_string())
+}
+
+/// Returns whether a provider of ours was there.
+fn remove_provider(machine: &Machine, document: &mut DocumentMut) -> bool {
+    let Some(registry) = document.get_mut("registry").and_then(Item::as_table_like_mut) else {
+        return false;
+    };
+    let Some(providers) = registry.get_mut(KEY).and_then(Item::as_array_mut) else { return false };
+    let count = providers.len();
+    providers.retain(|value| !is_ours(machine, value));
+    if providers.len() == count {
+        return false;
+    }
+    // What is left is the default of cargo.
     if providers.iter().all(|value| value.as_str() == Some("cargo:token")) {
         registry.remove(KEY);
         if registry.is_empty() {
             document.remove("registry");
         }
     }
-    Ok(document.to_string())
+    true
 }
 
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let known = parsed(text).ok().and_then(|document| document.get("registries").map(|_| ()));
-    match (known, request.exact_hosts().first()) {
-        (None, Some(host)) => vec![format!(
-            "add your registry to the same file: `[registries.my]` and `index = \"sparse+https://{host}/PATH/\"`"
+    match (known, request.origins().first()) {
+        (None, Some(origin)) => vec![format!(
+            "add your registry to the same file: `[registries.my]` and `index = \"sparse+{origin}/PATH/\"`"
         )],
         _ => Vec::new(),
     }

@@ -1,5 +1,5 @@
-//! What is about to change in a file, line by line. Only what changes is shown: what else stands in a tool's
-//! configuration may be a secret.
+//! The planned change of a file, line by line. Only changed lines are shown: the other lines of a tool's configuration may
+//! have secrets.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ pub(super) fn lines(before: &str, after: &str) -> Vec<String> {
             DiffOp::Replace { .. } if removed.len() == added.len() => {
                 for (old, new) in removed.iter().zip(added) {
                     let (old, new) = shortened(old, new);
-                    changed.extend([format!("- {}", masked(&old)), format!("+ {}", masked(&new))]);
+                    changed.extend([format!("- {old}"), format!("+ {new}")]);
                 }
             }
             _ => {
@@ -45,34 +45,48 @@ pub(super) fn lines(before: &str, after: &str) -> Vec<String> {
     changed
 }
 
-/// Two lines without what they have in common at both ends, once that is long.
+/// Two lines without what they have in common at both ends, once that is long or may be a secret.
 fn shortened(old: &str, new: &str) -> (String, String) {
     let (a, b): (Vec<char>, Vec<char>) = (old.chars().collect(), new.chars().collect());
     let head = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
     let tail =
         a[head..].iter().rev().zip(b[head..].iter().rev()).take_while(|(a, b)| a == b).count();
+    // What is inserted into such a line is ours; what is around it is not.
+    let is_insertion = head + tail == a.len();
+    let is_secret = names_secret(old) && is_insertion;
     let middle = |line: &[char]| {
         let text: String = line[head..line.len() - tail].iter().collect();
         let (before, after): (String, String) =
             (line[..head].iter().collect(), line[line.len() - tail..].iter().collect());
-        let cut = |text: String| if text.chars().count() > 24 { "…".to_owned() } else { text };
+        let is_cut = |text: &String| is_secret || text.chars().count() > 24;
+        let cut = |text: String| if is_cut(&text) { "…".to_owned() } else { text };
         format!("{}{text}{}", cut(before), cut(after))
     };
-    (middle(&a), middle(&b))
+    let shown = |line: &[char]| {
+        let text = middle(line);
+        if is_secret { sanitize(&text) } else { masked(&text) }
+    };
+    (shown(&a), shown(&b))
 }
 
-/// A line that names a secret, without its value.
-fn masked(line: &str) -> String {
+fn names_secret(line: &str) -> bool {
     const NAMES: [&str; 6] = ["token", "password", "secret", "_auth", "\"auth\"", "key-data"];
+    let lower = line.to_ascii_lowercase();
+    NAMES.iter().any(|name| lower.contains(name))
+}
+
+/// A line that names a secret, without its value. A line of ours may have such a word in the name of a host.
+fn masked(line: &str) -> String {
     const OURS: [&str; 3] = ["my-token-helper", "my-credential-helper", "credential-my"];
     let line = &line.replace('\t', "    ");
-    let lower = line.to_ascii_lowercase();
-    let is_secret = NAMES.iter().any(|name| lower.contains(name))
-        && !OURS.iter().any(|name| lower.contains(name));
+    let content = line.trim().trim_end_matches(',');
+    let is_ours = OURS.iter().any(|name| line.contains(name))
+        || content.starts_with("[credential \"")
+        || content.ends_with(": \"my\"");
     match line.find(['=', ':']) {
-        Some(end) if is_secret => format!("{} …", sanitize(&line[..=end])),
-        None if is_secret => "…".to_owned(),
-        _ => sanitize(line),
+        _ if is_ours || !names_secret(line) => sanitize(line),
+        Some(end) => format!("{} …", sanitize(&line[..=end])),
+        None => "…".to_owned(),
     }
 }
 

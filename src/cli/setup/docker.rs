@@ -7,14 +7,16 @@ use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstObjectProp, CstRootNode};
 
 use super::machine::Machine;
-use super::tools::{Folder, Probe, Request, SetupTool};
+use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool};
 use crate::error::{Error, Result};
+use crate::model::HostPattern;
 
 pub(super) const DOCKER: SetupTool = SetupTool {
     name: "docker",
     programs: &["docker"],
     link: Some(("docker-credential-my", Folder::Programs)),
     names_hosts: true,
+    selection: Selection::Host,
     file,
     add,
     remove,
@@ -53,7 +55,7 @@ fn helper_name(entry: &CstObjectProp) -> Option<String> {
 /// the name in images (containers/image, docker/config).
 fn keys(host: &str) -> Vec<String> {
     match host {
-        "docker.io" | "index.docker.io" | "registry-1.docker.io" => {
+        "index.docker.io" => {
             vec!["https://index.docker.io/v1/".to_owned(), "docker.io".to_owned()]
         }
         _ => vec![host.to_owned()],
@@ -73,12 +75,19 @@ fn add(request: &Request<'_>, text: &str) -> Result<String> {
     Ok(root.to_string())
 }
 
-fn remove(_: &Machine, text: &str) -> Result<String> {
+fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
+    let is_removed = |entry: &CstObjectProp| {
+        let name = entry.name().and_then(|name| name.decoded_value().ok()).unwrap_or_default();
+        let is_key = |host: String| keys(&host).contains(&name);
+        let is_entry = |host: &HostPattern| {
+            host.target().is_some_and(|target| is_key(target.origin.host_and_port()))
+        };
+        helper_name(entry).as_deref() == Some("my") && removal.includes(is_entry)
+    };
     let (root, object) = parse(text)?;
     let Some(entry) = object.get(HELPERS) else { return Ok(text.to_owned()) };
     let helpers = entry.object_value().map(|helpers| helpers.properties()).unwrap_or_default();
-    let (ours, others): (Vec<_>, Vec<_>) =
-        helpers.into_iter().partition(|entry| helper_name(entry).as_deref() == Some("my"));
+    let (ours, others): (Vec<_>, Vec<_>) = helpers.into_iter().partition(is_removed);
     if ours.is_empty() {
         return Ok(text.to_owned());
     }
@@ -92,7 +101,7 @@ fn remove(_: &Machine, text: &str) -> Result<String> {
 
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let Ok((_, object)) = parse(text) else { return Vec::new() };
-    let mut notes = Vec::new();
+    let mut notes = request.wildcard_notes();
     if let Some(store) =
         object.get("credsStore").as_ref().and_then(helper_name).filter(|store| store != "my")
     {

@@ -2,19 +2,33 @@
 
 use std::path::{Path, PathBuf};
 
+use super::layout;
+use super::machine::Machine;
+use super::tools::{Removal, SetupTool};
 use crate::error::{Error, Result};
+use crate::model::HostPattern;
 use crate::sys::atomic_file::{self, FileError, Policy};
 
 /// Frozen: backups of earlier versions have this suffix.
 const BACKUP: &str = ".before-my-credential-helper";
 
-/// A change of a file that is still to be made. `None` is no file.
+/// A planned change of a file. `None` is no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Edit {
     pub(super) path: PathBuf,
     pub(super) before: Option<String>,
     pub(super) after: Option<String>,
     pub(super) policy: Policy,
+}
+
+/// The text without our entries for `hosts`, or without all of them if `hosts` is empty.
+pub(super) fn without_ours(
+    machine: &Machine,
+    tool: &SetupTool,
+    hosts: &[HostPattern],
+    text: &str,
+) -> Result<String> {
+    layout::edit(text, |plain| (tool.remove)(&Removal { machine, hosts }, plain))
 }
 
 /// Writes or removes the backup of a file. A link is not followed: the folder may be a repository of somebody else.

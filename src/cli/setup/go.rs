@@ -1,10 +1,10 @@
-//! go: `GOAUTH`, by `go env -w`.
+//! go: `GOAUTH` in the file of `go env -w`, a line for each variable.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::copy::Copy;
+use super::lines;
 use super::machine::Machine;
-use super::tools::{Probe, Request, SetupTool};
+use super::tools::{Named, Probe, Removal, Request, Selection, SetupTool, unusable_path};
 use crate::error::Result;
 
 pub(super) const TOOL: SetupTool = SetupTool {
@@ -12,6 +12,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
     programs: &["go"],
     link: None,
     names_hosts: false,
+    selection: Selection::Arguments,
     file,
     add,
     remove,
@@ -21,7 +22,8 @@ pub(super) const TOOL: SetupTool = SetupTool {
     least: Some((1, 24, "does not support GOAUTH; use 1.24 or later")),
 };
 
-const COMMAND: &str = "my-credential-helper goauth";
+const PROGRAM: &str = "my-credential-helper";
+const KEY: &str = "GOAUTH=";
 
 fn file(machine: &Machine) -> PathBuf {
     let folder = if cfg!(windows) { machine.variable("APPDATA") } else { None };
@@ -38,50 +40,101 @@ fn file(machine: &Machine) -> PathBuf {
         .unwrap_or_else(|| folder.join("go/env"))
 }
 
-/// The authentication methods of `GOAUTH`, in their order.
+/// The authentication methods of `GOAUTH`, in their order. go uses the last line (cmd/go/internal/cfg, `readEnvFile`).
 fn methods(text: &str) -> Vec<&str> {
-    let value = text.lines().find_map(|line| line.strip_prefix("GOAUTH=")).unwrap_or_default();
-    value.split(';').map(str::trim).filter(|method| !method.is_empty()).collect()
+    let value = text.lines().filter_map(|line| line.strip_prefix(KEY)).next_back();
+    let methods = value.unwrap_or_default().split(';').map(str::trim);
+    methods.filter(|method| !method.is_empty()).collect()
+}
+
+/// Whether go runs this program for the method. Version 0.1.0 wrote a path with blanks without quotes.
+fn is_ours(machine: &Machine, method: &str) -> bool {
+    let words = words(method);
+    let is_program = |word: &&str| Path::new(word).file_stem().is_some_and(|it| it == PROGRAM);
+    words.first().is_some_and(is_program) && words.last() == Some(&"goauth")
+        || method.strip_suffix(" goauth").is_some_and(|path| Path::new(path) == machine.program)
+}
+
+/// The words of a command: quotes count at the start of a word, and nothing is escaped (cmd/internal/quoted, `Split`).
+fn words(mut text: &str) -> Vec<&str> {
+    const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
+    let mut words = Vec::new();
+    while let Some(first) = {
+        text = text.trim_start_matches(BLANKS);
+        text.chars().next()
+    } {
+        let (word, rest) = match first {
+            '\'' | '"' => text[1..].split_once(first).unwrap_or((text, "")),
+            _ => text.split_at(text.find(BLANKS).unwrap_or(text.len())),
+        };
+        words.push(word);
+        text = rest;
+    }
+    words
+}
+
+/// The command of this program. go splits `GOAUTH` at each `;`, and a word has one kind of quotes.
+fn command(request: &Request<'_>) -> Result<String> {
+    let program = match request.command()? {
+        Named::Name(name) => name,
+        Named::Path(path) => {
+            let quote = ["", "'", "\""].into_iter().find(|quote| {
+                let word = format!("{quote}{path}{quote}");
+                !path.contains(';') && words(&word) == [&*path]
+            });
+            let quote = quote.ok_or_else(|| {
+                unusable_path(request.link, "has characters that cannot be quoted in GOAUTH")
+            })?;
+            format!("{quote}{path}{quote}")
+        }
+    };
+    Ok([&[program], request.options, &["goauth".to_owned()]].concat().join(" "))
 }
 
 fn add(request: &Request<'_>, text: &str) -> Result<String> {
-    let mut methods = methods(text);
-    if methods.iter().any(|method| method.ends_with(COMMAND)) {
-        return Ok(text.to_owned());
-    }
+    let (before, own) = (methods(text), command(request)?);
+    let mut after: Vec<&str> = before
+        .iter()
+        .copied()
+        .filter(|method| *method != "off" && !is_ours(request.machine, method))
+        .collect();
     // The default of go.
-    if methods.is_empty() && request.machine.home.join(".netrc").is_file() {
-        methods.push("netrc");
+    if before.is_empty() && request.machine.home.join(".netrc").is_file() {
+        after.push("netrc");
     }
-    let own = format!("{} goauth", request.command());
-    methods.retain(|method| *method != "off");
-    methods.push(&own);
-    set(request.machine, text, &methods)
-}
-
-fn remove(machine: &Machine, text: &str) -> Result<String> {
-    let mut rest = methods(text);
-    if !rest.iter().any(|method| method.ends_with(COMMAND)) {
+    if before.contains(&&*own) {
         return Ok(text.to_owned());
     }
-    rest.retain(|method| !method.ends_with(COMMAND));
-    set(machine, text, &rest)
+    after.push(&own);
+    Ok(with(text, &after))
 }
 
-fn set(machine: &Machine, text: &str, methods: &[&str]) -> Result<String> {
-    let (go, copy) = (machine.require("go")?, Copy::new(machine, text)?);
-    // The toolchain of a project must not be downloaded for this.
-    let go = machine.launcher.child(&go)?.env("GOENV", copy.path()).env("GOTOOLCHAIN", "local");
-    let value = format!("GOAUTH={}", methods.join("; "));
-    let words = if methods.is_empty() { ["-u", "GOAUTH"] } else { ["-w", &value] };
-    go.args(["env"]).args(words).succeed()?;
-    copy.text()
+fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
+    let before = methods(text);
+    let rest: Vec<_> =
+        before.iter().copied().filter(|method| !is_ours(removal.machine, method)).collect();
+    Ok(if rest == before { text.to_owned() } else { with(text, &rest) })
+}
+
+/// The text with these methods. `go env -w` too keeps only the last of several lines, and it needs go.
+fn with(text: &str, methods: &[&str]) -> String {
+    let line = format!("{KEY}{}\n", methods.join("; "));
+    let mut lines: Vec<_> = text.split_inclusive('\n').collect();
+    let last = lines.iter().rposition(|line| line.starts_with(KEY));
+    match last {
+        Some(last) if methods.is_empty() => drop(lines.remove(last)),
+        Some(last) => lines[last] = &line,
+        None => return lines::with(text, line.trim_end()),
+    }
+    lines.concat()
 }
 
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let mut notes = Vec::new();
-    let others: Vec<_> =
-        methods(text).into_iter().filter(|method| !method.ends_with(COMMAND)).collect();
+    let others: Vec<_> = methods(text)
+        .into_iter()
+        .filter(|method| *method != "off" && !is_ours(request.machine, method))
+        .collect();
     if !others.is_empty() {
         notes.push(format!(
             "`{}` was not changed, and is tried before this program",
@@ -97,4 +150,30 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
         ));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{methods, with, words};
+
+    #[test]
+    fn words_are_split_as_go_splits_them() {
+        for (text, expected) in [
+            ("'/a b/x' goauth", &["/a b/x", "goauth"][..]),
+            ("\"/a 'b/x\"goauth", &["/a 'b/x", "goauth"]),
+            ("/a'b/x\tgoauth\r", &["/a'b/x", "goauth"]),
+            ("", &[]),
+        ] {
+            assert_eq!(words(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_line_counts() {
+        let text = "GOAUTH=a\nGOFLAGS=-x\nGOAUTH=b; c";
+        assert_eq!(methods(text), ["b", "c"]);
+        assert_eq!(with(text, &["d"]), "GOAUTH=a\nGOFLAGS=-x\nGOAUTH=d\n");
+        assert_eq!(with("GOFLAGS=-x", &["d"]), "GOFLAGS=-x\nGOAUTH=d\n");
+        assert_eq!(with("GOAUTH=a\n", &[]), "");
+    }
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::machine::Machine;
 use super::tools::{Folder, SetupTool};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, sanitize};
 use crate::sys::atomic_file;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,18 +33,41 @@ impl Link {
     /// The link of a tool: where PATH finds one already, else where it belongs.
     pub(in crate::cli) fn detect(machine: &Machine, tool: &SetupTool) -> Option<Self> {
         let (name, folder) = tool.link?;
+        Some(Self::named(machine, name, folder))
+    }
+
+    /// The link for one provider, of a tool that passes no provider.
+    pub(super) fn for_provider(
+        machine: &Machine,
+        tool: &SetupTool,
+        name: &str,
+    ) -> Result<Option<Self>> {
+        let Some((link, folder)) = tool.link else { return Ok(None) };
+        let link = format!("{link}-{name}");
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+            let message =
+                format!("the provider `{}` cannot be part of a file name", sanitize(name));
+            return Err(Error::invalid(message).with_hint("rename it in config.toml"));
+        }
+        Ok(Some(Self::named(machine, &link, folder)))
+    }
+
+    fn named(machine: &Machine, name: &str, folder: Folder) -> Self {
         let found = machine
             .find(name)
             .filter(|found| folder == Folder::Programs && machine.is_this_program(found));
         let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-        let path = found.unwrap_or_else(|| folder_path(machine, folder).join(file));
+        Self::at(machine, found.unwrap_or_else(|| folder_path(machine, folder).join(file)))
+    }
+
+    fn at(machine: &Machine, path: PathBuf) -> Self {
         let (state, target) = (state(machine, &path), machine.program.clone());
         let former = match state {
             State::Missing | State::Foreign => None,
             // On Windows a second name of the same file.
             _ => Some(std::fs::read_link(&path).unwrap_or_else(|_| target.clone())),
         };
-        Some(Self { path, state, target, former })
+        Self { path, state, target, former }
     }
 
     /// Fails where [`Link::make`] is known to fail.
@@ -92,6 +115,18 @@ impl Link {
         Ok(())
     }
 
+    /// The links for single providers, `my-token-helper-acme`, of a tool that passes no provider.
+    pub(super) fn of_providers(machine: &Machine, tool: &SetupTool) -> Vec<Self> {
+        let Some((name, folder)) = tool.link else { return Vec::new() };
+        let entries = std::fs::read_dir(folder_path(machine, folder));
+        let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_link = |path: &PathBuf| {
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            stem.and_then(|stem| provider_of(stem, name)).is_some()
+        };
+        paths.filter(is_link).map(|path| Self::at(machine, path)).collect()
+    }
+
     /// Whether `setup` made the link, and not a package or the user.
     pub(super) fn is_where_setup_puts_it(&self, machine: &Machine, tool: &SetupTool) -> bool {
         let folder = tool.link.map(|(_, folder)| folder_path(machine, folder));
@@ -102,6 +137,23 @@ impl Link {
         Error::invalid(format!("{} exists and is not a link to this program", self.path.display()))
             .with_hint("move it away, and run the command again; it was not changed")
     }
+}
+
+/// The provider in the name of a link for one provider.
+fn provider_of<'a>(stem: &'a str, name: &str) -> Option<&'a str> {
+    stem.strip_prefix(name)?.strip_prefix('-').filter(|provider| !provider.is_empty())
+}
+
+/// Whether a text is the path of one of our links as version 0.1.0 wrote it: without quotes, so that a path with blanks
+/// cannot be told from a command otherwise.
+pub(super) fn is_own_path(machine: &Machine, name: &str, text: &str) -> bool {
+    let path = Path::new(text);
+    let folders = [folder_path(machine, Folder::Programs), machine.home.join(".local/bin")];
+    let is_folder =
+        |parent| folders.iter().chain(&machine.launcher.search_path).any(|it| it == parent);
+    path.is_absolute()
+        && path.file_stem().is_some_and(|stem| stem == name)
+        && path.parent().is_some_and(is_folder)
 }
 
 fn state(machine: &Machine, path: &Path) -> State {

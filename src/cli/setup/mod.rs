@@ -14,7 +14,10 @@ mod docker;
 pub(super) mod edit;
 mod git;
 mod go;
+mod hosts;
+mod ini;
 mod kubectl;
+mod layout;
 mod lines;
 pub(super) mod link;
 pub(super) mod machine;
@@ -34,11 +37,10 @@ use crate::cli::terminal;
 use crate::config::edit as settings;
 use crate::error::{Error, Result};
 use crate::model::{HostPattern, Origin, Provider, ToolOutput};
-use crate::sys::atomic_file::Policy;
-use edit::Edit;
+use hosts::HostChange;
 use machine::Machine;
-use plan::Plan;
-use tools::{ALL, SetupTool};
+use plan::{Choice, Plan};
+use tools::{ALL, Selection, SetupTool};
 use transaction::Step;
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -59,9 +61,12 @@ pub(super) struct Arguments {
     /// Show the changes without making them
     #[arg(long)]
     dry_run: bool,
-    /// Undo the setup
-    #[arg(long, conflicts_with = "host")]
+    /// Undo the setup; with --host only for this host
+    #[arg(long, conflicts_with = "portable")]
     undo: bool,
+    /// Write the name of the program instead of its path, for a configuration that is shared between machines
+    #[arg(long)]
+    portable: bool,
     /// Do not prompt for confirmation
     #[arg(long, short)]
     yes: bool,
@@ -73,45 +78,146 @@ pub(super) fn run(
     output: &Output,
 ) -> Result<ToolOutput> {
     let machine = Machine::detect(engine)?;
-    let provider = engine.context.provider(None)?;
-    let api = engine.context.api_origin(&provider, None)?;
-    let new_hosts = new_hosts(&provider, &api, &arguments.host)?;
-    let hosts = wanted_hosts(&provider, &arguments.host)?;
-    let mut plans = Vec::new();
     let tools = chosen(arguments, &machine)?;
-    let undone = arguments.undo.then_some(&*tools);
-    for tool in &tools {
-        match plan(&machine, tool, &hosts, undone) {
-            Ok(plan) => plans.push(plan),
-            // One that cannot be set up is no reason to leave the others alone.
-            Err(Error { message, hint, .. }) if arguments.all => {
-                output.note(format!("{message}; {}", hint.unwrap_or_default()));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let mut report = report(&provider, &new_hosts, &plans, arguments.dry_run);
-    let changes = !new_hosts.is_empty() || plans.iter().any(Plan::changes);
+    let (plans, hosts) = if arguments.undo {
+        undo(engine, arguments, output, &machine, &tools)?
+    } else {
+        set_up(engine, arguments, output, &machine, &tools)?
+    };
+    let mut report = report(&hosts, &plans, arguments.dry_run);
+    let changes = !hosts.edits.is_empty() || plans.iter().any(Plan::changes);
     if changes && !arguments.dry_run {
-        if !arguments.yes && terminal::is_interactive() {
+        if !arguments.yes && !terminal::is_interactive() {
+            terminal::print(&report);
+            return Err(Error::invalid("nothing was changed: there is no terminal to confirm on")
+                .with_hint("add `--yes`, or `--dry-run` to only see the changes"));
+        }
+        if !arguments.yes {
             terminal::print(&report);
             if !terminal::confirm_interactive("Change this?")? {
                 return Err(Error::invalid("nothing was changed"));
             }
             "Done.\n".clone_into(&mut report);
         }
-        let hosts = new_hosts_step(engine, &provider, &new_hosts)?;
-        transaction::run(hosts.into_iter().chain(plans.iter().flat_map(Plan::steps)))?;
+        // The transaction reads every file again, and no other process changes config.toml until it ends.
+        let is_locked = !hosts.edits.is_empty();
+        let _editor =
+            is_locked.then(|| settings::Editor::lock(&engine.context.paths)).transpose()?;
+        let hosts = hosts.edits.iter().cloned().map(Step::Edit);
+        transaction::run(hosts.chain(plans.iter().flat_map(Plan::steps)))?;
     }
     let tools: Vec<_> = plans.iter().map(Plan::fields).collect();
-    let fields = json!({ "dry_run": arguments.dry_run, "hosts_added": new_hosts, "tools": tools });
+    let fields = json!({
+        "dry_run": arguments.dry_run, "hosts_added": hosts.added, "hosts_removed": hosts.removed,
+        "tools": tools,
+    });
     Ok(output.done(report.trim_end(), &fields))
 }
 
-/// Whether a tool's configuration has our part.
+/// Plans the setup of the tools. With `--all`, a tool that cannot be set up is a note.
+fn set_up(
+    engine: &Engine<'_>,
+    arguments: &Arguments,
+    output: &Output,
+    machine: &Machine,
+    tools: &[&'static SetupTool],
+) -> Result<(Vec<Plan>, HostChange)> {
+    let provider = engine.context.provider(None)?;
+    let api = engine.context.api_origin(&provider, None)?;
+    let named = parsed(&arguments.host, tools)?;
+    let new_hosts = new_hosts(&provider, &api, &named);
+    let hosts = if named.is_empty() { &provider.hosts } else { &named };
+    let configuration = engine.context.configuration()?;
+    let default = configuration.provider.as_deref().unwrap_or(Provider::DEFAULT_NAME);
+    let other = (*provider.name != *default).then_some(&*provider.name);
+    let account = match &engine.context.overrides.account {
+        Some(name) => Some(engine.context.account(&provider.name, name)?),
+        None => None,
+    };
+    let account_option = account.as_ref().map(|account| ("--account", &**account));
+    let options = other.map(|name| ("--provider", name)).into_iter().chain(account_option);
+    let options: Vec<_> =
+        options.flat_map(|(option, value)| [option.to_owned(), value.to_owned()]).collect();
+    let choice =
+        Choice { hosts, is_portable: arguments.portable, options: &options, provider: other };
+    let mut plans = Vec::new();
+    for tool in tools {
+        let plan = check_hosts(tool, hosts)
+            .and_then(|()| check_account(tool, account.is_some(), &arguments.host))
+            .and_then(|()| Plan::set_up(machine, tool, &choice));
+        keep(plan, arguments.all, output, &mut plans)?;
+    }
+    if plans.is_empty() {
+        return Ok((plans, HostChange::default()));
+    }
+    let selects_by_host = plans.iter().any(|plan| plan.tool.selection == Selection::Host);
+    let account = account.filter(|_| selects_by_host);
+    let names: Vec<_> = plans.iter().map(|plan| plan.tool.name).collect();
+    let change = (named.as_slice(), new_hosts);
+    let hosts = HostChange::add(engine, machine, &provider, account.as_ref(), change, &names)?;
+    Ok((plans, hosts))
+}
+
+fn undo(
+    engine: &Engine<'_>,
+    arguments: &Arguments,
+    output: &Output,
+    machine: &Machine,
+    tools: &[&'static SetupTool],
+) -> Result<(Vec<Plan>, HostChange)> {
+    let overrides = &engine.context.overrides;
+    if overrides.provider.is_some() || overrides.account.is_some() {
+        return Err(Error::invalid("`--undo` is for every provider and account")
+            .with_hint("omit `--provider` and `--account`, and specify a host with `--host`"));
+    }
+    let hosts = parsed(&arguments.host, tools)?;
+    let mut plans = Vec::new();
+    for tool in tools {
+        let plan = if hosts.is_empty() || tool.names_hosts {
+            Plan::undo(machine, tool, &hosts, tools)
+        } else {
+            Plan::unchanged(machine, tool)
+        };
+        keep(plan, arguments.all, output, &mut plans)?;
+    }
+    let names: Vec<_> = plans.iter().map(|plan| plan.tool.name).collect();
+    let mut change = HostChange::undo(engine, machine, &hosts, &names)?;
+    for host in hosts.iter().map(ToString::to_string) {
+        if !change.removed.contains(&host) && is_configured(engine, &host)? {
+            change.report.push(format!(
+                "{host} stays in `hosts`: another tool uses it, or `setup` did not add it.\n"
+            ));
+        }
+    }
+    Ok((plans, change))
+}
+
+fn is_configured(engine: &Engine<'_>, host: &str) -> Result<bool> {
+    let configuration = engine.context.configuration()?;
+    for name in configuration.names() {
+        if configuration.provider(name)?.hosts.iter().any(|known| known.to_string() == host) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// With `--all`, an error for one tool does not prevent the setup of the others.
+fn keep(plan: Result<Plan>, all: bool, output: &Output, plans: &mut Vec<Plan>) -> Result<()> {
+    match plan {
+        Ok(plan) => plans.push(plan),
+        Err(Error { message, hint, .. }) if all => {
+            output.note(format!("{message}; {}", hint.unwrap_or_default()));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Whether a tool's configuration has entries of ours.
 pub(super) fn is_set_up(machine: &Machine, tool: &SetupTool) -> Result<bool> {
     match edit::read(&(tool.file)(machine))? {
-        Some(text) => Ok((tool.remove)(machine, &text)? != text),
+        Some(text) => Ok(edit::without_ours(machine, tool, &[], &text)? != text),
         None => Ok(false),
     }
 }
@@ -120,8 +226,11 @@ fn chosen(arguments: &Arguments, machine: &Machine) -> Result<Vec<&'static Setup
     if let Some(name) = &arguments.tool {
         return Ok(ALL.iter().filter(|tool| tool.name == name).collect());
     }
-    let installed: Vec<_> = ALL.iter().filter(|tool| tool.program(machine).is_some()).collect();
-    if installed.is_empty() {
+    let is_undone = |tool: &SetupTool| arguments.undo && is_set_up(machine, tool).unwrap_or(true);
+    let is_installed = |tool: &SetupTool| tool.program(machine).is_some();
+    let installed: Vec<_> =
+        ALL.iter().filter(|tool| is_installed(tool) || is_undone(tool)).collect();
+    if installed.is_empty() && !arguments.undo {
         return Err(Error::invalid("no supported tool is on PATH").with_hint(
             "specify a tool to set it up anyway; run `my-credential-helper setup --help` for the list of tools",
         ));
@@ -129,71 +238,62 @@ fn chosen(arguments: &Arguments, machine: &Machine) -> Result<Vec<&'static Setup
     Ok(installed)
 }
 
-fn plan(
-    machine: &Machine,
-    tool: &'static SetupTool,
-    hosts: &[HostPattern],
-    undone: Option<&[&SetupTool]>,
-) -> Result<Plan> {
-    if let Some(undone) = undone {
-        return Plan::undo(machine, tool, undone);
+fn check_hosts(tool: &SetupTool, hosts: &[HostPattern]) -> Result<()> {
+    if !tool.names_hosts || !hosts.is_empty() {
+        return Ok(());
     }
-    if tool.names_hosts && hosts.is_empty() {
-        let message = format!(
-            "{} is configured by host, and the provider has no configured hosts",
-            tool.name
-        );
-        return Err(Error::invalid(message).with_hint(format!(
-            "specify the host that the token may be sent to: `my-credential-helper setup {} --host HOST`",
-            tool.name
-        )));
-    }
-    Plan::set_up(machine, tool, hosts)
+    let message =
+        format!("{} is configured by host, and the provider has no configured hosts", tool.name);
+    Err(Error::invalid(message).with_hint(format!(
+        "specify the host that the token may be sent to: `my-credential-helper setup {} --host HOST`",
+        tool.name
+    )))
 }
 
-/// The hosts of `--host` that are none of the provider's yet.
-fn new_hosts(provider: &Provider, api: &Origin, named: &[String]) -> Result<Vec<String>> {
+/// An error if the tool's requests could not select the account.
+fn check_account(tool: &SetupTool, is_named: bool, hosts: &[String]) -> Result<()> {
+    match tool.selection {
+        Selection::Host if is_named && hosts.is_empty() => {
+            Err(Error::invalid(format!("{} selects the account by the host", tool.name))
+                .with_hint("specify the host that the account is for: `--host HOST`"))
+        }
+        Selection::LinkName if is_named => {
+            Err(Error::invalid(format!("{} passes neither a host nor an account", tool.name))
+                .with_hint("run `my-credential-helper account use NAME` to select the account"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The hosts of `--host` that are not the provider's yet.
+fn new_hosts(provider: &Provider, api: &Origin, named: &[HostPattern]) -> Vec<String> {
     let mut new = Vec::new();
-    for pattern in parsed(named)? {
+    for pattern in named {
         let is_api = pattern.target().is_some_and(|target| target.origin == *api);
-        if !is_api && !provider.hosts.contains(&pattern) && !new.contains(&pattern.to_string()) {
+        if !is_api && !provider.hosts.contains(pattern) && !new.contains(&pattern.to_string()) {
             new.push(pattern.to_string());
         }
     }
-    Ok(new)
+    new
 }
 
-/// The hosts that a tool is set up for: those that are named, else all of the provider's.
-fn wanted_hosts(provider: &Provider, named: &[String]) -> Result<Vec<HostPattern>> {
-    Ok(if named.is_empty() { provider.hosts.clone() } else { parsed(named)? })
+/// Parses the hosts of `--host`.
+fn parsed(hosts: &[String], tools: &[&SetupTool]) -> Result<Vec<HostPattern>> {
+    let is_docker = tools.iter().any(|tool| matches!(tool.name, "docker" | "podman"));
+    let canonical = |host: &String| match host.trim().trim_end_matches('/') {
+        // Docker's adapter requests the credential of Docker Hub by this name.
+        "docker.io" | "registry-1.docker.io" if is_docker => HostPattern::parse("index.docker.io"),
+        host => HostPattern::parse(host),
+    };
+    hosts.iter().map(canonical).collect()
 }
 
-fn parsed(hosts: &[String]) -> Result<Vec<HostPattern>> {
-    hosts.iter().map(|host| HostPattern::parse(host.trim().trim_end_matches('/'))).collect()
-}
-
-/// Adds the hosts to the provider's in `config.toml`.
-fn new_hosts_step(
-    engine: &Engine<'_>,
-    provider: &Provider,
-    new: &[String],
-) -> Result<Option<Step>> {
-    if new.is_empty() {
-        return Ok(None);
-    }
-    let known = provider.hosts.iter().map(ToString::to_string);
-    let hosts: toml_edit::Array = known.chain(new.iter().cloned()).collect();
-    let (paths, name) = (&engine.context.paths, Some(&*provider.name));
-    let settings::Edit { path, before, after } =
-        settings::plan(paths, name, "hosts", Some(hosts.into()))?;
-    Ok(Some(Step::Edit(Edit { path, before, after: Some(after), policy: Policy::Preserve })))
-}
-
-fn report(provider: &Provider, new_hosts: &[String], plans: &[Plan], dry_run: bool) -> String {
-    let hosts = new_hosts
-        .iter()
-        .map(|host| format!("{host} is added to the hosts of {}.\n", provider.name));
+fn report(hosts: &HostChange, plans: &[Plan], dry_run: bool) -> String {
     let end = dry_run.then(|| "Nothing was changed (--dry-run).\n".to_owned());
+    let hosts = hosts.report.iter().cloned();
     let parts: Vec<_> = hosts.chain(plans.iter().map(Plan::to_string)).chain(end).collect();
+    if parts.is_empty() {
+        return "No tool is set up.".to_owned();
+    }
     parts.join("\n")
 }

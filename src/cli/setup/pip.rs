@@ -1,10 +1,10 @@
-//! pip: the provider of its passwords. `pip config` would drop the comments of the file, so the line is set here.
+//! pip: the provider of its passwords.
 
 use std::path::PathBuf;
 
-use super::lines;
+use super::ini::{Ini, IniOption};
 use super::machine::Machine;
-use super::tools::{Folder, Probe, Request, SetupTool};
+use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool};
 use crate::error::Result;
 
 pub(super) const TOOL: SetupTool = SetupTool {
@@ -12,6 +12,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
     programs: &["pip", "pip3"],
     link: Some((LINK, Folder::Ours)),
     names_hosts: false,
+    selection: Selection::Host,
     file,
     add,
     remove,
@@ -25,12 +26,15 @@ pub(super) const TOOL: SetupTool = SetupTool {
     )),
 };
 
-/// Python's own keyring has this name too: it is never replaced.
+/// Python's `keyring` has this name too, and is never replaced.
 pub(super) const LINK: &str = "keyring";
+
+/// pip normalizes the names of options (pip, `_normalize_name`).
+const KEY: &str = "keyring-provider";
 
 const LINE: &str = "keyring-provider = subprocess";
 
-/// The first that is there of those that pip reads, else the one that it writes.
+/// The file that `pip config set` writes.
 fn file(machine: &Machine) -> PathBuf {
     if let Some(path) = machine.variable("PIP_CONFIG_FILE").filter(|path| path.is_absolute()) {
         return path;
@@ -44,35 +48,36 @@ fn file(machine: &Machine) -> PathBuf {
 }
 
 fn add(_: &Request<'_>, text: &str) -> Result<String> {
-    Ok(if is_set(text) {
-        text.to_owned()
-    } else {
-        lines::with_key(text, "global", "keyring-provider", "subprocess")
+    let file = Ini::parse(text)?;
+    Ok(match file.option("global", KEY) {
+        Some(known) if known.value == "subprocess" => text.to_owned(),
+        Some(known) => file.replaced(known, "subprocess"),
+        None => file.with("global", LINE),
     })
 }
 
-fn is_set(text: &str) -> bool {
-    text.lines().any(is_ours)
-}
-
-fn is_ours(line: &str) -> bool {
-    lines::key_of(line) == Some("keyring-provider")
-        && line.split(['=', ':']).nth(1).is_some_and(|value| value.trim() == "subprocess")
-}
-
-fn remove(_: &Machine, text: &str) -> Result<String> {
-    let rest = lines::without(text, is_ours);
-    // The section that was made for the line.
-    Ok(if rest != text && rest.trim() == "[global]" { String::new() } else { rest })
+fn remove(_: &Removal<'_>, text: &str) -> Result<String> {
+    let file = Ini::parse(text)?;
+    let known = file.option("global", KEY).filter(|known| known.value == "subprocess");
+    Ok(known.map_or_else(|| text.to_owned(), |known| file.without(known)))
 }
 
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
-    if text.lines().any(|line| matches!(lines::key_of(line), Some("index-url" | "extra-index-url")))
-    {
-        return Vec::new();
+    let Ok(file) = Ini::parse(text) else { return Vec::new() };
+    let mut notes = Vec::new();
+    let overrides = |option: &&IniOption| option.section != "global" && option.key == KEY;
+    if let Some(other) = file.options.iter().find(overrides) {
+        notes.push(format!(
+            "`{KEY} = {}` in `[{}]` takes precedence for that command",
+            other.value, other.section
+        ));
     }
-    let host = request.exact_hosts().into_iter().next().unwrap_or_else(|| "HOST".to_owned());
-    vec![format!(
-        "add your index below `[global]`: `index-url = https://{host}/simple/`; `{LINE}` does not add an index"
-    )]
+    let is_index = |option: &IniOption| matches!(&*option.key, "index-url" | "extra-index-url");
+    if !file.options.iter().any(is_index) {
+        notes.push(format!(
+            "add your index below `[global]`: `index-url = {}/simple/`; `{LINE}` does not add an index",
+            request.example_url()
+        ));
+    }
+    notes
 }

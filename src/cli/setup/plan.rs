@@ -1,23 +1,22 @@
-//! What `setup` will do for one tool: its link, the change of its configuration, and what is left for the user to do.
+//! The plan of `setup` for one tool: its link, the change of its configuration, and notes for the user.
 
 use std::fmt;
 
 use serde_json::json;
 
-use super::difference;
 use super::edit::{self, Edit};
 use super::link::{Link, State};
 use super::machine::Machine;
-use super::tools::{ALL, Folder, Request, SetupTool};
+use super::tools::{ALL, Folder, Request, Selection, SetupTool};
 use super::transaction::Step;
+use super::{difference, layout};
 use crate::error::Result;
 use crate::model::HostPattern;
 use crate::sys::atomic_file::{self, Policy};
 
 pub(super) struct Plan {
-    tool: &'static SetupTool,
-    link: Option<Link>,
-    link_change: Option<LinkChange>,
+    pub(super) tool: &'static SetupTool,
+    links: Vec<(Link, Option<LinkChange>)>,
     /// The tool's configuration.
     file: Edit,
     /// The copy of the file as it was before `setup` first changed it.
@@ -31,14 +30,26 @@ enum LinkChange {
     Removed,
 }
 
+/// What all tools are set up with.
+pub(super) struct Choice<'a> {
+    pub(super) hosts: &'a [HostPattern],
+    pub(super) is_portable: bool,
+    pub(super) options: &'a [String],
+    /// The provider, if it is not the default one.
+    pub(super) provider: Option<&'a str>,
+}
+
 impl Plan {
     /// Connects the tool.
     pub(super) fn set_up(
         machine: &Machine,
         tool: &'static SetupTool,
-        hosts: &[HostPattern],
+        choice: &Choice<'_>,
     ) -> Result<Self> {
-        let link = Link::detect(machine, tool);
+        let link = match choice.provider.filter(|_| tool.selection == Selection::LinkName) {
+            Some(provider) => Link::for_provider(machine, tool, provider)?,
+            None => Link::detect(machine, tool),
+        };
         if let Some(link) = link.as_ref().filter(|link| link.state == State::Foreign) {
             return Err(link.blocked());
         }
@@ -46,33 +57,51 @@ impl Plan {
         let before = edit::read(&path)?;
         let text = before.as_deref().unwrap_or_default();
         let program = link.as_ref().map_or(&machine.program, |link| &link.path);
-        let request = Request { machine, hosts, link: program };
-        let after = (tool.add)(&request, text)?;
-        let mut notes = (tool.notes)(&request, text);
+        let &Choice { hosts, is_portable, options, .. } = choice;
+        let request = Request { machine, hosts, link: program, is_portable, options };
+        let mut notes = Vec::new();
+        let after = layout::edit(text, |plain| {
+            notes = (tool.notes)(&request, plain);
+            (tool.add)(&request, plain)
+        })?;
         notes.extend(
             link.as_ref()
                 .and_then(|link| path_note(machine, tool, link).filter(|_| !names(&after, link))),
         );
-        // The first state without anything of ours is the one to restore.
-        let is_first = before.is_some() && (tool.remove)(machine, text)? == text;
+        // The first state without an entry of ours is the one to restore.
+        let is_first = before.is_some() && edit::without_ours(machine, tool, &[], text)? == text;
         let backup = (is_first && after != text).then(|| edit::backup(&path, before.clone()));
         let after = (before.is_some() || !after.is_empty()).then_some(after);
         let is_made = |link: &Link| matches!(link.state, State::Missing | State::Stale);
-        let makes_link = after.is_some() && link.as_ref().is_some_and(is_made);
+        let has_file = after.is_some();
+        let link = link.map(|link| {
+            let change = (has_file && is_made(&link)).then_some(LinkChange::Made);
+            (link, change)
+        });
         let file = Edit { path, before, after, policy: Policy::Preserve };
-        let link_change = makes_link.then_some(LinkChange::Made);
-        Ok(Self { tool, link, link_change, file, backup: backup.transpose()?, notes })
+        let links = link.into_iter().collect();
+        Ok(Self { tool, links, file, backup: backup.transpose()?, notes })
     }
 
-    /// Disconnects the tool: restores the backup where nothing else has changed since, else removes our part.
-    /// A link that tools outside `undone` need stays.
+    /// Disconnects the tool, or `hosts` only: restores the backup if nothing else has changed since, else removes our
+    /// entries. A link that tools outside `undone` need stays.
     pub(super) fn undo(
         machine: &Machine,
         tool: &'static SetupTool,
+        hosts: &[HostPattern],
         undone: &[&SetupTool],
     ) -> Result<Self> {
         let path = atomic_file::target(&(tool.file)(machine))?;
         let before = edit::read(&path)?;
+        let hosts = if tool.names_hosts { hosts } else { &[] };
+        let text = before.as_deref().unwrap_or_default();
+        let rest = edit::without_ours(machine, tool, hosts, text)?;
+        if edit::without_ours(machine, tool, &[], &rest)? != rest {
+            // Other hosts stay.
+            let after = before.is_some().then_some(rest);
+            let file = Edit { path, before, after, policy: Policy::Preserve };
+            return Ok(Self { tool, links: Vec::new(), file, backup: None, notes: Vec::new() });
+        }
         let removed = edit::backup(&path, None)?;
         let (mut notes, mut backup) = (Vec::new(), None);
         let after = match (&before, &removed.before) {
@@ -88,36 +117,55 @@ impl Plan {
                         removed.path.display()
                     ));
                 }
-                let rest = (tool.remove)(machine, text)?;
                 let is_nothing = rest != *text && matches!(rest.trim(), "" | "{}");
                 Some(rest).filter(|_| !is_nothing)
             }
         };
-        let link =
-            Link::detect(machine, tool).filter(|link| link.is_where_setup_puts_it(machine, tool));
         let is_ours = |link: &Link| matches!(link.state, State::Right | State::Stale);
-        let removes_link = link.as_ref().is_some_and(is_ours) && !is_shared(machine, tool, undone)?;
-        let link_change = removes_link.then_some(LinkChange::Removed);
+        let mut links = Vec::new();
+        let shared = is_shared(machine, tool, undone)?;
+        if let Some(link) =
+            Link::detect(machine, tool).filter(|link| link.is_where_setup_puts_it(machine, tool))
+        {
+            let change = (is_ours(&link) && !shared).then_some(LinkChange::Removed);
+            links.push((link, change));
+        }
+        if tool.selection == Selection::LinkName {
+            let of_providers = Link::of_providers(machine, tool).into_iter().filter(is_ours);
+            links.extend(of_providers.map(|link| (link, Some(LinkChange::Removed))));
+        }
         let file = Edit { path, before, after, policy: Policy::Preserve };
-        Ok(Self { tool, link, link_change, file, backup, notes })
+        Ok(Self { tool, links, file, backup, notes })
+    }
+
+    /// Leaves the tool as it is.
+    pub(super) fn unchanged(machine: &Machine, tool: &'static SetupTool) -> Result<Self> {
+        let path = atomic_file::target(&(tool.file)(machine))?;
+        let before = edit::read(&path)?;
+        let file = Edit { path, after: before.clone(), before, policy: Policy::Preserve };
+        Ok(Self { tool, links: Vec::new(), file, backup: None, notes: Vec::new() })
     }
 
     /// Whether anything would change.
     pub(super) fn changes(&self) -> bool {
-        self.link_change.is_some() || self.file.before != self.file.after
+        self.link_changes().next().is_some() || self.file.before != self.file.after
     }
 
-    /// In the order that leaves the least behind where the process is killed: the backup exists before the file changes,
+    fn link_changes(&self) -> impl Iterator<Item = (&Link, LinkChange)> {
+        self.links.iter().filter_map(|(link, change)| Some((link, (*change)?)))
+    }
+
+    /// In the order that leaves the least behind if the process is killed: the backup exists before the file changes,
     /// and until it is restored.
     pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
-        let link = self.link.clone().zip(self.link_change).map(|(link, change)| match change {
-            LinkChange::Made => Step::MakeLink(link),
-            LinkChange::Removed => Step::RemoveLink(link),
+        let links = self.link_changes().map(|(link, change)| match change {
+            LinkChange::Made => Step::MakeLink(link.clone()),
+            LinkChange::Removed => Step::RemoveLink(link.clone()),
         });
         let file = Some(&self.file).filter(|file| file.before != file.after);
         let removed = self.backup.as_ref().filter(|backup| backup.after.is_none());
         let edits = [self.written_backup(), file, removed].into_iter().flatten().cloned();
-        link.into_iter().chain(edits.map(Step::Edit))
+        links.chain(edits.map(Step::Edit))
     }
 
     fn written_backup(&self) -> Option<&Edit> {
@@ -129,29 +177,33 @@ impl Plan {
         json!({
             "tool": self.tool.name,
             "changed": self.changes(),
-            "link": self.link.as_ref().map(|link| &link.path),
-            "file": self.file.path,
-            "backup": self.written_backup().map(|backup| &backup.path),
+            "link": self.links.first().map(|(link, _)| link.path.to_string_lossy()),
+            "file": self.file.path.to_string_lossy(),
+            "backup": self.written_backup().map(|backup| backup.path.to_string_lossy()),
             "notes": self.notes,
         })
     }
 }
 
-/// Whether only our part has changed since; what the tool itself has laid out again counts as ours.
+/// Whether only our entries differ. The layout that the tool's own command writes counts as ours.
 fn differs_by_our_part(
     machine: &Machine,
     tool: &SetupTool,
     text: &str,
     original: &str,
 ) -> Result<bool> {
-    let rest = (tool.remove)(machine, text)?;
+    let without = |text: &str| edit::without_ours(machine, tool, &[], text);
+    let rest = without(text)?;
     // A line that was added may have ended the one before it.
     let is_rest = |other: &str| other.trim_end() == rest.trim_end();
-    if is_rest(&(tool.remove)(machine, original)?) {
+    if is_rest(&without(original)?) {
         return Ok(true);
     }
-    let request = Request { machine, hosts: &[], link: &machine.program };
-    Ok(is_rest(&(tool.remove)(machine, &(tool.add)(&request, original)?)?))
+    let (hosts, link) = (&[][..], &*machine.program);
+    let request = Request { machine, hosts, link, is_portable: true, options: &[] };
+    // The tool may no longer be installed.
+    let added = layout::edit(original, |plain| (tool.add)(&request, plain));
+    added.map_or(Ok(false), |added| Ok(is_rest(&without(&added)?)))
 }
 
 /// Whether another tool that stays set up needs the same link.
@@ -162,7 +214,7 @@ fn is_shared(machine: &Machine, tool: &SetupTool, undone: &[&SetupTool]) -> Resu
         let path = (other.file)(machine);
         let text = if path == (tool.file)(machine) { None } else { edit::read(&path)? };
         if let Some(text) = text
-            && (other.remove)(machine, &text)? != text
+            && edit::without_ours(machine, other, &[], &text)? != text
         {
             return Ok(true);
         }
@@ -170,12 +222,13 @@ fn is_shared(machine: &Machine, tool: &SetupTool, undone: &[&SetupTool]) -> Resu
     Ok(false)
 }
 
-/// Whether a configuration names the link by its path.
+/// Whether a configuration has the path of the link, in the quoting of any tool.
 fn names(text: &str, link: &Link) -> bool {
-    text.contains(&*link.path.to_string_lossy())
+    let unquoted = |text: &str| text.replace(['\\', '\'', '"'], "");
+    unquoted(text).contains(&unquoted(&link.path.to_string_lossy()))
 }
 
-/// What to do where the tool would not find its link, or would find another program first.
+/// The fix if the tool does not find its link, or finds another program first.
 fn path_note(machine: &Machine, tool: &SetupTool, link: &Link) -> Option<String> {
     let (name, folder) = tool.link.filter(|(_, folder)| *folder != Folder::TerraformPlugins)?;
     let parent = link.path.parent()?;
@@ -199,11 +252,11 @@ fn path_note(machine: &Machine, tool: &SetupTool, link: &Link) -> Option<String>
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tool, link, link_change, file, notes, .. } = self;
+        let Self { tool, file, notes, .. } = self;
         let Edit { path, before, after, .. } = file;
         if self.changes() {
             writeln!(f, "{}:", tool.name)?;
-            if let Some((link, change)) = link.as_ref().zip(*link_change) {
+            for (link, change) in self.link_changes() {
                 let what = match change {
                     LinkChange::Made => "is linked to this program",
                     LinkChange::Removed => "is removed",

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use super::lines;
 use super::machine::Machine;
-use super::tools::{Folder, Probe, Request, SetupTool};
-use crate::error::Result;
+use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool, unusable_path};
+use crate::error::{Error, Result};
+use crate::model::HostPattern;
 
 pub(super) const TOOL: SetupTool = SetupTool {
     name: "pnpm",
     programs: &["pnpm"],
     link: Some((LINK, Folder::Programs)),
     names_hosts: true,
+    selection: Selection::LinkName,
     file,
     add,
     remove,
@@ -30,31 +32,63 @@ fn file(machine: &Machine) -> PathBuf {
     variable.unwrap_or_else(|| machine.home.join(".npmrc"))
 }
 
-/// pnpm wants the helper's absolute path.
-fn add(request: &Request<'_>, text: &str) -> Result<String> {
-    let line = |host: String| format!("//{host}/:tokenHelper={}", request.link.display());
-    Ok(request
-        .exact_hosts()
-        .into_iter()
-        .fold(text.to_owned(), |text, host| lines::with(&text, &line(host))))
+/// pnpm requires an absolute path, looks for a file with exactly that name, and then runs the name in a shell (pnpm 9 and 10,
+/// `loadToken`): no quoting satisfies both.
+fn helper(request: &Request<'_>) -> Result<String> {
+    let path = request.path()?;
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@:,".contains(c);
+    if request.is_portable {
+        return Err(Error::invalid("pnpm needs the absolute path of its helper")
+            .with_hint("omit `--portable`"));
+    }
+    if path.chars().all(is_plain) || cfg!(windows) {
+        return Ok(path);
+    }
+    Err(unusable_path(
+        request.link,
+        "has a character that the shell interprets, and pnpm runs it in a shell",
+    ))
 }
 
-fn remove(_: &Machine, text: &str) -> Result<String> {
-    let is_ours = |line: &str| {
-        let helper =
-            line.split_once(":tokenHelper=").map(|(_, helper)| std::path::Path::new(helper));
-        helper.and_then(std::path::Path::file_stem).is_some_and(|name| name == LINK)
+fn add(request: &Request<'_>, text: &str) -> Result<String> {
+    let helper = helper(request)?;
+    let mut text = text.to_owned();
+    for host in request.exact_hosts() {
+        let is_former = |line: &str| own_host(line) == Some(&host);
+        let line = format!("{}{helper}", key(&host));
+        if text.lines().all(|known| known.trim() != line) {
+            text = lines::with(&lines::without(&text, is_former), &line);
+        }
+    }
+    Ok(text)
+}
+
+fn key(host: &str) -> String {
+    format!("//{host}/:tokenHelper=")
+}
+
+/// The host of a line of ours.
+fn own_host(line: &str) -> Option<&str> {
+    let (host, helper) = line.strip_prefix("//")?.split_once("/:tokenHelper=")?;
+    let name = std::path::Path::new(helper).file_stem()?.to_str()?;
+    let is_ours = name == LINK || name.strip_prefix(LINK).is_some_and(|rest| rest.starts_with('-'));
+    is_ours.then_some(host)
+}
+
+fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
+    let is_of = |pattern: &HostPattern, host: &str| {
+        pattern.target().is_some_and(|target| target.origin.host_and_port() == host)
     };
-    Ok(lines::without(text, is_ours))
+    let is_removed = |host: &str| removal.includes(|pattern| is_of(pattern, host));
+    Ok(lines::without(text, |line| own_host(line).is_some_and(is_removed)))
 }
 
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
-    let mut notes = Vec::new();
-    for host in request.exact_hosts() {
+    let mut notes = request.wildcard_notes();
+    for origin in request.origins() {
+        let host = origin.host_and_port();
         if !text.lines().any(|line| line.contains("registry=") && line.contains(&host)) {
-            notes.push(format!(
-                "assign the packages to the registry: `@SCOPE:registry=https://{host}/`"
-            ));
+            notes.push(format!("assign the packages to the registry: `@SCOPE:registry={origin}/`"));
         }
         if text.contains(&format!("//{host}/:_authToken")) {
             notes.push(format!("the file also has an `_authToken` for {host}; remove it"));

@@ -1,58 +1,163 @@
-//! terraform and OpenTofu: they accept one credentials helper. Where there is another, a note has the line.
+//! terraform and OpenTofu: a `credentials_helper` block. They accept one in all files together, so where another file has one,
+//! a note has the line.
 
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
-use super::lines;
+use hcl_edit::Span as _;
+use hcl_edit::structure::{Block, Body};
+
 use super::machine::Machine;
-use super::tools::{Folder, Probe, Request, SetupTool};
-use crate::error::Result;
+use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool};
+use super::{edit, layout};
+use crate::error::{Error, Result};
 
-pub(super) const TOOL: SetupTool = SetupTool {
+pub(super) const TERRAFORM: SetupTool = SetupTool {
     name: "terraform",
-    programs: &["terraform", "tofu"],
+    programs: &["terraform"],
     link: Some(("terraform-credentials-my", Folder::TerraformPlugins)),
     names_hosts: false,
-    file,
-    add,
+    selection: Selection::Host,
+    file: terraform_file,
+    add: |request, text| add(request, &terraform_file(request.machine), text),
     remove,
-    notes,
+    notes: |request, text| notes(request, &terraform_file(request.machine), text),
     probe: Probe { arguments: &["get", "{host}"], input: "", proof: "\"token\"" },
     version: &["--version"],
     least: Some((0, 12, "does not support credentials helpers; use 0.12 or later")),
 };
 
+pub(super) const TOFU: SetupTool = SetupTool {
+    name: "tofu",
+    programs: &["tofu"],
+    file: tofu_file,
+    add: |request, text| add(request, &tofu_file(request.machine), text),
+    notes: |request, text| notes(request, &tofu_file(request.machine), text),
+    least: None,
+    ..TERRAFORM
+};
+
 const LINE: &str = "credentials_helper \"my\" {}";
+const BLOCK: &str = "credentials_helper";
 
-fn file(machine: &Machine) -> PathBuf {
-    let name = if cfg!(windows) { "terraform.rc" } else { ".terraformrc" };
-    let folder = machine
-        .variable("APPDATA")
-        .filter(|_| cfg!(windows))
-        .unwrap_or_else(|| machine.home.clone());
-    machine.variable("TF_CLI_CONFIG_FILE").unwrap_or_else(|| folder.join(name))
+/// The file that replaces all others. The second variable is the older one (terraform, `cliConfigFileOverride`).
+fn named_file(machine: &Machine) -> Option<PathBuf> {
+    machine.variable("TF_CLI_CONFIG_FILE").or_else(|| machine.variable("TERRAFORM_CONFIG"))
 }
 
-/// terraform refuses a file with two.
-fn has_another(text: &str) -> bool {
-    text.lines().any(|line| line.trim_start().starts_with("credentials_helper") && !is_ours(line))
+/// The file of that name in the folder of the user, and on Windows in `%APPDATA%`.
+fn home_file(machine: &Machine, unix: &str, windows: &str) -> PathBuf {
+    match machine.variable("APPDATA").filter(|_| cfg!(windows)) {
+        Some(folder) => folder.join(windows),
+        None => machine.home.join(unix),
+    }
 }
 
-fn is_ours(line: &str) -> bool {
-    line.split_whitespace().collect::<String>().starts_with("credentials_helper\"my\"{")
+fn terraform_file(machine: &Machine) -> PathBuf {
+    named_file(machine).unwrap_or_else(|| home_file(machine, ".terraformrc", "terraform.rc"))
 }
 
-fn add(_: &Request<'_>, text: &str) -> Result<String> {
-    let is_there = text.lines().any(is_ours);
-    Ok(if has_another(text) || is_there { text.to_owned() } else { lines::with(text, LINE) })
+/// OpenTofu reads the first of its own file, terraform's file, and the one in XDG_CONFIG_HOME (opentofu,
+/// internal/command/cliconfig/config_unix.go).
+fn tofu_file(machine: &Machine) -> PathBuf {
+    let own = home_file(machine, ".tofurc", "tofu.rc");
+    let of_terraform = home_file(machine, ".terraformrc", "terraform.rc");
+    let xdg = machine.variable("XDG_CONFIG_HOME").filter(|_| cfg!(unix));
+    let new = || xdg.map_or_else(|| own.clone(), |folder| folder.join("opentofu/tofurc"));
+    let known = [&own, &of_terraform].into_iter().find(|file| file.exists() || file.is_symlink());
+    named_file(machine).or_else(|| known.cloned()).unwrap_or_else(new)
 }
 
-fn remove(_: &Machine, text: &str) -> Result<String> {
-    Ok(lines::without(text, |line| line == LINE))
+/// The files that are read besides `file`: `*.tfrc` and `*.tfrc.json` of the configuration folder.
+fn others(machine: &Machine, file: &Path) -> Vec<PathBuf> {
+    if named_file(machine).is_some() {
+        return Vec::new();
+    }
+    let mut folders = vec![home_file(machine, ".terraform.d", "terraform.d")];
+    if !folders[0].exists() && file.ends_with("opentofu/tofurc") {
+        folders.extend(file.parent().map(Path::to_owned));
+    }
+    let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
+    let mut paths: Vec<_> = entries.flatten().flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".tfrc") || name.ends_with(".tfrc.json")
+    });
+    paths.sort();
+    paths
 }
 
-fn notes(_: &Request<'_>, text: &str) -> Vec<String> {
-    let note = format!(
-        "the file has another credentials helper, and terraform accepts only one; replace it with: {LINE}"
-    );
-    has_another(text).then_some(note).into_iter().collect()
+fn parsed(text: &str, file: &Path) -> Result<Body> {
+    text.parse().map_err(|_| {
+        let message = format!("cannot read {} as HCL or JSON", file.display());
+        Error::invalid(message).with_hint(format!("add this line yourself: {LINE}"))
+    })
+}
+
+/// Whether a helper is configured in a text, and whether it is ours.
+fn found(text: &str, file: &Path) -> Result<Option<bool>> {
+    if text.trim_start().starts_with('{') {
+        let object: serde_json::Value = serde_json::from_str(text).map_err(|_| {
+            Error::invalid(format!("cannot read {} as HCL or JSON", file.display()))
+        })?;
+        let helper = object.get(BLOCK);
+        return Ok(helper.map(|helper| helper.get("my").is_some()));
+    }
+    let body = parsed(text, file)?;
+    let mut blocks = body.get_blocks(BLOCK);
+    Ok(blocks.next().map(is_ours))
+}
+
+fn is_ours(block: &Block) -> bool {
+    block.labels.len() == 1 && block.labels[0].as_str() == "my"
+}
+
+/// The file with a helper that is not in `text`.
+fn elsewhere(machine: &Machine, file: &Path) -> Result<Option<(PathBuf, bool)>> {
+    for other in others(machine, file) {
+        let text = edit::read(&other)?.unwrap_or_default();
+        let mut is_ours = None;
+        layout::edit(&text, |plain| {
+            is_ours = found(plain, &other)?;
+            Ok::<_, Error>(plain.to_owned())
+        })?;
+        if let Some(is_ours) = is_ours {
+            return Ok(Some((other, is_ours)));
+        }
+    }
+    Ok(None)
+}
+
+fn add(request: &Request<'_>, file: &Path, text: &str) -> Result<String> {
+    let is_free = found(text, file)?.is_none() && elsewhere(request.machine, file)?.is_none();
+    if is_free && text.trim_start().starts_with('{') {
+        return Err(Error::invalid(format!("{} is JSON", file.display()))
+            .with_hint("add `\"credentials_helper\": {\"my\": {}}` yourself"));
+    }
+    let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    Ok(if is_free { format!("{text}{gap}{LINE}\n") } else { text.to_owned() })
+}
+
+fn remove(_: &Removal<'_>, text: &str) -> Result<String> {
+    // A helper with arguments is one that the user has written.
+    let is_written = |block: &&Block| is_ours(block) && block.body.is_empty();
+    // Terraform reports what else is wrong with the file.
+    let Ok(body) = text.parse::<Body>() else { return Ok(text.to_owned()) };
+    let span = body.get_blocks(BLOCK).find(is_written).and_then(Block::span);
+    let Some(Range { start, end }) = span else { return Ok(text.to_owned()) };
+    let rest = &text[end..];
+    let rest = rest.strip_prefix('\n').unwrap_or(rest);
+    Ok(format!("{}{rest}", &text[..start]))
+}
+
+fn notes(request: &Request<'_>, file: &Path, text: &str) -> Vec<String> {
+    let here = found(text, file).ok().flatten().map(|is_ours| (file.to_owned(), is_ours));
+    let found = here.or_else(|| elsewhere(request.machine, file).ok().flatten());
+    let note = |file: &Path| {
+        format!(
+            "{} has another credentials helper, and terraform accepts only one; replace it with: {LINE}",
+            file.display()
+        )
+    };
+    found.filter(|(_, is_ours)| !is_ours).map(|(file, _)| note(&file)).into_iter().collect()
 }

@@ -1,11 +1,11 @@
-//! The tools that `setup` connects, and what it has to know of each.
+//! The tools that `setup` connects, and the facts about each.
 
 use std::path::{Path, PathBuf};
 
 use super::machine::Machine;
 use super::{bazel, cargo, docker, git, go, kubectl, pip, pnpm, terraform, uv};
-use crate::error::Result;
-use crate::model::HostPattern;
+use crate::error::{Error, Result, sanitize};
+use crate::model::{HostPattern, Origin};
 
 pub(in crate::cli) const ALL: &[SetupTool] = &[
     git::TOOL,
@@ -13,7 +13,8 @@ pub(in crate::cli) const ALL: &[SetupTool] = &[
     docker::PODMAN,
     cargo::TOOL,
     kubectl::TOOL,
-    terraform::TOOL,
+    terraform::TERRAFORM,
+    terraform::TOFU,
     bazel::TOOL,
     go::TOOL,
     pnpm::TOOL,
@@ -22,27 +23,29 @@ pub(in crate::cli) const ALL: &[SetupTool] = &[
 ];
 
 pub(in crate::cli) struct SetupTool {
-    /// `setup git`
+    /// As in `setup git`.
     pub(in crate::cli) name: &'static str,
-    /// It is installed where one of these is on PATH.
+    /// The tool is installed if PATH has one of these.
     pub(in crate::cli) programs: &'static [&'static str],
     /// The program that the tool looks for, and where.
     pub(in crate::cli) link: Option<(&'static str, Folder)>,
     /// Whether its configuration names the hosts that a helper is for.
     pub(in crate::cli) names_hosts: bool,
+    /// How `--provider` and `--account` reach the helper.
+    pub(in crate::cli) selection: Selection,
     /// The tool's own configuration.
     pub(in crate::cli) file: fn(&Machine) -> PathBuf,
     /// Returns the configuration with our part; the same text where it is there already.
     pub(in crate::cli) add: fn(&Request<'_>, &str) -> Result<String>,
     /// Returns the configuration without our part.
-    pub(in crate::cli) remove: fn(&Machine, &str) -> Result<String>,
-    /// What stays for the user to do.
+    pub(in crate::cli) remove: fn(&Removal<'_>, &str) -> Result<String>,
+    /// Notes on what the user has to do.
     pub(in crate::cli) notes: fn(&Request<'_>, &str) -> Vec<String>,
-    /// What the tool would send.
+    /// A request of the tool.
     pub(in crate::cli) probe: Probe,
     /// The arguments with which the program prints its version.
     pub(in crate::cli) version: &'static [&'static str],
-    /// The least version that supports all of it, and what an earlier one lacks.
+    /// The lowest version that supports the setup, and what an earlier one lacks.
     pub(in crate::cli) least: Option<(u32, u32, &'static str)>,
 }
 
@@ -56,6 +59,17 @@ pub(in crate::cli) struct Probe {
     pub(in crate::cli) proof: &'static str,
 }
 
+/// How a tool's helper gets the provider and the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Selection {
+    /// The tool passes the host, and `config.toml` has the provider and the account of the host.
+    Host,
+    /// The tool passes arguments.
+    Arguments,
+    /// The tool passes nothing: the name of the link ends with the provider.
+    LinkName,
+}
+
 /// Where a tool looks for a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum Folder {
@@ -67,32 +81,101 @@ pub(in crate::cli) enum Folder {
     TerraformPlugins,
 }
 
-/// What a tool is connected with.
+/// What `add` writes into a tool's configuration.
 pub(in crate::cli) struct Request<'a> {
     pub(in crate::cli) machine: &'a Machine,
     /// The hosts that the tool is set up for.
     pub(in crate::cli) hosts: &'a [HostPattern],
-    /// The link, or this program without one.
+    /// The link, or this program for a tool without one.
     pub(in crate::cli) link: &'a Path,
+    /// Whether the configuration is shared between machines: it has no path of this one.
+    pub(in crate::cli) is_portable: bool,
+    /// `--provider` and `--account`, for a tool that passes arguments and does not always name a host.
+    pub(in crate::cli) options: &'a [String],
+}
+
+/// What `remove` removes.
+pub(in crate::cli) struct Removal<'a> {
+    pub(in crate::cli) machine: &'a Machine,
+    /// The entries of these hosts only; all entries if it is empty.
+    pub(in crate::cli) hosts: &'a [HostPattern],
+}
+
+impl Removal<'_> {
+    /// Whether an entry is removed: for the hosts, `is_entry` returns whether the entry belongs to one of them.
+    pub(super) fn includes(&self, is_entry: impl Fn(&HostPattern) -> bool) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(is_entry)
+    }
+}
+
+/// A program as a configuration names it.
+pub(super) enum Named {
+    /// PATH finds it.
+    Name(String),
+    /// The absolute path. It needs the quoting of the tool that reads it.
+    Path(String),
+}
+
+impl Named {
+    /// For a tool that reads every character of a path as it is.
+    pub(super) fn verbatim(self) -> String {
+        match self {
+            Self::Name(text) | Self::Path(text) => text,
+        }
+    }
 }
 
 impl Request<'_> {
-    /// The link's name where PATH finds it, else its path.
-    pub(in crate::cli) fn command(&self) -> String {
-        let name = self.link.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    /// The link's name if PATH finds it or the configuration is portable, else its path.
+    pub(super) fn command(&self) -> Result<Named> {
         let folder = self.link.parent().unwrap_or(self.link);
-        if self.machine.is_on_path(folder) { name } else { self.link.display().to_string() }
+        if self.is_portable || self.machine.is_on_path(folder) {
+            let name = self.link.file_stem().unwrap_or_default();
+            return Ok(Named::Name(name.to_string_lossy().into_owned()));
+        }
+        self.path().map(Named::Path)
     }
 
-    /// Each host for a tool without patterns: `git.acme.dev:8443`.
-    pub(in crate::cli) fn exact_hosts(&self) -> Vec<String> {
-        let port = |origin: &crate::model::Origin| origin.host_and_port();
-        self.hosts
-            .iter()
-            .filter_map(HostPattern::target)
-            .map(|target| port(&target.origin))
-            .collect()
+    /// The link's path. A configuration is UTF-8, and none of the tools has an escape for a control character.
+    pub(super) fn path(&self) -> Result<String> {
+        let unusable = |reason| unusable_path(self.link, reason);
+        let path = self.link.to_str().ok_or_else(|| unusable("is not UTF-8"))?;
+        if path.contains(char::is_control) {
+            return Err(unusable("contains a control character"));
+        }
+        Ok(path.to_owned())
     }
+
+    /// The hosts without patterns, as the URLs of their origins.
+    pub(super) fn origins(&self) -> Vec<Origin> {
+        let targets = self.hosts.iter().filter_map(HostPattern::target);
+        targets.map(|target| target.origin).collect()
+    }
+
+    /// The hosts without patterns: `git.acme.dev:8443`.
+    pub(super) fn exact_hosts(&self) -> Vec<String> {
+        self.origins().iter().map(Origin::host_and_port).collect()
+    }
+
+    /// The URL of the first host, for a note with an example.
+    pub(super) fn example_url(&self) -> String {
+        self.origins().first().map_or_else(|| "https://HOST".to_owned(), ToString::to_string)
+    }
+
+    /// Notes for a tool that is configured by host and has no patterns.
+    pub(super) fn wildcard_notes(&self) -> Vec<String> {
+        let patterns = self.hosts.iter().filter(|host| host.target().is_none());
+        let note = |host| format!("{host} was left out: this tool has no patterns; name each host");
+        patterns.map(note).collect()
+    }
+}
+
+/// The error for a path that the tool's configuration cannot contain.
+pub(super) fn unusable_path(path: &Path, reason: &str) -> Error {
+    let path = sanitize(&path.to_string_lossy());
+    Error::invalid(format!("the path {path} {reason}; nothing was changed")).with_hint(
+        "install this program in a folder on PATH whose name has only letters, digits and `/._-`",
+    )
 }
 
 impl SetupTool {

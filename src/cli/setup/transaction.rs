@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::sys::atomic_file::{self, Prepared};
 use crate::sys::signals;
 
-/// A step that is still to be done. Steps of two tools may be equal: docker and podman have one file and one link.
+/// A planned step. Steps of two tools may be equal: docker and podman have one file and one link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     MakeLink(Link),
@@ -82,7 +82,7 @@ fn missing_folders(path: &Path) -> Vec<PathBuf> {
 }
 
 fn apply(steps: Vec<(Step, Option<Prepared>)>, created: &mut Vec<PathBuf>) -> Result<()> {
-    // Control-C waits for the end, or for the way back.
+    // Control-C waits until all is done or rolled back.
     let _held = signals::block();
     let mut done = Vec::new();
     for (step, prepared) in steps {

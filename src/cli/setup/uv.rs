@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use toml_edit::{DocumentMut, value};
+use toml_edit::{DocumentMut, Item, value};
 
 use super::machine::Machine;
 use super::pip::LINK;
-use super::tools::{Folder, Probe, Request, SetupTool};
+use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool};
 use crate::error::{Error, Result, sanitize};
 
 pub(super) const TOOL: SetupTool = SetupTool {
@@ -14,6 +14,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
     programs: &["uv"],
     link: Some((LINK, Folder::Ours)),
     names_hosts: false,
+    selection: Selection::Host,
     file,
     add,
     remove,
@@ -39,13 +40,19 @@ fn parsed(text: &str) -> Result<DocumentMut> {
 
 fn add(_: &Request<'_>, text: &str) -> Result<String> {
     let mut document = parsed(text)?;
-    if document.get(KEY).and_then(|item| item.as_str()) != Some("subprocess") {
-        document[KEY] = value("subprocess");
+    match document.get_mut(KEY).and_then(Item::as_value_mut) {
+        Some(known) if known.as_str() == Some("subprocess") => {}
+        Some(known) => {
+            let decor = known.decor().clone();
+            *known = "subprocess".into();
+            *known.decor_mut() = decor;
+        }
+        None => document[KEY] = value("subprocess"),
     }
     Ok(document.to_string())
 }
 
-fn remove(_: &Machine, text: &str) -> Result<String> {
+fn remove(_: &Removal<'_>, text: &str) -> Result<String> {
     let mut document = parsed(text)?;
     if document.get(KEY).and_then(|item| item.as_str()) != Some("subprocess") {
         return Ok(text.to_owned());
@@ -60,8 +67,8 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
             "add `authenticate = \"always\"` to each `[[index]]` that needs the token".to_owned(),
         ];
     }
-    let host = request.exact_hosts().into_iter().next().unwrap_or_else(|| "HOST".to_owned());
     vec![format!(
-        "add your index to the same file: `[[index]]`, `url = \"https://{host}/simple/\"`, `authenticate = \"always\"`"
+        "add your index to the same file: `[[index]]`, `url = \"{}/simple/\"`, `authenticate = \"always\"`",
+        request.example_url()
     )]
 }

@@ -93,7 +93,7 @@ fn a_link_outside_path_is_reported_with_a_fix() {
     let package = tempfile::tempdir().unwrap();
     symlink(HELPER, package.path().join("my-credential-helper")).unwrap();
     home.put_on_path(package.path());
-    let outcome = home.run(&["setup", "git", "--host", server.url()]);
+    let outcome = home.run(&["setup", "--yes", "git", "--host", server.url()]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(
         !outcome.output.contains("is added to the hosts"),

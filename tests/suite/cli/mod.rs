@@ -13,3 +13,5 @@ mod pages;
 mod questions;
 mod settings;
 mod setup;
+mod setup_matrix;
+mod setup_rules;

@@ -26,25 +26,31 @@ fn home() -> Home {
 fn snapshot(home: &Home) -> std::collections::BTreeMap<std::path::PathBuf, Option<Vec<u8>>> {
     let mut files = home.snapshot();
     files.retain(|path, _| {
-        !path.ends_with("go/telemetry") && !path.to_string_lossy().contains("go/telemetry/")
+        !path.ends_with("go/telemetry")
+            && !path.to_string_lossy().contains("go/telemetry/")
+            // The lock on config.toml stays.
+            && !["/.my", "/.my/sessions", "/.my/sessions/accounts.lock"]
+                .iter()
+                .any(|lock| path.to_string_lossy().ends_with(lock))
     });
     files
 }
 
 fn setup(home: &Home, words: &[&str]) -> Outcome {
-    let outcome = home.run(&[&["setup"], words].concat());
+    let outcome = home.run(&[&["setup", "--yes"], words].concat());
     assert_eq!(outcome.status, 0, "{words:?}: {outcome:?}");
     outcome
 }
 
 /// Tools, the file that each has, and the page that says what should stand in it. The clients of the last two have to
 /// be installed.
-const TOOLS: [(&str, &str, &str); 11] = [
+pub(super) const TOOLS: [(&str, &str, &str); 12] = [
     ("git", ".gitconfig", include_str!("../../../integrations/git/README.md")),
     ("docker", ".docker/config.json", include_str!("../../../integrations/docker/README.md")),
     ("podman", ".docker/config.json", include_str!("../../../integrations/docker/README.md")),
     ("cargo", ".cargo/config.toml", include_str!("../../../integrations/cargo/README.md")),
     ("terraform", ".terraformrc", include_str!("../../../integrations/terraform/README.md")),
+    ("tofu", ".tofurc", include_str!("../../../integrations/terraform/README.md")),
     ("bazel", ".bazelrc", include_str!("../../../integrations/bazel/README.md")),
     ("pnpm", ".npmrc", include_str!("../../../integrations/pnpm/README.md")),
     ("pip", ".config/pip/pip.conf", include_str!("../../../integrations/keyring/README.md")),
@@ -86,7 +92,7 @@ fn as_written(line: &str) -> String {
 }
 
 /// An existing configuration, with comments and its own order.
-fn had_before(tool: &str) -> &'static str {
+pub(super) fn had_before(tool: &str) -> &'static str {
     match tool {
         "git" => "# mine\n[user]\n\tname = Ada\n[credential]\n\thelper = store\n",
         "docker" | "podman" => {
@@ -95,10 +101,14 @@ fn had_before(tool: &str) -> &'static str {
         "cargo" => {
             "# mine\n[registry]\nglobal-credential-providers = [\"cargo:token\", \"other\"] # why\n\n[net]\nretry = 1\n"
         }
-        "terraform" => "# mine\nplugin_cache_dir = \"/x\"\n",
+        "terraform" | "tofu" => {
+            "# mine\ndisable_checkpoint = true // credentials_helper \"x\" {}\n/*\ncredentials_helper \"my\" {}\n*/\n"
+        }
         "bazel" => "# mine\nbuild --jobs=2",
         "pnpm" => "; mine\n//other.example/:_authToken=hunter2\n",
-        "pip" => "# mine\n[global]\ntimeout = 5\n\n[install]\nno-deps = yes\n",
+        "pip" => {
+            "# mine\n[global]  # company\n  timeout = 5\n  keyring_provider = disabled\n\n[install]\nno-deps = yes\n"
+        }
         "uv" => "# mine\noffline = false\n",
         "go" => "GOAUTH=netrc\nGOFLAGS=-x\n",
         _ => {
@@ -146,11 +156,8 @@ fn existing_configuration_is_kept_and_restored_exactly() {
 
         setup(&home, &[tool, "--undo"]);
         assert_eq!(home.read(file).unwrap(), had_before(tool), "{tool}");
-        home.write(".config/my-credential-helper/config.toml", "");
         let mut after = snapshot(&home);
-        after.retain(|path, contents| {
-            contents.is_some() && !path.ends_with("config.toml") || before.contains_key(path)
-        });
+        after.retain(|path, contents| contents.is_some() || before.contains_key(path));
         let files = |files: std::collections::BTreeMap<_, Option<Vec<u8>>>| {
             files.into_iter().filter(|(_, text)| text.is_some()).collect::<Vec<_>>()
         };
@@ -196,7 +203,7 @@ fn undo_removes_a_file_that_setup_created() {
 fn a_file_that_is_not_our_link_is_not_replaced() {
     let home = home();
     let theirs = home.write(".local/share/my-credential-helper/bin/keyring", "#!/bin/sh\n");
-    let outcome = home.run(&["setup", "pip"]);
+    let outcome = home.run(&["setup", "--yes", "pip"]);
     assert_eq!(outcome.status, 2, "{outcome:?}");
     assert!(outcome.messages.contains("exists and is not a link to this program"), "{outcome:?}");
     assert_eq!(std::fs::read_to_string(theirs).unwrap(), "#!/bin/sh\n");
@@ -224,7 +231,7 @@ fn a_file_that_is_not_our_link_is_not_replaced() {
 fn a_tool_with_hosts_requires_a_host_and_adds_it() {
     let home = home();
     for tool in ["git", "docker", "bazel", "pnpm"] {
-        let outcome = home.run(&["setup", tool]);
+        let outcome = home.run(&["setup", "--yes", tool]);
         assert_eq!(outcome.status, 2, "{outcome:?}");
         assert!(outcome.messages.contains(&format!("setup {tool} --host HOST")), "{outcome:?}");
     }
@@ -232,7 +239,7 @@ fn a_tool_with_hosts_requires_a_host_and_adds_it() {
     setup(&home, &["bazel"]);
     assert_eq!(home.run(&["config", "get", "hosts"]).output, "registry.acme.dev other.acme.dev\n");
     assert!(home.read(".bazelrc").unwrap().contains("=other.acme.dev=bazel-credential-my"));
-    let outcome = home.run(&["setup", "docker", "--host", "https://user@acme.dev"]);
+    let outcome = home.run(&["setup", "--yes", "docker", "--host", "https://user@acme.dev"]);
     assert_eq!(outcome.status, 2, "{outcome:?}");
 }
 
@@ -274,7 +281,7 @@ fn an_unreadable_configuration_is_not_changed() {
         let home = home();
         for text in ["[", "\u{0}", "= 1", "[] []", "{\"credHelpers\":1}x"] {
             home.write(file, text);
-            let outcome = home.run(&["setup", tool, "--host", HOST]);
+            let outcome = home.run(&["setup", "--yes", tool, "--host", HOST]);
             assert_eq!(outcome.status, 2, "{tool} {text:?}: {outcome:?}");
             assert_eq!(home.read(file).unwrap(), text);
             assert!(!home.path().join(".local/bin/docker-credential-my").exists());
@@ -354,7 +361,7 @@ fn a_file_that_cannot_be_replaced_leaves_everything_as_it_was() {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
             let Some(protected) = Protected::new(&path, protection) else { continue };
             let before = state(&home);
-            let outcome = home.run(&["setup", tool, "--host", HOST]);
+            let outcome = home.run(&["setup", "--yes", tool, "--host", HOST]);
             assert_eq!(outcome.status, 1, "{tool} {protection:?}: {outcome:?}");
             let reason = format!(": {}", Protected::reason(protection));
             assert!(outcome.messages.contains(&reason), "{tool} {protection:?}: {outcome:?}");
@@ -364,7 +371,7 @@ fn a_file_that_cannot_be_replaced_leaves_everything_as_it_was() {
             setup(&home, &[tool, "--host", HOST]);
             let Some(_protected) = Protected::new(&path, protection) else { continue };
             let before = state(&home);
-            let outcome = home.run(&["setup", tool, "--undo"]);
+            let outcome = home.run(&["setup", "--yes", tool, "--undo"]);
             assert_eq!(outcome.status, 1, "{tool} {protection:?}: undo: {outcome:?}");
             assert_eq!(state(&home), before, "{tool} {protection:?}: undo changes nothing");
         }
@@ -381,14 +388,14 @@ fn a_backup_or_settings_that_cannot_be_written_change_nothing() {
         let backup = format!("{file}.before-my-credential-helper");
         std::fs::create_dir(home.path().join(&backup)).unwrap();
         let before = state(&home);
-        let outcome = home.run(&["setup", tool, "--host", HOST]);
+        let outcome = home.run(&["setup", "--yes", tool, "--host", HOST]);
         assert_ne!(outcome.status, 0, "{tool}: {outcome:?}");
         assert_eq!(state(&home), before, "{tool}: a backup that is a directory");
         std::fs::remove_dir(home.path().join(&backup)).unwrap();
 
         symlink(home.path().join("elsewhere"), home.path().join(&backup)).unwrap();
         let before = state(&home);
-        let outcome = home.run(&["setup", tool, "--host", HOST]);
+        let outcome = home.run(&["setup", "--yes", tool, "--host", HOST]);
         assert!(
             outcome.status != 0 && outcome.messages.contains("is a symbolic link"),
             "{outcome:?}"
@@ -399,7 +406,7 @@ fn a_backup_or_settings_that_cannot_be_written_change_nothing() {
         let path = home.path().join(settings);
         let Some(_protected) = Protected::new(&path, Protection::Immutable) else { continue };
         let before = state(&home);
-        let outcome = home.run(&["setup", tool, "--host", HOST]);
+        let outcome = home.run(&["setup", "--yes", tool, "--host", HOST]);
         assert_eq!(outcome.status, 1, "{tool}: {outcome:?}");
         assert_eq!(state(&home), before, "{tool}: settings that cannot be written");
     }
@@ -413,7 +420,7 @@ fn a_folder_of_links_that_is_a_file_changes_nothing() {
     home.write(".local/bin", "a file");
     home.write(".bazelrc", had_before("bazel"));
     let before = state(&home);
-    let outcome = home.run(&["setup", "bazel", "--host", HOST]);
+    let outcome = home.run(&["setup", "--yes", "bazel", "--host", HOST]);
     assert_eq!(outcome.status, 1, "{outcome:?}");
     assert_eq!(state(&home), before);
 }
@@ -423,7 +430,7 @@ fn a_failed_step_rolls_back_the_steps_before_it() {
     if !crate::support::strace::is_permitted() {
         return;
     }
-    let words = ["setup", "--all", "--host", HOST].map(str::to_owned);
+    let words = ["setup", "--yes", "--all", "--host", HOST].map(str::to_owned);
     for call in ["renameat", "symlink"] {
         let mut home = home();
         let bin = home.path().join(".local/bin");

@@ -53,7 +53,7 @@ fn the_fields_of_an_account_are_the_ones_on_the_page() {
         ("`config set`, `config unset`", &["config", "set", "hosts", "git.acme.dev"]),
         ("`config set`, `config unset`", &["config", "unset", "hosts"]),
         ("`errors`", &["errors"]),
-        ("`setup`", &["setup", "bazel", "--host", "acme.dev"]),
+        ("`setup`", &["setup", "--yes", "bazel", "--host", "acme.dev"]),
         ("`man --dir`", &["man", "--dir", "man"]),
         ("`logout`", &["logout"]),
     ] {

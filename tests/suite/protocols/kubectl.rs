@@ -175,7 +175,7 @@ fn kubectl_works_after_setup() {
     });
     assert_ne!(version(&home).status, 0);
     home.put_on_path(&home.path().join("bin"));
-    let outcome = home.run(&["setup", "kubectl", "--host", &server.address]);
+    let outcome = home.run(&["setup", "--yes", "kubectl", "--host", &server.address]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     let outcome = version(&home);
     assert_eq!(outcome.status, 0, "{outcome:?}");

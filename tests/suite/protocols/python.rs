@@ -248,7 +248,7 @@ fn pip_and_uv_work_after_setup() {
     std::fs::remove_file(home.path().join("bin/keyring")).unwrap();
     for (tool, line) in [("pip", PIP), ("uv", UV)] {
         assert_ne!(run(&home, line).status, 0);
-        let outcome = home.run(&["setup", tool, "--host", &index.address]);
+        let outcome = home.run(&["setup", "--yes", tool, "--host", &index.address]);
         assert_eq!(outcome.status, 0, "{outcome:?}");
         home.put_on_path(&home.path().join(".local/share/my-credential-helper/bin"));
         let outcome = run(&home, line);

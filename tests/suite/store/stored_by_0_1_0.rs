@@ -301,7 +301,7 @@ fn undo_restores_each_file(stored: &Stored, had_files: bool) {
         let before = stored.home.read(&backup);
         assert_eq!(before.is_some(), had_files, "{tool}");
         assert_ne!(stored.home.read(file), before, "{tool}");
-        let outcome = stored.home.run(&["setup", tool, "--undo"]);
+        let outcome = stored.home.run(&["setup", "--yes", tool, "--undo"]);
         assert_eq!(outcome.status, 0, "{tool}: {outcome:?}");
         assert_eq!(stored.home.read(file), before, "{tool}: {outcome:?}");
         assert_eq!(stored.home.read(&backup), None, "{tool}");

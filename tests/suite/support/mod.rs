@@ -220,7 +220,7 @@ impl Home {
         if !self.path().join("bin/my-credential-helper").exists() {
             self.link("my-credential-helper");
         }
-        let outcome = self.run(&["setup", tool, "--host", host]);
+        let outcome = self.run(&["setup", "--yes", tool, "--host", host]);
         assert_eq!(outcome.status, 0, "{outcome:?}");
         outcome
     }

@@ -221,12 +221,12 @@ fn children_start_in_the_home_without_secrets_or_traps() {
         outcome
     };
     for tool in TOOLS {
-        let outcome = run(&["setup", tool, "--host", "acme.mycli.sh"]);
+        let outcome = run(&["setup", "--yes", tool, "--host", "acme.mycli.sh"]);
         assert_eq!(outcome.status, 0, "{tool}: {outcome:?}");
     }
     run(&["doctor"]);
     for tool in TOOLS {
-        let outcome = run(&["setup", tool, "--undo"]);
+        let outcome = run(&["setup", "--yes", tool, "--undo"]);
         assert_eq!(outcome.status, 0, "{tool}: {outcome:?}");
     }
     let started: Vec<_> = trapped.started().into_iter().map(|(name, _)| name).collect();

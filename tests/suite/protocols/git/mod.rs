@@ -583,7 +583,7 @@ fn every_git_works_after_setup() {
         let examined = home.run(&["doctor"]);
         assert_eq!(examined.status, 0, "{examined:?}");
         assert!(examined.output.contains("gets a credential for"), "{examined:?}");
-        assert_eq!(home.run(&["setup", "git", "--undo"]).status, 0);
+        assert_eq!(home.run(&["setup", "--yes", "git", "--undo"]).status, 0);
         assert_ne!(clone(&home, "undone").status, 0);
     }
 }

@@ -194,10 +194,10 @@ fn go_works_after_setup() {
     let proxy = proxy("authorization", &accepted(format!("Bearer {}", session.access_token)));
     configure(&mut home, &proxy, "");
     home.set("GOAUTH", "");
-    let outcome = home.run(&["setup", "go", "--host", &proxy.address]);
+    let outcome = home.run(&["setup", "--yes", "go", "--host", &proxy.address]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     let outcome = fetch(&home);
     assert_eq!(outcome.status, 0, "{outcome:?}");
-    assert_eq!(home.run(&["setup", "go", "--undo"]).status, 0);
+    assert_eq!(home.run(&["setup", "--yes", "go", "--undo"]).status, 0);
     assert_ne!(fetch(&home).status, 0);
 }

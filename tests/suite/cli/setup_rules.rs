@@ -1,0 +1,375 @@
+//! The rules of `setup` besides the matrix: who may be changed, which host, account and provider, and what undo removes.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::symlink;
+
+use serde_json::json;
+
+use super::setup::{TOOLS, had_before};
+use crate::support::{HELPER, Home, Outcome, has_client};
+
+const HOST: &str = "acme.mycli.sh";
+
+fn home() -> Home {
+    let mut home = Home::new();
+    let bin = home.path().join(".local/bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    home.put_on_path(&bin);
+    symlink(HELPER, bin.join("my-credential-helper")).unwrap();
+    home
+}
+
+fn setup(home: &Home, words: &[&str]) -> Outcome {
+    let outcome = home.run(&[&["setup", "--yes"], words].concat());
+    assert_eq!(outcome.status, 0, "{words:?}: {outcome:?}");
+    outcome
+}
+
+fn refused(home: &Home, words: &[&str], message: &str) {
+    let before = home.snapshot();
+    let outcome = home.run(&[&["setup", "--yes"], words].concat());
+    assert_eq!(outcome.status, 2, "{words:?}: {outcome:?}");
+    assert!(outcome.messages.contains(message), "{words:?}: {outcome:?}");
+    assert_eq!(home.snapshot(), before, "{words:?}");
+}
+
+#[test]
+fn without_a_terminal_yes_is_required() {
+    let home = home();
+    let outcome = home.run(&["setup", "bazel", "--host", HOST]);
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(outcome.messages.contains("--yes"), "{outcome:?}");
+    assert!(outcome.messages.contains("+ common --credential_helper"), "the plan: {outcome:?}");
+    assert_eq!(home.read(".bazelrc"), None);
+    setup(&home, &["bazel", "--host", HOST]);
+    let again = home.run(&["setup", "bazel", "--host", HOST]);
+    assert_eq!(again.status, 0, "nothing to confirm: {again:?}");
+}
+
+#[test]
+fn a_dry_run_shows_every_line_of_ours() {
+    for (tool, before, expected) in [
+        ("docker", "{\"auths\":{\"h\":{\"auth\":\"aGk6aGk=\"}}}", "\"token.acme.dev\":"),
+        ("git", "", "+ [credential \"https://token.acme.dev\"]"),
+        ("pnpm", "", "+ //token.acme.dev/:tokenHelper=/"),
+    ] {
+        if tool == "git" && !has_client("git") {
+            continue;
+        }
+        let home = home();
+        let file = TOOLS.into_iter().find(|(name, ..)| *name == tool).unwrap().1;
+        if !before.is_empty() {
+            home.write(file, before);
+        }
+        let outcome = setup(&home, &[tool, "--host", "token.acme.dev", "--dry-run"]);
+        assert!(outcome.output.contains(expected), "{tool}: {outcome:?}");
+        assert!(!outcome.output.contains("aGk6aGk="), "{tool}: {outcome:?}");
+    }
+}
+
+#[test]
+fn git_is_given_the_path_and_portable_the_name() {
+    if !has_client("git") {
+        return;
+    }
+    let home = home();
+    let path = home.path().join(".local/bin/git-credential-my");
+    setup(&home, &["git", "--host", HOST]);
+    let by_path =
+        format!("[credential \"https://{HOST}\"]\n\thelper = \n\thelper = {}\n", path.display());
+    assert_eq!(home.read(".gitconfig").unwrap(), by_path);
+    setup(&home, &["git", "--host", HOST, "--portable"]);
+    let by_name = format!("[credential \"https://{HOST}\"]\n\thelper = \n\thelper = my\n");
+    assert_eq!(home.read(".gitconfig").unwrap(), by_name);
+    setup(&home, &["git", "--host", HOST]);
+    assert_eq!(home.read(".gitconfig").unwrap(), by_path, "what version 0.1.0 wrote is updated");
+    setup(&home, &["git", "--undo"]);
+    assert_eq!(home.read(".gitconfig"), None);
+    refused(&home, &["pnpm", "--host", HOST, "--portable"], "absolute path");
+}
+
+#[test]
+fn helpers_of_others_are_never_taken_for_ours() {
+    let not_ours = [
+        (
+            "git",
+            "[credential]\n\thelper = !cat /x/git-credential-my\n\thelper = my2\n\thelper = /x/my-git-credential-my --y\n\thelper = !my-credential-helper docker\n",
+        ),
+        (
+            "bazel",
+            "common --credential_helper=a.dev=/x/other # bazel-credential-my\nbuild --jobs=2 --credential_helper=a.dev=/x/bazel-credential-my\n",
+        ),
+        (
+            "cargo",
+            "[registry]\nglobal-credential-providers = [\"cargo:token-from-stdout cat /x/cargo-credential-my\"]\n",
+        ),
+        ("go", "GOAUTH=cat /x/my-credential-helper goauth\n"),
+        (
+            "pnpm",
+            "//a.dev/:tokenHelper=/x/not-my-token-helper\n# //a.dev/:tokenHelper=/x/my-token-helper\n",
+        ),
+        (
+            "terraform",
+            "credentials_helper \"other\" {}\n# credentials_helper \"my\" {}\nx = <<E\ncredentials_helper \"my\" {}\nE\n",
+        ),
+        (
+            "pip",
+            "[install]\nkeyring-provider = subprocess\n[global]\nx =\n  keyring-provider = subprocess\n",
+        ),
+        ("docker", "{\"credHelpers\": {\"a.dev\": \"my2\"}, \"credsStore\": \"my\"}"),
+        (
+            "kubectl",
+            "apiVersion: v1\nkind: Config\nusers:\n- name: mycli\n  user:\n    token: my-credential-helper\n- name: my-credential-helper\n  user:\n    exec:\n      apiVersion: client.authentication.k8s.io/v1\n      command: cat\n      interactiveMode: Never\n",
+        ),
+    ];
+    for (tool, text) in not_ours {
+        if matches!(tool, "git" | "kubectl") && !has_client(tool) {
+            continue;
+        }
+        let home = home();
+        let file = TOOLS.into_iter().find(|(name, ..)| *name == tool).unwrap().1;
+        home.write(file, text);
+        setup(&home, &[tool, "--undo"]);
+        assert_eq!(home.read(file).unwrap(), text, "{tool}");
+    }
+}
+
+#[test]
+fn paths_of_version_0_1_0_without_quotes_are_ours() {
+    let blank = |tool: &str, text: &dyn Fn(&str) -> String| {
+        let mut home = Home::new();
+        let root = home.path().join("a b");
+        std::fs::create_dir_all(root.join(".local/bin")).unwrap();
+        home.set("HOME", &root);
+        let bin = root.join(".local/bin");
+        let file = format!("a b/{}", TOOLS.into_iter().find(|(name, ..)| *name == tool).unwrap().1);
+        home.write(&file, &text(bin.to_str().unwrap()));
+        setup(&home, &[tool, "--undo"]);
+        let left = home.read(&file).unwrap_or_default();
+        assert!(!left.contains("-my"), "{tool}: {left}");
+    };
+    if has_client("git") {
+        blank("git", &|bin| {
+            format!(
+                "[credential \"https://{HOST}\"]\n\thelper = \n\thelper = {bin}/git-credential-my\n"
+            )
+        });
+    }
+    blank("bazel", &|bin| format!("common --credential_helper={HOST}={bin}/bazel-credential-my\n"));
+    blank("pnpm", &|bin| format!("//{HOST}/:tokenHelper={bin}/my-token-helper\n"));
+    blank("cargo", &|bin| {
+        format!(
+            "[registry]\nglobal-credential-providers = [\"cargo:token\", \"{bin}/cargo-credential-my\"]\n"
+        )
+    });
+}
+
+#[test]
+fn undo_works_for_tools_that_are_no_longer_installed() {
+    for (tool, file, _) in TOOLS {
+        if matches!(tool, "git" | "kubectl") && !has_client(tool) {
+            continue;
+        }
+        for before in [None, Some(had_before(tool))] {
+            let mut home = home();
+            if let Some(before) = before {
+                home.write(file, before);
+            }
+            setup(&home, &[tool, "--host", HOST]);
+            home.set("PATH", home.path().join(".local/bin").into_os_string());
+            setup(&home, &["--all", "--undo"]);
+            let now = home.read(file);
+            // kubectl lays out the whole file anew.
+            if tool == "kubectl" {
+                assert!(!now.unwrap_or_default().contains("my-credential-helper"), "{tool}");
+            } else {
+                assert_eq!(now.as_deref(), before, "{tool}");
+            }
+            setup(&home, &["--all", "--undo"]);
+        }
+    }
+}
+
+#[test]
+fn undo_removes_only_hosts_that_setup_added() {
+    let home = home();
+    home.set_hosts(&["mine.acme.dev"]);
+    let before = home.read(".config/my-credential-helper/config.toml").unwrap();
+    setup(&home, &["docker", "--host", HOST, "--host", "mine.acme.dev"]);
+    setup(&home, &["bazel", "--host", HOST]);
+    let hosts = || home.run(&["config", "get", "hosts"]).output;
+    assert_eq!(hosts(), format!("mine.acme.dev {HOST}\n"));
+    let outcome = setup(&home, &["docker", "--undo", "--host", HOST, "--json"]).json();
+    assert_eq!(outcome["hosts_removed"], json!([]), "bazel needs it");
+    assert!(home.read(".docker/config.json").unwrap().contains("mine.acme.dev"));
+    let outcome = setup(&home, &["bazel", "--undo", "--json"]).json();
+    assert_eq!(outcome["hosts_removed"], json!([HOST]));
+    setup(&home, &["docker", "--undo"]);
+    assert_eq!(home.read(".config/my-credential-helper/config.toml").unwrap(), before);
+}
+
+#[test]
+fn an_account_is_selected_for_the_host_or_refused() {
+    let home = home();
+    let settings = ".config/my-credential-helper/config.toml";
+    refused(&home, &["cargo", "--account", "work"], "--host HOST");
+    refused(&home, &["pnpm", "--account", "work", "--host", HOST], "account");
+    setup(&home, &["cargo", "--account", "work", "--host", HOST]);
+    assert!(home.read(settings).unwrap().contains(&format!("[accounts]\n\"{HOST}\" = \"work\"")));
+    let explained = home.run(&["get", "--explain", "--url", &format!("https://{HOST}")]);
+    assert!(explained.messages.contains("work"), "{explained:?}");
+    setup(&home, &["cargo", "--undo"]);
+    assert_eq!(home.read(settings), None);
+    home.write(settings, &format!("[accounts]\n\"https://{HOST}\" = \"mine\"\n"));
+    refused(&home, &["cargo", "--account", "work", "--host", HOST], "selects the account mine");
+    setup(&home, &["go", "--account", "work"]);
+    let text = home.read(".config/go/env").unwrap();
+    assert_eq!(text, "GOAUTH=my-credential-helper --account work goauth\n");
+    setup(&home, &["go", "--undo"]);
+    assert_eq!(home.read(".config/go/env"), None);
+}
+
+#[test]
+fn a_provider_reaches_every_tool() {
+    let mut home = home();
+    let settings = "[providers.acme]\nkind = \"api_key\"\napi_url = \"https://api.acme.dev\"\nheader = \"Authorization: Bearer\"\ntoken_variable = \"ACME_TOKEN\"\n";
+    home.write(".config/my-credential-helper/config.toml", settings);
+    home.set("ACME_TOKEN", "acme-token");
+    home.set("MY_API_TOKEN", "myc_other");
+    setup(&home, &["pnpm", "--provider", "acme", "--host", HOST]);
+    let helper = home.path().join(".local/bin/my-token-helper-acme");
+    let line = format!("//{HOST}/:tokenHelper={}\n", helper.display());
+    assert_eq!(home.read(".npmrc").unwrap(), line);
+    let outcome = home.run_client(&[helper.to_str().unwrap()]);
+    assert_eq!(outcome.output, "Bearer acme-token\n", "{outcome:?}");
+    setup(&home, &["go", "--provider", "acme"]);
+    let text = home.read(".config/go/env").unwrap();
+    assert_eq!(text, "GOAUTH=my-credential-helper --provider acme goauth\n");
+    refused(&home, &["pnpm", "--undo", "--provider", "acme"], "--undo");
+    setup(&home, &["pnpm", "--undo"]);
+    assert!(!helper.is_symlink());
+    setup(&home, &["go", "--undo"]);
+    assert_eq!(home.read(".config/my-credential-helper/config.toml").unwrap(), settings);
+}
+
+#[test]
+fn a_foreign_user_of_the_kubeconfig_is_not_merged() {
+    if !has_client("kubectl") {
+        return;
+    }
+    let home = home();
+    let user = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Config\nusers:\n- name: {name}\n  user:\n    token: hunter2\n"
+        )
+    };
+    home.write(".kube/config", &user("my-credential-helper"));
+    refused(&home, &["kubectl"], "a user `my-credential-helper`");
+    home.write(".kube/config", &user("mycli"));
+    setup(&home, &["kubectl"]);
+    let text = home.read(".kube/config").unwrap();
+    assert!(
+        text.contains("- name: my-credential-helper\n")
+            && text.contains("- name: mycli\n  user:\n    token: hunter2\n"),
+        "{text}"
+    );
+    setup(&home, &["kubectl", "--undo"]);
+    assert_eq!(home.read(".kube/config").unwrap(), user("mycli"));
+}
+
+#[test]
+fn the_command_for_kubectl_is_absolute_below_tmpdir() {
+    if !has_client("kubectl") {
+        return;
+    }
+    let mut home = Home::new();
+    let path = home.path().to_owned();
+    home.set("TMPDIR", &path);
+    for folder in ["", ".kube", ".my"] {
+        let program = home.path().join(folder).join("my-credential-helper");
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::hard_link(HELPER, &program)
+            .or_else(|_| std::fs::copy(HELPER, &program).map(drop))
+            .unwrap();
+        let outcome = home.run_client(&[program.to_str().unwrap(), "setup", "--yes", "kubectl"]);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        let text = home.read(".kube/config").unwrap();
+        assert!(text.contains(&format!("command: {}\n", program.display())), "{folder}: {text}");
+        std::fs::remove_file(home.path().join(".kube/config")).unwrap();
+        std::fs::remove_file(program).unwrap();
+    }
+}
+
+#[test]
+fn terraform_never_gets_a_second_helper() {
+    for file in
+        [".terraform.d/a.tfrc", ".terraform.d/b.tfrc.json", ".terraformrc", "named", "older"]
+    {
+        let mut home = home();
+        match file {
+            "named" => home.set("TF_CLI_CONFIG_FILE", home.path().join(file)),
+            "older" => home.set("TERRAFORM_CONFIG", home.path().join(file)),
+            _ => {}
+        }
+        let text = match file {
+            ".terraform.d/b.tfrc.json" => "{\"credentials_helper\": {\"other\": {}}}",
+            _ => "// c\ncredentials_helper \"other\" {\n  args = [\"}\"]\n}\n",
+        };
+        home.write(file, text);
+        let outcome = setup(&home, &["terraform"]);
+        assert!(
+            outcome.output.contains(&format!("{file} has another credentials helper")),
+            "{outcome:?}"
+        );
+        assert_eq!(home.read(file).unwrap(), text);
+        assert!(file == ".terraformrc" || home.read(".terraformrc").is_none(), "{file}");
+        if has_client("terraform") {
+            let outcome = home.run_client(&["env", "CHECKPOINT_DISABLE=1", "terraform", "version"]);
+            assert_eq!((outcome.status, &*outcome.messages), (0, ""), "{file}: {outcome:?}");
+        }
+    }
+    let home = home();
+    home.write(".terraformrc", "credentials_helper \"my\" {");
+    refused(&home, &["terraform"], "cannot read");
+}
+
+#[test]
+fn tofu_has_its_own_files() {
+    let mut home = home();
+    home.write(".terraformrc", "# mine\n");
+    setup(&home, &["tofu"]);
+    assert!(
+        home.read(".terraformrc").unwrap().contains("credentials_helper"),
+        "read without .tofurc"
+    );
+    home.write(".tofurc", "# mine\n");
+    setup(&home, &["tofu"]);
+    assert!(home.read(".tofurc").unwrap().contains("credentials_helper"));
+    std::fs::remove_file(home.path().join(".tofurc")).unwrap();
+    std::fs::remove_file(home.path().join(".terraformrc")).unwrap();
+    home.set("XDG_CONFIG_HOME", home.path().join("xdg"));
+    setup(&home, &["tofu"]);
+    assert!(home.read("xdg/opentofu/tofurc").unwrap().contains("credentials_helper"));
+}
+
+#[test]
+fn a_home_that_is_not_utf_8_is_reported_as_text() {
+    let mut home = Home::new();
+    let root = home.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
+    std::fs::create_dir(&root).unwrap();
+    home.set("HOME", &root);
+    for tool in ["docker", "pip", "uv", "terraform"] {
+        let outcome = setup(&home, &[tool, "--host", HOST, "--json"]).json();
+        assert!(outcome["tools"][0]["file"].as_str().unwrap().contains('\u{fffd}'), "{outcome}");
+    }
+}
+
+#[test]
+fn notes_for_a_loopback_host_name_its_scheme() {
+    let home = home();
+    for tool in ["pnpm", "pip", "uv", "cargo"] {
+        let outcome = setup(&home, &[tool, "--host", "localhost:3000"]);
+        assert!(outcome.output.contains("http://localhost:3000/"), "{tool}: {outcome:?}");
+        assert!(!outcome.output.contains("https://localhost"), "{tool}: {outcome:?}");
+    }
+}
