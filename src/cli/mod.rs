@@ -266,7 +266,7 @@ impl Command {
             Self::List(Rest { rest }) => Ok(protocol(engine, "list", rest)),
             Self::Capabilities(Rest { rest }) => Ok(protocol(engine, "capabilities", rest)),
             Self::Setup(arguments) => setup::run(engine, arguments, output),
-            Self::Doctor(arguments) => doctor::run(engine, arguments, output),
+            Self::Doctor(arguments) => Ok(doctor::run(engine, arguments, output)),
             Self::Errors(arguments) => errors::run(arguments, output),
             Self::Completions(arguments) => Ok(completions::run(CommandLine::command(), arguments)),
             Self::Man(arguments) => man::run(CommandLine::command(), arguments, output),

@@ -156,8 +156,8 @@ fn relative(time: Timestamp, now: Timestamp) -> String {
     if difference.is_negative() { format!("{amount} ago") } else { format!("in {amount}") }
 }
 
-/// Calls the service with the credential in force.
-fn check(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
+/// Calls the service with the credential in force. Returns what it accepts.
+pub(super) fn check(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
     let owner = match &provider.login {
         LoginKind::MagicLink => whoami::me(engine, provider)?.0.email,
         LoginKind::OAuth(oauth) => {

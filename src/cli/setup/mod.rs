@@ -108,14 +108,6 @@ pub(super) fn run(
     Ok(output.done(report.trim_end(), &fields))
 }
 
-/// Whether a tool's configuration has our part.
-pub(super) fn is_set_up(machine: &Machine, tool: &SetupTool) -> Result<bool> {
-    match edit::read(&(tool.file)(machine))? {
-        Some(text) => Ok((tool.remove)(machine, &text)? != text),
-        None => Ok(false),
-    }
-}
-
 fn chosen(arguments: &Arguments, machine: &Machine) -> Result<Vec<&'static SetupTool>> {
     if let Some(name) = &arguments.tool {
         return Ok(ALL.iter().filter(|tool| tool.name == name).collect());
