@@ -13,3 +13,4 @@ mod pages;
 mod questions;
 mod settings;
 mod setup;
+mod status;
