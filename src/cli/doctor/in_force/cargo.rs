@@ -4,7 +4,8 @@
 use toml_edit::{DocumentMut, Item};
 
 use super::{InForce, Subject, first_word, is_named};
-use crate::error::{Error, Result, sanitize};
+use crate::config::toml_reason;
+use crate::error::{Error, Result};
 use crate::model::Target;
 
 const NAME: &str = "cargo-credential-my";
@@ -12,7 +13,8 @@ const NAME: &str = "cargo-credential-my";
 pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
     let (file, text) = (subject.file(), subject.read()?);
     let document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        let message = format!("cannot read {}: {}", file.display(), sanitize(error.message()));
+        let reason = toml_reason(&text, error.span(), error.message());
+        let message = format!("cannot read {}: {reason}", file.display());
         Error::invalid(message).with_hint("correct the file")
     })?;
     let mut in_force = InForce::default();

@@ -4,6 +4,7 @@
 use toml_edit::DocumentMut;
 
 use super::{InForce, Subject, netrc};
+use crate::config::toml_reason;
 use crate::error::{Error, Result, sanitize};
 use crate::model::Target;
 
@@ -45,7 +46,8 @@ pub(super) fn inspect_pip(subject: &Subject<'_>) -> Result<InForce> {
 pub(super) fn inspect_uv(subject: &Subject<'_>) -> Result<InForce> {
     let (file, text) = (subject.file(), subject.read()?);
     let document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        let message = format!("cannot read {}: {}", file.display(), sanitize(error.message()));
+        let reason = toml_reason(&text, error.span(), error.message());
+        let message = format!("cannot read {}: {reason}", file.display());
         Error::invalid(message).with_hint("correct the file")
     })?;
     let variable = subject.variable("UV_KEYRING_PROVIDER");
