@@ -62,8 +62,9 @@ fn login(engine: &Engine<'_>, provider: &Provider, is_first: bool) -> Result<(Ve
                 tried.map(|attempt| format!("{}: {}", attempt.subject, attempt.outcome)).collect();
             let message = format!("not logged in to {} ({})", provider.title(), tried.join(", "));
             let fix = engine.context.login_hint(provider);
-            let finding = is_first.then(|| Finding::problem("login", message, fix));
-            return Ok((finding.into_iter().collect(), false));
+            let problem = || Finding::problem("login", message, fix);
+            let problems = is_first.then(|| unwritable(engine, provider).unwrap_or_else(problem));
+            return Ok((problems.into_iter().collect(), false));
         };
         if let Some(at) = engine.context.other_login_url(provider, None)? {
             let message = format!("logged in at {at}, which is not the current API URL");
@@ -73,9 +74,8 @@ fn login(engine: &Engine<'_>, provider: &Provider, is_first: bool) -> Result<(Ve
         format!("logged in to {}, in the {}", provider.title(), stored.source.name())
     };
     // Before the credential is used: a refresh needs the space.
-    let mut findings: Vec<_> = unwritable(engine, provider, is_variable).into_iter().collect();
-    if !is_variable && !findings.is_empty() {
-        return Ok((findings, true));
+    if !is_variable && let Some(problem) = unwritable(engine, provider) {
+        return Ok((vec![problem], true));
     }
     let finding = match status::check(engine, provider) {
         Ok(outcome) if is_variable => Finding::note("login", format!("{location}; {outcome}")),
@@ -88,22 +88,19 @@ fn login(engine: &Engine<'_>, provider: &Provider, is_first: bool) -> Result<(Ve
             Finding::error("login", error, &format!("run `{}`", provider.command("login --force")))
         }
     };
-    findings.push(finding);
-    Ok((findings, true))
+    Ok((vec![finding], true))
 }
 
-/// Whether a refreshed session could be saved. A token of a variable is never saved.
-fn unwritable(engine: &Engine<'_>, provider: &Provider, is_variable: bool) -> Option<Finding> {
+/// Whether a session could be saved, in the directory that has it or will have it. A token of a variable is never saved.
+fn unwritable(engine: &Engine<'_>, provider: &Provider) -> Option<Finding> {
     let path = engine.context.paths.in_home(&provider.key.file).ok()?;
-    let reason = atomic_file::prepare(&path, SESSION_SIZE, Policy::Private).err()?;
-    if is_variable {
-        let message = format!("no session can be saved: {reason}; the variable needs none");
-        return Some(Finding::note("login", message));
-    }
-    let folder = path.parent().unwrap_or(&path).display();
-    let message = format!("a refreshed session cannot be saved: {reason}");
+    let folder = path.ancestors().skip(1).find(|folder| folder.is_dir())?;
+    let inside = folder.join(path.file_name()?);
+    let reason = atomic_file::prepare(&inside, SESSION_SIZE, Policy::Preserve).err()?;
+    let message = format!("no session can be saved: {reason}");
     let fix = format!(
-        "make {folder} writable and free some space there, or set {} to a token, which is not saved",
+        "make {} writable and free some space there, or set {} to a token, which is not saved",
+        folder.display(),
         provider.token_variable
     );
     Some(Finding::problem("login", message, fix))

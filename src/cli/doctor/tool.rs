@@ -38,7 +38,7 @@ pub(super) fn examine(
             }
         } else {
             is_any_set_up = true;
-            findings.extend(old(machine, tool, &program));
+            found.extend(old(machine, tool, &program));
             found.extend(commands.iter().filter_map(|command| not_run(machine, tool, command)));
         }
         let is_asked = !commands.is_empty() && found.iter().all(|it| it.level != Level::Problem);
@@ -73,13 +73,21 @@ fn ask(subject: &Subject<'_>, target: &Target, providers: &[String]) -> Option<F
     probe(subject, target)
 }
 
+/// These work with less than all: git sends the token as a password, and pip needs a user name in the URL.
+const WORK_IF_OLD: [&str; 3] = ["git", "pip", "pnpm"];
+
 /// A program that is too old for something.
-fn old(machine: &Machine, tool: &SetupTool, program: &Path) -> Option<Finding> {
+pub(super) fn old(machine: &Machine, tool: &SetupTool, program: &Path) -> Option<Finding> {
     let (major, minor, lacks) = tool.least?;
     let printed = machine.launcher.child(program).ok()?.args(tool.version).run().ok()??;
     let (own_major, own_minor) = version(&printed)?;
     let message = format!("{} {own_major}.{own_minor} {lacks}", tool.name);
-    ((own_major, own_minor) < (major, minor)).then(|| Finding::note(tool.name, message))
+    let finding = if WORK_IF_OLD.contains(&tool.name) {
+        Finding::note(tool.name, message)
+    } else {
+        Finding::problem(tool.name, message, format!("update {}", tool.name))
+    };
+    ((own_major, own_minor) < (major, minor)).then_some(finding)
 }
 
 /// The first two numbers of a version: `git version 2.47.3` is 2 and 47.

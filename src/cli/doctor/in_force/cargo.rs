@@ -29,7 +29,6 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
     let variable = subject.variable(global).unwrap_or_default();
     providers.extend(variable.split_whitespace().map(|name| (name.to_owned(), global)));
     let position = providers.iter().rposition(|(provider, _)| is_ours(provider));
-    let mut needs_global = position.is_some();
     for (name, index) in registries(subject, &document) {
         let Some(target) = target_of_index(&index).filter(|it| subject.owner(it).is_some()) else {
             continue;
@@ -45,7 +44,7 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
         };
         match own {
             Some(own) if is_ours(&own) => in_force.commands.push(first_word(&own)),
-            Some(own) if needs_global => {
+            Some(own) if position.is_some() => {
                 let what = format!(
                     "`{}`, the `credential-provider` of [registries.{name}] in {place},",
                     first_word(&own)
@@ -72,8 +71,8 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
             in_force.targets = subject.any_host();
         }
     }
-    needs_global |= !in_force.commands.is_empty();
-    if needs_global && document.get("credential-alias").is_some_and(|it| it.get(NAME).is_some()) {
+    let has_commands = !in_force.commands.is_empty();
+    if has_commands && document.get("credential-alias").is_some_and(|it| it.get(NAME).is_some()) {
         let message = format!("[credential-alias] in {place} gives `{NAME}` to another program");
         in_force.findings.push(subject.problem(message, format!("remove it from {place}")));
     }
@@ -105,6 +104,5 @@ fn registries(subject: &Subject<'_>, document: &DocumentMut) -> Vec<(String, Str
 }
 
 fn target_of_index(index: &str) -> Option<Target> {
-    let target = Target::parse(index.strip_prefix("sparse+").unwrap_or(index)).ok()?;
-    Some(target)
+    Target::parse(index.strip_prefix("sparse+").unwrap_or(index)).ok()
 }

@@ -1,9 +1,11 @@
 //! pip and uv run the `keyring` command. `pip config list` prints the settings of all files and variables; uv has no such
 //! command.
 
-use toml_edit::DocumentMut;
+use toml_edit::{DocumentMut, Item, Table};
 
 use super::{InForce, Subject, netrc};
+use crate::cli::doctor::finding::Finding;
+use crate::cli::doctor::tool;
 use crate::config::toml_reason;
 use crate::error::{Error, Result, sanitize};
 use crate::model::Target;
@@ -39,8 +41,19 @@ pub(super) fn inspect_pip(subject: &Subject<'_>) -> Result<InForce> {
     let providers = places.iter().filter_map(|(key, place)| Some((find(key)?, *place)));
     let indexes = settings.iter().filter(|(key, _)| key.ends_with("index-url"));
     let variables = INDEXES.iter().filter_map(|name| subject.variable(name));
-    let indexes = indexes.map(|(_, value)| (*value).to_owned()).chain(variables);
-    Ok(in_force(subject, &providers.collect::<Vec<_>>(), indexes))
+    let urls = indexes.map(|(_, value)| (*value).to_owned()).chain(variables);
+    let is_old = || tool::old(subject.machine, subject.tool, subject.program).is_some();
+    let always = !is_old();
+    let urls: Vec<_> = urls.collect();
+    let urls = urls.iter().flat_map(|urls| urls.split_whitespace());
+    let indexes: Vec<_> = urls.map(|url| (url.to_owned(), always)).collect();
+    let mut in_force = in_force(subject, &providers.collect::<Vec<_>>(), &indexes);
+    if always && in_force.targets.is_empty() && !in_force.commands.is_empty() {
+        // The index may be an argument of pip.
+        in_force.targets = subject.any_host();
+        in_force.findings.extend(netrc::examine(subject, &in_force.targets));
+    }
+    Ok(in_force)
 }
 
 pub(super) fn inspect_uv(subject: &Subject<'_>) -> Result<InForce> {
@@ -60,19 +73,30 @@ pub(super) fn inspect_uv(subject: &Subject<'_>) -> Result<InForce> {
     let of_pip = of_pip.map(|value| (value, "[pip] of uv.toml"));
     let providers = [variable, off, of_pip, own.map(|value| (value, &*place))];
     let indexes = document.get("index").and_then(|item| item.as_array_of_tables());
-    let indexes = indexes.into_iter().flatten().filter_map(|index| index.get("url")?.as_str());
-    let indexes: Vec<_> = indexes.map(str::to_owned).collect();
+    let index = |index: &Table| {
+        let always = index.get("authenticate").and_then(Item::as_str) == Some("always");
+        Some((index.get("url")?.as_str()?.to_owned(), always))
+    };
+    let mut indexes: Vec<_> = indexes.into_iter().flatten().filter_map(index).collect();
     let variables =
         ["UV_INDEX_URL", "UV_DEFAULT_INDEX"].iter().filter_map(|name| subject.variable(name));
     let providers: Vec<_> = providers.into_iter().flatten().collect();
-    Ok(in_force(subject, &providers, indexes.into_iter().chain(variables)))
+    indexes.extend(variables.map(|url| (url, false)));
+    let mut in_force = in_force(subject, &providers, &indexes);
+    if in_force.targets.is_empty() && !in_force.commands.is_empty() {
+        let message = "asks this program for an index with `authenticate = \"always\"` or a user name, and none is configured";
+        let fix = format!("add the index to {place}");
+        in_force.findings.push(Finding::note(subject.tool.name, message).with_fix(fix));
+    }
+    Ok(in_force)
 }
 
-/// `providers` are in the order of precedence, each with its place.
+/// `providers` are in the order of precedence, each with its place. An index has a flag: whether the keyring is also
+/// called for a URL without a user name.
 fn in_force(
     subject: &Subject<'_>,
     providers: &[(&str, &str)],
-    indexes: impl Iterator<Item = String>,
+    indexes: &[(String, bool)],
 ) -> InForce {
     let mut in_force = InForce::default();
     let Some(position) = providers.iter().position(|(value, _)| *value == "subprocess") else {
@@ -89,9 +113,7 @@ fn in_force(
         };
         in_force.findings.push(subject.problem(message, fix));
     }
-    for index in
-        indexes.flat_map(|value| value.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-    {
+    for (index, always) in indexes {
         let Some((scheme, rest)) = index.split_once("://") else { continue };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
@@ -108,10 +130,14 @@ fn in_force(
                 fix,
             ));
         }
+        if user.is_empty() && !always {
+            let name = subject.tool.name;
+            let message =
+                format!("{name} does not ask for {target} without a user name in the URL");
+            let fix = format!("write it as `{scheme}://token@{host}/{}`", sanitize(path));
+            in_force.findings.push(subject.problem(message, fix));
+        }
         in_force.targets.push(target);
-    }
-    if in_force.targets.is_empty() {
-        in_force.targets = subject.any_host();
     }
     in_force.findings.extend(netrc::examine(subject, &in_force.targets));
     in_force

@@ -209,3 +209,17 @@ fn on_a_terminal_findings_have_marks_and_colours() {
     let plain = home.run(&["doctor"]);
     assert!(plain.output.starts_with("problem  program"), "{plain:?}");
 }
+
+#[test]
+fn without_a_login_a_read_only_home_is_reported_first() {
+    let mut home = Home::new();
+    let Some(disk) = Mounted::on(&home, 64) else { return };
+    home.set("MY_NO_KEYRING", "1");
+    home.link("my-credential-helper");
+    let found = problem(&home, "login");
+    assert!(found["message"].as_str().unwrap().contains("not logged in to mycli"), "{found}");
+    assert!(disk.mount(&["-o", "remount,ro", "none"]));
+    let found = problem(&home, "login");
+    assert!(found["message"].as_str().unwrap().contains("no session can be saved"), "{found}");
+    assert!(disk.mount(&["-o", "remount,rw", "none"]));
+}

@@ -737,23 +737,74 @@ fn pip_is_asked_for_its_provider() {
 
 #[test]
 fn uv_is_examined_with_its_variables() {
+    const FILE: &str = ".config/uv/uv.toml";
+    const ALWAYS: &str = "keyring-provider = \"subprocess\"\n[[index]]\nurl = \"https://git.acme.dev/simple/\"\nauthenticate = \"always\"\n";
+    const SECRET_URL: &str = "keyring-provider = \"subprocess\"\n[[index]]\nurl = \"https://me:hunter2-of-another-program@git.acme.dev/simple/\"\n";
     check(
         "uv",
         &[
-            (&[], "fine", "gets a credential"),
+            (&[], "note", "and none is configured"),
+            (&[Write(FILE, ALWAYS)], "fine", "git.acme.dev/simple"),
+            (
+                &[Write(FILE, ALWAYS), Replace(FILE, "authenticate", "name")],
+                "problem",
+                "without a user name",
+            ),
+            (
+                &[
+                    Write(FILE, ALWAYS),
+                    Replace(FILE, "authenticate", "name"),
+                    Replace(FILE, "https://", "https://me@"),
+                ],
+                "fine",
+                "git.acme.dev/simple",
+            ),
             (&[Set("UV_KEYRING_PROVIDER", "disabled")], "problem", "unset UV_KEYRING_PROVIDER"),
             (&[Set("UV_NO_CONFIG", "1")], "problem", "unset UV_NO_CONFIG"),
             (&[SetPath("UV_CONFIG_FILE", "elsewhere.toml")], "note", "is not set up"),
-            (
-                &[Write(
-                    ".config/uv/uv.toml",
-                    "keyring-provider = \"subprocess\"\n[[index]]\nurl = \"https://me:hunter2-of-another-program@git.acme.dev/simple/\"\n",
-                )],
-                "problem",
-                "the password in the URL",
-            ),
+            (&[Write(FILE, SECRET_URL)], "problem", "the password in the URL"),
         ],
     );
+}
+
+#[test]
+fn a_pip_or_go_that_is_too_old_is_not_fine() {
+    if !has_client("pip") {
+        return;
+    }
+    let server = service();
+    let mut home = with_tool(&server, "pip");
+    let real = home.read("tools/pip").unwrap().replace("#!/bin/sh\n", "");
+    script(
+        &home,
+        "tools/pip",
+        &format!("[ \"$1\" = --version ] && echo 'pip 26.1 from x (python 3.11)' && exit\n{real}"),
+    );
+    let is_fine = |home: &Home| findings(home, "pip").iter().any(|it| it["level"] == "fine");
+    assert!(!is_fine(&home), "the index may have no user name");
+    home.set("PIP_INDEX_URL", "https://git.acme.dev/simple/");
+    let found = findings(&home, "pip");
+    assert!(
+        found.iter().any(|it| it.to_string().contains("https://token@git.acme.dev/simple/")),
+        "{found:#?}"
+    );
+    home.set("PIP_INDEX_URL", "https://token@git.acme.dev/simple/");
+    assert!(is_fine(&home));
+    let home = with_tool(&server, "go");
+    let real = home.read("tools/go").unwrap().replace("#!/bin/sh\n", "");
+    script(
+        &home,
+        "tools/go",
+        &format!("[ \"$1\" = version ] && echo 'go version go1.23.0 x/y' && exit\n{real}"),
+    );
+    let found = findings(&home, "go");
+    assert!(
+        found.iter().any(
+            |it| it["level"] == "problem" && it.to_string().contains("does not support GOAUTH")
+        ),
+        "{found:#?}"
+    );
+    assert!(found.iter().all(|it| it["level"] != "fine"), "{found:#?}");
 }
 
 #[test]
