@@ -92,8 +92,8 @@ impl Entry {
         let first = words.first().map(String::as_str).unwrap_or_default();
         let is_whole = shell.is_some() || Path::new(first).is_absolute();
         let command = if is_whole { first.to_owned() } else { format!("git-credential-{first}") };
-        let by_argument = is_named(&command, "my-credential-helper")
-            && words.get(1).is_some_and(|word| word == "git");
+        let by_argument =
+            is_named(&command, "my-credential-helper") && words.iter().any(|word| word == "git");
         let is_ours = is_named(&command, "git-credential-my") || by_argument;
         Some(if is_ours { Helper::Ours(command) } else { Helper::Other })
     }

@@ -44,7 +44,7 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
 fn is_ours(method: &str) -> bool {
     let words = shlex::split(method).unwrap_or_default();
     words.first().is_some_and(|command| is_named(command, "my-credential-helper"))
-        && words.get(1).is_some_and(|word| word == "goauth")
+        && words.iter().any(|word| word == "goauth")
 }
 
 /// `GOAUTH` as go sees it with these of the variables.

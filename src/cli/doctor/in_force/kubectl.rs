@@ -49,7 +49,8 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
                 fix,
             ));
         }
-        if text_of(user, "/exec/args/0") != "kubectl" {
+        let arguments = user.pointer("/exec/args").and_then(Value::as_array);
+        if !arguments.is_some_and(|arguments| arguments.iter().any(|it| it == "kubectl")) {
             let message =
                 format!("user `{shown}` runs this program without the argument `kubectl`");
             in_force

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{InForce, Subject, is_named, target_of};
+use super::{InForce, Subject, target_of};
 use crate::cli::setup::edit;
 use crate::error::Result;
 
@@ -15,9 +15,8 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
     let mut in_force = InForce::default();
     let file = subject.file();
     let settings = settings(&file)?;
-    let ours = settings
-        .iter()
-        .filter(|(key, value)| key.ends_with(":tokenHelper") && is_named(value, NAME));
+    let ours =
+        settings.iter().filter(|(key, value)| key.ends_with(":tokenHelper") && is_ours(value));
     for (key, command) in ours {
         let registry = key.trim_end_matches(":tokenHelper");
         let host = registry.trim_matches('/');
@@ -50,6 +49,12 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
         in_force.targets.extend(target_of(host));
     }
     Ok(in_force)
+}
+
+/// The link may name the provider: `my-token-helper-acme`.
+fn is_ours(command: &str) -> bool {
+    let name = Path::new(command).file_stem().unwrap_or_default().to_string_lossy();
+    name.strip_prefix(NAME).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// Keys and values; pnpm expands variables in them, of which ours has none.
