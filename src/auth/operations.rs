@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::refresh::{ForcedBy, last_refreshed};
+use crate::config::StoreChoice;
 use crate::error::{Error, Result, sanitize};
 use crate::model::{
     Credential, CredentialRequest, EraseRequest, Kind, LegacyUrl, ListEntry, Occasion, Provider,
@@ -12,7 +13,7 @@ use crate::model::{
     ToolTraits, Trail, UrlCredential, Warning, jwt,
 };
 use crate::store::session::LoadedSessions;
-use crate::store::{env, session, url_credentials};
+use crate::store::{env, owner, session, url_credentials};
 use crate::sys::atomic_file;
 use crate::sys::lock::Lock;
 
@@ -100,6 +101,21 @@ impl Engine<'_> {
             Err(problem) if error.hint.is_none() => error.with_hint(problem.hint()),
             _ => error,
         })
+    }
+
+    /// Moves the session of an account to the store of `--store`; `None` if there is no session in the other store.
+    pub fn move_session(&self, provider: &Provider) -> Result<Option<StoredAt>> {
+        let _lock = self.lock_session(&provider.key, LOCK_TIMEOUT)?;
+        let to = match self.context.store_choice()? {
+            Some(StoreChoice::Keyring) => Source::Keyring,
+            _ => Source::File,
+        };
+        match session::load(&self.stores, &provider.key).newest {
+            Some(stored) if stored.source != to => {
+                self.write_session(provider, &stored.session).map(|(stored, _)| Some(stored))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Stores a new session under the lock, and deletes an older one from the other store.
@@ -213,6 +229,7 @@ impl Engine<'_> {
             atomic_file::sweep(&path, Duration::ZERO);
         }
         if erased || secret.is_none() {
+            owner::forget(&self.context.paths, &provider.key);
             last_refreshed::forget(&self.stores, provider);
         }
         left.map_or(Ok(erased), |left| Err(Error::invalid_state(left)))

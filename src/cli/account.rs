@@ -7,8 +7,9 @@ use crate::auth::Engine;
 use crate::cli::names_provider;
 use crate::cli::output::{Output, or};
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::model::{Kind, Provider, Source, Timestamp, ToolOutput};
-use crate::store::session;
+use crate::model::{Provider, Timestamp, ToolOutput};
+use crate::store::owner;
+use crate::store::session::{self, LoadedSessions, StoredSession};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -31,71 +32,104 @@ pub(super) fn run(engine: &Engine<'_>, command: &Command, output: &Output) -> Re
     }
 }
 
-struct Row {
-    provider: Provider,
+/// An account of a provider, with its session.
+pub(super) struct Row {
+    pub(super) provider: Provider,
     is_in_use: bool,
-    session: Option<(Kind, Source)>,
+    session: Option<StoredSession>,
+    user: Option<String>,
+    is_expired: bool,
     expires_at: Option<String>,
+    /// When a person has to log in again, if that is known.
+    until: Option<String>,
     state: String,
 }
 
 impl Row {
     fn load(engine: &Engine<'_>, provider: Provider) -> Result<Self> {
-        let loaded = session::load(&engine.stores, &provider.key);
-        let stored = loaded.newest.as_ref();
-        let session = stored.map(|stored| (stored.session.kind(), stored.source));
-        let state = match (session, loaded.problem) {
-            (Some((kind, source)), _) => {
-                format!("{} in the {}", kind.name().replace('_', " "), source.name())
+        let now = engine.clock.now();
+        let LoadedSessions { newest: session, problem, .. } =
+            session::load(&engine.stores, &provider.key);
+        let is_expired = session.as_ref().is_some_and(|it| it.session.needs_login(&provider, now));
+        let state = match (&session, problem) {
+            (Some(StoredSession { session, source }), _) => {
+                let expired = if is_expired { "expired " } else { "" };
+                let kind = session.kind().name().replace('_', " ");
+                format!("{expired}{kind} in the {}", source.name())
             }
             (None, Some((_, problem))) => problem.to_string(),
             (None, None) => "not logged in".to_owned(),
         };
-        let expires_at =
-            stored.and_then(|stored| stored.session.reported_expiry(engine.clock.now()));
+        let user = session
+            .as_ref()
+            .and_then(|stored| owner::load(&engine.context.paths, &provider.key, &stored.session));
+        let expiry = |it: &StoredSession| match it.session.session_expiry() {
+            None if it.session.refresh_token.is_none() => it.session.reported_expiry(now),
+            known => known,
+        };
+        let until = session.as_ref().and_then(expiry).map(Timestamp::to_whole_seconds);
+        let expires_at = session.as_ref().and_then(|it| it.session.reported_expiry(now));
+        let expires_at = expires_at.map(Timestamp::to_whole_seconds);
         let is_in_use =
             engine.context.configuration()?.account_in_use(&provider.name) == provider.account;
-        let expires_at = expires_at.map(Timestamp::to_whole_seconds);
-        Ok(Self { provider, is_in_use, session, expires_at, state })
+        Ok(Self { provider, is_in_use, session, user, is_expired, expires_at, until, state })
     }
 
-    fn cells(&self) -> [String; 4] {
-        let Self { provider, is_in_use, session: _, expires_at, state } = self;
+    pub(super) fn cells(&self) -> [String; 5] {
+        let Self { provider, is_in_use, user, until, state, .. } = self;
         let star = if *is_in_use { " *" } else { "" };
         let account = format!("{}{star}", provider.account);
-        [provider.name.to_string(), account, state.clone(), or(expires_at.as_ref(), "-")]
+        let [user, until] = [user, until].map(|cell| or(cell.as_ref(), "-"));
+        [provider.name.to_string(), account, user, state.clone(), until]
     }
 
-    fn fields(&self) -> serde_json::Value {
-        let Self { provider, is_in_use, session, expires_at, state: _ } = self;
+    pub(super) fn fields(&self) -> serde_json::Value {
+        let Self { provider, is_in_use, session, user, is_expired, expires_at, until, .. } = self;
         json!({
             "provider": provider.name, "account": &*provider.account, "in_use": is_in_use,
-            "logged_in": session.is_some(), "kind": session.map(|(kind, _)| kind.name()),
-            "source": session.map(|(_, source)| source.name()), "expires_at": expires_at,
+            "logged_in": session.is_some() && !is_expired,
+            "kind": session.as_ref().map(|it| it.session.kind().name()),
+            "source": session.as_ref().map(|it| it.source.name()), "expires_at": expires_at,
+            "user": user, "session_ends_at": until,
         })
     }
 }
 
-/// The accounts of every provider, or of the one that is named. A default account without a session is left out.
+pub(super) const HEADINGS: [&str; 5] = ["PROVIDER", "ACCOUNT", "USER", "LOGIN", "EXPIRES"];
+
+/// The accounts of these providers. A default account without a session is left out; a misconfigured provider is a note.
+pub(super) fn rows(engine: &Engine<'_>, names: &[&str], output: &Output) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for name in names {
+        let loaded = engine.accounts(name).and_then(|accounts| {
+            accounts.into_iter().map(|it| Row::load(engine, it)).collect::<Result<Vec<_>>>()
+        });
+        match loaded {
+            Ok(loaded) => rows.extend(
+                loaded
+                    .into_iter()
+                    .filter(|row| row.session.is_some() || !row.provider.account.is_default()),
+            ),
+            Err(Error { message, .. }) => {
+                output
+                    .note(format!("the accounts of {} are not listed: {message}", sanitize(name)));
+            }
+        }
+    }
+    rows
+}
+
+/// The accounts of every provider, or of the one that is named.
 fn list(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
     let descriptor = names_provider(engine).then(|| engine.context.descriptor(None)).transpose()?;
     let names = match &descriptor {
         Some(provider) => vec![&*provider.name],
         None => engine.context.configuration()?.names(),
     };
-    let mut rows = Vec::new();
-    for name in names {
-        for provider in engine.accounts(name)? {
-            let row = Row::load(engine, provider)?;
-            if row.session.is_some() || !row.provider.account.is_default() {
-                rows.push(row);
-            }
-        }
-    }
+    let rows = rows(engine, &names, output);
     let fields = json!({ "accounts": rows.iter().map(Row::fields).collect::<Vec<_>>() });
     let cells = rows.iter().map(Row::cells).collect();
-    let headings = ["PROVIDER", "ACCOUNT", "LOGIN", "TOKEN EXPIRES"];
-    Ok(output.table(headings, cells, "Not logged in.", &fields))
+    Ok(output.table(HEADINGS, cells, "Not logged in.", &fields))
 }
 
 fn use_account(engine: &Engine<'_>, name: &str, output: &Output) -> Result<ToolOutput> {

@@ -7,7 +7,7 @@ use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::config::{MyJson, StoreChoice, edit};
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::model::{Provider, ToolOutput};
+use crate::model::{HostPattern, Provider, ToolOutput};
 use crate::sys::atomic_file;
 
 #[derive(Subcommand)]
@@ -30,6 +30,27 @@ pub(super) enum Command {
         #[arg(required = true)]
         values: Vec<String>,
     },
+    /// Add hosts to those that the token may be sent to
+    #[command(after_help = "Examples:\n  my-credential-helper config add hosts git.acme.dev")]
+    Add {
+        /// The setting
+        key: List,
+        /// The hosts
+        #[arg(required = true, value_name = "HOST")]
+        values: Vec<String>,
+    },
+    /// Remove hosts from those that the token may be sent to
+    #[command(after_help = "Examples:\n  my-credential-helper config remove hosts git.acme.dev")]
+    Remove {
+        /// The setting
+        key: List,
+        /// The hosts
+        #[arg(required = true, value_name = "HOST")]
+        values: Vec<String>,
+    },
+    /// Print the path of the configuration
+    #[command(after_help = "Examples:\n  my-credential-helper config path")]
+    Path,
     /// Reset a setting to its default
     #[command(after_help = "Examples:\n  my-credential-helper config unset store")]
     Unset {
@@ -39,6 +60,13 @@ pub(super) enum Command {
     /// List the settings and the source of each value
     #[command(after_help = "Examples:\n  my-credential-helper config list")]
     List,
+}
+
+/// The settings that are lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum List {
+    /// The hosts that the provider's token may be sent to, in addition to the API's
+    Hosts,
 }
 
 /// The settings. The first three belong to the provider in force.
@@ -73,6 +101,15 @@ pub(super) fn run(engine: &Engine<'_>, command: &Command, output: &Output) -> Re
     match command {
         Command::Get { key } => get(engine, *key, output),
         Command::Set { key, values } => set(engine, *key, values, output),
+        Command::Add { key: List::Hosts, values } => change_hosts(engine, values, add, output),
+        Command::Remove { key: List::Hosts, values } => {
+            change_hosts(engine, values, remove, output)
+        }
+        Command::Path => {
+            let missing = || Error::invalid_state("no configuration directory");
+            let path = engine.context.paths.configuration().ok_or_else(missing)?.display();
+            Ok(output.value(&path.to_string(), &json!({ "path": path.to_string() })))
+        }
         Command::Unset { key } => unset(engine, *key, output),
         Command::List => list(engine, output),
     }
@@ -168,6 +205,46 @@ fn set(engine: &Engine<'_>, key: Key, values: &[String], output: &Output) -> Res
     let value = values.join(" ");
     let fields = json!({ "key": key.name(), "value": value });
     Ok(output.done(&format!("{} is now {}.", key.name(), sanitize(&value)), &fields))
+}
+
+fn change_hosts(
+    engine: &Engine<'_>,
+    values: &[String],
+    change: fn(&mut Vec<String>, &str) -> Result<()>,
+    output: &Output,
+) -> Result<ToolOutput> {
+    let provider = engine.context.provider(None)?;
+    let (paths, key) = (&engine.context.paths, Key::Hosts.name());
+    let hosts = edit::change_list(paths, &provider.name, &key, |hosts| {
+        values.iter().try_for_each(|host| change(hosts, host.trim()))
+    })?;
+    let value = (!hosts.is_empty()).then(|| hosts.join(" "));
+    let shown = value.as_deref().map_or_else(|| "empty".to_owned(), sanitize);
+    let fields = json!({ "key": key, "value": value });
+    Ok(output.done(&format!("{key} is now {shown}."), &fields))
+}
+
+fn is_host(text: &str) -> Result<impl Fn(&String) -> bool> {
+    let host = HostPattern::parse(text)?;
+    Ok(move |known: &String| HostPattern::parse(known).is_ok_and(|known| known == host))
+}
+
+fn add(hosts: &mut Vec<String>, host: &str) -> Result<()> {
+    if !hosts.iter().any(is_host(host)?) {
+        hosts.push(host.to_owned());
+    }
+    Ok(())
+}
+
+fn remove(hosts: &mut Vec<String>, host: &str) -> Result<()> {
+    let (is_removed, before) = (is_host(host)?, hosts.len());
+    hosts.retain(|known| !is_removed(known));
+    if hosts.len() == before {
+        let message = format!("`{}` is not in `hosts`", sanitize(host));
+        return Err(Error::new(ErrorCode::NotFound, message)
+            .with_hint("run `my-credential-helper config get hosts` for the list"));
+    }
+    Ok(())
 }
 
 /// The absolute path of a file with certificates. A file without any is rejected, since every later call would fail.

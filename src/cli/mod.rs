@@ -36,14 +36,14 @@ use crate::config::{Context, Overrides, StoreChoice};
 use crate::error::{Error, Result, argument_name};
 use crate::http::Network;
 use crate::model::{LoginKind, Provider, ToolOutput};
-use crate::protocols::run;
+use crate::protocols::{self, run};
 use output::Output;
 
 /// A credential helper for git, Docker, Cargo, Bazel, kubectl, Terraform, Go, pnpm and pip.
 ///
 /// Log in once; every tool then gets a valid token.
 #[derive(Parser)]
-#[command(version, name = "my-credential-helper", arg_required_else_help = true, after_help = ENVIRONMENT_AND_TOOLS)]
+#[command(version, name = "my-credential-helper", arg_required_else_help = true, after_help = format!("Environment:\n{ENVIRONMENT}\n\n{TOOLS}"))]
 struct CommandLine {
     /// The provider, if not the default one
     #[arg(long, global = true, value_name = "NAME")]
@@ -67,9 +67,8 @@ struct CommandLine {
     command: Command,
 }
 
-/// One line a paragraph: clap wraps it to the terminal's width.
-const ENVIRONMENT_AND_TOOLS: &str = "\
-Environment:
+/// One line for each variable.
+const ENVIRONMENT: &str = "  \
   MY_API_TOKEN          A token: takes precedence over every session, and is never refreshed
   MY_API_URL            The base URL of mycli's API
   MY_PROVIDER           The provider, if not the default one
@@ -80,8 +79,10 @@ Environment:
   MICROTICA_TOKEN       The same as MY_API_TOKEN, for Microtica
   MICROTICA_API_URL     The same as MY_API_URL, for Microtica
   MICROTICA_PROJECT_ID  The project for `env list`
-  SSL_CERT_FILE         Certificates to trust instead of those of the system (PEM)
+  SSL_CERT_FILE         Certificates to trust instead of those of the system (PEM)";
 
+/// One line a paragraph: clap wraps it to the terminal's width.
+const TOOLS: &str = "\
 Options take precedence over variables, and variables over the configuration. A token is read from the variable, else \
 from the keyring, else from the file.
 
@@ -266,10 +267,12 @@ impl Command {
             Self::List(Rest { rest }) => Ok(protocol(engine, "list", rest)),
             Self::Capabilities(Rest { rest }) => Ok(protocol(engine, "capabilities", rest)),
             Self::Setup(arguments) => setup::run(engine, arguments, output),
-            Self::Doctor(arguments) => doctor::run(engine, arguments, output),
+            Self::Doctor(arguments) => Ok(doctor::run(engine, arguments, output)),
             Self::Errors(arguments) => errors::run(arguments, output),
             Self::Completions(arguments) => Ok(completions::run(CommandLine::command(), arguments)),
-            Self::Man(arguments) => man::run(CommandLine::command(), arguments, output),
+            Self::Man(arguments) => {
+                man::run(CommandLine::command().after_help(TOOLS), arguments, output)
+            }
             Self::Tool(arguments) => protocol_of_tool(engine, arguments),
         }
     }
@@ -290,10 +293,30 @@ fn protocol_of_tool(engine: &Engine<'_>, arguments: &[OsString]) -> Result<ToolO
     let name = arguments.next().unwrap_or_default();
     let Some(tool) = run::tool(&name) else {
         let message = format!("unknown command `{}`", argument_name(&name));
-        return Err(Error::invalid(message)
-            .with_hint("run `my-credential-helper --help` for the list of commands"));
+        let similar = similar_command(&name)
+            .map_or_else(String::new, |similar| format!("did you mean `{similar}`? Otherwise "));
+        return Err(Error::invalid(message).with_hint(format!(
+            "{similar}run `my-credential-helper --help` for the list of commands"
+        )));
     };
     Ok(run::run(engine, tool, &arguments.collect::<Vec<_>>()))
+}
+
+/// The commands or tools that clap suggests for a name, the most similar first.
+fn similar_command(name: &str) -> Option<String> {
+    let tools = protocols::ALL.iter().map(|tool| clap::Command::new(tool.name));
+    // Without the external subcommand, which accepts every name.
+    let known = CommandLine::command().get_subcommands().cloned().chain(tools).collect::<Vec<_>>();
+    let error = clap::Command::new("my-credential-helper").subcommands(known);
+    let error = error.try_get_matches_from(["my-credential-helper", name]).err()?;
+    match error.get(ContextKind::SuggestedSubcommand)? {
+        ContextValue::Strings(names) => {
+            let names: Vec<_> = names.iter().rev().take(2).cloned().collect();
+            Some(names.join("` or `"))
+        }
+        ContextValue::String(name) => Some(name.clone()),
+        _ => None,
+    }
 }
 
 /// Whether `--provider` or `MY_PROVIDER` names the provider.

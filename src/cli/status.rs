@@ -4,13 +4,15 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::auth::Engine;
+use crate::cli::account::{self, Row};
 use crate::cli::output::{Output, Report};
 use crate::cli::whoami;
 use crate::config::MyJson;
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::http::microtica;
-use crate::model::{Kind, LoginKind, Provider, Session, Source, Timestamp, ToolOutput, jwt};
-use crate::store::env;
+use crate::model::{Kind, LoginKind, Provider, Secret, Session, Timestamp, ToolOutput, jwt};
+use crate::store::env::{self, Variable};
+use crate::store::owner;
 use crate::store::session::{self, StoredSession};
 use crate::sys::atomic_file;
 
@@ -20,6 +22,9 @@ pub(super) struct Arguments {
     /// Also check that the service is reachable and accepts the credential
     #[arg(long)]
     check: bool,
+    /// Also show the profile and the catalog of the `my` command line
+    #[arg(long, short)]
+    verbose: bool,
 }
 
 pub(super) fn run(
@@ -28,31 +33,99 @@ pub(super) fn run(
     output: &Output,
 ) -> Result<ToolOutput> {
     let provider = engine.context.provider(None)?;
-    let mut report = local_status(engine, &provider, output)?;
+    // First: a refresh may change what is stored.
+    let checked = arguments.check.then(|| check(engine, &provider));
+    let refused = checked.as_ref().and_then(|outcome| outcome.as_ref().err());
+    let refused = refused.filter(|error| error.code != ErrorCode::TemporarilyUnavailable);
+    let mut report = local_status(engine, &provider, refused, output)?;
+    if provider.shares_with_my {
+        add_profile(engine, &mut report, arguments.verbose)?;
+    }
     let mut status = 0;
-    if arguments.check {
-        let outcome = check(engine, &provider).unwrap_or_else(|error| {
+    if let Some(outcome) = checked {
+        let outcome = outcome.unwrap_or_else(|error| {
             status = error.code.exit_status();
             error.message
         });
         report.add("service", "service", Some(outcome));
     }
-    Ok(ToolOutput { status, ..output.report(report) })
+    let rows = account::rows(engine, &engine.context.configuration()?.names(), output);
+    report.field("accounts", rows.iter().map(Row::fields).collect::<Vec<_>>());
+    let mut result = output.report(report);
+    let is_shown = |row: &Row| row.provider.key == provider.key;
+    if !output.json && rows.iter().any(|row| !is_shown(row)) {
+        let cells = rows.iter().map(Row::cells).collect();
+        let table = output.table(account::HEADINGS, cells, "", &json!({}));
+        result.output.push('\n');
+        result.output.push_str(&table.output);
+    }
+    Ok(ToolOutput { status, ..result })
 }
 
-fn local_status(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<Report> {
+/// The credential in force.
+enum InForce<'a> {
+    Variable(Variable),
+    Session(&'a StoredSession),
+    None,
+}
+
+impl InForce<'_> {
+    fn token(&self) -> Option<(&Secret, Kind)> {
+        match self {
+            Self::Variable(variable) => Some((&variable.token, variable.kind)),
+            Self::Session(stored) => Some((&stored.session.access_token, stored.session.kind())),
+            Self::None => None,
+        }
+    }
+
+    /// Row, field and value of each time that is known of it.
+    fn times(&self, now: Timestamp) -> [(&'static str, &'static str, Option<Timestamp>); 4] {
+        let known = |time: &Timestamp| *time > Timestamp::ZERO;
+        let session = if let Self::Session(stored) = self { Some(&stored.session) } else { None };
+        let logged_in_at = session.map(|session| session.logged_in_at).filter(known);
+        let expires_at = match self {
+            Self::Variable(variable) => variable.expires_at,
+            // As `get` and `list` report it.
+            _ => session.and_then(|session| session.reported_expiry(now)),
+        };
+        // An API token is never refreshed.
+        let refreshed = session.filter(|session| session.kind() == Kind::Session);
+        let last_refreshed_at = refreshed.map(Session::received_at).filter(known);
+        let session_expiry = session.and_then(Session::session_expiry);
+        [
+            ("since", "logged_in_at", logged_in_at),
+            ("token expires", "expires_at", expires_at),
+            ("last refreshed", "last_refreshed_at", last_refreshed_at),
+            ("session expires", "session_ends_at", session_expiry),
+        ]
+    }
+}
+
+/// One credential: that of the variable, or the session. `refused` is what the service said.
+fn local_status(
+    engine: &Engine<'_>,
+    provider: &Provider,
+    refused: Option<&Error>,
+    output: &Output,
+) -> Result<Report> {
     let (context, now) = (&engine.context, engine.clock.now());
     let loaded = session::load(&engine.stores, &provider.key);
     output.warn(&loaded.trail.warnings);
-    let stored = loaded.newest.as_ref();
     let variable = provider.token_variable.to_string();
-    let (variable_state, variable_is_set) = match env::read(&context.environment, &variable, now) {
-        Ok(None) => ("not set".to_owned(), false),
-        Ok(Some(_)) => ("set, in effect".to_owned(), true),
-        Err(error) => (error.message, true),
+    let (variable_state, in_force) = match env::read(&context.environment, &variable, now) {
+        Ok(Some(found)) => ("set, in effect".to_owned(), InForce::Variable(found)),
+        // The session is not used.
+        Err(error) => (error.message, InForce::None),
+        Ok(None) => {
+            let stored = loaded.newest.as_ref().map_or(InForce::None, InForce::Session);
+            ("not set".to_owned(), stored)
+        }
     };
-    let source = stored.map(|stored| stored.source);
-    let location = source.and_then(|source| engine.stores.get(source).location(&provider.key));
+    let stored = if let InForce::Session(stored) = in_force { Some(stored) } else { None };
+    let location = stored.and_then(|it| engine.stores.get(it.source).location(&provider.key));
+    let user =
+        stored.and_then(|stored| owner::load(&context.paths, &provider.key, &stored.session));
+    let elsewhere = context.other_login_url(provider, None)?.filter(|_| stored.is_some());
 
     let mut report = Report::default();
     report.add("provider", "provider", Some(provider.name.to_string()));
@@ -62,34 +135,49 @@ fn local_status(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Re
         report.row("account", provider.account.to_string());
     }
     report.add("api url", "api_url", Some(context.api_url(provider, None)?));
-    report.field("logged_in", variable_is_set || stored.is_some());
+    let how = match &in_force {
+        InForce::Variable(_) => Some(format!("by the token in {variable}")),
+        InForce::Session(it) => {
+            Some(describe_session(provider, it, user.as_deref(), location.as_deref()))
+        }
+        InForce::None => None,
+    };
+    let why_not = match (refused, stored) {
+        (Some(error), _) => Some(error.message.clone()),
+        (None, Some(it)) if it.session.needs_login(provider, now) => Some("expired".to_owned()),
+        _ => None,
+    };
+    report.field("logged_in", how.is_some() && why_not.is_none());
     report.row(
         "logged in",
-        match stored {
-            _ if variable_is_set => format!("by the token in {variable}"),
-            Some(stored) => describe_session(provider, stored, location.as_deref(), now),
-            None => "no".to_owned(),
+        match (how, why_not) {
+            (None, _) => "no".to_owned(),
+            (Some(how), None) => how,
+            (Some(how), Some(why)) => format!("no ({why}), {how}"),
         },
     );
-    let elsewhere = context.other_login_url(provider, None)?.filter(|_| stored.is_some());
     if let Some(url) = &elsewhere {
         report.row("logged in at", format!("{url}, which is not the current API URL"));
     }
     report.field("login_api_url", elsewhere);
-    let session = stored.map(|stored| &stored.session);
-    let user_id = session.and_then(|session| jwt::claims(&session.access_token).sub);
+    report.field("user", user);
+    let user_id = in_force.token().and_then(|(token, _)| jwt::claims(token).sub);
     report.add("user id", "user_id", user_id);
-    report.field("kind", session.map(|session| session.kind().name()));
-    report.field("source", if variable_is_set { Some("env") } else { source.map(Source::name) });
+    report.field("kind", in_force.token().map(|(_, kind)| kind.name()));
+    report.field(
+        "source",
+        match &in_force {
+            InForce::Variable(_) => Some("env"),
+            InForce::Session(stored) => Some(stored.source.name()),
+            InForce::None => None,
+        },
+    );
     report.field("location", location);
-    for (row, field, time) in times(session, now) {
+    for (row, field, time) in in_force.times(now) {
         report.field(field, time.map(Timestamp::to_whole_seconds));
         if let Some(time) = time {
             report.row(row, format!("{} ({})", time.to_whole_seconds(), relative(time, now)));
         }
-    }
-    if provider.shares_with_my {
-        add_profile(engine, &mut report)?;
     }
     let attempts = loaded.trail.attempts.iter();
     let attempts =
@@ -103,11 +191,12 @@ fn local_status(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Re
     Ok(report)
 }
 
+/// `as me@acme.dev, by a session in the file: /home/me/.my/credentials.json`.
 fn describe_session(
     provider: &Provider,
     StoredSession { session, source }: &StoredSession,
+    user: Option<&str>,
     location: Option<&str>,
-    now: Timestamp,
 ) -> String {
     let kind = match (session.kind(), &provider.login) {
         (Kind::Session, _) => "a session",
@@ -115,32 +204,9 @@ fn describe_session(
         (_, LoginKind::ApiKey(_)) => "a key",
         (_, LoginKind::OAuth(_)) => "a token",
     };
-    let is_expired = session.refresh_token.is_none() && session.is_expired(now);
-    let expired = if is_expired { " (expired)" } else { "" };
+    let user = user.map_or_else(String::new, |user| format!("as {user}, "));
     let location = location.map_or_else(String::new, |location| format!(": {location}"));
-    format!("by {kind}{expired} in the {}{location}", source.name())
-}
-
-/// Row, field and value of each time that is known of a session.
-fn times(
-    session: Option<&Session>,
-    now: Timestamp,
-) -> [(&'static str, &'static str, Option<Timestamp>); 4] {
-    let known = |time: &Timestamp| *time > Timestamp::ZERO;
-    let logged_in_at = session.map(|session| session.logged_in_at).filter(known);
-    // As `get` and `list` report it.
-    let expires_at = session.and_then(|session| session.reported_expiry(now));
-    // An API token is never refreshed.
-    let refreshed = session.filter(|session| session.kind() == Kind::Session);
-    let last_refreshed_at = refreshed.map(Session::received_at).filter(known);
-    let refresh_token = session.and_then(|session| session.refresh_token.as_ref());
-    let session_expiry = refresh_token.and_then(|token| jwt::claims(token).exp);
-    [
-        ("since", "logged_in_at", logged_in_at),
-        ("token expires", "expires_at", expires_at),
-        ("last refreshed", "last_refreshed_at", last_refreshed_at),
-        ("session expires", "session_ends_at", session_expiry.map(Timestamp::from_unix)),
-    ]
+    format!("{user}by {kind} in the {}{location}", source.name())
 }
 
 /// `in 14 min`, `3 d ago`.
@@ -156,8 +222,8 @@ fn relative(time: Timestamp, now: Timestamp) -> String {
     if difference.is_negative() { format!("{amount} ago") } else { format!("in {amount}") }
 }
 
-/// Calls the service with the credential in force.
-fn check(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
+/// Calls the service with the credential in force. Returns what it accepts.
+pub(super) fn check(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
     let owner = match &provider.login {
         LoginKind::MagicLink => whoami::me(engine, provider)?.0.email,
         LoginKind::OAuth(oauth) => {
@@ -177,7 +243,7 @@ fn check(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
 
 /// Adds the profile in force and what the `my` command line has cached of it. `MY_PROFILE` precedes `active_profile`, as
 /// in `my`.
-fn add_profile(engine: &Engine<'_>, report: &mut Report) -> Result<()> {
+fn add_profile(engine: &Engine<'_>, report: &mut Report, verbose: bool) -> Result<()> {
     let context = &engine.context;
     let configured = MyJson::load(&context.paths)?.active_profile;
     let configured = configured.filter(|profile| !profile.is_empty());
@@ -186,9 +252,12 @@ fn add_profile(engine: &Engine<'_>, report: &mut Report) -> Result<()> {
     let Catalog { items, synced_at } = Catalog::load(engine, &profile).unwrap_or_default();
     let commands = items.len();
     report.field("catalog", json!({ "synced_at": synced_at, "commands": commands }));
-    report.add("profile", "active_profile", Some(profile));
-    report.row("last sync", synced_at.unwrap_or_else(|| "never".to_owned()));
-    report.row("commands", commands.to_string());
+    report.field("active_profile", &*profile);
+    if verbose {
+        report.row("profile", profile);
+        report.row("last sync", synced_at.unwrap_or_else(|| "never".to_owned()));
+        report.row("commands", commands.to_string());
+    }
     Ok(())
 }
 

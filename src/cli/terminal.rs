@@ -92,7 +92,7 @@ pub(super) fn prompt_secret(question: &str) -> Result<Secret, Stopped> {
 pub(super) fn confirm(question: &str) -> Result<bool> {
     if !is_interactive() {
         return Err(Error::invalid("no terminal to prompt on")
-            .with_hint("use `--force` to skip the confirmation"));
+            .with_hint("use `--yes` to skip the confirmation"));
     }
     confirm_interactive(question)
 }

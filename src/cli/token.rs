@@ -39,8 +39,8 @@ pub(super) enum Command {
         #[arg(value_name = "ID|NAME")]
         token: String,
         /// Do not prompt for confirmation
-        #[arg(long)]
-        force: bool,
+        #[arg(long, short, alias = "force")]
+        yes: bool,
     },
 }
 
@@ -51,7 +51,7 @@ pub(super) fn run(engine: &Engine<'_>, command: &Command, output: &Output) -> Re
             create(engine, &provider, output, name, expires_in.as_deref(), profile.as_deref())
         }
         Command::List => list(engine, &provider, output),
-        Command::Revoke { token, force } => revoke(engine, &provider, output, token, *force),
+        Command::Revoke { token, yes } => revoke(engine, &provider, output, token, *yes),
     }
 }
 
@@ -154,12 +154,12 @@ fn revoke(
     provider: &Provider,
     output: &Output,
     which: &str,
-    force: bool,
+    yes: bool,
 ) -> Result<ToolOutput> {
     let tokens = engine.call_with_session(provider, "list the tokens", mycli::tokens)?;
     let ApiToken { id, name, token_prefix, .. } = find(&tokens, which)?;
     let label = format!("`{}` ({})", sanitize(name), sanitize(token_prefix));
-    if !force && !terminal::confirm(&format!("Revoke the token {label}?"))? {
+    if !yes && !terminal::confirm(&format!("Revoke the token {label}?"))? {
         return Err(Error::invalid("not confirmed; no token was revoked"));
     }
     engine.call_with_session(provider, "revoke the token", |client, token| {

@@ -8,7 +8,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::http::microtica;
 use crate::http::mycli::{self, Me};
 use crate::http::oauth::{Description, Service};
-use crate::model::{ApiPaths, Kind, LoginKind, OAuth, Provider, Resolved, ToolOutput};
+use crate::model::{ApiPaths, Kind, LoginKind, OAuth, Provider, Resolved, Source, ToolOutput};
+use crate::store::{owner, session};
 
 pub(super) fn run(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
     let provider = engine.context.provider(None)?;
@@ -29,7 +30,18 @@ fn local_only(message: String) -> Error {
 
 /// The account of mycli that the credential in force belongs to.
 pub(super) fn me(engine: &Engine<'_>, provider: &Provider) -> Result<(Me, Resolved)> {
-    engine.call(provider, "look up the user", mycli::me)
+    let (me, found) = engine.call(provider, "look up the user", mycli::me)?;
+    if found.source != Source::Environment {
+        remember(engine, provider, &me.email);
+    }
+    Ok((me, found))
+}
+
+/// Records the owner of the stored session.
+pub(super) fn remember(engine: &Engine<'_>, provider: &Provider, name: &str) {
+    if let Some(stored) = session::load(&engine.stores, &provider.key).newest {
+        owner::save(&engine.context.paths, &provider.key, &stored.session, name);
+    }
 }
 
 fn account(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
@@ -89,7 +101,12 @@ pub(super) fn userinfo(
     }
     let (user, found) = engine
         .call(provider, "look up the owner of the token", |_, token| service.userinfo(token))?;
-    Ok((UserInfo(user), found))
+    let user = UserInfo(user);
+    let name = user.text(&["email"]).or_else(|| user.name());
+    if let Some(name) = name.filter(|_| found.source != Source::Environment) {
+        remember(engine, provider, &name);
+    }
+    Ok((user, found))
 }
 
 fn user(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml_edit::{DocumentMut, Item, Table, Value};
 
-use super::{Configuration, Paths};
+use super::{Configuration, Paths, toml_reason};
 use crate::error::{Error, Result, sanitize};
 use crate::model::Provider;
 use crate::sys::atomic_file::{self, Policy};
@@ -26,6 +26,25 @@ pub struct Edit {
 /// Sets one key, or removes it without a value; with a provider, in `[providers.NAME]`.
 pub fn set(paths: &Paths, provider: Option<&str>, key: &str, value: Option<Value>) -> Result<()> {
     Editor::lock(paths)?.set(provider, key, value)
+}
+
+/// Changes a list of a provider in one step, and returns it; an empty list is removed.
+pub fn change_list(
+    paths: &Paths,
+    provider: &str,
+    key: &str,
+    change: impl FnOnce(&mut Vec<String>) -> Result<()>,
+) -> Result<Vec<String>> {
+    let editor = Editor::lock(paths)?;
+    let edit = plan(paths, None, |_| Some(()))?;
+    let document: DocumentMut = edit.after.parse().unwrap_or_default();
+    let list = document.get("providers").and_then(|it| it.get(provider)?.get(key)?.as_array());
+    let strings = list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+    let mut values: Vec<_> = strings.collect();
+    change(&mut values)?;
+    let list = values.iter().collect::<toml_edit::Array>();
+    editor.set(Some(provider), key, (!list.is_empty()).then(|| list.into()))?;
+    Ok(values)
 }
 
 /// Holds the lock on `config.toml`: what is read and written while it exists is one change, and no change of another
@@ -89,7 +108,8 @@ pub fn plan(
     let before = atomic_file::read_public(path).map_err(|error| unreadable(&error))?;
     let text = before.as_deref().unwrap_or_default();
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        unreadable(&format!("cannot be read: {}", sanitize(error.message())))
+        let reason = toml_reason(text, error.span(), error.message());
+        unreadable(&format!("cannot be read: {reason}"))
     })?;
     change(&mut document)
         .ok_or_else(|| unreadable(&"has a `providers` entry that is not a table"))?;

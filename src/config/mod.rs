@@ -10,6 +10,7 @@ mod oauth;
 mod paths;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -116,7 +117,8 @@ impl Configuration {
             return Ok(Self::default());
         };
         let mut configuration: Self = toml::from_str(&text).map_err(|error| {
-            unreadable(&format!("cannot be read: {}", sanitize(error.message())))
+            let reason = toml_reason(&text, error.span(), error.message());
+            unreadable(&format!("cannot be read: {reason}"))
         })?;
         configuration.resolve_paths(paths).map_err(|error| unreadable(&error.message))?;
         Ok(configuration)
@@ -259,6 +261,15 @@ impl ProviderSettings {
             provider.hosts.push(HostPattern::parse(host)?);
         }
         Ok(provider)
+    }
+}
+
+/// The reason of a TOML error, with its line. The line itself may contain a secret, and is not repeated.
+pub fn toml_reason(text: &str, span: Option<Range<usize>>, message: &str) -> String {
+    let message = sanitize(message);
+    match span.and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+        None => message,
     }
 }
 

@@ -4,7 +4,7 @@
 use serde::{Serialize, Serializer};
 use time::Duration;
 
-use super::{Secret, Target, Timestamp};
+use super::{Provider, Secret, Target, Timestamp};
 
 /// How far a `last_refreshed_at` may lie in the future before the session counts as stale.
 const CLOCK_TOLERANCE: Duration = Duration::seconds(60);
@@ -96,6 +96,19 @@ impl Session {
     pub fn is_fresh(&self, now: Timestamp, min_validity: Duration) -> bool {
         self.last_refreshed_at <= now.plus(CLOCK_TOLERANCE)
             && now < self.expires_at.plus(-self.leeway(min_validity))
+    }
+
+    /// Whether a person has to log in again: the token has expired, and nothing that is known could replace it.
+    pub fn needs_login(&self, provider: &Provider, now: Timestamp) -> bool {
+        self.is_expired(now)
+            && (!provider.login.can_renew(self)
+                || self.session_expiry().is_some_and(|it| it <= now))
+    }
+
+    /// The expiry of a refresh token that is a JWT.
+    pub fn session_expiry(&self) -> Option<Timestamp> {
+        let claims = self.refresh_token.as_ref().map(super::jwt::claims)?;
+        claims.exp.map(Timestamp::from_unix)
     }
 
     pub fn is_expired(&self, now: Timestamp) -> bool {

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::{Protocol, challenges};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::model::{
     AuthForm, CredentialRequest, Framing, Invocation, Kind, Occasion, Operation, Origin, Resolved,
     Response, Scheme, Secret, StoreRequest, Target, Timestamp, ToolOutput, ToolTraits, UrlPath,
@@ -46,7 +46,11 @@ impl Protocol for Git {
             Ok(Response::Found(found)) => credential(&found, &call.attributes),
             Ok(_) => ToolOutput::default(),
             // git tries its next helper, or prompts: it needs no message.
-            Err(error) if error.is_no_credential() => ToolOutput::default(),
+            Err(error) if error.code == ErrorCode::NotFound => ToolOutput::default(),
+            // git shows the line before it prompts for a password that the host does not accept.
+            Err(error) if error.is_no_credential() => {
+                ToolOutput::default().with_note(error.one_line_with_hint())
+            }
             Err(error) => ToolOutput::error(&error),
         }
     }

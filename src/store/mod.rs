@@ -4,6 +4,7 @@
 pub mod env;
 mod file;
 pub mod keyring;
+pub mod owner;
 pub mod returned_token;
 pub mod session;
 pub mod url_credentials;

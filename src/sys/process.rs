@@ -5,7 +5,7 @@
 //! variables of [`INHERITED`] and [`PATHS`] only: no secret of the environment reaches it.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -101,7 +101,7 @@ impl Launcher {
         // A group of its own: what the child starts ends with it, and Control-C does not close a browser.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        Ok(Child { command, name, timeout: self.timeout })
+        Ok(Child { command, name, input: String::new(), timeout: self.timeout })
     }
 }
 
@@ -109,6 +109,7 @@ impl Launcher {
 pub struct Child {
     command: Command,
     name: String,
+    input: String,
     timeout: Duration,
 }
 
@@ -125,10 +126,21 @@ impl Child {
         self
     }
 
+    /// Standard input, of less than a pipe holds (4 KiB).
+    #[must_use]
+    pub fn input(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.input);
+        self
+    }
+
     /// Runs the program to its end: its standard output where it succeeds, `None` where it does not.
     pub fn run(mut self) -> Result<Option<zeroize::Zeroizing<String>>> {
         let deadline = Instant::now() + self.timeout;
+        if !self.input.is_empty() {
+            self.command.stdin(Stdio::piped());
+        }
         let mut child = self.command.stdout(Stdio::piped()).spawn().map_err(|e| self.failed(&e))?;
+        let _ = child.stdin.take().map(|mut stdin| stdin.write_all(self.input.as_bytes()));
         let (sender, receiver) = mpsc::channel();
         let stdout = child.stdout.take();
         std::thread::spawn(move || {

@@ -2,19 +2,17 @@
 
 use std::path::Path;
 
-use super::Finding;
+use super::finding::Finding;
 use crate::auth::Engine;
 use crate::cli::setup::machine::Machine;
 
-pub(super) fn examine(engine: &Engine<'_>, machine: &Machine) -> Vec<Finding> {
-    let mut findings = vec![program(machine)];
+pub(super) fn examine(engine: &Engine<'_>, machine: Option<&Machine>) -> Vec<Finding> {
+    let mut findings: Vec<_> = machine.map(program).into_iter().collect();
     findings.push(match engine.context.configuration() {
-        Err(error) => {
-            Finding::problem("settings", error.message, "correct the file, or move it away")
-        }
+        Err(error) => Finding::error("settings", error, "correct the file, or move it away"),
         Ok(_) => Finding::fine("settings", "can be read"),
     });
-    findings.extend(modes(machine));
+    findings.extend(machine.map(modes).into_iter().flatten());
     findings
 }
 

@@ -1,89 +1,113 @@
-//! The login: whether there is one, and what keeps its places from answering.
+//! The credentials: whether there is one, whether the service accepts it, and whether the next one can be saved.
 
-use super::Finding;
+use super::finding::Finding;
 use crate::auth::Engine;
-use crate::error::Result;
-use crate::model::{CredentialRequest, StoreFailure};
+use crate::cli::status;
+use crate::error::{ErrorCode, Result};
+use crate::model::{CredentialRequest, Provider, StoreFailure};
 use crate::store::{env, session};
+use crate::sys::atomic_file::{self, Policy};
 
-/// What was found, and whether tools can be given a credential.
-pub(super) fn examine(engine: &Engine<'_>) -> (Vec<Finding>, bool) {
-    examined(engine).unwrap_or_else(|error| {
-        (
-            vec![Finding::problem(
-                "login",
-                error.message,
-                error.hint.unwrap_or_else(|| {
-                    "run `my-credential-helper config list` to see the settings".to_owned()
-                }),
-            )],
-            false,
-        )
-    })
+const SEE_SETTINGS: &str = "run `my-credential-helper config list` to see the settings";
+
+/// More than a session has.
+const SESSION_SIZE: usize = 8 << 10;
+
+/// What was found, and the providers that have a credential for tools.
+pub(super) fn examine(engine: &Engine<'_>) -> (Vec<Finding>, Vec<String>) {
+    let provider = match engine.context.provider(None) {
+        Ok(provider) => provider,
+        Err(error) => return (vec![Finding::error("login", error, SEE_SETTINGS)], Vec::new()),
+    };
+    let keyring = engine.stores.keyring.check(&provider.key).err();
+    let mut findings: Vec<_> = keyring.map(describe_keyring).into_iter().collect();
+    let mut usable = Vec::new();
+    for (index, provider) in providers(engine, provider).into_iter().enumerate() {
+        match login(engine, &provider, index == 0) {
+            Ok((found, is_usable)) => {
+                findings.extend(found);
+                usable.extend(is_usable.then(|| provider.name.to_string()));
+            }
+            Err(error) => findings.push(Finding::error("login", error, SEE_SETTINGS)),
+        }
+    }
+    (findings, usable)
 }
 
-fn examined(engine: &Engine<'_>) -> Result<(Vec<Finding>, bool)> {
-    let (provider, stores) = (engine.context.provider(None)?, engine.stores);
-    let mut findings: Vec<_> =
-        keyring(stores.keyring.check(&provider.key).err()).into_iter().collect();
+/// The provider in force, then every other one, each with the account in use.
+fn providers(engine: &Engine<'_>, first: Provider) -> Vec<Provider> {
+    let names = engine.context.configuration().map(|it| it.names()).unwrap_or_default();
+    let others = names.into_iter().filter(|name| *name != first.name);
+    let others: Vec<_> =
+        others.filter_map(|name| engine.context.provider(Some(name)).ok()).collect();
+    [first].into_iter().chain(others).collect()
+}
+
+/// A provider that is not the first is examined if it has a credential.
+fn login(engine: &Engine<'_>, provider: &Provider, is_first: bool) -> Result<(Vec<Finding>, bool)> {
     let name = &*provider.token_variable;
-    let variable = env::read(&engine.context.environment, name, engine.clock.now());
-    let request = CredentialRequest::default();
-    let is_used = |_| engine.context.check_variables(&provider, &request);
-    match variable.and_then(|found| found.map(is_used).transpose()) {
-        Ok(Some(())) => {
-            findings.push(Finding::note(
-                "login",
-                format!("the token in {name} is in effect and takes precedence over sessions"),
-            ));
-            return Ok((findings, true));
+    let found = env::read(&engine.context.environment, name, engine.clock.now());
+    let is_variable = match found {
+        Ok(found) => found.is_some(),
+        Err(error) => return Ok((vec![Finding::error("login", error, "unset it")], false)),
+    };
+    let location = if is_variable {
+        engine.context.check_variables(provider, &CredentialRequest::default())?;
+        format!("the token in {name} is in effect and takes precedence over sessions")
+    } else {
+        let loaded = session::load(&engine.stores, &provider.key);
+        let Some(stored) = loaded.newest else {
+            let tried = loaded.trail.attempts.iter();
+            let tried: Vec<_> =
+                tried.map(|attempt| format!("{}: {}", attempt.subject, attempt.outcome)).collect();
+            let message = format!("not logged in to {} ({})", provider.title(), tried.join(", "));
+            let fix = engine.context.login_hint(provider);
+            let problem = || Finding::problem("login", message, fix);
+            let problems = is_first.then(|| unwritable(engine, provider).unwrap_or_else(problem));
+            return Ok((problems.into_iter().collect(), false));
+        };
+        if let Some(at) = engine.context.other_login_url(provider, None)? {
+            let message = format!("logged in at {at}, which is not the current API URL");
+            let fix = "omit `--api-url`, or run `unset MY_API_URL`";
+            return Ok((vec![Finding::problem("login", message, fix)], false));
+        }
+        format!("logged in to {}, in the {}", provider.title(), stored.source.name())
+    };
+    // Before the credential is used: a refresh needs the space.
+    if !is_variable && let Some(problem) = unwritable(engine, provider) {
+        return Ok((vec![problem], true));
+    }
+    let finding = match status::check(engine, provider) {
+        Ok(outcome) if is_variable => Finding::note("login", format!("{location}; {outcome}")),
+        Ok(outcome) => Finding::fine("login", format!("{location}; {outcome}")),
+        // Whether the service can be reached is another check.
+        Err(error) if error.code == ErrorCode::TemporarilyUnavailable => {
+            Finding::note("login", format!("{location}; not checked: {}", error.message))
         }
         Err(error) => {
-            findings.push(Finding::problem(
-                "login",
-                error.message,
-                error
-                    .hint
-                    .unwrap_or_else(|| format!("set it to a valid token, or run `unset {name}`")),
-            ));
-            return Ok((findings, false));
+            Finding::error("login", error, &format!("run `{}`", provider.command("login --force")))
         }
-        Ok(None) => {}
-    }
-    let loaded = session::load(&stores, &provider.key);
-    let elsewhere = engine.context.other_login_url(&provider, None)?;
-    let (finding, is_logged_in) = match (&loaded.newest, elsewhere) {
-        (None, _) => {
-            let tried: Vec<_> = loaded
-                .trail
-                .attempts
-                .iter()
-                .map(|at| format!("{}: {}", at.subject, at.outcome))
-                .collect();
-            let message = format!("not logged in to {} ({})", provider.name, tried.join(", "));
-            (Finding::problem("login", message, format!("`{}`", provider.command("login"))), false)
-        }
-        (Some(_), Some(at)) => {
-            let message = format!("logged in at {at}, which is not the current API URL");
-            (
-                Finding::problem("login", message, "omit `--api-url`, or run `unset MY_API_URL`"),
-                false,
-            )
-        }
-        (Some(kept), None) => (
-            Finding::fine(
-                "login",
-                format!("logged in to {}, in the {}", provider.name, kept.source.name()),
-            ),
-            true,
-        ),
     };
-    findings.push(finding);
-    Ok((findings, is_logged_in))
+    Ok((vec![finding], true))
 }
 
-fn keyring(unavailable: Option<StoreFailure>) -> Option<Finding> {
-    Some(match unavailable? {
+/// Whether a session could be saved, in the directory that has it or will have it. A token of a variable is never saved.
+fn unwritable(engine: &Engine<'_>, provider: &Provider) -> Option<Finding> {
+    let path = engine.context.paths.in_home(&provider.key.file).ok()?;
+    let folder = path.ancestors().skip(1).find(|folder| folder.is_dir())?;
+    let inside = folder.join(path.file_name()?);
+    let reason = atomic_file::prepare(&inside, SESSION_SIZE, Policy::Preserve).err()?;
+    let message = format!("no session can be saved: {reason}");
+    let fix = format!(
+        "make {} writable and free some space there, or set {} to a token, which is not saved",
+        folder.display(),
+        provider.token_variable
+    );
+    Some(Finding::problem("login", message, fix))
+}
+
+fn describe_keyring(failure: StoreFailure) -> Finding {
+    match failure {
         StoreFailure::Off(reason) => {
             Finding::note("keyring", format!("not used: {reason}; sessions are stored in a file"))
         }
@@ -102,5 +126,5 @@ fn keyring(unavailable: Option<StoreFailure>) -> Option<Finding> {
             failure.to_string(),
             "set MY_NO_KEYRING, and log in again to use the file",
         ),
-    })
+    }
 }

@@ -1,7 +1,10 @@
-//! `doctor`: checks what a login and the tools need, and reports each problem with its fix. It sends each tool's protocol
-//! the request that the tool would send, and shows nothing of the response.
+//! `doctor`: checks what a login and the tools need, and reports each problem with its fix. It says that a tool is fine
+//! only if the configuration in force of that tool, in the tool's own words where it has a command for that, names this
+//! program, and this program has a credential for the request that the tool would send. Nothing of the response is shown.
 
 mod files;
+mod finding;
+mod in_force;
 mod login;
 mod service;
 mod tool;
@@ -11,8 +14,8 @@ use serde_json::json;
 use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::cli::setup::machine::Machine;
-use crate::error::{Result, sanitize};
 use crate::model::ToolOutput;
+use finding::{Finding, Level};
 
 #[derive(clap::Args)]
 #[command(
@@ -24,131 +27,56 @@ pub(super) struct Arguments {
     fix: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
-    Fine,
-    Note,
-    Problem,
-}
-
-impl Level {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Fine => "fine",
-            Self::Note => "note",
-            Self::Problem => "problem",
-        }
-    }
-}
-
-struct Finding {
-    check: String,
-    level: Level,
-    message: String,
-    fix: Option<String>,
-    /// Repairs it, where that is safe.
-    repair: Option<Repair>,
-}
-
-type Repair = Box<dyn Fn() -> Result<()>>;
-
-impl Finding {
-    fn fine(check: &str, message: impl Into<String>) -> Self {
-        Self {
-            check: check.to_owned(),
-            level: Level::Fine,
-            message: message.into(),
-            fix: None,
-            repair: None,
-        }
-    }
-
-    fn note(check: &str, message: impl Into<String>) -> Self {
-        Self { level: Level::Note, ..Self::fine(check, message) }
-    }
-
-    fn problem(check: &str, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { level: Level::Problem, fix: Some(fix.into()), ..Self::fine(check, message) }
-    }
-
-    fn with_fix(self, fix: impl Into<String>) -> Self {
-        Self { fix: Some(fix.into()), ..self }
-    }
-
-    fn with_repair(self, repair: impl Fn() -> Result<()> + 'static) -> Self {
-        Self { repair: Some(Box::new(repair)), ..self }
-    }
-}
-
-pub(super) fn run(
-    engine: &Engine<'_>,
-    arguments: &Arguments,
-    output: &Output,
-) -> Result<ToolOutput> {
-    let machine = Machine::detect(engine)?;
-    let mut findings = examine(engine, &machine);
+pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments, output: &Output) -> ToolOutput {
+    let mut findings = examine(engine);
     let mut fixed = Vec::new();
     if arguments.fix {
-        for finding in &findings {
-            if let Some(repair) = &finding.repair {
-                repair()?;
-                fixed.push(finding.message.clone());
+        let (mut repaired, mut failed) = (Vec::new(), Vec::new());
+        for Finding { check, message, repair, .. } in &findings {
+            match repair.as_ref().map(|repair| repair()) {
+                None => {}
+                Some(Ok(())) => repaired.push(message.clone()),
+                Some(Err(error)) => failed.push(Finding::error(
+                    check,
+                    error,
+                    "repair it by hand, as the other message says",
+                )),
             }
         }
-        if !fixed.is_empty() {
-            findings = examine(engine, &machine);
+        if !repaired.is_empty() || !failed.is_empty() {
+            findings = examine(engine);
+            // A repair without effect is not reported as one.
+            repaired.retain(|message| findings.iter().all(|finding| finding.message != *message));
+            findings.extend(failed);
+            fixed = repaired;
         }
     }
     let is_ok = findings.iter().all(|finding| finding.level != Level::Problem);
     let mut answer = if output.json {
-        let fields = json!({ "ok": is_ok, "fixed": fixed, "findings": findings.iter().map(fields).collect::<Vec<_>>() });
-        ToolOutput::success(format!("{fields}\n"))
+        let findings: Vec<_> = findings.iter().map(Finding::fields).collect();
+        ToolOutput::json(&json!({ "ok": is_ok, "fixed": fixed, "findings": findings }))
     } else {
-        ToolOutput::success(report(&findings, &fixed, output.quiet))
+        ToolOutput::success(finding::report(&findings, &fixed, output.quiet))
     };
     answer.status = u8::from(!is_ok);
-    Ok(answer)
+    answer
 }
 
-fn examine(engine: &Engine<'_>, machine: &Machine) -> Vec<Finding> {
-    let mut findings = files::examine(engine, machine);
-    let (login, is_logged_in) = login::examine(engine);
+fn examine(engine: &Engine<'_>) -> Vec<Finding> {
+    let machine = Machine::detect(engine);
+    let mut findings = files::examine(engine, machine.as_ref().ok());
+    let (login, providers) = login::examine(engine);
     findings.extend(login);
     findings.extend(service::examine(engine));
-    findings.extend(tool::examine(engine, machine, is_logged_in));
-    findings
-}
-
-fn fields(finding: &Finding) -> serde_json::Value {
-    let Finding { check, level, message, fix, repair } = finding;
-    json!({ "check": check, "level": level.name(), "message": message, "fix": fix, "can_be_fixed": repair.is_some() })
-}
-
-/// A line for each finding; with `--quiet` for problems only.
-fn report(findings: &[Finding], fixed: &[String], quiet: bool) -> String {
-    let mut lines: Vec<String> =
-        fixed.iter().map(|message| format!("fixed    {}\n", sanitize(message))).collect();
-    let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
-    let is_reported = |finding: &&Finding| !quiet || finding.level == Level::Problem;
-    lines.extend(findings.iter().filter(is_reported).map(
-        |Finding { check, level, message, fix, .. }| {
-            let fix = fix.as_ref().map_or_else(String::new, |fix| format!("; {}", sanitize(fix)));
-            format!("{:<8} {check:<width$}  {}{fix}\n", level.name(), sanitize(message))
-        },
-    ));
-    let problems = findings.iter().filter(|finding| finding.level == Level::Problem).count();
-    let repairs = findings.iter().filter(|finding| finding.repair.is_some()).count();
-    if !quiet {
-        lines.push(match (problems, repairs) {
-            (0, _) => "\nNo problems found.\n".to_owned(),
-            (1, 0) => "\n1 problem.\n".to_owned(),
-            (count, 0) => format!("\n{count} problems.\n"),
-            (count, repairs) => {
-                format!(
-                    "\nProblems: {count}; `my-credential-helper doctor --fix` repairs {repairs}.\n"
-                )
-            }
-        });
+    match machine {
+        Ok(machine) => findings.extend(tool::examine(engine, &machine, &providers)),
+        Err(error) => {
+            findings.push(Finding::error("home", error, "set HOME to your home directory"));
+            findings.push(Finding::note(
+                "tools",
+                "not checked: their configuration is in the home directory",
+            ));
+        }
     }
-    lines.concat()
+    findings
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Finding;
+use super::finding::Finding;
 use crate::auth::Engine;
 use crate::error::Result;
 use crate::http::Client;

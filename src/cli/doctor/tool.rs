@@ -1,60 +1,93 @@
-//! The installed tools: whether each is set up, finds its link, and gets a credential for the request that it would send.
+//! The installed tools: whether the configuration in force names this program, whether the tool finds it, and whether the
+//! tool gets a credential for the request that it would send.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::Finding;
+use super::finding::{Finding, Level};
+use super::in_force::{self, InForce, Subject};
 use crate::auth::{Engine, with_engine};
 use crate::cli::setup::link::{Link, State};
 use crate::cli::setup::machine::Machine;
-use crate::cli::setup::tools::{ALL, Folder, SetupTool};
-use crate::cli::setup::{edit, is_set_up};
+use crate::cli::setup::tools::{ALL, SetupTool};
 use crate::config::Context;
-use crate::model::{HostPattern, Invocation, Origin, Scheme, ToolOutput};
+use crate::model::{Invocation, Scheme, Target, ToolOutput};
 use crate::protocols::run;
 
-pub(super) fn examine(engine: &Engine<'_>, machine: &Machine, is_logged_in: bool) -> Vec<Finding> {
-    let host = host(engine);
+/// `providers` have a credential.
+pub(super) fn examine(
+    engine: &Engine<'_>,
+    machine: &Machine,
+    providers: &[String],
+) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let mut is_any_set_up = false;
     for tool in ALL {
         let Some(program) = tool.program(machine) else { continue };
-        match is_set_up(machine, tool) {
-            Err(error) => {
-                findings.push(Finding::problem(
-                    tool.name,
-                    error.message,
-                    "correct the file; nothing was changed",
-                ));
+        let subject = Subject { engine, machine, tool, program: &program };
+        let InForce { mut commands, targets, findings: mut found } = in_force::inspect(&subject)
+            .unwrap_or_else(|error| {
+                let finding = Finding::error(tool.name, error, "correct the file");
+                InForce { findings: vec![finding], ..InForce::default() }
+            });
+        commands.sort();
+        commands.dedup();
+        if commands.is_empty() {
+            if found.is_empty() {
+                let fix = format!("`my-credential-helper setup {}`", tool.name);
+                found.push(Finding::note(tool.name, "is not set up").with_fix(fix));
             }
-            Ok(false) => findings.push(
-                Finding::note(tool.name, "is not set up")
-                    .with_fix(format!("`my-credential-helper setup {}`", tool.name)),
-            ),
-            Ok(true) => {
-                findings.extend(old(machine, tool, &program));
-                findings.extend(
-                    link(machine, tool)
-                        .or_else(|| probe(machine, tool, host.as_ref().filter(|_| is_logged_in)?)),
-                );
-            }
+        } else {
+            is_any_set_up = true;
+            found.extend(old(machine, tool, &program));
+            found.extend(commands.iter().filter_map(|command| not_run(machine, tool, command)));
         }
+        let is_asked = !commands.is_empty() && found.iter().all(|it| it.level != Level::Problem);
+        findings.append(&mut found);
+        if is_asked {
+            findings.extend(targets.iter().filter_map(|target| ask(&subject, target, providers)));
+        }
+    }
+    if is_any_set_up {
+        let message = "the configuration inside a repository is not looked at";
+        findings.push(Finding::note("tools", message));
     }
     findings
 }
 
-/// A host that the token may be sent to.
-fn host(engine: &Engine<'_>) -> Option<Origin> {
-    let provider = engine.context.provider(None).ok()?;
-    let named = provider.hosts.iter().find_map(HostPattern::target).map(|target| target.origin);
-    named.or_else(|| engine.context.api_origin(&provider, None).ok())
+/// Asks the tool where it can be asked, then the protocol of the tool.
+fn ask(subject: &Subject<'_>, target: &Target, providers: &[String]) -> Option<Finding> {
+    // kubectl and go send requests to https only.
+    let name = subject.tool.name;
+    if target.origin.scheme() == Scheme::Http && matches!(name, "kubectl" | "go") {
+        return None;
+    }
+    if let Some(finding) = in_force::ask_tool(subject, target) {
+        return Some(finding);
+    }
+    let owner = subject.owner(target);
+    // Without a login there is one finding about it, and not one for each tool.
+    if owner.is_some_and(|owner| !providers.iter().any(|it| *it == owner.name)) {
+        let message = format!("asks this program for {target}; there is no credential yet");
+        return Some(Finding::note(name, message));
+    }
+    probe(subject, target)
 }
 
+/// These work with less than all: git sends the token as a password, and pip needs a user name in the URL.
+const WORK_IF_OLD: [&str; 3] = ["git", "pip", "pnpm"];
+
 /// A program that is too old for something.
-fn old(machine: &Machine, tool: &SetupTool, program: &Path) -> Option<Finding> {
+pub(super) fn old(machine: &Machine, tool: &SetupTool, program: &Path) -> Option<Finding> {
     let (major, minor, lacks) = tool.least?;
     let printed = machine.launcher.child(program).ok()?.args(tool.version).run().ok()??;
     let (own_major, own_minor) = version(&printed)?;
     let message = format!("{} {own_major}.{own_minor} {lacks}", tool.name);
-    ((own_major, own_minor) < (major, minor)).then(|| Finding::note(tool.name, message))
+    let finding = if WORK_IF_OLD.contains(&tool.name) {
+        Finding::note(tool.name, message)
+    } else {
+        Finding::problem(tool.name, message, format!("update {}", tool.name))
+    };
+    ((own_major, own_minor) < (major, minor)).then_some(finding)
 }
 
 /// The first two numbers of a version: `git version 2.47.3` is 2 and 47.
@@ -69,66 +102,83 @@ fn version(text: &str) -> Option<(u32, u32)> {
     text.split_whitespace().find_map(number)
 }
 
-/// What is wrong with the name that the tool looks for.
-fn link(machine: &Machine, tool: &'static SetupTool) -> Option<Finding> {
-    let (name, folder) = tool.link?;
-    let link = Link::detect(machine, tool)?;
-    let path = link.path.display();
+/// What keeps the tool from running this program by the command of its configuration.
+fn not_run(machine: &Machine, tool: &'static SetupTool, command: &str) -> Option<Finding> {
     let again = format!("`my-credential-helper setup {}`", tool.name);
-    match link.state {
-        State::Missing | State::Stale => {
-            let what = if link.state == State::Missing {
-                "is missing"
-            } else {
-                "points to another program"
-            };
-            return Some(
-                Finding::problem(tool.name, format!("{path} {what}"), again)
-                    .with_repair(move || link.make()),
-            );
+    let path = Path::new(command);
+    let link = Link::detect(machine, tool);
+    let is_plugin = tool.name == "terraform";
+    if path.is_absolute() || is_plugin {
+        if let Some(link) = link.filter(|link| is_plugin || link.path == path) {
+            return broken(tool, link);
         }
-        State::Foreign => {
-            return Some(Finding::problem(
-                tool.name,
-                link.blocked().message,
-                "move it away, and run `setup` again",
-            ));
-        }
-        State::Right => {}
+        return not_this_program(machine, tool, path, again);
     }
-    if folder == Folder::TerraformPlugins {
+    let found = machine.find(command);
+    if let Some(found) = &found
+        && machine.is_this_program(found)
+    {
         return None;
     }
-    let line = format!("export PATH=\"{}:$PATH\"", link.path.parent()?.display());
-    match machine.find(name) {
-        Some(found) if machine.is_this_program(&found) => None,
-        Some(found) => Some(Finding::problem(
-            tool.name,
-            format!("{} comes first on PATH", found.display()),
-            line,
-        )),
-        // Its configuration may name the path.
-        None if edit::read(&(tool.file)(machine))
-            .ok()
-            .flatten()
-            .is_some_and(|text| text.contains(&link.path.display().to_string())) =>
-        {
-            None
-        }
-        None => Some(Finding::problem(tool.name, format!("{path} is not on PATH"), line)),
+    if let Some(link) = link {
+        let folder = link.path.parent().unwrap_or(&link.path).to_owned();
+        let shown = link.path.display().to_string();
+        return broken(tool, link).or_else(|| Some(not_first(tool, &shown, &folder, found)));
     }
+    let folder = machine.program.parent().unwrap_or(&machine.program);
+    Some(not_first(tool, command, folder, found))
+}
+
+fn not_this_program(
+    machine: &Machine,
+    tool: &SetupTool,
+    path: &Path,
+    again: String,
+) -> Option<Finding> {
+    if machine.is_this_program(path) {
+        return None;
+    }
+    let path = path.display();
+    if !Path::new(&path.to_string()).is_file() {
+        return Some(Finding::problem(tool.name, format!("{path} does not exist"), again));
+    }
+    let message = format!("{path} is another program, or another copy of this one");
+    Some(Finding::problem(tool.name, message, again))
+}
+
+fn not_first(tool: &SetupTool, name: &str, folder: &Path, found: Option<PathBuf>) -> Finding {
+    let message = match found {
+        Some(found) => format!("{} comes first on PATH", found.display()),
+        None => format!("{name} is not on PATH"),
+    };
+    Finding::problem(tool.name, message, format!("export PATH=\"{}:$PATH\"", folder.display()))
+}
+
+/// What is wrong with the link of a tool.
+fn broken(tool: &SetupTool, link: Link) -> Option<Finding> {
+    let path = link.path.display();
+    let again = format!("`my-credential-helper setup {}`", tool.name);
+    let message = match link.state {
+        State::Right => return None,
+        State::Foreign => {
+            let fix = "move it away, and run `setup` again";
+            return Some(Finding::problem(tool.name, link.blocked().message, fix));
+        }
+        State::Missing => format!("{path} is missing"),
+        State::Stale => format!("{path} points to another program"),
+    };
+    Some(Finding::problem(tool.name, message, again).with_repair(move || link.make()))
 }
 
 /// Sends the protocol of the tool the request that the tool would send.
-fn probe(machine: &Machine, tool: &'static SetupTool, host: &Origin) -> Option<Finding> {
-    // kubectl and go send requests to https only.
-    if host.scheme() == Scheme::Http && matches!(tool.name, "kubectl" | "go") {
-        return None;
-    }
+fn probe(subject: &Subject<'_>, target: &Target) -> Option<Finding> {
+    let Subject { machine, tool, .. } = subject;
+    let origin = &target.origin;
     let fill = |text: &str| {
-        let text =
-            text.replace("{url}", &host.to_string()).replace("{scheme}", host.scheme().name());
-        text.replace("{host}", &host.host_and_port())
+        let url = target.to_string();
+        let text = text.replace("{url}", url.trim_end_matches('/'));
+        let text = text.replace("{scheme}", origin.scheme().name());
+        text.replace("{host}", &origin.host_and_port())
     };
     let program =
         Link::detect(machine, tool).map_or_else(|| machine.program.clone(), |link| link.path);
@@ -138,6 +188,7 @@ fn probe(machine: &Machine, tool: &'static SetupTool, host: &Origin) -> Option<F
     let invocation = Invocation {
         arguments: arguments.to_vec(),
         input: fill(tool.probe.input).into_bytes().into(),
+        variables: in_force::variables(tool, target),
         ..Invocation::default()
     };
     // The options of `doctor` are not the tool's.
@@ -145,13 +196,13 @@ fn probe(machine: &Machine, tool: &'static SetupTool, host: &Origin) -> Option<F
     let ToolOutput { output, messages, status } =
         with_engine(&context, |engine| run::answer(engine, protocol, &invocation));
     if status == 0 && output.contains(tool.probe.proof) {
-        return Some(Finding::fine(tool.name, format!("gets a credential for {host}")));
+        return Some(Finding::fine(tool.name, format!("gets a credential for {target}")));
     }
     let reason = messages.lines().find_map(|line| line.strip_prefix("error: "));
     let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
     let how =
-        format!("run `my-credential-helper get --explain --url {host}` to see what was searched");
-    Some(Finding::problem(tool.name, format!("gets no credential for {host}{reason}"), how))
+        format!("run `my-credential-helper get --explain --url {target}` to see what was searched");
+    Some(Finding::problem(tool.name, format!("gets no credential for {target}{reason}"), how))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use explained::{Case, Explanation};
 #[command(after_help = "Examples:\n  my-credential-helper errors not_found")]
 pub(super) struct Arguments {
     /// The error code [default: all codes]
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(ErrorCode::ALL.map(ErrorCode::name)))]
+    #[arg(ignore_case = true, value_parser = clap::builder::PossibleValuesParser::new(ErrorCode::ALL.map(ErrorCode::name)))]
     code: Option<String>,
     /// Print the page `protocol/ERRORS.md`
     #[arg(long, hide = true, conflicts_with = "code")]
@@ -25,7 +25,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
     let unknown = |name: &str| Error::invalid(format!("unknown code `{}`", sanitize(name)));
     let codes = match &arguments.code {
-        Some(name) => vec![ErrorCode::from_name(name).ok_or_else(|| unknown(name))?],
+        Some(name) => {
+            vec![ErrorCode::from_name(&name.to_lowercase()).ok_or_else(|| unknown(name))?]
+        }
         None => ErrorCode::ALL.to_vec(),
     };
     if output.json {
@@ -101,7 +103,7 @@ pub(super) fn manual() -> String {
 }
 
 /// Escapes text for roff.
-fn roff(text: &str) -> String {
+pub(super) fn roff(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     if text.starts_with(['.', '\'', '`']) { format!("\\&{text}") } else { text }
 }

@@ -16,9 +16,11 @@ use serde_json::{Value, json};
 use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::cli::terminal::Stopped;
+use crate::cli::whoami;
 use crate::config::{MyJson, StoreChoice, edit};
 use crate::error::{Error, Result, sanitize};
 use crate::model::{LoginKind, Provider, StoredAt, ToolOutput, Warning};
+use crate::store::session;
 
 pub(super) use pending::Pending;
 
@@ -115,6 +117,9 @@ fn log_in(
         return Ok(login(token::provider_of(engine, &token)?)?.by_token(&token)?);
     }
     let provider = engine.context.provider(None)?;
+    if let Some(moved) = login(provider.clone())?.moved()? {
+        return Ok(moved);
+    }
     let name = provider.name.clone();
     let error = match &provider.login {
         LoginKind::OAuth(oauth) => {
@@ -186,6 +191,33 @@ impl<'a> Login<'a> {
         Ok(())
     }
 
+    /// The result if nothing but another store is requested, and the session can be moved there.
+    fn moved(&self) -> Result<Option<ToolOutput>> {
+        let Self { engine, arguments, provider, .. } = self;
+        let Arguments { email, code, force, store, .. } = arguments;
+        if store.is_none() || *force || email.is_some() || code.is_some() || arguments.names_flow()
+        {
+            return Ok(None);
+        }
+        let newest = session::load(&engine.stores, &provider.key).newest;
+        let is_valid =
+            newest.is_some_and(|it| !it.session.needs_login(provider, engine.clock.now()));
+        if !is_valid || engine.context.other_login_url(provider, None)?.is_some() {
+            return Ok(None);
+        }
+        let Some(StoredAt { source, location, .. }) = engine.move_session(provider)? else {
+            return Ok(None);
+        };
+        let (Provider { name, account, .. }, source) = (provider, source.name());
+        let sentence =
+            format!("Moved the session of {} to the {source}: {location}", provider.title());
+        let fields = json!({
+            "provider": name, "account": &**account, "already_logged_in": true, "stored_in": source,
+            "location": location,
+        });
+        Ok(Some(self.output.done(&sentence, &fields)))
+    }
+
     fn report_existing(&self, user: Option<&str>) -> ToolOutput {
         let Provider { name, account, .. } = &self.provider;
         let title = self.provider.title();
@@ -203,6 +235,10 @@ impl<'a> Login<'a> {
         mut fields: Value,
     ) -> ToolOutput {
         let (title, source) = (self.provider.title(), source.name());
+        let mut names = ["email", "username", "name"].iter();
+        if let Some(name) = names.find_map(|field| fields[*field].as_str()) {
+            whoami::remember(self.engine, &self.provider, name);
+        }
         let who = user.map_or_else(String::new, |user| format!(" as {}", sanitize(user)));
         let sentence = format!("Logged in to {title}{who}. Saved in the {source}: {location}");
         fields["provider"] = self.provider.name.as_ref().into();

@@ -77,7 +77,7 @@ fn escaped(word: &str) -> String {
 
 /// The words of a line. In quotes too, a backslash is removed and the next character stays (Bazel,
 /// src/main/cpp/util/strings.cc, `GetNextToken`).
-fn words(line: &str) -> Vec<String> {
+pub(in crate::cli) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     let mut characters = line.chars();
     while let Some(c) = characters.next() {

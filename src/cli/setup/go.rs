@@ -56,7 +56,7 @@ fn is_ours(machine: &Machine, method: &str) -> bool {
 }
 
 /// The words of a command: quotes count at the start of a word, and nothing is escaped (cmd/internal/quoted, `Split`).
-fn words(mut text: &str) -> Vec<&str> {
+pub(in crate::cli) fn words(mut text: &str) -> Vec<&str> {
     const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
     let mut words = Vec::new();
     while let Some(first) = {

@@ -6,14 +6,14 @@
     reason = "the edit of one tool cannot fail, and that of the next can"
 )]
 
-mod bazel;
+pub(super) mod bazel;
 mod cargo;
 mod copy;
 mod difference;
 mod docker;
 pub(super) mod edit;
 mod git;
-mod go;
+pub(super) mod go;
 mod hosts;
 mod ini;
 mod kubectl;

@@ -222,9 +222,14 @@ fn accounts_are_listed_without_secrets_and_logged_out_singly() {
     let lines: Vec<_> = listed
         .output
         .lines()
-        .map(|line| line.split_whitespace().take(3).collect::<Vec<_>>())
+        .map(|line| line.split_whitespace().filter(|word| *word != "*").take(4).collect::<Vec<_>>())
         .collect();
-    assert_eq!(lines[1..], [["mycli", "default", "*"], ["mycli", "work", "session"]], "{listed:?}");
+    let expected = [
+        ["mycli", "default", "me@acme.dev", "session"],
+        ["mycli", "work", "boss@acme.dev", "session"],
+    ];
+    assert_eq!(lines[1..], expected, "{listed:?}");
+    assert!(lines[0].starts_with(&["PROVIDER"]) && listed.output.contains("\nmycli     default *"));
     let entries = home.run(&["list"]).json();
     let accounts: Vec<_> =
         entries["credentials"].as_array().unwrap().iter().map(|entry| &entry["account"]).collect();

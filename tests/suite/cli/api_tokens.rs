@@ -71,7 +71,7 @@ fn a_token_is_revoked_by_id_or_unique_name() {
     let asked = home.run(&["token", "revoke", "ci"]);
     assert_eq!(
         (asked.status, asked.messages.as_str()),
-        (2, "error: no terminal to prompt on\n\nhint: use `--force` to skip the confirmation\n")
+        (2, "error: no terminal to prompt on\n\nhint: use `--yes` to skip the confirmation\n")
     );
     let prefix = token["token_prefix"].as_str().unwrap();
     let revoked = home.run(&["token", "revoke", "ci", "--force"]);

@@ -517,9 +517,6 @@ fn status_prints_local_state_without_requests() {
 provider:       mycli
 api url:        https://api.mycli.sh
 logged in:      no
-profile:        default
-last sync:      never
-commands:       0
 MY_API_TOKEN:   not set
 keyring:        no session bus
 file:           no entry
@@ -557,9 +554,6 @@ since:             {} (2 min ago)
 token expires:     {} (in 11 min)
 last refreshed:    {} (2 min ago)
 session expires:   {end} (in 59 d)
-profile:           work
-last sync:         2026-01-02T03:04:05Z
-commands:          2
 MY_API_TOKEN:      not set
 keyring:           no session bus
 file:              found

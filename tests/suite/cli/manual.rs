@@ -16,6 +16,10 @@ fn the_errors_page_is_what_the_program_prints() {
     let schema: serde_json::Value =
         serde_json::from_str(include_str!("../../../protocol/schemas/error.answer.json")).unwrap();
     let names = schema["properties"]["error"]["properties"]["code"]["enum"].as_array().unwrap();
+    for name in ["SESSION_EXPIRED", "Session_Expired"] {
+        let found = home.run(&["errors", name]);
+        assert!(found.output.starts_with("session_expired (exit status 1)"), "{found:?}");
+    }
     assert_eq!(
         names.len(),
         codes["errors"].as_array().unwrap().len(),
@@ -43,6 +47,14 @@ fn the_manual_has_a_valid_page_for_every_command() {
     let errors = pages.join("my-credential-helper-errors.7");
     assert!(std::fs::read_to_string(&errors).unwrap().contains("not_logged_in"));
     let printed = home.run(&["man", "token", "create"]).output;
+    for part in [
+        ".SH ENVIRONMENT\n.TP\nMY_API_TOKEN\n",
+        ".SH FILES\n.TP\n~/.config/my\\-credential\\-helper/config.toml\n",
+        ".SH \"EXIT STATUS\"\n.TP\n0\nSuccess.\n",
+    ] {
+        assert!(printed.contains(part), "{part}: {printed}");
+        assert!(home.run(&["man"]).output.contains(part), "{part}");
+    }
     assert_eq!(printed, std::fs::read_to_string(page("-token-create")).unwrap());
     if !has_rare_client("groff") {
         return;

@@ -15,3 +15,4 @@ mod settings;
 mod setup;
 mod setup_matrix;
 mod setup_rules;
+mod status;

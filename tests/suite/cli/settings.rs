@@ -315,3 +315,94 @@ fn protocols_print_usage_or_nothing_as_the_tool_expects() {
         "a verb of one's own has the long help"
     );
 }
+
+const CONFIGURATION: &str = ".config/my-credential-helper/config.toml";
+
+#[test]
+fn hosts_are_added_and_removed_singly() {
+    let home = Home::new();
+    let hosts = || home.run(&["config", "get", "hosts"]).output;
+    let added = home.run(&["config", "add", "hosts", "git.acme.dev", "*.reg.acme.dev"]);
+    assert_eq!(added.output, "hosts is now git.acme.dev *.reg.acme.dev.\n", "{added:?}");
+    home.run(&["config", "add", "hosts", "GIT.acme.dev", "git.acme.dev:8443"]);
+    assert_eq!(hosts(), "git.acme.dev *.reg.acme.dev git.acme.dev:8443\n", "no host twice");
+    let before = home.read(CONFIGURATION);
+    for bad in
+        [&["add", "hosts", "*"][..], &["add", "hosts", "x.dev", "a b"], &["add", "store", "x"]]
+    {
+        assert_eq!(home.run(&[&["config"], bad].concat()).status, 2, "{bad:?}");
+    }
+    let unknown = home.run(&["config", "remove", "hosts", "git.acme.dev", "other.dev"]);
+    assert!(
+        unknown.status == 1 && unknown.messages.contains("`other.dev` is not in `hosts`"),
+        "{unknown:?}"
+    );
+    assert_eq!(home.read(CONFIGURATION), before, "all or nothing");
+    home.run(&["config", "remove", "hosts", "Git.Acme.dev"]);
+    assert_eq!(hosts(), "*.reg.acme.dev git.acme.dev:8443\n");
+    let last = home.run(&["config", "remove", "hosts", "*.reg.acme.dev", "git.acme.dev:8443"]);
+    assert_eq!(last.output, "hosts is now empty.\n");
+    assert_eq!(home.run(&["config", "get", "hosts"]).status, 1);
+}
+
+#[test]
+fn the_path_of_the_configuration_is_printed() {
+    let home = Home::new();
+    let path = home.path().join(CONFIGURATION);
+    assert_eq!(home.run(&["config", "path"]).output, format!("{}\n", path.display()));
+    assert_eq!(home.run(&["config", "path", "--json"]).json()["path"], path.to_str().unwrap());
+    home.write(CONFIGURATION, "not TOML");
+    assert_eq!(home.run(&["config", "path"]).status, 0, "so that it can be corrected");
+}
+
+#[test]
+fn an_error_of_the_configuration_has_its_line() {
+    let home = Home::new();
+    for (text, line) in [
+        ("# ä\n\nprovider = hunter2\n", 3),
+        ("store = 'file'\nprovider = 'a'\nprovider = 'hunter2'\n", 3),
+        ("[providers.acme]\nkind = 'oauth'\nclient_idd = 'hunter2'\n", 3),
+        ("store = 'hunter3'", 1),
+    ] {
+        home.write(CONFIGURATION, text);
+        for command in [&["status"][..], &["config", "set", "store", "file"]] {
+            let outcome = home.run(command);
+            let expected = format!("config.toml cannot be read: line {line}: ");
+            // `config set` reads the syntax only, before it writes.
+            let is_checked = command[0] == "status" || text.contains("= hunter2");
+            assert!(!is_checked || outcome.messages.contains(&expected), "{text}: {outcome:?}");
+            assert!(!outcome.messages.contains("hunter2"), "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_similar_command_is_suggested() {
+    let home = Home::new();
+    for (typed, meant) in
+        [("statsu", "status"), ("logn", "login"), ("dockr", "docker"), ("docter", "doctor")]
+    {
+        let outcome = home.run(&[typed]);
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        assert!(
+            outcome.messages.contains("did you mean ")
+                && outcome.messages.contains(&format!("`{meant}`")),
+            "{outcome:?}"
+        );
+    }
+    let outcome = home.run(&["xyzzy"]);
+    assert!(outcome.status == 2 && !outcome.messages.contains("did you mean"), "{outcome:?}");
+}
+
+#[test]
+fn yes_confirms_and_force_is_still_accepted() {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    for flag in ["--yes", "-y", "--force"] {
+        assert_eq!(home.run(&["token", "create", "ci"]).status, 0);
+        assert_eq!(home.run(&["token", "revoke", "ci", flag]).status, 0, "{flag}");
+    }
+    assert_eq!(home.run(&["token", "create", "ci"]).status, 0);
+    let outcome = home.run(&["token", "revoke", "ci"]);
+    assert!(outcome.status == 2 && outcome.messages.contains("use `--yes`"), "{outcome:?}");
+}

@@ -30,7 +30,8 @@ fn names(answer: &Value) -> Vec<String> {
 #[test]
 fn the_fields_of_an_account_are_the_ones_on_the_page() {
     let server = service();
-    let home = Home::at(&server);
+    let mut home = Home::at(&server);
+    home.link("my-credential-helper");
     is_described(
         "`login --no-wait`",
         &home.run(&["login", "--email", "me@acme.dev", "--no-wait", "--json"]),
@@ -52,6 +53,11 @@ fn the_fields_of_an_account_are_the_ones_on_the_page() {
         ("`config get`", &["config", "get", "api_url"]),
         ("`config set`, `config unset`", &["config", "set", "hosts", "git.acme.dev"]),
         ("`config set`, `config unset`", &["config", "unset", "hosts"]),
+        ("`config add`, `config remove`", &["config", "add", "hosts", "git.acme.dev"]),
+        ("`config add`, `config remove`", &["config", "remove", "hosts", "git.acme.dev"]),
+        ("`config path`", &["config", "path"]),
+        ("`account list`", &["account", "list"]),
+        ("`doctor`", &["doctor"]),
         ("`errors`", &["errors"]),
         ("`setup`", &["setup", "--yes", "bazel", "--host", "acme.dev"]),
         ("`man --dir`", &["man", "--dir", "man"]),

@@ -83,7 +83,8 @@ impl Stored {
     /// Makes a call and expects the answer of version 0.1.0.
     fn expect(&self, call: &Value) {
         let outcome = self.call(call);
-        assert_eq!(value(&outcome.output), value(text(&call["output"])), "{call}: {outcome:?}");
+        let (answer, expected) = (value(&outcome.output), value(text(&call["output"])));
+        assert_eq!(common(&answer, &expected), expected, "{call}: {outcome:?}");
         let status = Some(i64::from(outcome.status));
         assert_eq!((status, outcome.messages.as_str()), (call["status"].as_i64(), ""), "{call}");
     }
@@ -190,6 +191,22 @@ fn sessions_and_settings_are_read(stored: &Stored) {
     assert_eq!(status["active_profile"], "work", "{status}");
     let outcome = stored.home.run(&["login", "--code", "123456"]);
     assert_eq!(outcome.status, 2, "the pending login has expired: {outcome:?}");
+}
+
+/// An answer without the fields that have been added since.
+fn common(answer: &Value, expected: &Value) -> Value {
+    match (answer, expected) {
+        (Value::Object(answer), Value::Object(expected)) => {
+            let known = answer.iter().filter_map(|(name, value)| {
+                Some((name.clone(), common(value, expected.get(name)?)))
+            });
+            Value::Object(known.collect())
+        }
+        (Value::Array(answer), Value::Array(expected)) if answer.len() == expected.len() => {
+            answer.iter().zip(expected).map(|(answer, expected)| common(answer, expected)).collect()
+        }
+        _ => answer.clone(),
+    }
 }
 
 #[test]

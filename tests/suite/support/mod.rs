@@ -3,6 +3,7 @@
 
 pub(crate) mod browser;
 mod chromium;
+pub(crate) mod disk;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod oidc;

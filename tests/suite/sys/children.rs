@@ -171,8 +171,12 @@ impl Trapped {
                 "{what}: {name} starts in {directory}"
             );
             for (variable, secret) in SECRETS {
+                assert!(!record.contains(secret), "{what}: {name} gets the value of {variable}");
+                // `doctor` gives git a token that is none, to see whether git returns it.
+                let is_proof = variables.contains("MY_API_TOKEN=asked-by-git-credential-fill\n");
                 assert!(
-                    !record.contains(secret) && !variables.contains(&format!("{variable}=")),
+                    is_proof && variable == "MY_API_TOKEN"
+                        || !variables.contains(&format!("{variable}=")),
                     "{what}: {name} gets {variable}"
                 );
             }
@@ -230,7 +234,7 @@ fn children_start_in_the_home_without_secrets_or_traps() {
         assert_eq!(outcome.status, 0, "{tool}: {outcome:?}");
     }
     let started: Vec<_> = trapped.started().into_iter().map(|(name, _)| name).collect();
-    for name in ["git", "go", "kubectl", "cargo", "bazel", "pnpm", "pip"] {
+    for name in ["git", "go", "kubectl", "terraform", "bazel", "pnpm", "pip"] {
         assert!(started.iter().any(|found| found == name), "{name} was not started: {started:?}");
     }
 }

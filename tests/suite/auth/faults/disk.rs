@@ -1,58 +1,13 @@
 //! A full or read-only disk: a small file system that is mounted for the test, which requires root. Failures of a single
 //! system call are in `crashes`.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use serde_json::json;
 
+use crate::support::disk::Mounted;
 use crate::support::http::is_accepted;
 use crate::support::{Home, mail_to, service};
-
-/// A file system of so many KiB on the home's `.my`, gone with it.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    /// `None`, said loudly, where nothing can be mounted.
-    fn on(home: &Home, kib: usize) -> Option<Self> {
-        let folder = home.path().join(".my");
-        std::fs::create_dir_all(&folder).unwrap();
-        let mounted = Self(folder);
-        let options = format!("size={kib}k,mode=0700");
-        if mounted.mount(&["-t", "tmpfs", "-o", &options, "none"]) {
-            return Some(mounted);
-        }
-        let _ = std::io::stderr().write_all(b"SKIPPED: only root can mount a small disk\n");
-        std::mem::forget(mounted);
-        None
-    }
-
-    fn mount(&self, arguments: &[&str]) -> bool {
-        let mut command = Command::new("mount");
-        command.args(arguments).arg(&self.0).stderr(std::process::Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    }
-
-    /// Leaves room for so many pages of 4 KiB.
-    fn fill(&self, left: usize) {
-        let filler = self.0.join("filler");
-        let mut file = std::fs::File::create(&filler).unwrap();
-        while file.write_all(&[0; 4096]).is_ok() {}
-        let full = file.metadata().unwrap().len();
-        file.set_len(full.saturating_sub(left as u64 * 4096)).unwrap();
-    }
-
-    fn empty(&self) {
-        std::fs::remove_file(self.0.join("filler")).unwrap();
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
 
 fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap().flatten() {
@@ -68,7 +23,7 @@ fn on_a_full_disk_no_token_is_spent_and_no_login_is_started() {
         let kept = tempfile::tempdir().unwrap();
         copy(&home.path().join(".my"), kept.path());
         let Some(disk) = Mounted::on(&home, 256) else { return };
-        copy(kept.path(), &disk.0);
+        copy(kept.path(), disk.folder());
         // Asked for before the disk is full.
         let started = home.run(&["login", "--email", "full@acme.dev", "--no-wait", "--force"]);
         assert_eq!(started.status, 0, "{started:?}");

@@ -153,6 +153,37 @@ fn login(username: &str, password: &str) -> (String, String) {
 }
 
 #[test]
+fn git_shows_that_nobody_is_logged_in() {
+    if !has_client("git") {
+        return;
+    }
+    let server = service_with(|_| {});
+    let mut home = Home::at(&server);
+    home.set(
+        "GIT_CONFIG_GLOBAL",
+        home.write("gitconfig", &format!("[credential]\nhelper = !{HELPER} git\n")),
+    );
+    home.set("GIT_TERMINAL_PROMPT", "0");
+    let fill = |url: &str| {
+        let (scheme, host) = url.split_once("://").unwrap();
+        let mut git = home.command("git");
+        git.args(["credential", "fill"]);
+        let input = format!("protocol={scheme}\nhost={host}\n\n");
+        finish(spawn(git), input.as_bytes()).messages
+    };
+    let shown = fill(server.url());
+    let line = shown.lines().next().unwrap();
+    assert!(line.starts_with("note: not logged in to mycli; tried: "), "{shown}");
+    assert!(
+        line.ends_with("`my-credential-helper login`")
+            || line.contains("my-credential-helper login"),
+        "{shown}"
+    );
+    let shown = fill("https://git.example.com");
+    assert!(!shown.contains("note:"), "a host of no provider: {shown}");
+}
+
+#[test]
 fn git_works_with_every_challenge_of_the_host() {
     for program in gits() {
         let (server, _root) = host();
@@ -326,7 +357,7 @@ fn a_user_name_in_the_url_is_returned_with_the_token() {
 }
 
 #[test]
-fn without_a_session_git_prompts_without_a_message() {
+fn without_a_session_git_says_so_and_prompts() {
     for program in gits() {
         let (server, _root) = host();
         let home = Home::at(&server);
@@ -336,7 +367,8 @@ fn without_a_session_git_prompts_without_a_message() {
         assert_eq!(
             outcome.messages,
             format!(
-                "fatal: could not read Username for '{}': terminal prompts disabled\n",
+                "note: not logged in to mycli; tried: MY_API_TOKEN (not set), keyring (no session bus), file (no entry); run \
+                 `my-credential-helper login`\nfatal: could not read Username for '{}': terminal prompts disabled\n",
                 server.url()
             )
         );

@@ -1,4 +1,6 @@
 //! `doctor`: every problem is reported with a fix, and no secret is shown.
+mod credentials;
+mod in_force;
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Duration;

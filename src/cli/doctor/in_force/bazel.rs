@@ -1,0 +1,117 @@
+//! Bazel: the lines of `~/.bazelrc` and of the files that it imports. Of the helpers that match a host the most exact one
+//! is used, and of equal ones the last. Bazel has no command that prints them.
+
+use std::path::{Path, PathBuf};
+
+use super::{InForce, Subject, is_named, target_of};
+use crate::cli::setup::{bazel, edit};
+use crate::error::{Result, sanitize};
+
+const NAME: &str = "bazel-credential-my";
+
+/// Imports of imports.
+const MAX_DEPTH: usize = 8;
+
+struct Helper {
+    /// The host, a pattern as `*.acme.dev`, or empty for every host.
+    pattern: String,
+    command: String,
+    place: PathBuf,
+}
+
+pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
+    let mut helpers = Vec::new();
+    // The user's file is read after that of the system.
+    for path in [PathBuf::from("/etc/bazel.bazelrc"), subject.file()] {
+        read(&path, MAX_DEPTH, &mut helpers)?;
+    }
+    let mut in_force = InForce::default();
+    let ours: Vec<_> = helpers.iter().filter(|helper| is_ours(helper)).collect();
+    if ours.is_empty() {
+        return Ok(in_force);
+    }
+    let named = ours.iter().map(|helper| helper.pattern.clone()).filter(|it| !it.is_empty());
+    let named: Vec<_> = named.collect();
+    let count = named.len();
+    let hosts = subject.hosts().into_iter().map(|target| target.origin.host().to_owned());
+    for (index, host) in named.into_iter().chain(hosts).enumerate() {
+        // Bazel knows no ports: the host with the port of the provider is the one that is asked for.
+        let known = subject.hosts().into_iter().find(|target| target.origin.host() == host);
+        let Some(target) = known.or_else(|| target_of(&host)) else { continue };
+        if in_force.targets.contains(&target) {
+            continue;
+        }
+        match helpers
+            .iter()
+            .filter(|it| it.matches(target.origin.host()))
+            .max_by_key(|it| it.rank())
+        {
+            Some(helper) if is_ours(helper) => {
+                in_force.commands.push(helper.command.clone());
+                in_force.targets.push(target);
+            }
+            Some(other) if index < count => {
+                let place = other.place.display();
+                let what = format!("`{}` in {place}", super::first_word(&other.command));
+                let fix = format!("remove it from {place}");
+                in_force.findings.push(subject.precedes(&what, &target.origin, fix));
+            }
+            _ => in_force.findings.push(subject.not_set_up_for(&sanitize(&host))),
+        }
+    }
+    in_force.commands.sort();
+    in_force.commands.dedup();
+    Ok(in_force)
+}
+
+fn is_ours(helper: &Helper) -> bool {
+    is_named(&helper.command, NAME)
+}
+
+impl Helper {
+    fn matches(&self, host: &str) -> bool {
+        match self.pattern.strip_prefix("*.") {
+            _ if self.pattern.is_empty() => true,
+            Some(domain) => host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')),
+            None => host == self.pattern,
+        }
+    }
+
+    /// `max_by_key` returns the last of equal ones.
+    fn rank(&self) -> (bool, usize) {
+        let is_exact = !self.pattern.is_empty() && !self.pattern.starts_with("*.");
+        (is_exact, self.pattern.len())
+    }
+}
+
+/// Adds the helpers of a file that are for every configuration of a build.
+fn read(path: &Path, depth: usize, helpers: &mut Vec<Helper>) -> Result<()> {
+    let text = edit::read(path)?.unwrap_or_default().replace("\\\n", " ");
+    for line in text.lines() {
+        let words = bazel::words(line);
+        let mut words = words.iter();
+        let command = words.next().map(String::as_str).unwrap_or_default();
+        if matches!(command, "import" | "try-import") {
+            // A path of the workspace is not read.
+            let imported = words.next().map(PathBuf::from).filter(|path| path.is_absolute());
+            if let Some(imported) = imported.filter(|_| depth > 0) {
+                read(&imported, depth - 1, helpers)?;
+            }
+            continue;
+        }
+        if command.contains(':') {
+            continue;
+        }
+        while let Some(word) = words.next() {
+            let value = match word.as_str() {
+                "--credential_helper" => words.next().map(String::as_str),
+                word => word.strip_prefix("--credential_helper="),
+            };
+            let Some(value) = value else { continue };
+            let (pattern, command) = value.split_once('=').unwrap_or(("", value));
+            let (pattern, command) = (pattern.to_owned(), command.to_owned());
+            helpers.push(Helper { pattern, command, place: path.to_owned() });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! docker and podman: docker's `config.json`, in which `credHelpers` precede `credsStore`, and that precedes `auths`. What
+//! either reads before that file differs.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::{InForce, Subject, target_of};
+use crate::cli::doctor::finding::Finding;
+use crate::cli::setup::edit;
+use crate::error::{Error, Result, sanitize};
+
+const COMMAND: &str = "docker-credential-my";
+
+/// The name of this program in docker's configuration.
+const NAME: &str = "my";
+
+/// Whatever a tool uses before the helper for a host.
+type Before = fn(&Subject<'_>, &str) -> Option<Finding>;
+
+pub(super) fn inspect(subject: &Subject<'_>, before: Before) -> Result<InForce> {
+    let mut in_force = InForce::default();
+    let file = subject.file();
+    let text = subject.read()?;
+    if text.trim().is_empty() {
+        return Ok(in_force);
+    }
+    let configuration: Value = serde_json::from_str(&text).map_err(|_| {
+        Error::invalid(format!("{} is not JSON", file.display())).with_hint("correct the file")
+    })?;
+    let helpers = configuration.get("credHelpers").and_then(Value::as_object);
+    let helper_of = |host: &str| helpers.and_then(|helpers| helpers.get(host)?.as_str());
+    let store = configuration.get("credsStore").and_then(Value::as_str).unwrap_or_default();
+    let is_ours = |(_, helper): &(&String, &Value)| *helper == NAME;
+    let keys: Vec<_> = helpers.into_iter().flatten().filter(is_ours).map(|(key, _)| key).collect();
+    if keys.is_empty() && store != NAME {
+        return Ok(in_force);
+    }
+    in_force.commands.push(COMMAND.to_owned());
+    for key in keys {
+        // docker asks by the host, and only for Docker Hub by a URL; podman asks for that by the name in images.
+        if key.contains("://") && key != "https://index.docker.io/v1/" {
+            let message = format!("{} never asks for `{}`", subject.tool.name, sanitize(key));
+            let fix = format!("remove the scheme and the path of the key in {}", file.display());
+            in_force.findings.push(subject.problem(message, fix));
+        } else if key != "docker.io" {
+            in_force.targets.extend(target_of(key));
+        }
+    }
+    for target in subject.hosts() {
+        if in_force.targets.iter().any(|known| super::is_same_host(&known.origin, &target.origin)) {
+            continue;
+        }
+        match helper_of(&target.origin.host_and_port()) {
+            None if store == NAME => in_force.targets.push(target),
+            None => in_force.findings.push(subject.not_set_up_for(&target.origin.host_and_port())),
+            Some(other) => {
+                let what = format!("`{}` in {}", sanitize(other), file.display());
+                let message = format!("{what} is the helper for {}", target.origin);
+                in_force.findings.push(Finding::note(subject.tool.name, message));
+            }
+        }
+    }
+    if in_force.targets.is_empty() && store == NAME {
+        let is_free = |host: &str| helper_of(host).is_none();
+        in_force.targets = subject.any_host();
+        in_force.targets.retain(|target| is_free(&target.origin.host_and_port()));
+    }
+    let hosts = in_force.targets.iter().map(|target| target.origin.host_and_port());
+    in_force.findings.extend(hosts.filter_map(|host| before(subject, &host)));
+    Ok(in_force)
+}
+
+/// docker 28.3 and later read `auths` of a variable first (docker/cli, cli/config/configfile).
+pub(super) fn of_docker(subject: &Subject<'_>, host: &str) -> Option<Finding> {
+    let variable = subject.variable("DOCKER_AUTH_CONFIG")?;
+    let configuration: Value = serde_json::from_str(&variable).ok()?;
+    has_login(&configuration, host).then(|| {
+        subject.precedes("DOCKER_AUTH_CONFIG", &host, "run `unset DOCKER_AUTH_CONFIG`".to_owned())
+    })
+}
+
+/// podman reads its own files first, and docker's only without `REGISTRY_AUTH_FILE` (containers-auth.json(5)).
+pub(super) fn of_podman(subject: &Subject<'_>, host: &str) -> Option<Finding> {
+    if subject.variable("REGISTRY_AUTH_FILE").is_some() {
+        let fix = "run `unset REGISTRY_AUTH_FILE`".to_owned();
+        return Some(subject.precedes("the file of REGISTRY_AUTH_FILE", &host, fix));
+    }
+    let configuration = subject.variable("XDG_CONFIG_HOME").map(PathBuf::from);
+    let configuration = configuration.unwrap_or_else(|| subject.machine.home.join(".config"));
+    let runtime = subject.variable("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let folders = runtime.into_iter().chain([configuration]);
+    let path = folders.map(|folder| folder.join("containers/auth.json")).find(|path| {
+        let text = edit::read(path).ok().flatten().unwrap_or_default();
+        serde_json::from_str(&text).is_ok_and(|configuration| has_login(&configuration, host))
+    })?;
+    let fix = format!("run `podman logout --authfile {} {host}`", path.display());
+    Some(subject.precedes(&format!("the login in {}", path.display()), &host, fix))
+}
+
+/// Whether a configuration has a password or another helper for a host, or for a part of it.
+fn has_login(configuration: &Value, host: &str) -> bool {
+    let is_of_host = |key: &String| {
+        let key = key.trim_start_matches("https://").trim_start_matches("http://");
+        key.split('/').next() == Some(host)
+    };
+    ["auths", "credHelpers"].iter().any(|field| {
+        let entries = configuration.get(field).and_then(Value::as_object);
+        entries.is_some_and(|entries| {
+            entries.iter().any(|(key, value)| is_of_host(key) && value != NAME)
+        })
+    })
+}

@@ -1,0 +1,251 @@
+//! git: `git config` lists the helpers, and `git credential fill` shows whose credential git takes. A configuration inside a
+//! repository is not read, also not that of a home directory that is a repository.
+
+use std::path::Path;
+
+use super::{InForce, Subject, is_named, netrc, target_of};
+use crate::cli::doctor::finding::Finding;
+use crate::error::{Error, Result, sanitize};
+use crate::model::Target;
+use crate::sys::process::Child;
+
+/// A `credential.helper`.
+struct Entry {
+    /// Where it is set: `file:/home/ada/.gitconfig`, `command line:` for a variable.
+    from: String,
+    /// The URL of its section.
+    section: Option<String>,
+    value: String,
+}
+
+/// A helper that git runs for a URL.
+enum Helper {
+    Ours(String),
+    Other,
+}
+
+/// Returned to git in place of the token, so that git's answer shows whether git has asked this program.
+const PROOF: &str = "asked-by-git-credential-fill";
+
+pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
+    let entries = entries(subject)?;
+    let mut in_force = InForce::default();
+    let is_ours = |entry: &&Entry| matches!(entry.helper(), Some(Helper::Ours(_)));
+    if !entries.iter().any(|entry| is_ours(&entry)) {
+        return Ok(in_force);
+    }
+    let mut urls: Vec<String> =
+        entries.iter().filter(is_ours).filter_map(|e| e.section.clone()).collect();
+    let named = urls.len();
+    urls.extend(subject.hosts().iter().map(ToString::to_string));
+    for (index, url) in urls.iter().enumerate() {
+        let Some(target) = target_of(url) else { continue };
+        if in_force.targets.contains(&target) {
+            continue;
+        }
+        let helpers = helpers_for(subject, &entries, &target)?;
+        let Some(position) = helpers.iter().position(is_ours) else {
+            in_force.findings.push(match helpers.last() {
+                _ if index >= named => subject.not_set_up_for(&target.origin),
+                Some(other) => other.precedes(subject, &target),
+                None => {
+                    let message = format!("the helper for {target} is reset by a later empty `helper`");
+                    subject.problem(message, "remove the later line; `git config --show-origin --get-all credential.helper` shows its file")
+                }
+            });
+            continue;
+        };
+        in_force
+            .findings
+            .extend(helpers[..position].iter().map(|it| it.precedes(subject, &target)));
+        if let Some(store) = helpers[position..].iter().find(|entry| entry.is_plain_store()) {
+            let message = format!(
+                "`store` in {} also gets the token for {target}, and writes it in the clear",
+                store.place()
+            );
+            let fix = "remove it, or run `my-credential-helper setup git`, which puts an empty helper before this program";
+            in_force.findings.push(Finding::warning(subject.tool.name, message, fix));
+        }
+        if let Some(Helper::Ours(command)) = helpers[position].helper() {
+            in_force.commands.push(command);
+        }
+        in_force.targets.push(target);
+    }
+    if subject.variable("GIT_CONFIG_PARAMETERS").is_some() {
+        let message = "GIT_CONFIG_PARAMETERS is set, by `git -c`; it is not looked at";
+        in_force.findings.push(Finding::note(subject.tool.name, message));
+    }
+    in_force.findings.extend(netrc::examine(subject, &in_force.targets));
+    Ok(in_force)
+}
+
+impl Entry {
+    /// `None` for the empty helper, which resets the list. git runs a value that begins with `!` or is an absolute path in
+    /// a shell, and takes every other one for a part of a name (credential.c).
+    fn helper(&self) -> Option<Helper> {
+        let value = self.value.trim();
+        if value.is_empty() {
+            return None;
+        }
+        let shell = value.strip_prefix('!');
+        let words = shell_words::split(shell.unwrap_or(value)).unwrap_or_default();
+        let first = words.first().map(String::as_str).unwrap_or_default();
+        let is_whole = shell.is_some() || Path::new(first).is_absolute();
+        let command = if is_whole { first.to_owned() } else { format!("git-credential-{first}") };
+        let by_argument =
+            is_named(&command, "my-credential-helper") && words.iter().any(|word| word == "git");
+        let is_ours = is_named(&command, "git-credential-my") || by_argument;
+        Some(if is_ours { Helper::Ours(command) } else { Helper::Other })
+    }
+
+    fn is_plain_store(&self) -> bool {
+        let first = self.value.split_whitespace().next().unwrap_or_default();
+        first == "store" || is_named(first, "git-credential-store")
+    }
+
+    fn place(&self) -> &str {
+        self.from.strip_prefix("file:").unwrap_or("GIT_CONFIG_COUNT")
+    }
+
+    /// The name of the helper; nothing of a shell command.
+    fn name(&self) -> String {
+        match self.value.trim().strip_prefix('!') {
+            Some(_) => "a shell command".to_owned(),
+            None => format!("`{}`", super::first_word(&self.value)),
+        }
+    }
+
+    fn precedes(&self, subject: &Subject<'_>, target: &Target) -> Finding {
+        let (name, place) = (self.name(), sanitize(self.place()));
+        subject.precedes(&format!("{name} in {place}"), target, format!("remove it from {place}"))
+    }
+}
+
+/// Every helper, in the order of the configuration.
+fn entries(subject: &Subject<'_>) -> Result<Vec<Entry>> {
+    let pattern = r"^credential\.(.*\.)?helper$";
+    let words = ["config", "--null", "--show-origin", "--get-regexp", pattern];
+    let git = with_variables(subject, git(subject)?);
+    let Some(text) = git.args(words).run()? else {
+        // git exits with 1 for no entry, and with another status for a file that it cannot read.
+        return match with_variables(subject, self::git(subject)?)
+            .args(["config", "--list"])
+            .run()?
+        {
+            Some(_) => Ok(Vec::new()),
+            None => Err(Error::invalid("git cannot read its configuration")
+                .with_hint("run `git config --list` for the reason")),
+        };
+    };
+    let mut fields = text.split('\0');
+    let mut entries = Vec::new();
+    while let (Some(from), Some(setting)) = (fields.next(), fields.next()) {
+        let (key, value) = setting.split_once('\n').unwrap_or((setting, ""));
+        let section = key.strip_prefix("credential.").and_then(|key| key.strip_suffix(".helper"));
+        let (from, section) = (from.to_owned(), section.map(str::to_owned));
+        entries.push(Entry { from, section, value: value.to_owned() });
+    }
+    Ok(entries)
+}
+
+/// The helpers that git runs for a URL, in its order: all that match, whatever the length of the match.
+fn helpers_for<'a>(
+    subject: &Subject<'_>,
+    entries: &'a [Entry],
+    target: &Target,
+) -> Result<Vec<&'a Entry>> {
+    // git compares the URLs: a variable for each section, and those that match are listed.
+    let sections = entries.iter().enumerate().filter_map(|(index, entry)| {
+        let section = entry.section.as_ref().filter(|section| section.contains("://"))?;
+        Some((format!("credential.{section}.entry{index}"), "1".to_owned()))
+    });
+    let null = if cfg!(windows) { "NUL" } else { "/dev/null" };
+    let git = git(subject)?.env("GIT_CONFIG_GLOBAL", null).env("GIT_CONFIG_NOSYSTEM", "1");
+    let git = set_variables(git, sections.collect());
+    let url = target.to_string();
+    let matching = git.args(["config", "--get-urlmatch", "credential", &url]).run()?;
+    let matching = matching.unwrap_or_default();
+    let is_match = |(index, entry): (usize, &Entry)| match &entry.section {
+        None => true,
+        Some(section) if section.contains("://") => {
+            let key = format!("credential.entry{index} ");
+            matching.lines().any(|line| line.starts_with(&key))
+        }
+        // Without a scheme, the parts that are there have to be equal (credential.c, match_partial_url).
+        Some(section) => {
+            let host = section.rsplit('@').next().unwrap_or_default();
+            host == target.origin.host_and_port()
+        }
+    };
+    let mut helpers = Vec::new();
+    for (_, entry) in entries.iter().enumerate().filter(|it| is_match(*it)) {
+        if entry.value.trim().is_empty() {
+            helpers.clear();
+        } else {
+            helpers.push(entry);
+        }
+    }
+    Ok(helpers)
+}
+
+/// Asks git for a credential. This program answers with [`PROOF`] as the token of the variable, and git runs no other
+/// helper before it, as [`inspect`] has found.
+pub(super) fn ask(subject: &Subject<'_>, target: &Target) -> Option<Finding> {
+    let provider = subject.owner(target)?;
+    let (scheme, host) = (target.origin.scheme().name(), target.origin.host_and_port());
+    let path = target.path.as_str();
+    let git = with_variables(subject, git(subject).ok()?).env(&provider.token_variable, PROOF);
+    // No prompt of git, and none of Git Credential Manager.
+    let git =
+        git.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "").env("GCM_INTERACTIVE", "never");
+    let url =
+        provider.api_url_variable.as_deref().and_then(|name| Some((name, subject.variable(name)?)));
+    let git = url.into_iter().fold(git, |git, (name, url)| git.env(name, url));
+    let input = format!("protocol={scheme}\nhost={host}\npath={path}\n\n");
+    let answer = git.args(["credential", "fill"]).input(&input).run();
+    let is_proven =
+        |line: &str| line == format!("password={PROOF}") || line == format!("credential={PROOF}");
+    if matches!(&answer, Ok(Some(text)) if text.lines().any(is_proven)) {
+        return None;
+    }
+    let message = format!("git does not take the credential of this program for {target}");
+    Some(
+        subject.problem(
+            message,
+            "run `GIT_TRACE=1 git credential fill` to see which helpers git runs",
+        ),
+    )
+}
+
+/// git outside of every repository.
+fn git(subject: &Subject<'_>) -> Result<Child> {
+    let null = if cfg!(windows) { "NUL" } else { "/dev/null" };
+    Ok(subject.machine.launcher.child(subject.program)?.env("GIT_DIR", null))
+}
+
+/// git with the configuration of the variables: of `GIT_CONFIG_COUNT` the credential helpers, since other keys run
+/// programs or contain headers with a secret.
+fn with_variables(subject: &Subject<'_>, mut git: Child) -> Child {
+    for name in ["GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"] {
+        if let Some(value) = subject.variable(name) {
+            git = git.env(name, value);
+        }
+    }
+    let count = subject.variable("GIT_CONFIG_COUNT").and_then(|count| count.trim().parse().ok());
+    let setting = |index: usize| {
+        let key = subject.variable(&format!("GIT_CONFIG_KEY_{index}"))?;
+        let is_credential = key.to_ascii_lowercase().starts_with("credential.");
+        let value = subject.variable(&format!("GIT_CONFIG_VALUE_{index}")).unwrap_or_default();
+        is_credential.then_some((key, value))
+    };
+    set_variables(git, (0..count.unwrap_or(0).min(1000)).filter_map(setting).collect())
+}
+
+fn set_variables(mut git: Child, settings: Vec<(String, String)>) -> Child {
+    git = git.env("GIT_CONFIG_COUNT", settings.len().to_string());
+    for (index, (key, value)) in settings.into_iter().enumerate() {
+        git = git.env(&format!("GIT_CONFIG_KEY_{index}"), key);
+        git = git.env(&format!("GIT_CONFIG_VALUE_{index}"), value);
+    }
+    git
+}

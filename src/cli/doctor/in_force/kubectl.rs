@@ -1,0 +1,89 @@
+//! kubectl: `kubectl config view`, which merges the files of `KUBECONFIG` and hides secrets.
+
+use serde_json::Value;
+
+use super::{InForce, Subject, is_named};
+use crate::cli::doctor::finding::Finding;
+use crate::error::{Error, Result, sanitize};
+use crate::model::Target;
+
+pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
+    // The launcher passes a variable with an absolute path; this one has several.
+    let mut kubectl = subject.machine.launcher.child(subject.program)?;
+    if let Some(files) = subject.variable("KUBECONFIG") {
+        let relative = std::env::split_paths(&files)
+            .any(|path| !path.as_os_str().is_empty() && !path.is_absolute());
+        if relative {
+            let message =
+                "KUBECONFIG has a relative path: each directory has its own configuration";
+            let finding = subject.problem(message, "set KUBECONFIG to absolute paths");
+            return Ok(InForce { findings: vec![finding], ..InForce::default() });
+        }
+        kubectl = kubectl.env("KUBECONFIG", files);
+    }
+    let text = kubectl.args(["config", "view", "--output=json"]).run()?;
+    let configuration: Value =
+        text.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(|| {
+            Error::invalid("kubectl cannot read its configuration")
+                .with_hint("run `kubectl config view` for the reason")
+        })?;
+    let list = |name: &str| configuration.get(name).and_then(Value::as_array).into_iter().flatten();
+    let mut in_force = InForce::default();
+    for entry in list("users") {
+        let (name, user) = (text_of(entry, "/name"), entry.get("user").unwrap_or(&Value::Null));
+        let command = text_of(user, "/exec/command");
+        if !is_named(command, "my-credential-helper") {
+            continue;
+        }
+        in_force.commands.push(command.to_owned());
+        let shown = sanitize(name);
+        let secrets =
+            ["token", "tokenFile", "client-certificate", "client-certificate-data", "username"];
+        if let Some(secret) =
+            secrets.iter().find(|name| user.get(**name).is_some_and(|it| *it != ""))
+        {
+            let fix = format!("run `kubectl config unset users.{shown}.{secret}`");
+            in_force.findings.push(subject.precedes(
+                &format!("its `{secret}`"),
+                &format!("user `{shown}`"),
+                fix,
+            ));
+        }
+        let arguments = user.pointer("/exec/args").and_then(Value::as_array);
+        if !arguments.is_some_and(|arguments| arguments.iter().any(|it| it == "kubectl")) {
+            let message =
+                format!("user `{shown}` runs this program without the argument `kubectl`");
+            in_force
+                .findings
+                .push(subject.problem(message, "`my-credential-helper setup kubectl`"));
+        }
+        let contexts: Vec<_> =
+            list("contexts").filter(|context| text_of(context, "/context/user") == name).collect();
+        if contexts.is_empty() {
+            let fix = format!("run `kubectl config set-context CONTEXT --user={shown}`");
+            let message = format!("no context has the user `{shown}`, which asks this program");
+            in_force.findings.push(Finding::note(subject.tool.name, message).with_fix(fix));
+        }
+        for context in contexts {
+            let cluster = text_of(context, "/context/cluster");
+            let cluster = list("clusters").find(|entry| text_of(entry, "/name") == cluster);
+            let server = cluster.map(|cluster| text_of(cluster, "/cluster/server"));
+            let target = server.and_then(|server| Target::parse(server).ok());
+            in_force.targets.extend(target.filter(|it| !in_force.targets.contains(it)));
+        }
+    }
+    Ok(in_force)
+}
+
+fn text_of<'a>(value: &'a Value, path: &str) -> &'a str {
+    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// What kubectl tells an exec plugin about the cluster.
+pub(in crate::cli::doctor) fn info(target: &Target) -> String {
+    serde_json::json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+        "spec": { "interactive": false, "cluster": { "server": target.to_string() } },
+    })
+    .to_string()
+}

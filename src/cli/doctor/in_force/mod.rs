@@ -1,0 +1,185 @@
+//! The configuration in force of each tool: whether the tool asks this program, and for which hosts. A value that may
+//! contain a secret, as a shell command or a URL with a password, is not shown.
+
+mod bazel;
+mod cargo;
+mod docker;
+mod git;
+mod go;
+mod kubectl;
+mod netrc;
+mod pip;
+mod pnpm;
+mod terraform;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::finding::Finding;
+use crate::auth::Engine;
+use crate::cli::setup::edit;
+use crate::cli::setup::machine::Machine;
+use crate::cli::setup::tools::SetupTool;
+use crate::error::{Result, sanitize};
+use crate::model::{HostPattern, Origin, Provider, Target};
+
+/// What the configuration in force says. A tool that is not set up has no commands.
+#[derive(Default)]
+pub(super) struct InForce {
+    /// The commands that the tool runs for this program: a name for PATH, or a path.
+    pub(super) commands: Vec<String>,
+    /// What this program is asked for.
+    pub(super) targets: Vec<Target>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// A tool on this machine.
+pub(super) struct Subject<'a> {
+    pub(super) engine: &'a Engine<'a>,
+    pub(super) machine: &'a Machine,
+    pub(super) tool: &'static SetupTool,
+    /// The tool's program.
+    pub(super) program: &'a Path,
+}
+
+pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
+    if let Some(finding) = relative_path(subject) {
+        return Ok(InForce { findings: vec![finding], ..InForce::default() });
+    }
+    match subject.tool.name {
+        "git" => git::inspect(subject),
+        "docker" => docker::inspect(subject, docker::of_docker),
+        "podman" => docker::inspect(subject, docker::of_podman),
+        "cargo" => cargo::inspect(subject),
+        "bazel" => bazel::inspect(subject),
+        "kubectl" => kubectl::inspect(subject),
+        "terraform" => terraform::inspect(subject),
+        "go" => go::inspect(subject),
+        "pnpm" => pnpm::inspect(subject),
+        "pip" => pip::inspect_pip(subject),
+        _ => pip::inspect_uv(subject),
+    }
+}
+
+/// What only git can be asked: whether it takes the credential of this program.
+pub(super) fn ask_tool(subject: &Subject<'_>, target: &Target) -> Option<Finding> {
+    if subject.tool.name == "git" { git::ask(subject, target) } else { None }
+}
+
+/// The variables that the tool sets for this program.
+pub(super) fn variables(tool: &SetupTool, target: &Target) -> HashMap<&'static str, String> {
+    let info = (tool.name == "kubectl").then(|| ("KUBERNETES_EXEC_INFO", kubectl::info(target)));
+    info.into_iter().collect()
+}
+
+/// The variables that move a tool's configuration.
+#[rustfmt::skip]
+const MOVED_BY: &[(&str, &[&str])] = &[
+    ("git", &["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "XDG_CONFIG_HOME"]),
+    ("docker", &["DOCKER_CONFIG"]), ("podman", &["DOCKER_CONFIG", "REGISTRY_AUTH_FILE"]),
+    ("cargo", &["CARGO_HOME"]), ("terraform", &["TF_CLI_CONFIG_FILE", "TERRAFORM_CONFIG"]),
+    ("pnpm", &["npm_config_userconfig", "NPM_CONFIG_USERCONFIG"]), ("pip", &["PIP_CONFIG_FILE"]),
+    ("uv", &["UV_CONFIG_FILE"]),
+];
+
+/// A configuration that differs by working directory.
+fn relative_path(subject: &Subject<'_>) -> Option<Finding> {
+    let (_, names) = MOVED_BY.iter().find(|(tool, _)| *tool == subject.tool.name)?;
+    let is_relative = |name: &&&str| {
+        let value = subject.engine.context.environment.get(name);
+        value.is_some_and(|value| !Path::new(&value).is_absolute())
+    };
+    let name = names.iter().find(is_relative)?;
+    let message = format!("{name} is a relative path: each directory has its own configuration");
+    Some(Finding::problem(subject.tool.name, message, format!("set {name} to an absolute path")))
+}
+
+impl Subject<'_> {
+    fn problem(&self, message: impl Into<String>, fix: impl Into<String>) -> Finding {
+        Finding::problem(self.tool.name, message, fix)
+    }
+
+    /// Something that the tool uses before it asks this program.
+    fn precedes(&self, what: &str, target: &dyn std::fmt::Display, fix: String) -> Finding {
+        let message = format!("{what} takes precedence over this program for {target}");
+        self.problem(message, fix)
+    }
+
+    fn not_set_up_for(&self, host: &dyn std::fmt::Display) -> Finding {
+        let fix = format!("`my-credential-helper setup {} --host {host}`", self.tool.name);
+        Finding::note(self.tool.name, format!("is not set up for {host}")).with_fix(fix)
+    }
+
+    /// The file that `setup` edits.
+    fn file(&self) -> PathBuf {
+        (self.tool.file)(self.machine)
+    }
+
+    fn read(&self) -> Result<String> {
+        Ok(edit::read(&self.file())?.unwrap_or_default())
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.engine.context.environment.text(name)
+    }
+
+    /// The hosts of every provider, without patterns.
+    fn hosts(&self) -> Vec<Target> {
+        let configuration = self.engine.context.configuration();
+        let names = configuration.map(|it| it.names()).unwrap_or_default();
+        let providers =
+            names.iter().filter_map(|name| self.engine.context.provider(Some(name)).ok());
+        // The hosts of a known service are not necessarily the user's.
+        let hosts = providers.flat_map(|provider| self.configured_hosts(&provider));
+        hosts.collect()
+    }
+
+    fn configured_hosts(&self, provider: &Provider) -> Vec<Target> {
+        let configuration = self.engine.context.configuration();
+        configuration.map(|it| it.configured_hosts(&provider.name).collect()).unwrap_or_default()
+    }
+
+    /// A host for a tool that asks this program about every host: the first configured one, or the API's.
+    fn any_host(&self) -> Vec<Target> {
+        let context = self.engine.context;
+        let provider = context.provider(None).ok();
+        let own = provider.iter().flat_map(|it| self.configured_hosts(it)).next();
+        let api = || context.api_origin(provider.as_ref()?, None).ok().map(Target::whole_host);
+        own.or_else(|| self.hosts().into_iter().next()).or_else(api).into_iter().collect()
+    }
+
+    /// The provider whose token may be sent to the target.
+    pub(super) fn owner(&self, target: &Target) -> Option<Provider> {
+        let context = self.engine.context;
+        let names = context.configuration().ok()?.names();
+        let mut providers = names.iter().filter_map(|name| context.provider(Some(name)).ok());
+        providers.find(|provider| {
+            let api = context.api_origin(provider, None);
+            api.is_ok_and(|api| provider.owns(target, &api))
+        })
+    }
+}
+
+/// Whether a command is this program: by the stem of its file name.
+fn is_named(command: &str, name: &str) -> bool {
+    Path::new(command).file_stem().is_some_and(|stem| stem == name)
+}
+
+/// A command without its arguments, which may contain a secret.
+fn first_word(command: &str) -> String {
+    sanitize(command.split_whitespace().next().unwrap_or_default())
+}
+
+/// The target of a host as a tool's configuration names it; of a pattern, one of the hosts that match.
+fn target_of(host: &str) -> Option<Target> {
+    let host = host.replace('*', "any");
+    match host.split_once("://") {
+        Some(_) => Target::parse(&host).ok(),
+        None => HostPattern::parse(&host).ok()?.target(),
+    }
+}
+
+/// Whether two targets have one host and port.
+fn is_same_host(a: &Origin, b: &Origin) -> bool {
+    a.host_and_port() == b.host_and_port()
+}

@@ -1,0 +1,69 @@
+//! pnpm: the lines of the user's `.npmrc` for each registry, and pnpm's own files.
+
+use std::path::{Path, PathBuf};
+
+use super::{InForce, Subject, target_of};
+use crate::cli::setup::edit;
+use crate::error::Result;
+
+const NAME: &str = "my-token-helper";
+
+/// The settings with a secret.
+const SECRETS: [&str; 5] = ["_authToken", "_auth", "username", "_password", "cert"];
+
+pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
+    let mut in_force = InForce::default();
+    let file = subject.file();
+    let settings = settings(&file)?;
+    let ours =
+        settings.iter().filter(|(key, value)| key.ends_with(":tokenHelper") && is_ours(value));
+    for (key, command) in ours {
+        let registry = key.trim_end_matches(":tokenHelper");
+        let host = registry.trim_matches('/');
+        in_force.commands.push(command.clone());
+        if !Path::new(command).is_absolute() {
+            let message = format!(
+                "pnpm refuses `{}`, which is not an absolute path",
+                super::first_word(command)
+            );
+            in_force.findings.push(subject.problem(message, "`my-credential-helper setup pnpm`"));
+        }
+        let own = subject.machine.launcher.variable("XDG_CONFIG_HOME").map(PathBuf::from);
+        let own = own.unwrap_or_else(|| subject.machine.home.join(".config")).join("pnpm");
+        for path in [file.clone(), own.join("rc"), own.join("auth.ini")] {
+            let settings = self::settings(&path)?;
+            let secret = settings.iter().find_map(|(key, _)| {
+                let name = key.strip_prefix(registry)?.strip_prefix(':')?;
+                SECRETS.contains(&name).then(|| name.to_owned())
+            });
+            if let Some(secret) = secret {
+                let place = path.display();
+                let fix = format!("remove the line `{registry}:{secret}` from {place}");
+                in_force.findings.push(subject.precedes(
+                    &format!("`{secret}` in {place}"),
+                    &host,
+                    fix,
+                ));
+            }
+        }
+        in_force.targets.extend(target_of(host));
+    }
+    Ok(in_force)
+}
+
+/// The link may name the provider: `my-token-helper-acme`.
+fn is_ours(command: &str) -> bool {
+    let name = Path::new(command).file_stem().unwrap_or_default().to_string_lossy();
+    name.strip_prefix(NAME).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// Keys and values; pnpm expands variables in them, of which ours has none.
+fn settings(path: &Path) -> Result<Vec<(String, String)>> {
+    let text = edit::read(path)?.unwrap_or_default();
+    let setting = |line: &str| {
+        let (key, value) = line.trim().split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        (!key.starts_with(['#', ';'])).then(|| (key.trim().to_owned(), value.to_owned()))
+    };
+    Ok(text.lines().filter_map(setting).collect())
+}
