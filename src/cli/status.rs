@@ -51,6 +51,8 @@ fn local_status(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Re
         Ok(Some(_)) => ("set, in effect".to_owned(), true),
         Err(error) => (error.message, true),
     };
+    let identity = engine.identity_status(provider);
+    let has_identity = identity.as_ref().filter(|(_, is_present, _)| *is_present);
     let source = stored.map(|stored| stored.source);
     let location = source.and_then(|source| engine.stores.get(source).location(&provider.key));
 
@@ -62,11 +64,12 @@ fn local_status(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Re
         report.row("account", provider.account.to_string());
     }
     report.add("api url", "api_url", Some(context.api_url(provider, None)?));
-    report.field("logged_in", variable_is_set || stored.is_some());
+    report.field("logged_in", variable_is_set || has_identity.is_some() || stored.is_some());
     report.row(
         "logged in",
         match stored {
             _ if variable_is_set => format!("by the token in {variable}"),
+            _ if let Some((source, ..)) = has_identity => format!("by the identity of {source}"),
             Some(stored) => describe_session(provider, stored, location.as_deref(), now),
             None => "no".to_owned(),
         },
@@ -80,7 +83,9 @@ fn local_status(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Re
     let user_id = session.and_then(|session| jwt::claims(&session.access_token).sub);
     report.add("user id", "user_id", user_id);
     report.field("kind", session.map(|session| session.kind().name()));
-    report.field("source", if variable_is_set { Some("env") } else { source.map(Source::name) });
+    let source = if has_identity.is_some() { Some(Source::Identity) } else { source };
+    let source = if variable_is_set { Some(Source::Environment) } else { source };
+    report.field("source", source.map(Source::name));
     report.field("location", location);
     for (row, field, time) in times(session, now) {
         report.field(field, time.map(Timestamp::to_whole_seconds));
@@ -90,6 +95,11 @@ fn local_status(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Re
     }
     if provider.shares_with_my {
         add_profile(engine, &mut report)?;
+    }
+    if let Some((source, is_present, state)) = &identity {
+        report.row("identity", format!("{source}: {state}"));
+        let fields = json!({ "source": source, "present": is_present, "state": state });
+        report.field("identity", fields);
     }
     let attempts = loaded.trail.attempts.iter();
     let attempts =

@@ -5,6 +5,7 @@ pub mod accounts;
 mod context;
 pub mod device_id;
 pub mod edit;
+mod identity;
 mod my_json;
 mod oauth;
 mod paths;
@@ -74,6 +75,7 @@ struct ProviderSettings {
     scopes: Option<Vec<String>>,
     grant: Option<Grant>,
     redirect_port: Option<u16>,
+    identity: Option<identity::IdentitySettings>,
 }
 
 /// `kind`: how a person logs in, or the name of a known service.
@@ -124,9 +126,15 @@ impl Configuration {
 
     /// Expands `~/`, and refuses a path that would be one of the working directory.
     fn resolve_paths(&mut self, paths: &Paths) -> Result<()> {
-        let secrets = self.providers.values_mut().map(|it| &mut it.client_secret_file);
-        let secrets = secrets.flatten().map(|path| ("client_secret_file", path));
-        for (key, path) in self.ca_file.iter_mut().map(|path| ("ca_file", path)).chain(secrets) {
+        let files = self.providers.values_mut().flat_map(|settings| {
+            let secret = settings.client_secret_file.iter_mut();
+            let identity = settings.identity.iter_mut().flat_map(|identity| {
+                let file = identity.file.iter_mut().map(|path| ("file", path));
+                file.chain(identity.private_key_file.iter_mut().map(|it| ("private_key_file", it)))
+            });
+            secret.map(|path| ("client_secret_file", path)).chain(identity)
+        });
+        for (key, path) in self.ca_file.iter_mut().map(|path| ("ca_file", path)).chain(files) {
             if let Some(relative) = path.to_str().and_then(|path| path.strip_prefix("~/")) {
                 *path = paths.in_home(relative)?;
             }
@@ -257,6 +265,9 @@ impl ProviderSettings {
         provider.accepts_password = self.takes_password.unwrap_or(provider.accepts_password);
         for host in &self.hosts {
             provider.hosts.push(HostPattern::parse(host)?);
+        }
+        if let Some(identity) = &self.identity {
+            provider.identity = Some(Box::new(identity.identity(&provider)?));
         }
         Ok(provider)
     }

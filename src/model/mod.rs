@@ -22,8 +22,8 @@ pub use attempt::{
 pub use credential::{Kind, Session, UrlCredential};
 pub use origin::{HostPattern, Origin, Scheme};
 pub use provider::{
-    Account, ApiPaths, Endpoints, Grant, Header, Item, LoginKind, OAuth, Provider, SecretLocation,
-    StorageKey, StoredFormat, Text,
+    Account, Algorithm, ApiPaths, Endpoints, Exchange, Grant, Header, Identity, IdentitySource,
+    Item, LoginKind, OAuth, Provider, SecretLocation, SigningKey, StorageKey, StoredFormat, Text,
 };
 pub use request::{
     AuthForm, CredentialRequest, EraseRequest, Occasion, Operation, Rejection, StoreRequest,

@@ -1,0 +1,221 @@
+//! The platforms that issue identity tokens on request. Each request stands below the page that describes it.
+
+use std::time::Instant;
+
+use oauth2::http::{HeaderValue, Request};
+use serde_json::Value;
+
+use super::assertion;
+use crate::error::{Error, Result};
+use crate::http::client::{Client, Network, segment};
+use crate::http::error::{HttpError, failed};
+use crate::http::issued::is_usable;
+use crate::http::oauth::MAX_TOKEN;
+use crate::model::{IdentitySource, Provider, Secret, Timestamp};
+use crate::sys::process::Launcher;
+
+/// The metadata server of every cloud, as an address: a name would be looked up, and a variable such as
+/// `GCE_METADATA_HOST` may be set by a repository.
+const METADATA: &str = "http://169.254.169.254";
+
+/// A request for an identity token, and where the token is in the response.
+struct TokenRequest<'a> {
+    url: String,
+    method: &'static str,
+    headers: Vec<(&'static str, String)>,
+    /// Allows the request.
+    secret: Option<(&'static str, &'static str, &'a Secret)>,
+    /// The field of the response; `None`: the response is the token.
+    field: Option<&'static str>,
+    /// A header that every response of the server has.
+    proof: Option<(&'static str, &'static str)>,
+}
+
+pub(in crate::http) fn request_token(
+    network: Network<'_>,
+    provider: &Provider,
+    deadline: Instant,
+    now: Timestamp,
+) -> Result<Option<Secret>> {
+    let Some(identity) = &provider.identity else { return Ok(None) };
+    let (source, audience) = (&identity.source, &*identity.audience);
+    let variable = |name: &str| network.context.environment.text(name).unwrap_or_default();
+    let plain = |url| TokenRequest {
+        url,
+        method: "GET",
+        headers: Vec::new(),
+        secret: None,
+        field: None,
+        proof: None,
+    };
+    let names = source.request_variables();
+    let secret = Secret::new(names.last().map(|name| variable(name)).unwrap_or_default());
+    let request = match source {
+        // https://docs.github.com/en/actions/reference/security/oidc#methods-for-requesting-the-oidc-token
+        IdentitySource::GitHubActions => TokenRequest {
+            url: with_query(&variable(names[0]), &format!("audience={}", segment(audience))),
+            secret: Some(("Authorization", "Bearer ", &secret)),
+            field: Some("value"),
+            ..plain(String::new())
+        },
+        // https://learn.microsoft.com/en-us/rest/api/azure/devops/distributedtask/oidctoken/create, with the header of
+        // https://github.com/Azure/azure-sdk-for-python (azure.identity._credentials.azure_pipelines): without it, the
+        // service redirects to a page for people.
+        IdentitySource::AzurePipelines { service_connection } => TokenRequest {
+            url: with_query(
+                &variable(names[0]),
+                &format!("api-version=7.1&serviceConnectionId={}", segment(service_connection)),
+            ),
+            method: "POST",
+            headers: vec![
+                ("X-TFS-FedAuthRedirect", "Suppress".to_owned()),
+                ("Content-Type", "application/json".to_owned()),
+            ],
+            secret: Some(("Authorization", "Bearer ", &secret)),
+            field: Some("oidcToken"),
+            ..plain(String::new())
+        },
+        // https://cloud.google.com/compute/docs/instances/verifying-instance-identity#request_signature
+        IdentitySource::Gcp => TokenRequest {
+            headers: vec![("Metadata-Flavor", "Google".to_owned())],
+            proof: Some(("Metadata-Flavor", "Google")),
+            ..plain(format!(
+                "{METADATA}/computeMetadata/v1/instance/service-accounts/default/identity?audience={}&format=full",
+                segment(audience)
+            ))
+        },
+        IdentitySource::Azure => {
+            let endpoint = variable("IDENTITY_ENDPOINT");
+            let header = Secret::new(variable("IDENTITY_HEADER"));
+            return metadata(network, source, &azure(&endpoint, &header, audience));
+        }
+        IdentitySource::PrivateKey(key) => {
+            return assertion::sign(network.context, provider, key, now).map(Some);
+        }
+        // https://circleci.com/docs/guides/permissions-authentication/openid-connect-tokens/: the ready variables are for
+        // the organisation.
+        IdentitySource::CircleCi => {
+            let claims = serde_json::json!({ "aud": audience }).to_string();
+            let arguments = ["run", "oidc", "get", "--root-issuer", "--claims", &claims];
+            return run(network, "circleci", "CIRCLE", &arguments).map(Some);
+        }
+        // https://buildkite.com/docs/agent/cli/reference/oidc
+        IdentitySource::Buildkite => {
+            let arguments = ["oidc", "request-token", "--audience", audience];
+            return run(network, "buildkite-agent", "BUILDKITE", &arguments).map(Some);
+        }
+        _ => return Err(Error::invalid_state("the identity token is not requested")),
+    };
+    if source.is_metadata() {
+        return metadata(network, source, &request);
+    }
+    let client = Client::for_identity(network, &request.url)
+        .map_err(|error| Error { message: format!("{}: {}", names[0], error.message), ..error })?;
+    let sent = send(&client.until(deadline), &request);
+    sent.map(Some).map_err(|error| not_issued(source, &request.url, &error, audience))
+}
+
+/// <https://learn.microsoft.com/en-us/entra/identity/managed-identities-azure-resources/how-to-use-vm-token>; App Service has
+/// an endpoint of its own:
+/// <https://learn.microsoft.com/en-us/azure/app-service/overview-managed-identity#rest-endpoint-reference>.
+fn azure<'a>(endpoint: &str, header: &'a Secret, resource: &str) -> TokenRequest<'a> {
+    let resource = segment(resource);
+    let request = |url, headers, secret| TokenRequest {
+        url,
+        method: "GET",
+        headers,
+        secret,
+        field: Some("access_token"),
+        proof: None,
+    };
+    if endpoint.is_empty() {
+        let path = "metadata/identity/oauth2/token?api-version=2018-02-01";
+        let url = format!("{METADATA}/{path}&resource={resource}");
+        return request(url, vec![("Metadata", "true".to_owned())], None);
+    }
+    let url = with_query(endpoint, &format!("api-version=2019-08-01&resource={resource}"));
+    request(url, Vec::new(), Some(("X-IDENTITY-HEADER", "", header)))
+}
+
+/// A server that cannot be reached does not exist here; a wrong answer is an error.
+fn metadata(
+    network: Network<'_>,
+    source: &IdentitySource,
+    request: &TokenRequest<'_>,
+) -> Result<Option<Secret>> {
+    match send(&Client::for_metadata(network, &request.url)?, request) {
+        Err(HttpError::NotConnected(_)) => Ok(None),
+        sent => sent.map(Some).map_err(|error| not_issued(source, &request.url, &error, "")),
+    }
+}
+
+fn send(client: &Client, request: &TokenRequest<'_>) -> Result<Secret, HttpError> {
+    let invalid = |what: &str| HttpError::Malformed(format!("the response {what}"));
+    let mut built = Request::builder().method(request.method).uri("/");
+    for (name, value) in &request.headers {
+        built = built.header(*name, value);
+    }
+    if let Some((name, prefix, secret)) = request.secret {
+        let value = zeroize::Zeroizing::new(format!("{prefix}{}", secret.expose_secret()));
+        let mut value = HeaderValue::from_str(&value).map_err(|_| unusable())?;
+        value.set_sensitive(true);
+        built = built.header(name, value);
+    }
+    let built = built.body(Vec::new()).map_err(|_| unusable())?;
+    let secrets: Vec<_> = request.secret.iter().map(|(_, _, secret)| *secret).collect();
+    let response = client.exchange(built, &secrets)?;
+    if let Some((name, value)) = request.proof
+        && response.headers().get(name).is_none_or(|found| found != value)
+    {
+        return Err(invalid(&format!("has no header `{name}: {value}`")));
+    }
+    let token = match request.field {
+        None => String::from_utf8_lossy(response.body()).trim().to_owned(),
+        Some(field) => {
+            let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+            body[field].as_str().unwrap_or_default().to_owned()
+        }
+    };
+    usable(token).ok_or_else(|| invalid("has no usable identity token"))
+}
+
+fn unusable() -> HttpError {
+    HttpError::NotSent(Error::invalid("the request contains a character that HTTP does not allow"))
+}
+
+fn usable(token: String) -> Option<Secret> {
+    let token = Secret::new(token);
+    (token.expose_secret().len() <= MAX_TOKEN && is_usable(&token)).then_some(token)
+}
+
+/// The platform's own program. Only the audience is an argument; the variables of the agent allow the request.
+fn run(
+    network: Network<'_>,
+    program: &str,
+    agent: &'static str,
+    arguments: &[&str],
+) -> Result<Secret> {
+    let context = network.context;
+    let home = context.paths.in_home("").ok();
+    let launcher = Launcher::new(&context.environment, home.as_deref());
+    let path = launcher.find(program);
+    let path = path.ok_or_else(|| Error::invalid_state(format!("{program} is not on PATH")))?;
+    let child = launcher.child(&path)?.with_agent(&context.environment, agent).args(arguments);
+    let output = child.run()?.ok_or_else(|| {
+        Error::new(crate::error::ErrorCode::Rejected, format!("{program} issued no identity token"))
+    })?;
+    usable(output.trim().to_owned())
+        .ok_or_else(|| Error::invalid_state(format!("{program} printed no usable identity token")))
+}
+
+/// The URL that the platform gives has a query already.
+fn with_query(url: &str, query: &str) -> String {
+    let url = url.trim();
+    format!("{url}{}{query}", if url.contains('?') { '&' } else { '?' })
+}
+
+fn not_issued(source: &IdentitySource, url: &str, error: &HttpError, audience: &str) -> Error {
+    let origin = crate::model::Target::parse(url).map(|target| target.origin.to_string());
+    let what = format!("get an identity token of {}", source.name());
+    failed(&origin.unwrap_or_default(), &what, error).with_hint(source.hint(audience))
+}
