@@ -32,7 +32,9 @@ const MAX_BODY: usize = 1 << 20;
 /// For a request without a deadline.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// For a metadata server, which is on this machine or not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For a connection to a metadata server, which is on this machine or not there.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The longest `Retry-After` that is shown, in seconds.
@@ -94,7 +96,8 @@ impl Client {
             return Err(Error::invalid(message));
         }
         let client = Self::build(network, &origin, url, HeaderMap::new())?;
-        Ok(client.until(Instant::now() + METADATA_TIMEOUT))
+        // Longer than a connection may take: where there is no server, the connection fails, and not the response.
+        Ok(client.until(Instant::now() + 2 * METADATA_TIMEOUT))
     }
 
     fn build(
@@ -103,15 +106,15 @@ impl Client {
         url: &str,
         headers: HeaderMap,
     ) -> error::Result<Self> {
+        let is_local = origin.is_loopback() || !origin.is_safe();
         let builder = reqwest::blocking::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(5))
+            .connect_timeout(if is_local { METADATA_TIMEOUT } else { CONNECT_TIMEOUT })
             .user_agent(concat!("my-credential-helper/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .dns_resolver(names::Resolver.into())
             .tls_backend_preconfigured(tls::configuration(network.context, origin.scheme())?);
         // A proxy for this machine would see a token that was meant to stay on it.
-        let is_local = origin.is_loopback() || !origin.is_safe();
         let builder = if is_local { builder.no_proxy() } else { builder };
         // Its thread inherits the mask, so that a caller can block signals without knowing which clients exist.
         let _blocked = signals::block_all();

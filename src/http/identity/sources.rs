@@ -75,19 +75,11 @@ pub(in crate::http) fn request_token(
             field: Some("oidcToken"),
             ..plain(String::new())
         },
-        // https://cloud.google.com/compute/docs/instances/verifying-instance-identity#request_signature
-        IdentitySource::Gcp => TokenRequest {
-            headers: vec![("Metadata-Flavor", "Google".to_owned())],
-            proof: Some(("Metadata-Flavor", "Google")),
-            ..plain(format!(
-                "{METADATA}/computeMetadata/v1/instance/service-accounts/default/identity?audience={}&format=full",
-                segment(audience)
-            ))
-        },
+        IdentitySource::Gcp => return metadata(network, source, &gcp(METADATA, audience)),
         IdentitySource::Azure => {
             let endpoint = variable("IDENTITY_ENDPOINT");
             let header = Secret::new(variable("IDENTITY_HEADER"));
-            return metadata(network, source, &azure(&endpoint, &header, audience));
+            return metadata(network, source, &azure(METADATA, &endpoint, &header, audience));
         }
         IdentitySource::PrivateKey(key) => {
             return assertion::sign(network.context, provider, key, now).map(Some);
@@ -106,19 +98,29 @@ pub(in crate::http) fn request_token(
         }
         _ => return Err(Error::invalid_state("the identity token is not requested")),
     };
-    if source.is_metadata() {
-        return metadata(network, source, &request);
-    }
     let client = Client::for_identity(network, &request.url)
         .map_err(|error| Error { message: format!("{}: {}", names[0], error.message), ..error })?;
     let sent = send(&client.until(deadline), &request);
     sent.map(Some).map_err(|error| not_issued(source, &request.url, &error, audience))
 }
 
+/// <https://cloud.google.com/compute/docs/instances/verifying-instance-identity#request_signature>
+fn gcp<'a>(server: &str, audience: &str) -> TokenRequest<'a> {
+    let path = "computeMetadata/v1/instance/service-accounts/default/identity";
+    TokenRequest {
+        url: format!("{server}/{path}?audience={}&format=full", segment(audience)),
+        method: "GET",
+        headers: vec![("Metadata-Flavor", "Google".to_owned())],
+        secret: None,
+        field: None,
+        proof: Some(("Metadata-Flavor", "Google")),
+    }
+}
+
 /// <https://learn.microsoft.com/en-us/entra/identity/managed-identities-azure-resources/how-to-use-vm-token>; App Service has
 /// an endpoint of its own:
 /// <https://learn.microsoft.com/en-us/azure/app-service/overview-managed-identity#rest-endpoint-reference>.
-fn azure<'a>(endpoint: &str, header: &'a Secret, resource: &str) -> TokenRequest<'a> {
+fn azure<'a>(server: &str, endpoint: &str, header: &'a Secret, resource: &str) -> TokenRequest<'a> {
     let resource = segment(resource);
     let request = |url, headers, secret| TokenRequest {
         url,
@@ -130,7 +132,7 @@ fn azure<'a>(endpoint: &str, header: &'a Secret, resource: &str) -> TokenRequest
     };
     if endpoint.is_empty() {
         let path = "metadata/identity/oauth2/token?api-version=2018-02-01";
-        let url = format!("{METADATA}/{path}&resource={resource}");
+        let url = format!("{server}/{path}&resource={resource}");
         return request(url, vec![("Metadata", "true".to_owned())], None);
     }
     let url = with_query(endpoint, &format!("api-version=2019-08-01&resource={resource}"));
@@ -218,4 +220,107 @@ fn not_issued(source: &IdentitySource, url: &str, error: &HttpError, audience: &
     let origin = crate::model::Target::parse(url).map(|target| target.origin.to_string());
     let what = format!("get an identity token of {}", source.name());
     failed(&origin.unwrap_or_default(), &what, error).with_hint(source.hint(audience))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::{IdentitySource, METADATA, Network, azure, gcp, metadata};
+    use crate::config::{Context, Overrides, Paths};
+    use crate::model::Secret;
+    use crate::sys::env::Environment;
+    use crate::sys::log::StderrLog;
+
+    /// A server on this machine in the place of the metadata server: it sends this response, and returns the request.
+    fn served(response: &'static str) -> (String, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let thread = std::thread::spawn(move || {
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut request = vec![0; 4096];
+            let length = connection.read(&mut request).unwrap();
+            connection.write_all(response.as_bytes()).unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        (url, thread)
+    }
+
+    fn request(source: &IdentitySource, server: &str) -> Result<Option<String>, String> {
+        let home = tempfile::tempdir().unwrap();
+        let (environment, paths) = (Environment::Fixed(HashMap::new()), Paths::at(home.path()));
+        let context = Context::new(environment, paths, Overrides::default());
+        let network = Network { context: &context, log: StderrLog::default(), descriptions: false };
+        let header = Secret::new("");
+        let request = match source {
+            IdentitySource::Gcp => gcp(server, "https://acme.dev"),
+            _ => azure(server, "", &header, "https://acme.dev"),
+        };
+        let found = metadata(network, source, &request).map_err(|error| error.message)?;
+        Ok(found.map(|token| token.expose_secret().to_owned()))
+    }
+
+    #[test]
+    fn a_metadata_server_must_answer_itself() {
+        let google = "HTTP/1.1 200 OK\r\nMetadata-Flavor: Google\r\nContent-Length: 4\r\n\r\na.b\n";
+        let (url, thread) = served(google);
+        assert_eq!(request(&IdentitySource::Gcp, &url), Ok(Some("a.b".to_owned())));
+        let sent = thread.join().unwrap().to_ascii_lowercase();
+        let path = "/computemetadata/v1/instance/service-accounts/default/identity?audience=https%3a%2f%2facme%2edev&format=full ";
+        assert!(sent.starts_with(&format!("get {path}")), "{sent}");
+        assert!(sent.contains("metadata-flavor: google\r\n"), "{sent}");
+        for (source, response, reason) in [
+            (
+                IdentitySource::Gcp,
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na.b",
+                "has no header `Metadata-Flavor: Google`",
+            ),
+            (
+                IdentitySource::Gcp,
+                "HTTP/1.1 302 Found\r\nLocation: http://evil.dev/\r\nContent-Length: 0\r\n\r\n",
+                "status 302",
+            ),
+            (
+                IdentitySource::Azure,
+                "HTTP/1.1 307 Moved\r\nLocation: http://evil.dev/\r\nContent-Length: 0\r\n\r\n",
+                "status 307",
+            ),
+            (
+                IdentitySource::Azure,
+                "HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{\"access_token\":1}",
+                "has no usable identity token",
+            ),
+        ] {
+            let (url, thread) = served(response);
+            let error = request(&source, &url).unwrap_err();
+            assert!(error.contains(reason), "{reason}: {error}");
+            let sent = thread.join().unwrap();
+            let is_marked = sent.to_ascii_lowercase().contains("metadata: true\r\n");
+            assert_eq!(is_marked, source == IdentitySource::Azure, "{sent}");
+        }
+    }
+
+    #[test]
+    fn without_a_metadata_server_there_is_no_identity() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        assert_eq!(request(&IdentitySource::Gcp, &url), Ok(None));
+        assert_eq!(request(&IdentitySource::Azure, &url), Ok(None));
+    }
+
+    #[test]
+    fn metadata_is_requested_from_a_literal_address() {
+        let header = Secret::new("");
+        for request in [gcp(METADATA, "a"), azure(METADATA, "", &header, "a")] {
+            assert!(request.url.starts_with("http://169.254.169.254/"), "{}", request.url);
+            assert!(request.secret.is_none());
+        }
+        for host in ["http://10.0.0.1", "http://metadata.google.internal", "https://evil.dev"] {
+            let error = request(&IdentitySource::Gcp, host).unwrap_err();
+            assert!(error.contains("is not a metadata server"), "{error}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
+use crate::support::job::{AUDIENCE, identity_token};
 use crate::support::scripted::{Request, Response, Scripted};
 use crate::support::terminal::{in_terminal, status_of};
 use crate::support::{HELPER, Home, Outcome, finish, rfc3339};
@@ -21,7 +22,8 @@ const DEVICE_CODE: &str = "dev+ice/c=de %43\"&?>>ÿ\\0123456789";
 const CODE: &str = "c=de/of+the page%44\"&?>>ÿ\\0123456789";
 
 /// Fields of a request that are not secret.
-const PUBLIC: [&str; 11] = [
+const PUBLIC: [&str; 14] = [
+    "client_assertion_type",
     "client_id",
     "email",
     "expires_in",
@@ -29,7 +31,9 @@ const PUBLIC: [&str; 11] = [
     "name",
     "profile_id",
     "redirect_uri",
+    "role",
     "scope",
+    "subject_token_type",
     "token_type_hint",
     "username",
     "response_type",
@@ -60,7 +64,10 @@ fn secrets(request: &Request) -> Vec<String> {
             secrets.push(decoded(secret));
             secrets.push(format!("{}:{}", decoded(id), decoded(secret)));
             secrets.push(pair);
-        } else if name.eq_ignore_ascii_case("x-microtica-api-key") {
+        } else if ["x-microtica-api-key", "x-identity-header"]
+            .iter()
+            .any(|header| name.eq_ignore_ascii_case(header))
+        {
             secrets.push(value.to_owned());
         } else if let Some(token) = value.strip_prefix("Bearer ") {
             secrets.push(token.to_owned());
@@ -438,6 +445,64 @@ fn no_request_of_oauth_leaks_what_it_carries() {
             }
         }
     });
+}
+
+/// The source and the exchange of an identity, the path of the request, and whether the request is the platform's.
+const IDENTITY: &[(&str, &str, &str, bool)] = &[
+    ("github-actions", "token-exchange", "/github", true),
+    ("azure-pipelines", "token-exchange", "/azure", true),
+    ("azure", "token-exchange", "/msi", true),
+    ("variable", "token-exchange", "/token", false),
+    ("variable", "jwt-bearer", "/token", false),
+    ("variable", "client-assertion", "/token", false),
+    ("variable", "vault", "/v1/auth/jwt/login", false),
+];
+
+fn identity_home(service: &Scripted, source: &str, exchange: &str, token: &str) -> Home {
+    let url = &service.url;
+    let source = match source {
+        "variable" => "source = 'variable'\nvariable = 'ID_TOKEN'\n".to_owned(),
+        "azure-pipelines" => format!("source = '{source}'\nservice_connection = 'c'\n"),
+        source => format!("source = '{source}'\n"),
+    };
+    let role = if exchange == "vault" { "role = 'ci'\n" } else { "" };
+    let mut home = Home::new();
+    let text = format!(
+        "provider = 'acme'\n[providers.acme]\nkind = 'oauth'\ntoken_endpoint = '{url}/token'\nclient_id = 'the id'\n\
+         client_secret_variable = 'CLIENT_SECRET'\n[providers.acme.identity]\n{source}{role}audience = '{AUDIENCE}'\n\
+         exchange = '{exchange}'\n"
+    );
+    home.write(".config/my-credential-helper/config.toml", &text);
+    for (name, value) in [
+        ("MY_NO_KEYRING", "1".to_owned()),
+        ("CLIENT_SECRET", CLIENT_SECRET.to_owned()),
+        ("ID_TOKEN", token.to_owned()),
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{url}/github?x=1")),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", ACCESS_TOKEN.to_owned()),
+        ("SYSTEM_OIDCREQUESTURI", format!("{url}/azure")),
+        ("SYSTEM_ACCESSTOKEN", ACCESS_TOKEN.to_owned()),
+        ("IDENTITY_ENDPOINT", format!("{url}/msi")),
+        ("IDENTITY_HEADER", ACCESS_TOKEN.to_owned()),
+    ] {
+        home.set(name, value);
+    }
+    home
+}
+
+#[test]
+fn no_request_of_an_identity_leaks_what_it_carries() {
+    let token: &'static str =
+        Box::leak(identity_token("the subject", &json!(AUDIENCE)).into_boxed_str());
+    for echo in ECHOES {
+        for (source, exchange, path, is_platform) in IDENTITY {
+            let (platform, service) = (&[ACCESS_TOKEN][..], &*Box::leak(Box::new([token])));
+            let carries = if *is_platform { platform } else { service };
+            let case = Case { path, arguments: &["get", "--explain"], carries };
+            let home = |service: &Scripted| identity_home(service, source, exchange, token);
+            run(&case, echo, home, |_, _| json!({}));
+            run_by(in_a_terminal, &case, echo, home, |_, _| json!({}));
+        }
+    }
 }
 
 #[test]
