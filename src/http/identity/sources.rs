@@ -75,11 +75,18 @@ pub(in crate::http) fn request_token(
             field: Some("oidcToken"),
             ..plain(String::new())
         },
-        IdentitySource::Gcp => return metadata(network, source, &gcp(METADATA, audience)),
+        IdentitySource::Gcp => {
+            return metadata(network, source, &gcp(METADATA, audience), audience);
+        }
         IdentitySource::Azure => {
             let endpoint = variable("IDENTITY_ENDPOINT");
             let header = Secret::new(variable("IDENTITY_HEADER"));
-            return metadata(network, source, &azure(METADATA, &endpoint, &header, audience));
+            return metadata(
+                network,
+                source,
+                &azure(METADATA, &endpoint, &header, audience),
+                audience,
+            );
         }
         IdentitySource::PrivateKey(key) => {
             return assertion::sign(network.context, provider, key, now).map(Some);
@@ -144,10 +151,11 @@ fn metadata(
     network: Network<'_>,
     source: &IdentitySource,
     request: &TokenRequest<'_>,
+    audience: &str,
 ) -> Result<Option<Secret>> {
     match send(&Client::for_metadata(network, &request.url)?, request) {
         Err(HttpError::NotConnected(_)) => Ok(None),
-        sent => sent.map(Some).map_err(|error| not_issued(source, &request.url, &error, "")),
+        sent => sent.map(Some).map_err(|error| not_issued(source, &request.url, &error, audience)),
     }
 }
 
@@ -258,7 +266,8 @@ mod tests {
             IdentitySource::Gcp => gcp(server, "https://acme.dev"),
             _ => azure(server, "", &header, "https://acme.dev"),
         };
-        let found = metadata(network, source, &request).map_err(|error| error.message)?;
+        let found = metadata(network, source, &request, "https://acme.dev")
+            .map_err(|error| error.message)?;
         Ok(found.map(|token| token.expose_secret().to_owned()))
     }
 
