@@ -5,9 +5,13 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::ProviderSettings;
+use super::oauth::derived_variable;
 use crate::error::{Error, Result, sanitize};
+use crate::model::known::TrustingService;
 use crate::model::{
-    Algorithm, Exchange, Identity, IdentitySource, LoginKind, Provider, SecretLocation, SigningKey,
+    Algorithm, Endpoints, Exchange, Header, HostPattern, Identity, IdentitySource, LoginKind,
+    OAuth, Provider, SecretLocation, SigningKey,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -59,8 +63,42 @@ const RESERVED: [&str; 13] = [
     "code",
 ];
 
+impl ProviderSettings {
+    /// A service that trusts jobs, and that no person logs in to.
+    pub(super) fn trusting_provider(
+        &self,
+        name: &str,
+        known: &TrustingService,
+    ) -> Result<Provider> {
+        let api_url = self.api_url.clone().unwrap_or_else(|| known.api_url.to_owned());
+        let login = match known.exchange() {
+            Exchange::Preset(_) => LoginKind::ApiKey(None),
+            _ => {
+                let token = Some(format!("{}/oauth/token", api_url.trim_end_matches('/')).into());
+                let endpoints = Endpoints { token, ..Endpoints::default() };
+                let client_id = self.client_id.clone().map(Into::into);
+                LoginKind::OAuth(Box::new(OAuth { endpoints, client_id, ..OAuth::default() }))
+            }
+        };
+        let token_variable = self.token_variable.clone().unwrap_or_else(|| derived_variable(name));
+        let mut provider = Provider::new(name, login, api_url, token_variable);
+        provider.basic_username = known.basic_username.into();
+        if let Some(name) = known.header {
+            provider.header = Header { name: name.into(), scheme: None };
+        }
+        for host in known.hosts {
+            provider.hosts.push(HostPattern::parse(host)?);
+        }
+        Ok(provider)
+    }
+}
+
 impl IdentitySettings {
-    pub(super) fn identity(&self, provider: &Provider) -> Result<Identity> {
+    pub(super) fn identity(
+        &self,
+        provider: &Provider,
+        known: Option<&TrustingService>,
+    ) -> Result<Identity> {
         let table = format!("[providers.{}.identity]", provider.name);
         let invalid = |what: String| Error::invalid(format!("{table} {what}"));
         let required = |key: &str, value: &Option<String>| {
@@ -71,9 +109,17 @@ impl IdentitySettings {
             let (value, names) = (sanitize(value), names.join(", "));
             invalid(format!("has {key} = `{value}`: use {names}"))
         };
-        let (source, audience) =
-            (required("source", &self.source)?, required("audience", &self.audience)?);
-        let exchange = required("exchange", &self.exchange)?;
+        let source = required("source", &self.source)?;
+        let (audience, exchange) = match known {
+            Some(known) if self.exchange.is_none() => {
+                let audience = self.audience.clone().unwrap_or_else(|| known.audience.to_owned());
+                (audience, EXCHANGES[0].to_owned())
+            }
+            Some(known) => {
+                return Err(invalid(format!("has `exchange`, which {} decides", known.kind)));
+            }
+            None => (required("audience", &self.audience)?, required("exchange", &self.exchange)?),
+        };
         self.check_keys(&source, &exchange).map_err(invalid)?;
         let source = match source.as_str() {
             "github-actions" => IdentitySource::GitHubActions,
@@ -105,20 +151,21 @@ impl IdentitySettings {
             "private-key" => IdentitySource::PrivateKey(self.signing_key().map_err(invalid)?),
             other => return Err(one_of("source", other, &IdentitySource::NAMES)),
         };
-        let exchange = match exchange.as_str() {
-            "token-exchange" => Exchange::TokenExchange {
+        let exchange = match (known, exchange.as_str()) {
+            (Some(known), _) => known.exchange(),
+            (_, "token-exchange") => Exchange::TokenExchange {
                 subject_token_type: self.subject_token_type.clone().map_or(JWT.into(), Into::into),
                 requested_token_type: self.requested_token_type.clone().map(Into::into),
             },
-            "jwt-bearer" => Exchange::JwtBearer,
-            "client-assertion" => Exchange::ClientAssertion,
-            "vault" => Exchange::Vault {
+            (_, "jwt-bearer") => Exchange::JwtBearer,
+            (_, "client-assertion") => Exchange::ClientAssertion,
+            (_, "vault") => Exchange::Vault {
                 mount: self.mount.clone().map_or("jwt".into(), Into::into),
                 role: required("role", &self.role)?.into(),
                 namespace: self.namespace.clone().map(Into::into),
             },
-            "none" => Exchange::None,
-            other => return Err(one_of("exchange", other, &EXCHANGES)),
+            (_, "none") => Exchange::None,
+            (_, other) => return Err(one_of("exchange", other, &EXCHANGES)),
         };
         if let Some(name) = self.parameters.keys().find(|name| RESERVED.contains(&name.as_str())) {
             return Err(invalid(format!("has the reserved parameter `{name}`")));
@@ -240,6 +287,19 @@ mod tests {
         let more = "exchange = 'token-exchange'\nparameters = { connection_id = 'c' }";
         let found = of(&format!("source = 'github-actions'\naudience = 'a'\n{more}"));
         assert_eq!(found.parameters, [("connection_id".into(), "c".into())]);
+    }
+
+    #[test]
+    fn a_service_that_trusts_jobs_has_an_audience_and_an_exchange() {
+        for known in &crate::model::known::TRUSTING {
+            let provider = format!("[providers.acme]\nkind = '{}'\n", known.kind);
+            let found = identity(&provider, "source = 'github-actions'").unwrap();
+            assert_eq!((&*found.audience, found.exchange), (known.audience, known.exchange()));
+            let error = identity(&provider, "source = 'gitlab'\nexchange = 'none'").unwrap_err();
+            assert!(error.contains(&format!("which {} decides", known.kind)), "{error}");
+            let error = identity(&provider, "source = 'gitlab'\nrole = 'none'").unwrap_err();
+            assert!(error.contains("only for vault"), "{error}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::error::{Error, Result, sanitize};
-use crate::model::known::{self, KnownService};
+use crate::model::known::{self, KnownService, TrustingService};
 use crate::model::{Account, Grant, Header, HostPattern, LoginKind, Provider, Target};
 use crate::sys::atomic_file;
 
@@ -85,6 +85,7 @@ enum ProviderKind {
     MagicLink,
     ApiKey,
     OAuth(Option<&'static KnownService>),
+    Trusting(&'static TrustingService),
 }
 
 impl TryFrom<String> for ProviderKind {
@@ -96,8 +97,13 @@ impl TryFrom<String> for ProviderKind {
             "api_key" => Ok(Self::ApiKey),
             "oauth" => Ok(Self::OAuth(None)),
             name => {
+                if let Some(known) = TrustingService::find(name) {
+                    return Ok(Self::Trusting(known));
+                }
                 let unknown = || {
-                    let known = known::ALL.map(|known| known.kind).join(", ");
+                    let known = known::ALL.map(|known| known.kind).into_iter();
+                    let known = known.chain(known::TRUSTING.map(|known| known.kind));
+                    let known = known.collect::<Vec<_>>().join(", ");
                     format!(
                         "`{}` is not a kind of provider: use oauth, api_key, magic_link, {known}",
                         sanitize(name)
@@ -233,6 +239,9 @@ impl ProviderSettings {
         if let ProviderKind::OAuth(known) = kind {
             return self.oauth_provider(name, known);
         }
+        if let ProviderKind::Trusting(known) = kind {
+            return self.trusting_provider(name, known);
+        }
         let api_url = self.api_url.clone().ok_or_else(|| missing("api_url"))?;
         let token_variable =
             self.token_variable.clone().ok_or_else(|| missing("token_variable"))?;
@@ -267,7 +276,11 @@ impl ProviderSettings {
             provider.hosts.push(HostPattern::parse(host)?);
         }
         if let Some(identity) = &self.identity {
-            provider.identity = Some(Box::new(identity.identity(&provider)?));
+            let known = match self.kind {
+                Some(ProviderKind::Trusting(known)) => Some(known),
+                _ => None,
+            };
+            provider.identity = Some(Box::new(identity.identity(&provider, known)?));
         }
         Ok(provider)
     }

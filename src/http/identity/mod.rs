@@ -51,6 +51,20 @@ pub(super) fn exchange(
             let client = Client::for_identity(network, &url).map_err(HttpError::NotSent)?;
             log_in_to_vault(&client.until(deadline), role, namespace.as_deref(), token, now)?
         }
+        (Exchange::Preset(preset), _) => {
+            #[derive(Deserialize)]
+            struct Response {
+                token: Secret,
+            }
+            let base = network.context.configured_api_url(provider).map_err(HttpError::NotSent)?;
+            let url = format!("{base}{}", preset.path);
+            let client = Client::for_identity(network, &url).map_err(HttpError::NotSent)?;
+            let body = json!({ preset.field: token.expose_secret() }).to_string();
+            let headers = [("Content-Type", "application/json")];
+            let Response { token } = client.until(deadline).post_json(&headers, body, &[token])?;
+            let expiry = now().plus_seconds(preset.lifetime);
+            Session::api_token(usable(token)?, Some(expiry), now())
+        }
         (_, LoginKind::OAuth(oauth)) => {
             // The token endpoint is enough, as for a program that logs in itself.
             let oauth = OAuth { grant: Grant::ClientCredentials, ..(**oauth).clone() };
@@ -123,10 +137,13 @@ fn log_in_to_vault(
     let mut headers = vec![("Content-Type", "application/json"), ("X-Vault-Request", "true")];
     headers.extend(namespace.map(|namespace| ("X-Vault-Namespace", namespace)));
     let Response { auth } = client.post_json(&headers, body, &[token])?;
-    if !is_usable(&auth.client_token) {
-        return Err(HttpError::Malformed("the response has no usable token".to_owned()));
-    }
+    let token = usable(auth.client_token)?;
     let lease = numbers::number(&auth.lease_duration, 1..=MAX_LEASE);
     let (now, expiry) = (now(), |now: Timestamp| lease.map(|seconds| now.plus_seconds(seconds)));
-    Ok(Session::api_token(auth.client_token, expiry(now), now))
+    Ok(Session::api_token(token, expiry(now), now))
+}
+
+fn usable(token: Secret) -> Result<Secret> {
+    let missing = || HttpError::Malformed("the response has no usable token".to_owned());
+    is_usable(&token).then_some(token).ok_or_else(missing)
 }

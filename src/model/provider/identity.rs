@@ -74,8 +74,20 @@ pub enum Exchange {
     ClientAssertion,
     /// The login of Vault's and OpenBao's JWT auth method.
     Vault { mount: Text, role: Text, namespace: Option<Text> },
+    /// A service with an API of its own for this.
+    Preset(&'static Preset),
     /// The service accepts the identity token itself.
     None,
+}
+
+/// The exchange of one service: JSON with the identity token to a path below its API URL, and JSON with `token` back.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Preset {
+    pub path: &'static str,
+    /// The field of the identity token.
+    pub field: &'static str,
+    /// Of the issued token, in seconds.
+    pub lifetime: u64,
 }
 
 impl Exchange {

@@ -11,7 +11,7 @@ use super::{HostPattern, Origin, Secret, Session, Target};
 use crate::error::{Error, Result};
 
 pub use account::Account;
-pub use identity::{Algorithm, Exchange, Identity, IdentitySource, SigningKey};
+pub use identity::{Algorithm, Exchange, Identity, IdentitySource, Preset, SigningKey};
 pub use oauth::{Endpoints, Grant, OAuth, SecretLocation};
 
 pub type Text = Cow<'static, str>;

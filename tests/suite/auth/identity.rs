@@ -10,7 +10,7 @@ use crate::support::job::{
     in_seconds, issued, presented, runner, service, start_github_job,
 };
 use crate::support::scripted::{Request, Scripted};
-use crate::support::{Home, Outcome, rfc3339};
+use crate::support::{HELPER, Home, Outcome, finish, rfc3339, spawn};
 
 const GITHUB: &str = "source = \"github-actions\"\nexchange = \"token-exchange\"";
 
@@ -397,4 +397,85 @@ fn the_program_of_an_agent_gives_the_token() {
         }
         assert_eq!(secret(&get(&home)), format!("hunter2-token-of-{source}"));
     }
+}
+
+#[test]
+fn a_printed_token_is_masked_in_the_log_first() {
+    let (runner, service) = (runner(), service());
+    let mut home = home(&service.url, GITHUB);
+    for (variable, mask) in [
+        ("GITHUB_ACTIONS", "::add-mask::hunter2-token-of-100%25\n"),
+        ("TF_BUILD", "##vso[task.setsecret]hunter2-token-of-100%AZP25\n"),
+    ] {
+        start_github_job(&mut home, &runner, "100%");
+        for format in ["raw", "header"] {
+            // Both streams in the order in which they are written, as in a log.
+            let mut command = home.command("sh");
+            let line = format!("'{HELPER}' get --format {format} 2>&1");
+            command.args(["-c", &line]).env(variable, "true");
+            let outcome = finish(spawn(command), b"");
+            let rest = outcome.output.strip_prefix(mask);
+            assert!(
+                rest.is_some_and(|rest| rest.ends_with("hunter2-token-of-100%\n")),
+                "{outcome:?}"
+            );
+        }
+        assert_eq!(home.run(&["get"]).messages, "", "no mask elsewhere");
+    }
+}
+
+/// Doubles of crates.io, PyPI and Docker Hub, by the pages that `src/model/known.rs` names.
+#[test]
+fn a_service_that_trusts_jobs_is_known_by_name() {
+    for (kind, path, field, user, variable) in [
+        ("crates-io", "/api/v1/trusted_publishing/tokens", "jwt", "token", "CARGO_REGISTRY_TOKEN"),
+        ("pypi", "/_/oidc/mint-token", "token", "__token__", "TWINE_PASSWORD"),
+        ("docker-hub", "/oauth/token", "subject_token", "acme", "T"),
+    ] {
+        let (runner, service) = (
+            runner(),
+            Scripted::start(move |_, request| {
+                let token = "hunter2-published";
+                if request.path == path {
+                    let lifetime =
+                        json!({ "token": token, "access_token": token, "expires_in": 300 });
+                    (200, String::new(), lifetime.to_string())
+                } else {
+                    (404, String::new(), String::new())
+                }
+            }),
+        );
+        let mut home = Home::new();
+        let text = format!(
+            "provider = \"reg\"\n[providers.reg]\nkind = \"{kind}\"\napi_url = \"{}\"\n{}\
+             [providers.reg.identity]\nsource = \"github-actions\"\n{}",
+            service.url,
+            if user == "acme" { "basic_username = \"acme\"\n" } else { "" },
+            if user == "acme" { "parameters = { connection_id = \"c1\" }\n" } else { "" },
+        );
+        home.write(".config/my-credential-helper/config.toml", &text);
+        start_github_job(&mut home, &runner, "repo:a");
+        let outcome =
+            home.run(&["exec", "--env", variable, "--", "sh", "-c", &format!("echo ${variable}")]);
+        assert_eq!(outcome.output, "hunter2-published\n", "{outcome:?}");
+        let (request, _) = only(&service);
+        let sent = match serde_json::from_str::<serde_json::Value>(&request.body) {
+            Ok(body) => body[field].as_str().unwrap().to_owned(),
+            Err(_) => field_of_form(&request.body, field),
+        };
+        assert!(claims(&sent)["aud"].is_string(), "{request:?}");
+        let answer = home.run(&["get"]).json();
+        assert_eq!(
+            (&answer["username"], &answer["secret"]),
+            (&json!(user), &json!("hunter2-published"))
+        );
+        assert!(answer["expires_at"].is_string(), "{answer}");
+    }
+}
+
+fn field_of_form(body: &str, name: &str) -> String {
+    let type_of_token = field(body, "subject_token_type");
+    assert_eq!(type_of_token, "urn:ietf:params:oauth:token-type:id_token");
+    assert_eq!(field(body, "connection_id"), "c1");
+    field(body, name)
 }
