@@ -82,35 +82,34 @@ impl Engine<'_> {
         let Present { identity, token, cache } = present;
         let cached = || cache.as_ref().and_then(JobCache::read);
         let is_fresh = |entry: &Entry| entry.session.is_fresh(self.clock.now(), min_validity);
-        let found = match cached().filter(is_fresh) {
-            Some(entry) => Ok(entry),
-            None => {
-                // A process that cannot take the lock gets a token of its own.
-                let deadline = self.identity_deadline();
-                let lock =
-                    cache.as_ref().map(|it| self.wait_for_lock_at(&it.lock_path(), deadline));
-                let _lock = lock.and_then(Result::ok).flatten();
-                match cached() {
-                    Some(entry) if is_fresh(&entry) => Ok(entry),
-                    stale => {
-                        self.new_identity_session(provider, identity, token).or_else(|error| {
-                            let is_valid = |it: &Entry| !it.session.is_expired(self.clock.now());
-                            let entry = stale.filter(is_valid).ok_or_else(|| error.clone())?;
-                            let (provider, reason) = (provider.title(), error.message);
-                            trail.warnings.push(Warning::NotRefreshed { provider, reason });
-                            Ok(entry)
-                        })
-                    }
+        let renew = |trail: &mut Trail| {
+            // A process that cannot take the lock gets a token of its own.
+            let deadline = self.identity_deadline();
+            let lock = cache.as_ref().map(|it| self.wait_for_lock_at(&it.lock_path(), deadline));
+            let _lock = lock.and_then(Result::ok).flatten();
+            let stale = match cached() {
+                Some(entry) if is_fresh(&entry) => return Ok(entry),
+                stale => stale,
+            };
+            let renewed = self.new_identity_session(provider, identity, token);
+            if let (Ok(entry), Some(cache)) = (&renewed, &cache) {
+                cache.write(entry);
+            }
+            match (renewed, stale) {
+                (Err(error), Some(entry)) if !entry.session.is_expired(self.clock.now()) => {
+                    let (provider, reason) = (provider.title(), error.message);
+                    trail.warnings.push(Warning::NotRefreshed { provider, reason });
+                    Ok(entry)
                 }
-                .inspect(|entry| cache.iter().for_each(|cache| cache.write(entry)))
+                (renewed, _) => renewed,
             }
         };
-        let subject = Subject::Identity(identity.source.name());
-        if let Ok(entry) = &found {
-            trail.add(subject, Outcome::Identified(entry.claims.to_string()));
-        } else {
-            trail.add(subject, Outcome::NotAccepted);
-        }
+        let found = cached().filter(is_fresh).map_or_else(|| renew(trail), Ok);
+        let outcome = match &found {
+            Ok(entry) => Outcome::Identified(entry.claims.to_string()),
+            Err(_) => Outcome::NotAccepted,
+        };
+        trail.add(Subject::Identity(identity.source.name()), outcome);
         found
     }
 
@@ -123,15 +122,9 @@ impl Engine<'_> {
         let deadline = self.identity_deadline();
         let mut attempt = 1;
         loop {
-            let (sent, claims) = match token.take() {
-                Some(token) => token,
-                None => {
-                    let token = self.endpoints.identity_token(provider, deadline)?;
-                    let token = token.ok_or_else(|| Error::invalid_state("no identity token"))?;
-                    let claims = identity.check(&token, self.clock.now())?;
-                    (token, claims)
-                }
-            };
+            let present =
+                token.take().map_or_else(|| self.request_identity(provider, deadline), Ok);
+            let (sent, claims) = present?;
             match self.endpoints.exchange_identity(provider, &sent, deadline) {
                 Ok(mut session) => {
                     // A token without a lifetime counts as valid as long as the proof for it.
@@ -153,6 +146,19 @@ impl Engine<'_> {
                 Err(error) => return Err(not_accepted(provider, identity, &error, &claims)),
             }
         }
+    }
+
+    /// A new identity token of the platform, which may be sent.
+    fn request_identity(
+        &self,
+        provider: &Provider,
+        deadline: Instant,
+    ) -> Result<(Secret, IdentityClaims)> {
+        let missing = || Error::invalid_state("no identity token");
+        let token = self.endpoints.identity_token(provider, deadline)?.ok_or_else(missing)?;
+        let identity = provider.identity.as_ref().ok_or_else(missing)?;
+        let claims = identity.check(&token, self.clock.now())?;
+        Ok((token, claims))
     }
 
     /// Deletes the token of this job if the service rejected it, so that the next request gets a new one.

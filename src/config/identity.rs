@@ -71,14 +71,13 @@ impl ProviderSettings {
         known: &TrustingService,
     ) -> Result<Provider> {
         let api_url = self.api_url.clone().unwrap_or_else(|| known.api_url.to_owned());
-        let login = match known.exchange() {
-            Exchange::Preset(_) => LoginKind::ApiKey(None),
-            _ => {
-                let token = Some(format!("{}/oauth/token", api_url.trim_end_matches('/')).into());
-                let endpoints = Endpoints { token, ..Endpoints::default() };
-                let client_id = self.client_id.clone().map(Into::into);
-                LoginKind::OAuth(Box::new(OAuth { endpoints, client_id, ..OAuth::default() }))
-            }
+        let login = if known.exchange().is_oauth() {
+            let token = Some(format!("{}/oauth/token", api_url.trim_end_matches('/')).into());
+            let endpoints = Endpoints { token, ..Endpoints::default() };
+            let client_id = self.client_id.clone().map(Into::into);
+            LoginKind::OAuth(Box::new(OAuth { endpoints, client_id, ..OAuth::default() }))
+        } else {
+            LoginKind::ApiKey(None)
         };
         let token_variable = self.token_variable.clone().unwrap_or_else(|| derived_variable(name));
         let mut provider = Provider::new(name, login, api_url, token_variable);

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD_NO_PAD as BASE64;
+use base64::prelude::{BASE64_STANDARD_NO_PAD as BASE64, BASE64_URL_SAFE_NO_PAD as URL_SAFE};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -55,7 +55,7 @@ impl JobCache {
         let folder = PathBuf::from(folder);
         let is_usable = folder.is_absolute() && atomic_file::is_ours(&folder).ok()? == Some(true);
         let name = digest(&["name", settings, owner.expose_secret()]);
-        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = URL_SAFE.encode(*name);
         let key = secret.map(|it| digest(&["key", settings, it.expose_secret()]));
         let key = match key {
             Some(key) => Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*key).ok()?)),

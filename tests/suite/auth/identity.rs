@@ -10,7 +10,7 @@ use crate::support::job::{
     in_seconds, issued, presented, runner, service, start_github_job,
 };
 use crate::support::scripted::{Request, Scripted};
-use crate::support::{HELPER, Home, Outcome, finish, rfc3339, spawn};
+use crate::support::{HELPER, Home, Outcome, finish, has_client, rfc3339, spawn};
 
 const GITHUB: &str = "source = \"github-actions\"\nexchange = \"token-exchange\"";
 
@@ -479,3 +479,62 @@ fn field_of_form(body: &str, name: &str) -> String {
     assert_eq!(field(body, "connection_id"), "c1");
     field(body, name)
 }
+
+/// A network of its own, in which the literal address is this machine: a double of
+/// <https://cloud.google.com/compute/docs/instances/verifying-instance-identity#request_signature>, and then nobody.
+#[test]
+fn the_metadata_server_is_requested_at_its_literal_address() {
+    let is_allowed = || {
+        let tried = std::process::Command::new("unshare").args(["-rn", "true"]).output();
+        tried.is_ok_and(|tried| tried.status.success())
+    };
+    if !["ip", "python3"].iter().all(|client| has_client(client)) {
+        return;
+    }
+    if !is_allowed() {
+        eprintln!("SKIPPED: this machine allows no network of its own");
+        return;
+    }
+    let service = "https://login.acme.dev";
+    let mut home = home(service, "source = \"gcp\"\nexchange = \"none\"");
+    log_a_person_in(&home);
+    home.set("TOKEN", identity_token("instance", &json!(AUDIENCE)));
+    home.set("HELPER", HELPER);
+    // None of these may lead elsewhere.
+    for name in ["GCE_METADATA_HOST", "GCE_METADATA_IP", "http_proxy", "HTTP_PROXY", "ALL_PROXY"] {
+        home.set(name, "http://127.0.0.1:1");
+    }
+    home.write("server.py", METADATA_SERVER);
+    home.write("run.sh", METADATA_SCRIPT);
+    let mut command = home.command("unshare");
+    command.args(["-rn", "sh", "run.sh"]).current_dir(home.path());
+    let outcome = finish(spawn(command), b"");
+    let lines: Vec<_> = outcome.output.lines().collect();
+    assert_eq!(lines.len(), 2, "{outcome:?}");
+    assert_eq!(claims(lines[0])["sub"], "instance");
+    assert_eq!(lines[1], PERSON, "without a server this is a laptop: {outcome:?}");
+}
+
+const METADATA_SERVER: &str = r#"
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        ok = self.headers["Metadata-Flavor"] == "Google" and self.path.startswith("/computeMetadata/v1/")
+        self.send_response(200 if ok else 403)
+        self.send_header("Metadata-Flavor", "Google")
+        self.end_headers()
+        self.wfile.write(os.environ["TOKEN"].encode())
+server = http.server.HTTPServer(("169.254.169.254", 80), Handler)
+open("listens", "w").close()
+server.handle_request()
+"#;
+
+const METADATA_SCRIPT: &str = r#"
+ip link set lo up && ip address add 169.254.169.254/32 dev lo || exit
+python3 server.py 2>/dev/null &
+while [ ! -e listens ] && kill -0 $!; do sleep 0.05; done
+"$HELPER" get --format raw
+wait
+ip address del 169.254.169.254/32 dev lo
+"$HELPER" get --format raw
+"#;

@@ -38,9 +38,7 @@ impl OpenBao {
         let server = Self { url: format!("http://{address}"), child, _home: home };
         let start = Instant::now();
         while ureq::get(format!("{}/v1/sys/health", server.url)).call().is_err() {
-            if start.elapsed() > Duration::from_secs(60) {
-                panic!("OpenBao does not start");
-            }
+            assert!(start.elapsed() < Duration::from_secs(60), "OpenBao does not start");
             std::thread::sleep(Duration::from_millis(50));
         }
         Some(server)
