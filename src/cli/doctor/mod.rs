@@ -2,6 +2,7 @@
 //! the request that the tool would send, and shows nothing of the response.
 
 mod files;
+mod identity;
 mod login;
 mod service;
 mod tool;
@@ -114,6 +115,7 @@ fn examine(engine: &Engine<'_>, machine: &Machine) -> Vec<Finding> {
     let mut findings = files::examine(engine, machine);
     let (login, is_logged_in) = login::examine(engine);
     findings.extend(login);
+    findings.extend(identity::examine(engine));
     findings.extend(service::examine(engine));
     findings.extend(tool::examine(engine, machine, is_logged_in));
     findings

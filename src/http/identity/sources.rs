@@ -10,7 +10,6 @@ use crate::error::{Error, Result};
 use crate::http::client::{Client, Network, segment};
 use crate::http::error::{HttpError, failed};
 use crate::http::issued::is_usable;
-use crate::http::oauth::MAX_TOKEN;
 use crate::model::{IdentitySource, Provider, Secret, Timestamp};
 use crate::sys::process::Launcher;
 
@@ -195,7 +194,7 @@ fn unusable() -> HttpError {
 
 fn usable(token: String) -> Option<Secret> {
     let token = Secret::new(token);
-    (token.expose_secret().len() <= MAX_TOKEN && is_usable(&token)).then_some(token)
+    is_usable(&token).then_some(token)
 }
 
 /// The platform's own program. Only the audience is an argument; the variables of the agent allow the request.

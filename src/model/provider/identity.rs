@@ -7,6 +7,9 @@ use crate::error::{Error, Result, sanitize};
 use crate::model::jwt::IdentityClaims;
 use crate::model::{Secret, Timestamp};
 
+/// The longest identity token, in bytes.
+const MAX_TOKEN: usize = 16 * 1024;
+
 /// `[providers.NAME.identity]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -196,9 +199,12 @@ impl Identity {
     pub fn check(&self, token: &Secret, now: Timestamp) -> Result<IdentityClaims> {
         let source = self.source.name();
         let unusable = |why: String| {
-            let message = format!("the identity token of {source} was not sent: {why}");
-            Error::invalid(message).with_hint(self.source.hint(&self.audience))
+            Error::invalid(format!("the identity token of {source} was not sent: {why}"))
         };
+        let length = token.expose_secret().len();
+        if length > MAX_TOKEN {
+            return Err(unusable(format!("it has {length} bytes")));
+        }
         let claims =
             IdentityClaims::of(token).ok_or_else(|| unusable("it is not a JWT".to_owned()))?;
         // Bitbucket adds the configured audiences to the workspace's:
@@ -211,7 +217,12 @@ impl Identity {
             && claims.aud.iter().all(|aud| **aud == *self.audience || is_documented(aud));
         if !is_for_us {
             let (aud, audience) = (sanitize(&claims.aud.join(", ")), &self.audience);
-            return Err(unusable(format!("its aud is `{aud}`, not `{audience}`")));
+            let error = unusable(format!("its aud is `{aud}`, not `{audience}`"));
+            return Err(if self.source.mints() {
+                error.with_hint("the platform ignored the requested audience")
+            } else {
+                error.with_hint(self.source.hint(audience))
+            });
         }
         match claims.exp.map(Timestamp::from_unix) {
             Some(expiry) if expiry > now => Ok(claims),

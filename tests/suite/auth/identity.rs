@@ -263,7 +263,7 @@ fn hostile_platforms_and_services_are_rejected() {
     let scripts: [(&str, Script); 6] = [
         ("status 302", |_, _| (302, "Location: https://evil.dev/\r\n".to_owned(), String::new())),
         ("no usable identity token", |_, _| (200, String::new(), "{\"value\":7}".to_owned())),
-        ("no usable identity token", |_, _| {
+        ("was not sent: it has ", |_, _| {
             let value = identity_token(&"x".repeat(100_000), &json!(AUDIENCE));
             (200, String::new(), json!({ "value": value }).to_string())
         }),
@@ -538,3 +538,23 @@ wait
 ip address del 169.254.169.254/32 dev lo
 "$HELPER" get --format raw
 "#;
+
+#[test]
+fn doctor_warns_of_an_identity_in_a_job_of_a_fork() {
+    let (runner, service) = (runner(), service());
+    let mut home = home(&service.url, GITHUB);
+    home.set("CI", "true");
+    home.set("GITHUB_EVENT_NAME", "pull_request_target");
+    let finding = |home: &Home| {
+        let findings = home.run(&["doctor", "--json"]).json();
+        let findings = findings["findings"].as_array().unwrap().clone();
+        findings.into_iter().find(|finding| finding["check"] == "identity").unwrap()
+    };
+    let absent = finding(&home);
+    assert_eq!(absent["level"], "note");
+    assert_eq!(absent["fix"], "give the job `permissions: id-token: write`");
+    start_github_job(&mut home, &runner, "repo:a");
+    assert_eq!(finding(&home)["level"], "problem");
+    home.set("GITHUB_EVENT_NAME", "push");
+    assert_eq!(finding(&home)["level"], "fine");
+}
