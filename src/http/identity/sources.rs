@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::http::client::{Client, Network, segment};
 use crate::http::error::{HttpError, failed};
 use crate::http::issued::is_usable;
-use crate::model::{IdentitySource, Provider, Secret, Timestamp};
+use crate::model::{Identity, IdentitySource, Provider, Secret, Target, Timestamp};
 use crate::sys::process::Launcher;
 
 /// The metadata server of every cloud, as an address: a name would be looked up, and a variable such as
@@ -18,12 +18,13 @@ use crate::sys::process::Launcher;
 const METADATA: &str = "http://169.254.169.254";
 
 /// A request for an identity token, and where the token is in the response.
-struct TokenRequest<'a> {
+#[derive(Default)]
+struct TokenRequest {
     url: String,
-    method: &'static str,
-    headers: Vec<(&'static str, String)>,
-    /// Allows the request.
-    secret: Option<(&'static str, &'static str, &'a Secret)>,
+    is_post: bool,
+    headers: &'static [(&'static str, &'static str)],
+    /// Name and value of the header that allows the request, and the secret in it.
+    permission: Option<(&'static str, Secret, Secret)>,
     /// The field of the response; `None`: the response is the token.
     field: Option<&'static str>,
     /// A header that every response of the server has.
@@ -38,140 +39,151 @@ pub(in crate::http) fn request_token(
 ) -> Result<Option<Secret>> {
     let Some(identity) = &provider.identity else { return Ok(None) };
     let (source, audience) = (&identity.source, &*identity.audience);
-    let variable = |name: &str| network.context.environment.text(name).unwrap_or_default();
-    let plain = |url| TokenRequest {
-        url,
-        method: "GET",
-        headers: Vec::new(),
-        secret: None,
-        field: None,
-        proof: None,
-    };
-    let names = source.request_variables();
-    let secret = Secret::new(names.last().map(|name| variable(name)).unwrap_or_default());
-    let request = match source {
-        // https://docs.github.com/en/actions/reference/security/oidc#methods-for-requesting-the-oidc-token
-        IdentitySource::GitHubActions => TokenRequest {
-            url: with_query(&variable(names[0]), &format!("audience={}", segment(audience))),
-            secret: Some(("Authorization", "Bearer ", &secret)),
-            field: Some("value"),
-            ..plain(String::new())
-        },
-        // https://learn.microsoft.com/en-us/rest/api/azure/devops/distributedtask/oidctoken/create, with the header of
-        // https://github.com/Azure/azure-sdk-for-python (azure.identity._credentials.azure_pipelines): without it, the
-        // service redirects to a page for people.
-        IdentitySource::AzurePipelines { service_connection } => TokenRequest {
-            url: with_query(
-                &variable(names[0]),
-                &format!("api-version=7.1&serviceConnectionId={}", segment(service_connection)),
-            ),
-            method: "POST",
-            headers: vec![
-                ("X-TFS-FedAuthRedirect", "Suppress".to_owned()),
-                ("Content-Type", "application/json".to_owned()),
-            ],
-            secret: Some(("Authorization", "Bearer ", &secret)),
-            field: Some("oidcToken"),
-            ..plain(String::new())
-        },
-        IdentitySource::Gcp => {
-            return metadata(network, source, &gcp(METADATA, audience), audience);
-        }
-        IdentitySource::Azure => {
-            let endpoint = variable("IDENTITY_ENDPOINT");
-            let header = Secret::new(variable("IDENTITY_HEADER"));
-            return metadata(
-                network,
-                source,
-                &azure(METADATA, &endpoint, &header, audience),
-                audience,
-            );
-        }
+    match source {
         IdentitySource::PrivateKey(key) => {
-            return assertion::sign(network.context, provider, key, now).map(Some);
+            assertion::sign(network.context, provider, key, now).map(Some)
         }
         // https://circleci.com/docs/guides/permissions-authentication/openid-connect-tokens/: the ready variables are for
         // the organisation.
         IdentitySource::CircleCi => {
             let claims = serde_json::json!({ "aud": audience }).to_string();
             let arguments = ["run", "oidc", "get", "--root-issuer", "--claims", &claims];
-            return run(network, "circleci", "CIRCLE", &arguments).map(Some);
+            run(network, "circleci", "CIRCLE", &arguments).map(Some)
         }
         // https://buildkite.com/docs/agent/cli/reference/oidc
         IdentitySource::Buildkite => {
             let arguments = ["oidc", "request-token", "--audience", audience];
-            return run(network, "buildkite-agent", "BUILDKITE", &arguments).map(Some);
+            run(network, "buildkite-agent", "BUILDKITE", &arguments).map(Some)
         }
-        _ => return Err(Error::invalid_state("the identity token is not requested")),
-    };
-    let client = Client::for_identity(network, &request.url)
-        .map_err(|error| Error { message: format!("{}: {}", names[0], error.message), ..error })?;
-    let sent = send(&client.until(deadline), &request);
-    sent.map(Some).map_err(|error| not_issued(source, &request.url, &error, audience))
+        _ => {
+            let variable = |name: &str| network.context.environment.text(name).unwrap_or_default();
+            let request = request(source, audience, METADATA, &variable);
+            send(network, identity, &request, deadline)
+        }
+    }
 }
 
-/// <https://cloud.google.com/compute/docs/instances/verifying-instance-identity#request_signature>
-fn gcp<'a>(server: &str, audience: &str) -> TokenRequest<'a> {
-    let path = "computeMetadata/v1/instance/service-accounts/default/identity";
-    TokenRequest {
-        url: format!("{server}/{path}?audience={}&format=full", segment(audience)),
-        method: "GET",
-        headers: vec![("Metadata-Flavor", "Google".to_owned())],
-        secret: None,
-        field: None,
-        proof: Some(("Metadata-Flavor", "Google")),
+fn request(
+    source: &IdentitySource,
+    audience: &str,
+    metadata: &str,
+    variable: &dyn Fn(&str) -> String,
+) -> TokenRequest {
+    let encoded = segment(audience);
+    let [url, token] = match source.request_variables() {
+        [url, token] => [variable(url), variable(token)],
+        _ => [String::new(), String::new()],
+    };
+    let bearer = || {
+        let value = Secret::new(format!("Bearer {token}"));
+        Some(("Authorization", value, Secret::new(token.clone())))
+    };
+    match source {
+        // https://docs.github.com/en/actions/reference/security/oidc#methods-for-requesting-the-oidc-token
+        IdentitySource::GitHubActions => TokenRequest {
+            url: with_query(&url, &format!("audience={encoded}")),
+            permission: bearer(),
+            field: Some("value"),
+            ..TokenRequest::default()
+        },
+        // https://learn.microsoft.com/en-us/rest/api/azure/devops/distributedtask/oidctoken/create, with the header of
+        // https://github.com/Azure/azure-sdk-for-python (azure.identity._credentials.azure_pipelines): without it, the
+        // service redirects to a page for people.
+        IdentitySource::AzurePipelines { service_connection } => {
+            let connection = segment(service_connection);
+            let query = format!("api-version=7.1&serviceConnectionId={connection}");
+            TokenRequest {
+                url: with_query(&url, &query),
+                is_post: true,
+                headers: &[
+                    ("X-TFS-FedAuthRedirect", "Suppress"),
+                    ("Content-Type", "application/json"),
+                ],
+                permission: bearer(),
+                field: Some("oidcToken"),
+                ..TokenRequest::default()
+            }
+        }
+        // https://cloud.google.com/compute/docs/instances/verifying-instance-identity#request_signature
+        IdentitySource::Gcp => {
+            let path = "computeMetadata/v1/instance/service-accounts/default/identity";
+            TokenRequest {
+                url: format!("{metadata}/{path}?audience={encoded}&format=full"),
+                headers: &[("Metadata-Flavor", "Google")],
+                proof: Some(("Metadata-Flavor", "Google")),
+                ..TokenRequest::default()
+            }
+        }
+        _ => azure(&encoded, metadata, variable),
     }
 }
 
 /// <https://learn.microsoft.com/en-us/entra/identity/managed-identities-azure-resources/how-to-use-vm-token>; App Service has
 /// an endpoint of its own:
 /// <https://learn.microsoft.com/en-us/azure/app-service/overview-managed-identity#rest-endpoint-reference>.
-fn azure<'a>(server: &str, endpoint: &str, header: &'a Secret, resource: &str) -> TokenRequest<'a> {
-    let resource = segment(resource);
-    let request = |url, headers, secret| TokenRequest {
-        url,
-        method: "GET",
-        headers,
-        secret,
-        field: Some("access_token"),
-        proof: None,
-    };
+fn azure(resource: &str, metadata: &str, variable: &dyn Fn(&str) -> String) -> TokenRequest {
+    let field = Some("access_token");
+    let endpoint = variable("IDENTITY_ENDPOINT");
     if endpoint.is_empty() {
         let path = "metadata/identity/oauth2/token?api-version=2018-02-01";
-        let url = format!("{server}/{path}&resource={resource}");
-        return request(url, vec![("Metadata", "true".to_owned())], None);
+        let url = format!("{metadata}/{path}&resource={resource}");
+        return TokenRequest {
+            url,
+            headers: &[("Metadata", "true")],
+            field,
+            ..TokenRequest::default()
+        };
     }
-    let url = with_query(endpoint, &format!("api-version=2019-08-01&resource={resource}"));
-    request(url, Vec::new(), Some(("X-IDENTITY-HEADER", "", header)))
+    let url = with_query(&endpoint, &format!("api-version=2019-08-01&resource={resource}"));
+    let header = Secret::new(variable("IDENTITY_HEADER"));
+    let permission = Some(("X-IDENTITY-HEADER", header.clone(), header));
+    TokenRequest { url, permission, field, ..TokenRequest::default() }
 }
 
-/// A server that cannot be reached does not exist here; a wrong answer is an error.
-fn metadata(
+/// A metadata server that cannot be reached does not exist here; a wrong answer is an error.
+fn send(
     network: Network<'_>,
-    source: &IdentitySource,
-    request: &TokenRequest<'_>,
-    audience: &str,
+    identity: &Identity,
+    request: &TokenRequest,
+    deadline: Instant,
 ) -> Result<Option<Secret>> {
-    match send(&Client::for_metadata(network, &request.url)?, request) {
-        Err(HttpError::NotConnected(_)) => Ok(None),
-        sent => sent.map(Some).map_err(|error| not_issued(source, &request.url, &error, audience)),
+    let (source, url) = (&identity.source, &request.url);
+    let client = if source.is_metadata() {
+        Client::for_metadata(network, url)?
+    } else {
+        let named = |error: Error| {
+            let variable = source.request_variables().first().unwrap_or(&"");
+            Error { message: format!("{variable}: {}", error.message), ..error }
+        };
+        Client::for_identity(network, url).map_err(named)?.until(deadline)
+    };
+    match exchange(&client, request) {
+        Err(HttpError::NotConnected(_)) if source.is_metadata() => Ok(None),
+        Err(error) => {
+            let origin = Target::parse(url).map(|target| target.origin.to_string());
+            let what = format!("get an identity token of {}", source.name());
+            let failed = failed(&origin.unwrap_or_default(), &what, &error);
+            Err(failed.with_hint(source.hint(&identity.audience)))
+        }
+        Ok(token) => Ok(Some(token)),
     }
 }
 
-fn send(client: &Client, request: &TokenRequest<'_>) -> Result<Secret, HttpError> {
+fn exchange(client: &Client, request: &TokenRequest) -> Result<Secret, HttpError> {
     let invalid = |what: &str| HttpError::Malformed(format!("the response {what}"));
-    let mut built = Request::builder().method(request.method).uri("/");
-    for (name, value) in &request.headers {
+    let method = if request.is_post { "POST" } else { "GET" };
+    let mut built = Request::builder().method(method).uri("/");
+    for (name, value) in request.headers {
+        built = built.header(*name, *value);
+    }
+    if let Some((name, value, _)) = &request.permission {
+        let value = HeaderValue::from_str(value.expose_secret());
+        let mut value = value.map_err(|_| unusable())?;
+        value.set_sensitive(true);
         built = built.header(*name, value);
     }
-    if let Some((name, prefix, secret)) = request.secret {
-        let value = zeroize::Zeroizing::new(format!("{prefix}{}", secret.expose_secret()));
-        let mut value = HeaderValue::from_str(&value).map_err(|_| unusable())?;
-        value.set_sensitive(true);
-        built = built.header(name, value);
-    }
     let built = built.body(Vec::new()).map_err(|_| unusable())?;
-    let secrets: Vec<_> = request.secret.iter().map(|(_, _, secret)| *secret).collect();
+    let secrets: Vec<_> = request.permission.iter().map(|(_, _, secret)| secret).collect();
     let response = client.exchange(built, &secrets)?;
     if let Some((name, value)) = request.proof
         && response.headers().get(name).is_none_or(|found| found != value)
@@ -223,21 +235,15 @@ fn with_query(url: &str, query: &str) -> String {
     format!("{url}{}{query}", if url.contains('?') { '&' } else { '?' })
 }
 
-fn not_issued(source: &IdentitySource, url: &str, error: &HttpError, audience: &str) -> Error {
-    let origin = crate::model::Target::parse(url).map(|target| target.origin.to_string());
-    let what = format!("get an identity token of {}", source.name());
-    failed(&origin.unwrap_or_default(), &what, error).with_hint(source.hint(audience))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
-    use super::{IdentitySource, METADATA, Network, azure, gcp, metadata};
+    use super::{Identity, IdentitySource, Instant, METADATA, Network, request, send};
     use crate::config::{Context, Overrides, Paths};
-    use crate::model::Secret;
+    use crate::model::Exchange;
     use crate::sys::env::Environment;
     use crate::sys::log::StderrLog;
 
@@ -255,18 +261,21 @@ mod tests {
         (url, thread)
     }
 
-    fn request(source: &IdentitySource, server: &str) -> Result<Option<String>, String> {
+    fn requested(source: &IdentitySource, server: &str) -> Result<Option<String>, String> {
         let home = tempfile::tempdir().unwrap();
         let (environment, paths) = (Environment::Fixed(HashMap::new()), Paths::at(home.path()));
         let context = Context::new(environment, paths, Overrides::default());
         let network = Network { context: &context, log: StderrLog::default(), descriptions: false };
-        let header = Secret::new("");
-        let request = match source {
-            IdentitySource::Gcp => gcp(server, "https://acme.dev"),
-            _ => azure(server, "", &header, "https://acme.dev"),
+        let identity = Identity {
+            source: source.clone(),
+            audience: "https://acme.dev".into(),
+            exchange: Exchange::None,
+            resource: None,
+            scope: None,
+            parameters: Vec::new(),
         };
-        let found = metadata(network, source, &request, "https://acme.dev")
-            .map_err(|error| error.message)?;
+        let request = request(source, &identity.audience, server, &|_| String::new());
+        let found = send(network, &identity, &request, Instant::now()).map_err(|it| it.message)?;
         Ok(found.map(|token| token.expose_secret().to_owned()))
     }
 
@@ -274,7 +283,7 @@ mod tests {
     fn a_metadata_server_must_answer_itself() {
         let google = "HTTP/1.1 200 OK\r\nMetadata-Flavor: Google\r\nContent-Length: 4\r\n\r\na.b\n";
         let (url, thread) = served(google);
-        assert_eq!(request(&IdentitySource::Gcp, &url), Ok(Some("a.b".to_owned())));
+        assert_eq!(requested(&IdentitySource::Gcp, &url), Ok(Some("a.b".to_owned())));
         let sent = thread.join().unwrap().to_ascii_lowercase();
         let path = "/computemetadata/v1/instance/service-accounts/default/identity?audience=https%3a%2f%2facme%2edev&format=full ";
         assert!(sent.starts_with(&format!("get {path}")), "{sent}");
@@ -302,7 +311,7 @@ mod tests {
             ),
         ] {
             let (url, thread) = served(response);
-            let error = request(&source, &url).unwrap_err();
+            let error = requested(&source, &url).unwrap_err();
             assert!(error.contains(reason), "{reason}: {error}");
             let sent = thread.join().unwrap();
             let is_marked = sent.to_ascii_lowercase().contains("metadata: true\r\n");
@@ -315,19 +324,19 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        assert_eq!(request(&IdentitySource::Gcp, &url), Ok(None));
-        assert_eq!(request(&IdentitySource::Azure, &url), Ok(None));
+        assert_eq!(requested(&IdentitySource::Gcp, &url), Ok(None));
+        assert_eq!(requested(&IdentitySource::Azure, &url), Ok(None));
     }
 
     #[test]
     fn metadata_is_requested_from_a_literal_address() {
-        let header = Secret::new("");
-        for request in [gcp(METADATA, "a"), azure(METADATA, "", &header, "a")] {
+        for source in [IdentitySource::Gcp, IdentitySource::Azure] {
+            let request = request(&source, "a", METADATA, &|_| String::new());
             assert!(request.url.starts_with("http://169.254.169.254/"), "{}", request.url);
-            assert!(request.secret.is_none());
+            assert!(request.permission.is_none());
         }
         for host in ["http://10.0.0.1", "http://metadata.google.internal", "https://evil.dev"] {
-            let error = request(&IdentitySource::Gcp, host).unwrap_err();
+            let error = requested(&IdentitySource::Gcp, host).unwrap_err();
             assert!(error.contains("is not a metadata server"), "{error}");
         }
     }
