@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::support::job::{AUDIENCE, claims};
 use crate::support::oidc::Oidc;
 use crate::support::openbao::OpenBao;
@@ -10,13 +12,20 @@ use crate::support::{Home, has_client};
 #[test]
 fn openbao_gives_a_job_a_token_for_its_secret() {
     let Some(bao) = OpenBao::start() else { return };
-    bao.accept_identities(AUDIENCE);
+    bao.accept_identities("", AUDIENCE);
+    bao.write("sys/namespaces/team", &json!({}));
+    bao.write("team/sys/mounts/secret", &json!({ "type": "kv", "options": { "version": "2" } }));
+    bao.accept_identities("team/", AUDIENCE);
     let identity = bao.issue_identities(AUDIENCE);
     let configure = |home: &Home, role: &str| {
+        let (role, namespace) = match role {
+            "team" => ("deploy", "namespace = \"team\"\n"),
+            role => (role, ""),
+        };
         let text = format!(
             "provider = \"bao\"\n[providers.bao]\nkind = \"api_key\"\napi_url = \"{}\"\ntoken_variable = \"BAO_TOKEN\"\n\
              header = \"X-Vault-Token\"\n[providers.bao.identity]\nsource = \"variable\"\nvariable = \"BAO_ID_TOKEN\"\n\
-             audience = \"{AUDIENCE}\"\nexchange = \"vault\"\nmount = \"ci\"\nrole = \"{role}\"\n",
+             audience = \"{AUDIENCE}\"\nexchange = \"vault\"\nmount = \"ci\"\nrole = \"{role}\"\n{namespace}",
             bao.url
         );
         home.write(".config/my-credential-helper/config.toml", &text);
@@ -33,6 +42,12 @@ fn openbao_gives_a_job_a_token_for_its_secret() {
     let lookup = bao.read(token, "auth/token/lookup-self");
     assert_eq!(lookup["data"]["path"], "auth/ci/login");
     assert_eq!(home.snapshot().keys().filter(|path| path.ends_with(".my/device_id")).count(), 0);
+
+    configure(&home, "team");
+    let outcome = home.run(&["get", "--format", "raw", "--url", &bao.url]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let found = bao.read(outcome.output.trim(), "team/secret/data/deploy");
+    assert_eq!(found["data"]["data"]["key"], "found", "{found}");
 
     // A role for another subject.
     configure(&home, "other");

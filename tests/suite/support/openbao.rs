@@ -75,20 +75,21 @@ impl OpenBao {
         }
     }
 
-    /// A role for these identities, whose tokens may read one secret.
-    pub(crate) fn accept_identities(&self, audience: &str) {
-        self.write("sys/auth/ci", &json!({ "type": "jwt" }));
+    /// A role for these identities, whose tokens may read one secret. `below` is empty, or a namespace and a slash.
+    pub(crate) fn accept_identities(&self, below: &str, audience: &str) {
+        let write = |path: &str, body: &Value| self.write(&format!("{below}{path}"), body);
+        write("sys/auth/ci", &json!({ "type": "jwt" }));
         let issuer = format!("{}/v1/identity/oidc", self.url);
-        self.write("auth/ci/config", &json!({ "oidc_discovery_url": issuer }));
+        write("auth/ci/config", &json!({ "oidc_discovery_url": issuer }));
         let policy = "path \"secret/data/deploy\" { capabilities = [\"read\"] }";
-        self.write("sys/policies/acl/deploy", &json!({ "policy": policy }));
+        write("sys/policies/acl/deploy", &json!({ "policy": policy }));
         let role = json!({
             "role_type": "jwt", "bound_audiences": [audience], "user_claim": "sub",
             "token_policies": ["deploy"], "token_ttl": "10m",
         });
-        self.write("auth/ci/role/deploy", &role);
+        write("auth/ci/role/deploy", &role);
         let other = json!({ "role_type": "jwt", "bound_audiences": [audience], "user_claim": "sub", "bound_subject": "another" });
-        self.write("auth/ci/role/other", &other);
-        self.write("secret/data/deploy", &json!({ "data": { "key": "found" } }));
+        write("auth/ci/role/other", &other);
+        write("secret/data/deploy", &json!({ "data": { "key": "found" } }));
     }
 }
