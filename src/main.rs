@@ -45,7 +45,8 @@ fn answer() -> u8 {
 }
 
 /// Writes standard output and standard error, and returns the exit status.
-fn write(ToolOutput { output, messages, status }: &ToolOutput) -> u8 {
+fn write(ToolOutput { masks, output, messages, status }: &ToolOutput) -> u8 {
+    let _ = std::io::stderr().lock().write_all(masks.as_bytes());
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
     let _ = std::io::stderr().lock().write_all(messages.as_bytes());

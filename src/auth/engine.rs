@@ -3,6 +3,7 @@
 //! a returned token, the search for the files of an interrupted write, and the delay before an unreadable session is read
 //! again.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::GetError;
@@ -85,9 +86,16 @@ impl Engine<'_> {
         path: &str,
         deadline: Instant,
     ) -> Result<Option<Box<dyn Lock>>> {
-        let path = self.context.paths.in_home(path)?;
+        self.wait_for_lock_at(&self.context.paths.in_home(path)?, deadline)
+    }
+
+    pub(super) fn wait_for_lock_at(
+        &self,
+        path: &Path,
+        deadline: Instant,
+    ) -> Result<Option<Box<dyn Lock>>> {
         loop {
-            if let Some(lock) = self.locks.try_lock(&path)? {
+            if let Some(lock) = self.locks.try_lock(path)? {
                 return Ok(Some(lock));
             }
             if self.clock.instant() >= deadline {

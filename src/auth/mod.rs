@@ -2,6 +2,7 @@
 
 mod accounts;
 mod engine;
+mod identity;
 mod operations;
 mod refresh;
 mod resolve;

@@ -191,6 +191,9 @@ impl Engine<'_> {
     /// Marks the session of a rejected token, which a tool erases: the session stays, and is refreshed by the next request.
     /// The token may be any account's: a tool may erase it under another user name than it requested.
     fn mark_any_rejected(&self, provider: &Provider, secret: &Secret) -> Result<bool> {
+        if self.forget_identity(provider, secret) {
+            return Ok(true);
+        }
         for provider in self.accounts(&provider.name)? {
             if self.mark_rejected(&provider, secret, ForcedBy::Tool)? {
                 return Ok(true);

@@ -90,6 +90,9 @@ impl Engine<'_> {
         if let Some(found) = self.find_variable(request, &provider, trail)? {
             return Ok(found);
         }
+        if let Some(found) = self.find_identity(request, &provider, renewal, trail)? {
+            return Ok(found);
+        }
         let mut stored = self.find_url_credential(request, trail);
         if let Some((found, _)) =
             stored.take_if(|(found, _)| found.0.username != UrlCredential::IDENTITY_TOKEN)
@@ -185,6 +188,30 @@ impl Engine<'_> {
         Ok(Some((credential, Source::Environment)))
     }
 
+    /// The token for this job's identity, if the provider has one and its source is present.
+    fn find_identity(
+        &self,
+        request: &CredentialRequest,
+        provider: &Provider,
+        renewal: Renewal,
+        trail: &mut Trail,
+    ) -> Result<Option<Found>> {
+        let Some(present) = self.detect_identity(provider, trail)? else { return Ok(None) };
+        self.require_api_url(request, provider)?;
+        let (token, expires_at) = match renewal {
+            // Only the fact is returned: no request is sent.
+            Renewal::Assume => (Secret::new(""), None),
+            Renewal::Perform => {
+                let entry =
+                    self.identity_session(provider, present, request.min_validity, trail)?;
+                let expires_at = entry.session.reported_expiry(self.clock.now());
+                (entry.session.access_token, expires_at)
+            }
+        };
+        let credential = self.credential(request, provider, Kind::Session, token, expires_at);
+        Ok(Some((credential, Source::Identity)))
+    }
+
     /// The stored credential, and when it was stored.
     fn find_url_credential(
         &self,
@@ -234,7 +261,9 @@ impl Engine<'_> {
         let session = |choice: AccountChoice| {
             self.find_session(request, &choice.provider, Renewal::Assume, &mut Trail::default())
         };
-        variable.is_ok_and(|found| found.is_some()) || choice().and_then(session).is_ok()
+        variable.is_ok_and(|found| found.is_some())
+            || self.has_identity(provider)
+            || choice().and_then(session).is_ok()
     }
 
     fn find_session(

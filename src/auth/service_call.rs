@@ -66,6 +66,9 @@ impl Engine<'_> {
 
     /// Whether the rejected credential is a session, which is now marked for a refresh.
     fn can_refresh(&self, provider: &Provider, found: &Resolved) -> Result<bool> {
+        if found.source == Source::Identity {
+            return Ok(self.forget_identity(provider, &found.credential.secret));
+        }
         if found.source == Source::Environment || found.credential.kind != Kind::Session {
             return Ok(false);
         }
@@ -91,6 +94,7 @@ impl Engine<'_> {
                     provider.token_variable
                 )
             }
+            Source::Identity => "check what the service allows this job".to_owned(),
             _ => format!("{} with `--force`", provider.login_hint()),
         };
         Error { code: ErrorCode::Rejected, ..failure }.with_hint(hint)

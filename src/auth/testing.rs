@@ -165,6 +165,10 @@ pub(super) struct ScriptedEndpoints {
     pub(super) prepare_error: RefCell<Option<Error>>,
     pub(super) unreachable: Cell<bool>,
     pub(super) probes: Cell<u32>,
+    /// What the platform returns for each request.
+    pub(super) identity_tokens: RefCell<VecDeque<Option<Secret>>>,
+    /// What the service returns for each identity token.
+    pub(super) exchanges: RefCell<VecDeque<Result<Session, HttpError>>>,
 }
 
 impl ScriptedEndpoints {
@@ -183,6 +187,20 @@ impl TokenEndpoints for ScriptedEndpoints {
             Some(error) => Err(error),
             None => Ok(Box::new(self)),
         }
+    }
+
+    fn identity_token(&self, _: &Provider, _: Instant) -> Result<Option<Secret>> {
+        self.identity_tokens.borrow_mut().pop_front().ok_or_else(|| Error::invalid_state("none"))
+    }
+
+    fn exchange_identity(
+        &self,
+        _: &Provider,
+        token: &Secret,
+        _: Instant,
+    ) -> Result<Session, HttpError> {
+        self.redeemed.borrow_mut().push(token.expose_secret().to_owned());
+        self.exchanges.borrow_mut().pop_front().expect("not more often than scripted")
     }
 }
 

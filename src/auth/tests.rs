@@ -1,15 +1,20 @@
 //! The order of the sources, and the effects of `store`, `erase` and `list`, in memory.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::Engine;
 use super::testing::{Memory, due, expired, session};
 use crate::error::{Error, ErrorCode};
+use crate::http::HttpError;
 use crate::model::{
     AuthForm, CredentialRequest, EraseRequest, Kind, Occasion, OffReason, Operation, Provider,
-    Response, Secret, Source, StoreFailure, StoreRequest, Target, ToolTraits, attempts_line,
+    Response, Secret, Session, Source, StoreFailure, StoreRequest, Target, ToolTraits,
+    attempts_line,
 };
+use crate::sys::clock::Clock as _;
 
 const MYCLI: Provider = Provider::MYCLI;
 const HOSTS: &str = "[providers.mycli]\nhosts = ['git.acme.dev']\n";
@@ -718,4 +723,55 @@ fn a_misconfigured_provider_leaves_the_others_in_a_list() {
         let [warning] = &warnings[..] else { panic!("{warnings:?}") };
         assert!(warning.to_string().starts_with("aaa is not listed: "), "{warning}");
     }
+}
+
+/// A job whose identity token is in a variable, with a folder for its token.
+fn job(folder: &std::path::Path) -> Memory {
+    let configuration = "[providers.acme]\nkind = 'oauth'\ntoken_endpoint = 'https://login.acme.dev/token'\n\
+                         hosts = ['git.acme.dev']\n[providers.acme.identity]\nsource = 'variable'\n\
+                         variable = 'ID'\naudience = 'https://acme.dev'\nexchange = 'jwt-bearer'\n";
+    // {"alg":"RS256"} . {"iss":"i","sub":"s","aud":"https://acme.dev","exp":1900000000}
+    let token = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJpIiwic3ViIjoicyIsImF1ZCI6Imh0dHBzOi8vYWNtZS5kZXYiLCJleHAiOjE5MDAwMDAwMDB9.c2ln";
+    let folder = folder.to_str().expect("a path");
+    Memory::with(configuration, &[("ID", token), ("XDG_RUNTIME_DIR", folder)])
+}
+
+#[test]
+fn the_token_of_a_job_is_replaced_when_it_is_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let memory = job(folder.path());
+    let get = || {
+        let found = memory.engine().get(&request("https://git.acme.dev/x"));
+        found
+            .map(|found| (found.credential.secret.expose_secret().to_owned(), found.warnings.len()))
+    };
+    let will = |answer| memory.endpoints.exchanges.borrow_mut().push_back(answer);
+    let issued = |token: &str, seconds| {
+        let now = memory.clock.now();
+        Ok(Session::api_token(Secret::new(token), Some(now.plus_seconds(seconds)), now))
+    };
+    let rejected = || Err(HttpError::NotConnected("no route".to_owned()));
+    will(issued("first", 900));
+    for _ in 0..3 {
+        assert_eq!(get().unwrap(), ("first".to_owned(), 0));
+    }
+    memory.clock.sleep(Duration::from_secs(850));
+    will(rejected());
+    assert_eq!(get().unwrap(), ("first".to_owned(), 1), "due, and not expired");
+    will(issued("second", 900));
+    assert_eq!(get().unwrap(), ("second".to_owned(), 0));
+    memory.clock.sleep(Duration::from_secs(901));
+    will(rejected());
+    assert!(get().unwrap_err().error.message.contains("no route"));
+    assert_eq!(memory.endpoints.redeemed.borrow().len(), 4, "once for each attempt");
+}
+
+#[test]
+fn a_token_without_a_lifetime_expires_with_its_identity() {
+    let memory = job(std::path::Path::new("/nonexistent"));
+    let session = Session::api_token(Secret::new("t"), None, memory.clock.now());
+    memory.endpoints.exchanges.borrow_mut().push_back(Ok(session));
+    let found = memory.engine().get(&request("https://git.acme.dev/x"));
+    let expiry = found.unwrap().credential.expires_at.unwrap().unix();
+    assert!((1_899_999_000..=1_900_000_000).contains(&expiry), "{expiry}");
 }

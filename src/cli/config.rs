@@ -1,5 +1,7 @@
 //! `config`: reads and changes settings, and reports the origin of each.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
@@ -51,6 +53,12 @@ pub(super) enum Command {
     /// Print the path of the configuration
     #[command(after_help = "Examples:\n  my-credential-helper config path")]
     Path,
+    /// Copy the providers of a file, for a CI job
+    #[command(after_help = "Examples:\n  my-credential-helper config import ci/identity.toml")]
+    Import {
+        /// A file with `provider` and `[providers.NAME]`, which replace those of the configuration
+        file: PathBuf,
+    },
     /// Reset a setting to its default
     #[command(after_help = "Examples:\n  my-credential-helper config unset store")]
     Unset {
@@ -110,6 +118,7 @@ pub(super) fn run(engine: &Engine<'_>, command: &Command, output: &Output) -> Re
             let path = engine.context.paths.configuration().ok_or_else(missing)?.display();
             Ok(output.value(&path.to_string(), &json!({ "path": path.to_string() })))
         }
+        Command::Import { file } => import(engine, file, output),
         Command::Unset { key } => unset(engine, *key, output),
         Command::List => list(engine, output),
     }
@@ -263,6 +272,29 @@ fn certificates(engine: &Engine<'_>, path: &str) -> Result<String> {
             .with_hint("use a PEM file, which contains `-----BEGIN CERTIFICATE-----`"));
     }
     absolute.into_os_string().into_string().map_err(|_| unusable(&"the path is not UTF-8"))
+}
+
+fn import(engine: &Engine<'_>, file: &Path, output: &Output) -> Result<ToolOutput> {
+    let name = sanitize(&file.to_string_lossy());
+    let unusable = |reason: &dyn std::fmt::Display| Error::invalid(format!("{name} {reason}"));
+    let path = std::path::absolute(file).map_err(|error| unusable(&error.kind()))?;
+    let text = atomic_file::read_configuration(&path).map_err(|error| unusable(&error))?;
+    let text = text.ok_or_else(|| unusable(&"does not exist"))?;
+    let (context, configuration) = (engine.context, engine.context.configuration()?);
+    let import = edit::Import::parse(&context.paths, &text)
+        .map_err(|error| Error { message: format!("{name}: {}", error.message), ..error })?;
+    // Under the lock, no other process logs in to what is replaced.
+    let editor = edit::Editor::lock(&context.paths)?;
+    for provider in import.providers() {
+        let known = configuration.provider(provider).ok();
+        if let Some(known) = known.filter(|known| import.changes(known)) {
+            engine.check_no_session(&known)?;
+        }
+    }
+    editor.import(&import)?;
+    let providers = import.providers();
+    let text = format!("Imported {} from {name}.", sanitize(&providers.join(", ")));
+    Ok(output.done(&text, &json!({ "providers": providers })))
 }
 
 fn unset(engine: &Engine<'_>, key: Key, output: &Output) -> Result<ToolOutput> {

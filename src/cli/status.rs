@@ -10,7 +10,9 @@ use crate::cli::whoami;
 use crate::config::MyJson;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::microtica;
-use crate::model::{Kind, LoginKind, Provider, Secret, Session, Timestamp, ToolOutput, jwt};
+use crate::model::{
+    Kind, LoginKind, Provider, Secret, Session, Source, Timestamp, ToolOutput, jwt,
+};
 use crate::store::env::{self, Variable};
 use crate::store::owner;
 use crate::store::session::{self, StoredSession};
@@ -65,6 +67,8 @@ pub(super) fn run(
 /// The credential in force.
 enum InForce<'a> {
     Variable(Variable),
+    /// That of the job, by its source.
+    Identity(&'static str),
     Session(&'a StoredSession),
     None,
 }
@@ -74,7 +78,7 @@ impl InForce<'_> {
         match self {
             Self::Variable(variable) => Some((&variable.token, variable.kind)),
             Self::Session(stored) => Some((&stored.session.access_token, stored.session.kind())),
-            Self::None => None,
+            Self::Identity(_) | Self::None => None,
         }
     }
 
@@ -111,11 +115,16 @@ fn local_status(
     let (context, now) = (&engine.context, engine.clock.now());
     let loaded = session::load(&engine.stores, &provider.key);
     output.warn(&loaded.trail.warnings);
+    let identity = engine.identity_status(provider);
+    let job = identity.as_ref().filter(|(_, is_present, _)| *is_present);
     let variable = provider.token_variable.to_string();
     let (variable_state, in_force) = match env::read(&context.environment, &variable, now) {
         Ok(Some(found)) => ("set, in effect".to_owned(), InForce::Variable(found)),
         // The session is not used.
         Err(error) => (error.message, InForce::None),
+        Ok(None) if let Some((source, ..)) = job => {
+            ("not set".to_owned(), InForce::Identity(source))
+        }
         Ok(None) => {
             let stored = loaded.newest.as_ref().map_or(InForce::None, InForce::Session);
             ("not set".to_owned(), stored)
@@ -137,6 +146,7 @@ fn local_status(
     report.add("api url", "api_url", Some(context.api_url(provider, None)?));
     let how = match &in_force {
         InForce::Variable(_) => Some(format!("by the token in {variable}")),
+        InForce::Identity(source) => Some(format!("by the identity of {source}")),
         InForce::Session(it) => {
             Some(describe_session(provider, it, user.as_deref(), location.as_deref()))
         }
@@ -168,6 +178,7 @@ fn local_status(
         "source",
         match &in_force {
             InForce::Variable(_) => Some("env"),
+            InForce::Identity(_) => Some(Source::Identity.name()),
             InForce::Session(stored) => Some(stored.source.name()),
             InForce::None => None,
         },
@@ -178,6 +189,11 @@ fn local_status(
         if let Some(time) = time {
             report.row(row, format!("{} ({})", time.to_whole_seconds(), relative(time, now)));
         }
+    }
+    if let Some((source, is_present, state)) = &identity {
+        report.row("identity", format!("{source}: {state}"));
+        report
+            .field("identity", json!({ "source": source, "present": is_present, "state": state }));
     }
     let attempts = loaded.trail.attempts.iter();
     let attempts =

@@ -158,9 +158,15 @@ impl Context {
     /// The hint if nobody is logged in: a login requires a home directory and a person.
     pub fn login_hint(&self, provider: &Provider) -> String {
         let variable = &provider.token_variable;
+        let is_job = self.environment.get("CI").is_some();
         match self.paths.in_home("") {
+            _ if is_job && provider.identity.is_some() => {
+                let identity = provider.identity.as_ref();
+                let hint = identity.map(|it| it.source.hint(&it.audience)).unwrap_or_default();
+                format!("in a CI job, {hint}; or set {variable} to a token")
+            }
             Err(problem) => format!("{}, or set {variable}", problem.hint()),
-            Ok(_) if self.environment.get("CI").is_some() => {
+            Ok(_) if is_job => {
                 format!("in a CI job, set {variable} to a token")
             }
             Ok(_) => provider.login_hint(),
@@ -169,10 +175,13 @@ impl Context {
 
     /// The client secret of an OAuth service.
     pub fn client_secret(&self, oauth: &OAuth) -> Result<Option<Secret>> {
-        let text = match &oauth.client_secret {
-            None => return Ok(None),
-            Some(SecretLocation::Variable(name)) => self.environment.text(name).map(Secret::new),
-            Some(SecretLocation::File(path)) => atomic_file::read(path)
+        oauth.client_secret.as_ref().map_or(Ok(None), |location| self.secret(location))
+    }
+
+    pub fn secret(&self, location: &SecretLocation) -> Result<Option<Secret>> {
+        let text = match location {
+            SecretLocation::Variable(name) => self.environment.text(name).map(Secret::new),
+            SecretLocation::File(path) => atomic_file::read(path)
                 .map_err(|reason| Error::invalid_state(format!("{} {reason}", path.display())))?
                 .map(|contents| contents.text),
         };

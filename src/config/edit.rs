@@ -65,6 +65,25 @@ impl<'a> Editor<'a> {
         Ok(Self { paths, _lock: lock })
     }
 
+    /// Replaces the tables of the same names.
+    pub fn import(&self, import: &Import) -> Result<()> {
+        let Edit { path, after, .. } = plan(self.paths, None, |document| {
+            for (key, item) in import.document.iter() {
+                match item.as_table_like() {
+                    None => drop(document.insert(key, item.clone())),
+                    Some(providers) => {
+                        for (name, provider) in providers.iter() {
+                            *provider_table(document, name)? =
+                                provider.clone().into_table().ok()?;
+                        }
+                    }
+                }
+            }
+            Some(())
+        })?;
+        Ok(atomic_file::prepare(&path, after.len(), Policy::Preserve)?.commit(&after)?)
+    }
+
     /// As [`set`], under the lock that is held already.
     pub fn set(&self, provider: Option<&str>, key: &str, value: Option<Value>) -> Result<()> {
         self.set_all(provider, vec![(key, value)])
@@ -86,6 +105,45 @@ impl<'a> Editor<'a> {
             Some(())
         })?;
         Ok(atomic_file::prepare(&path, after.len(), Policy::Preserve)?.commit(&after)?)
+    }
+}
+
+/// What a file of a job says: `provider` and `[providers.NAME]`, and nothing else.
+pub struct Import {
+    document: DocumentMut,
+    configuration: Configuration,
+}
+
+impl Import {
+    /// Fails for a file that this program could not use as its configuration.
+    pub fn parse(paths: &Paths, text: &str) -> Result<Self> {
+        let document: DocumentMut = text
+            .parse()
+            .map_err(|error: toml_edit::TomlError| Error::invalid(sanitize(error.message())))?;
+        if let Some((key, _)) =
+            document.iter().find(|(key, _)| !["provider", "providers"].contains(key))
+        {
+            let message =
+                format!("has `{}`: only `provider` and `providers` are imported", sanitize(key));
+            return Err(Error::invalid(message));
+        }
+        let mut configuration: Configuration =
+            toml::from_str(text).map_err(|error| Error::invalid(sanitize(error.message())))?;
+        configuration.resolve_paths(paths)?;
+        for name in configuration.names() {
+            configuration.provider(name)?;
+        }
+        Ok(Self { document, configuration })
+    }
+
+    /// Whether the provider is another one than that of the same name.
+    pub fn changes(&self, provider: &Provider) -> bool {
+        self.configuration.provider(&provider.name).ok().as_ref() != Some(provider)
+    }
+
+    pub fn providers(&self) -> Vec<&str> {
+        let table = self.document.get("providers").and_then(Item::as_table_like);
+        table.into_iter().flat_map(|table| table.iter().map(|(name, _)| name)).collect()
     }
 }
 

@@ -5,6 +5,7 @@ pub mod accounts;
 mod context;
 pub mod device_id;
 pub mod edit;
+mod identity;
 mod my_json;
 mod oauth;
 mod paths;
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::error::{Error, Result, sanitize};
-use crate::model::known::{self, KnownService};
+use crate::model::known::{self, KnownService, TrustingService};
 use crate::model::{Account, Grant, Header, HostPattern, LoginKind, Provider, Target};
 use crate::sys::atomic_file;
 
@@ -75,6 +76,7 @@ struct ProviderSettings {
     scopes: Option<Vec<String>>,
     grant: Option<Grant>,
     redirect_port: Option<u16>,
+    identity: Option<identity::IdentitySettings>,
 }
 
 /// `kind`: how a person logs in, or the name of a known service.
@@ -84,6 +86,7 @@ enum ProviderKind {
     MagicLink,
     ApiKey,
     OAuth(Option<&'static KnownService>),
+    Trusting(&'static TrustingService),
 }
 
 impl TryFrom<String> for ProviderKind {
@@ -95,8 +98,13 @@ impl TryFrom<String> for ProviderKind {
             "api_key" => Ok(Self::ApiKey),
             "oauth" => Ok(Self::OAuth(None)),
             name => {
+                if let Some(known) = TrustingService::find(name) {
+                    return Ok(Self::Trusting(known));
+                }
                 let unknown = || {
-                    let known = known::ALL.map(|known| known.kind).join(", ");
+                    let known = known::ALL.map(|known| known.kind).into_iter();
+                    let known = known.chain(known::TRUSTING.map(|known| known.kind));
+                    let known = known.collect::<Vec<_>>().join(", ");
                     format!(
                         "`{}` is not a kind of provider: use oauth, api_key, magic_link, {known}",
                         sanitize(name)
@@ -126,9 +134,15 @@ impl Configuration {
 
     /// Expands `~/`, and refuses a path that would be one of the working directory.
     fn resolve_paths(&mut self, paths: &Paths) -> Result<()> {
-        let secrets = self.providers.values_mut().map(|it| &mut it.client_secret_file);
-        let secrets = secrets.flatten().map(|path| ("client_secret_file", path));
-        for (key, path) in self.ca_file.iter_mut().map(|path| ("ca_file", path)).chain(secrets) {
+        let files = self.providers.values_mut().flat_map(|settings| {
+            let secret = settings.client_secret_file.iter_mut();
+            let identity = settings.identity.iter_mut().flat_map(|identity| {
+                let file = identity.file.iter_mut().map(|path| ("file", path));
+                file.chain(identity.private_key_file.iter_mut().map(|it| ("private_key_file", it)))
+            });
+            secret.map(|path| ("client_secret_file", path)).chain(identity)
+        });
+        for (key, path) in self.ca_file.iter_mut().map(|path| ("ca_file", path)).chain(files) {
             if let Some(relative) = path.to_str().and_then(|path| path.strip_prefix("~/")) {
                 *path = paths.in_home(relative)?;
             }
@@ -227,6 +241,9 @@ impl ProviderSettings {
         if let ProviderKind::OAuth(known) = kind {
             return self.oauth_provider(name, known);
         }
+        if let ProviderKind::Trusting(known) = kind {
+            return self.trusting_provider(name, known);
+        }
         let api_url = self.api_url.clone().ok_or_else(|| missing("api_url"))?;
         let token_variable =
             self.token_variable.clone().ok_or_else(|| missing("token_variable"))?;
@@ -259,6 +276,13 @@ impl ProviderSettings {
         provider.accepts_password = self.takes_password.unwrap_or(provider.accepts_password);
         for host in &self.hosts {
             provider.hosts.push(HostPattern::parse(host)?);
+        }
+        if let Some(identity) = &self.identity {
+            let known = match self.kind {
+                Some(ProviderKind::Trusting(known)) => Some(known),
+                _ => None,
+            };
+            provider.identity = Some(Box::new(identity.identity(&provider, known)?));
         }
         Ok(provider)
     }

@@ -21,7 +21,7 @@ use super::error::{HttpError, Result, ServiceError, oauth_code, parse_code};
 use super::{mycli, names, tls};
 use crate::config::{Context, device_id};
 use crate::error::{self, Error};
-use crate::model::{Header, LoginKind, Provider, Secret, Target, Timestamp, json};
+use crate::model::{Header, LoginKind, Origin, Provider, Secret, Target, Timestamp, json};
 use crate::sys::log::{Log as _, StderrLog};
 use crate::sys::signals;
 
@@ -31,6 +31,11 @@ const MAX_BODY: usize = 1 << 20;
 
 /// For a request without a deadline.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For a connection to a metadata server, which is on this machine or not there.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The longest `Retry-After` that is shown, in seconds.
 const MAX_RETRY_AFTER: u64 = 24 * 3600;
@@ -68,15 +73,49 @@ impl Client {
     /// A client for an API or an endpoint of the provider. Nothing is connected; TLS is set up only for https.
     pub fn new(network: Network<'_>, provider: &Provider, url: &str) -> error::Result<Self> {
         let origin = Provider::api_origin(url)?;
+        let headers = device_headers(network.context, provider);
+        Ok(Self {
+            header: provider.header.clone(),
+            is_oauth: matches!(provider.login, LoginKind::OAuth(_)),
+            ..Self::build(network, &origin, url, headers)?
+        })
+    }
+
+    /// A client for a platform that issues identity tokens, or for a service that exchanges them: it needs no device.
+    pub(super) fn for_identity(network: Network<'_>, url: &str) -> error::Result<Self> {
+        Self::build(network, &Provider::api_origin(url)?, url, HeaderMap::new())
+    }
+
+    /// A client for a server at a literal link-local address, which no router forwards and no proxy sees: the one plain
+    /// http besides loopback. A machine without such a server fails within [`METADATA_TIMEOUT`].
+    pub(super) fn for_metadata(network: Network<'_>, url: &str) -> error::Result<Self> {
+        let Target { origin, .. } = Target::parse(url)?;
+        let address = origin.host().parse::<std::net::Ipv4Addr>();
+        if !origin.is_loopback() && !address.is_ok_and(|address| address.is_link_local()) {
+            let message = format!("{origin} is not a metadata server: it is not link-local");
+            return Err(Error::invalid(message));
+        }
+        let client = Self::build(network, &origin, url, HeaderMap::new())?;
+        // Longer than a connection may take: where there is no server, the connection fails, and not the response.
+        Ok(client.until(Instant::now() + 2 * METADATA_TIMEOUT))
+    }
+
+    fn build(
+        network: Network<'_>,
+        origin: &Origin,
+        url: &str,
+        headers: HeaderMap,
+    ) -> error::Result<Self> {
+        let is_local = origin.is_loopback() || !origin.is_safe();
         let builder = reqwest::blocking::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(5))
+            .connect_timeout(if is_local { METADATA_TIMEOUT } else { CONNECT_TIMEOUT })
             .user_agent(concat!("my-credential-helper/", env!("CARGO_PKG_VERSION")))
-            .default_headers(device_headers(network.context, provider))
+            .default_headers(headers)
             .dns_resolver(names::Resolver.into())
             .tls_backend_preconfigured(tls::configuration(network.context, origin.scheme())?);
         // A proxy for this machine would see a token that was meant to stay on it.
-        let builder = if origin.is_loopback() { builder.no_proxy() } else { builder };
+        let builder = if is_local { builder.no_proxy() } else { builder };
         // Its thread inherits the mask, so that a caller can block signals without knowing which clients exist.
         let _blocked = signals::block_all();
         let unusable =
@@ -86,10 +125,10 @@ impl Client {
             http,
             endpoint: Endpoint::parse(url)?,
             base_url: url.to_owned(),
-            header: provider.header.clone(),
+            header: Header::BEARER,
             deadline: None,
             log: network.log,
-            is_oauth: matches!(provider.login, LoginKind::OAuth(_)),
+            is_oauth: false,
             descriptions: network.descriptions,
         })
     }
@@ -155,8 +194,24 @@ impl Client {
     ) -> Result<HttpResponse> {
         let (parts, body) = request.into_parts();
         let request = self.http.request(parts.method, self.endpoint.0.clone());
-        let body = self.send(request.headers(parts.headers).body(body), secrets)?;
-        Ok(HttpResponse::new(body.to_vec()))
+        let (headers, body) = self.receive(request.headers(parts.headers).body(body), secrets)?;
+        let mut response = HttpResponse::new(body.to_vec());
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+
+    /// Posts JSON to the endpoint that the client is bound to.
+    pub(super) fn post_json<T: DeserializeOwned>(
+        &self,
+        headers: &[(&str, &str)],
+        body: String,
+        secrets: &[&Secret],
+    ) -> Result<T> {
+        let mut request = self.http.request(Method::POST, self.endpoint.0.clone()).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        decode(&self.send(request, secrets)?)
     }
 
     fn authorized(
@@ -179,14 +234,23 @@ impl Client {
 
     /// The body of a successful response.
     fn send(&self, request: RequestBuilder, secrets: &[&Secret]) -> Result<Zeroizing<Vec<u8>>> {
+        self.receive(request, secrets).map(|(_, body)| body)
+    }
+
+    fn receive(
+        &self,
+        request: RequestBuilder,
+        secrets: &[&Secret],
+    ) -> Result<(HeaderMap, Zeroizing<Vec<u8>>)> {
         let deadline = self.deadline();
         let response = self.execute(request, secrets, deadline)?;
+        let headers = response.headers().clone();
         let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
         let body = read_body(response, deadline, secrets)?;
         let status = match status {
             // GitHub answers a rejected request so.
             200..300 if self.is_oauth && is_rejection(&body) => 400,
-            200..300 => return Ok(body),
+            200..300 => return Ok((headers, body)),
             status => status,
         };
         let (code, message) = self.service_message(&body, secrets);
@@ -233,7 +297,10 @@ impl Client {
         let code = text("/error/code");
         let is_known = parse_code::<mycli::Code>(code).is_some();
         let code = if is_known { code.to_owned() } else { redact(code, secrets) };
-        (code, redact(text("/error/message"), secrets))
+        // Vault's, crates.io's and PyPI's forms of an error.
+        let paths = ["/error/message", "/errors/0", "/errors/0/detail", "/errors/0/description"];
+        let message = paths.map(text).into_iter().find(|message| !message.is_empty());
+        (code, redact(message.unwrap_or_default(), secrets))
     }
 }
 

@@ -76,7 +76,8 @@ impl std::fmt::Display for ServiceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { status, code, message, retry_after } = self;
         match (code.as_str(), message.as_str()) {
-            ("", _) => write!(f, "the service returned status {status}")?,
+            ("", "") => write!(f, "the service returned status {status}")?,
+            ("", message) => write!(f, "{message} (status {status})")?,
             (code, "") => write!(f, "{code} (status {status})")?,
             (code, message) => write!(f, "{message} ({code})")?,
         }

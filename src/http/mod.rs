@@ -3,6 +3,7 @@
 mod client;
 mod error;
 pub mod forge;
+mod identity;
 mod issued;
 pub mod microtica;
 pub mod mycli;

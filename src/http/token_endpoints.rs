@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::client::{Client, Network};
 use super::error::{self, HttpError};
-use super::mycli;
 use super::oauth::{self, Description, Service};
+use super::{identity, mycli};
 use crate::error::{Error, Result};
 use crate::model::{Grant, LoginKind, OAuth, Provider, Secret, Session};
 use crate::sys::clock::Clock;
@@ -17,6 +17,17 @@ pub trait TokenEndpoints {
         provider: &'a Provider,
         deadline: Instant,
     ) -> Result<Box<dyn Renewal + 'a>>;
+
+    /// Requests an identity token of the job's platform; `None` if the source is a metadata server that is not there.
+    fn identity_token(&self, provider: &Provider, deadline: Instant) -> Result<Option<Secret>>;
+
+    /// Exchanges an identity token for a session, which has no refresh token.
+    fn exchange_identity(
+        &self,
+        provider: &Provider,
+        token: &Secret,
+        deadline: Instant,
+    ) -> error::Result<Session>;
 }
 
 /// A service that is ready to renew a session.
@@ -93,6 +104,19 @@ impl TokenEndpoints for HttpEndpoints<'_> {
             }
         };
         Ok(Box::new(HttpRenewal { service, clock: self.clock }))
+    }
+
+    fn identity_token(&self, provider: &Provider, deadline: Instant) -> Result<Option<Secret>> {
+        identity::request_token(self.network, provider, deadline, self.clock.now())
+    }
+
+    fn exchange_identity(
+        &self,
+        provider: &Provider,
+        token: &Secret,
+        deadline: Instant,
+    ) -> error::Result<Session> {
+        identity::exchange(self.network, provider, token, deadline, self.clock)
     }
 }
 

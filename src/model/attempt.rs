@@ -42,6 +42,8 @@ pub enum Subject {
     /// The directory of the URL credentials.
     UrlCredentials,
     Account(Account),
+    /// The identity of the job, by its source.
+    Identity(&'static str),
     /// A provider, by name.
     Provider(String),
 }
@@ -58,6 +60,12 @@ pub enum Outcome {
         provider: String,
     },
     Chosen(ChosenBy),
+    /// Why the source of an identity is not present.
+    Absent(String),
+    /// The claims of the identity token, which nobody has verified here.
+    Identified(String),
+    /// The source is present, and there is no token.
+    NotAccepted,
     /// Why the settings of a provider are wrong.
     Misconfigured(String),
     Unavailable(StoreFailure),
@@ -142,6 +150,7 @@ impl fmt::Display for Subject {
             Self::UrlCredentialFile => f.write_str("stored login"),
             Self::UrlCredentials => f.write_str("stored logins"),
             Self::Account(account) => write!(f, "account {account}"),
+            Self::Identity(source) => write!(f, "identity of {source}"),
         }
     }
 }
@@ -157,6 +166,9 @@ impl fmt::Display for Outcome {
                 write!(f, "withheld: {origin} is no host of {provider}")
             }
             Self::Chosen(by) => by.fmt(f),
+            Self::Absent(reason) => f.write_str(&sanitize(reason)),
+            Self::Identified(claims) => write!(f, "claims, not verified: {claims}"),
+            Self::NotAccepted => f.write_str("failed"),
             Self::Misconfigured(reason) => f.write_str(reason),
             Self::Unavailable(failure) => failure.fmt(f),
         }

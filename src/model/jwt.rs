@@ -1,6 +1,9 @@
-//! Three claims of a JWT. Nothing is verified: the service does that, and this program only compares its own tokens.
+//! The claims of a JWT that this program reads. Nothing is verified: the service does that.
+
+use serde_json::Value;
 
 use super::Secret;
+use crate::error::sanitize;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(default)]
@@ -25,6 +28,51 @@ pub fn claims(token: &Secret) -> Claims {
 pub fn lifetime(token: &Secret) -> Option<u64> {
     let Claims { iat, exp, .. } = claims(token);
     Some(u64::try_from(exp?.saturating_sub(iat?)).unwrap_or(0))
+}
+
+/// Who an identity token is about, and who it is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct IdentityClaims {
+    pub iss: String,
+    pub sub: String,
+    pub aud: Vec<String>,
+    pub exp: Option<i64>,
+}
+
+impl IdentityClaims {
+    /// `None` if the token is not a JWT. A claim of another type counts as missing.
+    pub fn of(token: &Secret) -> Option<Self> {
+        if !token.is_jwt() {
+            return None;
+        }
+        let claims: Value =
+            jsonwebtoken::dangerous::insecure_decode_claims(token.expose_secret()).ok()?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        // RFC 7519, 4.1.3: one audience, or a list.
+        let aud = match &claims["aud"] {
+            Value::Array(list) => list.iter().map(text).collect(),
+            Value::String(audience) => vec![audience.clone()],
+            _ => Vec::new(),
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
+        let exp = claims["exp"].as_f64().map(|number| number as i64);
+        Some(Self { iss: text(&claims["iss"]), sub: text(&claims["sub"]), aud, exp })
+    }
+}
+
+impl IdentityClaims {
+    /// Who the token is about, at which issuer.
+    pub fn owner(&self) -> Option<Secret> {
+        let is_known = !self.iss.is_empty() && !self.sub.is_empty();
+        is_known.then(|| Secret::new(format!("{}\0{}", self.iss, self.sub)))
+    }
+}
+
+impl std::fmt::Display for IdentityClaims {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (aud, iss, sub) = (self.aud.join(" "), sanitize(&self.iss), sanitize(&self.sub));
+        write!(f, "aud {}, iss {iss}, sub {sub}", sanitize(&aud))
+    }
 }
 
 /// RFC 7519 allows a fraction (`NumericDate`).

@@ -1,7 +1,7 @@
 //! OAuth services that many people use, as data. Each fact stands below the page that states it. The client id is not
 //! among them: each user or company registers one.
 
-use super::{Endpoints, OAuth, Text};
+use super::{Endpoints, Exchange, OAuth, Preset, Text};
 
 /// A service that the configuration can name: `kind = "github"`.
 #[derive(Clone, Debug)]
@@ -170,6 +170,78 @@ impl KnownService {
             scopes: self.scopes.iter().map(|scope| (*scope).into()).collect(),
             parameters: parameters.collect(),
             ..OAuth::default()
+        }
+    }
+}
+
+/// A service that trusts the identity of jobs, and needs no registration of this program: `kind = "pypi"`.
+#[derive(Debug)]
+pub struct TrustingService {
+    pub kind: &'static str,
+    pub api_url: &'static str,
+    pub hosts: &'static [&'static str],
+    pub basic_username: &'static str,
+    /// As for every provider: `NAME`, without a scheme for the token.
+    pub header: Option<&'static str>,
+    pub audience: &'static str,
+    /// `None`: a token exchange (RFC 8693) at `/oauth/token` below the API URL.
+    preset: Option<&'static Preset>,
+}
+
+pub const TRUSTING: [TrustingService; 3] = [
+    // https://crates.io/docs/trusted-publishing: for `cargo publish` only.
+    TrustingService {
+        kind: "crates-io",
+        api_url: "https://crates.io",
+        // cargo names crates.io by an index at github.com, which must not get the token: `exec --env CARGO_REGISTRY_TOKEN`.
+        hosts: &[],
+        basic_username: "token",
+        header: Some("Authorization"),
+        audience: "crates.io",
+        // https://github.com/rust-lang/crates.io/blob/main/src/controllers/trustpub/tokens/exchange/mod.rs
+        preset: Some(&Preset {
+            path: "/api/v1/trusted_publishing/tokens",
+            field: "jwt",
+            lifetime: 30 * 60,
+        }),
+    },
+    // https://docs.pypi.org/trusted-publishers/using-a-publisher/#the-manual-way
+    TrustingService {
+        kind: "pypi",
+        api_url: "https://pypi.org",
+        hosts: &["upload.pypi.org"],
+        basic_username: "__token__",
+        header: None,
+        // What https://pypi.org/_/oidc/audience returns. A service that names the audience itself could name another
+        // service's.
+        audience: "pypi",
+        preset: Some(&Preset { path: "/_/oidc/mint-token", field: "token", lifetime: 15 * 60 }),
+    },
+    // https://github.com/docker/login-action/blob/master/src/dockerhub.ts: with the parameter `connection_id`; the user name
+    // is the organisation.
+    TrustingService {
+        kind: "docker-hub",
+        api_url: "https://identity.docker.com",
+        hosts: &["index.docker.io"],
+        basic_username: "",
+        header: None,
+        audience: "https://identity.docker.com",
+        preset: None,
+    },
+];
+
+impl TrustingService {
+    pub fn find(kind: &str) -> Option<&'static Self> {
+        TRUSTING.iter().find(|known| known.kind == kind)
+    }
+
+    pub fn exchange(&self) -> Exchange {
+        match self.preset {
+            Some(preset) => Exchange::Preset(preset),
+            None => Exchange::TokenExchange {
+                subject_token_type: "urn:ietf:params:oauth:token-type:id_token".into(),
+                requested_token_type: None,
+            },
         }
     }
 }

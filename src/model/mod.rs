@@ -1,6 +1,7 @@
 //! Plain types without I/O: what is requested, what is answered, and the terms of both.
 
 mod attempt;
+mod ci;
 mod credential;
 mod origin;
 mod provider;
@@ -19,11 +20,13 @@ pub mod known;
 pub use attempt::{
     Attempt, ChosenBy, OffReason, Outcome, StoreFailure, Subject, Trail, attempts_line,
 };
+pub use ci::CiLog;
 pub use credential::{Kind, Session, UrlCredential};
 pub use origin::{HostPattern, Origin, Scheme};
 pub use provider::{
-    Account, ApiPaths, Endpoints, Grant, Header, Item, LoginKind, OAuth, Provider, SecretLocation,
-    StorageKey, StoredFormat, Text,
+    Account, Algorithm, ApiPaths, Endpoints, Exchange, Grant, Header, Identity, IdentitySource,
+    Item, LoginKind, OAuth, Preset, Provider, SecretLocation, SigningKey, StorageKey, StoredFormat,
+    Text,
 };
 pub use request::{
     AuthForm, CredentialRequest, EraseRequest, Occasion, Operation, Rejection, StoreRequest,

@@ -5,6 +5,8 @@ use serde::{Serialize, Serializer};
 pub enum Source {
     /// An environment variable.
     Environment,
+    /// The identity of the job: nothing is stored.
+    Identity,
     /// The keyring of the operating system.
     Keyring,
     /// A file below the home directory.
@@ -16,6 +18,7 @@ impl Source {
     pub fn name(self) -> &'static str {
         match self {
             Self::Environment => "env",
+            Self::Identity => "identity",
             Self::Keyring => "keyring",
             Self::File => "file",
         }

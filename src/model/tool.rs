@@ -44,6 +44,8 @@ pub enum Framing {
 pub struct ToolOutput {
     /// Standard output.
     pub output: Zeroizing<String>,
+    /// Standard error before the output: commands for the log of a CI system, which may contain a secret.
+    pub masks: Zeroizing<String>,
     /// Standard error, for people.
     pub messages: String,
     /// The exit status.

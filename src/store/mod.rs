@@ -3,6 +3,8 @@
 
 pub mod env;
 mod file;
+pub mod identity;
+pub mod job_cache;
 pub mod keyring;
 pub mod owner;
 pub mod returned_token;

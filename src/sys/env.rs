@@ -22,6 +22,18 @@ impl Environment {
         value.filter(|value| !value.as_encoded_bytes().trim_ascii().is_empty())
     }
 
+    /// The variables whose names begin so.
+    pub fn with_prefix(&self, prefix: &str) -> Vec<(OsString, OsString)> {
+        let is_named = |name: &OsString| name.to_string_lossy().starts_with(prefix);
+        match self {
+            Self::Process => std::env::vars_os().filter(|(name, _)| is_named(name)).collect(),
+            Self::Fixed(variables) => {
+                let variables = variables.iter().map(|(name, value)| (name.into(), value.clone()));
+                variables.filter(|(name, _)| is_named(name)).collect()
+            }
+        }
+    }
+
     /// The variable as text; one that is not UTF-8 counts as it can be shown.
     pub fn text(&self, name: &str) -> Option<String> {
         self.get(name).map(|value| value.to_string_lossy().into_owned())

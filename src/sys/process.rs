@@ -133,6 +133,14 @@ impl Child {
         self
     }
 
+    /// Adds the variables of a CI agent, by their prefix, for the agent's own program: they allow it to request the
+    /// identity token of the job. The one exception from [`INHERITED`] and [`PATHS`].
+    #[must_use]
+    pub fn with_agent(mut self, environment: &Environment, prefix: &'static str) -> Self {
+        self.command.envs(environment.with_prefix(prefix));
+        self
+    }
+
     /// Runs the program to its end: its standard output where it succeeds, `None` where it does not.
     pub fn run(mut self) -> Result<Option<zeroize::Zeroizing<String>>> {
         let deadline = Instant::now() + self.timeout;

@@ -98,7 +98,8 @@ impl Engine<'_> {
         let (session, now) = (&stored.session, self.clock.now());
         let is_due = now.since(session.received_at()) > REFRESH_INTERVAL
             && now.since(session.logged_in_at) > MIN_LOGIN_AGE;
-        if is_due && provider.login.can_renew(session) {
+        // In a job, the session of a person is not used.
+        if is_due && provider.login.can_renew(session) && !self.has_identity(&provider) {
             let timeouts = Timeouts::new(&provider, WEEKLY_TIMEOUT);
             let mut trail = Trail::default();
             let _ = state::run(self, &provider, Validity::ZERO, timeouts, stored, &mut trail);

@@ -4,6 +4,7 @@
 
 mod files;
 mod finding;
+mod identity;
 mod in_force;
 mod login;
 mod service;
@@ -67,6 +68,7 @@ fn examine(engine: &Engine<'_>) -> Vec<Finding> {
     let mut findings = files::examine(engine, machine.as_ref().ok());
     let (login, providers) = login::examine(engine);
     findings.extend(login);
+    findings.extend(identity::examine(engine));
     findings.extend(service::examine(engine));
     match machine {
         Ok(machine) => findings.extend(tool::examine(engine, &machine, &providers)),

@@ -193,7 +193,7 @@ fn probe(subject: &Subject<'_>, target: &Target) -> Option<Finding> {
     };
     // The options of `doctor` are not the tool's.
     let context = Context::from_env(overrides);
-    let ToolOutput { output, messages, status } =
+    let ToolOutput { output, messages, status, .. } =
         with_engine(&context, |engine| run::answer(engine, protocol, &invocation));
     if status == 0 && output.contains(tool.probe.proof) {
         return Some(Finding::fine(tool.name, format!("gets a credential for {target}")));

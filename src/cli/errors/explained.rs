@@ -108,6 +108,10 @@ const INVALID_REQUEST: &[Case] = &[
         "A variable contains a token with a line break, or an expired token.",
         "Set the variable to a valid token, or `unset` it to use your session.",
     ),
+    case(
+        "The identity token of a job is for another audience, or has expired; it was not sent.",
+        "Request the identity token for the `audience` of [providers.NAME.identity]; see protocol/IDENTITY.md.",
+    ),
     case("No terminal to prompt on.", "Pass the option that the message names."),
 ];
 
@@ -140,6 +144,10 @@ const TEMPORARILY_UNAVAILABLE: &[Case] = &[
 ];
 
 const REJECTED: &[Case] = &[
+    case(
+        "The service does not trust the identity of this job.",
+        "Compare the claims in the message with the trust policy at the service; in GitHub Actions, give the job `permissions: id-token: write`.",
+    ),
     case(
         "The token was revoked, or was not issued by this service.",
         "Run `my-credential-helper login --force`; if the token is in a variable, set the variable to a valid token.",

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use crate::cli::variables::Assignment;
-use crate::model::Secret;
+use crate::model::{CiLog, Secret};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -31,16 +31,9 @@ impl Format {
 
     /// The line that hides a value in the log of a CI system.
     pub(super) fn mask(self, value: &Secret) -> String {
-        let value = value.expose_secret();
         match self {
-            // An empty mask would be an error, or hide everything.
-            _ if value.is_empty() => String::new(),
-            // docs.github.com, "Workflow commands": the value is percent-encoded.
-            Self::GithubActions => format!("::add-mask::{}\n", value.replace('%', "%25")),
-            // learn.microsoft.com, "Logging commands": `%` is written as `%AZP25`.
-            Self::AzurePipelines => {
-                format!("##vso[task.setsecret]{}\n", value.replace('%', "%AZP25"))
-            }
+            Self::GithubActions => CiLog::GithubActions.mask(value),
+            Self::AzurePipelines => CiLog::AzurePipelines.mask(value),
             _ => String::new(),
         }
     }

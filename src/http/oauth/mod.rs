@@ -8,6 +8,8 @@ mod response;
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
 };
@@ -19,11 +21,12 @@ use oauth2::{
 };
 use serde_json::Value;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::client::{Client, Network};
 use super::error::{HttpError, Result};
 use crate::error::{self, Error};
-use crate::model::{Endpoints, OAuth, Provider, Secret, Session, Text, Timestamp};
+use crate::model::{Endpoints, OAuth, Provider, Secret, Session, Text, Timestamp, json};
 
 pub use discovery::{Description, has_metadata};
 pub use response::{MAX_TOKEN, TokenResponse};
@@ -270,7 +273,45 @@ impl<'a> Service<'a> {
         url.map(|url| &**url).ok_or_else(missing)
     }
 
-    fn token_client(&self) -> Result<Client> {
+    /// Sends a grant that the library does not know, with the client's authentication.
+    pub(in crate::http) fn grant(
+        &self,
+        fields: &[(&str, &str)],
+        secrets: &[&Secret],
+    ) -> Result<TokenResponse> {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        let mut request = oauth2::http::Request::post("/")
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .header("Accept", "application/json");
+        // A public client, and one that an assertion authenticates, names only its id.
+        match (&self.oauth.client_id, &self.secret) {
+            (Some(id), Some(secret)) if !self.secret_in_body => {
+                let encoded = |text: &str| {
+                    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>()
+                };
+                let (id, secret) = (encoded(id), Zeroizing::new(encoded(secret.expose_secret())));
+                let pair = Zeroizing::new(BASE64.encode(format!("{id}:{}", *secret)));
+                let basic = Zeroizing::new(format!("Basic {}", *pair));
+                request = request.header("Authorization", &*basic);
+            }
+            (Some(id), secret) => {
+                form.append_pair("client_id", id);
+                if let Some(secret) = secret {
+                    form.append_pair("client_secret", secret.expose_secret());
+                }
+            }
+            (None, _) => {}
+        }
+        let request = request
+            .body(form.finish().into_bytes())
+            .map_err(|_| not_sent("a field of the request is not allowed in HTTP".to_owned()))?;
+        let response = self.sender(self.token_client()?, secrets)(request)?;
+        serde_json::from_slice(response.body())
+            .map_err(|error| HttpError::Malformed(format!("the response {}", json::reason(&error))))
+    }
+
+    pub(in crate::http) fn token_client(&self) -> Result<Client> {
         self.client(self.endpoints.token.as_ref(), "tokens")
     }
 

@@ -71,7 +71,10 @@ impl TokenResponse {
     /// The session, received `now`.
     pub fn into_session(self, now: Timestamp) -> Result<Session> {
         let access_token = usable(self.access_token.into_secret())?;
-        if self.named_type.is_some_and(|named| !named.eq_ignore_ascii_case("bearer")) {
+        // RFC 8693, 2.2.1: `N_A` for a token that is not an access token.
+        let is_usable =
+            |named: &str| ["bearer", "n_a"].iter().any(|it| named.eq_ignore_ascii_case(it));
+        if self.named_type.is_some_and(|named| !is_usable(&named)) {
             return Err(HttpError::Malformed("the token is not a Bearer token".to_owned()));
         }
         let refresh_token =

@@ -2,6 +2,7 @@
 //! the token is stored, and how a person logs in. Two providers are built in; others are configured.
 
 mod account;
+mod identity;
 mod oauth;
 
 use std::borrow::Cow;
@@ -10,6 +11,7 @@ use super::{HostPattern, Origin, Secret, Session, Target};
 use crate::error::{Error, Result};
 
 pub use account::Account;
+pub use identity::{Algorithm, Exchange, Identity, IdentitySource, Preset, SigningKey};
 pub use oauth::{Endpoints, Grant, OAuth, SecretLocation};
 
 pub type Text = Cow<'static, str>;
@@ -45,6 +47,8 @@ pub struct Provider {
     pub account: Account,
     /// Where the credential of that account is stored.
     pub key: StorageKey,
+    /// How a job logs in without a stored secret.
+    pub identity: Option<Box<Identity>>,
 }
 
 /// How a person logs in.
@@ -194,6 +198,7 @@ impl Provider {
             lock: text(".my/refresh.lock"),
             service: None,
         },
+        identity: None,
     };
 
     /// Microtica: `mic_` API keys in a header of their own, stored where Microtica's own tools read them.
@@ -223,6 +228,7 @@ impl Provider {
             lock: text(".my/sessions/microtica/default.lock"),
             service: None,
         },
+        identity: None,
     };
 
     /// The provider of a request that names none.
@@ -245,6 +251,7 @@ impl Provider {
             shares_with_my: false,
             account: Account::DEFAULT,
             key: StorageKey::new(name, &Account::DEFAULT),
+            identity: None,
         }
     }
 

@@ -9,8 +9,8 @@ pub use answer::failure;
 use super::{Protocol, split_option};
 use crate::error::{Error, ErrorCode, Result, argument_name};
 use crate::model::{
-    CredentialRequest, EraseRequest, Framing, Invocation, Operation, Resolved, Response, Secret,
-    StoreRequest, Target, ToolOutput, attempts_line,
+    CiLog, CredentialRequest, EraseRequest, Framing, Invocation, Operation, Resolved, Response,
+    Secret, StoreRequest, Target, ToolOutput, attempts_line,
 };
 
 use request::Body;
@@ -24,6 +24,8 @@ pub(super) struct Json;
 impl Protocol for Json {
     const NAME: &'static str = NAME;
     const OPERATIONS: &'static [&'static str] = &["get", "store", "erase", "list", "capabilities"];
+
+    const VARIABLES: &'static [&'static str] = &[CiLog::VARIABLES[0].0, CiLog::VARIABLES[1].0];
 
     type Parsed<'a> = Presentation;
 
@@ -39,7 +41,9 @@ impl Protocol for Json {
     }
 
     fn decode(invocation: &Invocation) -> (Presentation, Result<Operation>) {
-        let mut presentation = Presentation::default();
+        let is_set = |(name, _): &&(&str, CiLog)| invocation.variables.contains_key(name);
+        let log = CiLog::VARIABLES.iter().find(is_set).map(|(_, log)| *log);
+        let mut presentation = Presentation { log, ..Presentation::default() };
         let operation = Arguments::parse(&invocation.arguments, &mut presentation)
             .and_then(|arguments| arguments.decode(&invocation.input));
         (presentation, operation)
@@ -69,6 +73,8 @@ impl Protocol for Json {
 pub(super) struct Presentation {
     format: Format,
     explain: bool,
+    /// Whose log hides the token.
+    log: Option<CiLog>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -191,7 +197,7 @@ fn required_secret(body: &Body<'_>, request: &CredentialRequest) -> Result<Secre
     Ok(secret)
 }
 
-fn credential(found: &Resolved, Presentation { format, explain }: Presentation) -> ToolOutput {
+fn credential(found: &Resolved, Presentation { format, explain, log }: Presentation) -> ToolOutput {
     let credential = &found.credential;
     let output = match (format, &credential.header) {
         (Format::Json, _) => answer::credential(found),
@@ -207,5 +213,8 @@ fn credential(found: &Resolved, Presentation { format, explain }: Presentation) 
     };
     let tried = || format!("tried: {}\n", attempts_line(&found.attempts));
     let messages = if explain { tried() } else { String::new() };
-    ToolOutput { messages, ..ToolOutput::success(output) }.with_warnings(&found.warnings)
+    // Text is for a script, whose log may show it; JSON is for a program.
+    let log = log.filter(|_| format != Format::Json);
+    let masks = log.map_or_else(String::new, |log| log.mask(&credential.secret)).into();
+    ToolOutput { masks, messages, ..ToolOutput::success(output) }.with_warnings(&found.warnings)
 }

@@ -196,3 +196,47 @@ fn the_wrapper_for_shells_runs_one_command_with_the_token() {
         "myc_1\n"
     );
 }
+
+/// The complete examples without a secret, as far as they are for the helper.
+#[test]
+fn the_examples_of_jobs_without_a_secret_are_valid() {
+    const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/ci/identity");
+    let example = |name: &str| std::fs::read_to_string(format!("{FOLDER}/{name}")).unwrap();
+    let explained = |change: &str| {
+        let home = Home::new();
+        let providers = example("providers.toml");
+        let source = "source = \"github-actions\"";
+        assert!(providers.contains(source));
+        let file = home.write("providers.toml", &providers.replace(source, change));
+        let imported = home.run(&["config", "import", file.to_str().unwrap()]);
+        assert_eq!(imported.status, 0, "{imported:?}");
+        home.run(&["get", "--explain", "--url", "https://git.acme.dev/team/app"]).messages
+    };
+    let github = explained("source = \"github-actions\"");
+    assert!(
+        github.contains("identity of github-actions (ACTIONS_ID_TOKEN_REQUEST_URL"),
+        "{github}"
+    );
+    let gitlab = explained("source = \"gitlab\"");
+    let variable = "HTTPS___LOGIN_ACME_DEV_ID_TOKEN";
+    assert!(gitlab.contains(&format!("identity of gitlab ({variable} is not set)")), "{gitlab}");
+    assert!(
+        example("gitlab-ci.yml")
+            .contains(&format!("{variable}:\n      aud: https://login.acme.dev\n"))
+    );
+    let file = "/var/run/secrets/acme/token";
+    let pod = explained(&format!("source = \"kubernetes\"\nfile = \"{file}\""));
+    assert!(pod.contains(&format!("identity of kubernetes ({file} does not exist)")), "{pod}");
+    let yaml = example("kubernetes.yaml");
+    assert!(yaml.contains("mountPath: /var/run/secrets/acme\n") && yaml.contains("path: token\n"));
+    for name in ["providers.toml", "github-actions.yml", "gitlab-ci.yml", "kubernetes.yaml"] {
+        assert!(!example(name).contains("secrets."), "{name} has no secret");
+    }
+    let readme = include_str!("../../../integrations/ci/README.md");
+    let (_, block) = readme.split_once("```toml\n[providers.crates-io]").unwrap();
+    let block = format!("[providers.crates-io]{}", block.split_once("```").unwrap().0);
+    let home = Home::new();
+    let file = home.write("publish.toml", &block);
+    let imported = home.run(&["config", "import", file.to_str().unwrap()]);
+    assert_eq!(imported.status, 0, "{imported:?}");
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Home, service};
+use crate::support::{HELPER, Home, finish, service, spawn};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -405,4 +405,68 @@ fn yes_confirms_and_force_is_still_accepted() {
     assert_eq!(home.run(&["token", "create", "ci"]).status, 0);
     let outcome = home.run(&["token", "revoke", "ci"]);
     assert!(outcome.status == 2 && outcome.messages.contains("use `--yes`"), "{outcome:?}");
+}
+
+#[test]
+fn a_file_of_a_job_is_imported_on_request() {
+    const FILE: &str = ".config/my-credential-helper/config.toml";
+    let home = Home::new();
+    let imported = "provider = \"acme\"\n\n# of the job\n[providers.acme]\nkind = \"oauth\"\n\
+                    issuer = \"https://login.acme.dev\"\nclient_id = \"ci\"\n\n[providers.acme.identity]\n\
+                    source = \"github-actions\"\naudience = \"a\"\nexchange = \"token-exchange\"\n";
+    home.write("app/identity.toml", imported);
+    let import = |arguments: &[&str]| {
+        let mut command = home.command(HELPER);
+        command.args(["config", "import"]).args(arguments).current_dir(home.path().join("app"));
+        finish(spawn(command), b"")
+    };
+    home.write("app/my-credential-helper.toml", imported);
+    assert!(!home.run(&["config", "list"]).output.contains("acme"), "nothing is read by itself");
+    home.write(
+        FILE,
+        "[providers.acme]\nkind = \"gitlab\"\n\n# mine\n[providers.other]\nkind = \"github\"\n",
+    );
+    let outcome = import(&["identity.toml"]);
+    assert_eq!(
+        (outcome.status, &*outcome.output),
+        (0, "Imported acme from identity.toml.\n"),
+        "{outcome:?}"
+    );
+    let text = home.read(FILE).unwrap();
+    for words in
+        ["provider = \"acme\"", "# mine", "[providers.other]", "source = \"github-actions\""]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains("gitlab"), "the whole table is replaced: {text}");
+    let tried = home.run(&["get", "--explain"]).messages;
+    assert!(tried.contains("identity of github-actions"), "{tried}");
+    assert_eq!(import(&["identity.toml"]).status, 0, "again");
+
+    let session = "{\"access_token\":\"hunter2\",\"expires_at\":\"9999-12-31T00:00:00Z\"}";
+    home.write(".my/sessions/acme/default.json", session);
+    assert_eq!(import(&["identity.toml"]).status, 0, "nothing changes");
+    for (contents, message) in [
+        (imported.replace("login.acme.dev", "evil.dev"), "logged in to acme"),
+        (
+            "store = \"file\"\n".to_owned(),
+            "has `store`: only `provider` and `providers` are imported",
+        ),
+        (imported.replace("audience = \"a\"", ""), "[providers.acme.identity] has no `audience`"),
+        (imported.replace("issuer", "isuer"), "unknown field `isuer`"),
+        (
+            imported.replace("client_id = \"ci\"", "client_secret_file = \"secret\""),
+            "has a relative path: client_secret_file",
+        ),
+        ("[".to_owned(), "identity.toml"),
+    ] {
+        home.write("app/identity.toml", &contents);
+        let outcome = import(&["identity.toml"]);
+        assert!(
+            outcome.status != 0 && outcome.messages.contains(message),
+            "{message}: {outcome:?}"
+        );
+        assert_eq!(home.read(FILE).unwrap(), text, "{message}");
+    }
+    assert!(import(&["none.toml"]).messages.contains("none.toml does not exist"));
 }

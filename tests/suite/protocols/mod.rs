@@ -10,6 +10,7 @@ mod git;
 mod git_callers;
 mod goauth;
 pub(crate) mod hosts;
+mod job;
 mod kubectl;
 mod pnpm;
 pub(crate) mod python;

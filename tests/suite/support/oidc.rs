@@ -121,6 +121,24 @@ impl Oidc {
         answer.body_mut().read_json().expect("JSON")
     }
 
+    /// Registers a client that authenticates with this key, and returns its id.
+    pub(crate) fn register_key(&self, jwk: &Value, algorithm: &str) -> String {
+        let client = json!({
+            "redirect_uris": [], "response_types": [], "grant_types": ["client_credentials"],
+            "token_endpoint_auth_method": "private_key_jwt",
+            "token_endpoint_auth_signing_alg": algorithm, "jwks": { "keys": [jwk] },
+        });
+        let mut answer =
+            ureq::post(format!("{}/reg", self.url)).send_json(client).expect("a client");
+        let registered: Value = answer.body_mut().read_json().expect("JSON");
+        registered["client_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The client assertion of the last request.
+    pub(crate) fn last_assertion(&self) -> String {
+        self.test("assertion")["assertion"].as_str().expect("an assertion").to_owned()
+    }
+
     /// A home that knows the service as `acme`, and uses it.
     pub(crate) fn home(&self, more: &str) -> Home {
         let mut home = Home::new();

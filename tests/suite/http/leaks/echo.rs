@@ -21,7 +21,8 @@ const DEVICE_CODE: &str = "dev+ice/c=de %43\"&?>>ÿ\\0123456789";
 const CODE: &str = "c=de/of+the page%44\"&?>>ÿ\\0123456789";
 
 /// Fields of a request that are not secret.
-const PUBLIC: [&str; 11] = [
+const PUBLIC: [&str; 14] = [
+    "client_assertion_type",
     "client_id",
     "email",
     "expires_in",
@@ -29,7 +30,9 @@ const PUBLIC: [&str; 11] = [
     "name",
     "profile_id",
     "redirect_uri",
+    "role",
     "scope",
+    "subject_token_type",
     "token_type_hint",
     "username",
     "response_type",
@@ -60,7 +63,10 @@ fn secrets(request: &Request) -> Vec<String> {
             secrets.push(decoded(secret));
             secrets.push(format!("{}:{}", decoded(id), decoded(secret)));
             secrets.push(pair);
-        } else if name.eq_ignore_ascii_case("x-microtica-api-key") {
+        } else if ["x-microtica-api-key", "x-identity-header"]
+            .iter()
+            .any(|header| name.eq_ignore_ascii_case(header))
+        {
             secrets.push(value.to_owned());
         } else if let Some(token) = value.strip_prefix("Bearer ") {
             secrets.push(token.to_owned());
@@ -438,6 +444,63 @@ fn no_request_of_oauth_leaks_what_it_carries() {
             }
         }
     });
+}
+
+/// The source and the exchange of an identity, the path of the request, and whether the request is the platform's.
+const IDENTITY: &[(&str, &str, &str, bool)] = &[
+    ("github-actions", "token-exchange", "/api/github", true),
+    ("azure-pipelines", "token-exchange", "/api/azure", true),
+    ("azure", "token-exchange", "/api/msi", true),
+    ("variable", "token-exchange", "/token", false),
+    ("variable", "jwt-bearer", "/token", false),
+    ("variable", "client-assertion", "/token", false),
+    ("variable", "vault", "/v1/auth/jwt/login", false),
+];
+
+/// `{"a":1}`, `{"aud":"a","exp":9999999999}`. As short as possible: a long message is cut off.
+const TOKEN: &str = "eyJhIjoxfQ.eyJhdWQiOiJhIiwiZXhwIjo5OTk5OTk5OTk5fQ.x";
+
+fn identity_home(service: &Scripted, source: &str, exchange: &str) -> Home {
+    let url = &service.url;
+    let source = match source {
+        "variable" => "source = 'variable'\nvariable = 'ID_TOKEN'\n".to_owned(),
+        "azure-pipelines" => format!("source = '{source}'\nservice_connection = 'c'\n"),
+        source => format!("source = '{source}'\n"),
+    };
+    let role = if exchange == "vault" { "role = 'ci'\n" } else { "" };
+    let mut home = Home::new();
+    let text = format!(
+        "provider = 'acme'\n[providers.acme]\nkind = 'oauth'\ntoken_endpoint = '{url}/token'\nclient_id = 'the id'\n\
+         client_secret_variable = 'CLIENT_SECRET'\n[providers.acme.identity]\n{source}{role}audience = 'a'\n\
+         exchange = '{exchange}'\n"
+    );
+    home.write(".config/my-credential-helper/config.toml", &text);
+    for (name, value) in [
+        ("MY_NO_KEYRING", "1".to_owned()),
+        ("CLIENT_SECRET", CLIENT_SECRET.to_owned()),
+        ("ID_TOKEN", TOKEN.to_owned()),
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{url}/api/github?x=1")),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", ACCESS_TOKEN.to_owned()),
+        ("SYSTEM_OIDCREQUESTURI", format!("{url}/api/azure")),
+        ("SYSTEM_ACCESSTOKEN", ACCESS_TOKEN.to_owned()),
+        ("IDENTITY_ENDPOINT", format!("{url}/api/msi")),
+        ("IDENTITY_HEADER", ACCESS_TOKEN.to_owned()),
+    ] {
+        home.set(name, value);
+    }
+    home
+}
+
+#[test]
+fn no_request_of_an_identity_leaks_what_it_carries() {
+    for echo in ECHOES {
+        for (source, exchange, path, is_platform) in IDENTITY {
+            let carries: &[_] = if *is_platform { &[ACCESS_TOKEN] } else { &[TOKEN] };
+            let case = Case { path, arguments: &["get", "--explain"], carries };
+            let home = |service: &Scripted| identity_home(service, source, exchange);
+            run(&case, echo, home, |_, _| json!({}));
+        }
+    }
 }
 
 #[test]

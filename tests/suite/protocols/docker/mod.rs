@@ -1,6 +1,6 @@
 //! docker, skopeo, podman and buildah: the real clients, against a real registry that asks for a password.
 
-mod registry;
+pub(crate) mod registry;
 mod token_service;
 
 use std::time::Duration;

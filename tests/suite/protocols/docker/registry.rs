@@ -48,7 +48,7 @@ impl Registry {
 
     /// One that asks the account service whether a password is a token of its own: nginx does, with the request that
     /// git would make. (A session's token is too long for `htpasswd`.)
-    pub(super) fn of_service(server: &Server, clients: &[&str]) -> Option<Self> {
+    pub(crate) fn of_service(server: &Server, clients: &[&str]) -> Option<Self> {
         if !["docker-registry", "nginx", "skopeo"]
             .iter()
             .chain(clients)

@@ -21,7 +21,7 @@ pub(super) fn run(tool: &Tool, transcript: &Transcript) -> Result<(), String> {
     each_call(transcript, |exchange| {
         let invocation = invocation(tool, transcript, exchange, &values);
         let (mut decoded, mut has_result) = (None, true);
-        let ToolOutput { output, messages, status } =
+        let ToolOutput { masks, output, messages, status } =
             (tool.answer)(&invocation, &mut |operation| {
                 // Nothing is stored for the URL: the error of `decode` stays.
                 if let Operation::EraseLegacy(_, _, refused) = operation {
@@ -38,6 +38,7 @@ pub(super) fn run(tool: &Tool, transcript: &Transcript) -> Result<(), String> {
         if !has_result {
             return Err("`response` does not fit the operation".to_owned());
         }
+        let messages = format!("{}{messages}", *masks);
         let written = Written { output: &output, messages: &messages, status: status.into() };
         compare(exchange, &values, &written)
     })

@@ -21,6 +21,7 @@ const issuer = `http://127.0.0.1:${server.address().port}`;
 const journal = [];
 let delay = 0;
 let delayDescription = 0;
+let assertion = '';
 let gate = Promise.resolve();
 let release = () => {};
 
@@ -43,7 +44,9 @@ const provider = new Provider(issuer, {
     deviceFlow: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
     revocation: { enabled: true, allowedPolicy: () => true },
+    registration: { enabled: true },
   },
+  enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'] },
   pkce: { required: () => true },
   issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
   rotateRefreshToken: true,
@@ -84,6 +87,11 @@ async function seed(accountId) {
   return { access_token, refresh_token };
 }
 
+provider.use(async (ctx, next) => {
+  await next();
+  assertion = ctx.oidc?.body?.client_assertion ?? assertion;
+});
+
 const answer = provider.callback();
 server.on('request', async (request, response) => {
   const url = new URL(request.url, issuer);
@@ -92,6 +100,7 @@ server.on('request', async (request, response) => {
     case '/test/seed': return tell(await seed(url.searchParams.get('account') ?? 'ada'));
     case '/test/code': return tell(await code(url.searchParams));
     case '/test/journal': return tell(journal);
+    case '/test/assertion': return tell({ assertion });
     case '/test/clear': journal.length = 0; return tell({});
     case '/test/delay': delay = Number(url.searchParams.get('ms')); return tell({});
     case '/test/hold': gate = new Promise((done) => { release = done; }); return tell({});

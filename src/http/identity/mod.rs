@@ -1,0 +1,149 @@
+//! Identity tokens: the platforms that issue them to a job, and the services that exchange them. An identity token goes to
+//! the token endpoint of the provider only, the token with which it is requested to the platform only.
+
+mod assertion;
+mod sources;
+
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::{Client, Network, segment};
+use super::error::{HttpError, Result};
+use super::issued::is_usable;
+use super::oauth::{Description, Service};
+use crate::error::Error;
+use crate::model::{
+    Exchange, Grant, Identity, LoginKind, OAuth, Provider, Secret, Session, Timestamp,
+    json as numbers, jwt,
+};
+use crate::sys::clock::Clock;
+
+pub(super) use sources::request_token;
+
+/// The longest lifetime of a Vault token, in seconds.
+const MAX_LEASE: u64 = 366 * 24 * 3600;
+
+/// RFC 7523, 2.2.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+pub(super) fn exchange(
+    network: Network<'_>,
+    provider: &Provider,
+    token: &Secret,
+    deadline: Instant,
+    clock: &dyn Clock,
+) -> Result<Session> {
+    let missing = || HttpError::NotSent(Error::invalid_state("the provider has no identity"));
+    let identity = provider.identity.as_ref().ok_or_else(missing)?;
+    let now = || clock.now();
+    let session = match (&identity.exchange, &provider.login) {
+        (Exchange::None, _) => {
+            let expiry = jwt::IdentityClaims::of(token).and_then(|claims| claims.exp);
+            let expires_at = expiry.map(Timestamp::from_unix);
+            Session::api_token(token.clone(), expires_at, now())
+        }
+        (Exchange::Vault { mount, role, namespace }, _) => {
+            let base = network.context.configured_api_url(provider).map_err(HttpError::NotSent)?;
+            let path = mount.split('/').map(segment).collect::<Vec<_>>().join("/");
+            let url = format!("{base}/v1/auth/{path}/login");
+            let client = Client::for_identity(network, &url).map_err(HttpError::NotSent)?;
+            log_in_to_vault(&client.until(deadline), role, namespace.as_deref(), token, now)?
+        }
+        (Exchange::Preset(preset), _) => {
+            #[derive(Deserialize)]
+            struct Response {
+                token: Secret,
+            }
+            let base = network.context.configured_api_url(provider).map_err(HttpError::NotSent)?;
+            let url = format!("{base}{}", preset.path);
+            let client = Client::for_identity(network, &url).map_err(HttpError::NotSent)?;
+            let body = json!({ preset.field: token.expose_secret() }).to_string();
+            let headers = [("Content-Type", "application/json")];
+            let Response { token } = client.until(deadline).post_json(&headers, body, &[token])?;
+            let expiry = now().plus_seconds(preset.lifetime);
+            Session::api_token(usable(token)?, Some(expiry), now())
+        }
+        (_, LoginKind::OAuth(oauth)) => {
+            // The token endpoint is enough, as for a program that logs in itself.
+            let oauth = OAuth { grant: Grant::ClientCredentials, ..(**oauth).clone() };
+            let service = Service::new(network, provider, &oauth, Description::Stored)
+                .map_err(HttpError::NotSent)?;
+            grant(&service.until(deadline), identity, &oauth, token, now)?
+        }
+        _ => return Err(missing()),
+    };
+    // A job is over before it needs a refresh token, which would outlive it.
+    Ok(Session { refresh_token: None, ..session })
+}
+
+fn grant(
+    service: &Service<'_>,
+    identity: &Identity,
+    oauth: &OAuth,
+    token: &Secret,
+    now: impl Fn() -> Timestamp,
+) -> Result<Session> {
+    let exposed = token.expose_secret();
+    let mut fields = match &identity.exchange {
+        Exchange::TokenExchange { subject_token_type, requested_token_type } => {
+            let mut fields = vec![
+                ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+                ("subject_token", exposed),
+                ("subject_token_type", subject_token_type),
+            ];
+            fields.extend(requested_token_type.iter().map(|it| ("requested_token_type", &**it)));
+            fields
+        }
+        Exchange::ClientAssertion => vec![
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", ASSERTION_TYPE),
+            ("client_assertion", exposed),
+        ],
+        _ => vec![
+            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+            ("assertion", exposed),
+        ],
+    };
+    let scopes = oauth.scopes.join(" ");
+    let scope = identity.scope.as_deref().unwrap_or(&scopes);
+    let scope = Some(scope).filter(|scope| !scope.is_empty());
+    fields.extend(scope.map(|scope| ("scope", scope)));
+    fields.extend(identity.resource.iter().map(|it| ("resource", &**it)));
+    fields.extend(identity.parameters.iter().map(|(name, value)| (&**name, &**value)));
+    service.grant(&fields, &[token])?.into_session(now())
+}
+
+/// <https://openbao.org/api-docs/auth/jwt/#jwt-login>, the same at Vault.
+fn log_in_to_vault(
+    client: &Client,
+    role: &str,
+    namespace: Option<&str>,
+    token: &Secret,
+    now: impl Fn() -> Timestamp,
+) -> Result<Session> {
+    #[derive(Deserialize)]
+    struct Response {
+        auth: Auth,
+    }
+    #[derive(Deserialize)]
+    struct Auth {
+        client_token: Secret,
+        #[serde(default)]
+        lease_duration: Value,
+    }
+    let body = json!({ "role": role, "jwt": token.expose_secret() }).to_string();
+    let mut headers = vec![("Content-Type", "application/json"), ("X-Vault-Request", "true")];
+    headers.extend(namespace.map(|namespace| ("X-Vault-Namespace", namespace)));
+    let Response { auth } = client.post_json(&headers, body, &[token])?;
+    let token = usable(auth.client_token)?;
+    let lease = numbers::number(&auth.lease_duration, 1..=MAX_LEASE);
+    let (now, expiry) = (now(), |now: Timestamp| lease.map(|seconds| now.plus_seconds(seconds)));
+    Ok(Session::api_token(token, expiry(now), now))
+}
+
+fn usable(token: Secret) -> Result<Secret> {
+    let missing = || HttpError::Malformed("the response has no usable token".to_owned());
+    is_usable(&token).then_some(token).ok_or_else(missing)
+}
