@@ -107,7 +107,7 @@ fn not_run(machine: &Machine, tool: &'static SetupTool, command: &str) -> Option
     let again = format!("`my-credential-helper setup {}`", tool.name);
     let path = Path::new(command);
     let link = Link::detect(machine, tool);
-    let is_plugin = tool.name == "terraform";
+    let is_plugin = matches!(tool.name, "terraform" | "tofu");
     if path.is_absolute() || is_plugin {
         if let Some(link) = link.filter(|link| is_plugin || link.path == path) {
             return broken(tool, link);

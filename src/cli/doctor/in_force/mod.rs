@@ -53,7 +53,7 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
         "cargo" => cargo::inspect(subject),
         "bazel" => bazel::inspect(subject),
         "kubectl" => kubectl::inspect(subject),
-        "terraform" => terraform::inspect(subject),
+        "terraform" | "tofu" => terraform::inspect(subject),
         "go" => go::inspect(subject),
         "pnpm" => pnpm::inspect(subject),
         "pip" => pip::inspect_pip(subject),
@@ -72,12 +72,14 @@ pub(super) fn variables(tool: &SetupTool, target: &Target) -> HashMap<&'static s
     info.into_iter().collect()
 }
 
+const TERRAFORM: &[&str] = &["TF_CLI_CONFIG_FILE", "TERRAFORM_CONFIG"];
+
 /// The variables that move a tool's configuration.
 #[rustfmt::skip]
 const MOVED_BY: &[(&str, &[&str])] = &[
     ("git", &["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "XDG_CONFIG_HOME"]),
     ("docker", &["DOCKER_CONFIG"]), ("podman", &["DOCKER_CONFIG", "REGISTRY_AUTH_FILE"]),
-    ("cargo", &["CARGO_HOME"]), ("terraform", &["TF_CLI_CONFIG_FILE", "TERRAFORM_CONFIG"]),
+    ("cargo", &["CARGO_HOME"]), ("terraform", TERRAFORM), ("tofu", TERRAFORM),
     ("pnpm", &["npm_config_userconfig", "NPM_CONFIG_USERCONFIG"]), ("pip", &["PIP_CONFIG_FILE"]),
     ("uv", &["UV_CONFIG_FILE"]),
 ];

@@ -19,20 +19,12 @@ struct Block {
 }
 
 pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
-    let mut in_force = InForce::default();
-    for program in subject.tool.programs.iter().filter(|it| subject.machine.find(it).is_some()) {
-        inspect_program(subject, program, &mut in_force)?;
-    }
-    Ok(in_force)
-}
-
-fn inspect_program(subject: &Subject<'_>, program: &str, in_force: &mut InForce) -> Result<()> {
-    let blocks =
-        files(subject, program).iter().map(|path| blocks(path)).collect::<Result<Vec<_>>>()?;
+    let (program, mut in_force) = (subject.tool.name, InForce::default());
+    let blocks = files(subject).iter().map(|path| blocks(path)).collect::<Result<Vec<_>>>()?;
     let blocks: Vec<_> = blocks.into_iter().flatten().collect();
     let helpers: Vec<_> = blocks.iter().filter(|it| it.kind == "credentials_helper").collect();
     if helpers.iter().all(|helper| helper.label != NAME) {
-        return Ok(());
+        return Ok(in_force);
     }
     in_force.commands.push("terraform-credentials-my".to_owned());
     if let [first, second, ..] = &helpers[..] {
@@ -66,31 +58,24 @@ fn inspect_program(subject: &Subject<'_>, program: &str, in_force: &mut InForce)
             in_force.targets.push(target);
         }
     }
-    Ok(())
+    Ok(in_force)
 }
 
 /// The files of the configuration (terraform, internal/command/cliconfig).
-fn files(subject: &Subject<'_>, program: &str) -> Vec<PathBuf> {
-    let home = &subject.machine.home;
-    let folder = home.join(".terraform.d");
+fn files(subject: &Subject<'_>) -> Vec<PathBuf> {
+    let folder = subject.machine.home.join(".terraform.d");
     let logins = folder.join("credentials.tfrc.json");
     for name in ["TF_CLI_CONFIG_FILE", "TERRAFORM_CONFIG"] {
         if let Some(path) = subject.variable(name) {
             return vec![path.into(), logins];
         }
     }
-    let windows = subject.variable("APPDATA").map(PathBuf::from).filter(|_| cfg!(windows));
-    let [main, tofu] = match windows {
-        Some(folder) => [folder.join("terraform.rc"), folder.join("tofu.rc")],
-        None => [home.join(".terraformrc"), home.join(".tofurc")],
-    };
-    let main = if program == "tofu" && tofu.is_file() { tofu } else { main };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|it| it.path());
     let is_read = |path: &PathBuf| {
         let name = path.to_string_lossy();
         name.ends_with(".tfrc") || name.ends_with(".tfrc.json")
     };
-    [main].into_iter().chain(entries.filter(is_read)).collect()
+    [subject.file()].into_iter().chain(entries.filter(is_read)).collect()
 }
 
 fn blocks(path: &Path) -> Result<Vec<Block>> {
