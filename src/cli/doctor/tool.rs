@@ -11,6 +11,7 @@ use crate::cli::setup::{edit, is_set_up};
 use crate::config::Context;
 use crate::model::{HostPattern, Invocation, Origin, Scheme, ToolOutput};
 use crate::protocols::run;
+use crate::sys::os;
 
 pub(super) fn examine(engine: &Engine<'_>, machine: &Machine, is_logged_in: bool) -> Vec<Finding> {
     let host = host(engine);
@@ -99,7 +100,7 @@ fn link(machine: &Machine, tool: &'static SetupTool) -> Option<Finding> {
     if folder == Folder::TerraformPlugins {
         return None;
     }
-    let line = format!("export PATH=\"{}:$PATH\"", link.path.parent()?.display());
+    let line = os::path_line(link.path.parent()?);
     match machine.find(name) {
         Some(found) if machine.is_this_program(&found) => None,
         Some(found) => Some(Finding::problem(
@@ -108,7 +109,7 @@ fn link(machine: &Machine, tool: &'static SetupTool) -> Option<Finding> {
             line,
         )),
         // Its configuration may name the path.
-        None if edit::read(&(tool.file)(machine))
+        None if edit::read(&tool.path(machine))
             .ok()
             .flatten()
             .is_some_and(|text| text.contains(&link.path.display().to_string())) =>
