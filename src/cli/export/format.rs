@@ -13,7 +13,7 @@ pub(super) enum Format {
     Fish,
     /// PowerShell
     Powershell,
-    /// The command prompt of Windows: `for /f "delims=" %i in ('…') do set "%i"`
+    /// The command prompt of Windows: `for /f "delims=" %i in ('COMMAND') do set "%i"`
     Cmd,
     /// A .env file
     Dotenv,

@@ -54,7 +54,7 @@ fn a_credential_over_the_limit_of_an_item_is_in_the_file() {
 
 #[test]
 #[ignore = "runs under wine: .ci/platform windows"]
-fn a_session_is_refreshed_in_the_keyring_and_moves_when_too_large() {
+fn a_session_in_the_keyring_is_refreshed_or_moves_to_the_file() {
     let server = service();
     let home = with_keyring(Home::at(&server));
     let store = |session: &account_server::Session| {

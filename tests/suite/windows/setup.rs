@@ -68,7 +68,7 @@ fn reports_name_paths_as_windows_does() {
 /// `setup` makes copies, since a link needs a privilege.
 #[test]
 #[ignore = "runs under wine: .ci/platform windows"]
-fn a_copy_of_another_version_is_replaced_and_a_foreign_file_is_not() {
+fn only_a_copy_of_another_version_is_replaced() {
     let home = home();
     let setup = || home.run(&["setup", "docker", "--host", HOST, "--yes"]);
     assert_eq!(setup().status, 0);
