@@ -1,14 +1,12 @@
-//! Access lists, locks, paths, and a file that another program has open. wine derives the access list of a file from its
+//! Access lists and paths. wine derives the access list of a file from its
 //! mode, and the mode from the list that a program sets. The rights of this user it gives to the group, too, of which this
 //! user is a member.
 
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use super::{credential, home};
-use crate::support::platform::{windows_path, wine};
+use crate::support::platform::windows_path;
 use crate::support::{Home, finish, service, spawn};
 
 const URL: &str = "https://registry.example.com";
@@ -88,40 +86,6 @@ fn the_home_may_have_a_blank_any_letter_and_a_long_path() {
         );
         assert!(files.iter().all(|file| rights_of_others(file) == 0), "{files:?}");
     }
-}
-
-/// Windows rejects the replacement of a file for as long as another program has it open, as a scanner does.
-#[test]
-#[ignore = "runs under wine: .ci/platform windows"]
-fn a_session_is_saved_after_another_program_closes_the_file() {
-    let server = service();
-    let (home, _) = Home::with_stale_session(&server);
-    let mut holder = home.command("true");
-    holder = {
-        let mut command = wine(Path::new("C:\\windows\\system32\\cmd.exe"));
-        command
-            .env_clear()
-            .envs(holder.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command
-    };
-    let file = windows_path(&home.path().join(".my/credentials.json"));
-    holder.args(["/c", &format!("(echo open & set /p x=) 4<{file}")]);
-    holder.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut holder = holder.spawn().unwrap();
-    let mut line = [0; 4];
-    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut line).unwrap();
-    assert_eq!(&line, b"open");
-    let helper = home.start(&["get", "--format", "raw"]);
-    let start = Instant::now();
-    while server.refresh_requests() == 0 {
-        assert!(start.elapsed() < Duration::from_secs(20), "no refresh");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
-    let outcome = finish(helper, b"");
-    assert_eq!((outcome.status, &*outcome.messages), (0, ""), "{outcome:?}");
-    assert_eq!(home.session().unwrap()["access_token"], outcome.output.trim_end());
 }
 
 #[test]
