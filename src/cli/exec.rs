@@ -8,6 +8,7 @@ use crate::auth::Engine;
 use crate::cli::variables::{Assignment, Variables};
 use crate::error::{Error, Result};
 use crate::model::ToolOutput;
+use crate::sys::os;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper exec -- ./deploy.sh\n  \
@@ -35,7 +36,8 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
     for warning in found.warnings {
         super::terminal::print(&format!("note: {warning}"));
     }
-    start(&mut command).or_else(|error| {
+    let run = |status| ToolOutput { status, ..ToolOutput::default() };
+    os::run_instead(&mut command).map(run).or_else(|error| {
         let is_missing = error.kind() == std::io::ErrorKind::NotFound;
         let why =
             if is_missing { "command not found".to_owned() } else { error.kind().to_string() };
@@ -47,18 +49,4 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
         let status = if is_missing { 127 } else { 126 };
         Ok(ToolOutput::failure(status, error_for_people))
     })
-}
-
-#[cfg(unix)]
-fn start(command: &mut Command) -> std::io::Result<ToolOutput> {
-    use std::os::unix::process::CommandExt as _;
-    // Comes back only where it fails.
-    Err(command.exec())
-}
-
-#[cfg(not(unix))]
-fn start(command: &mut Command) -> std::io::Result<ToolOutput> {
-    let status = command.status()?;
-    let status = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-    Ok(ToolOutput { status, ..ToolOutput::default() })
 }

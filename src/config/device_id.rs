@@ -22,14 +22,3 @@ pub fn load(paths: &Paths, Provider { name, account, .. }: &Provider) -> Option<
     atomic_file::write(&path, &id).ok()?;
     Some(id)
 }
-
-/// The host name.
-#[cfg(unix)]
-pub fn device_name() -> Option<String> {
-    rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
-}
-
-#[cfg(not(unix))]
-pub fn device_name() -> Option<String> {
-    crate::sys::env::Environment::Process.text("COMPUTERNAME")
-}

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::model::Warning;
-use crate::sys::atomic_file;
+use crate::sys::env::Environment;
+use crate::sys::{atomic_file, os};
 
 pub struct Paths {
     home: Result<PathBuf, HomeProblem>,
@@ -19,7 +20,7 @@ pub struct Paths {
 pub enum HomeProblem {
     #[error("no home directory")]
     Missing,
-    #[error("HOME is not an absolute path")]
+    #[error("{} is not an absolute path", os::HOME_VARIABLE)]
     Relative,
     #[error("{} belongs to another user", .0.display())]
     Foreign(PathBuf),
@@ -31,7 +32,9 @@ impl HomeProblem {
     /// The hint for the person.
     pub fn hint(&self) -> String {
         match self {
-            Self::Missing | Self::Relative => "set HOME to your home directory".to_owned(),
+            Self::Missing | Self::Relative => {
+                format!("set {} to your home directory", os::HOME_VARIABLE)
+            }
             Self::Foreign(path) => {
                 let path = path.display();
                 format!("run the command as the owner of {path}, without `sudo`")
@@ -53,8 +56,8 @@ impl Paths {
     pub fn detect() -> Self {
         // `BaseDirs` would determine a dozen other directories, too (9,000 instructions).
         let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
-        let configuration = directories::ProjectDirs::from("sh", "mycli", "my-credential-helper")
-            .map(|directories| directories.config_dir().join("config.toml"));
+        let configuration = os::configuration_folder(&Environment::Process)
+            .map(|folder| folder.join("config.toml"));
         Self::new(home.ok_or(HomeProblem::Missing), configuration)
     }
 
@@ -80,7 +83,7 @@ impl Paths {
 
     /// A file below the home directory.
     pub fn in_home(&self, relative: &str) -> Result<PathBuf, HomeProblem> {
-        self.home.as_ref().map(|home| home.join(relative)).map_err(Clone::clone)
+        self.home.as_ref().map(|home| os::native(home.join(relative))).map_err(Clone::clone)
     }
 
     pub fn is_foreign(&self) -> bool {

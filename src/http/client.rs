@@ -23,7 +23,7 @@ use crate::config::{Context, device_id};
 use crate::error::{self, Error};
 use crate::model::{Header, LoginKind, Origin, Provider, Secret, Target, Timestamp, json};
 use crate::sys::log::{Log as _, StderrLog};
-use crate::sys::signals;
+use crate::sys::{os, signals};
 
 pub(super) use reqwest::Method;
 
@@ -424,7 +424,7 @@ fn device_headers(context: &Context, provider: &Provider) -> HeaderMap {
     // Only a service that lists its sessions by device needs to tell one device from another.
     let is_sent = provider.login == LoginKind::MagicLink;
     let id = is_sent.then(|| device_id::load(&context.paths, provider)).flatten();
-    let name = is_sent.then(device_id::device_name).flatten();
+    let name = is_sent.then(os::device_name).flatten();
     [("x-device-id", id), ("x-device-name", name)]
         .into_iter()
         .filter_map(|(name, value)| {

@@ -122,6 +122,10 @@ pub enum OffReason {
     Disabled,
     #[error("the home belongs to another user")]
     ForeignHome,
+    /// More than an item of the Windows Credential Manager can have (`CRED_MAX_CREDENTIAL_BLOB_SIZE`). It is not split:
+    /// `my`, which reads the same item, would not find it.
+    #[error("larger than {max} bytes, the limit of the Credential Manager")]
+    TooLarge { max: usize },
     /// This kind of credential is not stored in the keyring.
     #[error("not used for this")]
     NotUsed,

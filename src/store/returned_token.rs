@@ -7,6 +7,7 @@ use super::url_credentials::hash;
 use crate::config::Paths;
 use crate::model::{Secret, Target};
 use crate::sys::atomic_file;
+use crate::sys::os::calling_process;
 
 const FILE: &str = ".my/handed-out";
 
@@ -22,20 +23,4 @@ pub fn is_repeated(paths: &Paths, target: Option<&Target>, token: &Secret) -> bo
     // If the file cannot be written, no rejection is noticed.
     let _ = atomic_file::write_fleeting(&path, &entry);
     false
-}
-
-/// The parent process: its id, and on Linux the time of its start, since ids are used again.
-#[cfg(unix)]
-fn calling_process() -> Option<String> {
-    let id = rustix::process::getppid()?.as_raw_nonzero();
-    let status = std::fs::read(format!("/proc/{id}/stat")).unwrap_or_default();
-    // proc(5): the name in parentheses may contain anything; the start is the 20th field after it.
-    let fields = status.rsplit(|byte| *byte == b')').next().unwrap_or_default();
-    let start = fields.split(|byte| *byte == b' ').nth(20).unwrap_or_default();
-    Some(format!("{id} {}", String::from_utf8_lossy(start)))
-}
-
-#[cfg(not(unix))]
-fn calling_process() -> Option<String> {
-    None
 }

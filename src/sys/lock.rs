@@ -31,10 +31,15 @@ impl Locks for FileLocks {
         // By its full name: since Rust 1.89 std has methods of the same name, which would be called instead.
         match fs2::FileExt::try_lock_exclusive(&file) {
             Ok(()) => Ok(Some(Box::new(FileLock(file)))),
-            Err(error) if error.kind() == fs2::lock_contended_error().kind() => Ok(None),
+            Err(error) if is_contended(&error) => Ok(None),
             Err(error) => Err(WriteError::new("locking", path, error)),
         }
     }
+}
+
+/// By the number: on Windows the lock has a number without a kind of its own (`ERROR_LOCK_VIOLATION`).
+fn is_contended(error: &std::io::Error) -> bool {
+    error.raw_os_error() == fs2::lock_contended_error().raw_os_error()
 }
 
 /// Waits for the lock on a file; `None` if another process still holds it after `timeout`.

@@ -6,6 +6,7 @@ pub mod env;
 pub mod hardening;
 pub mod lock;
 pub mod log;
+pub mod os;
 pub mod peer;
 pub mod process;
 pub mod signals;

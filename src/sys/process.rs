@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, sanitize};
 use crate::sys::env::Environment;
+use crate::sys::os;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -64,7 +65,7 @@ impl Launcher {
         let search_path = environment.get("PATH").unwrap_or_default();
         let directory = home.filter(|home| home.is_absolute() && home.is_dir());
         Self {
-            directory: directory.unwrap_or(Path::new("/")).to_owned(),
+            directory: directory.unwrap_or(Path::new(os::ROOT)).to_owned(),
             search_path: std::env::split_paths(&search_path)
                 .filter(|path| path.is_absolute())
                 .collect(),
@@ -84,8 +85,10 @@ impl Launcher {
         if path.is_absolute() || path.components().count() != 1 {
             return path.is_absolute().then(|| path.to_owned()).filter(|path| path.is_file());
         }
-        let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-        self.search_path.iter().map(|folder| folder.join(&file)).find(|path| path.is_file())
+        let files = os::program_files(name);
+        let paths =
+            self.search_path.iter().flat_map(|folder| files.iter().map(|file| folder.join(file)));
+        paths.into_iter().find(|path| path.is_file())
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]

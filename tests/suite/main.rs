@@ -12,3 +12,4 @@ mod project;
 mod protocols;
 mod store;
 mod sys;
+mod windows;

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::finding::Finding;
 use crate::auth::Engine;
 use crate::cli::setup::machine::Machine;
+use crate::sys::{atomic_file, os};
 
 pub(super) fn examine(engine: &Engine<'_>, machine: Option<&Machine>) -> Vec<Finding> {
     let mut findings: Vec<_> = machine.map(program).into_iter().collect();
@@ -27,12 +28,8 @@ fn program(machine: &Machine) -> Finding {
                 .with_fix("remove one of the copies")
         }
         None => {
-            let folder = machine.program.parent().unwrap_or(&machine.program).display();
-            Finding::problem(
-                check,
-                "my-credential-helper is not on PATH",
-                format!("export PATH=\"{folder}:$PATH\""),
-            )
+            let folder = machine.program.parent().unwrap_or(&machine.program);
+            Finding::problem(check, "my-credential-helper is not on PATH", os::path_line(folder))
         }
     }
 }
@@ -70,26 +67,13 @@ fn linked(path: &Path) -> Finding {
     Finding::problem("files", message, "replace the link with the file")
 }
 
-#[cfg(unix)]
 fn mode(path: &Path, metadata: &std::fs::Metadata) -> Option<Finding> {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o077 == 0 {
-        return None;
-    }
-    let right = if metadata.is_dir() { 0o700 } else { 0o600 };
-    let message = format!("{} has mode {mode:o}: other users can read it", path.display());
-    let (path, fix): (std::path::PathBuf, _) =
-        (path.to_owned(), format!("chmod {right:o} {}", path.display()));
+    let atomic_file::Exposure { reason, fix } = atomic_file::exposure(path, metadata)?;
+    let message = format!("{} {reason}", path.display());
+    let (path, metadata) = (path.to_owned(), metadata.clone());
     Some(Finding::problem("files", message, fix).with_repair(move || {
-        let narrowed = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(right));
-        narrowed.map_err(|error| {
+        atomic_file::make_private(&path, &metadata).map_err(|error| {
             crate::error::Error::invalid_state(format!("{}: {}", path.display(), error.kind()))
         })
     }))
-}
-
-#[cfg(not(unix))]
-fn mode(_: &Path, _: &std::fs::Metadata) -> Option<Finding> {
-    None
 }

@@ -12,6 +12,7 @@ use crate::cli::setup::tools::{ALL, SetupTool};
 use crate::config::Context;
 use crate::model::{Invocation, Scheme, Target, ToolOutput};
 use crate::protocols::run;
+use crate::sys::os;
 
 /// `providers` have a credential.
 pub(super) fn examine(
@@ -151,7 +152,7 @@ fn not_first(tool: &SetupTool, name: &str, folder: &Path, found: Option<PathBuf>
         Some(found) => format!("{} comes first on PATH", found.display()),
         None => format!("{name} is not on PATH"),
     };
-    Finding::problem(tool.name, message, format!("export PATH=\"{}:$PATH\"", folder.display()))
+    Finding::problem(tool.name, message, os::path_line(folder))
 }
 
 /// What is wrong with the link of a tool.

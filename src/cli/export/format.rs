@@ -13,6 +13,8 @@ pub(super) enum Format {
     Fish,
     /// PowerShell
     Powershell,
+    /// The command prompt of Windows: `for /f "delims=" %i in ('COMMAND') do set "%i"`
+    Cmd,
     /// A .env file
     Dotenv,
     /// One JSON object
@@ -26,7 +28,7 @@ pub(super) enum Format {
 impl Format {
     /// Whether the variable outlives this call in a shell or a file, where nothing refreshes it.
     pub(super) fn persists(self) -> bool {
-        matches!(self, Self::Sh | Self::Fish | Self::Powershell | Self::Dotenv)
+        matches!(self, Self::Sh | Self::Fish | Self::Powershell | Self::Cmd | Self::Dotenv)
     }
 
     /// The line that hides a value in the log of a CI system.
@@ -36,6 +38,11 @@ impl Format {
             Self::AzurePipelines => CiLog::AzurePipelines.mask(value),
             _ => String::new(),
         }
+    }
+
+    /// Whether the format has a syntax for this value.
+    pub(super) fn can_write(self, value: &Secret) -> bool {
+        self != Self::Cmd || !value.expose_secret().contains('"')
     }
 
     /// One variable on standard output.
@@ -48,6 +55,8 @@ impl Format {
                 format!("set -gx {name} '{}'\n", value.replace('\\', r"\\").replace('\'', r"\'"))
             }
             Self::Powershell => format!("$env:{name} = '{}'\n", powershell(value)),
+            // Nothing in the variable of `for /f` is special but a quote, which is refused: `can_write`.
+            Self::Cmd => format!("{name}={value}\n"),
             Self::Dotenv => format!("{name}={}\n", dotenv(value)),
             Self::Json | Self::GithubActions => String::new(),
             Self::AzurePipelines => {
@@ -107,6 +116,7 @@ mod tests {
             (Format::Sh, r#"export T='a'\''b"c\d$e`f%g'"#),
             (Format::Fish, r#"set -gx T 'a\'b"c\\d$e`f%g'"#),
             (Format::Powershell, r#"$env:T = 'a''b"c\d$e`f%g'"#),
+            (Format::Cmd, r#"T=a'b"c\d$e`f%g"#),
             (Format::Dotenv, r#"T="a'b\"c\\d\$e\`f%g""#),
             (
                 Format::AzurePipelines,

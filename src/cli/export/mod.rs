@@ -53,6 +53,10 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
              `--allow-short-lived` exports this one",
         ));
     }
+    if let Some(one) = assignments.iter().find(|one| !format.can_write(&one.value)) {
+        let message = format!("the value of {} contains a quote, which cmd cannot read", one.name);
+        return Err(Error::invalid(message).with_hint("use `--format powershell`"));
+    }
     // The secret is hidden before anything else may show it; a header contains it.
     let secrets = assignments.iter().filter(|assignment| assignment.is_secret);
     let values = [&found.credential.secret].into_iter().chain(secrets.map(|one| &one.value));

@@ -26,8 +26,7 @@ const PROGRAM: &str = "my-credential-helper";
 const KEY: &str = "GOAUTH=";
 
 fn file(machine: &Machine) -> PathBuf {
-    let folder = if cfg!(windows) { machine.variable("APPDATA") } else { None };
-    let folder = folder.unwrap_or_else(|| {
+    let folder = machine.roaming().unwrap_or_else(|| {
         if cfg!(target_os = "macos") {
             machine.home.join("Library/Application Support")
         } else {

@@ -8,6 +8,7 @@ use super::machine::Machine;
 use super::tools::{Folder, SetupTool};
 use crate::error::{Error, Result, sanitize};
 use crate::sys::atomic_file;
+use crate::sys::os::{self, link};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Link {
@@ -61,10 +62,11 @@ impl Link {
     }
 
     fn at(machine: &Machine, path: PathBuf) -> Self {
+        let path = os::native(path);
         let (state, target) = (state(machine, &path), machine.program.clone());
         let former = match state {
             State::Missing | State::Foreign => None,
-            // On Windows a second name of the same file.
+            // On Windows a copy.
             _ => Some(std::fs::read_link(&path).unwrap_or_else(|_| target.clone())),
         };
         Self { path, state, target, former }
@@ -98,7 +100,7 @@ impl Link {
         let making = || format!("linking {}", self.path.display());
         let folder = self.path.parent().with_context(making)?;
         std::fs::create_dir_all(folder).with_context(making)?;
-        if !self.path.is_symlink() {
+        if self.path.symlink_metadata().is_err() {
             return Ok(link(target, &self.path).with_context(making)?);
         }
         // A rename, so that the name is never missing.
@@ -129,7 +131,7 @@ impl Link {
 
     /// Whether `setup` made the link, and not a package or the user.
     pub(super) fn is_where_setup_puts_it(&self, machine: &Machine, tool: &SetupTool) -> bool {
-        let folder = tool.link.map(|(_, folder)| folder_path(machine, folder));
+        let folder = tool.link.map(|(_, folder)| os::native(folder_path(machine, folder)));
         self.path.parent() == folder.as_deref() && self.path.starts_with(&machine.home)
     }
 
@@ -162,7 +164,8 @@ fn state(machine: &Machine, path: &Path) -> State {
         return State::Right;
     }
     let target = if metadata.is_symlink() { std::fs::read_link(path).ok() } else { None };
-    let is_ours = target.is_some_and(|target| target.file_stem() == machine.program.file_stem());
+    let is_ours = target.is_some_and(|target| target.file_stem() == machine.program.file_stem())
+        || os::is_older_copy(path);
     if is_ours { State::Stale } else { State::Foreign }
 }
 
@@ -170,7 +173,10 @@ fn state(machine: &Machine, path: &Path) -> State {
 fn folder_path(machine: &Machine, folder: Folder) -> PathBuf {
     match folder {
         Folder::Ours => machine.own_folder(),
-        Folder::TerraformPlugins => machine.home.join(".terraform.d/plugins"),
+        Folder::TerraformPlugins => match machine.roaming() {
+            Some(folder) => folder.join("terraform.d/plugins"),
+            None => machine.home.join(".terraform.d/plugins"),
+        },
         Folder::Programs => {
             let beside = machine
                 .program
@@ -179,15 +185,4 @@ fn folder_path(machine: &Machine, folder: Folder) -> PathBuf {
             beside.map_or_else(|| machine.home.join(".local/bin"), Path::to_owned)
         }
     }
-}
-
-#[cfg(unix)]
-fn link(target: &Path, path: &Path) -> std::io::Result<()> {
-    std::os::unix::fs::symlink(target, path)
-}
-
-/// A symbolic link needs a privilege there; a second name for the same file does not.
-#[cfg(not(unix))]
-fn link(target: &Path, path: &Path) -> std::io::Result<()> {
-    std::fs::hard_link(target, path).or_else(|_| std::fs::copy(target, path).map(drop))
 }

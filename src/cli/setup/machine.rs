@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::auth::Engine;
 use crate::error::{Error, Result};
+use crate::sys::os;
 use crate::sys::process::Launcher;
 
 /// The name under which this program is installed.
@@ -14,6 +15,7 @@ pub(in crate::cli) struct Machine {
     pub(in crate::cli) program: PathBuf,
     pub(in crate::cli) home: PathBuf,
     pub(in crate::cli) launcher: Launcher,
+    roaming: Option<PathBuf>,
 }
 
 impl Machine {
@@ -23,7 +25,8 @@ impl Machine {
         let launcher = Launcher::new(&engine.context.environment, Some(&home));
         let program = std::env::current_exe()
             .map_err(|error| Error::invalid_state(format!("this program: {error}")))?;
-        let mut machine = Self { program, home, launcher };
+        let roaming = os::roaming_folder(&engine.context.environment);
+        let mut machine = Self { program, home, launcher, roaming };
         // A link that a package manager maintains outlives the file that it points at today.
         if let Some(found) = machine.find(NAME).filter(|found| machine.is_this_program(found)) {
             machine.program = found;
@@ -55,14 +58,18 @@ impl Machine {
     /// Whether the path is this program, under any name.
     pub(in crate::cli) fn is_this_program(&self, path: &Path) -> bool {
         let own = [Some(self.program.clone()), std::env::current_exe().ok()];
-        let Ok(path) = path.canonicalize() else { return false };
-        own.into_iter().flatten().filter_map(|own| own.canonicalize().ok()).any(|own| own == path)
+        own.into_iter().flatten().any(|own| os::is_same_program(&own, path))
     }
 
     /// A variable that moves a tool's configuration. A relative path counts as not set: it would be a file of the working
     /// directory.
     pub(super) fn variable(&self, name: &str) -> Option<PathBuf> {
         self.launcher.variable(name).map(PathBuf::from)
+    }
+
+    /// `%APPDATA%` on Windows.
+    pub(super) fn roaming(&self) -> Option<PathBuf> {
+        self.roaming.clone()
     }
 
     /// `~/.config`, or `XDG_CONFIG_HOME`.

@@ -216,7 +216,7 @@ fn keep(plan: Result<Plan>, all: bool, output: &Output, plans: &mut Vec<Plan>) -
 
 /// Whether a tool's configuration has entries of ours.
 pub(super) fn is_set_up(machine: &Machine, tool: &SetupTool) -> Result<bool> {
-    match edit::read(&(tool.file)(machine))? {
+    match edit::read(&tool.path(machine))? {
         Some(text) => Ok(edit::without_ours(machine, tool, &[], &text)? != text),
         None => Ok(false),
     }

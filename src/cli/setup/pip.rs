@@ -39,7 +39,7 @@ fn file(machine: &Machine) -> PathBuf {
     if let Some(path) = machine.variable("PIP_CONFIG_FILE").filter(|path| path.is_absolute()) {
         return path;
     }
-    if let Some(folder) = machine.variable("APPDATA").filter(|_| cfg!(windows)) {
+    if let Some(folder) = machine.roaming() {
         return folder.join("pip/pip.ini");
     }
     let current = machine.configuration().join("pip/pip.conf");

@@ -13,6 +13,7 @@ use super::{difference, layout};
 use crate::error::Result;
 use crate::model::HostPattern;
 use crate::sys::atomic_file::{self, Policy};
+use crate::sys::os;
 
 pub(super) struct Plan {
     pub(super) tool: &'static SetupTool,
@@ -53,7 +54,7 @@ impl Plan {
         if let Some(link) = link.as_ref().filter(|link| link.state == State::Foreign) {
             return Err(link.blocked());
         }
-        let path = atomic_file::target(&(tool.file)(machine))?;
+        let path = atomic_file::target(&tool.path(machine))?;
         let before = edit::read(&path)?;
         let text = before.as_deref().unwrap_or_default();
         let program = link.as_ref().map_or(&machine.program, |link| &link.path);
@@ -91,7 +92,7 @@ impl Plan {
         hosts: &[HostPattern],
         undone: &[&SetupTool],
     ) -> Result<Self> {
-        let path = atomic_file::target(&(tool.file)(machine))?;
+        let path = atomic_file::target(&tool.path(machine))?;
         let before = edit::read(&path)?;
         let hosts = if tool.names_hosts { hosts } else { &[] };
         let text = before.as_deref().unwrap_or_default();
@@ -140,7 +141,7 @@ impl Plan {
 
     /// Leaves the tool as it is.
     pub(super) fn unchanged(machine: &Machine, tool: &'static SetupTool) -> Result<Self> {
-        let path = atomic_file::target(&(tool.file)(machine))?;
+        let path = atomic_file::target(&tool.path(machine))?;
         let before = edit::read(&path)?;
         let file = Edit { path, after: before.clone(), before, policy: Policy::Preserve };
         Ok(Self { tool, links: Vec::new(), file, backup: None, notes: Vec::new() })
@@ -211,8 +212,8 @@ fn is_shared(machine: &Machine, tool: &SetupTool, undone: &[&SetupTool]) -> Resu
     let name = |tool: &SetupTool| tool.link.map(|(name, _)| name);
     let stays = |other: &SetupTool| undone.iter().all(|tool| tool.name != other.name);
     for other in ALL.iter().filter(|other| stays(other) && name(other) == name(tool)) {
-        let path = (other.file)(machine);
-        let text = if path == (tool.file)(machine) { None } else { edit::read(&path)? };
+        let path = other.path(machine);
+        let text = if path == tool.path(machine) { None } else { edit::read(&path)? };
         if let Some(text) = text
             && edit::without_ours(machine, other, &[], &text)? != text
         {
@@ -232,21 +233,17 @@ fn names(text: &str, link: &Link) -> bool {
 fn path_note(machine: &Machine, tool: &SetupTool, link: &Link) -> Option<String> {
     let (name, folder) = tool.link.filter(|(_, folder)| *folder != Folder::TerraformPlugins)?;
     let parent = link.path.parent()?;
-    let line = format!("export PATH=\"{}:$PATH\"", parent.display());
+    let line = format!("{}: {}", os::PATH_INSTRUCTION, os::path_line(parent));
     match machine.find(name) {
         Some(found) if !machine.is_this_program(&found) => Some(format!(
-            "{} comes first on PATH; to put this program before it, add this line to your shell's profile: {line}",
+            "{} comes first on PATH; to put this program before it, {line}",
             found.display()
         )),
         _ if machine.is_on_path(parent) => None,
-        _ if folder == Folder::Programs => Some(format!(
-            "{} is not on PATH; for tools to find the link, add this line to your shell's profile: {line}",
-            parent.display()
-        )),
-        _ => Some(format!(
-            "for {} to find it, add this line to your shell's profile: {line}",
-            tool.name
-        )),
+        _ if folder == Folder::Programs => {
+            Some(format!("{} is not on PATH; for tools to find the link, {line}", parent.display()))
+        }
+        _ => Some(format!("for {} to find it, {line}", tool.name)),
     }
 }
 

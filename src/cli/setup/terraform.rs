@@ -47,7 +47,7 @@ fn named_file(machine: &Machine) -> Option<PathBuf> {
 
 /// The file of that name in the folder of the user, and on Windows in `%APPDATA%`.
 fn home_file(machine: &Machine, unix: &str, windows: &str) -> PathBuf {
-    match machine.variable("APPDATA").filter(|_| cfg!(windows)) {
+    match machine.roaming() {
         Some(folder) => folder.join(windows),
         None => machine.home.join(unix),
     }

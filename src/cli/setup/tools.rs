@@ -6,6 +6,7 @@ use super::machine::Machine;
 use super::{bazel, cargo, docker, git, go, kubectl, pip, pnpm, terraform, uv};
 use crate::error::{Error, Result, sanitize};
 use crate::model::{HostPattern, Origin};
+use crate::sys::os;
 
 pub(in crate::cli) const ALL: &[SetupTool] = &[
     git::TOOL,
@@ -34,7 +35,7 @@ pub(in crate::cli) struct SetupTool {
     /// How `--provider` and `--account` reach the helper.
     pub(in crate::cli) selection: Selection,
     /// The tool's own configuration.
-    pub(in crate::cli) file: fn(&Machine) -> PathBuf,
+    pub(super) file: fn(&Machine) -> PathBuf,
     /// Returns the configuration with our part; the same text where it is there already.
     pub(in crate::cli) add: fn(&Request<'_>, &str) -> Result<String>,
     /// Returns the configuration without our part.
@@ -179,6 +180,11 @@ pub(super) fn unusable_path(path: &Path, reason: &str) -> Error {
 }
 
 impl SetupTool {
+    /// The tool's own configuration.
+    pub(in crate::cli) fn path(&self, machine: &Machine) -> PathBuf {
+        os::native((self.file)(machine))
+    }
+
     /// The tool's program, where it is installed.
     pub(in crate::cli) fn program(&self, machine: &Machine) -> Option<PathBuf> {
         self.programs.iter().find_map(|name| machine.find(name))

@@ -27,8 +27,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
 const KEY: &str = "keyring-provider";
 
 fn file(machine: &Machine) -> PathBuf {
-    let folder = if cfg!(windows) { machine.variable("APPDATA") } else { None };
-    let file = folder.unwrap_or_else(|| machine.configuration()).join("uv/uv.toml");
+    let file = machine.roaming().unwrap_or_else(|| machine.configuration()).join("uv/uv.toml");
     machine.variable("UV_CONFIG_FILE").unwrap_or(file)
 }
 

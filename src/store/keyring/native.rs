@@ -1,14 +1,21 @@
-//! Items of the macOS keychain and the Windows credential manager, in the layouts of go-keyring. Only compiled: nothing
-//! here has run against either system.
+//! Items of the macOS keychain and the Windows Credential Manager, in the layouts of go-keyring. The tests run the part for
+//! Windows under wine; the part for macOS is only compiled.
 
 use std::time::Duration;
 
 use keyring::Entry;
-use keyring::Error::{NoEntry, NoStorageAccess, TooLong};
+use keyring::Error::{NoEntry, NoStorageAccess, PlatformFailure, TooLong};
 use zeroize::Zeroizing;
 
 use super::{KeyringEnvironment, StoreResult, go_keyring, text};
 use crate::model::{Item, OffReason, StoreFailure};
+
+/// The size of an item of the Credential Manager (`CRED_MAX_CREDENTIAL_BLOB_SIZE` in wincred.h).
+const MAX_BLOB: usize = 5 * 512;
+
+/// The number of reads of an item that another process writes, and the delay between them.
+const MAX_READS: u32 = 8;
+const READ_DELAY: Duration = Duration::from_millis(10);
 
 const IS_MACOS: bool = cfg!(target_os = "macos");
 
@@ -31,10 +38,18 @@ impl Session {
     }
 
     pub(super) fn read(&self, item: &Item) -> StoreResult<Option<Zeroizing<String>>> {
-        let stored = match entry(item)?.get_secret() {
-            Ok(stored) => Zeroizing::new(stored),
-            Err(NoEntry) => return Ok(None),
-            Err(error) => return Err(error.into()),
+        let mut reads = 1;
+        let stored = loop {
+            match entry(item)?.get_secret() {
+                Ok(stored) => break Zeroizing::new(stored),
+                Err(NoEntry) => return Ok(None),
+                // Another process may be writing the item.
+                Err(PlatformFailure(_)) if !IS_MACOS && reads < MAX_READS => {
+                    reads += 1;
+                    std::thread::sleep(READ_DELAY);
+                }
+                Err(error) => return Err(error.into()),
+            }
         };
         if !IS_MACOS {
             return text(stored.to_vec()).map(Some);
@@ -48,6 +63,9 @@ impl Session {
         let entry = entry(item)?;
         if IS_MACOS {
             return Ok(entry.set_secret(go_keyring::encode(value).as_bytes())?);
+        }
+        if value.len() > MAX_BLOB {
+            return Err(OffReason::TooLarge { max: MAX_BLOB }.into());
         }
         // `set_password` would write UTF-16.
         Ok(entry.set_secret(value.as_bytes())?)
@@ -85,6 +103,7 @@ impl From<keyring::Error> for StoreFailure {
         match error {
             NoStorageAccess(_) => Self::Locked,
             TooLong(_, max) => Self::Failed(format!("a value must not exceed {max} bytes")),
+            PlatformFailure(cause) => Self::Failed(cause.to_string()),
             _ => Self::Failed("access denied".to_owned()),
         }
     }

@@ -7,9 +7,9 @@ mod unix;
 use unix as platform;
 #[cfg(unix)]
 pub use unix::is_only_ours;
-#[cfg(not(unix))]
+#[cfg(windows)]
 mod windows;
-#[cfg(not(unix))]
+#[cfg(windows)]
 use windows as platform;
 
 use std::fs::{self, File, Metadata};
@@ -34,7 +34,7 @@ const MAX_LINKS: usize = 40;
 
 /// The prefix of temporary files. The name of the file that it replaces follows, for a person who finds it, and six random
 /// letters and digits.
-const TEMPORARY: &str = ".my-credential-helper-";
+pub const TEMPORARY: &str = ".my-credential-helper-";
 const TEMPORARY_END: &str = ".tmp";
 const RANDOM_LENGTH: usize = 6;
 
@@ -128,7 +128,7 @@ pub struct Contents {
 /// is no file.
 pub fn read(path: &Path) -> Result<Option<Contents>, FileError> {
     let Some((file, metadata)) = open(path, platform::no_follow, MAX_MIB)? else { return Ok(None) };
-    let repaired = platform::keep_private(&file, &metadata)?;
+    let repaired = platform::keep_private(path, &file, &metadata)?;
     Ok(Some(Contents { text: text(&file, &metadata)?, repaired }))
 }
 
@@ -165,7 +165,7 @@ fn open(
     let mut options = fs::OpenOptions::new();
     options.read(true);
     set_flags(&mut options);
-    let file = match options.open(path) {
+    let file = match platform::retry(|| options.open(path)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(opening(error)),
@@ -217,9 +217,11 @@ pub fn prepare(path: &Path, size: usize, policy: Policy) -> Result<Prepared, Wri
     obstacle(path).map_or(Ok(()), |reason| Err(failed(reason)))?;
     let mut builder = tempfile::Builder::new();
     builder.rand_bytes(RANDOM_LENGTH).suffix(TEMPORARY_END);
-    let temporary = builder.prefix(&prefix_for(path)).tempfile_in(directory);
+    let prefix = prefix_for(path);
+    let temporary = platform::create_temporary(builder.prefix(&prefix), directory);
     let temporary = temporary.map_err(|error| failed(error.into()))?;
-    platform::narrow(temporary.as_file()).map_err(|error| failed(error.into()))?;
+    platform::narrow(temporary.path(), temporary.as_file())
+        .map_err(|error| failed(error.into()))?;
     platform::reserve(temporary.as_file(), size).map_err(|error| failed(error.into()))?;
     let replaced = path.metadata().ok().filter(|_| policy == Policy::Preserve);
     Ok(Prepared { temporary, path: path.clone(), policy, replaced })
@@ -230,7 +232,7 @@ pub fn target(path: &Path) -> Result<PathBuf, WriteError> {
     let mut target = path.to_owned();
     for _ in 0..MAX_LINKS {
         refuse_foreign(&target)?;
-        if let Ok(found) = target.canonicalize() {
+        if let Ok(found) = dunce::canonicalize(&target) {
             return refuse_foreign(&found).map(|()| found);
         }
         match fs::read_link(&target) {
@@ -285,23 +287,24 @@ impl Prepared {
     }
 
     /// Returns whether the successor was still there.
-    fn replace(mut self, contents: &str, is_lasting: bool) -> Result<bool, WriteError> {
+    fn replace(self, contents: &str, is_lasting: bool) -> Result<bool, WriteError> {
         let failed = |error: io::Error| WriteError::new("writing", &self.path, error);
-        let file = self.temporary.as_file_mut();
+        let mut file = self.temporary.as_file();
         file.rewind().map_err(failed)?;
         file.write_all(contents.as_bytes()).map_err(failed)?;
         file.set_len(contents.len() as u64).map_err(failed)?;
         if let Some(replaced) = &self.replaced {
-            platform::copy_mode(file, replaced).map_err(failed)?;
+            platform::copy_mode(&self.path, self.temporary.path(), file, replaced)
+                .map_err(failed)?;
         }
         if is_lasting {
             file.sync_all().map_err(failed)?;
         }
         let path = self.path;
-        match self.temporary.persist(&path) {
-            Err(error) if error.error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            result => result.map_err(|failed| WriteError::new("replacing", &path, failed.error))?,
-        };
+        match platform::persist(self.temporary, &path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            result => result.map_err(|error| WriteError::new("replacing", &path, error))?,
+        }
         if is_lasting {
             sync_directory(&path);
         }
@@ -328,7 +331,7 @@ pub fn check_removal(path: &Path) -> Result<(), WriteError> {
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn remove(path: &Path) -> Result<bool, WriteError> {
     sweep(path, LEFT_BEHIND);
-    match fs::remove_file(path) {
+    match platform::retry(|| fs::remove_file(path)) {
         Ok(()) => {
             sync_directory(path);
             Ok(true)
@@ -455,11 +458,11 @@ fn open_private(path: &Path, is_new: bool) -> Result<(File, bool), WriteError> {
     options.read(true).write(true).create(true).create_new(is_new).truncate(false);
     platform::no_follow(&mut options);
     let failed = |error| WriteError::new("opening", path, opening(error));
-    let file = options.open(path).map_err(failed)?;
+    let file = platform::retry(|| options.open(path)).map_err(failed)?;
     let is_private = platform::is_private(&file.metadata().map_err(failed)?);
     if is_private {
         // A umask may have made it a file that the next process cannot open.
-        platform::narrow(&file).map_err(failed)?;
+        platform::narrow(path, &file).map_err(failed)?;
     }
     Ok((file, is_private))
 }
@@ -468,6 +471,22 @@ fn open_private(path: &Path, is_new: bool) -> Result<(File, bool), WriteError> {
 pub fn narrow_directory(directory: &Path) -> bool {
     fs::metadata(directory)
         .is_ok_and(|found| found.is_dir() && platform::narrow_directory(directory, &found))
+}
+
+/// What lets other users read a file or a directory, and the command that changes it.
+pub struct Exposure {
+    pub reason: String,
+    pub fix: String,
+}
+
+/// `None` where only this user can read it.
+pub fn exposure(path: &Path, metadata: &Metadata) -> Option<Exposure> {
+    platform::exposure(path, metadata)
+}
+
+/// Keeps other users out of a file or a directory.
+pub fn make_private(path: &Path, metadata: &Metadata) -> io::Result<()> {
+    platform::make_private(path, metadata)
 }
 
 /// Whether a directory belongs to this user; `None` where it does not exist. It may be a link to one, made by this user

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::{Gid, Mode, OFlags};
 
-use super::FileError;
+use super::{Exposure, FileError};
 
 pub(super) fn is_ours(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
@@ -68,14 +68,18 @@ pub(super) fn was_link(error: &io::Error) -> bool {
     rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::LOOP)
 }
 
-pub(super) fn keep_private(file: &File, metadata: &Metadata) -> Result<bool, FileError> {
+pub(super) fn keep_private(
+    path: &Path,
+    file: &File,
+    metadata: &Metadata,
+) -> Result<bool, FileError> {
     if !is_ours(metadata) {
         return Err(FileError::Foreign);
     }
     if metadata.mode() & 0o077 == 0 {
         return Ok(false);
     }
-    narrow(file).map_err(|error| FileError::ReadableByOthers(error.kind()))?;
+    narrow(path, file).map_err(|error| FileError::ReadableByOthers(error.kind()))?;
     Ok(true)
 }
 
@@ -92,13 +96,13 @@ pub(super) fn narrow_directory(directory: &Path, metadata: &Metadata) -> bool {
 }
 
 /// Sets the mode to 0600, whatever the umask is.
-pub(super) fn narrow(file: &File) -> io::Result<()> {
+pub(super) fn narrow(_: &Path, file: &File) -> io::Result<()> {
     Ok(rustix::fs::fchmod(file, Mode::RUSR | Mode::WUSR)?)
 }
 
 /// The mode of the file that is replaced. Where its group cannot be kept, the group's rights are dropped: another group
 /// would get them.
-pub(super) fn copy_mode(file: &File, replaced: &Metadata) -> io::Result<()> {
+pub(super) fn copy_mode(_: &Path, _: &Path, file: &File, replaced: &Metadata) -> io::Result<()> {
     let gid = Gid::from_raw(replaced.gid());
     let keeps_group = file.metadata()?.gid() == replaced.gid()
         || rustix::fs::fchown(file, None, Some(gid)).is_ok();
@@ -149,6 +153,38 @@ pub(super) fn private_directory<'a, 'b>(
     builder: &'a mut tempfile::Builder<'b, 'b>,
 ) -> &'a mut tempfile::Builder<'b, 'b> {
     builder.permissions(fs::Permissions::from_mode(0o700))
+}
+
+pub(super) fn create_temporary(
+    builder: &tempfile::Builder<'_, '_>,
+    directory: &Path,
+) -> io::Result<tempfile::NamedTempFile> {
+    builder.tempfile_in(directory)
+}
+
+pub(super) fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    temporary.persist(path).map(drop).map_err(|failed| failed.error)
+}
+
+/// A file that another process has open can be opened, replaced and removed.
+pub(super) fn retry<T>(call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    call()
+}
+
+pub(super) fn exposure(path: &Path, metadata: &Metadata) -> Option<Exposure> {
+    let (mode, right) = (metadata.mode() & 0o777, private_mode(metadata));
+    (mode & 0o077 != 0).then(|| Exposure {
+        reason: format!("has mode {mode:o}: other users can read it"),
+        fix: format!("chmod {right:o} {}", path.display()),
+    })
+}
+
+pub(super) fn make_private(path: &Path, metadata: &Metadata) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(private_mode(metadata)))
+}
+
+fn private_mode(metadata: &Metadata) -> u32 {
+    if metadata.is_dir() { 0o700 } else { 0o600 }
 }
 
 /// The directory and what is missing above it, each 0700. With `is_private`, a directory that others can look into is

@@ -121,7 +121,7 @@ fn the_secret_is_masked_and_nothing_else_is() {
 fn a_session_is_not_exported_into_a_shell() {
     let server = crate::support::service();
     let (home, session) = Home::logged_in(&server);
-    for format in ["sh", "fish", "powershell", "dotenv"] {
+    for format in ["sh", "fish", "powershell", "cmd", "dotenv"] {
         let line = ["export", "--format", format];
         let refused = home.run(&line);
         assert_eq!((refused.status, &*refused.output), (2, ""), "{refused:?}");

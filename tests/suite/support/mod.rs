@@ -9,6 +9,7 @@ pub(crate) mod http;
 pub(crate) mod job;
 pub(crate) mod oidc;
 pub(crate) mod openbao;
+pub(crate) mod platform;
 pub(crate) mod ports;
 pub(crate) mod protected;
 pub(crate) mod scripted;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant, SystemTime};
 use account_server::{Mail, Server, Session, Settings};
 use serde_json::{Value, json};
 
+use platform::{PLATFORM, Platform};
 use secret_service::SecretService;
 
 /// The program under test.
@@ -59,9 +61,14 @@ impl Home {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = std::env::var_os("PATH").unwrap_or_default();
+        // wine derives the access list of a new file from its directory.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(directory.path(), mode).expect("it is ours");
         let mut home = Self { variables: BTreeMap::new(), directory };
         home.set("PATH", path);
-        home.set("HOME", home.path().to_owned());
+        for (name, value) in PLATFORM.variables(home.directory.path()) {
+            home.set(name, value);
+        }
         home
     }
 
@@ -103,9 +110,16 @@ impl Home {
         self.variables.insert(name.into(), value.into());
     }
 
+    /// Takes a variable away from every program that is started from here.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.variables.remove(OsStr::new(name));
+    }
+
     /// Writes a file with mode 0600, in directories with mode 0700.
     pub(crate) fn write(&self, relative: &str, contents: &str) -> PathBuf {
         use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+        let is_configuration = relative == Platform::Host.configuration();
+        let relative = if is_configuration { PLATFORM.configuration() } else { relative };
         let path = self.path().join(relative);
         let directory = path.parent().expect("a file in the home");
         std::fs::DirBuilder::new()
@@ -174,6 +188,8 @@ impl Home {
 
     /// A program with this home's variables and no others.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let is_own = program.as_ref() != HELPER || *PLATFORM == Platform::Host;
+        assert!(is_own, "this test is for the program of this machine");
         let mut command = Command::new(program);
         command.env_clear().envs(&self.variables).current_dir(self.path());
         command
@@ -193,7 +209,12 @@ impl Home {
 
     /// Runs the helper with this on standard input.
     pub(crate) fn run_with(&self, arguments: &[&str], input: impl AsRef<[u8]>) -> Outcome {
-        finish(self.start(arguments), input.as_ref())
+        self.as_on_linux(finish(self.start(arguments), input.as_ref()))
+    }
+
+    /// Runs the helper with nothing on standard input; what it printed as it is.
+    pub(crate) fn run_raw(&self, arguments: &[&str]) -> Outcome {
+        finish(self.start(arguments), b"")
     }
 
     /// Runs the helper against the keyring of this service.
@@ -231,12 +252,40 @@ impl Home {
     /// Says which hosts the provider's token may go to.
     pub(crate) fn set_hosts(&self, hosts: &[&str]) {
         let text = format!("[providers.mycli]\nhosts = {hosts:?}\n");
-        self.write(".config/my-credential-helper/config.toml", &text);
+        self.configure(&text);
+    }
+
+    /// Writes `config.toml`.
+    pub(crate) fn configure(&self, text: &str) {
+        self.write(Platform::Host.configuration(), text);
+    }
+
+    /// The helper under this name.
+    pub(crate) fn helper(&self, name: &str) -> Command {
+        let mut command = PLATFORM.helper(name);
+        command.env_clear().envs(&self.variables).current_dir(self.path());
+        command
+    }
+
+    /// What the program under test printed, as the program of this machine would print it: with the paths of Linux, and
+    /// with the reason for which there is no keyring here.
+    pub(crate) fn as_on_linux(&self, outcome: Outcome) -> Outcome {
+        if !platform::is_windows() {
+            return outcome;
+        }
+        let is_off = self.variables.get(OsStr::new("MY_NO_KEYRING"))
+            == Some(&OsString::from(platform::FOR_A_TEST));
+        let plain = |text: &str| {
+            let text = platform::linux_paths(self.path(), text);
+            let reason = "turned off by MY_NO_KEYRING";
+            if is_off { text.replace(reason, "no session bus") } else { text }
+        };
+        Outcome { output: plain(&outcome.output), messages: plain(&outcome.messages), ..outcome }
     }
 
     /// Starts the helper, to be waited for with [`finish`].
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
-        let mut command = self.command(HELPER);
+        let mut command = self.helper("my-credential-helper");
         command.args(arguments);
         spawn(command)
     }

@@ -114,7 +114,7 @@ impl Subject<'_> {
 
     /// The file that `setup` edits.
     fn file(&self) -> PathBuf {
-        (self.tool.file)(self.machine)
+        self.tool.path(self.machine)
     }
 
     fn read(&self) -> Result<String> {

@@ -9,7 +9,7 @@ use account_server::Fault;
 
 use crate::support::seed::{Seed, number};
 use crate::support::strace::{self, Call};
-use crate::support::{HELPER, Home, Outcome, service, spawn};
+use crate::support::{Home, Outcome, service};
 use verbs::{Case, Verb};
 
 #[test]
@@ -22,9 +22,7 @@ fn after_a_refresh_is_killed_at_any_time_the_next_succeeds() {
         if seed.below(2) == 0 {
             server.fault("/v1/auth/refresh", 1, Fault::Delay { delay_ms: seed.below(10) as u64 });
         }
-        let mut command = home.command(HELPER);
-        command.args(["get", "--format", "raw"]);
-        let mut child = spawn(command);
+        let mut child = home.start(&["get", "--format", "raw"]);
         std::thread::sleep(Duration::from_micros(seed.below(25_000) as u64));
         let _ = child.kill();
         child.wait().unwrap();

@@ -15,6 +15,7 @@ use my_credential_helper::model::Invocation;
 use my_credential_helper::protocols::run::json_tool;
 use my_credential_helper::protocols::{self, Tool};
 
+use crate::support::platform::is_windows;
 use format::{Exchange, Transcript};
 use values::Values;
 
@@ -55,7 +56,9 @@ fn protocols_decode_and_encode_every_transcript() {
 
 #[test]
 fn the_program_prints_every_transcript_exactly() {
-    let (service, transcripts) = (crate::support::service(), format::all());
+    let (service, mut transcripts) = (crate::support::service(), format::all());
+    // The program does not know there which process calls it.
+    transcripts.retain(|(_, one)| !(is_windows() && one.name == "kubectl/asked_again"));
     let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some((tool, transcript)) = transcripts.get(next.fetch_add(1, Ordering::Relaxed)) {

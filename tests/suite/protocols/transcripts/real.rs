@@ -1,7 +1,6 @@
 //! A transcript against the real program, in a home of its own, with a real account service.
 
 use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,7 @@ use serde_json::json;
 use super::format::{Exchange, Service, Session, Transcript, UrlCredential};
 use super::values::Values;
 use super::{Written, compare, each_call};
-use crate::support::{self, HELPER, Home, Outcome};
+use crate::support::{self, Home, Outcome};
 
 /// Longer than any call takes.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -79,7 +78,7 @@ impl Scene {
         }
         let filled = |text: &String| scene.values.fill(text);
         let config: String = environment.config.iter().map(|line| filled(line) + "\n").collect();
-        scene.home.write(".config/my-credential-helper/config.toml", &config);
+        scene.home.configure(&config);
         for (path, contents) in &environment.files {
             scene.home.write(path, &filled(contents));
         }
@@ -140,14 +139,13 @@ impl Scene {
     }
 
     fn call(&self, tool: &Tool, exchange: &Exchange) -> Result<Outcome, String> {
-        let mut command = self.home.command(HELPER);
         let operation = exchange.arguments.first();
         let is_operation =
             operation.is_some_and(|name| json_tool().operations.contains(&name.as_str()));
-        match &exchange.called_as {
-            Some(name) => drop(command.arg0(name)),
-            None if tool.name == JSON && is_operation => {}
-            None => drop(command.arg(tool.name)),
+        let name = exchange.called_as.as_deref();
+        let mut command = self.home.helper(name.unwrap_or("my-credential-helper"));
+        if name.is_none() && !(tool.name == JSON && is_operation) {
+            command.arg(tool.name);
         }
         command.args(exchange.arguments.iter().map(|argument| self.values.fill(argument)));
         let (child, input) = (support::spawn(command), exchange.input.filled(&self.values));
@@ -156,6 +154,7 @@ impl Scene {
         } else {
             support::finish(child, input.as_bytes())
         };
+        let outcome = self.home.as_on_linux(outcome);
         let Framing::Conversation(greeting) = (tool.framing)(&exchange.arguments) else {
             return Ok(outcome);
         };
