@@ -20,7 +20,7 @@ pub use attempt::{
     Attempt, ChosenBy, OffReason, Outcome, StoreFailure, Subject, Trail, attempts_line,
 };
 pub use credential::{Kind, Session, UrlCredential};
-pub use origin::{HostPattern, Origin, Scheme};
+pub use origin::{DOCKER_HUB, HostPattern, Origin, Scheme};
 pub use provider::{
     Account, ApiPaths, Endpoints, Grant, Header, Item, LoginKind, OAuth, Provider, SecretLocation,
     StorageKey, StoredFormat, Text,
