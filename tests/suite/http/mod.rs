@@ -4,5 +4,6 @@ mod leaks;
 mod loopback;
 mod oauth;
 mod oauth_hostile;
+mod proxies;
 mod redirects;
 mod roots;
