@@ -169,15 +169,26 @@ impl Context {
 
     /// The client secret of an OAuth service.
     pub fn client_secret(&self, oauth: &OAuth) -> Result<Option<Secret>> {
-        let text = match &oauth.client_secret {
+        let (text, place) = match &oauth.client_secret {
             None => return Ok(None),
-            Some(SecretLocation::Variable(name)) => self.environment.text(name).map(Secret::new),
-            Some(SecretLocation::File(path)) => atomic_file::read(path)
-                .map_err(|reason| Error::invalid_state(format!("{} {reason}", path.display())))?
-                .map(|contents| contents.text),
+            Some(SecretLocation::Variable(name)) => {
+                (self.environment.text(name).map(Secret::new), name.clone())
+            }
+            Some(SecretLocation::File(path)) => {
+                let place = path.display().to_string();
+                let contents = atomic_file::read(path)
+                    .map_err(|reason| Error::invalid_state(format!("{place} {reason}")))?;
+                (contents.map(|contents| contents.text), place)
+            }
         };
-        let trimmed = |text: Secret| text.expose_secret().trim_end_matches(['\r', '\n']).to_owned();
-        Ok(text.map(trimmed).filter(|text| !text.is_empty()).map(Secret::new))
+        let secret = text.map(|text| Secret::trimmed(text.expose_secret()));
+        match secret.filter(|secret| !secret.is_empty()) {
+            Some(secret) if secret.has_control_character() => {
+                let message = format!("{place} contains a control character or a second line");
+                Err(Error::invalid(message).with_hint("a client secret is one line"))
+            }
+            secret => Ok(secret),
+        }
     }
 
     /// The API URL of the stored session, if it is not the URL in force: then the session is not used, sent or cleared.
