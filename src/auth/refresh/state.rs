@@ -265,7 +265,10 @@ impl<'r> Refresh<'r> {
         let write = match store.prepare(&self.provider.key, RESERVED_SIZE) {
             Ok(write) => write,
             Err(cause) => {
-                return failed(session, format!("the new session could not be saved: {cause}"));
+                let reason = format!("the new session could not be saved: {cause}");
+                let hint = "correct what prevents the write; the session is still stored";
+                let failure = Failure { hint, ..Failure::new(reason) };
+                return Ok(State::Failed { session, failure }.into());
             }
         };
         if !self.may_renew() {
