@@ -719,3 +719,13 @@ fn a_misconfigured_provider_leaves_the_others_in_a_list() {
         assert!(warning.to_string().starts_with("aaa is not listed: "), "{warning}");
     }
 }
+
+#[test]
+fn nobody_asked_for_the_account_of_a_command() {
+    let memory = Memory::with("[providers.mycli]\naccounts = ['work']\n", &[]);
+    for (account, named) in [("default", None), ("work", Some("work"))] {
+        let provider = MYCLI.with_account(memory.context.account("mycli", account).unwrap());
+        let request = memory.engine().request_for(&provider);
+        assert_eq!(request.account.as_deref(), named);
+    }
+}

@@ -290,8 +290,9 @@ mod tests {
         );
         for (sent, seconds) in [
             (json!(900), 900),
-            (json!(0), 1),
-            (json!(-1), 1),
+            (json!(1), 1),
+            (json!(0), 900),
+            (json!(-1), 900),
             (json!(1e18), 86_400),
             (json!(u64::MAX), 86_400),
             (json!("300"), 300),

@@ -22,8 +22,8 @@ pub use attempt::{
 pub use credential::{Kind, Session, UrlCredential};
 pub use origin::{DOCKER_HUB, HostPattern, Origin, Scheme};
 pub use provider::{
-    Account, ApiPaths, Endpoints, Grant, Header, Item, LoginKind, OAuth, Provider, SecretLocation,
-    StorageKey, StoredFormat, Text,
+    Account, ApiPaths, ClientAuthMethod, Endpoints, Grant, Header, Item, KubernetesToken,
+    LoginKind, OAuth, Provider, SecretLocation, StorageKey, StoredFormat, Text,
 };
 pub use request::{
     AuthForm, CredentialRequest, EraseRequest, Occasion, Operation, Rejection, StoreRequest,

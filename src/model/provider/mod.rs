@@ -10,7 +10,7 @@ use super::{HostPattern, Origin, Secret, Session, Target};
 use crate::error::{Error, Result};
 
 pub use account::Account;
-pub use oauth::{Endpoints, Grant, OAuth, SecretLocation};
+pub use oauth::{ClientAuthMethod, Endpoints, Grant, KubernetesToken, OAuth, SecretLocation};
 
 pub type Text = Cow<'static, str>;
 
