@@ -78,6 +78,7 @@ impl NewSession {
             expires_at: expiry(&access_token, &expires_in, now),
             access_token,
             refresh_token: Some(refresh_token),
+            id_token: None,
             logged_in_at: now,
             last_refreshed_at: now,
         }
@@ -145,6 +146,7 @@ pub fn refresh(
         expires_at: expiry(&access_token, &expires_in, received),
         access_token,
         refresh_token: refresh_token.or_else(|| Some(spent.clone())),
+        id_token: None,
         logged_in_at: session.logged_in_at,
         last_refreshed_at: received,
     })

@@ -19,7 +19,7 @@ pub mod known;
 pub use attempt::{
     Attempt, ChosenBy, OffReason, Outcome, StoreFailure, Subject, Trail, attempts_line,
 };
-pub use credential::{Kind, Session, UrlCredential};
+pub use credential::{IdToken, Kind, Need, Session, UrlCredential};
 pub use origin::{DOCKER_HUB, HostPattern, Origin, Scheme};
 pub use provider::{
     Account, ApiPaths, ClientAuthMethod, Endpoints, Grant, Header, Item, KubernetesToken,
@@ -27,7 +27,7 @@ pub use provider::{
 };
 pub use request::{
     AuthForm, CredentialRequest, EraseRequest, Occasion, Operation, Rejection, StoreRequest,
-    ToolTraits,
+    TokenKind, ToolTraits,
 };
 pub use response::{Capabilities, Credential, ListEntry, Resolved, Response, StoredAt, Warning};
 pub use secret::Secret;

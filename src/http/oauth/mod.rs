@@ -234,7 +234,9 @@ impl<'a> Service<'a> {
             .map_err(failure)?
             .into_session(now())?;
         let refresh_token = issued.refresh_token.or_else(|| Some(spent.clone()));
-        Ok(Session { refresh_token, logged_in_at: session.logged_in_at, ..issued })
+        // OpenID Connect Core, 12.2: the response need not have an ID token.
+        let id_token = issued.id_token.or_else(|| session.id_token.clone());
+        Ok(Session { refresh_token, id_token, logged_in_at: session.logged_in_at, ..issued })
     }
 
     /// Revokes the refresh token of a session, and with it what was issued for it; else its access token (RFC 7009).

@@ -84,6 +84,12 @@ async function seed(accountId) {
   return { access_token, refresh_token };
 }
 
+// The claims of an ID token, if its signature, issuer and audience are right.
+async function verified(token) {
+  const { payload } = await provider.IdToken.validate(token, await provider.Client.find('helper'));
+  return payload;
+}
+
 const answer = provider.callback();
 server.on('request', async (request, response) => {
   const url = new URL(request.url, issuer);
@@ -91,6 +97,7 @@ server.on('request', async (request, response) => {
   switch (url.pathname) {
     case '/test/seed': return tell(await seed(url.searchParams.get('account') ?? 'ada'));
     case '/test/code': return tell(await code(url.searchParams));
+    case '/test/id-token': return tell(await verified(url.searchParams.get('token')));
     case '/test/journal': return tell(journal);
     case '/test/clear': journal.length = 0; return tell({});
     case '/test/delay': delay = Number(url.searchParams.get('ms')); return tell({});
