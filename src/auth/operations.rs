@@ -78,7 +78,7 @@ impl Engine<'_> {
             .map(Response::Stored)
     }
 
-    /// Whether it is the access token of a session of the provider, in a store or in the variable, with or without a
+    /// Whether it is the access token or the ID token of a session of the provider, in a store or in the variable, with or without a
     /// scheme before it. The value decides: registries and CI systems issue JWTs, too.
     fn is_session_token(&self, provider: &Provider, secret: &Secret) -> Result<bool> {
         let is_own = |kind, token: &Secret| kind == Kind::Session && secret.is_token(token);
@@ -90,7 +90,11 @@ impl Engine<'_> {
         Ok(self.accounts(&provider.name)?.iter().any(|account| {
             let LoadedSessions { newest, older, .. } = session::load(&self.stores, &account.key);
             let mut sessions = newest.into_iter().chain(older).map(|stored| stored.session);
-            sessions.any(|session| is_own(session.kind(), &session.access_token))
+            sessions.any(|session| {
+                let tokens =
+                    [Some(&session.access_token), session.id_token.as_ref().map(|id| &id.token)];
+                tokens.into_iter().flatten().any(|token| is_own(session.kind(), token))
+            })
         }))
     }
 
@@ -210,7 +214,7 @@ impl Engine<'_> {
         for store in self.stores.in_order() {
             let is_other = |secret: &Secret| {
                 let found = session::read(store, &provider.key).ok().flatten();
-                found.is_none_or(|found| found.access_token != *secret)
+                found.is_none_or(|found| !found.has_token(secret))
             };
             if secret.is_some_and(is_other) {
                 continue;

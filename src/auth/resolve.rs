@@ -8,9 +8,9 @@ use super::{Engine, GetError};
 use crate::config::Context;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{
-    Credential, CredentialRequest, Header, HostPattern, Kind, OffReason, Origin, Outcome, Provider,
-    Rejection, Resolved, Secret, Session, Source, StoreFailure, Subject, Target, Timestamp, Trail,
-    UrlCredential, Warning, attempts_line,
+    Credential, CredentialRequest, Header, HostPattern, Kind, Need, OffReason, Origin, Outcome,
+    Provider, Rejection, Resolved, Secret, Session, Source, StoreFailure, Subject, Target,
+    Timestamp, TokenKind, Trail, UrlCredential, Warning, attempts_line,
 };
 use crate::store::session::{self, LoadedSessions, StoredSession};
 use crate::store::{env, returned_token, url_credentials};
@@ -65,12 +65,19 @@ impl Engine<'_> {
         trail: &mut Trail,
     ) -> Result<Found> {
         let found = self.search_target(request, renewal, trail);
-        match (found, request.for_other_scheme()) {
+        let (credential, source) = match (found, request.for_other_scheme()) {
             (Err(error), Some(other)) if error.is_no_credential() => {
-                self.search_target(&other, renewal, trail).or(Err(error))
+                self.search_target(&other, renewal, trail).or(Err(error))?
             }
-            (found, _) => found,
+            (found, _) => found?,
+        };
+        let is_of_session = credential.provider.is_some() && source != Source::Environment;
+        if request.token == TokenKind::Id && !is_of_session {
+            let message = "the credential in force is not a session, and has no ID token";
+            return Err(Error::new(ErrorCode::NotFound, message)
+                .with_hint("run `my-credential-helper status` to see what precedes the session"));
         }
+        Ok((credential, source))
     }
 
     fn search_target(
@@ -282,26 +289,35 @@ impl Engine<'_> {
                 trail.warnings.push(Warning::StoreFailed { store, failure });
             }
         }
+        let id_token = provider.login.returns_id_token(request.token);
+        let need = Need { min_validity: request.min_validity, id_token };
         if let Some(stored) = &loaded.newest
-            && self.is_rejected(request, provider, stored)
-            && let Ok(true) =
-                self.mark_rejected(provider, &stored.session.access_token, ForcedBy::Tool)
+            && let token = &need.of(&stored.session).access_token
+            && self.is_rejected(request, provider, stored, token)
+            && let Ok(true) = self.mark_rejected(provider, token, ForcedBy::Tool)
         {
             loaded = session::load(&self.stores, &provider.key);
         }
         let now = self.clock.now();
         let StoredSession { session, source } = match loaded.newest.take() {
             None => return Err(no_session(&loaded, provider, self.context)),
-            Some(stored) if stored.session.is_fresh(now, request.min_validity) => stored,
+            Some(stored) if need.is_met(&stored.session, now) => stored,
+            Some(stored) if need.is_unmeetable(&stored.session, now) => stored,
             Some(stored) if provider.login.can_renew(&stored.session) => match renewal {
                 Renewal::Assume => stored,
-                Renewal::Perform => self.refresh(provider, request.min_validity, stored, trail)?,
+                Renewal::Perform => self.refresh(provider, need, stored, trail)?,
             },
             Some(stored) if !stored.session.is_expired(now) => stored,
             Some(stored) => return Err(expired(provider, &stored.session)),
         };
-        let expires_at = session.reported_expiry(self.clock.now());
-        let (kind, token) = (session.kind(), session.access_token);
+        let now = self.clock.now();
+        if id_token && need.is_unmeetable(&session, now)
+            || request.token == TokenKind::Id && session.id_token.is_none()
+        {
+            return Err(no_id_token(provider, &session));
+        }
+        let expires_at = need.of(&session).reported_expiry(now);
+        let (kind, token) = (session.kind(), need.token_of(session));
         Ok((self.credential(request, provider, kind, token, expires_at), source))
     }
 
@@ -347,8 +363,8 @@ impl Engine<'_> {
         request: &CredentialRequest,
         provider: &Provider,
         stored: &StoredSession,
+        token: &Secret,
     ) -> bool {
-        let token = &stored.session.access_token;
         provider.login.can_renew(&stored.session)
             && match request.rejection {
                 Rejection::NotReported => false,
@@ -450,6 +466,27 @@ fn unreadable(request: &CredentialRequest, trail: &Trail) -> Option<Error> {
     let message =
         format!("a credential for {origin} is in the {source}, and cannot be read: {failure}");
     Some(Error::new(code, message).with_hint(hint))
+}
+
+/// The error that the session has no ID token, or that the service issues a new one only with a login.
+fn no_id_token(provider: &Provider, session: &Session) -> Error {
+    let Provider { name, .. } = provider;
+    let title = provider.title();
+    if session.id_token.is_some() {
+        let message =
+            format!("the ID token of {title} has expired, and a refresh brings no new one");
+        return Error::new(ErrorCode::SessionExpired, message).with_hint(format!(
+            "{} with `--force`; for kubectl, `kubernetes_token = \"access\"` in [providers.{name}] of config.toml \
+             selects the access token",
+            provider.login_hint()
+        ));
+    }
+    let message = format!("the session with {title} has no ID token");
+    Error::new(ErrorCode::NotFound, message).with_hint(format!(
+        "if the service supports OpenID Connect, add `openid` to `scopes` in [providers.{name}] of config.toml, and {} \
+         with `--force`",
+        provider.login_hint()
+    ))
 }
 
 fn expired(provider: &Provider, session: &Session) -> Error {

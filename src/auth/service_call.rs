@@ -4,7 +4,9 @@ use super::Engine;
 use super::refresh::ForcedBy;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{self, Client, HttpError};
-use crate::model::{CredentialRequest, Kind, Provider, Resolved, Secret, Source};
+use crate::model::{
+    CredentialRequest, Grant, Kind, LoginKind, OAuth, Provider, Resolved, Secret, Source,
+};
 
 impl Engine<'_> {
     /// Returns the credential of the call, and its result.
@@ -15,7 +17,7 @@ impl Engine<'_> {
     ) -> Result<(Resolved, http::Result<T>)> {
         let api_url = self.context.api_url(provider, None)?;
         let client = Client::new(self.network, provider, &api_url)?;
-        let request = request_for(provider);
+        let request = self.request_for(provider);
         let found = self.get(&request)?;
         match call(&client, &found.credential.secret) {
             Err(error) if is_rejected(&error) && self.can_refresh(provider, &found)? => {
@@ -47,7 +49,7 @@ impl Engine<'_> {
         what: &str,
         call: impl Fn(&Client, &Secret) -> http::Result<T>,
     ) -> Result<T> {
-        let found = self.get(&request_for(provider))?;
+        let found = self.get(&self.request_for(provider))?;
         if found.credential.kind == Kind::Session {
             return self.call(provider, what, call).map(|(value, _)| value);
         }
@@ -62,6 +64,17 @@ impl Engine<'_> {
             provider.name
         );
         Err(Error::new(ErrorCode::Rejected, message).with_hint(hint))
+    }
+
+    /// A request for the credential of this account. It names the account only if it is not the one that answers anyway: the
+    /// attempts of an error would say that somebody asked for it.
+    pub fn request_for(&self, Provider { name, account, .. }: &Provider) -> CredentialRequest {
+        let answers = self.context.provider(Some(name)).is_ok_and(|it| it.account == *account);
+        CredentialRequest {
+            provider: Some(name.to_string()),
+            account: (!answers).then(|| account.to_string()),
+            ..CredentialRequest::default()
+        }
     }
 
     /// Whether the rejected credential is a session, which is now marked for a refresh.
@@ -84,6 +97,12 @@ impl Engine<'_> {
     ) -> Error {
         let api_url = self.context.api_url(provider, None).unwrap_or_default();
         let failure = http::failed(&api_url, what, error);
+        // An OAuth service is called for the owner of a token only.
+        if let LoginKind::OAuth(oauth) = &provider.login
+            && let Some(hint) = owner_hint(provider, oauth, error)
+        {
+            return failure.with_hint(hint);
+        }
         if !is_rejected(error) {
             return failure;
         }
@@ -101,11 +120,21 @@ impl Engine<'_> {
     }
 }
 
-fn request_for(Provider { name, account, .. }: &Provider) -> CredentialRequest {
-    CredentialRequest {
-        provider: Some(name.to_string()),
-        account: Some(account.to_string()),
-        ..CredentialRequest::default()
+/// Why a service does not report the owner of a token that it has issued.
+fn owner_hint(provider: &Provider, oauth: &OAuth, error: &HttpError) -> Option<String> {
+    let name = &provider.name;
+    match (oauth.grant, error.status()?) {
+        (Grant::ClientCredentials, 401 | 403) => Some(format!(
+            "the client credentials flow logs in no person; some services report the client if `scopes` in \
+             [providers.{name}] of config.toml has `openid`"
+        )),
+        // RFC 6750, 3.1: `insufficient_scope`.
+        (Grant::Person, 403) => Some(format!(
+            "the token may lack the scope `openid`: add it to `scopes` in [providers.{name}] of config.toml, and {} with \
+             `--force`",
+            provider.login_hint()
+        )),
+        _ => None,
     }
 }
 

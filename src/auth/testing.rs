@@ -346,6 +346,7 @@ pub(super) fn session(name: &str, age: i64) -> Session {
     Session {
         access_token: Secret::new(format!("access-{name}")),
         refresh_token: Some(Secret::new(name)),
+        id_token: None,
         expires_at: received.plus(time::Duration::seconds(900)),
         logged_in_at: Timestamp::from_unix(NOW - 100_000),
         last_refreshed_at: received,

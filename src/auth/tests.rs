@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::Engine;
-use super::testing::{Memory, due, expired, session};
+use super::testing::{Memory, NOW, due, expired, session};
 use crate::error::{Error, ErrorCode};
 use crate::http::HttpError;
 use crate::model::{
-    AuthForm, CredentialRequest, EraseRequest, Kind, Occasion, OffReason, Operation, Provider,
-    Response, Secret, Session, Source, StoreFailure, StoreRequest, Target, ToolTraits,
-    attempts_line,
+    AuthForm, CredentialRequest, EraseRequest, IdToken, Kind, Occasion, OffReason, Operation,
+    Provider, Response, Secret, Session, Source, StoreFailure, StoreRequest, Target, Timestamp,
+    TokenKind, ToolTraits, attempts_line,
 };
 use crate::sys::clock::Clock as _;
 
@@ -774,4 +774,105 @@ fn a_token_without_a_lifetime_expires_with_its_identity() {
     let found = memory.engine().get(&request("https://git.acme.dev/x"));
     let expiry = found.unwrap().credential.expires_at.unwrap().unix();
     assert!((1_899_999_000..=1_900_000_000).contains(&expiry), "{expiry}");
+}
+
+const ACME: &str = "provider = 'acme'\n[providers.acme]\nkind = 'oauth'\nissuer = 'https://login.acme.dev'\n\
+                    client_id = 'x'\nhosts = ['git.acme.dev']\n";
+
+/// An ID token that expires `left` seconds after the begin of the test.
+fn id_token(name: &str, left: i64) -> IdToken {
+    let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+    let claims = part(&format!(r#"{{"aud":"x","jti":"{name}"}}"#));
+    let token = Secret::new(format!("{}.{claims}.c2ln", part(r#"{"alg":"RS256"}"#)));
+    IdToken { token, expires_at: Timestamp::from_unix(NOW + left) }
+}
+
+/// The secret of a request for this token, or the code of the error.
+fn get_token(memory: &Memory, token: TokenKind, tool: ToolTraits) -> String {
+    let request = CredentialRequest { token, tool, ..request("") };
+    match memory.engine().get(&request) {
+        Ok(found) => found.credential.secret.expose_secret().to_owned(),
+        Err(failure) => failure.error.code.name().to_owned(),
+    }
+}
+
+#[test]
+fn only_kubernetes_gets_the_id_token_unasked() {
+    let (id, any) = (id_token("a", 900), ToolTraits::default());
+    let has_id = crate::model::Session { id_token: Some(id.clone()), ..session("a", 1) };
+    for (more, token, expected, without) in [
+        ("", TokenKind::Kubernetes, id.token.expose_secret(), "access-a"),
+        ("kubernetes_token = 'access'", TokenKind::Kubernetes, "access-a", "access-a"),
+        ("kubernetes_token = 'id'", TokenKind::Access, "access-a", "access-a"),
+        ("kubernetes_token = 'access'", TokenKind::Id, id.token.expose_secret(), "not_found"),
+    ] {
+        let memory = Memory::with(&format!("{ACME}{more}"), &[]);
+        let acme = memory.context.provider(None).unwrap();
+        memory.file.put_session(&acme, &has_id);
+        assert_eq!(get_token(&memory, token, any), expected, "{more} {token:?}");
+        memory.file.put_session(&acme, &session("a", 1));
+        assert_eq!(get_token(&memory, token, any), without, "{more} {token:?}");
+    }
+    // Whatever precedes the session has no ID token.
+    let memory = Memory::with(ACME, &[("ACME_TOKEN", "variable")]);
+    memory.file.put_session(&memory.context.provider(None).unwrap(), &has_id);
+    assert_eq!(get_token(&memory, TokenKind::Id, any), "not_found");
+    assert_eq!(get_token(&memory, TokenKind::Kubernetes, any), "variable");
+}
+
+#[test]
+fn an_expired_id_token_is_refreshed_once() {
+    let memory = Memory::with(ACME, &[]);
+    let acme = memory.context.provider(None).unwrap();
+    let with = |name, id| crate::model::Session { id_token: Some(id), ..session(name, 1) };
+    memory.file.put_session(&acme, &with("old", id_token("old", -1)));
+    let new = id_token("new", 900);
+    memory.endpoints.will(Ok(with("new", new.clone())));
+    let any = ToolTraits::default();
+    assert_eq!(get_token(&memory, TokenKind::Access, any), "access-old", "that one is valid");
+    assert_eq!(get_token(&memory, TokenKind::Kubernetes, any), new.token.expose_secret());
+    assert_eq!(get_token(&memory, TokenKind::Kubernetes, any), new.token.expose_secret());
+    assert_eq!(memory.endpoints.redeemed.borrow().len(), 1);
+    // A service that issues an ID token only with a login: no call spends a refresh token for it again.
+    let old = id_token("old", -1);
+    memory.file.put_session(&acme, &with("old", old.clone()));
+    let kept = crate::model::Session { id_token: Some(old), ..session("kept", 0) };
+    memory.endpoints.will(Ok(kept));
+    for _ in 0..2 {
+        assert_eq!(get_token(&memory, TokenKind::Kubernetes, any), "session_expired");
+    }
+    assert_eq!(memory.endpoints.redeemed.borrow().len(), 2);
+    assert_eq!(get_token(&memory, TokenKind::Access, any), "access-kept");
+}
+
+#[test]
+fn an_id_token_is_a_token_of_the_session() {
+    let memory = Memory::with(ACME, &[]);
+    let acme = memory.context.provider(None).unwrap();
+    let id = id_token("a", 900);
+    let old = crate::model::Session { id_token: Some(id.clone()), ..session("a", 120) };
+    memory.file.put_session(&acme, &old);
+    let target = request("https://git.acme.dev");
+    let login = CredentialRequest { username: Some("u".into()), ..target.clone() };
+    let login = StoreRequest::new(login, id.token.clone());
+    let login = StoreRequest { occasion: Occasion::Login, ..login };
+    assert!(matches!(memory.engine().store(login), Ok(Response::Nothing)), "it would expire");
+    // A tool reports that the host rejected it: the next request refreshes.
+    let erase = EraseRequest { request: target, secret: Some(id.token) };
+    assert!(memory.engine().erase(&erase).unwrap());
+    let new = id_token("new", 900);
+    let renewed = crate::model::Session { id_token: Some(new.clone()), ..session("new", 0) };
+    memory.endpoints.will(Ok(renewed));
+    let found = get_token(&memory, TokenKind::Kubernetes, ToolTraits::default());
+    assert_eq!(found, new.token.expose_secret());
+}
+
+#[test]
+fn nobody_asked_for_the_account_of_a_command() {
+    let memory = Memory::with("[providers.mycli]\naccounts = ['work']\n", &[]);
+    for (account, named) in [("default", None), ("work", Some("work"))] {
+        let provider = MYCLI.with_account(memory.context.account("mycli", account).unwrap());
+        let request = memory.engine().request_for(&provider);
+        assert_eq!(request.account.as_deref(), named);
+    }
 }

@@ -5,10 +5,13 @@ use std::ffi::OsString;
 use std::process::Command;
 
 use crate::auth::Engine;
-use crate::cli::variables::{Assignment, Variables};
+use crate::cli::variables::{Assignment, Variables, expiry_of_session};
 use crate::error::{Error, Result};
 use crate::model::ToolOutput;
 use crate::sys::os;
+
+/// How long the token should stay valid: a session is refreshed for it if less than half of its lifetime is left.
+const LIFETIME: time::Duration = time::Duration::HOUR;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper exec -- ./deploy.sh\n  \
@@ -24,7 +27,13 @@ pub(super) struct Arguments {
 
 pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutput> {
     // Where nothing is found, nothing is started.
-    let (assignments, found) = arguments.variables.assignments(engine)?;
+    let (assignments, found) = arguments.variables.assignments(engine, LIFETIME)?;
+    // A job may outlive its token: the command cannot get another one through its environment.
+    if let Some(expiry) = expiry_of_session(&found) {
+        super::terminal::print(&format!(
+            "note: the token of the session expires at {expiry}; a command that runs longer needs another one"
+        ));
+    }
     let (program, rest) =
         arguments.command.split_first().ok_or_else(|| Error::invalid("no command given"))?;
     #[expect(clippy::disallowed_methods, reason = "the user names the program, and where it runs")]

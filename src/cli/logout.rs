@@ -109,10 +109,13 @@ fn still_valid(provider: &Provider) -> String {
 /// The consequence of a session that was not revoked.
 fn still_open(provider: &Provider) -> String {
     let name = &provider.name;
-    match provider.login {
-        LoginKind::OAuth(_) => {
-            format!("it stays valid there until it expires or {name} revokes it")
-        }
+    match &provider.login {
+        LoginKind::OAuth(oauth) => match oauth.grants_page() {
+            Some(page) => format!(
+                "it stays valid there until it expires; to end it now, revoke the authorization at {page}"
+            ),
+            None => format!("it stays valid there until it expires or {name} revokes it"),
+        },
         LoginKind::MagicLink | LoginKind::ApiKey(_) => {
             "it stays valid there until it expires; after another login, \
              run `my-credential-helper session list` and `session revoke ID` to revoke it"

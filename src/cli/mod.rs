@@ -157,7 +157,7 @@ Examples:
   my-credential-helper get </dev/null
   curl -H @<(my-credential-helper get --format header) https://api.mycli.sh/v1/me")]
 struct GetHelp {
-    /// json, raw (only the token) or header (a header line for `curl -H @-`)
+    /// json, raw (only the token), header (a header line for `curl -H @-`) or id-token (only the ID token of OpenID Connect)
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     /// The URL that the credential will be sent to

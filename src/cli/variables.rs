@@ -2,7 +2,9 @@
 
 use crate::auth::Engine;
 use crate::error::{Error, Result, sanitize};
-use crate::model::{Credential, CredentialRequest, Kind, Resolved, Secret, Target, Timestamp};
+use crate::model::{
+    Credential, CredentialRequest, Kind, Resolved, Secret, Source, Target, Timestamp,
+};
 
 /// The arguments of both.
 #[derive(clap::Args)]
@@ -25,11 +27,15 @@ pub(super) struct Assignment {
 
 impl Variables {
     /// Gets the credential, and assigns it to the variables.
-    pub(super) fn assignments(&self, engine: &Engine<'_>) -> Result<(Vec<Assignment>, Resolved)> {
+    pub(super) fn assignments(
+        &self,
+        engine: &Engine<'_>,
+        min_validity: time::Duration,
+    ) -> Result<(Vec<Assignment>, Resolved)> {
         let variables: Vec<_> =
             self.env.iter().map(|text| Variable::parse(text)).collect::<Result<_>>()?;
         let target = self.url.as_deref().map(Target::parse).transpose()?;
-        let request = CredentialRequest { target, ..CredentialRequest::default() };
+        let request = CredentialRequest { target, min_validity, ..CredentialRequest::default() };
         let found = engine.get(&request)?;
         let credential = &found.credential;
         let assignments = if variables.is_empty() {
@@ -51,6 +57,12 @@ impl Variables {
         };
         Ok((assignments, found))
     }
+}
+
+/// When the token expires if it is that of a session, which nothing refreshes in a variable.
+pub(super) fn expiry_of_session(Resolved { credential, source, .. }: &Resolved) -> Option<String> {
+    let is_session = credential.kind == Kind::Session && *source != Source::Environment;
+    credential.expires_at.filter(|_| is_session).map(Timestamp::to_whole_seconds)
 }
 
 struct Variable<'a> {

@@ -175,9 +175,20 @@ impl Context {
 
     /// The client secret of an OAuth service.
     pub fn client_secret(&self, oauth: &OAuth) -> Result<Option<Secret>> {
-        oauth.client_secret.as_ref().map_or(Ok(None), |location| self.secret(location))
+        let Some(location) = &oauth.client_secret else { return Ok(None) };
+        let secret = self.secret(location)?;
+        if secret.as_ref().is_some_and(Secret::has_control_character) {
+            let place = match location {
+                SecretLocation::Variable(name) => name.clone(),
+                SecretLocation::File(path) => path.display().to_string(),
+            };
+            let message = format!("{place} contains a control character or a second line");
+            return Err(Error::invalid(message).with_hint("a client secret is one line"));
+        }
+        Ok(secret)
     }
 
+    /// The secret of a variable or a file, without blanks around it; `None` if it is missing or empty.
     pub fn secret(&self, location: &SecretLocation) -> Result<Option<Secret>> {
         let text = match location {
             SecretLocation::Variable(name) => self.environment.text(name).map(Secret::new),
@@ -185,8 +196,8 @@ impl Context {
                 .map_err(|reason| Error::invalid_state(format!("{} {reason}", path.display())))?
                 .map(|contents| contents.text),
         };
-        let trimmed = |text: Secret| text.expose_secret().trim_end_matches(['\r', '\n']).to_owned();
-        Ok(text.map(trimmed).filter(|text| !text.is_empty()).map(Secret::new))
+        let secret = text.map(|text| Secret::trimmed(text.expose_secret()));
+        Ok(secret.filter(|secret| !secret.is_empty()))
     }
 
     /// The API URL of the stored session, if it is not the URL in force: then the session is not used, sent or cleared.

@@ -18,7 +18,10 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result, sanitize};
 use crate::model::known::{self, KnownService, TrustingService};
-use crate::model::{Account, Grant, Header, HostPattern, LoginKind, Provider, Target};
+use crate::model::{
+    Account, ClientAuthMethod, Grant, Header, HostPattern, KubernetesToken, LoginKind, Provider,
+    Target,
+};
 use crate::sys::atomic_file;
 
 use accounts::AccountPatterns;
@@ -73,10 +76,12 @@ struct ProviderSettings {
     client_id: Option<String>,
     client_secret_variable: Option<String>,
     client_secret_file: Option<PathBuf>,
+    token_endpoint_auth_method: Option<ClientAuthMethod>,
     scopes: Option<Vec<String>>,
     grant: Option<Grant>,
     redirect_port: Option<u16>,
     identity: Option<identity::IdentitySettings>,
+    kubernetes_token: KubernetesToken,
 }
 
 /// `kind`: how a person logs in, or the name of a known service.

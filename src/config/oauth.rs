@@ -3,7 +3,9 @@
 use super::ProviderSettings;
 use crate::error::{Error, Result, sanitize};
 use crate::model::known::KnownService;
-use crate::model::{Endpoints, HostPattern, LoginKind, OAuth, Provider, SecretLocation, Target};
+use crate::model::{
+    ClientAuthMethod, Endpoints, HostPattern, LoginKind, OAuth, Provider, SecretLocation, Target,
+};
 
 impl ProviderSettings {
     pub(super) fn oauth_provider(
@@ -44,7 +46,16 @@ impl ProviderSettings {
 
     fn set_oauth(&self, oauth: &mut OAuth) -> Result<()> {
         let OAuth {
-            issuer, endpoints, client_id, client_secret, scopes, grant, redirect_port, ..
+            issuer,
+            endpoints,
+            client_id,
+            client_secret,
+            secret_in_body,
+            scopes,
+            grant,
+            redirect_port,
+            kubernetes_token,
+            ..
         } = oauth;
         let Endpoints { authorization, token, device_authorization, revocation, userinfo } =
             endpoints;
@@ -70,6 +81,9 @@ impl ProviderSettings {
         if let Some(configured) = &self.scopes {
             *scopes = configured.iter().map(|scope| scope.clone().into()).collect();
         }
+        *kubernetes_token = self.kubernetes_token;
+        let in_body = |method| method == ClientAuthMethod::ClientSecretPost;
+        *secret_in_body = self.token_endpoint_auth_method.map(in_body).or(*secret_in_body);
         *grant = self.grant.unwrap_or_default();
         *redirect_port = self.redirect_port;
         Ok(())
@@ -165,6 +179,27 @@ mod tests {
             let provider = toml::from_str::<Configuration>(&text).unwrap().provider("x").unwrap();
             let LoginKind::OAuth(oauth) = provider.login else { panic!("{issuer}") };
             assert_eq!(oauth.endpoints.device_authorization.as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn the_client_secret_is_sent_as_configured() {
+        for (text, in_body) in [
+            ("kind = 'oauth'\n", None),
+            ("kind = 'oauth'\ntoken_endpoint_auth_method = 'client_secret_post'\n", Some(true)),
+            ("kind = 'oauth'\ntoken_endpoint_auth_method = 'client_secret_basic'\n", Some(false)),
+            ("kind = 'google'\n", Some(true)),
+            ("kind = 'google'\ntoken_endpoint_auth_method = 'client_secret_basic'\n", Some(false)),
+        ] {
+            let text = format!("[providers.x]\nissuer = 'https://login.acme.dev'\n{text}");
+            let provider = toml::from_str::<Configuration>(&text).unwrap().provider("x").unwrap();
+            let LoginKind::OAuth(oauth) = provider.login else { panic!("{text}") };
+            assert_eq!(oauth.secret_in_body, in_body, "{text}");
+        }
+        for setting in ["token_endpoint_auth_method = 'private_key_jwt'", "kubernetes_token = 'x'"]
+        {
+            let text = format!("[providers.x]\nkind = 'oauth'\n{setting}\n");
+            assert!(toml::from_str::<Configuration>(&text).is_err(), "{setting}");
         }
     }
 

@@ -18,7 +18,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::error::{HttpError, Result, ServiceError, oauth_code, parse_code};
-use super::{mycli, names, tls};
+use super::{mycli, names, proxy, tls};
 use crate::config::{Context, device_id};
 use crate::error::{self, Error};
 use crate::model::{Header, LoginKind, Origin, Provider, Secret, Target, Timestamp, json};
@@ -56,6 +56,8 @@ pub struct Client {
     base_url: String,
     header: Header,
     deadline: Option<Instant>,
+    /// The variable that names the proxy.
+    proxy: Option<&'static str>,
     log: StderrLog,
     is_oauth: bool,
     descriptions: bool,
@@ -115,7 +117,11 @@ impl Client {
             .dns_resolver(names::Resolver.into())
             .tls_backend_preconfigured(tls::configuration(network.context, origin.scheme())?);
         // A proxy for this machine would see a token that was meant to stay on it.
-        let builder = if is_local { builder.no_proxy() } else { builder };
+        let proxy = if is_local { None } else { proxy::from_env(&network.context.environment)? };
+        let (builder, proxy) = match proxy {
+            Some((proxy, name)) => (builder.no_proxy().proxy(proxy), Some(name)),
+            None => (builder.no_proxy(), None),
+        };
         // Its thread inherits the mask, so that a caller can block signals without knowing which clients exist.
         let _blocked = signals::block_all();
         let unusable =
@@ -127,6 +133,7 @@ impl Client {
             base_url: url.to_owned(),
             header: Header::BEARER,
             deadline: None,
+            proxy,
             log: network.log,
             is_oauth: false,
             descriptions: network.descriptions,
@@ -266,8 +273,11 @@ impl Client {
         let failed = |error: reqwest::Error| {
             let late = error.is_timeout().then(|| "the service did not respond in time".to_owned());
             let reason = late.unwrap_or_else(|| root_cause(&error, secrets));
-            let is_sent = !error.is_connect();
-            if is_sent { HttpError::NoResponse(reason) } else { HttpError::NotConnected(reason) }
+            match self.proxy {
+                _ if !error.is_connect() => HttpError::NoResponse(reason),
+                Some(name) => HttpError::NotConnected(format!("{reason}; {name} names a proxy")),
+                None => HttpError::NotConnected(reason),
+            }
         };
         let remaining = deadline.saturating_duration_since(Instant::now());
         let request = request.timeout(remaining.max(Duration::from_millis(1)));

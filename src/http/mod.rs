@@ -9,6 +9,7 @@ pub mod microtica;
 pub mod mycli;
 mod names;
 pub mod oauth;
+mod proxy;
 mod tls;
 mod token_endpoints;
 

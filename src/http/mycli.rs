@@ -78,6 +78,7 @@ impl NewSession {
             expires_at: expiry(&access_token, &expires_in, now),
             access_token,
             refresh_token: Some(refresh_token),
+            id_token: None,
             logged_in_at: now,
             last_refreshed_at: now,
         }
@@ -145,6 +146,7 @@ pub fn refresh(
         expires_at: expiry(&access_token, &expires_in, received),
         access_token,
         refresh_token: refresh_token.or_else(|| Some(spent.clone())),
+        id_token: None,
         logged_in_at: session.logged_in_at,
         last_refreshed_at: received,
     })
@@ -290,8 +292,9 @@ mod tests {
         );
         for (sent, seconds) in [
             (json!(900), 900),
-            (json!(0), 1),
-            (json!(-1), 1),
+            (json!(1), 1),
+            (json!(0), 900),
+            (json!(-1), 900),
             (json!(1e18), 86_400),
             (json!(u64::MAX), 86_400),
             (json!("300"), 300),

@@ -17,10 +17,11 @@ use crate::sys::atomic_file;
 pub(super) fn configuration(context: &Context, scheme: Scheme) -> Result<ClientConfig> {
     let file = context.environment.get("SSL_CERT_FILE").map(PathBuf::from);
     check_paths(context)?;
-    let roots = match file.as_deref().or(context.configuration()?.ca_file.as_deref()) {
+    let roots = match (&file, &context.configuration()?.ca_file) {
         _ if scheme == Scheme::Http => RootCertStore::empty(),
-        Some(file) => roots_of(file)?,
-        None => roots_of_system(),
+        (Some(file), _) => roots_of(file, "SSL_CERT_FILE")?,
+        (None, Some(file)) => roots_of(file, "`ca_file` in config.toml")?,
+        (None, None) => roots_of_system(context)?,
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
@@ -43,9 +44,10 @@ fn check_paths(context: &Context) -> Result<()> {
         .with_hint(format!("set {name} to an absolute path, or `unset {name}`")))
 }
 
-fn roots_of(file: &Path) -> Result<RootCertStore> {
+fn roots_of(file: &Path, setting: &str) -> Result<RootCertStore> {
     let unreadable = |why: &dyn std::fmt::Display| {
         Error::invalid_state(format!("cannot load the certificates in {}: {why}", file.display()))
+            .with_hint(format!("correct {setting}, which names the file"))
     };
     let pem = atomic_file::read_certificates(file).map_err(|error| unreadable(&error))?;
     let pem = pem.ok_or_else(|| unreadable(&std::io::ErrorKind::NotFound))?;
@@ -57,12 +59,16 @@ fn roots_of(file: &Path) -> Result<RootCertStore> {
     if roots.is_empty() { Err(unreadable(&"no certificate could be read")) } else { Ok(roots) }
 }
 
-fn roots_of_system() -> RootCertStore {
+fn roots_of_system(context: &Context) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     // Skip an unreadable file: one broken file among hundreds must not make every certificate untrusted.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() && context.environment.get("SSL_CERT_DIR").is_some() {
+        return Err(Error::invalid_state("SSL_CERT_DIR names no directory with a certificate")
+            .with_hint("correct SSL_CERT_DIR, or `unset SSL_CERT_DIR`"));
+    }
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    roots
+    Ok(roots)
 }

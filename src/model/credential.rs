@@ -1,6 +1,8 @@
 //! The stored secrets of a person: sessions with providers and credentials for URLs; when a session is fresh.
 //! Reads no clock: the time is an argument.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer};
 use time::Duration;
 
@@ -42,6 +44,8 @@ pub struct Session {
     pub access_token: Secret,
     /// Most services accept it once. `None` for an API token, and for a session that cannot be refreshed.
     pub refresh_token: Option<Secret>,
+    /// For hosts that check that the audience is this program (Kubernetes).
+    pub id_token: Option<IdToken>,
     /// When the service stops accepting the access token, by this machine's clock; [`Timestamp::NEVER`] if it does not.
     pub expires_at: Timestamp,
     /// When the person logged in.
@@ -51,12 +55,21 @@ pub struct Session {
     pub last_refreshed_at: Timestamp,
 }
 
+/// The ID token of OpenID Connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdToken {
+    pub token: Secret,
+    /// By this machine's clock. A service need not issue another one with a refresh: then it is earlier than the refresh.
+    pub expires_at: Timestamp,
+}
+
 impl Session {
     /// An API token; without `expires_at` it does not expire.
     pub fn api_token(token: Secret, expires_at: Option<Timestamp>, now: Timestamp) -> Self {
         Self {
             access_token: token,
             refresh_token: None,
+            id_token: None,
             expires_at: expires_at.unwrap_or(Timestamp::NEVER),
             logged_in_at: now,
             last_refreshed_at: now,
@@ -67,8 +80,14 @@ impl Session {
         self.access_token == other.access_token && self.refresh_token == other.refresh_token
     }
 
+    /// Whether it is a token that a tool may have received.
+    pub fn has_token(&self, token: &Secret) -> bool {
+        self.access_token == *token || self.id_token.as_ref().is_some_and(|id| id.token == *token)
+    }
+
     pub fn kind(&self) -> Kind {
-        let is_session = self.refresh_token.is_some() || self.access_token.is_jwt();
+        let has_other = self.refresh_token.is_some() || self.id_token.is_some();
+        let is_session = has_other || self.access_token.is_jwt();
         if is_session { Kind::Session } else { Kind::ApiToken }
     }
 
@@ -116,6 +135,46 @@ impl Session {
     }
 }
 
+/// The condition for returning a session without a refresh.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Need {
+    pub min_validity: Duration,
+    /// Whether the ID token is returned, if the session has one.
+    pub id_token: bool,
+}
+
+impl Need {
+    /// The session with the token that is returned, and its expiry, in the place of the access token. A rejected ID token
+    /// is marked by the expiry of the session.
+    pub fn of(self, session: &Session) -> Cow<'_, Session> {
+        let Some(id) = session.id_token.as_ref().filter(|_| self.id_token) else {
+            return Cow::Borrowed(session);
+        };
+        let expires_at = id.expires_at.min(session.expires_at);
+        Cow::Owned(Session { access_token: id.token.clone(), expires_at, ..session.clone() })
+    }
+
+    /// The token that is returned.
+    pub fn token_of(self, session: Session) -> Secret {
+        let id_token = session.id_token.filter(|_| self.id_token);
+        id_token.map_or(session.access_token, |id| id.token)
+    }
+
+    pub fn is_met(self, session: &Session, now: Timestamp) -> bool {
+        self.of(session).is_fresh(now, self.min_validity)
+    }
+
+    pub fn is_expired(self, session: &Session, now: Timestamp) -> bool {
+        self.of(session).is_expired(now)
+    }
+
+    /// Whether the ID token has expired, and a refresh after that has brought no other one.
+    pub fn is_unmeetable(self, session: &Session, now: Timestamp) -> bool {
+        let id_token = session.id_token.as_ref().filter(|_| self.id_token);
+        id_token.is_some_and(|id| id.expires_at < now.min(session.last_refreshed_at))
+    }
+}
+
 /// A user name and a secret that are stored for one URL. Both may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlCredential {
@@ -146,6 +205,7 @@ mod tests {
         let session = Session {
             access_token: Secret::new("eyJh.eyJh.c"),
             refresh_token: Some(Secret::new("r")),
+            id_token: None,
             expires_at: received.plus(Duration::seconds(lifetime)),
             logged_in_at: received,
             last_refreshed_at: received,

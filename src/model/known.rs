@@ -19,7 +19,9 @@ pub struct KnownService {
     /// The path of the device authorization endpoint below the issuer, where the metadata does not have it.
     device_path: Option<&'static str>,
     registration: &'static str,
-    secret_in_body: bool,
+    /// Where a person revokes the authorization of a program.
+    grants_page: &'static str,
+    secret_in_body: Option<bool>,
     code_flow_needs_secret: bool,
     device_flow_on_request_only: bool,
     scopes: &'static [&'static str],
@@ -35,7 +37,8 @@ const DEFAULT: KnownService = KnownService {
     endpoints: [None; 4],
     device_path: None,
     registration: "",
-    secret_in_body: false,
+    grants_page: "",
+    secret_in_body: None,
     code_flow_needs_secret: false,
     device_flow_on_request_only: false,
     scopes: &[],
@@ -60,8 +63,10 @@ pub const ALL: [KnownService; 6] = [
         ],
         code_flow_needs_secret: true,
         registration: "https://github.com/settings/applications/new",
+        // https://docs.github.com/en/apps/oauth-apps/using-oauth-apps/reviewing-your-authorized-applications-oauth
+        grants_page: "https://github.com/settings/applications",
         // The same page: a parameter of the request.
-        secret_in_body: true,
+        secret_in_body: Some(true),
         // https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps
         scopes: &["repo"],
         ..DEFAULT
@@ -78,6 +83,7 @@ pub const ALL: [KnownService; 6] = [
         device_path: Some("/oauth/authorize_device"),
         // https://docs.gitlab.com/api/oauth2/#supported-oauth-20-flows
         registration: "<the issuer>/-/user_settings/applications",
+        grants_page: "<the issuer>/-/user_settings/applications",
         // https://docs.gitlab.com/integration/oauth_provider/#view-all-authorized-applications
         scopes: &["openid", "read_repository", "write_repository"],
         ..DEFAULT
@@ -87,7 +93,9 @@ pub const ALL: [KnownService; 6] = [
         // The installation publishes its endpoints; registration and scopes:
         // https://docs.gitea.com/development/oauth2-provider
         registration: "<the issuer>/user/settings/applications",
-        scopes: &["openid", "read:user", "write:repository"],
+        grants_page: "<the issuer>/user/settings/applications",
+        // `write:package` is for the package and container registries, which answer 401 without it.
+        scopes: &["openid", "read:user", "write:repository", "write:package"],
         // Any user name is accepted: https://github.com/hickford/git-credential-oauth/blob/main/main.go
         basic_username: "oauth2",
         ..DEFAULT
@@ -97,7 +105,8 @@ pub const ALL: [KnownService; 6] = [
         // https://forgejo.org/docs/latest/user/oauth2-provider: scopes are not enforced yet, and a token has all rights
         // of the person. These are the scopes for a version that enforces them.
         registration: "<the issuer>/user/settings/applications",
-        scopes: &["openid", "read:user", "write:repository"],
+        grants_page: "<the issuer>/user/settings/applications",
+        scopes: &["openid", "read:user", "write:repository", "write:package"],
         ..DEFAULT
     },
     KnownService {
@@ -116,6 +125,7 @@ pub const ALL: [KnownService; 6] = [
         ],
         code_flow_needs_secret: true,
         registration: "`OAuth consumers` in the settings of a workspace on bitbucket.org",
+        grants_page: "https://bitbucket.org/account/settings/app-authorizations/",
         ..DEFAULT
     },
     KnownService {
@@ -126,8 +136,9 @@ pub const ALL: [KnownService; 6] = [
         // https://accounts.google.com/.well-known/openid-configuration
         issuer: Some("https://accounts.google.com"),
         registration: "https://console.cloud.google.com/apis/credentials",
+        grants_page: "https://myaccount.google.com/connections",
         // https://developers.google.com/identity/protocols/oauth2/native-app#exchange-authorization-code
-        secret_in_body: true,
+        secret_in_body: Some(true),
         code_flow_needs_secret: true,
         // https://developers.google.com/identity/protocols/oauth2/limited-input-device: few scopes, and another kind of
         // registration; a command line uses the authorization code flow.
@@ -164,6 +175,7 @@ impl KnownService {
                 userinfo,
             },
             registration: Some(self.registration.into()),
+            grants_page: Some(self.grants_page.into()),
             secret_in_body: self.secret_in_body,
             code_flow_needs_secret: self.code_flow_needs_secret,
             device_flow_on_request_only: self.device_flow_on_request_only,

@@ -21,16 +21,16 @@ pub use attempt::{
     Attempt, ChosenBy, OffReason, Outcome, StoreFailure, Subject, Trail, attempts_line,
 };
 pub use ci::CiLog;
-pub use credential::{Kind, Session, UrlCredential};
-pub use origin::{HostPattern, Origin, Scheme};
+pub use credential::{IdToken, Kind, Need, Session, UrlCredential};
+pub use origin::{DOCKER_HUB, HostPattern, Origin, Scheme};
 pub use provider::{
-    Account, Algorithm, ApiPaths, Endpoints, Exchange, Grant, Header, Identity, IdentitySource,
-    Item, LoginKind, OAuth, Preset, Provider, SecretLocation, SigningKey, StorageKey, StoredFormat,
-    Text,
+    Account, Algorithm, ApiPaths, ClientAuthMethod, Endpoints, Exchange, Grant, Header, Identity,
+    IdentitySource, Item, KubernetesToken, LoginKind, OAuth, Preset, Provider, SecretLocation,
+    SigningKey, StorageKey, StoredFormat, Text,
 };
 pub use request::{
     AuthForm, CredentialRequest, EraseRequest, Occasion, Operation, Rejection, StoreRequest,
-    ToolTraits,
+    TokenKind, ToolTraits,
 };
 pub use response::{Capabilities, Credential, ListEntry, Resolved, Response, StoredAt, Warning};
 pub use secret::Secret;

@@ -41,6 +41,18 @@ impl Scheme {
     }
 }
 
+/// The host of Docker Hub. Its other names are those in image names and of its registry (docker/cli, cli/registry; oras and
+/// containers/image map them to one server, too).
+pub const DOCKER_HUB: &str = "index.docker.io";
+const DOCKER_HUB_ALIASES: [&str; 2] = ["docker.io", "registry-1.docker.io"];
+
+/// Docker's name for it.
+const DOCKER_HUB_URL: &str = "https://index.docker.io/v1";
+
+fn one_name(host: &str) -> &str {
+    if DOCKER_HUB_ALIASES.contains(&host) { DOCKER_HUB } else { host }
+}
+
 /// A credential is bound to an origin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin {
@@ -61,7 +73,8 @@ impl Origin {
         refuse_repairs(authority)?;
         let (host, port) = split_port(authority)?;
         let port = port.unwrap_or_else(|| scheme.default_port());
-        Ok(Self { scheme, host: canonical_host(host)?, port })
+        let host = canonical_host(host)?;
+        Ok(Self { scheme, host: one_name(&host).to_owned(), port })
     }
 
     pub fn scheme(&self) -> Scheme {
@@ -203,6 +216,7 @@ impl HostPattern {
     }
 
     fn parse_parts(text: &str) -> Result<Self> {
+        let text = if text.trim_end_matches('/') == DOCKER_HUB_URL { DOCKER_HUB } else { text };
         let (scheme, rest) = match text.split_once("://") {
             Some(("https", rest)) => (Some(Scheme::Https), rest),
             Some(("http", rest)) => (Some(Scheme::Http), rest),
@@ -211,8 +225,10 @@ impl HostPattern {
         };
         let (is_wildcard, authority) =
             rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
-        let Origin { host, .. } = Origin::parse(Scheme::Https, authority)?;
-        let (_, port) = split_port(authority)?;
+        Origin::parse(Scheme::Https, authority)?;
+        let (name, port) = split_port(authority)?;
+        // As it is written, for the configuration of tools that know no other name of the host.
+        let host = canonical_host(name)?;
         if is_wildcard && (!host.contains('.') || host.parse::<Ipv4Addr>().is_ok()) {
             return Err(refused("`*.` must be followed by a domain of at least two labels"));
         }
@@ -261,7 +277,7 @@ impl HostPattern {
                 origin.host.strip_suffix(&self.host).and_then(|rest| rest.strip_suffix('.'));
             labels.is_some_and(|labels| !labels.is_empty())
         } else {
-            origin.host == self.host
+            one_name(&origin.host) == one_name(&self.host)
         };
         is_host
             && self.scheme.is_none_or(|scheme| scheme == origin.scheme)
@@ -380,6 +396,32 @@ mod tests {
         }
         let parts = Origin::parse(Scheme::Https, "user:hunter2@acme.dev");
         assert!(!parts.unwrap_err().to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn every_name_of_docker_hub_is_one_host() {
+        let names = ["docker.io", "index.docker.io", "registry-1.docker.io", "Docker.IO"];
+        let patterns = ["https://docker.io", "docker.io:443", "https://index.docker.io/v1/"];
+        for pattern in names.iter().chain(&patterns) {
+            let pattern = HostPattern::parse(pattern).unwrap();
+            for name in names {
+                let origin = Origin::parse(Scheme::Https, name).unwrap();
+                assert!(pattern.matches(&origin), "{pattern} {name}");
+            }
+            let listed = Target::parse(&pattern.target().unwrap().to_string()).unwrap();
+            assert_eq!(listed.to_string(), "https://index.docker.io");
+            for other in ["auth.docker.io", "hub.docker.io", "docker.io:8443", "xdocker.io"] {
+                let origin = Origin::parse(Scheme::Https, other).unwrap();
+                assert!(!pattern.matches(&origin), "{pattern} {other}");
+            }
+        }
+        let wildcard = HostPattern::parse("*.docker.io").unwrap();
+        for name in ["docker.io", "auth.docker.io"] {
+            assert!(wildcard.matches(&Origin::parse(Scheme::Https, name).unwrap()), "{name}");
+        }
+        let other = HostPattern::parse("auth.docker.io").unwrap();
+        assert!(!other.matches(&Origin::parse(Scheme::Https, "docker.io").unwrap()));
+        assert!(HostPattern::parse("https://index.docker.io/v2/").is_err());
     }
 
     #[test]

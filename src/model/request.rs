@@ -71,6 +71,7 @@ pub struct CredentialRequest {
     pub username: Option<String>,
     /// How long the credential should stay valid.
     pub min_validity: time::Duration,
+    pub token: TokenKind,
     pub tool: ToolTraits,
     pub rejection: Rejection,
 }
@@ -92,6 +93,18 @@ impl CredentialRequest {
         let target = Target { origin, path: target.path.clone() };
         Some(Self { target: Some(target), ..self.clone() })
     }
+}
+
+/// Which token of a session is requested.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenKind {
+    #[default]
+    Access,
+    /// The ID token; an error if there is none.
+    Id,
+    /// The token for a Kubernetes API server, which checks that the audience is this program: the ID token if the session
+    /// has one, unless the provider is configured otherwise.
+    Kubernetes,
 }
 
 /// The abilities of a tool's protocol.

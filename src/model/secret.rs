@@ -32,6 +32,12 @@ impl Secret {
         Self(Zeroizing::new(secret.into()))
     }
 
+    /// From a text that a person or a CI system has written: without a byte order mark, and without the blanks and line
+    /// breaks around it.
+    pub fn trimmed(text: &str) -> Self {
+        Self::new(text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}'))
+    }
+
     pub fn expose_secret(&self) -> &str {
         &self.0
     }

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::Protocol;
 use crate::error::{Error, Result, argument_name};
 use crate::model::{
-    AuthForm, CredentialRequest, Framing, Invocation, ListEntry, Occasion, Operation, Origin,
-    Resolved, Response, Scheme, Secret, StoreRequest, Target, ToolOutput, ToolTraits, UrlPath,
-    json,
+    AuthForm, CredentialRequest, DOCKER_HUB, Framing, Invocation, ListEntry, Occasion, Operation,
+    Origin, Resolved, Response, Scheme, Secret, StoreRequest, Target, ToolOutput, ToolTraits,
+    UrlPath, json,
 };
 
 // Docker compares these sentences byte for byte (docker-credential-helpers, credentials/error.go).
@@ -22,11 +22,6 @@ const NO_USERNAME: &str = "no credentials username";
 
 /// Docker's name for Docker Hub.
 const HUB: &str = "https://index.docker.io/v1/";
-const HUB_HOST: &str = "index.docker.io";
-
-/// The other names of Docker Hub: in image names and of its registry (docker/cli, cli/registry; oras and containers/image
-/// map them to the same server).
-const HUB_ALIASES: [&str; 2] = ["docker.io", "registry-1.docker.io"];
 
 const VERSION: &str =
     concat!("docker-credential-my (my-credential-helper) v", env!("CARGO_PKG_VERSION"), "\n");
@@ -155,17 +150,15 @@ fn target(server: &str) -> Result<Target> {
         None => (false, server),
     };
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let name = authority.strip_suffix(":443").unwrap_or(authority);
-    let is_hub = HUB_ALIASES.iter().any(|alias| name.eq_ignore_ascii_case(alias));
-    let authority = if is_hub && !is_http { HUB_HOST } else { authority };
+    let origin = if is_http {
+        Origin::parse(Scheme::Http, authority)?
+    } else {
+        Target::from_host(authority, "")?.origin
+    };
     // Docker stores the tokens of a browser login beside the login, under longer names: `…/v1/access-token`
     // (docker/cli, cli/internal/oauth/manager).
-    let token = tail.strip_prefix("/v1/").filter(|_| authority == HUB_HOST).unwrap_or_default();
-    if is_http {
-        let origin = Origin::parse(Scheme::Http, authority)?;
-        return Ok(Target { origin, path: UrlPath::from_encoded(token)? });
-    }
-    Target::from_host(authority, token)
+    let token = tail.strip_prefix("/v1/").filter(|_| origin.host() == DOCKER_HUB);
+    Ok(Target { origin, path: UrlPath::from_encoded(token.unwrap_or_default())? })
 }
 
 #[derive(Serialize)]
@@ -188,7 +181,7 @@ fn list(entries: &[ListEntry]) -> BTreeMap<String, &str> {
     let named = entries.iter().filter_map(|entry| {
         let host = Target::parse(entry.url.as_deref()?).ok()?;
         let name = host.origin.host_and_port();
-        let name = if name == HUB_HOST { HUB.to_owned() } else { name };
+        let name = if name == DOCKER_HUB { HUB.to_owned() } else { name };
         let found = target(&name).ok()?;
         let is_other =
             found.origin.is_loopback() && found.origin.with_other_scheme() == host.origin;

@@ -112,7 +112,8 @@ impl<'a> Call<'a> {
 struct Attributes<'a> {
     protocol: Option<&'a str>,
     host: Option<&'a str>,
-    path: Option<&'a str>,
+    /// Without percent-encoding, in the encoding of the server.
+    path: Option<&'a [u8]>,
     url: Option<&'a str>,
     username: Option<&'a str>,
     password: Option<&'a str>,
@@ -146,12 +147,11 @@ impl<'a> Attributes<'a> {
             if line.iter().any(|byte| matches!(byte, b'\r' | b'\0')) {
                 return Err(Error::invalid("a line contains a carriage return or NUL"));
             }
-            let line = std::str::from_utf8(line);
-            let line = line.map_err(|_| Error::invalid("a line is not UTF-8"))?;
-            let pair = line.split_once('=');
-            let (key, value) = pair.ok_or_else(|| Error::invalid("a line is not `key=value`"))?;
-            attributes.check_unique(key)?;
-            attributes.set(key, value);
+            let equals = line.iter().position(|byte| *byte == b'=');
+            let equals = equals.ok_or_else(|| Error::invalid("a line is not `key=value`"))?;
+            let key = String::from_utf8_lossy(&line[..equals]);
+            attributes.check_unique(&key)?;
+            attributes.set(&key, &line[equals + 1..])?;
         }
         Ok(attributes)
     }
@@ -162,29 +162,37 @@ impl<'a> Attributes<'a> {
         let is_set = match key {
             "protocol" => self.url.or(self.protocol).is_some(),
             "host" => self.url.or(self.host).is_some(),
-            "path" => self.url.or(self.path).is_some(),
-            "url" => self.url.or(self.protocol).or(self.host).or(self.path).is_some(),
+            "path" => self.url.is_some() || self.path.is_some(),
+            "url" => self.url.or(self.protocol).or(self.host).is_some() || self.path.is_some(),
             _ => false,
         };
         if is_set { Err(Error::invalid("the target is specified more than once")) } else { Ok(()) }
     }
 
-    fn set(&mut self, key: &str, value: &'a str) {
+    /// A value that is not used may have any encoding, and so may a path.
+    fn set(&mut self, key: &str, value: &'a [u8]) -> Result<()> {
+        let text = || {
+            let text = std::str::from_utf8(value);
+            text.map_err(|_| Error::invalid("a line is not UTF-8"))
+        };
         match key {
-            "protocol" => self.protocol = Some(value),
-            "host" => self.host = Some(value),
+            "protocol" => self.protocol = Some(text()?),
+            "host" => self.host = Some(text()?),
             "path" => self.path = Some(value),
-            "url" => self.url = Some(value),
-            "username" => self.username = Some(value),
-            "authtype" => self.authtype = Some(value).filter(|scheme| !scheme.is_empty()),
-            "password" => self.password = Some(value),
-            "credential" => self.credential = Some(value),
-            "oauth_refresh_token" => self.refresh_token = Some(value),
-            "password_expiry_utc" => self.expires_at = value.parse().ok().map(Timestamp::from_unix),
-            "ephemeral" => self.ephemeral = !matches!(value, "" | "0" | "false"),
-            "capability[]" => append(&mut self.capabilities, value),
+            "url" => self.url = Some(text()?),
+            "username" => self.username = Some(text()?),
+            "authtype" => self.authtype = Some(text()?).filter(|scheme| !scheme.is_empty()),
+            "password" => self.password = Some(text()?),
+            "credential" => self.credential = Some(text()?),
+            "oauth_refresh_token" => self.refresh_token = Some(text()?),
+            "password_expiry_utc" => {
+                self.expires_at = text()?.parse().ok().map(Timestamp::from_unix);
+            }
+            "ephemeral" => self.ephemeral = !matches!(value, b"" | b"0" | b"false"),
+            "capability[]" => append(&mut self.capabilities, text()?),
             _ => {}
         }
+        Ok(())
     }
 
     /// Whether the request is for an https or http URL. An empty protocol or host must match no credential
@@ -212,9 +220,9 @@ impl<'a> Attributes<'a> {
 
     /// The URL as version 0.1.0 wrote it.
     fn legacy_url(&self) -> String {
-        let [protocol, host, path] =
-            [self.protocol, self.host, self.path].map(Option::unwrap_or_default);
-        let url = || format!("{protocol}://{host}/{}", percent_encode(path));
+        let [protocol, host] = [self.protocol, self.host].map(Option::unwrap_or_default);
+        let path = String::from_utf8_lossy(self.path.unwrap_or_default());
+        let url = || format!("{protocol}://{host}/{}", percent_encode(&path));
         self.url.map_or_else(url, str::to_owned)
     }
 

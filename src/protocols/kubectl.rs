@@ -9,7 +9,7 @@ use crate::error::{Error, Result, argument_name, sanitize};
 use crate::model::json::reason;
 use crate::model::{
     AuthForm, CredentialRequest, Framing, Invocation, Operation, Rejection, Resolved, Response,
-    Target, Timestamp, ToolOutput, ToolTraits,
+    Target, Timestamp, TokenKind, ToolOutput, ToolTraits,
 };
 
 const INFO: &str = "KUBERNETES_EXEC_INFO";
@@ -109,7 +109,8 @@ fn decode(invocation: &Invocation) -> Result<(Option<String>, CredentialRequest)
     // client-go uses a credential until its expiry, and requests another one earlier only after a 401.
     let rejection =
         if variable.is_some() { Rejection::ByRepetition } else { Rejection::NotReported };
-    let request = CredentialRequest { target, rejection, ..CredentialRequest::new(TRAITS) };
+    let token = TokenKind::Kubernetes;
+    let request = CredentialRequest { target, token, rejection, ..CredentialRequest::new(TRAITS) };
     Ok((info.api_version, request))
 }
 

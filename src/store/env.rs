@@ -22,6 +22,9 @@ pub fn read(environment: &Environment, name: &str, now: Timestamp) -> Result<Opt
     };
     let value = value.into_string().map_err(|_| invalid("is not UTF-8"))?;
     let token = token(&value).map_err(invalid)?;
+    if token.is_empty() {
+        return Ok(None);
+    }
     let kind = if token.is_jwt() { Kind::Session } else { Kind::ApiToken };
     let expires_at = jwt::claims(&token).exp.map(Timestamp::from_unix);
     if let Some(expiry) = expires_at.filter(|expiry| *expiry <= now) {
@@ -33,29 +36,48 @@ pub fn read(environment: &Environment, name: &str, now: Timestamp) -> Result<Opt
     Ok(Some(Variable { token, kind, expires_at }))
 }
 
-/// The token in a text that a person or a CI system has set: without a byte order mark, and without the blanks and line
-/// breaks around it. Any other character that no token has is an error, which does not repeat the text.
+/// The token in a text that a person or a CI system has set, trimmed. Any other character that no token has is an error,
+/// which does not repeat the text.
 pub fn token(text: &str) -> Result<Secret, &'static str> {
-    let token = text.trim_start_matches('\u{feff}').trim();
+    let trimmed = Secret::trimmed(text);
+    let token = trimmed.expose_secret();
     let is_quote = |c: char| matches!(c, '"' | '\'' | '`');
     let is_quoted = token.starts_with(is_quote) || token.ends_with(is_quote);
     if token.contains(char::is_control) {
         Err("contains a control character")
     } else if is_quoted {
         Err("is in quotes, which are not part of a token")
-    } else if token.split(' ').next().is_some_and(|word| is_scheme(word) && word != token) {
+    } else if token
+        .split([' ', ':', '='])
+        .next()
+        .is_some_and(|word| is_scheme(word) && word != token)
+    {
         Err("begins with the scheme of a header, which is not part of a token")
+    } else if is_placeholder(token) {
+        Err("is a placeholder that was not replaced by a token")
     } else if token.contains(char::is_whitespace) {
         Err("contains a blank")
     } else if !token.is_ascii() {
         Err("contains a character that is not ASCII")
     } else {
-        Ok(Secret::new(token))
+        Ok(trimmed)
     }
 }
 
+/// A reference that a CI system or a shell did not expand, as `$NAME`, `${NAME}`, `$(NAME)`, `%NAME%`, `{{ name }}` or
+/// `<name>`, and what a log shows in the place of a secret.
+fn is_placeholder(token: &str) -> bool {
+    let is_within =
+        |begin, end| token.len() > 1 && token.starts_with(begin) && token.ends_with(end);
+    token.starts_with('$')
+        || is_within('%', '%')
+        || is_within('<', '>')
+        || is_within('[', ']')
+        || is_within('{', '}')
+        || token.bytes().all(|byte| byte == b'*') && !token.is_empty()
+}
+
 fn is_scheme(word: &str) -> bool {
-    let word = word.trim_end_matches(':');
     ["authorization", "bearer", "basic", "token"].iter().any(|it| word.eq_ignore_ascii_case(it))
 }
 
@@ -73,10 +95,18 @@ mod tests {
 
     #[test]
     fn blanks_line_breaks_and_a_byte_order_mark_are_dropped() {
-        assert_eq!(token(" \n"), Ok(None));
-        for value in
-            ["myc_1\n", "myc_1\r\n", "myc_1\n\n", " myc_1\t", "\u{feff}myc_1", "\u{a0}myc_1"]
-        {
+        for blank in ["", " \n", "\u{feff}", "\u{a0}\r\n"] {
+            assert_eq!(token(blank), Ok(None), "{blank:?}");
+        }
+        for value in [
+            "myc_1\n",
+            "myc_1\r\n",
+            "myc_1\n\n",
+            " myc_1\t",
+            "\u{feff}myc_1",
+            "\u{a0}myc_1",
+            " \u{feff} myc_1\u{feff}\n",
+        ] {
             assert_eq!(token(value), Ok(Some("myc_1".to_owned())), "{value:?}");
         }
     }
@@ -95,6 +125,16 @@ mod tests {
             ("bearer  myc_1", "begins with the scheme of a header"),
             ("Authorization: Bearer myc_1", "begins with the scheme of a header"),
             ("token myc_1", "begins with the scheme of a header"),
+            ("bearer:myc_1", "begins with the scheme of a header"),
+            ("token=myc_1", "begins with the scheme of a header"),
+            ("$MYC_TOKEN", "is a placeholder"),
+            ("${MYC_TOKEN}", "is a placeholder"),
+            ("$(MYC_TOKEN)", "is a placeholder"),
+            ("%MYC_TOKEN%", "is a placeholder"),
+            ("{{myc_token}}", "is a placeholder"),
+            ("<myc_token>", "is a placeholder"),
+            ("[MASKED]", "is a placeholder"),
+            ("***", "is a placeholder"),
             ("myc_1 # ci", "contains a blank"),
             ("myc_\u{200b}1", "contains a character that is not ASCII"),
             ("\u{201c}myc_1\u{201d}", "contains a character that is not ASCII"),
@@ -103,7 +143,9 @@ mod tests {
             assert!(error.starts_with(&format!("T {reason}")), "{value:?}: {error}");
             assert!(!error.contains("myc_"), "{error}");
         }
-        assert_eq!(token("Bearer"), Ok(Some("Bearer".to_owned())));
+        for value in ["Bearer", "1|aB$c%", "a=b:c"] {
+            assert_eq!(token(value), Ok(Some(value.to_owned())));
+        }
     }
 
     #[test]

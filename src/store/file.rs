@@ -31,10 +31,15 @@ impl CredentialStore for FileStore<'_> {
         let path = self.path(&key.file)?;
         let contents = atomic_file::read(&path)
             .map_err(|reason| StoreFailure::Failed(format!("{} {reason}", path.display())))?;
-        Ok(contents.map(|atomic_file::Contents { text, repaired }| StoredText {
-            text,
-            warning: repaired.then_some(Warning::ModeRepaired(path)),
-        }))
+        let is_removed = |found: &atomic_file::Contents| {
+            found.text.expose_secret().is_empty() && atomic_file::is_mount_point(&path)
+        };
+        Ok(contents.filter(|found| !is_removed(found)).map(
+            |atomic_file::Contents { text, repaired }| StoredText {
+                text,
+                warning: repaired.then_some(Warning::ModeRepaired(path)),
+            },
+        ))
     }
 
     fn prepare<'a>(&'a self, key: &'a StorageKey, size: usize) -> StoreResult<PreparedWrite<'a>> {

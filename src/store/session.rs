@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{CredentialStore, StoreResult, StoredText, Stores};
 use crate::error::sanitize;
 use crate::model::{
-    Kind, Outcome, Secret, Session, Source, StorageKey, StoreFailure, StoredFormat, Subject,
-    Timestamp, Trail, Warning, json, jwt,
+    IdToken, Kind, Outcome, Secret, Session, Source, StorageKey, StoreFailure, StoredFormat,
+    Subject, Timestamp, Trail, Warning, json, jwt,
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -130,6 +130,8 @@ struct Record {
     logged_in_at: Option<String>,
     last_refreshed_at: Option<String>,
     service: Option<String>,
+    id_token: Option<Secret>,
+    id_token_expires_at: Option<String>,
 }
 
 /// The session in a text; `None` for a blank file of a bare key. The error is a reason without any of the text.
@@ -157,6 +159,8 @@ fn decode_json(text: &str, service: Option<&str>) -> Result<Session, String> {
         logged_in_at,
         last_refreshed_at,
         service: issued_by,
+        id_token,
+        id_token_expires_at,
     } = record;
     if let (Some(issued_by), Some(service)) = (issued_by, service)
         && issued_by != service
@@ -180,6 +184,13 @@ fn decode_json(text: &str, service: Option<&str>) -> Result<Session, String> {
     let mut session = Session {
         access_token,
         refresh_token: refresh_token.filter(|token| !token.is_empty()),
+        id_token: match id_token.filter(|token| service.is_some() && token.is_jwt()) {
+            Some(token) => Some(IdToken {
+                token,
+                expires_at: time("id_token_expires_at", id_token_expires_at)?,
+            }),
+            None => None,
+        },
         expires_at: time("expires_at", expires_at)?,
         logged_in_at: time("logged_in_at", logged_in_at)?,
         last_refreshed_at: time("last_refreshed_at", last_refreshed_at)?,
@@ -199,11 +210,23 @@ struct BorrowedRecord<'a> {
     last_refreshed_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<&'a str>,
+    /// Only in a format of this program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token_expires_at: Option<String>,
 }
 
 pub fn encode(key: &StorageKey, session: &Session) -> Secret {
-    let Session { access_token, refresh_token, expires_at, logged_in_at, last_refreshed_at } =
-        session;
+    let Session {
+        access_token,
+        refresh_token,
+        id_token,
+        expires_at,
+        logged_in_at,
+        last_refreshed_at,
+    } = session;
+    let id_token = id_token.as_ref().filter(|_| key.service.is_some());
     if key.format == StoredFormat::BareKey {
         return Secret::new(format!("{}\n", access_token.expose_secret()));
     }
@@ -214,6 +237,8 @@ pub fn encode(key: &StorageKey, session: &Session) -> Secret {
         logged_in_at: logged_in_at.to_string(),
         last_refreshed_at: last_refreshed_at.to_string(),
         service: key.service.as_deref(),
+        id_token: id_token.map(|id| id.token.expose_secret()),
+        id_token_expires_at: id_token.map(|id| id.expires_at.to_string()),
     };
     // Strings cannot fail to serialize.
     Secret::new(serde_json::to_string(&record).unwrap_or_default())
@@ -222,8 +247,8 @@ pub fn encode(key: &StorageKey, session: &Session) -> Secret {
 #[cfg(test)]
 mod tests {
     use super::{
-        CredentialStore, LoadedSessions, Secret, Session, Source, StorageKey, StoreFailure,
-        StoredSession, Timestamp, decode, encode,
+        CredentialStore, IdToken, LoadedSessions, Secret, Session, Source, StorageKey,
+        StoreFailure, StoredSession, Timestamp, decode, encode,
     };
     use crate::model::{Kind, Provider};
     use crate::store::{PreparedWrite, StoredText};
@@ -301,6 +326,23 @@ mod tests {
         let text = encode(&Provider::MYCLI.key, &session);
         assert!(text.expose_secret().contains(r#""last_refreshed_at":"0001-01-01T00:00:00Z""#));
         assert!(read(text.expose_secret()) == session);
+    }
+
+    #[test]
+    fn an_id_token_is_stored_only_in_a_format_of_this_program() {
+        let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2ln";
+        let id_token = IdToken { token: Secret::new(jwt), expires_at: Timestamp::from_unix(7) };
+        let session = Session { id_token: Some(id_token), ..read(WRITTEN_BY_MY) };
+        let shared = &Provider::MYCLI.key;
+        assert!(!encode(shared, &session).expose_secret().contains("id_token"), "`my` reads it");
+        let own = StorageKey { service: Some("https://login.acme.dev".into()), ..shared.clone() };
+        let text = encode(&own, &session);
+        assert!(decode(&own, &text).unwrap().unwrap() == session);
+        assert_eq!(decode(shared, &text).unwrap().unwrap().id_token, None);
+        for invalid in ["", "opaque", "eyJ\n"] {
+            let text = format!("{{\"access_token\":\"a\",\"id_token\":{invalid:?}}}");
+            assert_eq!(decode(&own, &Secret::new(text)).unwrap().unwrap().id_token, None);
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use time::Duration as Validity;
 
 use super::Engine;
 use crate::error::{Error, Result};
-use crate::model::{Provider, Secret, Trail};
+use crate::model::{Need, Provider, Secret, Trail};
 use crate::store::session::{self, StoredSession};
 
 /// For another process to finish its refresh.
@@ -59,17 +59,17 @@ impl Timeouts {
 }
 
 impl Engine<'_> {
-    /// Returns a session with at least `min_validity` left. If the refresh fails temporarily and the token has not expired,
-    /// returns the stale session with a warning.
+    /// Returns a session that meets `need`. If the refresh fails temporarily and the token has not expired, returns the
+    /// stale session with a warning.
     pub(super) fn refresh(
         &self,
         provider: &Provider,
-        min_validity: Validity,
+        need: Need,
         stale: StoredSession,
         trail: &mut Trail,
     ) -> Result<StoredSession> {
         let timeouts = Timeouts::new(provider, NO_GRACE_TIMEOUT);
-        state::run(self, provider, min_validity, timeouts, stale, trail)
+        state::run(self, provider, need, timeouts, stale, trail)
     }
 
     /// Refreshes a session whose token the service has just rejected.
@@ -82,7 +82,7 @@ impl Engine<'_> {
         // While another process holds the lock, the rejected token must not be returned.
         let mut stale = stored.clone();
         stale.session.expires_at = self.clock.now();
-        self.refresh(provider, Validity::ZERO, stale, &mut Trail::default())
+        self.refresh(provider, Need::default(), stale, &mut Trail::default())
     }
 
     /// Refreshes a session that has not been refreshed for a week, so that the login of a person who seldom uses it does not
@@ -102,7 +102,7 @@ impl Engine<'_> {
         if is_due && provider.login.can_renew(session) && !self.has_identity(&provider) {
             let timeouts = Timeouts::new(&provider, WEEKLY_TIMEOUT);
             let mut trail = Trail::default();
-            let _ = state::run(self, &provider, Validity::ZERO, timeouts, stored, &mut trail);
+            let _ = state::run(self, &provider, Need::default(), timeouts, stored, &mut trail);
         }
     }
 
@@ -119,8 +119,7 @@ impl Engine<'_> {
             let (session, now) = (&stored.session, self.clock.now());
             let is_due =
                 by == ForcedBy::Service || now.since(session.last_refreshed_at) >= FORCED_INTERVAL;
-            let is_its_token =
-                session.access_token == *rejected && provider.login.can_renew(session);
+            let is_its_token = session.has_token(rejected) && provider.login.can_renew(session);
             (is_its_token && is_due && !session.is_expired(now)).then_some(stored)
         };
         if rejected_session().is_none() {

@@ -14,14 +14,14 @@
 use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
-use time::Duration as Validity;
-
 use super::{Timeouts, last_refreshed, lock_timeout};
 use crate::auth::{Engine, resolve};
 use crate::config::StoreChoice;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{Renewal, RenewalError};
-use crate::model::{Provider, Session, Source, StoreFailure, Subject, Timestamp, Trail, Warning};
+use crate::model::{
+    Need, Provider, Session, Source, StoreFailure, Subject, Timestamp, Trail, Warning,
+};
 use crate::store::PreparedWrite;
 use crate::store::session::{self, LoadedSessions, StoredSession};
 use crate::sys::lock::{self, Lock};
@@ -32,7 +32,7 @@ use crate::sys::signals::{self, BlockedSignals};
 pub(super) const MAX_RENEWALS: u8 = 3;
 
 /// The bytes that are reserved for a session: more than any service's tokens need.
-const RESERVED_SIZE: usize = 40 * 1024;
+const RESERVED_SIZE: usize = 56 * 1024;
 
 /// The delay before the stores are read again while another process holds the lock; it doubles each time. Dozens of
 /// processes that read the keyring continuously would slow down each other and the keyring.
@@ -105,7 +105,7 @@ impl Failure {
 struct Refresh<'r> {
     engine: &'r Engine<'r>,
     provider: &'r Provider,
-    min_validity: Validity,
+    need: Need,
     timeouts: Timeouts,
     started: Instant,
     renewals: u8,
@@ -117,7 +117,7 @@ struct Refresh<'r> {
 pub(super) fn run(
     engine: &Engine<'_>,
     provider: &Provider,
-    min_validity: Validity,
+    need: Need,
     timeouts: Timeouts,
     stale: StoredSession,
     trail: &mut Trail,
@@ -129,7 +129,7 @@ pub(super) fn run(
     let mut refresh = Refresh {
         engine,
         provider,
-        min_validity,
+        need,
         timeouts,
         started,
         renewals: 0,
@@ -192,7 +192,7 @@ impl<'r> Refresh<'r> {
             self.lock = Some(lock);
             return Ok(State::Locked.into());
         }
-        if !stale.session.is_expired(self.engine.clock.now()) {
+        if !self.is_expired(&stale) {
             // The lock cannot be taken at all in a home that is mounted read-only.
             trail.warnings.extend(lock.err().map(|error| self.not_refreshed(error.message)));
             return Ok(Step::Done(stale));
@@ -258,14 +258,17 @@ impl<'r> Refresh<'r> {
         let destination = if moves_back { Source::Keyring } else { session.source };
         let renewal = match self.engine.endpoints.prepare(self.provider, self.deadline()) {
             Ok(renewal) => renewal,
-            Err(error) if session.session.is_expired(self.engine.clock.now()) => return Err(error),
+            Err(error) if self.is_expired(&session) => return Err(error),
             Err(error) => return failed(session, error.message),
         };
         let store = self.engine.stores.get(destination);
         let write = match store.prepare(&self.provider.key, RESERVED_SIZE) {
             Ok(write) => write,
             Err(cause) => {
-                return failed(session, format!("the new session could not be saved: {cause}"));
+                let reason = format!("the new session could not be saved: {cause}");
+                let hint = "correct what prevents the write; the session is still stored";
+                let failure = Failure { hint, ..Failure::new(reason) };
+                return Ok(State::Failed { session, failure }.into());
             }
         };
         if !self.may_renew() {
@@ -487,7 +490,7 @@ impl<'r> Refresh<'r> {
         }
         let Failure { reason, code, hint } = failure;
         let warning = self.not_refreshed(reason);
-        if session.session.is_expired(self.engine.clock.now()) {
+        if self.is_expired(&session) {
             return Err(Error::new(code, warning.to_string()).with_hint(hint));
         }
         trail.warnings.push(warning);
@@ -526,7 +529,11 @@ impl<'r> Refresh<'r> {
     }
 
     fn is_fresh(&self, stored: &StoredSession) -> bool {
-        stored.session.is_fresh(self.engine.clock.now(), self.min_validity)
+        self.need.is_met(&stored.session, self.engine.clock.now())
+    }
+
+    fn is_expired(&self, stored: &StoredSession) -> bool {
+        self.need.is_expired(&stored.session, self.engine.clock.now())
     }
 
     fn read_fresh(&self) -> Option<StoredSession> {

@@ -3,8 +3,6 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use time::Duration as Validity;
-
 use super::super::testing::{
     Memory, RenewalResult, due, ended, expired, failed, interrupted, session, stored,
 };
@@ -13,7 +11,7 @@ use super::{GRACE_TIMEOUT, NO_GRACE_TIMEOUT};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{RenewalError, ServiceError};
 use crate::model::{
-    LoginKind, OAuth, OffReason, Outcome, Provider, Session, Source, StoreFailure, Subject,
+    LoginKind, Need, OAuth, OffReason, Outcome, Provider, Session, Source, StoreFailure, Subject,
     Timestamp, Trail, Warning,
 };
 use crate::store::session::StoredSession;
@@ -33,7 +31,7 @@ fn refresh(
     stale: StoredSession,
 ) -> Result<(StoredSession, Trail)> {
     let mut trail = Trail::default();
-    let found = memory.engine().refresh(provider, Validity::ZERO, stale, &mut trail)?;
+    let found = memory.engine().refresh(provider, Need::default(), stale, &mut trail)?;
     Ok((found, trail))
 }
 
@@ -409,7 +407,7 @@ fn a_process_that_waited_reports_that_the_session_ended() {
     let mut trail = Trail::default();
     trail.add(Subject::Session(Source::File), Outcome::Found);
     let stale = stored(expired("old"), Source::File);
-    let error = memory.engine().refresh(&MYCLI, Validity::ZERO, stale, &mut trail).unwrap_err();
+    let error = memory.engine().refresh(&MYCLI, Need::default(), stale, &mut trail).unwrap_err();
     assert_eq!(error.code, ErrorCode::SessionExpired);
     let outcomes: Vec<_> = trail.attempts.iter().map(|attempt| &attempt.outcome).collect();
     assert_eq!(

@@ -7,9 +7,9 @@ use std::io::{IsTerminal as _, Write as _};
 use anyhow::Context as _;
 
 use crate::auth::Engine;
-use crate::cli::variables::{Assignment, Variables};
+use crate::cli::variables::{Assignment, Variables, expiry_of_session};
 use crate::error::{Error, Result};
-use crate::model::{Kind, Resolved, Source, ToolOutput};
+use crate::model::{Resolved, ToolOutput};
 
 use format::Format;
 
@@ -42,7 +42,7 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
             ));
     }
     let format = arguments.format;
-    let (assignments, found) = arguments.variables.assignments(engine)?;
+    let (assignments, found) = arguments.variables.assignments(engine, time::Duration::ZERO)?;
     let frozen = frozen_token(&found)
         .filter(|_| format.persists() && assignments.iter().any(|assignment| assignment.is_secret));
     if let Some(message) = &frozen
@@ -75,9 +75,8 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
 
 /// Why the token should not stay in a variable: it is the token of a session, which expires, and which this program would
 /// read from the variable instead of the session.
-fn frozen_token(Resolved { credential, source, .. }: &Resolved) -> Option<String> {
-    let is_session = credential.kind == Kind::Session && *source != Source::Environment;
-    let expiry = credential.expires_at.filter(|_| is_session)?.to_whole_seconds();
+fn frozen_token(found: &Resolved) -> Option<String> {
+    let expiry = expiry_of_session(found)?;
     Some(format!("the token of a session expires at {expiry}, and nothing refreshes a variable"))
 }
 

@@ -116,8 +116,16 @@ fn authorization_code(
             let description = value("error_description")
                 .filter(|_| engine.network.descriptions)
                 .map_or_else(String::new, |text| format!(": {}", sanitize(text)));
-            let (name, error) = (&provider.name, http::oauth_code(error));
-            rejected(format!("{name} rejected the login ({error}){description}"))
+            let (name, code) = (&provider.name, http::oauth_code(error));
+            let rejected = rejected(format!("{name} rejected the login ({code}){description}"));
+            // Gitea (routers/web/auth/oauth2_provider.go): "a grant exists with different scope", until it is revoked.
+            match service.grants_page().filter(|_| code == "server_error") {
+                Some(page) => rejected.map_err(|error| error.with_hint(format!(
+                    "if you have logged in with other scopes before, revoke that authorization at {page}, and start the \
+                     login again; nothing was saved"
+                ))),
+                None => rejected,
+            }
         }
         (None, None) => rejected("the callback has no `code` parameter".to_owned()),
     }

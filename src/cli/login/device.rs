@@ -11,7 +11,7 @@ use super::waiting::{Spinner, TICK};
 use crate::cli::terminal;
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http;
-use crate::http::oauth::{Code, DeviceAuthorization, Service, TokenResponse};
+use crate::http::oauth::{Code, DeviceLogin, Service, TokenResponse};
 use crate::model::{Provider, Target};
 
 pub(super) fn log_in(service: &Service<'_>, provider: &Provider) -> Result<TokenResponse> {
@@ -19,7 +19,7 @@ pub(super) fn log_in(service: &Service<'_>, provider: &Provider) -> Result<Token
     let login = service.start_device_flow().map_err(|error| failed("start the login", error))?;
     print_instructions(&login, provider)?;
     let spinner = RefCell::new(Spinner::new(false));
-    let expiry = Instant::now() + login.expires_in();
+    let expiry = Instant::now() + login.authorization.expires_in();
     let issued =
         service.poll_device_flow(&login, |pause| wait(&mut spinner.borrow_mut(), pause, expiry));
     drop(spinner);
@@ -42,7 +42,10 @@ fn wait(spinner: &mut Spinner, pause: Duration, expiry: Instant) {
     }
 }
 
-fn print_instructions(login: &DeviceAuthorization, provider: &Provider) -> Result<()> {
+fn print_instructions(
+    DeviceLogin { authorization: login, .. }: &DeviceLogin,
+    provider: &Provider,
+) -> Result<()> {
     let page = safe_page(login.verification_uri(), provider)?;
     let code = sanitize(login.user_code().secret());
     terminal::print(&format!("Open {page} on any device, and enter the code {code}."));

@@ -10,7 +10,7 @@ use crate::config::edit;
 use crate::error::{Error, Result};
 use crate::http;
 use crate::http::oauth::{Description, Service, TokenResponse};
-use crate::model::{CredentialRequest, Grant, OAuth, Provider, Secret, Source, ToolOutput};
+use crate::model::{Grant, OAuth, Provider, Secret, Source, ToolOutput};
 
 const MAX_CLIENT_SECRET: u64 = 16 * 1024;
 
@@ -65,13 +65,7 @@ impl Login<'_> {
 
     /// The result if a session is stored that is valid or can be refreshed.
     fn usable_session(&self) -> Option<ToolOutput> {
-        let Provider { name, account, .. } = &self.provider;
-        let request = CredentialRequest {
-            provider: Some(name.to_string()),
-            account: Some(account.to_string()),
-            ..CredentialRequest::default()
-        };
-        let found = self.engine.get(&request).ok()?;
+        let found = self.engine.get(&self.engine.request_for(&self.provider)).ok()?;
         if found.source == Source::Environment {
             return None;
         }
@@ -152,7 +146,7 @@ impl Login<'_> {
         }
         self.output
             .note("the client secret is not stored: after the token expires, log in again, or set `client_secret_variable` or `client_secret_file`");
-        Ok(Secret::new(text.trim()))
+        Ok(Secret::trimmed(&text))
     }
 
     fn save_issued(&self, service: &Service<'_>, issued: TokenResponse) -> Result<ToolOutput> {

@@ -9,7 +9,7 @@ use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstObjectProp, CstRoo
 use super::machine::Machine;
 use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool};
 use crate::error::{Error, Result};
-use crate::model::HostPattern;
+use crate::model::{DOCKER_HUB, HostPattern, Origin, Scheme};
 
 pub(super) const DOCKER: SetupTool = SetupTool {
     name: "docker",
@@ -54,12 +54,10 @@ fn helper_name(entry: &CstObjectProp) -> Option<String> {
 /// The keys of a host: docker and helm look up Docker Hub by a URL (docker/cli, cli/registry; oras-go), podman and skopeo by
 /// the name in images (containers/image, docker/config).
 fn keys(host: &str) -> Vec<String> {
-    match host {
-        "index.docker.io" => {
-            vec!["https://index.docker.io/v1/".to_owned(), "docker.io".to_owned()]
-        }
-        _ => vec![host.to_owned()],
+    if Origin::parse(Scheme::Https, host).is_ok_and(|origin| origin.host() == DOCKER_HUB) {
+        return vec!["https://index.docker.io/v1/".to_owned(), "docker.io".to_owned()];
     }
+    vec![host.to_owned()]
 }
 
 fn add(request: &Request<'_>, text: &str) -> Result<String> {

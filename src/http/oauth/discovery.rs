@@ -22,6 +22,7 @@ pub(super) struct Metadata {
     #[serde(default, rename = "authorization_response_iss_parameter_supported")]
     pub(super) sends_issuer: bool,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    code_challenge_methods_supported: Option<Vec<String>>,
     /// When this program received it, in seconds since 1970.
     #[serde(default)]
     fetched_at: i64,
@@ -30,12 +31,14 @@ pub(super) struct Metadata {
 impl Metadata {
     /// Whether a client secret must not go into a header.
     pub(super) fn requires_secret_in_body(&self) -> bool {
-        let accepts = |method: &str| {
-            self.token_endpoint_auth_methods_supported
-                .as_ref()
-                .is_some_and(|methods| methods.iter().any(|m| m == method))
-        };
+        let accepts =
+            |method: &str| lists(self.token_endpoint_auth_methods_supported.as_deref(), method);
         accepts("client_secret_post") && !accepts("client_secret_basic")
+    }
+
+    /// Whether the service lists the challenge of PKCE that this program sends.
+    pub(super) fn supports_pkce(&self) -> bool {
+        lists(self.code_challenge_methods_supported.as_deref(), "S256")
     }
 
     /// Rejects the description of another issuer (RFC 8414, 3.3), and endpoints that a token must not go to.
@@ -63,6 +66,10 @@ impl Metadata {
         }
         Ok(self)
     }
+}
+
+fn lists(names: Option<&[String]>, name: &str) -> bool {
+    names.unwrap_or_default().iter().any(|listed| listed == name)
 }
 
 /// Which description of a service is used.

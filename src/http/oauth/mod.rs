@@ -45,8 +45,12 @@ type Requests = oauth2::Client<
     EndpointSet,
 >;
 
-/// A device code flow that has started: the code and URL for the person, and the code to poll with.
-pub type DeviceAuthorization = StandardDeviceAuthorizationResponse;
+/// A device code flow that has started.
+pub struct DeviceLogin {
+    /// The code and the URL for the person, and the code to poll with.
+    pub authorization: StandardDeviceAuthorizationResponse,
+    verifier: Option<Secret>,
+}
 
 /// A decision that a person has to make on a page of the service.
 pub struct AuthorizationRequest {
@@ -69,6 +73,8 @@ pub struct Service<'a> {
     /// The issuer as the service writes it.
     pub issuer: Option<String>,
     secret_in_body: bool,
+    /// Whether the device code flow has PKCE, too: some clients are registered so that the service requires it.
+    supports_pkce: bool,
     secret: Option<Secret>,
     deadline: Option<Instant>,
 }
@@ -87,7 +93,8 @@ impl<'a> Service<'a> {
             endpoints: oauth.endpoints.clone(),
             sends_issuer: false,
             issuer: None,
-            secret_in_body: oauth.secret_in_body,
+            secret_in_body: oauth.secret_in_body.unwrap_or(false),
+            supports_pkce: false,
             secret: network.context.client_secret(oauth)?,
             deadline: None,
         };
@@ -96,7 +103,9 @@ impl<'a> Service<'a> {
         {
             let metadata = discovery::metadata(network, provider, issuer, description)?;
             service.sends_issuer = metadata.sends_issuer;
-            service.secret_in_body |= metadata.requires_secret_in_body();
+            service.secret_in_body =
+                oauth.secret_in_body.unwrap_or_else(|| metadata.requires_secret_in_body());
+            service.supports_pkce = metadata.supports_pkce();
             service.issuer = Some(metadata.issuer);
             service.endpoints = service.endpoints.or(metadata.endpoints);
         }
@@ -116,39 +125,56 @@ impl<'a> Service<'a> {
         self
     }
 
+    pub fn grants_page(&self) -> Option<String> {
+        self.oauth.grants_page()
+    }
+
     pub fn has_secret(&self) -> bool {
         self.secret.is_some()
     }
 
     /// Starts a device code flow (RFC 8628, 3.1).
-    pub fn start_device_flow(&self) -> Result<DeviceAuthorization> {
+    pub fn start_device_flow(&self) -> Result<DeviceLogin> {
         let client =
             self.client(self.endpoints.device_authorization.as_ref(), "the device code flow")?;
+        let pkce = self.supports_pkce.then(PkceCodeChallenge::new_random_sha256);
+        let (challenge, verifier) = pkce.unzip();
+        let verifier = verifier.map(|verifier| Secret::new(verifier.secret()));
+        let requests = self.requests()?;
+        let mut start = requests.exchange_device_code().add_scopes(self.scopes());
+        if let Some(challenge) = &challenge {
+            start = start
+                .add_extra_param("code_challenge", challenge.as_str())
+                .add_extra_param("code_challenge_method", challenge.method().as_str());
+        }
         let send = self.sender(client, &[]);
-        self.requests()?
-            .exchange_device_code()
-            .add_scopes(self.scopes())
-            .request(&|request| send(request).map(with_bounded_numbers))
-            .map_err(failure)
+        let authorization =
+            start.request(&|request| send(request).map(with_bounded_numbers)).map_err(failure)?;
+        Ok(DeviceLogin { authorization, verifier })
     }
 
     /// Polls until the person has decided or the code has expired, and calls `pause` in between (RFC 8628, 3.4 and 3.5).
     pub fn poll_device_flow(
         &self,
-        authorization: &DeviceAuthorization,
+        DeviceLogin { authorization, verifier }: &DeviceLogin,
         pause: impl Fn(Duration),
     ) -> Result<TokenResponse> {
         let expiry = Instant::now() + authorization.expires_in();
         let remaining = || expiry.saturating_duration_since(Instant::now());
         let device_code = Secret::new(authorization.device_code().secret());
-        let send = self.sender(self.token_client()?.until(expiry), &[&device_code]);
+        let secrets: Vec<_> = [&device_code].into_iter().chain(verifier).collect();
+        let send = self.sender(self.token_client()?.until(expiry), &secrets);
         let poll = |request| match remaining() {
             // The library compares with the time of day, which may be set meanwhile.
             Duration::ZERO => Ok(error_response("expired_token", "")),
             _ => send(request).or_else(for_the_library),
         };
-        self.requests()?
-            .exchange_device_access_token(authorization)
+        let requests = self.requests()?;
+        let mut exchange = requests.exchange_device_access_token(authorization);
+        if let Some(verifier) = verifier {
+            exchange = exchange.add_extra_param("code_verifier", verifier.expose_secret());
+        }
+        exchange
             .set_max_backoff_interval(authorization.interval().max(MAX_BACKOFF))
             .request(&poll, |interval| pause(interval.min(remaining())), None)
             .map_err(failure)
@@ -211,7 +237,9 @@ impl<'a> Service<'a> {
             .map_err(failure)?
             .into_session(now())?;
         let refresh_token = issued.refresh_token.or_else(|| Some(spent.clone()));
-        Ok(Session { refresh_token, logged_in_at: session.logged_in_at, ..issued })
+        // OpenID Connect Core, 12.2: the response need not have an ID token.
+        let id_token = issued.id_token.or_else(|| session.id_token.clone());
+        Ok(Session { refresh_token, id_token, logged_in_at: session.logged_in_at, ..issued })
     }
 
     /// Revokes the refresh token of a session, and with it what was issued for it; else its access token (RFC 7009).

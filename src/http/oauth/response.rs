@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::http::error::{HttpError, Result, ServiceError};
 use crate::http::issued::{is_usable, lifetime};
 use crate::model::json::{number, reason};
-use crate::model::{Secret, Session, Timestamp};
+use crate::model::{IdToken, Secret, Session, Timestamp, jwt};
 
 /// The longest token, in bytes: no header carries a longer one.
 pub const MAX_TOKEN: usize = 16 * 1024;
@@ -33,6 +33,8 @@ pub struct TokenResponse {
     refresh_token: Option<RefreshToken>,
     #[serde(default)]
     expires_in: Value,
+    #[serde(default)]
+    id_token: Value,
     #[serde(default, rename = "token_type")]
     named_type: Option<String>,
     #[serde(skip, default = "bearer")]
@@ -86,10 +88,19 @@ impl TokenResponse {
             expires_at: lifetime.map_or(Timestamp::NEVER, |seconds| now.plus_seconds(seconds)),
             access_token,
             refresh_token,
+            id_token: self.id_token.as_str().and_then(|token| id_token(token, now)),
             logged_in_at: now,
             last_refreshed_at: now,
         })
     }
+}
+
+/// An ID token. One that cannot be used costs no session.
+fn id_token(token: &str, now: Timestamp) -> Option<IdToken> {
+    let token = Some(token).filter(|token| token.len() <= MAX_TOKEN).map(Secret::new)?;
+    // `lifetime` is `None` if it is not a JWT, or does not have both claims, which are required.
+    let lifetime = jwt::lifetime(&token)?.min(MAX_LIFETIME);
+    Some(IdToken { token, expires_at: now.plus_seconds(lifetime) })
 }
 
 fn usable(token: String) -> Result<Secret> {
@@ -173,8 +184,12 @@ mod tests {
         for (lifetime, seconds) in [
             ("900", 900),
             ("\"900\"", 900),
-            ("0", 1),
-            ("-1", 1),
+            ("0", 3600),
+            ("-1", 3600),
+            ("\"0\"", 3600),
+            ("0.5", 3600),
+            ("null", 3600),
+            ("1", 1),
             ("1e18", 366 * 86_400),
             ("18446744073709551615", 366 * 86_400),
             ("\"soon\"", 3600),
@@ -195,6 +210,29 @@ mod tests {
                 .expires_at
                 .is_never()
         );
+    }
+
+    #[test]
+    fn an_invalid_id_token_costs_no_session() {
+        // {"alg":"RS256"} . {"iat":1700000000,"exp":1700000300}
+        let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJpYXQiOjE3MDAwMDAwMDAsImV4cCI6MTcwMDAwMDMwMH0.c2ln";
+        let long = format!("{}.c2ln", "x".repeat(100_000));
+        for (sent, expected) in [
+            (serde_json::json!(jwt), Some(300)),
+            (serde_json::json!("eyJhbGciOiJSUzI1NiJ9.eyJpYXQiOjF9.c2ln"), None),
+            (serde_json::json!("opaque"), None),
+            (serde_json::json!("eyJ.eyJ.x\r\nX: y"), None),
+            (serde_json::json!(long), None),
+            (serde_json::json!(7), None),
+            (serde_json::json!([jwt]), None),
+            (serde_json::Value::Null, None),
+        ] {
+            let body =
+                serde_json::json!({ "access_token": "a", "refresh_token": "r", "id_token": sent });
+            let session = session(&body.to_string()).unwrap();
+            let lifetime = session.id_token.map(|id| id.expires_at.unix() - 1_700_000_000);
+            assert_eq!(lifetime, expected, "{sent}");
+        }
     }
 
     #[test]

@@ -7,12 +7,12 @@ mod oauth;
 
 use std::borrow::Cow;
 
-use super::{HostPattern, Origin, Secret, Session, Target};
+use super::{HostPattern, Origin, Secret, Session, Target, TokenKind};
 use crate::error::{Error, Result};
 
 pub use account::Account;
 pub use identity::{Algorithm, Exchange, Identity, IdentitySource, Preset, SigningKey};
-pub use oauth::{Endpoints, Grant, OAuth, SecretLocation};
+pub use oauth::{ClientAuthMethod, Endpoints, Grant, KubernetesToken, OAuth, SecretLocation};
 
 pub type Text = Cow<'static, str>;
 
@@ -71,6 +71,17 @@ impl LoginKind {
     /// response can be requested again.
     pub fn has_grace(&self) -> bool {
         !matches!(self, Self::OAuth(_))
+    }
+
+    /// Whether a request for this token gets the ID token of a session that has one.
+    pub fn returns_id_token(&self, token: TokenKind) -> bool {
+        match token {
+            TokenKind::Access => false,
+            TokenKind::Id => true,
+            TokenKind::Kubernetes => {
+                matches!(self, Self::OAuth(oauth) if oauth.kubernetes_token == KubernetesToken::Id)
+            }
+        }
     }
 
     /// Whether a session can be replaced without a person: with its refresh token, or with client credentials.

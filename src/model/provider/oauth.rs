@@ -18,9 +18,12 @@ pub struct OAuth {
     pub client_id: Option<Text>,
     /// Where such a registration is made, for a hint.
     pub registration: Option<Text>,
+    /// Where a person revokes the authorization of this program, for a hint.
+    pub grants_page: Option<Text>,
     pub client_secret: Option<SecretLocation>,
-    /// Whether the client secret is sent in the body of a request, and not in a header (RFC 6749, 2.3.1).
-    pub secret_in_body: bool,
+    /// Whether the client secret is sent in the body of a request, and not in a header (RFC 6749, 2.3.1); `None` if the
+    /// metadata decides.
+    pub secret_in_body: Option<bool>,
     /// Whether the authorization code flow requires the client secret.
     pub code_flow_needs_secret: bool,
     /// Whether the device code flow needs another kind of registration: it is used only on request.
@@ -31,9 +34,17 @@ pub struct OAuth {
     pub grant: Grant,
     /// The port of the redirect URI, for services that compare it; any port otherwise.
     pub redirect_port: Option<u16>,
+    pub kubernetes_token: KubernetesToken,
 }
 
 impl OAuth {
+    /// Where a person revokes the authorization of this program.
+    pub fn grants_page(&self) -> Option<String> {
+        let issuer = self.issuer.as_deref().unwrap_or_default().trim_end_matches('/');
+        let page = self.grants_page.as_deref().filter(|page| !page.is_empty());
+        page.map(|page| page.replace("<the issuer>", issuer))
+    }
+
     /// The error for a configured client secret that is missing; `None` if none is configured.
     pub fn missing_secret(&self, provider: &str) -> Option<Error> {
         let (missing, hint) = match self.client_secret.as_ref()? {
@@ -98,6 +109,24 @@ pub enum SecretLocation {
     Variable(String),
     /// A file that belongs to the user.
     File(PathBuf),
+}
+
+/// The token for kubectl.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KubernetesToken {
+    /// The ID token, if the session has one: its audience is this program, as the API server requires.
+    #[default]
+    Id,
+    Access,
+}
+
+/// How the client secret is sent, by the names of RFC 7591, 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuthMethod {
+    ClientSecretBasic,
+    ClientSecretPost,
 }
 
 /// Who logs in.

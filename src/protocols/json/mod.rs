@@ -10,7 +10,7 @@ use super::{Protocol, split_option};
 use crate::error::{Error, ErrorCode, Result, argument_name};
 use crate::model::{
     CiLog, CredentialRequest, EraseRequest, Framing, Invocation, Operation, Resolved, Response,
-    Secret, StoreRequest, Target, ToolOutput, attempts_line,
+    Secret, StoreRequest, Target, TokenKind, ToolOutput, attempts_line,
 };
 
 use request::Body;
@@ -83,6 +83,7 @@ enum Format {
     Json,
     Raw,
     Header,
+    IdToken,
 }
 
 impl Format {
@@ -104,7 +105,8 @@ impl Format {
             "json" => Ok(Self::Json),
             "raw" => Ok(Self::Raw),
             "header" => Ok(Self::Header),
-            _ => Err(Error::invalid("--format must be json, raw or header")),
+            "id-token" => Ok(Self::IdToken),
+            _ => Err(Error::invalid("--format must be json, raw, header or id-token")),
         }
     }
 }
@@ -120,7 +122,9 @@ impl<'a> Arguments<'a> {
         let mut arguments = arguments.iter().map(String::as_str);
         let operation = arguments.next().unwrap_or_default();
         presentation.format = Format::of(arguments.clone());
-        let mut request = CredentialRequest::default();
+        let is_id_token = presentation.format == Format::IdToken;
+        let token = if is_id_token { TokenKind::Id } else { TokenKind::Access };
+        let mut request = CredentialRequest { token, ..CredentialRequest::default() };
         while let Some(argument) = arguments.next() {
             let (name, attached) = split_option(argument);
             if name == "--explain" && operation == "get" {
@@ -201,7 +205,7 @@ fn credential(found: &Resolved, Presentation { format, explain, log }: Presentat
     let credential = &found.credential;
     let output = match (format, &credential.header) {
         (Format::Json, _) => answer::credential(found),
-        (Format::Raw, _) => format!("{}\n", credential.secret.expose_secret()),
+        (Format::Raw | Format::IdToken, _) => format!("{}\n", credential.secret.expose_secret()),
         (Format::Header, Some(header)) => {
             format!("{}: {}\n", header.name, header.value(&credential.secret).expose_secret())
         }

@@ -337,11 +337,30 @@ pub fn remove(path: &Path) -> Result<bool, WriteError> {
             Ok(true)
         }
         Err(error) if is_missing(&error) => Ok(false),
-        Err(error) => {
-            check_removal(path)?;
-            Err(WriteError::new("removing", path, error))
-        }
+        Err(error) => match (check_removal(path), empty(path)) {
+            (Err(_), Ok(was_empty)) => Ok(!was_empty),
+            (Err(obstacle), _) => Err(obstacle),
+            (Ok(()), _) => Err(WriteError::new("removing", path, error)),
+        },
     }
+}
+
+/// Whether the file is mounted by itself, as containers do. It cannot be removed, and counts as removed when it is empty.
+pub fn is_mount_point(path: &Path) -> bool {
+    matches!(platform::protection(path), Some(FileError::MountPoint))
+}
+
+/// Empties a file that is mounted by itself; returns whether it was empty.
+#[expect(clippy::disallowed_methods, reason = "the name cannot be replaced")]
+fn empty(path: &Path) -> io::Result<bool> {
+    if !is_mount_point(path) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let file = fs::OpenOptions::new().write(true).open(path)?;
+    let was_empty = file.metadata()?.len() == 0;
+    file.set_len(0)?;
+    file.sync_all()?;
+    Ok(was_empty)
 }
 
 fn is_missing(error: &io::Error) -> bool {

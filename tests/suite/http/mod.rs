@@ -4,5 +4,7 @@ mod leaks;
 mod loopback;
 mod oauth;
 mod oauth_hostile;
+mod oauth_requests;
+mod proxies;
 mod redirects;
 mod roots;

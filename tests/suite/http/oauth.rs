@@ -2,6 +2,7 @@
 //! the session, so any race is a logout. `MY_TEST_ROUNDS` and `MY_TEST_CRASHES` make runs longer, and `MY_TEST_SEED`
 //! repeats one.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
@@ -410,4 +411,75 @@ fn git_clones_from_a_host_that_introspects_the_token() {
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(gate.saw("let in") && gate.saw("refused"), "{:?}", gate.seen());
     assert!(home.path().join("clone/.git").exists());
+}
+
+/// What a Kubernetes API server, Google's IAP and Cloud Run accept: a token whose audience is this program.
+#[test]
+fn the_id_token_is_for_kubectl_and_on_request() {
+    let Some(service) = Oidc::start() else { return };
+    let home = service.stale_home();
+    let id_token = home.run(&["get", "--format", "id-token"]).output.trim_end().to_owned();
+    assert_eq!(service.verified(&id_token)["aud"], "helper", "the service has signed it");
+    let kubectl = |home: &Home| home.run(&["kubectl"]).json()["status"].clone();
+    let given = kubectl(&home);
+    assert_eq!(given["token"], *id_token);
+    assert!(given["expirationTimestamp"].is_string(), "{given}");
+    let access = home.token();
+    assert!(access != id_token && service.is_active(&access));
+    for command in [&["list"][..], &["status"], &["status", "--json"], &["get"], &["whoami"]] {
+        let outcome = home.run(command);
+        assert!(!outcome.output.contains(&id_token), "{command:?}: {outcome:?}");
+        assert!(!outcome.messages.contains(&id_token), "{command:?}: {outcome:?}");
+    }
+    let config = home.read(".config/my-credential-helper/config.toml").unwrap();
+    let config = format!("{config}kubernetes_token = \"access\"\n");
+    home.write(".config/my-credential-helper/config.toml", &config);
+    assert_eq!(kubectl(&home)["token"], *access);
+    // An expired ID token is renewed, although the access token has time left.
+    let mut session = kept(&home);
+    session["id_token_expires_at"] = "2020-01-01T00:00:00Z".into();
+    session["last_refreshed_at"] = "2019-12-31T23:59:00Z".into();
+    home.write(SESSION, &session.to_string());
+    let renewed = home.run(&["get", "--format", "id-token"]).output.trim_end().to_owned();
+    assert_eq!(service.verified(&renewed)["aud"], "helper");
+    assert_eq!(service.count("token request"), 2);
+}
+
+#[test]
+fn everybody_who_waited_for_a_refresh_reports_its_end() {
+    let Some(service) = Oidc::start() else { return };
+    let mut home = service.stale_home();
+    let mut session = kept(&home);
+    session["refresh_token"] = "ended".into();
+    home.write(SESSION, &session.to_string());
+    // The log says when a process has read the session, and waits for the lock.
+    home.set("MY_LOG", "debug");
+    service.hold();
+    let children: Vec<_> = (0..8)
+        .map(|_| {
+            let mut child = home.start(&RAW);
+            let mut log = BufReader::new(child.stderr.take().unwrap());
+            let mut line = String::new();
+            while !line.contains("refreshing it") {
+                line.clear();
+                assert!(log.read_line(&mut line).unwrap() > 0, "it refreshes");
+            }
+            (child, log)
+        })
+        .collect();
+    service.release();
+    let mut reasons = Vec::new();
+    for (mut child, mut log) in children {
+        let mut messages = String::new();
+        log.read_to_string(&mut messages).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{messages}");
+        assert!(messages.contains("tried: ACME_TOKEN (not set)"), "{messages}");
+        let reason = messages.lines().find(|line| line.starts_with("error: "));
+        reasons.push(reason.unwrap_or_default().to_owned());
+    }
+    let count = |reason: &str| reasons.iter().filter(|other| *other == reason).count();
+    let ended = "error: the session with acme is no longer valid: invalid_grant (status 400)";
+    let removed =
+        "error: the session with acme was removed while another process was refreshing it";
+    assert_eq!((count(ended), count(removed)), (1, 7), "{reasons:#?}");
 }

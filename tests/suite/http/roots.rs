@@ -62,7 +62,26 @@ fn a_file_without_usable_certificates_is_an_error() {
         let outcome = home.run(&["whoami"]);
         let message = format!("error: cannot load the certificates in {}: ", file.display());
         assert!(outcome.messages.starts_with(&message), "{outcome:?}");
+        assert!(outcome.messages.contains("hint: correct SSL_CERT_FILE, "), "{outcome:?}");
         assert_eq!((outcome.status, server.seen().len()), (1, 0), "{outcome:?}");
+    }
+    home.set("SSL_CERT_FILE", "");
+    set_ca_file(&home, &home.path().join("missing.pem"));
+    let outcome = home.run(&["whoami"]);
+    assert!(outcome.messages.contains("hint: correct `ca_file` in config.toml, "), "{outcome:?}");
+}
+
+/// Whoever restricts the trust to some directories does not trust the bundled roots.
+#[test]
+fn a_directory_without_certificates_is_an_error() {
+    let (_server, mut home) = service();
+    std::fs::create_dir(home.path().join("empty")).unwrap();
+    for directory in ["missing", "empty"] {
+        home.set("SSL_CERT_DIR", home.path().join(directory));
+        let outcome = home.run(&["whoami"]);
+        let message = "error: SSL_CERT_DIR names no directory with a certificate";
+        assert!(outcome.messages.starts_with(message), "{outcome:?}");
+        assert_eq!(outcome.status, 1, "{outcome:?}");
     }
 }
 

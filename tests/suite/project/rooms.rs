@@ -111,9 +111,12 @@ fn modules_are_files_of_their_names() {
 /// A promise that one file keeps is kept by no other: the inner HTTP client and its URLs never leave this file.
 #[test]
 fn only_the_http_client_can_send_a_request() {
+    // Neither can send one.
+    let harmless = ["reqwest::dns", "reqwest::{NoProxy, Proxy}"];
+    let is_harmless = |line: &str| harmless.iter().any(|name| line.contains(name));
     let names_it = |text: &str| {
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-        code.into_iter().any(|line| line.contains("reqwest") && !line.contains("reqwest::dns"))
+        code.into_iter().any(|line| line.contains("reqwest") && !is_harmless(line))
     };
     let files: Vec<_> = sources().into_iter().filter(|(_, text)| names_it(text)).collect();
     let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();

@@ -360,3 +360,29 @@ fn a_failure_prints_nothing_where_a_script_expects_the_token() {
     let outcome = home.run(&["get", "--bogus"]);
     assert_eq!(outcome.json()["error"]["code"], "invalid_request", "{outcome:?}");
 }
+
+/// A path is in the encoding of the server, and git passes on what it does not use itself.
+#[test]
+fn git_paths_and_unused_values_have_any_encoding() {
+    let mut home = Home::new();
+    home.set("MY_NO_KEYRING", "1");
+    let request = |path: &[u8], rest: &[u8]| {
+        [b"protocol=https\nhost=h.dev\npath=", path, b"\nstate[]=\xff\n\xfe=x\n", rest, b"\n"]
+            .concat()
+    };
+    let latin1 = b"caf\xe9/a.git";
+    let stored = home.run_with(&["git", "store"], request(latin1, b"username=u\npassword=s\n"));
+    assert_eq!((stored.status, &*stored.messages), (0, ""));
+    for (path, expected) in
+        [(&latin1[..], "username=u\npassword=s\n"), ("café/a.git".as_bytes(), "")]
+    {
+        let found = home.run_with(&["git", "get"], request(path, b""));
+        assert_eq!((found.status, &*found.output), (0, expected), "{path:?}: {found:?}");
+    }
+    let found = home.run_with(&["git", "get"], "url=https://h.dev/caf%e9/a.git\n\n");
+    assert_eq!(found.output, "username=u\npassword=s\n", "{found:?}");
+    for used in [&b"username=\xff\n\n"[..], b"password=\xff\n\n", b"url=\xff\n\n"] {
+        let rejected = home.run_with(&["git", "get"], used);
+        assert_eq!(rejected.messages, "error: a line is not UTF-8\n", "{used:?}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
 
-use crate::support::protected::{self, Protected};
+use crate::support::protected::{self, Protected, Protection};
 use crate::support::stranger::{Stranger, wait_for};
 use crate::support::{Home, finish, service};
 
@@ -215,7 +215,7 @@ fn a_file_that_cannot_be_replaced_spends_no_refresh_token() {
 
 #[test]
 fn a_directory_that_cannot_change_spends_no_refresh_token() {
-    for protection in [protected::Protection::Immutable, protected::Protection::AppendOnly] {
+    for protection in [Protection::Immutable, Protection::AppendOnly] {
         let server = service();
         let (home, _) = Home::with_stale_session(&server);
         home.write(".my/refresh.lock", "");
@@ -231,9 +231,26 @@ fn a_directory_that_cannot_change_spends_no_refresh_token() {
     }
 }
 
+/// A single file that is mounted into a container: the usual way into a development container.
+#[test]
+fn logout_empties_a_file_that_is_a_mount_point() {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    let file = home.path().join(".my/credentials.json");
+    let Some(_protected) = Protected::new(&file, Protection::Mounted) else { return };
+    for sentence in ["Logged out of mycli.", "Not logged in to mycli."] {
+        let outcome = home.run(&["logout"]);
+        let printed = (outcome.output.trim_end(), &*outcome.messages, outcome.status);
+        assert_eq!(printed, (sentence, "", 0), "revoked, too: {outcome:?}");
+        assert_eq!(home.read(".my/credentials.json").as_deref(), Some(""));
+    }
+    let outcome = home.run(&["get", "--format", "raw"]);
+    assert!(outcome.messages.starts_with("error: not logged in to mycli"), "{outcome:?}");
+}
+
 #[test]
 fn logout_reports_a_file_that_cannot_be_removed() {
-    for protection in protected::ALL {
+    for protection in [Protection::ReadOnly, Protection::Immutable, Protection::AppendOnly] {
         let server = service();
         let (home, session) = Home::logged_in(&server);
         let file = home.path().join(".my/credentials.json");

@@ -77,6 +77,11 @@ impl Oidc {
         self.test(&format!("code?{query}"))["code"].as_str().expect("a code").to_owned()
     }
 
+    /// The claims of an ID token that the service has signed for the client `helper`.
+    pub(crate) fn verified(&self, id_token: &str) -> Value {
+        self.test(&format!("id-token?token={id_token}"))
+    }
+
     /// Holds every answer of the token endpoint for so long.
     pub(crate) fn delay(&self, time: Duration) {
         self.test(&format!("delay?ms={}", time.as_millis()));

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use my_credential_helper::error::{Error, ErrorCode};
 use my_credential_helper::model::{
     AuthForm, CredentialRequest, EraseRequest, Framing, Invocation, Occasion, Operation, Rejection,
-    Secret, StoreRequest, Timestamp, ToolOutput, ToolTraits,
+    Secret, StoreRequest, Timestamp, TokenKind, ToolOutput, ToolTraits,
 };
 use my_credential_helper::protocols::Tool;
 use serde_json::{Map, Value, json};
@@ -131,6 +131,7 @@ fn fields(request: &CredentialRequest) -> Map<String, Value> {
         api_url,
         username,
         min_validity,
+        token,
         tool: ToolTraits { auth_form, exact_path, needs_prefixes, .. },
         rejection,
     } = request;
@@ -149,6 +150,11 @@ fn fields(request: &CredentialRequest) -> Map<String, Value> {
             AuthForm::WholeValue => Some("whole_value"),
         },
         "needs_prefixes": needs_prefixes,
+        "token": match token {
+            TokenKind::Access => None,
+            TokenKind::Id => Some("id"),
+            TokenKind::Kubernetes => Some("kubernetes"),
+        },
         "rejection": match rejection {
             Rejection::NotReported => None,
             Rejection::Reported => Some("reported"),

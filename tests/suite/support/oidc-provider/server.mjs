@@ -92,6 +92,12 @@ provider.use(async (ctx, next) => {
   assertion = ctx.oidc?.body?.client_assertion ?? assertion;
 });
 
+// The claims of an ID token, if its signature, issuer and audience are right.
+async function verified(token) {
+  const { payload } = await provider.IdToken.validate(token, await provider.Client.find('helper'));
+  return payload;
+}
+
 const answer = provider.callback();
 server.on('request', async (request, response) => {
   const url = new URL(request.url, issuer);
@@ -99,6 +105,7 @@ server.on('request', async (request, response) => {
   switch (url.pathname) {
     case '/test/seed': return tell(await seed(url.searchParams.get('account') ?? 'ada'));
     case '/test/code': return tell(await code(url.searchParams));
+    case '/test/id-token': return tell(await verified(url.searchParams.get('token')));
     case '/test/journal': return tell(journal);
     case '/test/assertion': return tell({ assertion });
     case '/test/clear': journal.length = 0; return tell({});

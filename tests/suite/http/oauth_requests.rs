@@ -1,0 +1,232 @@
+//! What the requests to an OAuth service have in them, and what its errors tell a person, at a service that is a script.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use my_credential_helper::model::Timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::support::oidc::SESSION;
+use crate::support::scripted::{Request, Response, Scripted};
+use crate::support::{Home, Outcome};
+
+const TOKENS: &str = r#"{"access_token":"at","refresh_token":"rt","expires_in":900}"#;
+
+fn ok(body: &Value) -> Response {
+    (200, String::new(), body.to_string())
+}
+
+/// A service with these fields in its description, whose other paths answer by `respond`.
+fn service(
+    description: Value,
+    respond: impl Fn(&Request) -> Response + Send + Sync + 'static,
+) -> Scripted {
+    Scripted::start(move |url, request| match &*request.path {
+        "/.well-known/openid-configuration" => {
+            let mut fields = json!({
+                "issuer": url, "token_endpoint": format!("{url}/token"),
+                "authorization_endpoint": format!("{url}/page"),
+                "device_authorization_endpoint": format!("{url}/device"),
+                "userinfo_endpoint": format!("{url}/userinfo"),
+            });
+            for (name, value) in description.as_object().into_iter().flatten() {
+                fields[name] = value.clone();
+            }
+            ok(&fields)
+        }
+        "/device" => ok(&json!({
+            "device_code": "dc", "user_code": "ABCD", "verification_uri": format!("{url}/go"),
+            "expires_in": 60, "interval": 1,
+        })),
+        _ => respond(request),
+    })
+}
+
+fn home(service: &Scripted, kind: &str, more: &str) -> Home {
+    let mut home = Home::new();
+    let url = &service.url;
+    let text = format!(
+        "provider = 'acme'\n[providers.acme]\nkind = '{kind}'\nissuer = '{url}'\nclient_id = 'me'\n{more}\n"
+    );
+    home.write(".config/my-credential-helper/config.toml", &text);
+    home.set("MY_NO_KEYRING", "1");
+    home
+}
+
+fn parameters(request: &Request) -> Vec<(String, String)> {
+    url::form_urlencoded::parse(request.body.as_bytes()).into_owned().collect()
+}
+
+fn parameter(service: &Scripted, path: &str, name: &str) -> Option<String> {
+    let requests = service.requests();
+    let request = requests.iter().find(|request| request.path == path).expect("a request");
+    parameters(request).into_iter().find(|(found, _)| found == name).map(|(_, value)| value)
+}
+
+fn tokens(_: &Request) -> Response {
+    (200, String::new(), TOKENS.to_owned())
+}
+
+#[test]
+fn a_device_flow_has_pkce_if_the_service_lists_it() {
+    for (methods, is_sent) in [
+        (json!(["plain", "S256"]), true),
+        (json!(["S256"]), true),
+        (json!(["plain"]), false),
+        (json!([]), false),
+        (Value::Null, false),
+    ] {
+        let service = service(json!({ "code_challenge_methods_supported": methods }), tokens);
+        let outcome = home(&service, "oauth", "").run(&["login", "--device"]);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        let challenge = parameter(&service, "/device", "code_challenge");
+        let verifier = parameter(&service, "/token", "code_verifier");
+        assert_eq!(challenge.is_some(), is_sent, "{methods}");
+        let expected = verifier.map(|it| BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(it)));
+        assert_eq!(challenge, expected, "RFC 7636, 4.2");
+        let method = parameter(&service, "/device", "code_challenge_method");
+        assert_eq!(method.as_deref(), is_sent.then_some("S256"));
+    }
+}
+
+/// A service that repeats the verifier in its error.
+#[test]
+fn a_verifier_that_the_service_repeats_is_not_shown() {
+    let description = json!({ "code_challenge_methods_supported": ["S256"] });
+    let service = service(description, |request| {
+        let verifier = parameters(request).into_iter().find(|(name, _)| name == "code_verifier");
+        let sent = verifier.map(|(_, value)| value).unwrap_or_default();
+        (400, String::new(), json!({ "error": sent, "error_description": sent }).to_string())
+    });
+    let home = home(&service, "oauth", "");
+    let mut home = home;
+    home.set("MY_LOG", "debug");
+    let outcome = home.run(&["login", "--device"]);
+    let verifier = parameter(&service, "/token", "code_verifier").expect("a verifier");
+    assert!(outcome.status != 0 && !outcome.messages.contains(&verifier), "{outcome:?}");
+}
+
+#[test]
+fn the_client_secret_goes_where_the_configuration_says() {
+    let configured = |method: &str| format!("token_endpoint_auth_method = '{method}'");
+    let lists = |methods: Value| json!({ "token_endpoint_auth_methods_supported": methods });
+    for (method, description, in_body) in [
+        (String::new(), json!({}), false),
+        (configured("client_secret_post"), json!({}), true),
+        (configured("client_secret_post"), lists(json!(["client_secret_basic"])), true),
+        (configured("client_secret_basic"), lists(json!(["client_secret_post"])), false),
+        (String::new(), lists(json!(["client_secret_post"])), true),
+    ] {
+        let service = service(description, tokens);
+        let more =
+            format!("client_secret_variable = 'SECRET'\ngrant = 'client_credentials'\n{method}");
+        let mut home = home(&service, "oauth", &more);
+        home.set("SECRET", "hush");
+        assert_eq!(home.run(&["login"]).status, 0, "{more}");
+        let request = service.requests().into_iter().find(|it| it.path == "/token").unwrap();
+        assert_eq!(request.body.contains("client_secret=hush"), in_body, "{more}: {request:?}");
+        assert_eq!(!request.head.contains("authorization: Basic "), in_body, "{more}: {request:?}");
+    }
+}
+
+#[test]
+fn a_client_secret_is_trimmed_and_is_one_line() {
+    for (value, sent) in [
+        ("hush", Some("hush")),
+        (" hush\r\n", Some("hush")),
+        ("\u{feff}hush\n\n", Some("hush")),
+        ("a \"b\"", Some("a \"b\"")),
+        ("hush\nhush", None),
+        ("\u{feff}", None),
+    ] {
+        let service = service(json!({}), tokens);
+        let method =
+            "token_endpoint_auth_method = 'client_secret_post'\ngrant = 'client_credentials'";
+        let more = format!("{method}\nclient_secret_variable = 'SECRET'");
+        let mut by_variable = home(&service, "oauth", &more);
+        by_variable.set("SECRET", value);
+        let by_file =
+            home(&service, "oauth", &format!("{method}\nclient_secret_file = '~/secret'"));
+        by_file.write("secret", value);
+        for (home, name) in [(by_variable, "SECRET"), (by_file, "/secret")] {
+            let outcome = home.run(&["login"]);
+            assert_eq!(outcome.status == 0, sent.is_some(), "{value:?}: {outcome:?}");
+            if sent.is_some() {
+                let found = parameter(&service, "/token", "client_secret");
+                assert_eq!(found.as_deref(), sent, "{value:?}");
+            } else {
+                assert!(outcome.messages.contains(name), "{value:?}: {outcome:?}");
+                assert!(!outcome.messages.contains("hush"), "{value:?}: {outcome:?}");
+            }
+        }
+    }
+}
+
+/// Services write 0 where they name no lifetime: a session that expires at once would be refreshed with every call.
+#[test]
+fn a_lifetime_of_zero_is_no_lifetime() {
+    for lifetime in ["0", "-1", "\"0\"", "null"] {
+        let body = TOKENS.replace("900", lifetime);
+        let service = service(json!({}), move |_| (200, String::new(), body.clone()));
+        let home = home(&service, "oauth", "");
+        assert_eq!(home.run(&["login", "--device"]).status, 0);
+        let session: Value = serde_json::from_str(&home.read(SESSION).unwrap()).unwrap();
+        let time = |name: &str| Timestamp::parse(session[name].as_str().unwrap()).unwrap().unix();
+        assert_eq!(time("expires_at") - time("last_refreshed_at"), 3600, "{lifetime}");
+    }
+}
+
+#[test]
+fn a_forbidden_owner_names_the_missing_scope() {
+    let service = service(json!({}), |request| match &*request.path {
+        "/userinfo" => (403, String::new(), r#"{"error":"insufficient_scope"}"#.to_owned()),
+        _ => (200, String::new(), TOKENS.to_owned()),
+    });
+    let more = "client_secret_variable = 'SECRET'\ngrant = 'client_credentials'";
+    for (more, hint) in [("", "may lack the scope"), (more, "flow logs in no person")] {
+        let mut home = home(&service, "oauth", more);
+        home.set("SECRET", "hush");
+        let flow: &[&str] = if more.is_empty() { &["login", "--device"] } else { &["login"] };
+        assert_eq!(home.run(flow).status, 0);
+        let outcome = home.run(&["whoami"]);
+        assert_eq!(outcome.status, 4, "{outcome:?}");
+        let scopes = "`scopes` in [providers.acme]";
+        for part in ["insufficient_scope (status 403)", "`openid`", scopes, hint] {
+            assert!(outcome.messages.contains(part), "{outcome:?}");
+        }
+    }
+}
+
+/// Logs in with a browser that comes back at once with these parameters and the `state` of the login.
+fn come_back_with(home: &mut Home, parameters: &str) -> Outcome {
+    let script = format!(
+        "#!/bin/sh\npage=$(curl -s -o /dev/null -w '%{{redirect_url}}' \"$1\")\n\
+         state=$(printf %s \"$page\" | sed 's/.*[?&]state=//;s/&.*//')\n\
+         curl -s -o /dev/null \"${{1%/*}}/callback?{parameters}&state=$state\"\n"
+    );
+    let path = home.write("browser", &script);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&path, mode).unwrap();
+    home.set("BROWSER", path);
+    home.run(&["login", "--browser"])
+}
+
+/// Gitea rejects a login with other scopes than the last one, and has no endpoint for a revocation.
+#[test]
+fn an_authorization_that_must_be_revoked_by_hand_is_named() {
+    let refused = "error=server_error&error_description=a+grant+exists+with+different+scope";
+    for (kind, path) in [("gitea", "/user/settings/applications"), ("oauth", "")] {
+        let service = service(json!({}), tokens);
+        let page = format!("at {}{path}", service.url);
+        let mut home = home(&service, kind, "");
+        let outcome = come_back_with(&mut home, refused);
+        assert_eq!(outcome.status, 4, "{outcome:?}");
+        assert!(outcome.messages.contains("(server_error)"), "{outcome:?}");
+        let names_page = |outcome: &Outcome| outcome.messages.contains(&page) && !path.is_empty();
+        assert_eq!(names_page(&outcome), kind == "gitea", "{outcome:?}");
+        assert_eq!(come_back_with(&mut home, "code=c").status, 0);
+        let outcome = home.run(&["logout"]);
+        assert!(outcome.messages.contains("could not revoke the session"), "{outcome:?}");
+        assert_eq!(names_page(&outcome), kind == "gitea", "{outcome:?}");
+    }
+}
