@@ -4,6 +4,7 @@
 //! of a socket that anyone may have taken, and `XDG_RUNTIME_DIR` may be a directory that others can write.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::AsRawFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
@@ -13,8 +14,13 @@ use std::path::Path;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::KeyringEnvironment;
-use crate::model::OffReason;
+use crate::model::{OffReason, StoreFailure};
+use crate::store::StoreResult;
 use crate::sys::atomic_file;
+
+/// The vendored libdbus waits with `select`, which writes beyond its array for a descriptor of 1024 or more. A caller may
+/// leave as many open.
+const MAX_DESCRIPTOR: i32 = 1000;
 
 /// The sockets that may be the session bus, in the order in which they are tried.
 pub(super) struct Address {
@@ -104,7 +110,7 @@ fn escaped(value: &[u8]) -> String {
 
 impl Address {
     /// The first address where somebody listens, for libdbus; an error if that is not this user. Sends nothing.
-    pub(super) fn verify(&self) -> Result<String, OffReason> {
+    pub(super) fn verify(&self) -> StoreResult<String> {
         let (variable, user) = (self.variable, rustix::process::geteuid().as_raw());
         // Root is another user: neither stores a login in the keyring of the other.
         let is_user = |peer: &UnixStream| {
@@ -116,15 +122,18 @@ impl Address {
                 None => ("abstract", socket.as_abstract_name().unwrap_or_default()),
             };
             if socket.as_pathname().is_some_and(|path| !atomic_file::is_only_ours(path)) {
-                return Err(OffReason::ForeignBus { variable });
+                return Err(OffReason::ForeignBus { variable }.into());
             }
             match UnixStream::connect_addr(socket) {
+                Ok(peer) if peer.as_raw_fd() > MAX_DESCRIPTOR => {
+                    return Err(StoreFailure::Failed("too many open files".to_owned()));
+                }
                 Ok(peer) if is_user(&peer) => return Ok(format!("unix:{kind}={}", escaped(name))),
-                Ok(_) => return Err(OffReason::ForeignBus { variable }),
+                Ok(_) => return Err(OffReason::ForeignBus { variable }.into()),
                 Err(_) => {}
             }
         }
-        Err(OffReason::UnreachableBus { variable })
+        Err(OffReason::UnreachableBus { variable }.into())
     }
 }
 

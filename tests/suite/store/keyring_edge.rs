@@ -11,6 +11,7 @@ use my_credential_helper::model::{OffReason, StoreFailure};
 use my_credential_helper::store::keyring::{Keyring, KeyringEnvironment};
 
 use crate::support::secret_service::SecretService;
+use crate::support::{HELPER, Home, finish, spawn};
 
 const WANTED: [(&str, &str); 2] = [("service", "mycli"), ("username", "mycli-tokens")];
 const BUDGET: Duration = Duration::from_secs(3);
@@ -274,4 +275,18 @@ fn the_bus_in_the_runtime_directory_is_found_without_an_address() {
         };
         assert_eq!(value(&Keyring::new(environment, BUDGET), &tokens()).as_deref(), Some("x"));
     });
+}
+
+/// libdbus waits with `select`, which has no place for a descriptor of 1024 or more.
+#[test]
+fn with_a_thousand_inherited_descriptors_nothing_is_overwritten() {
+    let Some(keyring) = SecretService::start() else { return };
+    let mut home = Home::new();
+    home.use_keyring(&keyring);
+    let script = "i=0; while [ $i -lt 1100 ]; do exec {fd}</dev/null; i=$((i+1)); done; exec \"$0\" get </dev/null";
+    let mut command = home.command("bash");
+    command.args(["-c", script, HELPER]);
+    let outcome = finish(spawn(command), b"");
+    assert_ne!(outcome.status, 134, "{outcome:?}");
+    assert!(outcome.messages.contains("too many open files"), "{outcome:?}");
 }

@@ -1,7 +1,8 @@
 //! A service that is a script: it answers every request with what a function returns for it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What a client sent.
@@ -19,6 +20,15 @@ pub(crate) type Response = (u16, String, String);
 pub(crate) struct Scripted {
     pub(crate) url: String,
     requests: Arc<Mutex<Vec<Request>>>,
+    is_over: Arc<AtomicBool>,
+}
+
+/// Hundreds of listeners would leave no descriptor below 1024, and libdbus needs one.
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(self.url.trim_start_matches("http://"));
+    }
 }
 
 impl Scripted {
@@ -29,8 +39,13 @@ impl Scripted {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (own, journal) = (url.clone(), requests.clone());
+        let is_over = Arc::new(AtomicBool::new(false));
+        let stops = is_over.clone();
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
+                if stops.load(Ordering::Relaxed) {
+                    return;
+                }
                 let mut reader = BufReader::new(&connection);
                 let (mut first, mut head, mut length) = (String::new(), String::new(), 0);
                 let _ = reader.read_line(&mut first);
@@ -59,7 +74,7 @@ impl Scripted {
                     .write_all(format!("{head}Content-Length: {length}\r\n\r\n{body}").as_bytes());
             }
         });
-        Self { url, requests }
+        Self { url, requests, is_over }
     }
 
     /// Every request so far.
