@@ -165,9 +165,9 @@ pub(super) struct ScriptedEndpoints {
     pub(super) prepare_error: RefCell<Option<Error>>,
     pub(super) unreachable: Cell<bool>,
     pub(super) probes: Cell<u32>,
-    /// What the platform returns for each request.
+    /// The responses of the platform, in order.
     pub(super) identity_tokens: RefCell<VecDeque<Option<Secret>>>,
-    /// What the service returns for each identity token.
+    /// The responses of the service to identity tokens, in order.
     pub(super) exchanges: RefCell<VecDeque<Result<Session, HttpError>>>,
 }
 

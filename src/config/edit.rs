@@ -108,7 +108,7 @@ impl<'a> Editor<'a> {
     }
 }
 
-/// What a file of a job says: `provider` and `[providers.NAME]`, and nothing else.
+/// The settings of a job's file: only `provider` and `[providers.NAME]`.
 pub struct Import {
     document: DocumentMut,
     configuration: Configuration,

@@ -220,7 +220,7 @@ impl IdentitySettings {
     }
 }
 
-/// What the exchange needs of the provider.
+/// The settings of the provider that the exchange requires.
 fn check_provider(identity: &Identity, provider: &Provider) -> Result<(), String> {
     let Identity { source, audience, exchange, .. } = identity;
     let LoginKind::OAuth(oauth) = &provider.login else {

@@ -14,7 +14,7 @@ pub enum Presence {
     Present {
         /// The identity token, if it need not be requested.
         token: Option<Secret>,
-        /// What only this job has, if there is such a thing.
+        /// A secret that only this job has, if any.
         job: Option<Secret>,
     },
 }

@@ -33,7 +33,7 @@ fn path(paths: &Paths, key: &StorageKey) -> Option<std::path::PathBuf> {
     paths.in_home(&format!("{}.owner", key.file)).ok()
 }
 
-/// What stays the same while a session is refreshed: the user's id, or the time of the login.
+/// The part of a session that a refresh does not change: the user's id, or the time of the login.
 fn subject(session: &Session) -> String {
     let sub = jwt::claims(&session.access_token).sub.map(|sub| hash(&sub));
     let time =

@@ -1,4 +1,4 @@
-//! What `doctor` finds, and how it is printed.
+//! The findings of `doctor`, and their output.
 
 use std::io::IsTerminal as _;
 

@@ -13,7 +13,7 @@ const SEE_SETTINGS: &str = "run `my-credential-helper config list` to see the se
 /// More than a session has.
 const SESSION_SIZE: usize = 8 << 10;
 
-/// What was found, and the providers that have a credential for tools.
+/// The findings, and the providers that have a credential for tools.
 pub(super) fn examine(engine: &Engine<'_>) -> (Vec<Finding>, Vec<String>) {
     let provider = match engine.context.provider(None) {
         Ok(provider) => provider,

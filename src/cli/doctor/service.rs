@@ -10,7 +10,7 @@ use crate::http::Client;
 /// A service that takes longer counts as unreachable.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a token's times are allowed to be off by.
+/// The tolerated difference between the clocks of the service and of this machine.
 const AGREES: u64 = 60;
 
 pub(super) fn examine(engine: &Engine<'_>) -> Vec<Finding> {

@@ -103,7 +103,7 @@ fn version(text: &str) -> Option<(u32, u32)> {
     text.split_whitespace().find_map(number)
 }
 
-/// What keeps the tool from running this program by the command of its configuration.
+/// The reason why the command in the tool's configuration does not run this program.
 fn not_run(machine: &Machine, tool: &'static SetupTool, command: &str) -> Option<Finding> {
     let again = format!("`my-credential-helper setup {}`", tool.name);
     let path = Path::new(command);
@@ -155,7 +155,7 @@ fn not_first(tool: &SetupTool, name: &str, folder: &Path, found: Option<PathBuf>
     Finding::problem(tool.name, message, os::path_line(folder))
 }
 
-/// What is wrong with the link of a tool.
+/// The problem of the link of a tool, if any.
 fn broken(tool: &SetupTool, link: Link) -> Option<Finding> {
     let path = link.path.display();
     let again = format!("`my-credential-helper setup {}`", tool.name);

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::model::{Account, HostPattern, Provider};
 use crate::sys::atomic_file::Policy;
 
-/// What `setup` changes in `config.toml` and in the record.
+/// The changes of `setup` in `config.toml` and in its record of added hosts.
 #[derive(Default)]
 pub(super) struct HostChange {
     pub(super) added: Vec<String>,

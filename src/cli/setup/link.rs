@@ -19,7 +19,7 @@ pub(in crate::cli) struct Link {
     former: Option<PathBuf>,
 }
 
-/// What is found under a link's name.
+/// The kind of file under a link's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum State {
     Missing,

@@ -31,7 +31,7 @@ enum LinkChange {
     Removed,
 }
 
-/// What all tools are set up with.
+/// The choice of hosts, provider and account for all tools.
 pub(super) struct Choice<'a> {
     pub(super) hosts: &'a [HostPattern],
     pub(super) is_portable: bool,

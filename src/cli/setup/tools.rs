@@ -56,7 +56,7 @@ pub(in crate::cli) struct Probe {
     pub(in crate::cli) arguments: &'static [&'static str],
     /// On standard input.
     pub(in crate::cli) input: &'static str,
-    /// What every successful response contains.
+    /// A text that every successful response contains.
     pub(in crate::cli) proof: &'static str,
 }
 
@@ -82,7 +82,7 @@ pub(in crate::cli) enum Folder {
     TerraformPlugins,
 }
 
-/// What `add` writes into a tool's configuration.
+/// The input of `add`, which writes into a tool's configuration.
 pub(in crate::cli) struct Request<'a> {
     pub(in crate::cli) machine: &'a Machine,
     /// The hosts that the tool is set up for.
@@ -95,7 +95,7 @@ pub(in crate::cli) struct Request<'a> {
     pub(in crate::cli) options: &'a [String],
 }
 
-/// What `remove` removes.
+/// The input of `remove`.
 pub(in crate::cli) struct Removal<'a> {
     pub(in crate::cli) machine: &'a Machine,
     /// The entries of these hosts only; all entries if it is empty.

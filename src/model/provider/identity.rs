@@ -66,7 +66,7 @@ pub enum Algorithm {
     EdDSA,
 }
 
-/// What the identity token is exchanged for a token of the service with.
+/// The exchange of the identity token for a token of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exchange {
     /// RFC 8693.
@@ -175,7 +175,7 @@ impl IdentitySource {
         matches!(self, Self::Gcp | Self::Azure)
     }
 
-    /// What to do where the job has no identity token, or one for another audience.
+    /// The hint for a job without an identity token, or with one for another audience.
     pub fn hint(&self, audience: &str) -> String {
         match self {
             Self::GitHubActions => "give the job `permissions: id-token: write`".to_owned(),

@@ -492,7 +492,7 @@ pub fn narrow_directory(directory: &Path) -> bool {
         .is_ok_and(|found| found.is_dir() && platform::narrow_directory(directory, &found))
 }
 
-/// What lets other users read a file or a directory, and the command that changes it.
+/// The permission with which other users can read a file or a directory, and the command that removes it.
 pub struct Exposure {
     pub reason: String,
     pub fix: String,

@@ -1,4 +1,4 @@
-//! What differs between the systems besides files and signals: one file for each system, with the same functions.
+//! The differences between the systems besides files and signals: one file for each system, with the same functions.
 
 #[cfg(unix)]
 mod unix;

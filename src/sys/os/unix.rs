@@ -12,7 +12,7 @@ pub const HOME_VARIABLE: &str = "HOME";
 /// A directory that always exists.
 pub const ROOT: &str = "/";
 
-/// What to do with [`path_line`].
+/// The instruction for [`path_line`].
 pub const PATH_INSTRUCTION: &str = "add this line to your shell's profile";
 
 /// Puts a folder on PATH.

@@ -12,7 +12,7 @@ pub const HOME_VARIABLE: &str = "USERPROFILE";
 /// A directory that always exists.
 pub const ROOT: &str = r"C:\";
 
-/// What to do with [`path_line`].
+/// The instruction for [`path_line`].
 pub const PATH_INSTRUCTION: &str = "run this line in PowerShell, and open a new window";
 
 /// Puts a folder on PATH.

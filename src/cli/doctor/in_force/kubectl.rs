@@ -79,7 +79,7 @@ fn text_of<'a>(value: &'a Value, path: &str) -> &'a str {
     value.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// What kubectl tells an exec plugin about the cluster.
+/// The description of the cluster that kubectl gives to an exec plugin.
 pub(in crate::cli::doctor) fn info(target: &Target) -> String {
     serde_json::json!({
         "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",

@@ -23,12 +23,12 @@ use crate::cli::setup::tools::SetupTool;
 use crate::error::{Result, sanitize};
 use crate::model::{HostPattern, Origin, Provider, Target};
 
-/// What the configuration in force says. A tool that is not set up has no commands.
+/// The configuration in force of a tool. A tool that is not set up has no commands.
 #[derive(Default)]
 pub(super) struct InForce {
     /// The commands that the tool runs for this program: a name for PATH, or a path.
     pub(super) commands: Vec<String>,
-    /// What this program is asked for.
+    /// The URLs for which the tool asks this program.
     pub(super) targets: Vec<Target>,
     pub(super) findings: Vec<Finding>,
 }
@@ -61,7 +61,7 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
     }
 }
 
-/// What only git can be asked: whether it takes the credential of this program.
+/// Asks git whether it takes the credential of this program. No other tool has such a command.
 pub(super) fn ask_tool(subject: &Subject<'_>, target: &Target) -> Option<Finding> {
     if subject.tool.name == "git" { git::ask(subject, target) } else { None }
 }
