@@ -2,8 +2,9 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
+use std::time::Duration;
 
-use crate::support::{Home, finish, has_client, spawn};
+use crate::support::{Home, finish, has_client, service, spawn};
 
 /// Every printable character of ASCII.
 fn printable() -> String {
@@ -175,4 +176,26 @@ fn a_stored_password_is_set_only_in_named_variables() {
     let named =
         ["export", "--format", "sh", "--url", url, "--env", "PASSWORD", "--env", "WHO=username"];
     assert_eq!(home.run(&named).output, "export PASSWORD='correct horse'\nexport WHO='ada'\n");
+}
+
+/// A command may outlive its token: `exec` refreshes a session with less than half of its lifetime, and names the expiry.
+#[test]
+fn exec_names_the_expiry_of_a_session_and_refreshes_early() {
+    let server = service();
+    let (home, session) = Home::logged_in(&server);
+    let exec = |home: &Home| home.run(&["exec", "--", "sh", "-c", "printf %s \"$MY_API_TOKEN\""]);
+    let outcome = exec(&home);
+    assert_eq!((outcome.status, &outcome.output), (0, &session.access_token), "{outcome:?}");
+    assert!(
+        outcome.messages.contains("note: the token of the session expires at 20"),
+        "{outcome:?}"
+    );
+    home.write_session(&session, Duration::from_secs(400), Duration::from_secs(500));
+    let outcome = exec(&home);
+    assert!(outcome.status == 0 && outcome.output != session.access_token, "{outcome:?}");
+    let outcome = exec(&self::home());
+    assert!(
+        outcome.status == 0 && outcome.messages.is_empty(),
+        "an API token does not expire: {outcome:?}"
+    );
 }
