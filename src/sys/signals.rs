@@ -63,7 +63,8 @@ pub struct CleanupOnSignal {
 impl CleanupOnSignal {
     pub fn new(cleanup: fn()) -> Self {
         let ending = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
-        let ending: SigSet = ending.into_iter().collect();
+        // An ignored signal ends nothing, as after nohup(1) or in the background of a shell.
+        let ending: SigSet = ending.into_iter().filter(|signal| !is_ignored(*signal)).collect();
         let mut awaited = ending;
         awaited.add(WAKE);
         let blocked = BlockedSignals::new(&awaited);
@@ -77,6 +78,16 @@ impl CleanupOnSignal {
         });
         Self { waiter: Some(waiter), _blocked: blocked }
     }
+}
+
+/// Whether the process ignores the signal, by the mask of proc(5). A system without that file has no safe call for it.
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "a file of the kernel")]
+fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal as u32 - 1) & 1 == 1
 }
 
 /// Ends the waiting thread. A process ignores this signal by default.

@@ -795,9 +795,10 @@ fn a_signal_during_a_prompt_restores_the_terminal() {
         [(&["--email", ME][..], "code: ______"), (&["--token"], "Token for mycli:")]
     {
         for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
-            let mut command = home.command("/bin/sh");
+            // A shell in the background ignores some of them, and so does every program below it.
+            let mut command = home.command("env");
             let script = "echo $$ > shell; stty -g > before; \"$0\" login \"$@\"; echo \"status $?\"; stty -g > after";
-            command.args(["-c", script, HELPER]).args(arguments);
+            command.args(["--default-signal", "/bin/sh", "-c", script, HELPER]).args(arguments);
             let mut terminal = in_terminal(&home, command);
             terminal.exp_string(asked).unwrap();
             kill_process(child_of(home.read("shell").expect("a process").trim()), signal).unwrap();
@@ -808,6 +809,26 @@ fn a_signal_during_a_prompt_restores_the_terminal() {
         }
     }
     assert_eq!(home.session(), None);
+}
+
+/// As after `nohup`, or in the background of a shell.
+#[test]
+fn an_ignored_signal_does_not_interrupt_a_prompt() {
+    let server = service();
+    let home = Home::at(&server);
+    let mut command = home.command("env");
+    let script = "trap '' INT QUIT HUP; echo $$ > shell; \"$0\" login --token; echo \"status $?\"";
+    command.args(["--default-signal", "/bin/sh", "-c", script, HELPER]);
+    let mut terminal = in_terminal(&home, command);
+    terminal.exp_string("Token for mycli:").unwrap();
+    let helper = child_of(home.read("shell").expect("a process").trim());
+    for signal in [Signal::INT, Signal::QUIT, Signal::HUP] {
+        kill_process(helper, signal).unwrap();
+    }
+    let token = server.api_token(ME, "laptop").unwrap().token;
+    terminal.send_line(&token).unwrap();
+    terminal.exp_string("status 0").unwrap();
+    assert_eq!(home.session().unwrap()["access_token"], token.as_str());
 }
 
 /// The only child of a process.
