@@ -4,19 +4,13 @@
 use toml_edit::{DocumentMut, Item};
 
 use super::{InForce, Subject, first_word, is_named};
-use crate::config::toml_reason;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Target;
 
 const NAME: &str = "cargo-credential-my";
 
 pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
-    let (file, text) = (subject.file(), subject.read()?);
-    let document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        let reason = toml_reason(&text, error.span(), error.message());
-        let message = format!("cannot read {}: {reason}", file.display());
-        Error::invalid(message).with_hint("correct the file")
-    })?;
+    let (file, document) = (subject.file(), subject.read_toml()?);
     let mut in_force = InForce::default();
     let place = file.display().to_string();
     let global = "CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS";

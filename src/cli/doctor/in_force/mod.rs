@@ -20,7 +20,7 @@ use crate::auth::Engine;
 use crate::cli::setup::edit;
 use crate::cli::setup::machine::Machine;
 use crate::cli::setup::tools::SetupTool;
-use crate::error::{Result, sanitize};
+use crate::error::{Error, Result, sanitize};
 use crate::model::{HostPattern, Origin, Provider, Target};
 
 /// The configuration in force of a tool. A tool that is not set up has no commands.
@@ -119,6 +119,15 @@ impl Subject<'_> {
 
     fn read(&self) -> Result<String> {
         Ok(edit::read(&self.file())?.unwrap_or_default())
+    }
+
+    fn read_toml(&self) -> Result<toml_edit::DocumentMut> {
+        let text = self.read()?;
+        text.parse().map_err(|error: toml_edit::TomlError| {
+            let reason = crate::config::toml_reason(&text, error.span(), error.message());
+            let message = format!("cannot read {}: {reason}", self.file().display());
+            Error::invalid(message).with_hint("correct the file")
+        })
     }
 
     fn variable(&self, name: &str) -> Option<String> {

@@ -1,12 +1,11 @@
 //! pip and uv run the `keyring` command. `pip config list` prints the settings of all files and variables; uv has no such
 //! command.
 
-use toml_edit::{DocumentMut, Item, Table};
+use toml_edit::{Item, Table};
 
 use super::{InForce, Subject, netrc};
 use crate::cli::doctor::finding::Finding;
 use crate::cli::doctor::tool;
-use crate::config::toml_reason;
 use crate::error::{Error, Result, sanitize};
 use crate::model::Target;
 
@@ -57,12 +56,7 @@ pub(super) fn inspect_pip(subject: &Subject<'_>) -> Result<InForce> {
 }
 
 pub(super) fn inspect_uv(subject: &Subject<'_>) -> Result<InForce> {
-    let (file, text) = (subject.file(), subject.read()?);
-    let document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        let reason = toml_reason(&text, error.span(), error.message());
-        let message = format!("cannot read {}: {reason}", file.display());
-        Error::invalid(message).with_hint("correct the file")
-    })?;
+    let (file, document) = (subject.file(), subject.read_toml()?);
     let variable = subject.variable("UV_KEYRING_PROVIDER");
     let off = subject.variable("UV_NO_CONFIG").filter(|_| variable.is_none());
     let off = off.map(|_| ("no configuration", "UV_NO_CONFIG"));
