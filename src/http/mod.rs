@@ -10,9 +10,11 @@ pub mod mycli;
 mod names;
 pub mod oauth;
 mod proxy;
+mod shared;
 mod tls;
 mod token_endpoints;
 
 pub use client::{Client, Network};
 pub use error::{HttpError, Result, ServiceError, failed, oauth_code};
+pub use shared::{SharedFailure, SharedStore, SharedStores};
 pub use token_endpoints::{HttpEndpoints, Renewal, RenewalError, TokenEndpoints};

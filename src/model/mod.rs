@@ -8,6 +8,7 @@ mod provider;
 mod request;
 mod response;
 mod secret;
+mod shared;
 mod source;
 mod target;
 mod timestamp;
@@ -34,6 +35,7 @@ pub use request::{
 };
 pub use response::{Capabilities, Credential, ListEntry, Resolved, Response, StoredAt, Warning};
 pub use secret::Secret;
+pub use shared::{Lease, SharedPart, SharedRecord, SharedSession, Snapshot};
 pub use source::Source;
 pub use target::{LegacyUrl, Target, UrlPath};
 pub use timestamp::Timestamp;
