@@ -25,8 +25,8 @@ pub(super) fn examine(
     for tool in ALL {
         let Some(program) = tool.program(machine) else { continue };
         let subject = Subject { engine, machine, tool, program: &program };
-        let InForce { mut commands, targets, findings: mut found } = in_force::inspect(&subject)
-            .unwrap_or_else(|error| {
+        let InForce { mut commands, targets, lines, findings: mut found } =
+            in_force::inspect(&subject).unwrap_or_else(|error| {
                 let finding = Finding::error(tool.name, error, "correct the file");
                 InForce { findings: vec![finding], ..InForce::default() }
             });
@@ -45,7 +45,10 @@ pub(super) fn examine(
         let is_asked = !commands.is_empty() && found.iter().all(|it| it.level != Level::Problem);
         findings.append(&mut found);
         if is_asked {
-            findings.extend(targets.iter().filter_map(|target| ask(&subject, target, providers)));
+            findings.extend(targets.iter().filter_map(|target| {
+                let line = lines.iter().find(|(other, _)| other == target).map(|(_, line)| line);
+                ask(&subject, target, line, providers)
+            }));
         }
     }
     if is_any_set_up {
@@ -56,7 +59,12 @@ pub(super) fn examine(
 }
 
 /// Asks the tool where it can be asked, then the protocol of the tool.
-fn ask(subject: &Subject<'_>, target: &Target, providers: &[String]) -> Option<Finding> {
+fn ask(
+    subject: &Subject<'_>,
+    target: &Target,
+    line: Option<&Vec<String>>,
+    providers: &[String],
+) -> Option<Finding> {
     // kubectl and go send requests to https only.
     let name = subject.tool.name;
     if target.origin.scheme() == Scheme::Http && matches!(name, "kubectl" | "go") {
@@ -71,7 +79,7 @@ fn ask(subject: &Subject<'_>, target: &Target, providers: &[String]) -> Option<F
         let message = format!("asks this program for {target}; there is no credential yet");
         return Some(Finding::note(name, message));
     }
-    probe(subject, target)
+    probe(subject, target, line)
 }
 
 /// These work with less than all: git sends the token as a password, and pip needs a user name in the URL.
@@ -172,7 +180,7 @@ fn broken(tool: &SetupTool, link: Link) -> Option<Finding> {
 }
 
 /// Sends the protocol of the tool the request that the tool would send.
-fn probe(subject: &Subject<'_>, target: &Target) -> Option<Finding> {
+fn probe(subject: &Subject<'_>, target: &Target, line: Option<&Vec<String>>) -> Option<Finding> {
     let Subject { machine, tool, .. } = subject;
     let origin = &target.origin;
     let fill = |text: &str| {
@@ -182,9 +190,9 @@ fn probe(subject: &Subject<'_>, target: &Target) -> Option<Finding> {
         text.replace("{host}", &origin.host_and_port())
     };
     let program =
-        Link::detect(machine, tool).map_or_else(|| machine.program.clone(), |link| link.path);
-    let words = tool.probe.arguments.iter().map(|word| fill(word));
-    let line: Vec<_> = [program.display().to_string()].into_iter().chain(words).collect();
+        || Link::detect(machine, tool).map_or_else(|| machine.program.clone(), |link| link.path);
+    let mut line = line.cloned().unwrap_or_else(|| vec![program().display().to_string()]);
+    line.extend(tool.probe.arguments.iter().map(|word| fill(word)));
     let (protocol, overrides, arguments) = run::dispatch(&line)?;
     let invocation = Invocation {
         arguments: arguments.to_vec(),

@@ -73,7 +73,7 @@ impl Machine {
     }
 
     /// `~/.config`, or `XDG_CONFIG_HOME`.
-    pub(super) fn configuration(&self) -> PathBuf {
+    pub(in crate::cli) fn configuration(&self) -> PathBuf {
         self.variable("XDG_CONFIG_HOME").unwrap_or_else(|| self.home.join(".config"))
     }
 

@@ -24,7 +24,7 @@ pub(super) mod machine;
 mod pip;
 mod plan;
 mod pnpm;
-mod terraform;
+pub(super) mod terraform;
 pub(super) mod tools;
 mod transaction;
 mod uv;

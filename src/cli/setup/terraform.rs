@@ -1,15 +1,17 @@
 //! terraform and OpenTofu: a `credentials_helper` block. They accept one in all files together, so where another file has one,
 //! a note has the line.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use hcl_edit::Span as _;
 use hcl_edit::structure::{Block, Body};
+use serde_json::Value;
 
+use super::edit;
 use super::machine::Machine;
 use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool};
-use super::{edit, layout};
 use crate::error::{Error, Result};
 
 pub(super) const TERRAFORM: SetupTool = SetupTool {
@@ -39,6 +41,7 @@ pub(super) const TOFU: SetupTool = SetupTool {
 
 const LINE: &str = "credentials_helper \"my\" {}";
 const BLOCK: &str = "credentials_helper";
+const NAME: &str = "my";
 
 /// The file that replaces all others. The second variable is the older one (terraform, `cliConfigFileOverride`).
 fn named_file(machine: &Machine) -> Option<PathBuf> {
@@ -68,12 +71,13 @@ fn tofu_file(machine: &Machine) -> PathBuf {
     named_file(machine).or_else(|| known.cloned()).unwrap_or_else(new)
 }
 
-/// The files that are read besides `file`: `*.tfrc` and `*.tfrc.json` of the configuration folder.
-fn others(machine: &Machine, file: &Path) -> Vec<PathBuf> {
-    if named_file(machine).is_some() {
-        return Vec::new();
-    }
+/// The files that are read: `file`, `*.tfrc` and `*.tfrc.json` of the configuration folder, and what `login` wrote there,
+/// which is read in any case (terraform, internal/command/cliconfig).
+pub(in crate::cli) fn files(machine: &Machine, file: &Path) -> Vec<PathBuf> {
     let mut folders = vec![home_file(machine, ".terraform.d", "terraform.d")];
+    if named_file(machine).is_some() {
+        return vec![file.to_owned(), folders[0].join("credentials.tfrc.json")];
+    }
     if !folders[0].exists() && file.ends_with("opentofu/tofurc") {
         folders.extend(file.parent().map(Path::to_owned));
     }
@@ -84,44 +88,50 @@ fn others(machine: &Machine, file: &Path) -> Vec<PathBuf> {
         name.ends_with(".tfrc") || name.ends_with(".tfrc.json")
     });
     paths.sort();
+    paths.insert(0, file.to_owned());
     paths
 }
 
 fn parsed(text: &str, file: &Path) -> Result<Body> {
     text.parse().map_err(|_| {
         let message = format!("cannot read {} as HCL or JSON", file.display());
-        Error::invalid(message).with_hint(format!("add this line yourself: {LINE}"))
+        Error::invalid(message)
+            .with_hint(format!("correct the file, or add this line yourself: {LINE}"))
     })
+}
+
+/// Kind and label of the blocks of the top level: `credentials`, `acme.dev`. A block with several labels has none here.
+pub(in crate::cli) fn blocks(text: &str, file: &Path) -> Result<Vec<(String, String)>> {
+    let plain = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+    if plain.trim_start().starts_with('{') {
+        let object: BTreeMap<String, Value> = serde_json::from_str(&plain).map_err(|_| {
+            Error::invalid(format!("cannot read {} as HCL or JSON", file.display()))
+        })?;
+        let labels = |(kind, labels): (String, Value)| {
+            let labels = labels.as_object().into_iter().flatten().map(|(label, _)| label.clone());
+            labels.map(|label| (kind.clone(), label)).collect::<Vec<_>>()
+        };
+        return Ok(object.into_iter().flat_map(labels).collect());
+    }
+    let body = parsed(&plain, file)?;
+    let label = |block: &Block| match &block.labels[..] {
+        [label] => label.as_str().to_owned(),
+        _ => String::new(),
+    };
+    Ok(body.blocks().map(|block| (block.ident.to_string(), label(block))).collect())
 }
 
 /// Whether a helper is configured in a text, and whether it is ours.
 fn found(text: &str, file: &Path) -> Result<Option<bool>> {
-    if text.trim_start().starts_with('{') {
-        let object: serde_json::Value = serde_json::from_str(text).map_err(|_| {
-            Error::invalid(format!("cannot read {} as HCL or JSON", file.display()))
-        })?;
-        let helper = object.get(BLOCK);
-        return Ok(helper.map(|helper| helper.get("my").is_some()));
-    }
-    let body = parsed(text, file)?;
-    let mut blocks = body.get_blocks(BLOCK);
-    Ok(blocks.next().map(is_ours))
+    let mut blocks = blocks(text, file)?.into_iter();
+    Ok(blocks.find(|(kind, _)| kind == BLOCK).map(|(_, label)| label == NAME))
 }
 
-fn is_ours(block: &Block) -> bool {
-    block.labels.len() == 1 && block.labels[0].as_str() == "my"
-}
-
-/// The file with a helper that is not in `text`.
+/// The file with a helper that is not `file`.
 fn elsewhere(machine: &Machine, file: &Path) -> Result<Option<(PathBuf, bool)>> {
-    for other in others(machine, file) {
+    for other in files(machine, file).split_off(1) {
         let text = edit::read(&other)?.unwrap_or_default();
-        let mut is_ours = None;
-        layout::edit(&text, |plain| {
-            is_ours = found(plain, &other)?;
-            Ok::<_, Error>(plain.to_owned())
-        })?;
-        if let Some(is_ours) = is_ours {
+        if let Some(is_ours) = found(&text, &other)? {
             return Ok(Some((other, is_ours)));
         }
     }
@@ -140,6 +150,7 @@ fn add(request: &Request<'_>, file: &Path, text: &str) -> Result<String> {
 
 fn remove(_: &Removal<'_>, text: &str) -> Result<String> {
     // A helper with arguments is one that the user has written.
+    let is_ours = |block: &Block| matches!(&block.labels[..], [label] if label.as_str() == NAME);
     let is_written = |block: &&Block| is_ours(block) && block.body.is_empty();
     // Terraform reports what else is wrong with the file.
     let Ok(body) = text.parse::<Body>() else { return Ok(text.to_owned()) };

@@ -1,9 +1,11 @@
 //! docker and podman: docker's `config.json`, in which `credHelpers` precede `credsStore`, and that precedes `auths`. What
 //! either reads before that file differs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+
+use toml_edit::{DocumentMut, Value as TomlValue};
 
 use super::{InForce, Subject, target_of};
 use crate::cli::doctor::finding::Finding;
@@ -86,8 +88,10 @@ pub(super) fn of_podman(subject: &Subject<'_>, host: &str) -> Option<Finding> {
         let fix = "run `unset REGISTRY_AUTH_FILE`".to_owned();
         return Some(subject.precedes("the file of REGISTRY_AUTH_FILE", &host, fix));
     }
-    let configuration = subject.variable("XDG_CONFIG_HOME").map(PathBuf::from);
-    let configuration = configuration.unwrap_or_else(|| subject.machine.home.join(".config"));
+    let configuration = subject.machine.configuration();
+    if let Some(finding) = other_helpers(subject, &configuration.join("containers"), host) {
+        return Some(finding);
+    }
     let runtime = subject.variable("XDG_RUNTIME_DIR").map(PathBuf::from);
     let folders = runtime.into_iter().chain([configuration]);
     let path = folders.map(|folder| folder.join("containers/auth.json")).find(|path| {
@@ -96,6 +100,49 @@ pub(super) fn of_podman(subject: &Subject<'_>, host: &str) -> Option<Finding> {
     })?;
     let fix = format!("run `podman logout --authfile {} {host}`", path.display());
     Some(subject.precedes(&format!("the login in {}", path.display()), &host, fix))
+}
+
+/// `credential-helpers` of `registries.conf`, in which this name stands for the files with passwords and helpers; the last
+/// file that has the list counts (containers-registries.conf(5) and .conf.d(5)).
+const FILES: &str = "containers-auth.json";
+
+fn other_helpers(subject: &Subject<'_>, own: &Path, host: &str) -> Option<Finding> {
+    let system = Path::new("/etc/containers");
+    let main = subject.variable("CONTAINERS_REGISTRIES_CONF").map(PathBuf::from);
+    let main = main.unwrap_or_else(|| {
+        let known = [own, system].map(|folder| folder.join("registries.conf"));
+        known.into_iter().find(|path| path.exists()).unwrap_or_default()
+    });
+    let mut paths = vec![main];
+    for folder in [system, own] {
+        let entries = std::fs::read_dir(folder.join("registries.conf.d")).into_iter().flatten();
+        let mut parts: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        parts.retain(|path| path.extension().is_some_and(|it| it == "conf"));
+        parts.sort();
+        paths.extend(parts);
+    }
+    let (path, helpers) = paths.into_iter().rev().find_map(|path| {
+        let document: DocumentMut = edit::read(&path).ok()??.parse().ok()?;
+        let helpers = document.get("credential-helpers")?.as_array()?;
+        let helpers: Vec<_> =
+            helpers.iter().filter_map(TomlValue::as_str).map(str::to_owned).collect();
+        (!helpers.is_empty()).then_some((path, helpers))
+    })?;
+    let path = path.display();
+    match helpers.iter().position(|helper| helper == FILES) {
+        Some(0) => None,
+        None => {
+            let message = format!(
+                "{path} has `credential-helpers` without `{FILES}`: podman does not read the helper for {host}"
+            );
+            Some(subject.problem(message, format!("add \"{FILES}\" as the first in {path}")))
+        }
+        Some(_) => {
+            let what = format!("`{}`, of `credential-helpers` in {path},", sanitize(&helpers[0]));
+            let fix = format!("put \"{FILES}\" first in {path}");
+            Some(subject.precedes(&what, &host, fix))
+        }
+    }
 }
 
 /// Whether a configuration has a password or another helper for a host, or for a part of it.

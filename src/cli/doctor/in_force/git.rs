@@ -20,7 +20,8 @@ struct Entry {
 
 /// A helper that git runs for a URL.
 enum Helper {
-    Ours(String),
+    /// The program, with its options.
+    Ours(Vec<String>),
     Other,
 }
 
@@ -66,8 +67,9 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
             let fix = "remove it, or run `my-credential-helper setup git`, which puts an empty helper before this program";
             in_force.findings.push(Finding::warning(subject.tool.name, message, fix));
         }
-        if let Some(Helper::Ours(command)) = helpers[position].helper() {
-            in_force.commands.push(command);
+        if let Some(Helper::Ours(line)) = helpers[position].helper() {
+            in_force.commands.extend(line.first().cloned());
+            in_force.lines.push((target.clone(), line));
         }
         in_force.targets.push(target);
     }
@@ -88,14 +90,24 @@ impl Entry {
             return None;
         }
         let shell = value.strip_prefix('!');
-        let words = shell_words::split(shell.unwrap_or(value)).unwrap_or_default();
-        let first = words.first().map(String::as_str).unwrap_or_default();
-        let is_whole = shell.is_some() || Path::new(first).is_absolute();
-        let command = if is_whole { first.to_owned() } else { format!("git-credential-{first}") };
-        let by_argument =
-            is_named(&command, "my-credential-helper") && words.iter().any(|word| word == "git");
-        let is_ours = is_named(&command, "git-credential-my") || by_argument;
-        Some(if is_ours { Helper::Ours(command) } else { Helper::Other })
+        let mut words = shell_words::split(shell.unwrap_or(value)).unwrap_or_default();
+        let first = words.first_mut()?;
+        if shell.is_none() && !Path::new(first).is_absolute() {
+            *first = format!("git-credential-{first}");
+        }
+        // In a function of the shell, other words precede the program.
+        let last = if shell.is_some() { words.len() } else { 1 };
+        let is_program = |at: &usize| match &words[*at..] {
+            [word, ..] if is_named(word, "git-credential-my") => true,
+            [word, rest @ ..] => {
+                is_named(word, "my-credential-helper") && rest.iter().any(|word| word == "git")
+            }
+            [] => false,
+        };
+        let Some(at) = (0..last).find(is_program) else { return Some(Helper::Other) };
+        // git adds the operation; what ends a command is the shell's.
+        let is_own = |word: &String| !word.contains(['$', ';', '&', '|', '}']);
+        Some(Helper::Ours(words.drain(at..).take_while(is_own).collect()))
     }
 
     fn is_plain_store(&self) -> bool {

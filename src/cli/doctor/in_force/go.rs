@@ -21,9 +21,11 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
         }
         return Ok(in_force);
     };
-    let command = go::words(methods[position]).first().map(|command| (*command).to_owned());
-    in_force.commands.extend(command);
+    let words = go::words(methods[position]).into_iter().take_while(|word| *word != "goauth");
+    let line: Vec<_> = words.map(str::to_owned).collect();
+    in_force.commands.extend(line.first().cloned());
     in_force.targets = subject.any_host();
+    in_force.lines = in_force.targets.iter().map(|it| (it.clone(), line.clone())).collect();
     if methods.contains(&"off") {
         let message = "GOAUTH has `off` and another method, which go refuses";
         in_force

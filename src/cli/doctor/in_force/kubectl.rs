@@ -49,8 +49,13 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
                 fix,
             ));
         }
-        let arguments = user.pointer("/exec/args").and_then(Value::as_array);
-        if !arguments.is_some_and(|arguments| arguments.iter().any(|it| it == "kubectl")) {
+        let arguments = user.pointer("/exec/args").and_then(Value::as_array).into_iter().flatten();
+        let arguments: Vec<_> = arguments.filter_map(Value::as_str).collect();
+        let position = arguments.iter().position(|it| *it == "kubectl");
+        let options = &arguments[..position.unwrap_or(0)];
+        let line: Vec<_> =
+            [&command].into_iter().chain(options).map(|it| (*it).to_owned()).collect();
+        if position.is_none() {
             let message =
                 format!("user `{shown}` runs this program without the argument `kubectl`");
             in_force
@@ -69,7 +74,10 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
             let cluster = list("clusters").find(|entry| text_of(entry, "/name") == cluster);
             let server = cluster.map(|cluster| text_of(cluster, "/cluster/server"));
             let target = server.and_then(|server| Target::parse(server).ok());
-            in_force.targets.extend(target.filter(|it| !in_force.targets.contains(it)));
+            if let Some(target) = target.filter(|it| !in_force.targets.contains(it)) {
+                in_force.lines.push((target.clone(), line.clone()));
+                in_force.targets.push(target);
+            }
         }
     }
     Ok(in_force)

@@ -30,6 +30,8 @@ pub(super) struct InForce {
     pub(super) commands: Vec<String>,
     /// The URLs for which the tool asks this program.
     pub(super) targets: Vec<Target>,
+    /// The command line of a target, before the arguments that the tool adds: the program and its options.
+    pub(super) lines: Vec<(Target, Vec<String>)>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -86,9 +88,17 @@ const MOVED_BY: &[(&str, &[&str])] = &[
 
 /// A configuration that differs by working directory.
 fn relative_path(subject: &Subject<'_>) -> Option<Finding> {
+    let environment = &subject.engine.context.environment;
     let (_, names) = MOVED_BY.iter().find(|(tool, _)| *tool == subject.tool.name)?;
+    // Other tools ignore a variable without a value.
+    let global = "GIT_CONFIG_GLOBAL";
+    let is_set = || environment.with_prefix(global).iter().any(|(name, _)| name == global);
+    if subject.tool.name == "git" && environment.get(global).is_none() && is_set() {
+        let message = format!("{global} is empty: git reads no configuration of the user");
+        return Some(subject.problem(message, format!("run `unset {global}`")));
+    }
     let is_relative = |name: &&&str| {
-        let value = subject.engine.context.environment.get(name);
+        let value = environment.get(name);
         value.is_some_and(|value| !Path::new(&value).is_absolute())
     };
     let name = names.iter().find(is_relative)?;

@@ -46,7 +46,10 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
                 ));
             }
         }
-        in_force.targets.extend(target_of(host));
+        if let Some(target) = target_of(host) {
+            in_force.lines.push((target.clone(), vec![command.clone()]));
+            in_force.targets.push(target);
+        }
     }
     Ok(in_force)
 }

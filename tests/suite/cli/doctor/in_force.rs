@@ -150,6 +150,9 @@ const NOT_RESET: &str = "[credential \"https://git.acme.dev\"]\nhelper = my\n";
 const SHELL: &str =
     "[credential]\nhelper = \"!f() { echo password=hunter2-of-another-program; }; f\"\n";
 
+const WRAPPED: &str =
+    "[credential]\nhelper = \"!f() { my-credential-helper git \\\"$@\\\"; }; f\"\n";
+
 const GIT: &[Case] = &[
     (&[], "fine", "gets a credential for https://git.acme.dev"),
     // Another helper before.
@@ -225,6 +228,25 @@ const GIT: &[Case] = &[
     ),
     (&[SetPath("GIT_CONFIG_GLOBAL", "nowhere")], "note", "is not set up"),
     (&[Set("GIT_CONFIG_GLOBAL", "nowhere")], "problem", "GIT_CONFIG_GLOBAL is a relative path"),
+    (&[Set("GIT_CONFIG_GLOBAL", "")], "problem", "GIT_CONFIG_GLOBAL is empty"),
+    // A function of the shell around the program.
+    (&[Write(".gitconfig", WRAPPED)], "fine", "gets a credential for https://git.acme.dev"),
+    (
+        &[Write(".gitconfig", WRAPPED), Replace(".gitconfig", "my-cred", "/nowhere/my-cred")],
+        "problem",
+        "/nowhere/my-credential-helper does not exist",
+    ),
+    (
+        &[Write(".gitconfig", WRAPPED), Replace(".gitconfig", "my-credential-helper", "echo")],
+        "note",
+        "is not set up",
+    ),
+    // Its options.
+    (
+        &[Write(".gitconfig", WRAPPED), Replace(".gitconfig", " git ", " --account nobody git ")],
+        "problem",
+        "gets no credential for https://git.acme.dev",
+    ),
     // The program.
     (&[Remove("bin/git-credential-my")], "problem", "is missing"),
     (
@@ -405,6 +427,7 @@ fn docker_is_examined_in_its_order() {
 #[test]
 fn podman_reads_its_own_files_first() {
     const LOGIN: &str = "{\"auths\":{\"git.acme.dev\":{\"auth\":\"hunter2-of-another-program\"}}}";
+    const REGISTRIES: &str = ".config/containers/registries.conf";
     check(
         "podman",
         &[
@@ -423,6 +446,46 @@ fn podman_reads_its_own_files_first() {
                 "gets a credential",
             ),
             (&[SetPath("REGISTRY_AUTH_FILE", "auth.json")], "problem", "unset REGISTRY_AUTH_FILE"),
+            (
+                &[Write(REGISTRIES, "credential-helpers = [\"secretservice\"]\n")],
+                "problem",
+                "`credential-helpers` without `containers-auth.json`",
+            ),
+            (
+                &[Write(
+                    REGISTRIES,
+                    "credential-helpers = [\"osxkeychain\", \"containers-auth.json\"]\n",
+                )],
+                "problem",
+                "`osxkeychain`, of `credential-helpers` in",
+            ),
+            (
+                &[Write(
+                    REGISTRIES,
+                    "credential-helpers = [\"containers-auth.json\", \"osxkeychain\"]\n",
+                )],
+                "fine",
+                "gets a credential",
+            ),
+            (
+                &[
+                    Write("r.conf", "credential-helpers = [\"secretservice\"]\n"),
+                    SetPath("CONTAINERS_REGISTRIES_CONF", "r.conf"),
+                ],
+                "problem",
+                "`credential-helpers` without",
+            ),
+            (
+                &[
+                    Write(REGISTRIES, "unqualified-search-registries = [\"a.dev\"]\n"),
+                    Write(
+                        ".config/containers/registries.conf.d/x.conf",
+                        "credential-helpers = [\"secretservice\"]\n",
+                    ),
+                ],
+                "problem",
+                "x.conf",
+            ),
         ],
     );
 }
@@ -595,6 +658,11 @@ fn go_is_asked_for_goauth() {
                 "is tried before this program",
             ),
             (
+                &[Set("GOAUTH", "my-credential-helper --account nobody goauth")],
+                "problem",
+                "gets no credential",
+            ),
+            (
                 &[Set("GOAUTH", "/nowhere/my-credential-helper goauth")],
                 "problem",
                 "/nowhere/my-credential-helper does not exist",
@@ -651,6 +719,19 @@ fn kubectl_is_asked_for_its_users() {
             ])],
             "problem",
             "does not exist",
+        ),
+        (
+            &[Run(&[
+                "kubectl",
+                "config",
+                "set-credentials",
+                "me",
+                "--exec-arg=--account",
+                "--exec-arg=nobody",
+                "--exec-arg=kubectl",
+            ])],
+            "problem",
+            "gets no credential",
         ),
         (
             &[Run(&["kubectl", "config", "set-cluster", "k", "--server=https://other.dev"])],
