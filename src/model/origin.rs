@@ -49,8 +49,8 @@ const DOCKER_HUB_ALIASES: [&str; 2] = ["docker.io", "registry-1.docker.io"];
 /// Docker's name for it.
 const DOCKER_HUB_URL: &str = "https://index.docker.io/v1";
 
-fn one_name(host: &str) -> &str {
-    if DOCKER_HUB_ALIASES.contains(&host) { DOCKER_HUB } else { host }
+fn one_name(host: String) -> String {
+    if DOCKER_HUB_ALIASES.contains(&&*host) { DOCKER_HUB.to_owned() } else { host }
 }
 
 /// A credential is bound to an origin.
@@ -65,16 +65,9 @@ pub struct Origin {
 impl Origin {
     /// Parses a host with or without a port.
     pub fn parse(scheme: Scheme, authority: &str) -> Result<Self> {
-        if authority.contains('@') {
-            // The text before the `@` may contain a password, so the error repeats no text.
-            let message = "the URL contains a user name or password; remove them";
-            return Err(Error::invalid(message));
-        }
-        refuse_repairs(authority)?;
-        let (host, port) = split_port(authority)?;
+        let (host, port) = parse_authority(authority)?;
         let port = port.unwrap_or_else(|| scheme.default_port());
-        let host = canonical_host(host)?;
-        Ok(Self { scheme, host: one_name(&host).to_owned(), port })
+        Ok(Self { scheme, host: one_name(host), port })
     }
 
     pub fn scheme(&self) -> Scheme {
@@ -128,6 +121,18 @@ impl fmt::Display for Origin {
     }
 }
 
+/// The canonical host and the port of an authority.
+fn parse_authority(authority: &str) -> Result<(String, Option<u16>)> {
+    if authority.contains('@') {
+        // The text before the `@` may contain a password, so the error repeats no text.
+        let message = "the URL contains a user name or password; remove them";
+        return Err(Error::invalid(message));
+    }
+    refuse_repairs(authority)?;
+    let (host, port) = split_port(authority)?;
+    Ok((canonical_host(host)?, port))
+}
+
 /// Host and port of an authority. A port is a plain number: `:0443` and `:` are errors.
 fn split_port(authority: &str) -> Result<(&str, Option<u16>)> {
     let colon = authority.rfind(':').filter(|colon| !authority[*colon..].contains(']'));
@@ -140,6 +145,14 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>)> {
 
 /// An IP literal, or labels of `[a-z0-9_-]`, in the one spelling that is stored and compared.
 fn canonical_host(text: &str) -> Result<String> {
+    // The parser has nothing to decode in these names: the last label is not a number, and none is punycode.
+    let is_name = |last: &str| last.starts_with(|c: char| c.is_ascii_lowercase());
+    if is_dns_name(text)
+        && is_name(&text[text.rfind('.').map_or(0, |dot| dot + 1)..])
+        && !text.contains("xn--")
+    {
+        return Ok(text.to_owned());
+    }
     let not_plain = || refused("the host is not in canonical form");
     if text.is_empty() || text.contains(['/', '?', '#', '%', '*']) {
         return Err(refused("the host is missing or malformed"));
@@ -158,12 +171,15 @@ fn canonical_host(text: &str) -> Result<String> {
 
 /// Whether it is a valid DNS name (RFC 1035, 2.3.4) of characters that every client parses in the same way.
 fn is_dns_name(name: &str) -> bool {
-    let is_plain =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-    name.len() <= 253
-        && name
-            .split('.')
-            .all(|label| (1..=63).contains(&label.len()) && label.bytes().all(is_plain))
+    let mut length = 0;
+    for byte in name.bytes() {
+        match byte {
+            b'.' if length > 0 => length = 0,
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' if length < 63 => length += 1,
+            _ => return false,
+        }
+    }
+    length > 0 && name.len() <= 253
 }
 
 /// Whether `text` is the name, in any case, or its Unicode form. Otherwise the parser has repaired it: it has full-width
@@ -225,10 +241,8 @@ impl HostPattern {
         };
         let (is_wildcard, authority) =
             rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
-        Origin::parse(Scheme::Https, authority)?;
-        let (name, port) = split_port(authority)?;
-        // As it is written, for the configuration of tools that know no other name of the host.
-        let host = canonical_host(name)?;
+        // A name of Docker Hub stays, for the configuration of tools that know no other one.
+        let (host, port) = parse_authority(authority)?;
         if is_wildcard && (!host.contains('.') || host.parse::<Ipv4Addr>().is_ok()) {
             return Err(refused("`*.` must be followed by a domain of at least two labels"));
         }
@@ -277,7 +291,9 @@ impl HostPattern {
                 origin.host.strip_suffix(&self.host).and_then(|rest| rest.strip_suffix('.'));
             labels.is_some_and(|labels| !labels.is_empty())
         } else {
-            one_name(&origin.host) == one_name(&self.host)
+            // The host of an origin has one name already.
+            origin.host == self.host
+                || DOCKER_HUB_ALIASES.contains(&&*self.host) && origin.host == DOCKER_HUB
         };
         is_host
             && self.scheme.is_none_or(|scheme| scheme == origin.scheme)
@@ -315,6 +331,25 @@ mod tests {
             Target::parse("https://bücher.example/a/b").unwrap().to_string(),
             "https://xn--bcher-kva.example/a/b"
         );
+    }
+
+    #[test]
+    fn the_parser_of_the_http_client_agrees_about_every_name() {
+        let labels = [
+            "a", "a1", "1a", "0", "08", "0x1", "0xg", "x", "xn--", "xn--a", "axn--b", "-", "_",
+            "é", "A",
+        ];
+        let names = labels.iter().flat_map(|a| {
+            let two = labels.iter().map(move |b| format!("{a}.{b}"));
+            let three = two.clone().flat_map(|ab| labels.iter().map(move |c| format!("{ab}.{c}")));
+            [(*a).to_owned()].into_iter().chain(two).chain(three)
+        });
+        for name in names {
+            let Ok(origin) = Origin::parse(Scheme::Https, &name) else { continue };
+            let parsed = url::Url::parse(&format!("https://{name}/"));
+            let parsed = parsed.unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(parsed.host_str(), Some(origin.host()), "{name}");
+        }
     }
 
     #[test]
