@@ -124,7 +124,7 @@ fn log_in(
     let error = match &provider.login {
         LoginKind::OAuth(oauth) => {
             let oauth = oauth.clone();
-            return Ok(login(provider)?.by_oauth(&oauth)?);
+            return login(provider)?.by_oauth(&oauth);
         }
         _ if arguments.names_flow() => Error::invalid(format!("{name} does not support OAuth 2"))
             .with_hint(

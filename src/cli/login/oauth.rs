@@ -5,6 +5,7 @@ use std::io::Read as _;
 use serde_json::json;
 
 use super::{Arguments, Login, browser, device};
+use crate::cli::terminal::{self, Stopped};
 use crate::cli::whoami::UserInfo;
 use crate::config::edit;
 use crate::error::{Error, Result};
@@ -22,7 +23,7 @@ enum Flow {
 }
 
 impl Login<'_> {
-    pub(super) fn by_oauth(&self, oauth: &OAuth) -> Result<ToolOutput> {
+    pub(super) fn by_oauth(&self, oauth: &OAuth) -> Result<ToolOutput, Stopped> {
         let Self { engine, provider, .. } = self;
         self.check_configuration(oauth)?;
         if !self.arguments.force
@@ -33,13 +34,13 @@ impl Login<'_> {
         let service = Service::new(engine.network, provider, oauth, Description::Current)?;
         engine.check_login(provider)?;
         let save = |issued| self.save_issued(&service, issued);
-        match self.choose_flow(oauth, &service)? {
-            Flow::DeviceCode => save(device::log_in(&service, provider)?),
+        Ok(match self.choose_flow(oauth, &service)? {
+            Flow::DeviceCode => save(device::log_in(&service, provider)?)?,
             Flow::AuthorizationCode => {
-                browser::log_in(engine, &service, provider, oauth.redirect_port, save)
+                browser::log_in(engine, &service, provider, oauth.redirect_port, save)?
             }
-            Flow::ClientCredentials => self.by_client_credentials(oauth, service),
-        }
+            Flow::ClientCredentials => self.by_client_credentials(oauth, service)?,
+        })
     }
 
     fn check_configuration(&self, oauth: &OAuth) -> Result<()> {
@@ -114,7 +115,11 @@ impl Login<'_> {
     }
 
     /// Logs in as the program itself, and configures the provider so that it does so again after each expiry.
-    fn by_client_credentials(&self, oauth: &OAuth, service: Service<'_>) -> Result<ToolOutput> {
+    fn by_client_credentials(
+        &self,
+        oauth: &OAuth,
+        service: Service<'_>,
+    ) -> Result<ToolOutput, Stopped> {
         let service = if service.has_secret() {
             service
         } else {
@@ -127,26 +132,30 @@ impl Login<'_> {
             let grant = Some("client_credentials".into());
             edit::set(&self.engine.context.paths, Some(&self.provider.name), "grant", grant)?;
         }
-        self.save_issued(&service, issued)
+        Ok(self.save_issued(&service, issued)?)
     }
 
     /// Never an argument, which others can see.
-    fn client_secret_from_input(&self, oauth: &OAuth) -> Result<Secret> {
-        let mut text = zeroize::Zeroizing::new(String::with_capacity(1024));
-        let read = std::io::stdin().lock().take(MAX_CLIENT_SECRET).read_to_string(&mut text);
-        read.map_err(|_| Error::invalid("the client secret is not UTF-8"))?;
+    fn client_secret_from_input(&self, oauth: &OAuth) -> Result<Secret, Stopped> {
         let Provider { name, .. } = &self.provider;
-        if text.trim().is_empty() {
-            if let Some(error) = oauth.missing_secret(name) {
-                return Err(error);
-            }
-            return Err(Error::invalid(format!("{name} requires a client secret")).with_hint(format!(
-                "pass it on standard input, or set `client_secret_variable` or `client_secret_file` in [providers.{name}] of config.toml"
-            )));
+        let secret = if terminal::is_interactive() {
+            terminal::prompt_secret(&format!("Client secret of {name}:"))?
+        } else {
+            let mut text = zeroize::Zeroizing::new(String::with_capacity(1024));
+            let read = std::io::stdin().lock().take(MAX_CLIENT_SECRET).read_to_string(&mut text);
+            read.map_err(|_| Error::invalid("the client secret is not UTF-8"))?;
+            Secret::trimmed(&text)
+        };
+        if secret.is_empty() {
+            return Err(oauth.missing_secret(name).unwrap_or_else(|| {
+                Error::invalid(format!("{name} requires a client secret")).with_hint(format!(
+                    "pass it on standard input, or set `client_secret_variable` or `client_secret_file` in [providers.{name}] of config.toml"
+                ))
+            }).into());
         }
         self.output
             .note("the client secret is not stored: after the token expires, log in again, or set `client_secret_variable` or `client_secret_file`");
-        Ok(Secret::trimmed(&text))
+        Ok(secret)
     }
 
     fn save_issued(&self, service: &Service<'_>, issued: TokenResponse) -> Result<ToolOutput> {

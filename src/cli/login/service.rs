@@ -3,6 +3,7 @@
 use super::{Arguments, log_in};
 use crate::auth::{Engine, with_engine};
 use crate::cli::output::Output;
+use crate::cli::setup;
 use crate::cli::terminal::{self, Stopped};
 use crate::config::edit::Editor;
 use crate::config::{Context, Overrides};
@@ -36,7 +37,8 @@ pub(super) fn run(
     with_engine(&context, |other| {
         let descriptions = engine.network.descriptions;
         let engine = Engine { network: Network { descriptions, ..other.network }, ..*other };
-        log_in(&engine, &Arguments { service: None, ..arguments.clone() }, output)
+        let result = log_in(&engine, &Arguments { service: None, ..arguments.clone() }, output)?;
+        Ok(setup::offer(&engine, result, output))
     })
 }
 

@@ -29,6 +29,8 @@ pub(super) mod tools;
 mod transaction;
 mod uv;
 
+use std::io::IsTerminal as _;
+
 use serde_json::json;
 
 use crate::auth::Engine;
@@ -112,6 +114,46 @@ pub(super) fn run(
         "tools": tools,
     });
     Ok(output.done(report.trim_end(), &fields))
+}
+
+/// After a login: on a terminal, connects the installed tools if the person agrees. A failure does not undo the login.
+pub(super) fn offer(engine: &Engine<'_>, login: ToolOutput, output: &Output) -> ToolOutput {
+    let is_asked = terminal::is_interactive() && std::io::stdout().is_terminal();
+    if login.status != 0 || output.json || output.quiet || !is_asked {
+        return login;
+    }
+    let Ok(machine) = Machine::detect(engine) else { return login };
+    let is_open = |tool: &&SetupTool| {
+        tool.program(&machine).is_some() && !is_set_up(&machine, tool).unwrap_or(true)
+    };
+    let names: Vec<_> = ALL.iter().filter(is_open).map(|tool| tool.name).collect();
+    if names.is_empty() {
+        return login;
+    }
+    terminal::print(login.output.trim_end());
+    terminal::print(&login.messages);
+    let arguments = Arguments {
+        tool: None,
+        all: true,
+        host: Vec::new(),
+        dry_run: false,
+        undo: false,
+        portable: false,
+        yes: false,
+    };
+    let question = format!("Connect the installed tools ({})?", names.join(", "));
+    let result = match terminal::confirm_interactive(&question) {
+        Ok(true) => run(engine, &arguments, output),
+        _ => Ok(ToolOutput::default()),
+    };
+    let provider = engine.context.provider(None);
+    let later = provider.map(|it| it.command("setup --all")).unwrap_or_default();
+    let later = format!("run `{later}` to connect the tools later");
+    match result {
+        Ok(done) if !done.output.is_empty() => done,
+        Ok(_) => ToolOutput::default().with_note(later),
+        Err(error) => ToolOutput::default().with_note(error.message).with_note(later),
+    }
 }
 
 /// Plans the setup of the tools. With `--all`, a tool that cannot be set up is a note.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::oidc::Oidc;
 use crate::support::scripted::{Response, Scripted};
-use crate::support::terminal::in_terminal;
+use crate::support::terminal::{in_terminal, status_of};
 use crate::support::{HELPER, Home};
 
 const CONFIGURATION: &str = ".config/my-credential-helper/config.toml";
@@ -180,4 +180,33 @@ fn on_a_terminal_the_client_id_is_prompted_for() {
     session.send_line("helper").unwrap();
     session.exp_string("enter the code").unwrap();
     assert!(home.read(CONFIGURATION).unwrap().contains("client_id = \"helper\""));
+}
+
+#[test]
+fn after_a_login_on_a_terminal_setup_is_offered() {
+    let Some(service) = Oidc::start() else { return };
+    let host = service.url.trim_start_matches("http://").to_owned();
+    for (answers, is_set_up) in [(&["y", "y"][..], true), (&["y", "n"], false), (&["n"], false)] {
+        let mut home = Home::new();
+        home.set("MY_NO_KEYRING", "1");
+        home.set("PATH", "/usr/bin:/bin");
+        home.put_on_path(&home.path().join("bin"));
+        let mut command = home.command(HELPER);
+        command.args(["login", &service.url, "--client-id", "ci", "--client-credentials"]);
+        let mut session = in_terminal(&home, command);
+        session.exp_string("Client secret of").unwrap();
+        session.send_line("hush").unwrap();
+        session.exp_string("Logged in to").unwrap();
+        let questions = ["Connect the installed tools (git", "Change this?"];
+        for (question, answer) in questions.iter().zip(answers) {
+            session.exp_string(question).unwrap();
+            session.send_line(answer).unwrap();
+        }
+        if !is_set_up {
+            session.exp_string("setup --all").unwrap();
+        }
+        assert_eq!(status_of(&mut session), 0, "the login has succeeded: {answers:?}");
+        let text = home.read(".gitconfig").unwrap_or_default();
+        assert_eq!(text.contains(&host), is_set_up, "{answers:?}: {text}");
+    }
 }
