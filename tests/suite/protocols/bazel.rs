@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use credentialhelper::{Client, CredentialHelper as _, GetCredentialsRequest};
 
-use crate::support::{HELPER, Home, finish, has_client, service, spawn};
+use crate::support::{Home, check_integration, has_client, service};
 
 /// What Bazel is given: the path of one program, which it calls with `get` alone.
 fn client(home: &mut Home) -> Client {
@@ -76,15 +76,7 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     }
     let server = service();
     let mut home = Home::new();
-    home.set("HELPER", HELPER);
     home.set("SERVER", server.url());
     home.set("TOKEN", server.api_token("me@acme.dev", "test").unwrap().token);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/bazel/test.sh");
-    let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!(
-        (outcome.status, &*outcome.output),
-        (0, "accepted\nrefused\n"),
-        "{}",
-        outcome.messages
-    );
+    check_integration(home, "bazel");
 }

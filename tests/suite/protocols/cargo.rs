@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::gate::{Answers, Gate, Permits, Request, issued_by};
 use crate::support::secret_service::SecretService;
-use crate::support::{HELPER, Home, Outcome, finish, service, spawn};
+use crate::support::{Home, Outcome, check_integration, finish, service, spawn};
 
 const CHALLENGE: &str = "Cargo login_url=\"http://127.0.0.1:1/me\"";
 
@@ -314,17 +314,9 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let registry = registry(issued_by(&server));
     let mut home = Home::new();
     home.put_on_path(toolchain());
-    home.set("HELPER", HELPER);
     home.set("REGISTRY", &registry.address);
     home.set("TOKEN", server.api_token("me@acme.dev", "test").unwrap().token);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/cargo/test.sh");
-    let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!(
-        (outcome.status, &*outcome.output),
-        (0, "accepted\nrefused\n"),
-        "{}",
-        outcome.messages
-    );
+    check_integration(home, "cargo");
 }
 
 #[test]

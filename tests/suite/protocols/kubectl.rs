@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::tls::{Request, TlsServer};
-use crate::support::{HELPER, Home, Outcome, finish, has_client, service, spawn};
+use crate::support::{Home, Outcome, check_integration, has_client, service};
 
 /// An API server that accepts these tokens.
 fn api_server(tokens: &Arc<Mutex<Vec<String>>>) -> TlsServer {
@@ -147,18 +147,10 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     }
     let server = api_server(&Arc::new(Mutex::new(vec!["myc_right".to_owned()])));
     let mut home = Home::new();
-    home.set("HELPER", HELPER);
     home.set("SERVER", &server.address);
     home.set("AUTHORITY", home.write("ca.pem", &server.certificate));
     home.set("TOKEN", "myc_right");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/kubectl/test.sh");
-    let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!(
-        (outcome.status, &*outcome.output),
-        (0, "accepted\nrefused\n"),
-        "{}",
-        outcome.messages
-    );
+    check_integration(home, "kubectl");
     assert!(server.statuses("/version").contains(&401));
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::gate::{Gate, Permits, Request, issued_by, of_user};
 use crate::support::secret_service::SecretService;
-use crate::support::{HELPER, Home, Outcome, finish, has_client, service, spawn};
+use crate::support::{Home, Outcome, check_integration, finish, has_client, service, spawn};
 
 const WHEEL: &str = "hello-1.0.0-py3-none-any.whl";
 
@@ -221,17 +221,9 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     assert!(files.iter().all(|file| readme.contains(file)), "the README quotes what is tested");
     let Some((server, index)) = of_provider() else { return };
     let mut home = Home::new();
-    home.set("HELPER", HELPER);
     home.set("INDEX", &index.address);
     home.set("TOKEN", server.api_token("me@acme.dev", "test").unwrap().token);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/keyring/test.sh");
-    let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!(
-        (outcome.status, &*outcome.output),
-        (0, "accepted\nrefused\n"),
-        "{}",
-        outcome.messages
-    );
+    check_integration(home, "keyring");
 }
 
 #[test]

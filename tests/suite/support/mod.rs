@@ -371,6 +371,15 @@ pub(crate) fn finish(mut child: Child, input: &[u8]) -> Outcome {
     }
 }
 
+/// Runs the test of an integration, which configures the client as its README describes.
+pub(crate) fn check_integration(mut home: Home, name: &str) {
+    home.set("HELPER", HELPER);
+    let script = format!("{}/integrations/{name}/test.sh", env!("CARGO_MANIFEST_DIR"));
+    let outcome = finish(spawn(home.command(&script)), b"");
+    let result = (outcome.status, &*outcome.output);
+    assert_eq!(result, (0, "accepted\nrefused\n"), "{}", outcome.messages);
+}
+
 /// Whether a client is installed. Where it is not, the test says loudly that it is skipped; with
 /// `MY_TEST_REQUIRE_CLIENTS=1` that is a failure.
 pub(crate) fn has_client(name: &str) -> bool {

@@ -10,7 +10,9 @@ use account_server::{Server, Session};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{HELPER, Home, Outcome, finish, has_client, service, service_with, spawn};
+use crate::support::{
+    HELPER, Home, Outcome, check_integration, finish, has_client, service, service_with, spawn,
+};
 use registry::Registry;
 use token_service::TokenService;
 
@@ -449,18 +451,10 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let token = service().api_token("me@acme.dev", "test").unwrap().token;
     let Some(registry) = Registry::of_users(&[("token", &token)], &["docker"]) else { return };
     let mut home = Home::new();
-    home.set("HELPER", HELPER);
     home.set("REGISTRY", &registry.address);
     home.set("IMAGE", "hello:1");
     home.set("TOKEN", token);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/docker/test.sh");
-    let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!(
-        (outcome.status, &*outcome.output),
-        (0, "accepted\nrefused\n"),
-        "{}",
-        outcome.messages
-    );
+    check_integration(home, "docker");
 }
 
 #[test]

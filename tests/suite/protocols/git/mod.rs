@@ -9,7 +9,9 @@ use account_server::git_host::create_repository;
 use account_server::{Authorization, Server};
 use tempfile::TempDir;
 
-use crate::support::{HELPER, Home, Outcome, finish, has_client, service_with, spawn};
+use crate::support::{
+    HELPER, Home, Outcome, check_integration, finish, has_client, service_with, spawn,
+};
 
 /// The ways in which the configuration can name the helper; `@` stands for its path, `^` for the server's URL.
 const WAYS: [&str; 5] = [
@@ -572,21 +574,11 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     for program in gits() {
         let (server, _root) = host();
         let mut home = Home::new();
-        home.set("HELPER", HELPER);
         home.set("GIT", &program);
         home.set("SERVER", server.url());
         home.set("REPO", url(&server, "both"));
         home.set("TOKEN", server.api_token("me@acme.dev", "test").unwrap().token);
-        let outcome = finish(
-            spawn(home.command(concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/git/test.sh"))),
-            b"",
-        );
-        assert_eq!(
-            (outcome.status, &*outcome.output),
-            (0, "accepted\nrefused\n"),
-            "{}",
-            outcome.messages
-        );
+        check_integration(home, "git");
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 
 use crate::support::tls::{Request, TlsServer};
-use crate::support::{HELPER, Home, Outcome, finish, has_client, service, spawn};
+use crate::support::{Home, Outcome, check_integration, has_client, service};
 
 /// A proxy that accepts these values of the header, and rejects others with 401.
 fn proxy(header: &'static str, values: &Arc<Mutex<Vec<String>>>) -> TlsServer {
@@ -169,19 +169,11 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     }
     let proxy = proxy("authorization", &accepted("Bearer myc_right"));
     let mut home = Home::new();
-    home.set("HELPER", HELPER);
     home.set("SERVER", &proxy.address);
     home.set("AUTHORITY", home.write("ca.pem", &proxy.certificate));
     home.set("MODULE", format!("{}@v1.0.0", module::NAME));
     home.set("TOKEN", "myc_right");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/goauth/test.sh");
-    let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!(
-        (outcome.status, &*outcome.output),
-        (0, "accepted\nrefused\n"),
-        "{}",
-        outcome.messages
-    );
+    check_integration(home, "goauth");
 }
 
 #[test]

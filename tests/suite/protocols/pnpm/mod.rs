@@ -6,7 +6,7 @@ mod verdaccio;
 use account_server::Server;
 use serde_json::json;
 
-use crate::support::{HELPER, Home, Outcome, finish, service, spawn};
+use crate::support::{HELPER, Home, Outcome, check_integration, finish, service, spawn};
 use verdaccio::Verdaccio;
 
 /// By the names that `.ci/run` gives them.
@@ -95,18 +95,10 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     let Some(registry) = Verdaccio::start(&server, &["npm", "pnpm12"]) else { return };
     publish_with_npm(&server, &registry, readme);
     let mut home = Home::new();
-    home.set("HELPER", HELPER);
     home.set("REGISTRY", &registry.address);
     home.set("TOKEN", server.api_token("me@acme.dev", "test").unwrap().token);
     home.set("PNPM", "pnpm12");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/pnpm/test.sh");
-    let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!(
-        (outcome.status, &*outcome.output),
-        (0, "accepted\nrefused\n"),
-        "{}",
-        outcome.messages
-    );
+    check_integration(home, "pnpm");
 }
 
 /// As the README says for npm.

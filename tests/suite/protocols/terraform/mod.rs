@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use crate::support::secret_service::SecretService;
 use crate::support::tls::{Request, Response, TlsServer};
 use crate::support::zip::zip;
-use crate::support::{HELPER, Home, Outcome, finish, has_rare_client, service, spawn};
+use crate::support::{
+    HELPER, Home, Outcome, check_integration, finish, has_rare_client, service, spawn,
+};
 
 fn is_let_in(tokens: &Mutex<Vec<String>>, request: &Request) -> bool {
     let shown = request.header("authorization");
@@ -192,19 +194,11 @@ fn the_configuration_of_the_readme_works_from_an_empty_home() {
     }
     let registry = registry(&Arc::new(Mutex::new(vec!["myc_right".to_owned()])));
     let mut home = Home::new();
-    home.set("HELPER", HELPER);
     home.set("SERVER", &registry.address);
     home.set("AUTHORITY", home.write("ca.pem", &registry.certificate));
     home.set("MODULE", "acme/hello/test");
     home.set("TOKEN", "myc_right");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/integrations/terraform/test.sh");
-    let outcome = finish(spawn(home.command(script)), b"");
-    assert_eq!(
-        (outcome.status, &*outcome.output),
-        (0, "accepted\nrefused\n"),
-        "{}",
-        outcome.messages
-    );
+    check_integration(home, "terraform");
 }
 
 #[test]
