@@ -470,3 +470,25 @@ fn a_file_of_a_job_is_imported_on_request() {
     }
     assert!(import(&["none.toml"]).messages.contains("none.toml does not exist"));
 }
+
+#[test]
+fn concurrent_changes_of_the_configuration_are_all_kept() {
+    let home = Home::new();
+    let hosts: Vec<_> = (0..16).map(|number| format!("h{number}.acme.dev")).collect();
+    let children: Vec<_> = hosts
+        .iter()
+        .map(|host| {
+            let mut command = home.command(HELPER);
+            command.args(["config", "add", "hosts", host]);
+            spawn(command)
+        })
+        .collect();
+    for child in children {
+        let outcome = finish(child, b"");
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+    }
+    let text = home.read(CONFIGURATION).unwrap();
+    for host in hosts {
+        assert!(text.contains(&format!("\"{host}\"")), "{host} is missing in {text}");
+    }
+}
