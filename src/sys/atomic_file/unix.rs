@@ -194,7 +194,7 @@ pub(super) fn create_directory(directory: &Path, is_private: bool) -> Result<(),
     match fs::metadata(directory) {
         Ok(metadata) if !metadata.is_dir() => Err(FileError::NotDirectory),
         Ok(_) if !is_private => Ok(()),
-        Ok(metadata) if !is_ours(&metadata) => Err(FileError::Foreign),
+        Ok(_) if super::is_ours(directory)? != Some(true) => Err(FileError::Foreign),
         Ok(metadata) if metadata.mode() & 0o077 == 0 => Ok(()),
         Ok(_) => Ok(narrow()?),
         Err(_) => {
