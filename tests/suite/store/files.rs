@@ -329,3 +329,33 @@ fn settings_that_another_user_can_replace_are_refused() {
         assert_ne!(get().status, 0, "{:?}", get());
     }
 }
+
+/// Whoever can rename a directory on the way can put another one of this user there, such as a repository.
+#[test]
+fn settings_below_a_directory_of_other_users_are_refused() {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    let folder = home.path().join(".config/my-credential-helper");
+    home.write(
+        ".config/my-credential-helper/config.toml",
+        "[providers.mycli]\nhosts = ['evil.acme.dev']\n",
+    );
+    let get = || home.run(&["get", "--url", "https://evil.acme.dev"]);
+    for directory in [home.path().join(".config"), home.path().to_owned()] {
+        for (mode, is_accepted) in [(0o755, true), (0o1777, true), (0o777, false), (0o702, false)] {
+            fs::set_permissions(&directory, Permissions::from_mode(mode)).unwrap();
+            let outcome = get();
+            assert_eq!(outcome.status == 0, is_accepted, "{directory:?} {mode:o}: {outcome:?}");
+            let fix = format!("chmod o-w {}", directory.display());
+            assert_eq!(outcome.messages.contains(&fix), !is_accepted, "{outcome:?}");
+        }
+        fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
+    }
+    let other = home.path().join("repository");
+    fs::rename(&folder, &other).unwrap();
+    symlink("../repository", &folder).unwrap();
+    assert_eq!(get().status, 0, "the user's own link: {:?}", get());
+    if give_away(&lchown(&folder, Some(STRANGER), Some(STRANGER))) {
+        assert_ne!(get().status, 0, "{:?}", get());
+    }
+}
