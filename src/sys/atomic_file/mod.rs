@@ -243,12 +243,14 @@ pub fn target(path: &Path) -> Result<PathBuf, WriteError> {
     Err(WriteError::new("writing", path, FileError::LinkLoop))
 }
 
-/// An error if a file, a link or a directory of the path belongs to another user, who could lead the write elsewhere:
-/// `sudo` may keep the variables that name a configuration.
-fn refuse_foreign(path: &Path) -> Result<(), WriteError> {
+/// An error if a file, a link or a directory of the path, or of where its links lead, belongs to another user, who could
+/// lead the write elsewhere: `sudo` may keep the variables that name a configuration.
+pub fn refuse_foreign(path: &Path) -> Result<(), WriteError> {
     let is_foreign =
         |part: &&Path| part.symlink_metadata().is_ok_and(|found| !platform::may_link(&found));
+    let existing = path.ancestors().find_map(|part| dunce::canonicalize(part).ok());
     path.ancestors()
+        .chain(existing.iter().flat_map(|existing| existing.ancestors()))
         .find(is_foreign)
         .map_or(Ok(()), |part| Err(WriteError::new("writing below", part, FileError::Foreign)))
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, sy
 
 use crate::support::protected::{self, Protected, Protection};
 use crate::support::stranger::{Stranger, wait_for};
-use crate::support::{Home, finish, service};
+use crate::support::{Home, finish, has_client, service};
 
 /// Somebody else.
 const STRANGER: u32 = 12345;
@@ -357,5 +357,30 @@ fn settings_below_a_directory_of_other_users_are_refused() {
     assert_eq!(get().status, 0, "the user's own link: {:?}", get());
     if give_away(&lchown(&folder, Some(STRANGER), Some(STRANGER))) {
         assert_ne!(get().status, 0, "{:?}", get());
+    }
+}
+
+#[test]
+fn setup_makes_no_link_below_a_directory_of_another_user() {
+    let Some(stranger) = Stranger::new() else { return };
+    for tool in ["pip", "uv"] {
+        if !has_client(tool) {
+            continue;
+        }
+        for below in ["theirs", "theirs/linked", "own"] {
+            let mut home = Home::new();
+            let theirs = home.path().join("theirs");
+            fs::create_dir(&theirs).unwrap();
+            stranger.give(&theirs);
+            symlink(home.path(), theirs.join("linked")).unwrap();
+            lchown(theirs.join("linked"), Some(stranger.user), None).unwrap();
+            symlink(&theirs, home.path().join("own")).unwrap();
+            home.set("XDG_DATA_HOME", home.path().join(below));
+            let before = home.snapshot();
+            let outcome = home.run(&["setup", tool, "--yes"]);
+            assert_ne!(outcome.status, 0, "{tool} {below}: {outcome:?}");
+            assert!(outcome.messages.contains("belongs to another user"), "{tool}: {outcome:?}");
+            assert_eq!(home.snapshot(), before, "{tool} {below}");
+        }
     }
 }
