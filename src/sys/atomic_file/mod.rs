@@ -314,6 +314,24 @@ impl Prepared {
     }
 }
 
+/// Appends to a file that a CI system reads in place, and that nobody else could have put there. A new file is 0600.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn append(path: &Path, text: &str) -> Result<(), WriteError> {
+    let failed = |reason| WriteError::new("writing", path, reason);
+    let mut options = fs::OpenOptions::new();
+    options.append(true).create(true);
+    platform::no_follow(&mut options);
+    let mut file = platform::retry(|| options.open(path)).map_err(|it| failed(opening(it)))?;
+    let found = file.metadata().map_err(|error| failed(error.into()))?;
+    if !found.is_file() {
+        return Err(failed(FileError::NotRegular));
+    }
+    if !platform::may_append(&found) {
+        return Err(failed(FileError::Foreign));
+    }
+    file.write_all(text.as_bytes()).map_err(|error| failed(error.into()))
+}
+
 /// Writes a whole file of ours.
 pub fn write(path: &Path, contents: &str) -> Result<(), WriteError> {
     prepare(path, contents.len(), Policy::Private)?.commit(contents)

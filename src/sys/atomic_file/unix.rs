@@ -21,6 +21,11 @@ pub(super) fn may_link(metadata: &Metadata) -> bool {
     is_ours(metadata) || metadata.uid() == 0
 }
 
+/// In a container, a job may be root, and the file that of the user who runs the jobs.
+pub(super) fn may_append(metadata: &Metadata) -> bool {
+    may_link(metadata) || rustix::process::geteuid().is_root()
+}
+
 /// Whether a file belongs to this user and no other user can replace it.
 pub fn is_only_ours(path: &Path) -> bool {
     check_place(path).is_ok() && path.symlink_metadata().is_ok_and(|found| is_ours(&found))
