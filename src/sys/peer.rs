@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 /// forwards.
 #[cfg(target_os = "linux")]
 pub fn is_other_user(peer: SocketAddr, port: u16) -> bool {
-    use super::atomic_file::read_public;
+    use super::atomic_file::read_configuration;
     use std::net::{Ipv4Addr, SocketAddrV4};
     use std::path::Path;
     let SocketAddr::V4(peer) = peer else { return true };
-    let read = |path| read_public(Path::new(path)).ok().flatten().unwrap_or_default();
+    let read = |path| read_configuration(Path::new(path)).ok().flatten().unwrap_or_default();
     // An IPv4 address ends alike in both tables: proc(5), /proc/net/tcp.
     let text = |end: SocketAddrV4| {
         format!("{:08X}:{:04X}", u32::from_ne_bytes(end.ip().octets()), end.port())

@@ -62,7 +62,9 @@ pub enum FileError {
     Foreign,
     #[error("is writable by other users; run `chmod go-w` on it")]
     WritableByOthers,
-    #[error("can be replaced by other users; run `chmod o-w {0}`, or remove it if it is not yours")]
+    #[error(
+        "can be replaced by other users; run `chmod go-w {0}`, or remove it if it is not yours"
+    )]
     Replaceable(PathBuf),
     #[error("is readable by other users, and its mode cannot be changed: {0}")]
     ReadableByOthers(io::ErrorKind),

@@ -35,11 +35,22 @@ pub fn is_only_ours(path: &Path) -> bool {
 fn is_safe(directory: &Metadata) -> bool {
     const STICKY: u32 = 0o1000;
     match directory.mode() {
-        mode if mode & STICKY != 0 => may_link(directory),
+        mode if mode & STICKY != 0 => is_ours_or_roots(directory),
         // The group of a directory of this user is this user's choice.
         mode if is_ours(directory) => mode & 0o002 == 0,
-        mode => directory.uid() == 0 && mode & 0o022 == 0,
+        mode => is_ours_or_roots(directory) && mode & 0o022 == 0,
     }
+}
+
+/// As [`may_link`]. In a sandbox with a user namespace (bubblewrap), root has no number, and its files belong to the one
+/// that stands for every such user: user_namespaces(7).
+fn is_ours_or_roots(metadata: &Metadata) -> bool {
+    const NO_NUMBER: u32 = 65534;
+    #[expect(clippy::disallowed_methods, reason = "a file of the kernel")]
+    let map = || fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let is_root = |line: &str| line.split_whitespace().next() == Some("0");
+    let has_no_root = |map: String| !map.is_empty() && !map.lines().any(is_root);
+    may_link(metadata) || metadata.uid() == NO_NUMBER && has_no_root(map())
 }
 
 /// An error if another user could have put the file there: in any directory, or by any link, on the way to it.
@@ -58,7 +69,7 @@ pub(super) fn check_place(path: &Path) -> Result<(), FileError> {
         place.push(part);
         let found = place.symlink_metadata()?;
         if found.is_symlink() {
-            if !may_link(&found) {
+            if !is_ours_or_roots(&found) {
                 return Err(FileError::Replaceable(place));
             }
             links += 1;

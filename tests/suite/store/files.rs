@@ -2,10 +2,11 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
+use std::os::unix::process::CommandExt as _;
 
 use crate::support::protected::{self, Protected, Protection};
 use crate::support::stranger::{Stranger, wait_for};
-use crate::support::{Home, finish, has_client, service};
+use crate::support::{HELPER, Home, finish, has_client, service};
 
 /// Somebody else.
 const STRANGER: u32 = 12345;
@@ -313,7 +314,7 @@ fn settings_that_another_user_can_replace_are_refused() {
         mode(directory_mode);
         let outcome = get();
         assert_eq!(outcome.status == 0, is_accepted, "{directory_mode:o}: {outcome:?}");
-        assert_eq!(outcome.messages.contains("chmod o-w"), !is_accepted, "{outcome:?}");
+        assert_eq!(outcome.messages.contains("chmod go-w"), !is_accepted, "{outcome:?}");
     }
     mode(0o755);
     // The file in a repository of the user, which is safe or not; then a link of another user to a file of this one.
@@ -323,7 +324,7 @@ fn settings_that_another_user_can_replace_are_refused() {
     symlink(&other, &file).unwrap();
     assert_eq!(get().status, 0);
     fs::set_permissions(home.path().join("dotfiles"), Permissions::from_mode(0o777)).unwrap();
-    assert!(get().messages.contains("chmod o-w"));
+    assert!(get().messages.contains("chmod go-w"));
     fs::set_permissions(home.path().join("dotfiles"), Permissions::from_mode(0o755)).unwrap();
     if give_away(&lchown(&file, Some(STRANGER), Some(STRANGER))) {
         assert_ne!(get().status, 0, "{:?}", get());
@@ -346,7 +347,7 @@ fn settings_below_a_directory_of_other_users_are_refused() {
             fs::set_permissions(&directory, Permissions::from_mode(mode)).unwrap();
             let outcome = get();
             assert_eq!(outcome.status == 0, is_accepted, "{directory:?} {mode:o}: {outcome:?}");
-            let fix = format!("chmod o-w {}", directory.display());
+            let fix = format!("chmod go-w {}", directory.display());
             assert_eq!(outcome.messages.contains(&fix), !is_accepted, "{outcome:?}");
         }
         fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
@@ -383,4 +384,40 @@ fn setup_makes_no_link_below_a_directory_of_another_user() {
             assert_eq!(home.snapshot(), before, "{tool} {below}");
         }
     }
+}
+
+/// In a user namespace of bubblewrap or Flatpak, the directories of root belong to nobody.
+#[test]
+fn settings_are_read_in_a_sandbox_without_root() {
+    let mut home = Home::new();
+    home.set("MY_API_TOKEN", "myc_1");
+    let text = "[providers.mycli]\nhosts = ['git.acme.dev']\n";
+    home.write(".config/my-credential-helper/config.toml", text);
+    let program = home.path().join("helper");
+    fs::copy(HELPER, &program).unwrap();
+    let folders = [".config", ".config/my-credential-helper"].map(|name| home.path().join(name));
+    let file = home.path().join(".config/my-credential-helper/config.toml");
+    for path in folders.iter().chain([&home.path().to_owned(), &file]) {
+        if !give_away(&chown(path, Some(STRANGER), Some(STRANGER))) {
+            return;
+        }
+    }
+    let run = |program: &std::path::Path, arguments: &[&str]| {
+        let mut command = home.command("unshare");
+        command.args(["--user", "--map-current-user"]).arg(program).args(arguments);
+        command.uid(STRANGER).gid(STRANGER).output().unwrap()
+    };
+    if !run("true".as_ref(), &[]).status.success() {
+        let skipped = b"SKIPPED: no user namespace can be created\n";
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), skipped);
+        return;
+    }
+    let output = run(&program, &["get", "--format", "raw", "--url", "https://git.acme.dev"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "myc_1\n", "{output:?}");
+    // Outside of it, `nobody` is a user as any other.
+    chown(&folders[0], Some(65534), None).unwrap();
+    let mut command = home.command(&program);
+    command.args(["get", "--format", "raw", "--url", "https://git.acme.dev"]);
+    let output = command.uid(STRANGER).gid(STRANGER).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{output:?}");
 }
