@@ -109,7 +109,7 @@ impl Link {
     fn put(&self, target: &Path) -> Result<()> {
         let making = || format!("linking {}", self.path.display());
         let folder = self.path.parent().with_context(making)?;
-        std::fs::create_dir_all(folder).with_context(making)?;
+        atomic_file::create_directory(folder)?;
         if self.path.symlink_metadata().is_err() {
             return Ok(link(target, &self.path).with_context(making)?);
         }

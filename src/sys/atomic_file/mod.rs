@@ -207,6 +207,12 @@ pub struct Prepared {
     replaced: Option<Metadata>,
 }
 
+/// Creates the directory and what is missing above it, each 0700, whatever the umask is.
+pub fn create_directory(directory: &Path) -> Result<(), WriteError> {
+    platform::create_directory(directory, false)
+        .map_err(|reason| WriteError::new("creating", directory, reason))
+}
+
 /// Opens the successor of `path` and reserves `size` bytes for it, so that what can fail fails now. Creates the directory
 /// (0700) where it is missing.
 pub fn prepare(path: &Path, size: usize, policy: Policy) -> Result<Prepared, WriteError> {

@@ -386,6 +386,25 @@ fn setup_makes_no_link_below_a_directory_of_another_user() {
     }
 }
 
+/// PATH has the folder: whoever can write there chooses the program that git runs.
+#[test]
+fn the_folder_of_a_link_is_private_whatever_the_umask_is() {
+    if !has_client("git") {
+        return;
+    }
+    for umask in ["000", "777"] {
+        let home = Home::new();
+        let line = ["setup", "git", "--host", "h.acme.dev", "--yes"];
+        let mut command = home.command("sh");
+        command.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh", HELPER]).args(line);
+        assert!(command.output().unwrap().status.success(), "{umask}");
+        for folder in [".local", ".local/bin"] {
+            let mode = fs::metadata(home.path().join(folder)).unwrap().mode() & 0o777;
+            assert_eq!(mode, 0o700, "{umask} {folder}");
+        }
+    }
+}
+
 /// In a user namespace of bubblewrap or Flatpak, the directories of root belong to nobody.
 #[test]
 fn settings_are_read_in_a_sandbox_without_root() {
