@@ -43,7 +43,7 @@ fn is_safe(directory: &Metadata) -> bool {
 }
 
 /// As [`may_link`]. In a sandbox with a user namespace (bubblewrap), root has no number, and its files belong to the one
-/// that stands for every such user: user_namespaces(7).
+/// that stands for every such user: `user_namespaces(7)`.
 fn is_ours_or_roots(metadata: &Metadata) -> bool {
     const NO_NUMBER: u32 = 65534;
     #[expect(clippy::disallowed_methods, reason = "a file of the kernel")]
@@ -57,13 +57,15 @@ fn is_ours_or_roots(metadata: &Metadata) -> bool {
 pub(super) fn check_place(path: &Path) -> Result<(), FileError> {
     let parts = |path: &Path| path.components().rev().map(|it| it.as_os_str().to_owned()).collect();
     let (mut place, mut links) = (PathBuf::from("/"), 0);
+    let mut directory = place.metadata()?;
     let mut rest: Vec<OsString> = parts(path);
     while let Some(part) = rest.pop() {
         if part == ".." {
             place.pop();
+            directory = place.metadata()?;
             continue;
         }
-        if !is_safe(&place.symlink_metadata()?) {
+        if !is_safe(&directory) {
             return Err(FileError::Replaceable(place));
         }
         place.push(part);
@@ -78,6 +80,8 @@ pub(super) fn check_place(path: &Path) -> Result<(), FileError> {
             }
             rest.append(&mut parts(&fs::read_link(&place)?));
             place.pop();
+        } else {
+            directory = found;
         }
     }
     Ok(())
