@@ -6,7 +6,7 @@
 mod start;
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use my_credential_helper::auth::with_engine;
@@ -46,7 +46,12 @@ fn answer() -> u8 {
 
 /// Writes standard output and standard error, and returns the exit status.
 fn write(ToolOutput { masks, output, messages, status }: &ToolOutput) -> u8 {
-    let _ = std::io::stderr().lock().write_all(masks.as_bytes());
+    let mut stderr = std::io::stderr().lock();
+    // A terminal is not the log of a job, whatever a variable says, and would show the secret.
+    if !stderr.is_terminal() {
+        let _ = stderr.write_all(masks.as_bytes());
+    }
+    drop(stderr);
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
     let _ = std::io::stderr().lock().write_all(messages.as_bytes());

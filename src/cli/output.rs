@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use serde_json::{Map, Value};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::error::{Error, sanitize};
+use crate::error::{Error, printable, sanitize};
 use crate::model::{ToolOutput, Warning};
 use crate::protocols::json;
 
@@ -100,7 +100,7 @@ impl Output {
             if self.quiet {
                 return ToolOutput::default();
             }
-            ToolOutput::success(format!("{sentence}\n"))
+            ToolOutput::success(printable(&format!("{sentence}\n")))
         })
     }
 

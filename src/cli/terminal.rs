@@ -11,7 +11,7 @@ use crossterm::{cursor, terminal};
 #[cfg(unix)]
 use rustix::termios;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 use crate::model::Secret;
 use crate::sys::env::Environment;
 use crate::sys::signals;
@@ -41,9 +41,14 @@ pub(super) fn shows_colour(on_stderr: bool) -> bool {
     is_terminal && Environment::Process.get("NO_COLOR").is_none()
 }
 
-/// Prints a line at once.
-pub(super) fn print(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+/// Prints a message at once.
+pub(super) fn print(message: &str) {
+    print_image(&printable(message));
+}
+
+/// Prints what consists of blocks and escape sequences.
+pub(super) fn print_image(image: &str) {
+    let _ = writeln!(io::stderr(), "{image}");
 }
 
 /// Replaces the current line.

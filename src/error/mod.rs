@@ -112,8 +112,8 @@ impl Error {
     /// Message and attempts, for a tool that shows only one line.
     pub fn one_line(&self) -> String {
         match self.tried_line() {
-            Some(tried) => format!("{}; {tried}", self.message),
-            None => self.message.clone(),
+            Some(tried) => printable(&format!("{}; {tried}", self.message)),
+            None => printable(&self.message),
         }
     }
 
@@ -172,17 +172,28 @@ pub fn argument_name(argument: &str) -> &str {
 pub fn sanitize(text: &str) -> String {
     const MAX_LENGTH: usize = 300;
     let mut safe = String::with_capacity(text.len().min(MAX_LENGTH));
-    for c in text.chars().take(MAX_LENGTH) {
-        if c.is_control() || is_invisible(c) {
-            safe.extend(c.escape_default());
-        } else {
-            safe.push(c);
-        }
-    }
+    text.chars().take(MAX_LENGTH).for_each(|c| push_escaped(&mut safe, c));
     if text.chars().nth(MAX_LENGTH).is_some() {
         safe.push('…');
     }
     safe
+}
+
+/// As [`sanitize`], for a message of this program: it has lines, and may contain a path, which a variable may name.
+pub fn printable(message: &str) -> String {
+    let mut safe = String::with_capacity(message.len());
+    for c in message.chars() {
+        if c == '\n' { safe.push(c) } else { push_escaped(&mut safe, c) }
+    }
+    safe
+}
+
+fn push_escaped(safe: &mut String, c: char) {
+    if c.is_control() || is_invisible(c) {
+        safe.extend(c.escape_default());
+    } else {
+        safe.push(c);
+    }
 }
 
 /// Format characters and separators of lines (Unicode, general categories Cf, Zl and Zp): they change the direction of the

@@ -1,13 +1,13 @@
 //! A call of this program by a tool: arguments, variables, input and output.
 
 use std::collections::HashMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::Warning;
-use crate::error::Error;
+use crate::error::{Error, printable};
 
 /// The largest JSON request, in bytes.
 pub const MAX_OBJECT: usize = 64 * 1024;
@@ -71,7 +71,8 @@ impl ToolOutput {
 
     /// Nothing on standard output, and an error for people.
     pub fn failure(status: u8, message: impl fmt::Display) -> Self {
-        Self { messages: format!("error: {message}\n"), status, ..Self::default() }
+        let messages = printable(&format!("error: {message}\n"));
+        Self { messages, status, ..Self::default() }
     }
 
     /// As [`ToolOutput::failure`], with the exit status of the error.
@@ -81,7 +82,7 @@ impl ToolOutput {
 
     #[must_use]
     pub fn with_note(mut self, note: impl fmt::Display) -> Self {
-        let _ = writeln!(self.messages, "note: {note}");
+        self.messages.push_str(&printable(&format!("note: {note}\n")));
         self
     }
 

@@ -53,7 +53,11 @@ impl JobCache {
     ) -> Option<Self> {
         let folder = FOLDERS.iter().find_map(|name| context.environment.get(name))?;
         let folder = PathBuf::from(folder);
-        let is_usable = folder.is_absolute() && atomic_file::is_ours(&folder).ok()? == Some(true);
+        let own = folder.join("my-credential-helper-identity");
+        // Another user may have made the folder, or a link to another one.
+        let is_usable = folder.is_absolute()
+            && atomic_file::is_ours(&folder).ok()? == Some(true)
+            && atomic_file::is_ours(&own).ok()? != Some(false);
         let name = digest(&["name", settings, owner.expose_secret()]);
         let name = URL_SAFE.encode(*name);
         let key = secret.map(|it| digest(&["key", settings, it.expose_secret()]));
@@ -61,8 +65,7 @@ impl JobCache {
             Some(key) => Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*key).ok()?)),
             None => None,
         };
-        let path = folder.join("my-credential-helper-identity").join(name);
-        is_usable.then_some(Self { path, key })
+        is_usable.then(|| Self { path: own.join(name), key })
     }
 
     pub fn lock_path(&self) -> PathBuf {

@@ -3,6 +3,7 @@
 mod format;
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 
@@ -10,6 +11,7 @@ use crate::auth::Engine;
 use crate::cli::variables::{Assignment, Variables, expiry_of_session};
 use crate::error::{Error, Result};
 use crate::model::{Resolved, ToolOutput};
+use crate::sys::atomic_file;
 
 use format::Format;
 
@@ -88,19 +90,16 @@ fn print(text: &str) -> Result<()> {
 }
 
 /// GitHub reads variables from the file that it names in a variable. Its log contains only the mask.
-#[expect(clippy::disallowed_methods, reason = "the CI system reads what is appended in place")]
 fn append_to_file(engine: &Engine<'_>, assignments: &[Assignment], is_output: bool) -> Result<()> {
     let name = if is_output { "GITHUB_OUTPUT" } else { "GITHUB_ENV" };
     let path = engine.context.environment.get(name).ok_or_else(|| {
         Error::invalid(format!("{name} is not set"))
             .with_hint("use `--format github-actions` only in GitHub Actions, which sets the variable; elsewhere use `--format sh`")
     })?;
-    let mut file = std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .with_context(|| format!("opening the file in {name}"))?;
+    let path = PathBuf::from(path);
+    if !path.is_absolute() {
+        return Err(Error::invalid(format!("{name} is not an absolute path")));
+    }
     let lines: String = assignments.iter().map(format::github_line).collect();
-    file.write_all(lines.as_bytes()).with_context(|| format!("writing the file in {name}"))?;
-    Ok(())
+    Ok(atomic_file::append(&path, &lines).with_context(|| format!("the file in {name}"))?)
 }

@@ -63,7 +63,7 @@ fn print_instructions(
             .dark_color(Dense1x2::Light)
             .light_color(Dense1x2::Dark)
             .build();
-        image.lines().for_each(|line| terminal::print(&format!("{begin}{line}{end}")));
+        image.lines().for_each(|line| terminal::print_image(&format!("{begin}{line}{end}")));
     }
     Ok(())
 }

@@ -76,6 +76,14 @@ fn configure(
     let service = Service::find(engine, text)?;
     let named = context.overrides.provider.clone();
     let name = known.or(named).unwrap_or_else(|| service.provider_name());
+    let is_new = !context.configuration()?.names().contains(&&*name);
+    if !is_new && !service.is(&context.configuration()?.provider(&name)?) {
+        let (name, host) = (sanitize(&name), &service.host);
+        return Err(Error::invalid(format!("the provider {name} is another service than {host}"))
+            .with_hint(
+                "select another name: `my-credential-helper --provider NAME login https://HOST`",
+            ));
+    }
     let client_id = match &arguments.client_id {
         Some(id) => id.trim().to_owned(),
         None if terminal::is_interactive() => {
@@ -94,9 +102,7 @@ fn configure(
             )));
     }
     let editor = Editor::lock(&context.paths)?;
-    let hosts = service
-        .issuer
-        .is_some()
+    let hosts = (is_new && service.issuer.is_some())
         .then(|| [&*service.host].into_iter().collect::<toml_edit::Array>());
     let mut changes = vec![("kind", Some(service.kind.into()))];
     changes.extend(service.issuer.clone().map(|issuer| ("issuer", Some(issuer.into()))));
@@ -133,6 +139,16 @@ impl Service {
         let issuer = target.to_string();
         Provider::api_origin(&issuer)?;
         Ok(Self { kind: forge::detect(engine.network, &issuer)?, issuer: Some(issuer), host })
+    }
+
+    /// Whether the provider's sessions are of this service: those of another one, and the token of its variable, must not
+    /// be sent here.
+    fn is(&self, provider: &Provider) -> bool {
+        let known = KnownService::find(self.kind).map_or_else(OAuth::default, KnownService::oauth);
+        let own = self.issuer.as_deref().or(known.issuer.as_deref());
+        let own = own.or(known.endpoints.token.as_deref());
+        let [own, its] = [own, provider.key.service.as_deref()].map(|it| Target::parse(it?).ok());
+        own.is_some() && own == its
     }
 
     /// `git-acme-dev`: the host, in the characters of a provider's name.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::copy::Copy;
 use super::link;
 use super::machine::Machine;
-use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool};
+use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool, shown_commands};
 use crate::error::{Error, Result};
 use crate::model::HostPattern;
 use crate::sys::process::Child;
@@ -180,9 +180,10 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
         return Vec::new();
     }
     let hosts: Vec<_> = request.hosts.iter().map(ToString::to_string).collect();
+    let others: Vec<_> = others.iter().map(String::as_str).collect();
     vec![format!(
-        "`{}` is still used for all other hosts; only this program is used for {}",
-        others.join("`, `"),
+        "{} is still used for all other hosts; only this program is used for {}",
+        shown_commands(&others),
         hosts.join(", ")
     )]
 }

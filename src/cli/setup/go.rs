@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::lines;
 use super::machine::Machine;
-use super::tools::{Named, Probe, Removal, Request, Selection, SetupTool, unusable_path};
+use super::tools::{
+    Named, Probe, Removal, Request, Selection, SetupTool, shown_commands, unusable_path,
+};
 use crate::error::Result;
 
 pub(super) const TOOL: SetupTool = SetupTool {
@@ -136,8 +138,8 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
         .collect();
     if !others.is_empty() {
         notes.push(format!(
-            "`{}` was not changed, and is tried before this program",
-            others.join("; ")
+            "{} was not changed, and is tried before this program",
+            shown_commands(&others)
         ));
     }
     if !text.contains("GOPRIVATE=") && !text.contains("GOPROXY=") {

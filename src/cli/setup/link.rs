@@ -72,6 +72,16 @@ impl Link {
         Self { path, state, target, former }
     }
 
+    /// Fails if the name is taken, or is in a folder of another user: nothing is made there, and no tool is led there.
+    pub(super) fn check_place(&self, machine: &Machine) -> Result<()> {
+        let folder = self.path.parent().unwrap_or(&self.path);
+        match self.state {
+            State::Foreign => Err(self.blocked()),
+            State::Right if machine.is_on_path(folder) => Ok(()),
+            _ => Ok(atomic_file::refuse_foreign(folder)?),
+        }
+    }
+
     /// Fails where [`Link::make`] is known to fail.
     pub(super) fn check(&self) -> Result<()> {
         if self.state == State::Foreign {
@@ -99,7 +109,7 @@ impl Link {
     fn put(&self, target: &Path) -> Result<()> {
         let making = || format!("linking {}", self.path.display());
         let folder = self.path.parent().with_context(making)?;
-        std::fs::create_dir_all(folder).with_context(making)?;
+        atomic_file::create_directory(folder)?;
         if self.path.symlink_metadata().is_err() {
             return Ok(link(target, &self.path).with_context(making)?);
         }

@@ -51,8 +51,8 @@ impl Plan {
             Some(provider) => Link::for_provider(machine, tool, provider)?,
             None => Link::detect(machine, tool),
         };
-        if let Some(link) = link.as_ref().filter(|link| link.state == State::Foreign) {
-            return Err(link.blocked());
+        if let Some(link) = &link {
+            link.check_place(machine)?;
         }
         let path = atomic_file::target(&tool.path(machine))?;
         let before = edit::read(&path)?;

@@ -171,6 +171,15 @@ impl Request<'_> {
     }
 }
 
+/// Commands of other programs in a tool's configuration, without their arguments, which may contain a secret.
+pub(in crate::cli) fn shown_commands(commands: &[&str]) -> String {
+    let shown = |command: &&str| match command.trim_start() {
+        shell if shell.starts_with('!') => "a shell command".to_owned(),
+        command => format!("`{}`", sanitize(command.split_whitespace().next().unwrap_or_default())),
+    };
+    commands.iter().map(shown).collect::<Vec<_>>().join(", ")
+}
+
 /// The error for a path that the tool's configuration cannot contain.
 pub(super) fn unusable_path(path: &Path, reason: &str) -> Error {
     let path = sanitize(&path.to_string_lossy());

@@ -62,8 +62,10 @@ pub enum FileError {
     Foreign,
     #[error("is writable by other users; run `chmod go-w` on it")]
     WritableByOthers,
-    #[error("can be replaced by other users; run `chmod o-w` on its directory")]
-    Replaceable,
+    #[error(
+        "can be replaced by other users; run `chmod go-w {0}`, or remove it if it is not yours"
+    )]
+    Replaceable(PathBuf),
     #[error("is readable by other users, and its mode cannot be changed: {0}")]
     ReadableByOthers(io::ErrorKind),
     #[error("is a mount point, which cannot be replaced; mount its directory instead")]
@@ -205,6 +207,12 @@ pub struct Prepared {
     replaced: Option<Metadata>,
 }
 
+/// Creates the directory and what is missing above it, each 0700, whatever the umask is.
+pub fn create_directory(directory: &Path) -> Result<(), WriteError> {
+    platform::create_directory(directory, false)
+        .map_err(|reason| WriteError::new("creating", directory, reason))
+}
+
 /// Opens the successor of `path` and reserves `size` bytes for it, so that what can fail fails now. Creates the directory
 /// (0700) where it is missing.
 pub fn prepare(path: &Path, size: usize, policy: Policy) -> Result<Prepared, WriteError> {
@@ -243,12 +251,14 @@ pub fn target(path: &Path) -> Result<PathBuf, WriteError> {
     Err(WriteError::new("writing", path, FileError::LinkLoop))
 }
 
-/// An error if a file, a link or a directory of the path belongs to another user, who could lead the write elsewhere:
-/// `sudo` may keep the variables that name a configuration.
-fn refuse_foreign(path: &Path) -> Result<(), WriteError> {
+/// An error if a file, a link or a directory of the path, or of where its links lead, belongs to another user, who could
+/// lead the write elsewhere: `sudo` may keep the variables that name a configuration.
+pub fn refuse_foreign(path: &Path) -> Result<(), WriteError> {
     let is_foreign =
         |part: &&Path| part.symlink_metadata().is_ok_and(|found| !platform::may_link(&found));
+    let existing = path.ancestors().find_map(|part| dunce::canonicalize(part).ok());
     path.ancestors()
+        .chain(existing.iter().flat_map(|existing| existing.ancestors()))
         .find(is_foreign)
         .map_or(Ok(()), |part| Err(WriteError::new("writing below", part, FileError::Foreign)))
 }
@@ -310,6 +320,24 @@ impl Prepared {
         }
         Ok(true)
     }
+}
+
+/// Appends to a file that a CI system reads in place, and that nobody else could have put there. A new file is 0600.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn append(path: &Path, text: &str) -> Result<(), WriteError> {
+    let failed = |reason| WriteError::new("writing", path, reason);
+    let mut options = fs::OpenOptions::new();
+    options.append(true).create(true);
+    platform::no_follow(&mut options);
+    let mut file = platform::retry(|| options.open(path)).map_err(|it| failed(opening(it)))?;
+    let found = file.metadata().map_err(|error| failed(error.into()))?;
+    if !found.is_file() {
+        return Err(failed(FileError::NotRegular));
+    }
+    if !platform::may_append(&found) {
+        return Err(failed(FileError::Foreign));
+    }
+    file.write_all(text.as_bytes()).map_err(|error| failed(error.into()))
 }
 
 /// Writes a whole file of ours.

@@ -1,15 +1,16 @@
 //! Owners, modes and mount points.
 
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Mode, OFlags};
 
-use super::{Exposure, FileError};
+use super::{Exposure, FileError, MAX_LINKS};
 
 pub(super) fn is_ours(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
@@ -20,30 +21,70 @@ pub(super) fn may_link(metadata: &Metadata) -> bool {
     is_ours(metadata) || metadata.uid() == 0
 }
 
+/// In a container, a job may be root, and the file that of the user who runs the jobs.
+pub(super) fn may_append(metadata: &Metadata) -> bool {
+    may_link(metadata) || rustix::process::geteuid().is_root()
+}
+
 /// Whether a file belongs to this user and no other user can replace it.
 pub fn is_only_ours(path: &Path) -> bool {
-    is_in_safe_directory(path) && path.symlink_metadata().is_ok_and(|found| is_ours(&found))
+    check_place(path).is_ok() && path.symlink_metadata().is_ok_and(|found| is_ours(&found))
 }
 
-/// Whether no other user can put something else in the place of the file.
-fn is_in_safe_directory(path: &Path) -> bool {
+/// Whether no other user can replace what is in the directory.
+fn is_safe(directory: &Metadata) -> bool {
     const STICKY: u32 = 0o1000;
-    let directory = path.parent().and_then(|directory| directory.metadata().ok());
-    directory.is_some_and(|directory| match directory.mode() {
-        mode if mode & STICKY != 0 => may_link(&directory),
+    match directory.mode() {
+        mode if mode & STICKY != 0 => is_ours_or_roots(directory),
         // The group of a directory of this user is this user's choice.
-        mode if is_ours(&directory) => mode & 0o002 == 0,
-        mode => directory.uid() == 0 && mode & 0o022 == 0,
-    })
+        mode if is_ours(directory) => mode & 0o002 == 0,
+        mode => is_ours_or_roots(directory) && mode & 0o022 == 0,
+    }
 }
 
-/// An error if another user could have put the file there, or a link to it.
+/// As [`may_link`]. In a sandbox with a user namespace (bubblewrap), root has no number, and its files belong to the one
+/// that stands for every such user: `user_namespaces(7)`.
+fn is_ours_or_roots(metadata: &Metadata) -> bool {
+    const NO_NUMBER: u32 = 65534;
+    #[expect(clippy::disallowed_methods, reason = "a file of the kernel")]
+    let map = || fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let is_root = |line: &str| line.split_whitespace().next() == Some("0");
+    let has_no_root = |map: String| !map.is_empty() && !map.lines().any(is_root);
+    may_link(metadata) || metadata.uid() == NO_NUMBER && has_no_root(map())
+}
+
+/// An error if another user could have put the file there: in any directory, or by any link, on the way to it.
 pub(super) fn check_place(path: &Path) -> Result<(), FileError> {
-    let link = path.symlink_metadata()?;
-    let is_safe = may_link(&link)
-        && is_in_safe_directory(path)
-        && (!link.is_symlink() || is_in_safe_directory(&path.canonicalize()?));
-    if is_safe { Ok(()) } else { Err(FileError::Replaceable) }
+    let parts = |path: &Path| path.components().rev().map(|it| it.as_os_str().to_owned()).collect();
+    let (mut place, mut links) = (PathBuf::from("/"), 0);
+    let mut directory = place.metadata()?;
+    let mut rest: Vec<OsString> = parts(path);
+    while let Some(part) = rest.pop() {
+        if part == ".." {
+            place.pop();
+            directory = place.metadata()?;
+            continue;
+        }
+        if !is_safe(&directory) {
+            return Err(FileError::Replaceable(place));
+        }
+        place.push(part);
+        let found = place.symlink_metadata()?;
+        if found.is_symlink() {
+            if !is_ours_or_roots(&found) {
+                return Err(FileError::Replaceable(place));
+            }
+            links += 1;
+            if links > MAX_LINKS {
+                return Err(FileError::LinkLoop);
+            }
+            rest.append(&mut parts(&fs::read_link(&place)?));
+            place.pop();
+        } else {
+            directory = found;
+        }
+    }
+    Ok(())
 }
 
 /// Links are not followed, and a fifo does not block.
@@ -194,7 +235,7 @@ pub(super) fn create_directory(directory: &Path, is_private: bool) -> Result<(),
     match fs::metadata(directory) {
         Ok(metadata) if !metadata.is_dir() => Err(FileError::NotDirectory),
         Ok(_) if !is_private => Ok(()),
-        Ok(metadata) if !is_ours(&metadata) => Err(FileError::Foreign),
+        Ok(_) if super::is_ours(directory)? != Some(true) => Err(FileError::Foreign),
         Ok(metadata) if metadata.mode() & 0o077 == 0 => Ok(()),
         Ok(_) => Ok(narrow()?),
         Err(_) => {

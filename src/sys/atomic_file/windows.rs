@@ -39,6 +39,10 @@ pub(super) fn may_link(_: &Metadata) -> bool {
     true
 }
 
+pub(super) fn may_append(_: &Metadata) -> bool {
+    true
+}
+
 pub(super) fn no_follow(options: &mut fs::OpenOptions) {
     no_wait(options);
 }

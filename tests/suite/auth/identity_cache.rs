@@ -77,6 +77,27 @@ fn the_next_job_does_not_get_the_token_of_the_last() {
 }
 
 #[test]
+fn no_token_is_cached_behind_a_link_of_another_user() {
+    let (runner, service) = (runner(), service());
+    let mut home = home(&service.url, GITHUB);
+    keep_a_folder(&mut home, "RUNNER_TEMP");
+    start_github_job(&mut home, &runner, "repo:a");
+    let (link, public) =
+        (home.path().join("job/my-credential-helper-identity"), home.path().join("public"));
+    std::fs::create_dir(&public).unwrap();
+    std::fs::set_permissions(&public, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink(&public, &link).unwrap();
+    if std::os::unix::fs::lchown(&link, Some(12345), None).is_err() {
+        let skipped = b"SKIPPED: only root can give a link away\n";
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), skipped);
+        return;
+    }
+    assert_eq!(token(&home), "hunter2-token-of-repo:a");
+    assert_eq!(public.metadata().unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(public.read_dir().unwrap().count(), 0);
+}
+
+#[test]
 fn other_settings_do_not_get_the_cached_token() {
     let (runner, service) = (runner(), service());
     let mut home = home(&service.url, GITHUB);

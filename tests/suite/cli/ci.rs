@@ -4,6 +4,7 @@
 use account_server::Server;
 use account_server::git_host::create_repository;
 
+use crate::support::terminal::in_terminal;
 use crate::support::{HELPER, Home, Outcome, finish, has_client, service_with, spawn};
 
 const ACTION: &str = include_str!("../../../integrations/ci/github-actions/action.yml");
@@ -239,4 +240,20 @@ fn the_examples_of_jobs_without_a_secret_are_valid() {
     let file = home.write("publish.toml", &block);
     let imported = home.run(&["config", "import", file.to_str().unwrap()]);
     assert_eq!(imported.status, 0, "{imported:?}");
+}
+
+/// A file of a repository may set the variable of a CI system.
+#[test]
+fn a_terminal_shows_no_command_that_hides_a_token() {
+    for variable in ["GITHUB_ACTIONS", "TF_BUILD"] {
+        let mut home = Home::new();
+        home.set("MY_API_TOKEN", "myc_1");
+        home.set(variable, "true");
+        let mut command = home.command(HELPER);
+        command.args(["get", "--format", "raw", "--url", "https://api.mycli.sh"]);
+        let shown = in_terminal(&home, command).exp_eof().unwrap();
+        assert_eq!(shown.trim(), "myc_1", "{variable}");
+        let outcome = home.run(&["get", "--format", "raw", "--url", "https://api.mycli.sh"]);
+        assert_eq!(outcome.messages.matches("myc_1").count(), 1, "{outcome:?}");
+    }
 }

@@ -1,10 +1,14 @@
 //! `exec` and `export`, run by real shells.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Home, finish, has_client, service, spawn};
+use crate::support::stranger::Stranger;
+use crate::support::{HELPER, Home, finish, has_client, service, spawn};
 
 /// Every printable character of ASCII.
 fn printable() -> String {
@@ -95,6 +99,48 @@ fn github_gets_the_variable_in_its_file_and_a_mask_in_the_log() {
         assert_eq!(outcome.output, format!("::add-mask::{}\n", printable().replace('%', "%25")));
         assert_eq!(home.read(variable).unwrap(), format!("BEFORE=1\nGH_TOKEN={}\n", printable()));
     }
+}
+
+/// The file is the CI system's: whoever can put another one there must not get the token.
+#[test]
+fn the_file_for_github_is_nobody_elses() {
+    let mut home = Home::new();
+    home.set("MY_API_TOKEN", "myc_1");
+    let line = ["export", "--format", "github-actions"];
+    let file = home.path().join("new");
+    home.set("GITHUB_ENV", &file);
+    assert_eq!(home.run(&line).status, 0);
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let (link, fifo) = (home.path().join("link"), home.path().join("fifo"));
+    std::os::unix::fs::symlink(home.write("target", ""), &link).unwrap();
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for (path, reason) in [
+        (link.as_os_str(), "is a symbolic link"),
+        (fifo.as_os_str(), "GITHUB_ENV"),
+        ("new".as_ref(), "is not an absolute path"),
+    ] {
+        home.set("GITHUB_ENV", path);
+        let outcome = home.run(&line);
+        assert_ne!(outcome.status, 0, "{outcome:?}");
+        assert!(outcome.messages.contains(reason), "{reason}: {outcome:?}");
+    }
+    assert_eq!(home.read("target").unwrap(), "");
+    let Some(stranger) = Stranger::new() else { return };
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode));
+    let program = home.path().join("helper");
+    std::fs::copy(HELPER, &program).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = folder.path().join("theirs");
+    std::fs::write(&theirs, "").unwrap();
+    std::os::unix::fs::chown(&theirs, Some(12345), None).unwrap();
+    for (path, mode_of_it) in [(home.path(), 0o755), (folder.path(), 0o755), (&theirs, 0o666)] {
+        mode(path, mode_of_it).unwrap();
+    }
+    home.set("GITHUB_ENV", &theirs);
+    let mut command = home.command(&program);
+    command.args(line).stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(!stranger.run(command).0.wait().unwrap().success());
+    assert_eq!(std::fs::read_to_string(&theirs).unwrap(), "");
 }
 
 #[test]

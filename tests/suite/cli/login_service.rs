@@ -210,3 +210,41 @@ fn after_a_login_on_a_terminal_setup_is_offered() {
         assert_eq!(text.contains(&host), is_set_up, "{answers:?}: {text}");
     }
 }
+
+/// The sessions, the variable and the identity of a provider are not for another service, whatever its name is.
+#[test]
+fn a_login_does_not_turn_a_provider_into_another_service() {
+    let service = host(&[OPENID]);
+    let authority = service.url.trim_start_matches("http://").to_owned();
+    let derived = authority.replace(['.', ':'], "-");
+    let oauth = "kind = 'oauth'\nclient_id = 'x'\nissuer = 'https://login.acme.dev'";
+    for (name, settings) in [
+        ("mycli", String::new()),
+        ("microtica", String::new()),
+        (
+            "acme",
+            "[providers.acme]\nkind = 'api_key'\napi_url = 'https://api.acme.dev'\n\
+             token_variable = 'ACME_TOKEN'\n"
+                .to_owned(),
+        ),
+        ("", format!("[providers.{derived}]\n{oauth}\n")),
+        ("", format!("[providers.corp]\n{oauth}\nhosts = ['{authority}']\n")),
+        ("hub", "[providers.hub]\nkind = 'github'\nclient_id = 'x'\n".to_owned()),
+    ] {
+        let home = Home::new();
+        home.write(CONFIGURATION, &settings);
+        let arguments = ["--provider", name, "login", &service.url, "--client-id", "me"];
+        let arguments = if name.is_empty() { &arguments[2..] } else { &arguments };
+        let outcome = home.run(arguments);
+        assert_eq!(outcome.status, 2, "{settings}: {outcome:?}");
+        assert!(outcome.messages.contains("is another service than"), "{settings}: {outcome:?}");
+        assert_eq!(home.read(CONFIGURATION).unwrap(), settings);
+    }
+    let home = Home::new();
+    let issuer = format!("issuer = '{}/'", service.url);
+    let settings = format!("[providers.corp]\nkind = 'oauth'\n{issuer}\nhosts = ['r.acme.dev']\n");
+    home.write(CONFIGURATION, &settings);
+    home.run(&["login", &service.url, "--client-id", "me", "--device"]);
+    let text = home.read(CONFIGURATION).unwrap();
+    assert!(text.contains("client_id = \"me\"") && text.contains("['r.acme.dev']"), "{text}");
+}

@@ -271,6 +271,28 @@ fn another_helper_stays_and_is_reported() {
     }
 }
 
+/// A helper that is a shell command often contains a password.
+#[test]
+fn the_arguments_of_other_commands_are_not_printed() {
+    for (tool, file, text, shown) in [
+        (
+            "git",
+            ".gitconfig",
+            "[credential]\n\thelper = \"!echo password=hunter2\"\n\thelper = other --key hunter2\n",
+            "a shell command, `other` is still used",
+        ),
+        ("go", ".config/go/env", "GOAUTH=netrc; other --key hunter2\n", "`netrc`, `other` was not"),
+    ] {
+        if has_client(tool) {
+            let home = home();
+            home.write(file, text);
+            let outcome = setup(&home, &[tool, "--host", HOST]);
+            assert!(outcome.output.contains(shown), "{tool}: {outcome:?}");
+            assert!(!outcome.output.contains("hunter2"), "{tool}: {outcome:?}");
+        }
+    }
+}
+
 #[test]
 fn an_unreadable_configuration_is_not_changed() {
     for (tool, file) in [

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::support::oidc::SESSION;
 use crate::support::scripted::Scripted;
-use crate::support::{HELPER, Home};
+use crate::support::{HELPER, Home, has_client};
 
 /// A browser that records the page that it is told to open.
 const BROWSER: &str =
@@ -256,6 +256,15 @@ fn another_user_does_not_get_the_page_of_the_login() {
         };
         let response = String::from_utf8_lossy(&output.stdout);
         assert_eq!(status(&response), "404", "{address}: {output:?}");
+    }
+    // Every address that begins with 127 is this machine.
+    for source in ["127.0.0.2", "127.255.255.254"] {
+        assert!(has_client("curl"));
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--include", "--max-time", "9", "--interface", source]);
+        let output = command.arg(opened.as_str()).uid(12345).current_dir("/").output().unwrap();
+        let response = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(status(&response), "404", "{source}: {output:?}");
     }
     assert_eq!(status(&login.get(path)), "303", "the page is still there for its user");
     login.get(&login.callback());

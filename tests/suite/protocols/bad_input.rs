@@ -386,3 +386,45 @@ fn git_paths_and_unused_values_have_any_encoding() {
         assert_eq!(rejected.messages, "error: a line is not UTF-8\n", "{used:?}");
     }
 }
+
+/// A file of a repository may set the variables that name the files.
+#[test]
+fn control_characters_of_a_path_are_escaped() {
+    const FOLDER: &str = "h\u{1b}[2J\u{202e}";
+    let mut home = Home::new();
+    home.write(&format!("{FOLDER}/.config/my-credential-helper/config.toml"), "x");
+    home.write(&format!("{FOLDER}/.my/config.json"), "");
+    let folder = home.path().join(FOLDER);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    let widen = || std::fs::set_permissions(folder.join(".my"), Clone::clone(&mode)).unwrap();
+    home.set("HOME", &folder);
+    let server = "h.dev";
+    for (arguments, input) in [
+        (&["status"][..], ""),
+        (&["get"], ""),
+        (&["git", "get"], "protocol=https\nhost=h.dev\n\n"),
+        (&["docker", "get"], server),
+        (&["exec", "--", "true"], ""),
+        (&["setup", "pip", "--dry-run"], ""),
+    ] {
+        widen();
+        let outcome = home.run_with(arguments, input);
+        assert!(
+            outcome.messages.contains("h\\u{1b}[2J\\u{202e}/.my"),
+            "{arguments:?}: {outcome:?}"
+        );
+        // JSON has escapes of its own.
+        let is_json = outcome.output.starts_with('{');
+        for text in [&outcome.messages, &outcome.output].iter().take(2 - usize::from(is_json)) {
+            assert!(!text.contains(['\u{1b}', '\u{202e}']), "{arguments:?}: {outcome:?}");
+        }
+    }
+    home.set("MY_API_TOKEN", "myc_1");
+    std::fs::remove_dir_all(folder.join(".config")).unwrap();
+    home.set("SSL_CERT_FILE", "/x\u{1b}[2J");
+    home.set("GITHUB_ENV", "/x\u{1b}[2J/env");
+    for arguments in [&["whoami"][..], &["export", "--format", "github-actions"]] {
+        let outcome = home.run(arguments);
+        assert!(outcome.messages.contains("/x\\u{1b}[2J"), "{outcome:?}");
+    }
+}

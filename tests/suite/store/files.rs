@@ -2,10 +2,11 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
+use std::os::unix::process::CommandExt as _;
 
 use crate::support::protected::{self, Protected, Protection};
 use crate::support::stranger::{Stranger, wait_for};
-use crate::support::{Home, finish, service};
+use crate::support::{HELPER, Home, finish, has_client, service};
 
 /// Somebody else.
 const STRANGER: u32 = 12345;
@@ -313,7 +314,7 @@ fn settings_that_another_user_can_replace_are_refused() {
         mode(directory_mode);
         let outcome = get();
         assert_eq!(outcome.status == 0, is_accepted, "{directory_mode:o}: {outcome:?}");
-        assert_eq!(outcome.messages.contains("chmod o-w"), !is_accepted, "{outcome:?}");
+        assert_eq!(outcome.messages.contains("chmod go-w"), !is_accepted, "{outcome:?}");
     }
     mode(0o755);
     // The file in a repository of the user, which is safe or not; then a link of another user to a file of this one.
@@ -323,9 +324,119 @@ fn settings_that_another_user_can_replace_are_refused() {
     symlink(&other, &file).unwrap();
     assert_eq!(get().status, 0);
     fs::set_permissions(home.path().join("dotfiles"), Permissions::from_mode(0o777)).unwrap();
-    assert!(get().messages.contains("chmod o-w"));
+    assert!(get().messages.contains("chmod go-w"));
     fs::set_permissions(home.path().join("dotfiles"), Permissions::from_mode(0o755)).unwrap();
     if give_away(&lchown(&file, Some(STRANGER), Some(STRANGER))) {
         assert_ne!(get().status, 0, "{:?}", get());
     }
+}
+
+/// Whoever can rename a directory on the way can put another one of this user there, such as a repository.
+#[test]
+fn settings_below_a_directory_of_other_users_are_refused() {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    let folder = home.path().join(".config/my-credential-helper");
+    home.write(
+        ".config/my-credential-helper/config.toml",
+        "[providers.mycli]\nhosts = ['evil.acme.dev']\n",
+    );
+    let get = || home.run(&["get", "--url", "https://evil.acme.dev"]);
+    for directory in [home.path().join(".config"), home.path().to_owned()] {
+        for (mode, is_accepted) in [(0o755, true), (0o1777, true), (0o777, false), (0o702, false)] {
+            fs::set_permissions(&directory, Permissions::from_mode(mode)).unwrap();
+            let outcome = get();
+            assert_eq!(outcome.status == 0, is_accepted, "{directory:?} {mode:o}: {outcome:?}");
+            let fix = format!("chmod go-w {}", directory.display());
+            assert_eq!(outcome.messages.contains(&fix), !is_accepted, "{outcome:?}");
+        }
+        fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
+    }
+    let other = home.path().join("repository");
+    fs::rename(&folder, &other).unwrap();
+    symlink("../repository", &folder).unwrap();
+    assert_eq!(get().status, 0, "the user's own link: {:?}", get());
+    if give_away(&lchown(&folder, Some(STRANGER), Some(STRANGER))) {
+        assert_ne!(get().status, 0, "{:?}", get());
+    }
+}
+
+#[test]
+fn setup_makes_no_link_below_a_directory_of_another_user() {
+    let Some(stranger) = Stranger::new() else { return };
+    for tool in ["pip", "uv"] {
+        if !has_client(tool) {
+            continue;
+        }
+        for below in ["theirs", "theirs/linked", "own"] {
+            let mut home = Home::new();
+            let theirs = home.path().join("theirs");
+            fs::create_dir(&theirs).unwrap();
+            stranger.give(&theirs);
+            symlink(home.path(), theirs.join("linked")).unwrap();
+            lchown(theirs.join("linked"), Some(stranger.user), None).unwrap();
+            symlink(&theirs, home.path().join("own")).unwrap();
+            home.set("XDG_DATA_HOME", home.path().join(below));
+            let before = home.snapshot();
+            let outcome = home.run(&["setup", tool, "--yes"]);
+            assert_ne!(outcome.status, 0, "{tool} {below}: {outcome:?}");
+            assert!(outcome.messages.contains("belongs to another user"), "{tool}: {outcome:?}");
+            assert_eq!(home.snapshot(), before, "{tool} {below}");
+        }
+    }
+}
+
+/// PATH has the folder: whoever can write there chooses the program that git runs.
+#[test]
+fn the_folder_of_a_link_is_private_whatever_the_umask_is() {
+    if !has_client("git") {
+        return;
+    }
+    for umask in ["000", "777"] {
+        let home = Home::new();
+        let line = ["setup", "git", "--host", "h.acme.dev", "--yes"];
+        let mut command = home.command("sh");
+        command.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh", HELPER]).args(line);
+        assert!(command.output().unwrap().status.success(), "{umask}");
+        for folder in [".local", ".local/bin"] {
+            let mode = fs::metadata(home.path().join(folder)).unwrap().mode() & 0o777;
+            assert_eq!(mode, 0o700, "{umask} {folder}");
+        }
+    }
+}
+
+/// In a user namespace of bubblewrap or Flatpak, the directories of root belong to nobody.
+#[test]
+fn settings_are_read_in_a_sandbox_without_root() {
+    let mut home = Home::new();
+    home.set("MY_API_TOKEN", "myc_1");
+    let text = "[providers.mycli]\nhosts = ['git.acme.dev']\n";
+    home.write(".config/my-credential-helper/config.toml", text);
+    let program = home.path().join("helper");
+    fs::copy(HELPER, &program).unwrap();
+    let folders = [".config", ".config/my-credential-helper"].map(|name| home.path().join(name));
+    let file = home.path().join(".config/my-credential-helper/config.toml");
+    for path in folders.iter().chain([&home.path().to_owned(), &file]) {
+        if !give_away(&chown(path, Some(STRANGER), Some(STRANGER))) {
+            return;
+        }
+    }
+    let run = |program: &std::path::Path, arguments: &[&str]| {
+        let mut command = home.command("unshare");
+        command.args(["--user", "--map-current-user"]).arg(program).args(arguments);
+        command.uid(STRANGER).gid(STRANGER).output().unwrap()
+    };
+    if !run("true".as_ref(), &[]).status.success() {
+        let skipped = b"SKIPPED: no user namespace can be created\n";
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), skipped);
+        return;
+    }
+    let output = run(&program, &["get", "--format", "raw", "--url", "https://git.acme.dev"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "myc_1\n", "{output:?}");
+    // Outside of it, `nobody` is a user as any other.
+    chown(&folders[0], Some(65534), None).unwrap();
+    let mut command = home.command(&program);
+    command.args(["get", "--format", "raw", "--url", "https://git.acme.dev"]);
+    let output = command.uid(STRANGER).gid(STRANGER).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{output:?}");
 }

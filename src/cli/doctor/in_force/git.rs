@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{InForce, Subject, is_named, netrc, target_of};
 use crate::cli::doctor::finding::Finding;
+use crate::cli::setup::tools::shown_commands;
 use crate::error::{Error, Result, sanitize};
 use crate::model::Target;
 use crate::sys::process::Child;
@@ -119,16 +120,8 @@ impl Entry {
         self.from.strip_prefix("file:").unwrap_or("GIT_CONFIG_COUNT")
     }
 
-    /// The name of the helper; nothing of a shell command.
-    fn name(&self) -> String {
-        match self.value.trim().strip_prefix('!') {
-            Some(_) => "a shell command".to_owned(),
-            None => format!("`{}`", super::first_word(&self.value)),
-        }
-    }
-
     fn precedes(&self, subject: &Subject<'_>, target: &Target) -> Finding {
-        let (name, place) = (self.name(), sanitize(self.place()));
+        let (name, place) = (shown_commands(&[&self.value]), sanitize(self.place()));
         subject.precedes(&format!("{name} in {place}"), target, format!("remove it from {place}"))
     }
 }
