@@ -1,7 +1,7 @@
 //! A store of sessions that many machines share. The rules of the refresh (`auth/fleet`) use this port; `http/vault`
 //! implements it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error;
 use crate::model::{Provider, SharedPart, SharedRecord, Snapshot};
@@ -45,6 +45,9 @@ pub enum SharedFailure {
     /// No server carried out the request: sealed, without a leader, unreachable.
     #[error("{0}")]
     Unavailable(String),
+    /// A server that carried out nothing asks for a delay (`Retry-After`).
+    #[error("{reason}")]
+    Busy { reason: String, retry_after: Duration },
     /// The policy of this machine does not allow it. The text has the path and the missing line of the policy.
     #[error("{0}")]
     Denied(String),

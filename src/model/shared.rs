@@ -19,6 +19,8 @@ pub struct SharedSession {
     pub login_id: String,
     pub session: Session,
     pub lease: Option<Lease>,
+    /// Why the service rejected the refresh token. No machine sends it again; a late result still replaces it.
+    pub rejected: Option<String>,
 }
 
 /// The right of one machine to send the refresh token once.
