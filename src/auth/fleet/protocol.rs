@@ -174,6 +174,8 @@ pub enum Failure {
     Unprepared(String),
     #[error("the session has no refresh token")]
     NotRenewable,
+    #[error("somebody else has logged in or out meanwhile")]
+    Superseded,
     #[error("the shared store does not have the new session: {0}")]
     Unsaved(String),
 }
@@ -241,6 +243,8 @@ pub struct Process {
     server: (Timestamp, Duration),
     /// The session that was read last.
     found: Option<Box<Session>>,
+    /// The login in the record before this call's.
+    before: Option<Option<String>>,
     /// The session of the record that a logout ends.
     ended: Option<Box<SharedSession>>,
     leases: u8,
@@ -264,6 +268,7 @@ impl Process {
             limit: call.deadline,
             server: call.clock,
             found: None,
+            before: None,
             ended: None,
             leases: 0,
             redemptions: 0,
@@ -308,12 +313,6 @@ impl Process {
             }
             _ => self.finish(Outcome::Failed(Failure::NotRefreshed)),
         }
-    }
-
-    /// Whether the call has sent for a lease and neither lost it nor received the response of its request: the time for
-    /// that is limited.
-    pub fn is_urgent(&self) -> bool {
-        matches!(self.step, Step::Redeeming(_)) || matches!(self.task, Task::Lease { .. })
     }
 
     pub fn goal(&self) -> &Goal {
@@ -430,6 +429,11 @@ impl Process {
                 self.logged_in(now.boot)
             }
             (Goal::LogIn { login_id, session }, _) => {
+                let last = record.as_ref().map(|record| record.login_id().to_owned());
+                // A write whose response was lost may have been followed by somebody's logout, or another login.
+                if *self.before.get_or_insert_with(|| last.clone()) != last {
+                    return self.finish(Outcome::Failed(Failure::Superseded));
+                }
                 let session = self.to_store(*session);
                 let session = SharedSession { login_id, session, lease: None, rejected: None };
                 self.write_session(*version, session)
@@ -776,6 +780,15 @@ impl Pending {
             return Fate::Current;
         }
         Fate::Obsolete
+    }
+}
+
+impl SharedRecord {
+    fn login_id(&self) -> &str {
+        match self {
+            Self::Session(shared) => &shared.login_id,
+            Self::LoggedOut { login_id } => login_id,
+        }
     }
 }
 
