@@ -23,3 +23,14 @@ pub enum FleetRole {
     /// Refreshes, and then writes the record for the readers.
     Refresher,
 }
+
+impl FleetRole {
+    /// As in `config.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Reader => "reader",
+            Self::Refresher => "refresher",
+        }
+    }
+}

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use my_credential_helper::auth::fleet::protocol::{
-    Action, Call, Event, Goal, Input, Outcome, Pending, Process,
+    Action, Call, Event, Goal, Input, Outcome, Process,
 };
 use my_credential_helper::http::{HttpError, RenewalError, ServiceError, SharedFailure};
 use my_credential_helper::model::{
-    FleetRole, Need, Secret, Session, SharedRecord, SharedSession, Snapshot, Timestamp,
+    FleetRole, Need, PendingResult, Secret, Session, SharedRecord, SharedSession, Snapshot,
+    Timestamp,
 };
 
 use crate::explorer::{Label, Model};
@@ -83,7 +84,7 @@ pub enum Control {
 struct Machine {
     process: Option<(Process, Action)>,
     /// On its disk.
-    pending: Option<Box<Pending>>,
+    pending: Option<Box<PendingResult>>,
     seen: Option<(String, u32)>,
     calls: u8,
     /// What its check-and-set brought; the response is under way.
@@ -201,8 +202,9 @@ impl World {
 
     /// Whether somebody has the token, and can still write it.
     fn is_held(&self, wanted: Token) -> bool {
-        let has =
-            |pending: &Pending| pending.session.refresh_token.as_ref().map(token) == Some(wanted);
+        let has = |pending: &PendingResult| {
+            pending.session.refresh_token.as_ref().map(token) == Some(wanted)
+        };
         self.machines.iter().any(|machine| {
             machine.received == Some(wanted) || machine.pending.as_deref().is_some_and(has)
         })
