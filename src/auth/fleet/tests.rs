@@ -330,6 +330,24 @@ fn a_result_that_was_not_written_is_written_by_the_next_call() {
 }
 
 #[test]
+fn a_standby_that_lags_behind_discards_no_result() {
+    let memory = Memory::new();
+    let logged_out = SharedRecord::LoggedOut { login_id: "older".to_owned() };
+    memory.shared.put(SharedPart::Refresh, logged_out);
+    memory.shared.put_session(expired("old"));
+    let shared = std::rc::Rc::clone(&memory.shared);
+    memory.endpoints.after(Box::new(move || shared.is_away.set(true)), Ok(session("new", 0)));
+    get(&memory, &UNCACHED).unwrap();
+    memory.shared.is_away.set(false);
+    // The logout of an earlier login, before the session and the lease.
+    memory.shared.faults.borrow_mut().push_back(Fault::StaleRead(2));
+    assert_eq!(token(&memory, &UNCACHED), "access-new");
+    assert!(pending(&memory).exists());
+    assert_eq!(token(&memory, &UNCACHED), "access-new");
+    assert_eq!(memory.shared.shared().session.refresh_token, session("new", 0).refresh_token);
+}
+
+#[test]
 fn a_late_result_is_written_whoever_has_the_lease() {
     let memory = with(expired("old"));
     let other = memory.beside();
