@@ -1,21 +1,23 @@
-//! `status`: the state on this machine, as it is before any refresh. Calls the service only with `--check`.
+//! `status`: the state on this machine, and in a shared store, as it is before any refresh. Calls the service only with
+//! `--check`.
 
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::auth::Engine;
+use crate::auth::fleet::SharedFacts;
 use crate::cli::account::{self, Row};
 use crate::cli::output::{Output, Report};
 use crate::cli::whoami;
 use crate::config::MyJson;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http::microtica;
 use crate::model::{
     Kind, LoginKind, Provider, Secret, Session, Source, Timestamp, ToolOutput, jwt,
 };
 use crate::store::env::{self, Variable};
 use crate::store::owner;
-use crate::store::session::{self, StoredSession};
+use crate::store::session::StoredSession;
 use crate::sys::atomic_file;
 
 #[derive(clap::Args)]
@@ -113,7 +115,10 @@ fn local_status(
     output: &Output,
 ) -> Result<Report> {
     let (context, now) = (&engine.context, engine.clock.now());
-    let loaded = session::load(&engine.stores, &provider.key);
+    let (loaded, shared) = match &provider.shared {
+        Some(settings) => engine.load_shared(provider, settings),
+        None => (engine.load(provider), None),
+    };
     output.warn(&loaded.trail.warnings);
     let identity = engine.identity_status(provider);
     let job = identity.as_ref().filter(|(_, is_present, _)| *is_present);
@@ -131,7 +136,10 @@ fn local_status(
         }
     };
     let stored = if let InForce::Session(stored) = in_force { Some(stored) } else { None };
-    let location = stored.and_then(|it| engine.stores.get(it.source).location(&provider.key));
+    let location = match (&shared, stored) {
+        (Some(shared), Some(_)) => Some(shared.location.clone()),
+        (_, stored) => stored.and_then(|it| engine.stores.get(it.source).location(&provider.key)),
+    };
     let user =
         stored.and_then(|stored| owner::load(&context.paths, &provider.key, &stored.session));
     let elsewhere = context.other_login_url(provider, None)?.filter(|_| stored.is_some());
@@ -195,6 +203,9 @@ fn local_status(
         report
             .field("identity", json!({ "source": source, "present": is_present, "state": state }));
     }
+    if let Some(shared) = &shared {
+        add_shared(&mut report, shared, now);
+    }
     let attempts = loaded.trail.attempts.iter();
     let attempts =
         attempts.map(|attempt| (attempt.subject.to_string(), attempt.outcome.to_string()));
@@ -205,6 +216,28 @@ fn local_status(
     }
     report.field("stores", stores);
     Ok(report)
+}
+
+/// The record that other machines share.
+fn add_shared(report: &mut Report, shared: &SharedFacts, now: Timestamp) {
+    let SharedFacts { role, location, version, written_at, lease, rejected } = shared;
+    let holder = lease.as_ref().map(|lease| lease.holder.as_str());
+    report.field(
+        "shared",
+        json!({
+            "role": role.name(), "location": location, "version": version, "written_at": written_at,
+            "lease": holder, "rejected": rejected,
+        }),
+    );
+    let written = relative(*written_at, now);
+    report.row("shared", format!("{location}, version {version}, written {written}"));
+    report.row("role", role.name().to_owned());
+    if let Some(holder) = holder {
+        report.row("lease", format!("{} is refreshing the session", sanitize(holder)));
+    }
+    if let Some(reason) = rejected {
+        report.row("rejected", format!("the service ended the session: {}", sanitize(reason)));
+    }
 }
 
 /// `as me@acme.dev, by a session in the file: /home/me/.my/credentials.json`.

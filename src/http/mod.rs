@@ -16,5 +16,5 @@ mod token_endpoints;
 
 pub use client::{Client, Network};
 pub use error::{HttpError, Result, ServiceError, failed, oauth_code};
-pub use shared::{SharedFailure, SharedStore, SharedStores};
+pub use shared::{NoSharedStores, SharedFailure, SharedStore, SharedStores};
 pub use token_endpoints::{HttpEndpoints, Renewal, RenewalError, TokenEndpoints};

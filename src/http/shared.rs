@@ -1,7 +1,7 @@
 //! A store of sessions that many machines share. The rules of the refresh (`auth/fleet`) use this port; `http/vault`
 //! implements it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error;
 use crate::model::{Provider, SharedPart, SharedRecord, Snapshot};
@@ -32,8 +32,17 @@ pub trait SharedStore {
     fn location(&self, part: SharedPart) -> String;
 }
 
+/// No shared store.
+pub struct NoSharedStores;
+
+impl SharedStores for NoSharedStores {
+    fn open<'a>(&'a self, _: &'a Provider, _: Instant) -> error::Result<Box<dyn SharedStore + 'a>> {
+        Err(error::Error::invalid_state("this program has no client for the shared store"))
+    }
+}
+
 /// Why a request to a shared store failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SharedFailure {
     /// The check-and-set was refused, and nothing was written. The version is not the current one, or the server that
     /// answered lags behind and refused a correct one: only a later read tells.
@@ -45,6 +54,9 @@ pub enum SharedFailure {
     /// No server carried out the request: sealed, without a leader, unreachable.
     #[error("{0}")]
     Unavailable(String),
+    /// A server that carried out nothing asks for a delay (`Retry-After`).
+    #[error("{reason}")]
+    Busy { reason: String, retry_after: Duration },
     /// The policy of this machine does not allow it. The text has the path and the missing line of the policy.
     #[error("{0}")]
     Denied(String),

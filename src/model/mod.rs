@@ -25,9 +25,9 @@ pub use ci::CiLog;
 pub use credential::{IdToken, Kind, Need, Session, UrlCredential};
 pub use origin::{DOCKER_HUB, HostPattern, Origin, Scheme};
 pub use provider::{
-    Account, Algorithm, ApiPaths, ClientAuthMethod, Endpoints, Exchange, Grant, Header, Identity,
-    IdentitySource, Item, KubernetesToken, LoginKind, OAuth, Preset, Provider, SecretLocation,
-    SigningKey, StorageKey, StoredFormat, Text,
+    Account, Algorithm, ApiPaths, ClientAuthMethod, Endpoints, Exchange, FleetRole, Grant, Header,
+    Identity, IdentitySource, Item, KubernetesToken, LoginKind, OAuth, Preset, Provider,
+    SecretLocation, SharedSettings, SigningKey, StorageKey, StoredFormat, Text,
 };
 pub use request::{
     AuthForm, CredentialRequest, EraseRequest, Occasion, Operation, Rejection, StoreRequest,
@@ -35,7 +35,7 @@ pub use request::{
 };
 pub use response::{Capabilities, Credential, ListEntry, Resolved, Response, StoredAt, Warning};
 pub use secret::Secret;
-pub use shared::{Lease, SharedPart, SharedRecord, SharedSession, Snapshot};
+pub use shared::{Lease, PendingResult, SharedPart, SharedRecord, SharedSession, Snapshot};
 pub use source::Source;
 pub use target::{LegacyUrl, Target, UrlPath};
 pub use timestamp::Timestamp;

@@ -11,6 +11,8 @@ pub enum Source {
     Keyring,
     /// A file below the home directory.
     File,
+    /// A store that other machines share.
+    Vault,
 }
 
 impl Source {
@@ -21,6 +23,7 @@ impl Source {
             Self::Identity => "identity",
             Self::Keyring => "keyring",
             Self::File => "file",
+            Self::Vault => "vault",
         }
     }
 

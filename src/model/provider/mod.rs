@@ -4,6 +4,7 @@
 mod account;
 mod identity;
 mod oauth;
+mod shared;
 
 use std::borrow::Cow;
 
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 pub use account::Account;
 pub use identity::{Algorithm, Exchange, Identity, IdentitySource, Preset, SigningKey};
 pub use oauth::{ClientAuthMethod, Endpoints, Grant, KubernetesToken, OAuth, SecretLocation};
+pub use shared::{FleetRole, SharedSettings};
 
 pub type Text = Cow<'static, str>;
 
@@ -49,6 +51,8 @@ pub struct Provider {
     pub key: StorageKey,
     /// How a job logs in without a stored secret.
     pub identity: Option<Box<Identity>>,
+    /// The store that other machines share; `None` if the session is stored on this machine.
+    pub shared: Option<Box<SharedSettings>>,
 }
 
 /// How a person logs in.
@@ -210,6 +214,7 @@ impl Provider {
             service: None,
         },
         identity: None,
+        shared: None,
     };
 
     /// Microtica: `mic_` API keys in a header of their own, stored where Microtica's own tools read them.
@@ -240,6 +245,7 @@ impl Provider {
             service: None,
         },
         identity: None,
+        shared: None,
     };
 
     /// The provider of a request that names none.
@@ -263,6 +269,7 @@ impl Provider {
             account: Account::DEFAULT,
             key: StorageKey::new(name, &Account::DEFAULT),
             identity: None,
+            shared: None,
         }
     }
 

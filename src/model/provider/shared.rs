@@ -1,0 +1,36 @@
+//! How this machine uses a session that other machines share.
+
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedSettings {
+    pub role: FleetRole,
+    /// Whether this machine stores a copy of the access token.
+    pub cache: bool,
+    /// The longest time for which the copy is returned without a request to the store.
+    pub cache_max_age: Option<Duration>,
+    /// Whether a refreshed session may be stored on this machine until the shared store has it.
+    pub pending: bool,
+}
+
+/// What this machine may do with the shared session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FleetRole {
+    /// Reads and refreshes one record.
+    Simple,
+    /// Reads the record without the refresh token, and never refreshes.
+    Reader,
+    /// Refreshes, and then writes the record for the readers.
+    Refresher,
+}
+
+impl FleetRole {
+    /// As in `config.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Reader => "reader",
+            Self::Refresher => "refresher",
+        }
+    }
+}
