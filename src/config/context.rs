@@ -52,9 +52,10 @@ impl Context {
         Ok(self.configuration.get_or_init(|| configuration))
     }
 
-    /// Where new logins are stored: `--store`, then `store` of `config.toml`.
+    /// Where new logins are stored on this machine: `--store`, then `store` of `config.toml`.
     pub fn store_choice(&self) -> Result<Option<StoreChoice>> {
-        Ok(self.overrides.store.or(self.configuration()?.store))
+        let store = self.overrides.store.or(self.configuration()?.store);
+        Ok(store.filter(|store| *store != StoreChoice::Vault))
     }
 
     /// The provider by name, or the default one, with its account: `--account`, `MY_ACCOUNT`, or the account in use.
