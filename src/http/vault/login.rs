@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::client::{Method, segment};
 use super::super::{identity, issued};
-use super::server::{Call, Refusal, Repeat};
+use super::server::{Call, Refusal, Repeated};
 use super::{Response, VaultStore};
 use crate::config::Context;
 use crate::error::{Error, Result};
@@ -219,7 +219,7 @@ fn renew(store: &VaultStore<'_>, cached: &Cached) -> Option<Cached> {
         path: "/v1/auth/token/renew-self",
         body: Some(&body),
         secrets: &[],
-        repeat: Repeat::Harmless,
+        repeated: Repeated::Same,
     };
     let (response, _) = store.server.request(&call, Some(&token)).ok()?;
     issued(store, response, cached).ok()
@@ -254,7 +254,7 @@ fn log_in(
         path: &path,
         body: Some(&body),
         secrets: &secret.iter().collect::<Vec<_>>(),
-        repeat: Repeat::Harmless,
+        repeated: Repeated::Same,
     };
     let response = store.server.request(&call, None).map_err(|refusal| match refusal {
         Refusal::Failure(failure) => failure,
@@ -328,7 +328,7 @@ fn unwrap(
         path: "/v1/sys/wrapping/unwrap",
         body: Some(&body),
         secrets: &[],
-        repeat: Repeat::Unsafe,
+        repeated: Repeated::Refused,
     };
     let (response, _) =
         store.server.request::<Response<Unwrapped>>(&call, Some(token)).map_err(|refusal| {

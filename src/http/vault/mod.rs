@@ -19,7 +19,7 @@ use crate::error;
 use crate::model::{Provider, Secret, SharedPart, SharedRecord, Snapshot, Timestamp, Vault};
 use crate::sys::clock::Clock;
 use record::Fields;
-use server::{Call, Refusal, Repeat, Server};
+use server::{Call, Refusal, Repeated, Server};
 
 pub(super) use login::{Auth, login_path};
 pub(super) use server::headers;
@@ -155,7 +155,7 @@ impl<'a> VaultStore<'a> {
             path: &path,
             body: Some(&body),
             secrets: &[],
-            repeat: Repeat::Harmless,
+            repeated: Repeated::Same,
         };
         match self.call::<serde::de::IgnoredAny>(&call) {
             Ok(_) => Ok(()),
@@ -198,7 +198,7 @@ impl<'a> VaultStore<'a> {
             path: &path,
             body: None,
             secrets: &[],
-            repeat: Repeat::Harmless,
+            repeated: Repeated::Same,
         };
         let (response, date) =
             self.call::<Stored>(&call).map_err(|error| self.failure(error, part, &["read"]))?;
@@ -262,7 +262,7 @@ impl SharedStore for VaultStore<'_> {
             path: &path,
             body: Some(&body),
             secrets: &secrets,
-            repeat: Repeat::Unsafe,
+            repeated: Repeated::Refused,
         };
         let (response, _) = self
             .call::<Metadata>(&call)

@@ -1,5 +1,7 @@
 //! The servers of one cluster. A request goes to one after the other until one of them carries it out or decides; no
-//! redirect is followed. A write that a server may have carried out is not sent again.
+//! redirect is followed. A write goes to the next server, too, if its response was lost: a standby may fail to forward for
+//! as long as it runs, and a check-and-set cannot be carried out twice. After that, no refusal proves that the first
+//! server has not carried it out.
 
 use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
@@ -17,13 +19,13 @@ use crate::sys::clock::Clock;
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// What a second request would do after one whose response was lost.
+/// The response to a request that has been carried out before.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
+pub(super) enum Repeated {
     /// The same.
-    Harmless,
-    /// Something else: what the first one changed is refused, or used up.
-    Unsafe,
+    Same,
+    /// A refusal.
+    Refused,
 }
 
 /// Why a request has no result.
@@ -45,7 +47,7 @@ pub(super) struct Call<'a> {
     pub(super) body: Option<&'a Secret>,
     /// Everything secret in the body.
     pub(super) secrets: &'a [&'a Secret],
-    pub(super) repeat: Repeat,
+    pub(super) repeated: Repeated,
 }
 
 pub(super) struct Server<'a> {
@@ -119,12 +121,13 @@ impl<'a> Server<'a> {
                 let left = self.addresses.len() - offset;
                 match self.send(call, token, u32::try_from(left).unwrap_or(u32::MAX)) {
                     Ok(found) => return Ok(found),
-                    Err(error) => round.add(self.address(), error, call.repeat)?,
+                    Err(error) => round.add(self.address(), error, call.repeated)?,
                 }
             }
             self.skip();
             // The caller of a write knows how long it may wait.
-            let is_over = call.repeat == Repeat::Unsafe || !round.may_change || !self.wait(delay);
+            let is_write = call.repeated == Repeated::Refused;
+            let is_over = is_write || !round.may_change || !self.wait(delay);
             if is_over {
                 return Err(round.failure().into());
             }
@@ -145,10 +148,9 @@ impl<'a> Server<'a> {
         if remaining.is_zero() {
             return Err(HttpError::NotConnected("there was no time left".to_owned()));
         }
-        let share = if call.repeat == Repeat::Harmless { remaining / left } else { remaining };
         let headers = headers(self.namespace.as_deref());
         let Call { method, path, body, secrets, .. } = call;
-        client.clone().until(now + share).vault(
+        client.clone().until(now + remaining / left).vault(
             method.clone(),
             path,
             &headers,
@@ -175,57 +177,58 @@ pub(in crate::http) fn headers(namespace: Option<&str>) -> Vec<(&'static str, &s
     headers
 }
 
-/// Why no server has carried out the request.
+/// Why no server has returned a result.
 #[derive(Default)]
 struct Round {
     reasons: Vec<String>,
+    /// Whether a server may have carried out the request, and its response was lost.
+    may_be_done: bool,
     /// Whether the state of a server is one that passes.
     may_change: bool,
     retry_after: Option<u64>,
 }
 
 impl Round {
-    /// Adds the failure of a server that has not carried out the request; any other failure is final.
-    fn add(&mut self, address: &str, error: HttpError, repeat: Repeat) -> Result<(), Refusal> {
-        let reason = format!("{address}: {error}");
+    /// Adds a failure after which the next server gets the request; any other failure is final.
+    fn add(&mut self, address: &str, error: HttpError, repeated: Repeated) -> Result<(), Refusal> {
+        self.reasons.push(format!("{address}: {error}"));
+        let is_write = repeated == Repeated::Refused;
         // A standby forwards a request. It answers with a redirect, 500 or 503 also if it has lost the response of the
         // active node, which may have carried out the request (`forwardRequest` in http/handler.go of both projects), and
         // a gateway with any status of 500 or more.
-        let is_done = match &error {
-            HttpError::NotSent(error) => {
-                return Err(SharedFailure::Failed(error.message.clone()).into());
-            }
-            HttpError::NotConnected(_) => false,
-            HttpError::NoResponse(_) => true,
-            HttpError::Malformed(_) if repeat == Repeat::Harmless => {
-                return Err(SharedFailure::Failed(reason).into());
-            }
-            HttpError::Malformed(_) => true,
+        let (refusal, may_be_done) = match &error {
+            HttpError::NotSent(error) => (Some(failed(&error.message)), false),
+            HttpError::NotConnected(_) => (None, false),
+            HttpError::NoResponse(_) => (None, true),
+            HttpError::Malformed(_) if is_write => (None, true),
+            HttpError::Malformed(_) => (Some(failed(&self.reasons.join("; "))), false),
             HttpError::Service(service) => match service.status {
-                503 if is_sealed(service) => false,
+                503 if is_sealed(service) => (None, false),
                 // 412, 472 and 473: a replica that is not the right one.
-                412 | 429 | 472 | 473 => {
-                    self.may_change = true;
-                    false
-                }
-                408 => true,
-                400..=499 => return Err(Refusal::Decision(service.clone())),
-                _ => {
-                    self.may_change = true;
-                    true
-                }
+                412 | 429 | 472 | 473 => (None, false),
+                408 => (None, true),
+                400..=499 => (Some(Refusal::Decision(service.clone())), false),
+                _ => (None, true),
             },
         };
-        if is_done && repeat == Repeat::Unsafe {
-            return Err(SharedFailure::Interrupted(reason).into());
-        }
+        self.may_change |= error.status().is_some() && !matches!(&error, HttpError::Service(it) if is_sealed(it));
         self.retry_after = self.retry_after.max(error.retry_after());
-        self.reasons.push(reason);
-        Ok(())
+        match refusal {
+            Some(_) if self.may_be_done => Err(self.failure().into()),
+            Some(refusal) => Err(refusal),
+            None => {
+                self.may_be_done |= may_be_done && is_write;
+                Ok(())
+            }
+        }
     }
 
-    fn failure(self) -> SharedFailure {
-        let reason = format!("no server is available ({})", self.reasons.join("; "));
+    fn failure(&self) -> SharedFailure {
+        let reasons = self.reasons.join("; ");
+        if self.may_be_done {
+            return SharedFailure::Interrupted(reasons);
+        }
+        let reason = format!("no server is available ({reasons})");
         match self.retry_after {
             Some(seconds) => {
                 SharedFailure::Busy { reason, retry_after: Duration::from_secs(seconds) }
@@ -233,6 +236,10 @@ impl Round {
             None => SharedFailure::Unavailable(reason),
         }
     }
+}
+
+fn failed(message: &str) -> Refusal {
+    SharedFailure::Failed(message.to_owned()).into()
 }
 
 /// Only the server itself says so: a sealed server forwards nothing.
