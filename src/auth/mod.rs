@@ -2,6 +2,7 @@
 
 mod accounts;
 mod engine;
+pub mod fleet;
 mod identity;
 mod operations;
 mod refresh;

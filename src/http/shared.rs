@@ -33,7 +33,7 @@ pub trait SharedStore {
 }
 
 /// Why a request to a shared store failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SharedFailure {
     /// The check-and-set was refused, and nothing was written. The version is not the current one, or the server that
     /// answered lags behind and refused a correct one: only a later read tells.

@@ -39,7 +39,7 @@ impl Serialize for Kind {
 }
 
 /// A session with a provider. An API token is stored in the same form, without a refresh token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Session {
     pub access_token: Secret,
     /// Most services accept it once. `None` for an API token, and for a session that cannot be refreshed.
@@ -56,7 +56,7 @@ pub struct Session {
 }
 
 /// The ID token of OpenID Connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdToken {
     pub token: Secret,
     /// By this machine's clock. A service need not issue another one with a refresh: then it is earlier than the refresh.
@@ -136,7 +136,7 @@ impl Session {
 }
 
 /// The condition for returning a session without a refresh.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Need {
     pub min_validity: Duration,
     /// Whether the ID token is returned, if the session has one.

@@ -27,6 +27,12 @@ impl fmt::Debug for Secret {
     }
 }
 
+impl std::hash::Hash for Secret {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.expose_secret().hash(state);
+    }
+}
+
 impl Secret {
     pub fn new(secret: impl Into<String>) -> Self {
         Self(Zeroizing::new(secret.into()))

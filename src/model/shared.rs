@@ -4,7 +4,7 @@ use super::{Session, Timestamp};
 
 /// The contents of a record. The session and the lease are one record: a lease is taken from exactly the session that was
 /// read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SharedRecord {
     Session(Box<SharedSession>),
     /// Somebody logged out. The record stays, since deleting it would restart its versions.
@@ -13,7 +13,7 @@ pub enum SharedRecord {
     },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SharedSession {
     /// Random for each login: it tells the late result of an earlier login.
     pub login_id: String,
@@ -24,7 +24,7 @@ pub struct SharedSession {
 }
 
 /// The right of one machine to send the refresh token once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// The name of the machine, for people.
     pub holder: String,
@@ -33,7 +33,7 @@ pub struct Lease {
 }
 
 /// A record as a server returned it. A standby may return an old one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Snapshot {
     /// `None` if there is no record, or if its contents were deleted.
     pub record: Option<SharedRecord>,
@@ -46,7 +46,7 @@ pub struct Snapshot {
 }
 
 /// Which record of a provider's account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SharedPart {
     /// Session and lease.
     Refresh,

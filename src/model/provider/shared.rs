@@ -14,7 +14,7 @@ pub struct SharedSettings {
 }
 
 /// What this machine may do with the shared session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FleetRole {
     /// Reads and refreshes one record.
     Simple,
