@@ -263,3 +263,126 @@ fn check_path(key: &str, path: &str) -> Result<()> {
     let path = sanitize(path);
     Err(invalid(&format!("has {key} = `{path}`: use names of letters, digits, - _ . and @")))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::config::Configuration;
+    use crate::model::{FleetRole, JwtSource, Proof, SecretLocation, Vault, VaultLogin};
+
+    const ADDRESS: &str = "addresses = ['https://bao.acme.dev:8200/']\n";
+
+    fn configuration(settings: &str) -> Result<Configuration, String> {
+        let text = format!("store = 'vault'\n[stores.vault]\n{settings}");
+        toml::from_str(&text).map_err(|error| error.message().to_owned())
+    }
+
+    fn vault(settings: &str) -> Result<Vault, String> {
+        let settings = format!("{ADDRESS}{settings}");
+        configuration(&settings)?.vault().map_err(|error| error.message)
+    }
+
+    #[test]
+    fn the_defaults_are_the_token_and_one_record() {
+        let found = vault("").unwrap();
+        assert_eq!(found.addresses, ["https://bao.acme.dev:8200"]);
+        assert_eq!((&*found.mount, &*found.path), ("secret", "my-credential-helper"));
+        assert_eq!((found.namespace, found.login), (None, VaultLogin::Token(None)));
+        let shared = |settings: &str| {
+            let found = configuration(settings).unwrap().provider("mycli").unwrap();
+            *found.shared.expect("`store` is vault")
+        };
+        let found = shared("");
+        assert_eq!((found.role, found.cache, found.pending), (FleetRole::Simple, true, true));
+        assert_eq!(found.cache_max_age, None);
+        let found = shared("role = 'reader'\ncache = false\ncache_max_age = 60\npending = false");
+        assert_eq!((found.role, found.cache, found.pending), (FleetRole::Reader, false, false));
+        assert_eq!(found.cache_max_age, Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_store_is_for_every_provider_or_for_one() {
+        let text = "store = 'vault'\n[stores.vault]\n[providers.mycli]\nstore = 'file'\n";
+        let found: Configuration = toml::from_str(text).unwrap();
+        assert_eq!(found.provider("mycli").unwrap().shared, None);
+        assert!(found.provider("microtica").unwrap().shared.is_some());
+        let text = "[stores.vault]\n[providers.mycli]\nstore = 'vault'\n";
+        let found: Configuration = toml::from_str(text).unwrap();
+        assert!(found.provider("mycli").unwrap().shared.is_some());
+        assert_eq!(found.provider("microtica").unwrap().shared, None);
+        let found: Configuration = toml::from_str("store = 'vault'").unwrap();
+        let error = found.provider("mycli").unwrap_err().message;
+        assert_eq!(error, "`store` is vault, and config.toml has no table [stores.vault]");
+    }
+
+    #[test]
+    fn each_login_has_its_settings() {
+        let login = |settings: &str| match vault(settings).unwrap().login {
+            VaultLogin::Method { mount, proof } => (mount.into_owned(), proof),
+            VaultLogin::Token(_) => panic!("{settings}"),
+        };
+        let found =
+            login("auth = 'approle'\nrole_id = 'r'\nsecret_id_variable = 'S'\nsecret_id_wrapped = true");
+        let secret_id = SecretLocation::Variable("S".to_owned());
+        let proof = Proof::AppRole { role_id: "r".into(), secret_id, is_wrapped: true };
+        assert_eq!(found, ("approle".to_owned(), proof));
+        let found = login("auth = 'kubernetes'\nauth_role = 'r'\njwt_file = '/t'\nauth_mount = 'k/a'");
+        let proof = Proof::Jwt { role: "r".into(), source: JwtSource::File("/t".into()) };
+        assert_eq!(found, ("k/a".to_owned(), proof));
+        let identity = "auth = 'jwt'\nauth_role = 'r'\n[stores.vault.identity]\nsource = 'gitlab'\naudience = 'a'";
+        let (_, proof) = login(identity);
+        assert!(matches!(proof, Proof::Jwt { source: JwtSource::Identity(_), .. }), "{proof:?}");
+        let (_, proof) = login("auth = 'cert'\ncert_file = '/c'\nkey_file = '/k'");
+        assert!(matches!(proof, Proof::Certificate { role: None, .. }), "{proof:?}");
+    }
+
+    #[test]
+    fn wrong_settings_of_the_store_are_named() {
+        let app_role = "auth = 'approle'\nrole_id = 'r'\nsecret_id_file = '/s'\n";
+        let jwt = "auth = 'jwt'\nauth_role = 'r'\n";
+        let all = |text: &str, more: &str| format!("{text}{more}");
+        for (settings, message) in [
+            ("auth = 'ldap'".to_owned(), "has auth = `ldap`: use token, approle, kubernetes, jwt"),
+            ("auth = 'approle'".to_owned(), "has no `role_id`, which auth = `approle` needs"),
+            (app_role.replace("secret_id_file = '/s'", ""), "has no `secret_id_file` or `secret_id_v"),
+            (all(app_role, "secret_id_variable = 'S'"), "has `secret_id_file` and `secret_id_var"),
+            (all(app_role, "jwt_file = '/t'"), "has `jwt_file`, which is only for auth = kubern"),
+            (all(app_role, "auth_role = 'r'"), "has `auth_role`, which is only for auth = kuber"),
+            ("auth_mount = 'x'".to_owned(), "has `auth_mount`, which is only for auth = approle"),
+            ("role_id = 'x'".to_owned(), "has `role_id`, which is only for auth = approle"),
+            (jwt.to_owned(), "has no `jwt_file`, `jwt_variable` or `identity`, which auth = `jwt`"),
+            (jwt.replace("auth_role = 'r'", "jwt_file = '/t'"), "has no `auth_role`, which auth"),
+            (all(jwt, "jwt_file = '/t'\njwt_variable = 'T'"), "has more than one of `jwt_file`"),
+            ("auth = 'cert'\ncert_file = '/c'".to_owned(), "has no `key_file`, which auth = `cert`"),
+            ("mount = 'a/../b'".to_owned(), "has mount = `a/../b`: use names of letters, digits"),
+            ("path = '/a'".to_owned(), "has path = `/a`: use names of letters, digits, - _ ."),
+            ("path = ''".to_owned(), "has path = ``: use names"),
+            ("namespace = 'a*'".to_owned(), "has namespace = `a*`: use names"),
+            ("engine = 'oauthapp'\nrole = 'refresher'".to_owned(), "has role = `refresher`, but"),
+            (all(jwt, "[stores.vault.identity]"), "[stores.vault.identity] has no `source`"),
+            (
+                all(jwt, "[stores.vault.identity]\nsource = 'gitlab'"),
+                "[stores.vault.identity] has no `audience`",
+            ),
+            (
+                all(jwt, "[stores.vault.identity]\nexchange = 'none'"),
+                "[stores.vault.identity] has `exchange`",
+            ),
+        ] {
+            let error = vault(&settings).unwrap_err();
+            let prefix = if message.starts_with('[') { "" } else { "[stores.vault] " };
+            assert!(error.starts_with(&format!("{prefix}{message}")), "{settings}: {error}");
+        }
+        for (addresses, message) in [
+            ("addresses = ['http://bao.acme.dev']", "cannot use `http://bao.acme.dev`: plain http"),
+            ("addresses = ['bao.acme.dev']", ""),
+            ("addresses = []\nauth = 'cert'", "has no `addresses`, which auth = `cert` needs"),
+        ] {
+            let error = configuration(addresses).unwrap().vault().unwrap_err().message;
+            assert!(error.starts_with(&format!("[stores.vault] {message}")), "{addresses}: {error}");
+        }
+        assert!(configuration("adress = 'x'").unwrap_err().contains("adress"));
+        assert!(configuration("role = 'writer'").unwrap_err().contains("writer"));
+    }
+}
