@@ -89,7 +89,7 @@ pub(super) enum Key {
     Project,
     /// The default provider
     Provider,
-    /// The store for new sessions: keyring or file
+    /// The store for new sessions: keyring, file or vault
     Store,
     /// Certificates to trust instead of those of the system (PEM)
     CaFile,

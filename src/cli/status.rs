@@ -1,5 +1,7 @@
 //! `status`: the state on this machine, as it is before any refresh. Calls the service only with `--check`.
 
+use std::time::{Duration, Instant};
+
 use serde::Deserialize;
 use serde_json::json;
 
@@ -9,14 +11,17 @@ use crate::cli::output::{Output, Report};
 use crate::cli::whoami;
 use crate::config::MyJson;
 use crate::error::{Error, ErrorCode, Result};
-use crate::http::microtica;
+use crate::http::{microtica, vault};
 use crate::model::{
-    Kind, LoginKind, Provider, Secret, Session, Source, Timestamp, ToolOutput, jwt,
+    Kind, LoginKind, Provider, Secret, Session, SharedSettings, Source, Timestamp, ToolOutput, jwt,
 };
 use crate::store::env::{self, Variable};
 use crate::store::owner;
 use crate::store::session::{self, StoredSession};
 use crate::sys::atomic_file;
+
+/// For the server that has the sessions of several machines.
+const SHARED_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper status --check")]
@@ -195,6 +200,9 @@ fn local_status(
         report
             .field("identity", json!({ "source": source, "present": is_present, "state": state }));
     }
+    if let Some(shared) = &provider.shared {
+        add_shared(engine, provider, shared, &mut report)?;
+    }
     let attempts = loaded.trail.attempts.iter();
     let attempts =
         attempts.map(|attempt| (attempt.subject.to_string(), attempt.outcome.to_string()));
@@ -205,6 +213,39 @@ fn local_status(
     }
     report.field("stores", stores);
     Ok(report)
+}
+
+/// The store that machines share, as it is now.
+fn add_shared(
+    engine: &Engine<'_>,
+    provider: &Provider,
+    shared: &SharedSettings,
+    report: &mut Report,
+) -> Result<()> {
+    let deadline = Instant::now() + SHARED_TIMEOUT;
+    let found = vault::inspect(engine.network, engine.clock, provider, deadline)?;
+    let (role, state) = (shared.role.name(), vault::describe(&found.record));
+    let policy = match found.mistakes.as_deref() {
+        None => "not checked".to_owned(),
+        Some([]) => "as needed".to_owned(),
+        Some(mistakes) => {
+            let mistakes: Vec<_> = mistakes.iter().map(|it| it.message.as_str()).collect();
+            mistakes.join("; ")
+        }
+    };
+    report.row("vault", found.addresses.join(", "));
+    report.row("vault record", format!("{}: {state}", found.location));
+    report.row("vault role", format!("{role}, logs in with {}", found.auth));
+    report.row("vault policy", &*policy);
+    let version = found.record.as_ref().ok().map(|record| record.version);
+    report.field(
+        "vault",
+        json!({
+            "addresses": found.addresses, "location": found.location, "role": role, "auth": found.auth,
+            "version": version, "state": state, "policy": policy,
+        }),
+    );
+    Ok(())
 }
 
 /// `as me@acme.dev, by a session in the file: /home/me/.my/credentials.json`.

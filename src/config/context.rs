@@ -97,7 +97,20 @@ impl Context {
         let name =
             name.map(str::to_owned).or_else(|| self.overrides.provider.clone()).or_else(variable);
         let name = name.as_deref().or(configuration.provider.as_deref());
-        configuration.provider(name.unwrap_or(Provider::DEFAULT_NAME))
+        let provider = configuration.provider(name.unwrap_or(Provider::DEFAULT_NAME))?;
+        match self.overrides.store {
+            Some(store @ StoreChoice::Vault) => {
+                Ok(Provider { shared: configuration.shared(Some(store))?, ..provider })
+            }
+            Some(store) if provider.shared.is_some() => {
+                let (name, store) = (&provider.name, store.name());
+                let message = format!("config.toml stores the sessions of {name} in vault");
+                let hint =
+                    format!("set `store = \"{store}\"` in [providers.{name}], or omit `--store`");
+                Err(Error::invalid(message).with_hint(hint))
+            }
+            _ => Ok(provider),
+        }
     }
 
     /// The API's base URL without a final slash: `named`, `--api-url`, the provider's variable, or the configuration.

@@ -165,7 +165,8 @@ impl VaultSettings {
     }
 
     fn proof(&self, method: &str) -> Result<Proof> {
-        let missing = |key: &str| invalid(&format!("has no `{key}`, which auth = `{method}` needs"));
+        let missing =
+            |key: &str| invalid(&format!("has no `{key}`, which auth = `{method}` needs"));
         let required = |key: &str, value: &Option<String>| {
             let value = value.as_deref().map(str::trim).filter(|value| !value.is_empty());
             value.map(str::to_owned).ok_or_else(|| missing(key))
@@ -188,6 +189,7 @@ impl VaultSettings {
             }),
             _ => Ok(Proof::Jwt {
                 role: required("auth_role", &self.auth_role)?.into(),
+                is_kubernetes: method == "kubernetes",
                 source: match (&self.jwt_file, &self.jwt_variable, &self.identity) {
                     (Some(path), None, None) => JwtSource::File(path.clone()),
                     (None, Some(name), None) => JwtSource::Variable(name.clone()),
@@ -197,8 +199,7 @@ impl VaultSettings {
                             Provider::new("vault", LoginKind::ApiKey(None), url, String::new());
                         let identity = identity.proof(&server).map_err(|error| {
                             let table = "[providers.vault.identity]";
-                            let message =
-                                error.message.replace(table, "[stores.vault.identity]");
+                            let message = error.message.replace(table, "[stores.vault.identity]");
                             Error { message, ..error }
                         })?;
                         JwtSource::Identity(Box::new(identity))
@@ -243,7 +244,9 @@ impl VaultSettings {
             }
         }
         if self.engine == EngineName::OAuthApp && self.role == Some(RoleName::Refresher) {
-            return Err(invalid("has role = `refresher`, but engine = `oauthapp` refreshes itself"));
+            return Err(invalid(
+                "has role = `refresher`, but engine = `oauthapp` refreshes itself",
+            ));
         }
         Ok(())
     }
@@ -322,13 +325,19 @@ mod tests {
             VaultLogin::Method { mount, proof } => (mount.into_owned(), proof),
             VaultLogin::Token(_) => panic!("{settings}"),
         };
-        let found =
-            login("auth = 'approle'\nrole_id = 'r'\nsecret_id_variable = 'S'\nsecret_id_wrapped = true");
+        let found = login(
+            "auth = 'approle'\nrole_id = 'r'\nsecret_id_variable = 'S'\nsecret_id_wrapped = true",
+        );
         let secret_id = SecretLocation::Variable("S".to_owned());
         let proof = Proof::AppRole { role_id: "r".into(), secret_id, is_wrapped: true };
         assert_eq!(found, ("approle".to_owned(), proof));
-        let found = login("auth = 'kubernetes'\nauth_role = 'r'\njwt_file = '/t'\nauth_mount = 'k/a'");
-        let proof = Proof::Jwt { role: "r".into(), source: JwtSource::File("/t".into()) };
+        let found =
+            login("auth = 'kubernetes'\nauth_role = 'r'\njwt_file = '/t'\nauth_mount = 'k/a'");
+        let proof = Proof::Jwt {
+            role: "r".into(),
+            source: JwtSource::File("/t".into()),
+            is_kubernetes: true,
+        };
         assert_eq!(found, ("k/a".to_owned(), proof));
         let identity = "auth = 'jwt'\nauth_role = 'r'\n[stores.vault.identity]\nsource = 'gitlab'\naudience = 'a'";
         let (_, proof) = login(identity);
@@ -345,7 +354,10 @@ mod tests {
         for (settings, message) in [
             ("auth = 'ldap'".to_owned(), "has auth = `ldap`: use token, approle, kubernetes, jwt"),
             ("auth = 'approle'".to_owned(), "has no `role_id`, which auth = `approle` needs"),
-            (app_role.replace("secret_id_file = '/s'", ""), "has no `secret_id_file` or `secret_id_v"),
+            (
+                app_role.replace("secret_id_file = '/s'", ""),
+                "has no `secret_id_file` or `secret_id_v",
+            ),
             (all(app_role, "secret_id_variable = 'S'"), "has `secret_id_file` and `secret_id_var"),
             (all(app_role, "jwt_file = '/t'"), "has `jwt_file`, which is only for auth = kubern"),
             (all(app_role, "auth_role = 'r'"), "has `auth_role`, which is only for auth = kuber"),
@@ -354,7 +366,10 @@ mod tests {
             (jwt.to_owned(), "has no `jwt_file`, `jwt_variable` or `identity`, which auth = `jwt`"),
             (jwt.replace("auth_role = 'r'", "jwt_file = '/t'"), "has no `auth_role`, which auth"),
             (all(jwt, "jwt_file = '/t'\njwt_variable = 'T'"), "has more than one of `jwt_file`"),
-            ("auth = 'cert'\ncert_file = '/c'".to_owned(), "has no `key_file`, which auth = `cert`"),
+            (
+                "auth = 'cert'\ncert_file = '/c'".to_owned(),
+                "has no `key_file`, which auth = `cert`",
+            ),
             ("mount = 'a/../b'".to_owned(), "has mount = `a/../b`: use names of letters, digits"),
             ("path = '/a'".to_owned(), "has path = `/a`: use names of letters, digits, - _ ."),
             ("path = ''".to_owned(), "has path = ``: use names"),
@@ -380,7 +395,10 @@ mod tests {
             ("addresses = []\nauth = 'cert'", "has no `addresses`, which auth = `cert` needs"),
         ] {
             let error = configuration(addresses).unwrap().vault().unwrap_err().message;
-            assert!(error.starts_with(&format!("[stores.vault] {message}")), "{addresses}: {error}");
+            assert!(
+                error.starts_with(&format!("[stores.vault] {message}")),
+                "{addresses}: {error}"
+            );
         }
         assert!(configuration("adress = 'x'").unwrap_err().contains("adress"));
         assert!(configuration("role = 'writer'").unwrap_err().contains("writer"));

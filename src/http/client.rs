@@ -133,7 +133,11 @@ impl Client {
             .user_agent(concat!("my-credential-helper/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .dns_resolver(names::Resolver.into())
-            .tls_backend_preconfigured(tls::configuration(network.context, origin.scheme(), trust)?);
+            .tls_backend_preconfigured(tls::configuration(
+                network.context,
+                origin.scheme(),
+                trust,
+            )?);
         // A proxy for this machine would see a token that was meant to stay on it.
         let proxy = if is_local { None } else { proxy::from_env(&network.context.environment)? };
         let (builder, proxy) = match proxy {
@@ -219,7 +223,8 @@ impl Client {
     ) -> Result<HttpResponse> {
         let (parts, body) = request.into_parts();
         let request = self.http.request(parts.method, self.endpoint.0.clone());
-        let (headers, body) = self.receive(request.headers(parts.headers).body(body), secrets, |_, _| false)?;
+        let (headers, body) =
+            self.receive(request.headers(parts.headers).body(body), secrets, |_, _| false)?;
         let mut response = HttpResponse::new(body.to_vec());
         *response.headers_mut() = headers;
         Ok(response)

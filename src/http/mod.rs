@@ -13,7 +13,7 @@ mod proxy;
 mod shared;
 mod tls;
 mod token_endpoints;
-mod vault;
+pub mod vault;
 
 pub use client::{Client, Network};
 pub use error::{HttpError, Result, ServiceError, failed, oauth_code};

@@ -53,10 +53,7 @@ pub(in crate::http) fn login_path(mount: &str) -> String {
 
 /// The settings with the server and the token of the environment. A token goes to the address that is set with it, which has
 /// to be a configured one if there is any: a repository may set variables, too.
-pub(super) fn resolve(
-    context: &Context,
-    mut settings: Vault,
-) -> Result<(Vault, Option<Secret>)> {
+pub(super) fn resolve(context: &Context, mut settings: Vault) -> Result<(Vault, Option<Secret>)> {
     let environment = &context.environment;
     let variable = |prefix: &str, name: &str| environment.text(&format!("{prefix}_{name}"));
     let is_token = matches!(settings.login, VaultLogin::Token(_));
@@ -69,7 +66,8 @@ pub(super) fn resolve(
                 message: format!("{prefix}_ADDR: {}", error.message),
                 ..error
             })?;
-            let is_it = |other: &str| Provider::api_origin(other).is_ok_and(|it: Origin| it == origin);
+            let is_it =
+                |other: &str| Provider::api_origin(other).is_ok_and(|it: Origin| it == origin);
             if settings.addresses.is_empty() {
                 settings.addresses = vec![address.to_owned().into()];
             } else if !settings.addresses.iter().any(|other| is_it(other)) {
@@ -241,7 +239,7 @@ fn log_in(
             let body = json!({ "role_id": role_id, "secret_id": secret.expose_secret() });
             (body, Some(secret))
         }
-        Proof::Jwt { role, source } => {
+        Proof::Jwt { role, source, .. } => {
             let token = jwt(store, source)?;
             (json!({ "role": role, "jwt": token.expose_secret() }), Some(token))
         }
@@ -311,7 +309,8 @@ fn unwrap(
         secret_id: Secret,
     }
     let used = digest(token.expose_secret());
-    if let Some(secret) = cached.secret_id.as_ref().filter(|_| cached.unwrapped_by == Some(used.clone()))
+    if let Some(secret) =
+        cached.secret_id.as_ref().filter(|_| cached.unwrapped_by == Some(used.clone()))
     {
         return Ok(Secret::new(secret.clone()));
     }
@@ -363,7 +362,9 @@ fn jwt(store: &VaultStore<'_>, source: &JwtSource) -> Result<Secret, SharedFailu
             let token = text.map(|text| Secret::trimmed(&text)).filter(|token| !token.is_empty());
             let missing = || {
                 let path = path.display();
-                SharedFailure::Denied(format!("cannot log in to the server: {path} is missing or empty"))
+                SharedFailure::Denied(format!(
+                    "cannot log in to the server: {path} is missing or empty"
+                ))
             };
             return token.ok_or_else(missing);
         }
@@ -381,8 +382,7 @@ fn jwt(store: &VaultStore<'_>, source: &JwtSource) -> Result<Secret, SharedFailu
                     ..Provider::new("vault", LoginKind::ApiKey(None), String::new(), String::new())
                 };
                 let now = store.server.clock.now();
-                let token =
-                    identity::request_token(network, &server, store.server.deadline, now);
+                let token = identity::request_token(network, &server, store.server.deadline, now);
                 let token = token.map_err(|error| denied(&error))?;
                 let missing = || {
                     SharedFailure::Denied(

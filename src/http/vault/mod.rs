@@ -1,7 +1,9 @@
 //! Vault and OpenBao: the sessions that machines share, as records of the secrets engine KV, version 2.
 //! <https://openbao.org/api-docs/secret/kv/kv-v2/>, the same at Vault.
 
+mod check;
 mod login;
+mod policy;
 mod record;
 mod server;
 
@@ -16,12 +18,16 @@ use super::client::{Method, Network, segment};
 use super::error::ServiceError;
 use super::shared::{SharedFailure, SharedStore, SharedStores};
 use crate::error;
-use crate::model::{Provider, Secret, SharedPart, SharedRecord, Snapshot, Timestamp, Vault};
+use crate::model::{
+    FleetRole, Provider, Secret, SharedPart, SharedRecord, Snapshot, Timestamp, Vault,
+};
 use crate::sys::clock::Clock;
 use record::Fields;
 use server::{Call, Refusal, Repeated, Server};
 
+pub use check::{Inspection, Mistake, describe, inspect};
 pub(super) use login::{Auth, login_path};
+pub use policy::{Rule, rules};
 pub(super) use server::headers;
 
 /// The delay before a record is read again which a standby did not have yet. It lags by up to 0.1 s.
@@ -54,6 +60,7 @@ struct VaultStore<'a> {
     /// The service that issues the sessions.
     service: String,
     provider: &'a Provider,
+    role: FleetRole,
     /// The version of each part that the cluster has at least.
     written: [Cell<u64>; 2],
 }
@@ -97,6 +104,7 @@ impl<'a> VaultStore<'a> {
             token: RefCell::default(),
             service,
             provider,
+            role: provider.shared.as_ref().map_or(FleetRole::Simple, |shared| shared.role),
             written: Default::default(),
         })
     }
@@ -104,7 +112,7 @@ impl<'a> VaultStore<'a> {
     /// `refresh/acme/default`, below the path of the configuration.
     fn record(&self, part: SharedPart) -> String {
         let Provider { name, account, .. } = self.provider;
-        format!("{}/{}/{name}/{account}", self.settings.path, folder(part))
+        format!("{}/{}/{name}/{account}", self.settings.path, policy::folder(part))
     }
 
     /// The path of the API to the data or the metadata of a record.
@@ -160,11 +168,11 @@ impl<'a> VaultStore<'a> {
         match self.call::<serde::de::IgnoredAny>(&call) {
             Ok(_) => Ok(()),
             Err(Refusal::Decision(error)) if error.status == 403 => Ok(()),
-            Err(refusal) => Err(self.failure(refusal, part, &["create", "update"])),
+            Err(refusal) => Err(self.failure(refusal, part)),
         }
     }
 
-    fn failure(&self, refusal: Refusal, part: SharedPart, capabilities: &[&str]) -> SharedFailure {
+    fn failure(&self, refusal: Refusal, part: SharedPart) -> SharedFailure {
         let location = self.location(part);
         let error = match refusal {
             Refusal::Failure(failure) => return failure,
@@ -174,9 +182,9 @@ impl<'a> VaultStore<'a> {
         match *status {
             400 if message.contains(CONFLICT) => SharedFailure::Refused,
             403 => {
-                let line = policy_line(&self.settings, "data", part, capabilities);
+                let rule = policy::rule(&self.settings, self.role, "data", part, "*");
                 SharedFailure::Denied(format!(
-                    "permission denied: {location}; the policy of this machine needs `{line}`"
+                    "permission denied: {location}; the policy of this machine needs `{rule}`"
                 ))
             }
             404 => SharedFailure::Failed(format!(
@@ -201,15 +209,15 @@ impl<'a> VaultStore<'a> {
             repeated: Repeated::Same,
         };
         let (response, date) =
-            self.call::<Stored>(&call).map_err(|error| self.failure(error, part, &["read"]))?;
+            self.call::<Stored>(&call).map_err(|error| self.failure(error, part))?;
         let Some(Stored { data, metadata }) = response.data else {
             let now = date.unwrap_or_else(|| self.server.clock.now());
             return Ok(Snapshot { record: None, version: 0, created_at: now, server_time: now });
         };
         let Metadata { version, created_time } = metadata.ok_or_else(|| self.not_version_2())?;
         let invalid = |why: &str| SharedFailure::Failed(format!("{} {why}", self.location(part)));
-        let created_at =
-            Timestamp::parse(&created_time).ok_or_else(|| invalid("has an invalid created_time"))?;
+        let created_at = Timestamp::parse(&created_time)
+            .ok_or_else(|| invalid("has an invalid created_time"))?;
         let record = data.map(|fields| record::decode(fields, &self.service)).transpose();
         Ok(Snapshot {
             record: record.map_err(|why| invalid(&why))?,
@@ -264,9 +272,8 @@ impl SharedStore for VaultStore<'_> {
             secrets: &secrets,
             repeated: Repeated::Refused,
         };
-        let (response, _) = self
-            .call::<Metadata>(&call)
-            .map_err(|refusal| self.failure(refusal, part, &["create", "read", "update"]))?;
+        let (response, _) =
+            self.call::<Metadata>(&call).map_err(|refusal| self.failure(refusal, part))?;
         let written = response.data.ok_or_else(|| self.not_version_2())?.version;
         self.written[part as usize].set(written);
         Ok(written)
@@ -275,18 +282,4 @@ impl SharedStore for VaultStore<'_> {
     fn location(&self, part: SharedPart) -> String {
         format!("{}/{} at {}", self.settings.mount, self.record(part), self.server.address())
     }
-}
-
-fn folder(part: SharedPart) -> &'static str {
-    match part {
-        SharedPart::Refresh => "refresh",
-        SharedPart::Access => "access",
-    }
-}
-
-/// The line of a policy that allows it for every provider and account.
-fn policy_line(settings: &Vault, kind: &str, part: SharedPart, capabilities: &[&str]) -> String {
-    let (mount, path, folder) = (&settings.mount, &settings.path, folder(part));
-    let capabilities = capabilities.join("\", \"");
-    format!("path \"{mount}/{kind}/{path}/{folder}/*\" {{ capabilities = [\"{capabilities}\"] }}")
 }

@@ -211,7 +211,8 @@ impl Round {
                 _ => (None, true),
             },
         };
-        self.may_change |= error.status().is_some() && !matches!(&error, HttpError::Service(it) if is_sealed(it));
+        self.may_change |=
+            error.status().is_some() && !matches!(&error, HttpError::Service(it) if is_sealed(it));
         self.retry_after = self.retry_after.max(error.retry_after());
         match refusal {
             Some(_) if self.may_be_done => Err(self.failure().into()),

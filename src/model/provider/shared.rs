@@ -23,3 +23,14 @@ pub enum FleetRole {
     /// Refreshes, and then writes the record for the readers.
     Refresher,
 }
+
+impl FleetRole {
+    /// As in the configuration, where there is a word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Simple => "reads and refreshes one record",
+            Self::Reader => "reader",
+            Self::Refresher => "refresher",
+        }
+    }
+}

@@ -46,7 +46,7 @@ pub enum Proof {
         is_wrapped: bool,
     },
     /// A JWT: the service account token of Kubernetes, or any identity token.
-    Jwt { role: Text, source: JwtSource },
+    Jwt { role: Text, source: JwtSource, is_kubernetes: bool },
     /// A client certificate and its key (PEM).
     Certificate { role: Option<Text>, certificate: PathBuf, key: PathBuf },
 }

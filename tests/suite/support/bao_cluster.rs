@@ -142,7 +142,8 @@ impl BaoCluster {
         });
         // KV version 2 answers 400 until it has created its keys, and a standby does not know the mount at first.
         wait("every server reads", || {
-            let read = |node: &Node| node.send("GET", "secret/data/none", &cluster.root, &Value::Null);
+            let read =
+                |node: &Node| node.send("GET", "secret/data/none", &cluster.root, &Value::Null);
             cluster.nodes.iter().all(|node| {
                 let (status, body) = read(node);
                 status == 404 && body["errors"].as_array().is_some_and(Vec::is_empty)
@@ -165,7 +166,8 @@ impl BaoCluster {
             self.leader().is_some()
                 && self.nodes.iter().filter(|node| node.is_running()).all(|node| {
                     let (status, leader) = node.send("GET", "sys/leader", "", &Value::Null);
-                    status == 200 && leader["leader_address"].as_str().is_some_and(|it| !it.is_empty())
+                    status == 200
+                        && leader["leader_address"].as_str().is_some_and(|it| !it.is_empty())
                 })
         });
     }

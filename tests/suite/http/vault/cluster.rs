@@ -59,9 +59,7 @@ fn a_cluster_is_used_through_its_standbys() {
         match result {
             Ok(version) => written = Some(version),
             // Lost, and carried out nevertheless.
-            Err(SharedFailure::Refused)
-                if others.read().unwrap() == (Some(record("3")), 21) =>
-            {
+            Err(SharedFailure::Refused) if others.read().unwrap() == (Some(record("3")), 21) => {
                 written = Some(21);
             }
             Err(

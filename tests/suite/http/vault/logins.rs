@@ -230,8 +230,10 @@ fn a_platform_issues_the_identity_token() {
         addresses(&[&bao.url])
     );
     let url = format!("{}/token?v=1", platform.url);
-    let variables =
-        [("ACTIONS_ID_TOKEN_REQUEST_URL", &*url), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter2-request")];
+    let variables = [
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", &*url),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter2-request"),
+    ];
     assert_eq!(Machine::new(&settings, &variables).read(), Ok((None, 0)));
 }
 
@@ -244,7 +246,8 @@ fn a_service_account_logs_in_with_a_token_review() {
         assert_eq!(request.path, "/apis/authentication.k8s.io/v1/tokenreviews");
         let review: Value = serde_json::from_str(&request.body).unwrap();
         let is_known = review["spec"]["token"].as_str().is_some_and(|it| !it.ends_with("d3Jvbmc"));
-        let user = json!({ "username": account, "uid": "u-1", "groups": ["system:serviceaccounts"] });
+        let user =
+            json!({ "username": account, "uid": "u-1", "groups": ["system:serviceaccounts"] });
         let review = json!({
             "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
             "status": { "authenticated": is_known, "user": user },
@@ -315,7 +318,8 @@ fn a_client_certificate_logs_in_over_tls() {
     // Without the authority of the server, there is no connection, whatever the environment says.
     let variables = [("VAULT_SKIP_VERIFY", "true"), ("BAO_SKIP_VERIFY", "true")];
     let stranger = Machine::new(&base, &variables);
-    let failure = stranger.within(Duration::from_secs(5), |it| it.read(super::REFRESH)).unwrap_err();
+    let failure =
+        stranger.within(Duration::from_secs(5), |it| it.read(super::REFRESH)).unwrap_err();
     assert!(matches!(failure, SharedFailure::Unavailable(_)), "{failure:?}");
     assert!(message(&failure).contains("UnknownIssuer"), "{failure}");
     let wrong = settings.replace("runner.key", "runner.crt");

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod logins;
+mod people;
 mod scripted;
 
 use std::collections::HashMap;
@@ -10,7 +11,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use my_credential_helper::config::{Context, Overrides, Paths};
-use my_credential_helper::http::{Network, SharedFailure, SharedStore, SharedStores as _, VaultStores};
+use my_credential_helper::http::{
+    Network, SharedFailure, SharedStore, SharedStores as _, VaultStores,
+};
 use my_credential_helper::model::{
     Lease, Provider, Secret, Session, SharedPart, SharedRecord, SharedSession, Timestamp,
 };
@@ -141,7 +144,10 @@ fn a_record_is_written_from_the_version_that_was_read() {
     // The server stores one version, and refuses a write without check-and-set.
     let key = "my-credential-helper/refresh/acme/default";
     let metadata = bao.read("root", &format!("secret/metadata/{key}"));
-    assert_eq!((&metadata["data"]["max_versions"], &metadata["data"]["cas_required"]), (&json!(1), &json!(true)));
+    assert_eq!(
+        (&metadata["data"]["max_versions"], &metadata["data"]["cas_required"]),
+        (&json!(1), &json!(true))
+    );
     let data = bao.read("root", &format!("secret/data/{key}"));
     let fields = data["data"]["data"].as_object().unwrap();
     assert!(fields.values().all(Value::is_string), "an audit log hashes strings only: {fields:?}");
@@ -166,13 +172,16 @@ fn a_record_for_readers_is_another_one() {
     let stored = bao.read("root", "secret/data/my-credential-helper/access/acme/default");
     assert!(stored["data"]["data"]["access_token"].is_string());
     assert!(!stored.to_string().contains("hunter2-refresh"), "{stored}");
-    bao.write("sys/policies/acl/reader", &policy("secret/data/my-credential-helper/access/*", &["read"]));
+    bao.write(
+        "sys/policies/acl/reader",
+        &policy("secret/data/my-credential-helper/access/*", &["read"]),
+    );
     let reader = token_of(&bao, &["reader"]);
     let machine = Machine::new(&addresses(&[&bao.url]), &[("VAULT_TOKEN", &reader)]);
     machine.run(|store| {
         assert_eq!(store.read(SharedPart::Access).unwrap().version, 1);
         let denied = store.read(SharedPart::Refresh).unwrap_err();
-        let line = "path \"secret/data/my-credential-helper/refresh/*\" { capabilities = [\"read\"] }";
+        let line = "path \"secret/data/my-credential-helper/refresh/*\" { capabilities = [\"create\", \"read\", \"update\"] }";
         assert!(matches!(denied, SharedFailure::Denied(_)) && message(&denied).contains(line), "{denied}");
         let denied = store.compare_and_set(SharedPart::Access, 1, &record("2")).unwrap_err();
         let line = "access/*\" { capabilities = [\"create\", \"read\", \"update\"] }";
@@ -223,7 +232,10 @@ fn an_address_of_the_environment_needs_its_token() {
         Ok((format!("secret/my-credential-helper/refresh/acme/default at {url}"), version))
     };
     assert_eq!(open("", &[("VAULT_ADDR", url), ("VAULT_TOKEN", "root")]), here(Ok(0)));
-    assert_eq!(open(&addresses(&[url]), &[("VAULT_ADDR", url), ("VAULT_TOKEN", "root")]), here(Ok(0)));
+    assert_eq!(
+        open(&addresses(&[url]), &[("VAULT_ADDR", url), ("VAULT_TOKEN", "root")]),
+        here(Ok(0))
+    );
     // An address alone, or with the token of the other project, is not used.
     let evil = "http://127.0.0.1:1";
     for variables in [
@@ -236,7 +248,8 @@ fn an_address_of_the_environment_needs_its_token() {
     }
     let variables = [("VAULT_ADDR", evil), ("BAO_TOKEN", "root"), ("VAULT_NAMESPACE", "none")];
     assert_eq!(open(&addresses(&[url]), &variables), here(Ok(0)));
-    let error = open(&addresses(&[url]), &[("VAULT_ADDR", evil), ("VAULT_TOKEN", "root")]).unwrap_err();
+    let error =
+        open(&addresses(&[url]), &[("VAULT_ADDR", evil), ("VAULT_TOKEN", "root")]).unwrap_err();
     assert_eq!(
         error.message,
         "VAULT_ADDR names http://127.0.0.1:1, which is not one of `addresses` in [stores.vault]"

@@ -38,8 +38,7 @@ fn silent() -> (String, std::thread::JoinHandle<usize>) {
 #[test]
 fn a_write_that_may_be_done_is_not_reported_as_refused() {
     let sealed = r#"{"errors":["Vault is sealed"]}"#;
-    let conflict =
-        r#"{"errors":["check-and-set parameter did not match the current version"]}"#;
+    let conflict = r#"{"errors":["check-and-set parameter did not match the current version"]}"#;
     // Whether it is certain that the server has not carried out the write.
     for (status, header, body, is_certain) in [
         (503, "", sealed, true),
@@ -50,7 +49,12 @@ fn a_write_that_may_be_done_is_not_reported_as_refused() {
         (473, "", "{}", true),
         // A standby that has forwarded the write, and has lost the response.
         (307, "Location: http://127.0.0.1:1/v1/x\r\n", "", false),
-        (500, "", r#"{"errors":["local node not active but active cluster node not found"]}"#, false),
+        (
+            500,
+            "",
+            r#"{"errors":["local node not active but active cluster node not found"]}"#,
+            false,
+        ),
         (503, "", r#"{"errors":["no active OpenBao instance found"]}"#, false),
         // A gateway.
         (408, "", "", false),
@@ -63,7 +67,11 @@ fn a_write_that_may_be_done_is_not_reported_as_refused() {
     ] {
         // The next server gets the write, and its success is one.
         let (first, second) = (server(status, header, body), server(200, "", WRITTEN));
-        assert_eq!(machine(&[&first.url, &second.url]).write(1, &record("1")), Ok(2), "{status} {body}");
+        assert_eq!(
+            machine(&[&first.url, &second.url]).write(1, &record("1")),
+            Ok(2),
+            "{status} {body}"
+        );
         assert_eq!((first.requests().len(), second.requests().len()), (1, 1), "{status} {body}");
 
         // Its refusal proves nothing if the first one may have carried out the write.
@@ -120,7 +128,8 @@ fn a_write_that_may_be_done_is_not_reported_as_refused() {
     assert!(thread.join().unwrap() > 0);
 }
 
-const READ: &str = r#"{"data":{"data":null,"metadata":{"version":2,"created_time":"2026-01-01T00:00:00Z"}}}"#;
+const READ: &str =
+    r#"{"data":{"data":null,"metadata":{"version":2,"created_time":"2026-01-01T00:00:00Z"}}}"#;
 
 #[test]
 fn a_read_is_sent_to_the_next_server() {
@@ -265,8 +274,12 @@ fn an_error_that_repeats_the_request_discloses_nothing() {
             let timeout = Duration::from_secs(1);
             for failure in [
                 machine.within(timeout, |it| it.read(REFRESH)).map(drop),
-                machine.within(timeout, |it| it.compare_and_set(REFRESH, 1, &record("1"))).map(drop),
-                machine.within(timeout, |it| it.compare_and_set(REFRESH, 0, &record("1"))).map(drop),
+                machine
+                    .within(timeout, |it| it.compare_and_set(REFRESH, 1, &record("1")))
+                    .map(drop),
+                machine
+                    .within(timeout, |it| it.compare_and_set(REFRESH, 0, &record("1")))
+                    .map(drop),
             ] {
                 let Err(failure) = failure else { continue };
                 let text = message(&failure);
