@@ -8,7 +8,7 @@ use crate::auth::Engine;
 use crate::cli::output::Output;
 use crate::error::Result;
 use crate::http::vault::{Rule, rules};
-use crate::model::{FleetRole, Proof, ToolOutput, Vault, VaultLogin};
+use crate::model::{FleetRole, Proof, SecretsEngine, ToolOutput, Vault, VaultLogin};
 
 pub(super) const NAME: &str = "vault";
 
@@ -46,7 +46,11 @@ fn policy(settings: &Vault, role: FleetRole) -> String {
 fn commands(settings: &Vault) -> Vec<String> {
     let Vault { mount, path, login, .. } = settings;
     let name = |role: &str| format!("{}-{role}", path.replace('/', "-"));
-    let mut commands = vec![format!("bao secrets enable -path={mount} -version=2 kv")];
+    let engine = match settings.engine {
+        SecretsEngine::Kv => "-version=2 kv",
+        SecretsEngine::OAuthApp => "oauthapp",
+    };
+    let mut commands = vec![format!("bao secrets enable -path={mount} {engine}")];
     for role in ["reader", "refresher"] {
         commands.push(format!("bao policy write {} {role}.hcl", name(role)));
     }

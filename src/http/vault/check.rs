@@ -11,7 +11,9 @@ use super::server::{Call, Refusal, Repeated};
 use super::{Method, Network, VaultStore};
 use crate::error::Result;
 use crate::http::{SharedFailure, SharedStore as _};
-use crate::model::{FleetRole, Provider, Secret, SharedPart, SharedRecord, Snapshot};
+use crate::model::{
+    FleetRole, Provider, Secret, SecretsEngine, SharedPart, SharedRecord, Snapshot,
+};
 use crate::sys::clock::Clock;
 
 /// A mistake, and its repair.
@@ -66,30 +68,30 @@ impl VaultStore<'_> {
         record: &std::result::Result<Snapshot, SharedFailure>,
     ) -> Option<Vec<Mistake>> {
         let mut mistakes = Vec::new();
-        let below = format!("{}/{}", self.provider.name, self.provider.account);
+        let rule = |part, provider| policy::rule(&self.settings, self.role, "data", part, provider);
         let needed: Vec<_> = policy::parts(self.role)
             .iter()
-            .map(|part| policy::rule(&self.settings, self.role, "data", *part, &below))
+            .map(|part| (rule(*part, Some(self.provider)), rule(*part, None)))
             .collect();
         // A reader that may read this has the refresh token.
-        let secret = SharedPart::Refresh;
-        let secret = policy::rule(&self.settings, FleetRole::Reader, "data", secret, &below);
-        let is_reader = self.role == FleetRole::Reader;
-        let asked: Vec<_> = needed.iter().chain(is_reader.then_some(&secret)).collect();
+        let secret = rule(SharedPart::Refresh, Some(self.provider));
+        let is_kv = self.settings.engine == SecretsEngine::Kv;
+        let is_reader = self.role == FleetRole::Reader && is_kv;
+        let asked: Vec<_> =
+            needed.iter().map(|(rule, _)| rule).chain(is_reader.then_some(&secret)).collect();
         let allowed = self.capabilities(&asked).ok()?;
         let has = |rule: &Rule, capability: &str| {
             let found = allowed.get(&rule.path).map_or(&[][..], Vec::as_slice);
             found.iter().any(|it| it == capability || it == "root")
         };
-        for rule in &needed {
+        for (rule, line) in &needed {
             if !rule.capabilities.iter().all(|capability| has(rule, capability)) {
-                let below = Rule { path: rule.path.replace(&below, "*"), ..rule.clone() };
                 mistakes.push(Mistake {
                     message: format!(
                         "the policy does not allow what this machine does at {}",
                         rule.path
                     ),
-                    fix: format!("add `{below}` to the policy"),
+                    fix: format!("add `{line}` to the policy"),
                 });
             }
         }
@@ -99,7 +101,7 @@ impl VaultStore<'_> {
                 fix: format!("allow it only what `setup vault` prints, not {}", secret.path),
             });
         }
-        if record.as_ref().is_ok_and(|found| found.version > 0) {
+        if is_kv && record.as_ref().is_ok_and(|found| found.version > 0) {
             for part in policy::parts(self.role) {
                 mistakes.extend(self.wrong_settings(*part));
             }

@@ -3,6 +3,7 @@
 
 mod check;
 mod login;
+mod oauthapp;
 mod policy;
 mod record;
 mod server;
@@ -19,7 +20,8 @@ use super::error::ServiceError;
 use super::shared::{SharedFailure, SharedStore, SharedStores};
 use crate::error;
 use crate::model::{
-    FleetRole, Provider, Secret, SharedPart, SharedRecord, Snapshot, Timestamp, Vault,
+    FleetRole, Provider, Secret, SecretsEngine, SharedPart, SharedRecord, Snapshot, Timestamp,
+    Vault,
 };
 use crate::sys::clock::Clock;
 use record::Fields;
@@ -109,10 +111,15 @@ impl<'a> VaultStore<'a> {
         })
     }
 
-    /// `refresh/acme/default`, below the path of the configuration.
+    /// The path of the record below the mount.
     fn record(&self, part: SharedPart) -> String {
         let Provider { name, account, .. } = self.provider;
-        format!("{}/{}/{name}/{account}", self.settings.path, policy::folder(part))
+        match self.settings.engine {
+            SecretsEngine::Kv => {
+                format!("{}/{}/{name}/{account}", self.settings.path, policy::folder(part))
+            }
+            SecretsEngine::OAuthApp => format!("creds/{}", oauthapp::name(name, account)),
+        }
     }
 
     /// The path of the API to the data or the metadata of a record.
@@ -182,7 +189,7 @@ impl<'a> VaultStore<'a> {
         match *status {
             400 if message.contains(CONFLICT) => SharedFailure::Refused,
             403 => {
-                let rule = policy::rule(&self.settings, self.role, "data", part, "*");
+                let rule = policy::rule(&self.settings, self.role, "data", part, None);
                 SharedFailure::Denied(format!(
                     "permission denied: {location}; the policy of this machine needs `{rule}`"
                 ))
@@ -200,6 +207,9 @@ impl<'a> VaultStore<'a> {
     }
 
     fn read_once(&self, part: SharedPart) -> Result<Snapshot, SharedFailure> {
+        if self.settings.engine == SecretsEngine::OAuthApp {
+            return oauthapp::read(self);
+        }
         let path = self.path("data", part);
         let call = Call {
             method: Method::GET,
@@ -252,6 +262,11 @@ impl SharedStore for VaultStore<'_> {
         version: u64,
         record: &SharedRecord,
     ) -> Result<u64, SharedFailure> {
+        if self.settings.engine == SecretsEngine::OAuthApp {
+            let location = self.location(part);
+            let message = format!("{location}: the server refreshes it; log in there");
+            return Err(SharedFailure::Failed(message));
+        }
         if version == 0 {
             self.create(part)?;
         }

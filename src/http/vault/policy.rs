@@ -1,6 +1,7 @@
 //! What the policy of a machine has to allow, and nothing more.
 
-use crate::model::{FleetRole, SharedPart, Vault};
+use super::oauthapp;
+use crate::model::{FleetRole, Provider, SecretsEngine, SharedPart, Vault};
 
 /// A rule of a policy. `Display` is its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +19,11 @@ impl std::fmt::Display for Rule {
 
 /// Every rule of a role, for the records of all providers and accounts.
 pub fn rules(settings: &Vault, role: FleetRole) -> Vec<Rule> {
-    let kinds = ["data", "metadata"];
-    let rule = |part| kinds.map(|kind| rule(settings, role, kind, part, "*"));
+    let kinds = match settings.engine {
+        SecretsEngine::Kv => &["data", "metadata"][..],
+        SecretsEngine::OAuthApp => &["creds"],
+    };
+    let rule = |part| kinds.iter().map(move |kind| rule(settings, role, kind, part, None));
     parts(role).iter().flat_map(|part| rule(*part)).collect()
 }
 
@@ -39,16 +43,26 @@ pub(super) fn folder(part: SharedPart) -> &'static str {
     }
 }
 
-/// `below` is the provider and the account, or `*` for every one.
+/// For the account of a provider, or for every one.
 pub(super) fn rule(
     settings: &Vault,
     role: FleetRole,
     kind: &str,
     part: SharedPart,
-    below: &str,
+    provider: Option<&Provider>,
 ) -> Rule {
     let (mount, path, folder) = (&settings.mount, &settings.path, folder(part));
+    let path = match (settings.engine, provider) {
+        (SecretsEngine::Kv, None) => format!("{mount}/{kind}/{path}/{folder}/*"),
+        (SecretsEngine::Kv, Some(Provider { name, account, .. })) => {
+            format!("{mount}/{kind}/{path}/{folder}/{name}/{account}")
+        }
+        (SecretsEngine::OAuthApp, None) => format!("{mount}/creds/*"),
+        (SecretsEngine::OAuthApp, Some(Provider { name, account, .. })) => {
+            format!("{mount}/creds/{}", oauthapp::name(name, account))
+        }
+    };
     let capabilities: &[_] =
         if role == FleetRole::Reader { &["read"] } else { &["create", "read", "update"] };
-    Rule { path: format!("{mount}/{kind}/{path}/{folder}/{below}"), capabilities }
+    Rule { path, capabilities }
 }

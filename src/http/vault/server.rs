@@ -204,8 +204,8 @@ impl Round {
             HttpError::Malformed(_) => (Some(failed(&self.reasons.join("; "))), false),
             HttpError::Service(service) => match service.status {
                 503 if is_sealed(service) => (None, false),
-                // 412, 472 and 473: a replica that is not the right one.
-                412 | 429 | 472 | 473 => (None, false),
+                // 412, 472, 473 and 474: a replica that is not the right one.
+                412 | 429 | 472..=474 => (None, false),
                 408 => (None, true),
                 400..=499 => (Some(Refusal::Decision(service.clone())), false),
                 _ => (None, true),

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Machine, PROVIDER, addresses, policy, record, token_of};
 use crate::support::Home;
 use crate::support::openbao::OpenBao;
+use crate::support::scripted::Scripted;
 
 /// A home with these settings, whose variables the program gets, too.
 fn home(settings: &str, variables: &[(&str, &str)]) -> Home {
@@ -186,5 +187,30 @@ fn wrong_settings_of_a_store_stop_every_command() {
             assert_eq!(outcome.status, 2, "{settings}: {outcome:?}");
             assert!(outcome.messages.contains(reason), "{settings}: {outcome:?}");
         }
+    }
+}
+
+/// Every request of `status` and `doctor` at a server that repeats it, with the debug log.
+#[test]
+fn no_secret_of_the_store_is_printed_or_logged() {
+    for status in [200, 400, 403, 404] {
+        let echo = Scripted::start(move |_, request| {
+            let text = format!("{} {} {}", request.path, request.head, request.body);
+            (status, String::new(), json!({ "errors": [text] }).to_string())
+        });
+        let own = Home::new();
+        let file = own.write("secret-id", "hunter2-secret-id");
+        let app_role = format!("auth = \"approle\"\nrole_id = \"r\"\nsecret_id_file = {file:?}\n");
+        for login in ["", &app_role, &format!("{app_role}secret_id_wrapped = true")] {
+            let settings = format!("{}{login}", addresses(&[&echo.url]));
+            let variables = [("VAULT_TOKEN", "hunter2-token"), ("MY_LOG", "debug")];
+            let home = home(&settings, &variables);
+            for command in [&["status"][..], &["--json", "status"]] {
+                let outcome = home.run(command);
+                let text = format!("{}{}", outcome.output, outcome.messages);
+                assert!(!text.contains("hunter2"), "{status} {login} {command:?}: {text}");
+            }
+        }
+        assert!(echo.requests().len() > 5, "{status}");
     }
 }

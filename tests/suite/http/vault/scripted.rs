@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use my_credential_helper::http::SharedFailure;
-use my_credential_helper::model::{SharedPart, Timestamp};
+use my_credential_helper::model::{Secret, SharedPart, SharedRecord, Timestamp};
 use serde_json::json;
 
 use super::{Machine, REFRESH, addresses, message, record};
@@ -47,6 +47,7 @@ fn a_write_that_may_be_done_is_not_reported_as_refused() {
         (412, "", "{}", true),
         (472, "", "{}", true),
         (473, "", "{}", true),
+        (474, "", "{}", true),
         // A standby that has forwarded the write, and has lost the response.
         (307, "Location: http://127.0.0.1:1/v1/x\r\n", "", false),
         (
@@ -288,4 +289,37 @@ fn an_error_that_repeats_the_request_discloses_nothing() {
         }
         assert!(!echo.requests().is_empty());
     }
+}
+
+/// `vault-plugin-secrets-oauthapp`, as a double after its documentation and its source: it cannot be had here.
+#[test]
+fn a_plugin_that_refreshes_itself_is_read() {
+    let plugin = Scripted::start(move |_, request| {
+        let body = match request.path.as_str() {
+            "/v1/oauth2/creds/acme" => json!({ "data": {
+                "access_token": "hunter2-access", "type": "Bearer", "expire_time": "2030-01-01T00:00:00.5Z",
+            } }),
+            "/v1/oauth2/creds/acme-work" => {
+                json!({ "data": { "access_token": "hunter2\n", "type": "Bearer" } })
+            }
+            _ => return (404, String::new(), json!({ "errors": [] }).to_string()),
+        };
+        (200, String::new(), body.to_string())
+    });
+    let settings = format!("{}engine = \"oauthapp\"", addresses(&[&plugin.url]));
+    let mut machine = Machine::new(&settings, &[("VAULT_TOKEN", "hunter2-of-the-server")]);
+    let found = machine.run(|store| store.read(SharedPart::Access)).unwrap();
+    let Some(SharedRecord::Session(shared)) = found.record else { panic!("{:?}", found.version) };
+    assert_eq!(shared.session.access_token, Secret::new("hunter2-access"));
+    assert_eq!(shared.session.refresh_token, None);
+    assert_eq!(shared.session.expires_at, Timestamp::parse("2030-01-01T00:00:00.5Z").unwrap());
+    let failure = machine.run(|it| it.compare_and_set(SharedPart::Access, 1, &record("1")));
+    assert!(message(&failure.unwrap_err()).ends_with("the server refreshes it; log in there"));
+    let account = |name: &str| my_credential_helper::model::Account::parse(name).unwrap();
+    machine.provider = machine.provider.with_account(account("work"));
+    let failure = machine.run(|store| store.read(SharedPart::Access)).unwrap_err();
+    assert!(message(&failure).contains("oauth2/creds/acme-work at "), "{failure}");
+    machine.provider = machine.provider.with_account(account("none"));
+    assert_eq!(machine.run(|store| store.read(SharedPart::Access)).unwrap().version, 0);
+    assert!(plugin.requests().iter().all(|request| request.body.is_empty()), "it is only read");
 }
