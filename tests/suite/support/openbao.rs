@@ -14,7 +14,7 @@ pub(crate) struct OpenBao {
     /// The URL of a second listener, and the file with its certificate (PEM).
     pub(crate) tls: Option<(String, std::path::PathBuf)>,
     child: Child,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl Drop for OpenBao {
@@ -52,6 +52,9 @@ impl OpenBao {
         command.arg(format!("-dev-listen-address={address}")).env("HOME", home.path());
         command.current_dir(home.path()).stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
+        let audit = json!({ "file_path": home.path().join("audit.log") });
+        let mut settings =
+            json!({ "audit": [{ "type": "file", "path": "file", "options": audit }] });
         let tls = is_tls.then(|| {
             let address = free_address();
             let names = vec!["127.0.0.1".to_owned()];
@@ -61,14 +64,14 @@ impl OpenBao {
             std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
             let listener =
                 json!({ "address": address, "tls_cert_file": certificate, "tls_key_file": key });
-            let file = home.path().join("bao.json");
-            std::fs::write(&file, json!({ "listener": [{ "tcp": listener }] }).to_string())
-                .unwrap();
-            command.arg("-config").arg(file);
+            settings["listener"] = json!([{ "tcp": listener }]);
             (format!("https://{address}"), certificate)
         });
+        let file = home.path().join("bao.json");
+        std::fs::write(&file, settings.to_string()).unwrap();
+        command.arg("-config").arg(file);
         let child = command.spawn().expect("bao starts");
-        let mut server = Self { url: format!("http://{address}"), tls, child, _home: home };
+        let mut server = Self { url: format!("http://{address}"), tls, child, home };
         let start = Instant::now();
         while ureq::get(format!("{}/v1/sys/health", server.url)).call().is_err() {
             if server.child.try_wait().expect("it is ours").is_some() {
@@ -78,6 +81,11 @@ impl OpenBao {
             std::thread::sleep(Duration::from_millis(50));
         }
         Some(server)
+    }
+
+    /// The audit log.
+    pub(crate) fn audit(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("audit.log")).expect("the audit log")
     }
 
     pub(crate) fn read(&self, token: &str, path: &str) -> Value {

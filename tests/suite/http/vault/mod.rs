@@ -257,3 +257,43 @@ fn an_address_of_the_environment_needs_its_token() {
     let error = open("", &[("VAULT_ADDR", "http://bao.acme.dev"), ("VAULT_TOKEN", "root")]);
     assert!(error.unwrap_err().message.starts_with("VAULT_ADDR: cannot use `http://bao.acme.dev`"));
 }
+
+#[test]
+fn the_audit_log_names_each_request_and_no_secret() {
+    let Some(bao) = OpenBao::start() else { return };
+    let machine = Machine::new(&addresses(&[&bao.url]), &[("VAULT_TOKEN", "root")]);
+    let before = bao.audit().len();
+    let logged_out = SharedRecord::LoggedOut { login_id: "login-1".to_owned() };
+    machine.run(|store| {
+        assert_eq!(store.read(REFRESH).unwrap().version, 0);
+        for (version, record) in [(0, record("1")), (1, record("2")), (2, logged_out)] {
+            assert_eq!(store.compare_and_set(REFRESH, version, &record), Ok(version + 1));
+        }
+        assert_eq!(store.read(REFRESH).unwrap().version, 3);
+    });
+    let log = bao.audit().split_off(before);
+    for secret in ["hunter2", "login-1", "refresh-1", "lease-nonce", "api.acme.dev"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+    let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let operations: Vec<_> = entries
+        .filter(|entry| entry["type"] == "request")
+        .map(|entry| {
+            let text = |name: &str| entry["request"][name].as_str().unwrap().to_owned();
+            (text("operation"), text("path"))
+        })
+        .collect();
+    let record = "my-credential-helper/refresh/acme/default";
+    let expected = [
+        ("read", "data"),
+        ("create", "metadata"),
+        ("update", "data"),
+        ("update", "data"),
+        ("update", "data"),
+        ("read", "data"),
+    ];
+    let expected = expected.map(|(operation, kind)| {
+        (operation.to_owned(), format!("secret/{kind}/{record}"))
+    });
+    assert_eq!(operations, expected);
+}
