@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::policy::{self, Rule};
-use super::server::{Call, Refusal, Repeated};
-use super::{Method, Network, VaultStore};
+use super::server::{Call, Refusal};
+use super::{Network, VaultStore};
 use crate::error::Result;
 use crate::http::{SharedFailure, SharedStore as _};
 use crate::model::{
@@ -115,13 +115,7 @@ impl VaultStore<'_> {
     ) -> std::result::Result<BTreeMap<String, Vec<String>>, Refusal> {
         let paths: Vec<_> = rules.iter().map(|rule| &rule.path).collect();
         let body = Secret::new(json!({ "paths": paths }).to_string());
-        let call = Call {
-            method: Method::POST,
-            path: "/v1/sys/capabilities-self",
-            body: Some(&body),
-            secrets: &[],
-            repeated: Repeated::Same,
-        };
+        let call = Call::post("/v1/sys/capabilities-self", &body);
         let (response, _) = self.call::<BTreeMap<String, Vec<String>>>(&call)?;
         Ok(response.data.unwrap_or_default())
     }
@@ -129,13 +123,7 @@ impl VaultStore<'_> {
     /// `None` also if this machine may not read the settings.
     fn wrong_settings(&self, part: SharedPart) -> Option<Mistake> {
         let path = self.path("metadata", part);
-        let call = Call {
-            method: Method::GET,
-            path: &path,
-            body: None,
-            secrets: &[],
-            repeated: Repeated::Same,
-        };
+        let call = Call::get(&path);
         let (response, _) = self.call::<Settings>(&call).ok()?;
         let Settings { max_versions, cas_required } = response.data?;
         if max_versions == 1 && cas_required {

@@ -1,13 +1,13 @@
 //! How this machine gets a token of the server. The token is stored on this machine as an access token is (0600), and used
 //! until two thirds of its lifetime have passed; then it is renewed, or replaced by a login.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::super::client::{Method, segment};
+use super::super::client::segment;
 use super::super::{identity, issued};
 use super::server::{Call, Refusal, Repeated};
 use super::{Response, VaultStore};
@@ -15,8 +15,8 @@ use crate::config::Context;
 use crate::error::{Error, Result};
 use crate::http::SharedFailure;
 use crate::model::{
-    JwtSource, LoginKind, Origin, Proof, Provider, Secret, SecretLocation, Timestamp, Vault,
-    VaultLogin, json as numbers,
+    IdentitySource, JwtSource, LoginKind, Origin, Proof, Provider, Secret, SecretLocation,
+    Timestamp, Vault, VaultLogin, json as numbers,
 };
 use crate::sys::{atomic_file, lock};
 
@@ -192,33 +192,25 @@ fn given(store: &VaultStore<'_>, file: Option<PathBuf>) -> Result<Secret, Shared
     if let Some(token) = &store.given {
         return Ok(token.clone());
     }
-    let context = store.server.network.context;
-    let file = file.map_or_else(|| context.paths.in_home(".vault-token").map_err(Error::from), Ok);
-    let file = file.map_err(|error| denied(&error))?;
-    let token = context.secret(&SecretLocation::File(file.clone()));
-    let missing = || {
-        let file = file.display();
-        let message = format!("no token for the server: neither VAULT_TOKEN nor {file} has one");
-        SharedFailure::Denied(message)
-    };
-    token.map_err(|error| denied(&error))?.ok_or_else(missing)
+    let home = || store.server.network.context.paths.in_home(".vault-token");
+    let file = file.map_or_else(home, Ok).map_err(|problem| denied(&problem))?;
+    secret(store, &SecretLocation::File(file)).map_err(|failure| match failure {
+        SharedFailure::Denied(why) => {
+            SharedFailure::Denied(format!("{why}, and VAULT_TOKEN is not set"))
+        }
+        failure => failure,
+    })
 }
 
-fn denied(error: &Error) -> SharedFailure {
-    SharedFailure::Denied(format!("cannot log in to the server: {}", error.message))
+fn denied(why: &dyn std::fmt::Display) -> SharedFailure {
+    SharedFailure::Denied(format!("cannot log in to the server: {why}"))
 }
 
 /// `None` if the token cannot be renewed: then a login replaces it.
 fn renew(store: &VaultStore<'_>, cached: &Cached) -> Option<Cached> {
     let token = Secret::new(cached.token.clone());
     let body = Secret::new("{}");
-    let call = Call {
-        method: Method::POST,
-        path: "/v1/auth/token/renew-self",
-        body: Some(&body),
-        secrets: &[],
-        repeated: Repeated::Same,
-    };
+    let call = Call::post("/v1/auth/token/renew-self", &body);
     let (response, _) = store.server.request(&call, Some(&token)).ok()?;
     issued(store, response, cached).ok()
 }
@@ -247,13 +239,7 @@ fn log_in(
         Proof::Certificate { role: None, .. } => (json!({}), None),
     };
     let (path, body) = (login_path(mount), Secret::new(body.to_string()));
-    let call = Call {
-        method: Method::POST,
-        path: &path,
-        body: Some(&body),
-        secrets: &secret.iter().collect::<Vec<_>>(),
-        repeated: Repeated::Same,
-    };
+    let call = Call { secrets: &secret.iter().collect::<Vec<_>>(), ..Call::post(&path, &body) };
     let response = store.server.request(&call, None).map_err(|refusal| match refusal {
         Refusal::Failure(failure) => failure,
         Refusal::Decision(error) => {
@@ -285,15 +271,14 @@ fn issued(
 }
 
 fn secret(store: &VaultStore<'_>, location: &SecretLocation) -> Result<Secret, SharedFailure> {
-    let missing = || {
+    let found = store.server.network.context.secret(location);
+    found.map_err(|error| denied(&error.message))?.ok_or_else(|| {
         let place = match location {
-            SecretLocation::Variable(name) => format!("{name} is not set"),
-            SecretLocation::File(path) => format!("{} is missing or empty", path.display()),
+            SecretLocation::Variable(name) => name.clone(),
+            SecretLocation::File(path) => path.display().to_string(),
         };
-        SharedFailure::Denied(format!("cannot log in to the server: {place}"))
-    };
-    let context = store.server.network.context;
-    context.secret(location).map_err(|error| denied(&error))?.ok_or_else(missing)
+        denied(&format!("{place} is missing or empty"))
+    })
 }
 
 /// The `secret_id` that a token unwraps once. It is stored on this machine before it is used, and a check before that shows
@@ -314,21 +299,11 @@ fn unwrap(
     {
         return Ok(Secret::new(secret.clone()));
     }
-    let path = path.ok_or_else(|| {
-        SharedFailure::Denied("a wrapped secret_id needs a home directory".to_owned())
-    })?;
-    let unwritable = |error: &dyn std::fmt::Display| {
-        SharedFailure::Denied(format!("the secret_id could not be saved: {error}"))
-    };
-    write(path, cached).map_err(|error| unwritable(&error))?;
+    let path = path.ok_or_else(|| denied(&"a wrapped secret_id needs a home directory"))?;
+    let unwritable = |error| denied(&format!("the secret_id could not be saved: {error}"));
+    write(path, cached).map_err(unwritable)?;
     let body = Secret::new("{}");
-    let call = Call {
-        method: Method::POST,
-        path: "/v1/sys/wrapping/unwrap",
-        body: Some(&body),
-        secrets: &[],
-        repeated: Repeated::Refused,
-    };
+    let call = Call { repeated: Repeated::Refused, ..Call::post("/v1/sys/wrapping/unwrap", &body) };
     let (response, _) =
         store.server.request::<Response<Unwrapped>>(&call, Some(token)).map_err(|refusal| {
             match refusal {
@@ -343,57 +318,41 @@ fn unwrap(
     let Unwrapped { secret_id } = response.data.ok_or_else(missing)?;
     cached.secret_id = Some(secret_id.expose_secret().to_owned());
     cached.unwrapped_by = Some(used);
-    write(path, cached).map_err(|error| unwritable(&error))?;
+    write(path, cached).map_err(unwritable)?;
     Ok(secret_id)
 }
 
 fn jwt(store: &VaultStore<'_>, source: &JwtSource) -> Result<Secret, SharedFailure> {
-    let network = store.server.network;
-    let location = match source {
-        JwtSource::Variable(name) => SecretLocation::Variable(name.clone()),
-        JwtSource::File(path) => {
-            // The kubelet's file is a link to a file of root, which others may read.
-            let text = atomic_file::read_public(path);
-            let text = text.map_err(|why| {
-                let path = path.display();
-                SharedFailure::Denied(format!("cannot log in to the server: {path} {why}"))
-            })?;
-            let text = text.map(zeroize::Zeroizing::new);
-            let token = text.map(|text| Secret::trimmed(&text)).filter(|token| !token.is_empty());
-            let missing = || {
-                let path = path.display();
-                SharedFailure::Denied(format!(
-                    "cannot log in to the server: {path} is missing or empty"
-                ))
-            };
-            return token.ok_or_else(missing);
-        }
-        JwtSource::Identity(identity) => match &identity.source {
-            crate::model::IdentitySource::File(path)
-            | crate::model::IdentitySource::Kubernetes(path) => {
-                return jwt(store, &JwtSource::File(path.clone()));
-            }
-            source if let Some(name) = source.variable() => {
-                SecretLocation::Variable(name.to_owned())
-            }
-            _ => {
-                let server = Provider {
-                    identity: Some(identity.clone()),
-                    ..Provider::new("vault", LoginKind::ApiKey(None), String::new(), String::new())
-                };
-                let now = store.server.clock.now();
-                let token = identity::request_token(network, &server, store.server.deadline, now);
-                let token = token.map_err(|error| denied(&error))?;
-                let missing = || {
-                    SharedFailure::Denied(
-                        "cannot log in to the server: no metadata server answers".to_owned(),
-                    )
-                };
-                let token = token.ok_or_else(missing)?;
-                identity.check(&token, now).map_err(|error| denied(&error))?;
-                return Ok(token);
-            }
-        },
+    let identity = match source {
+        JwtSource::Variable(name) => return secret(store, &SecretLocation::Variable(name.clone())),
+        JwtSource::File(path) => return public(path),
+        JwtSource::Identity(identity) => identity,
     };
-    secret(store, &location)
+    match &identity.source {
+        IdentitySource::File(path) | IdentitySource::Kubernetes(path) => return public(path),
+        source if let Some(name) = source.variable() => {
+            return secret(store, &SecretLocation::Variable(name.to_owned()));
+        }
+        _ => {}
+    }
+    let (none, kind) = (String::new(), LoginKind::ApiKey(None));
+    let server = Provider {
+        identity: Some(identity.clone()),
+        ..Provider::new("vault", kind, none.clone(), none)
+    };
+    let (network, deadline) = (store.server.network, store.server.deadline);
+    let now = store.server.clock.now();
+    let token = identity::request_token(network, &server, deadline, now);
+    let token = token.map_err(|error| denied(&error.message))?;
+    let token = token.ok_or_else(|| denied(&"no metadata server answers"))?;
+    identity.check(&token, now).map_err(|error| denied(&error.message))?;
+    Ok(token)
+}
+
+/// The kubelet's file is a link to a file of root, which others may read.
+fn public(path: &Path) -> Result<Secret, SharedFailure> {
+    let place = path.display();
+    let text = atomic_file::read_public(path).map_err(|why| denied(&format!("{place} {why}")))?;
+    let token = Secret::trimmed(&zeroize::Zeroizing::new(text.unwrap_or_default()));
+    if token.is_empty() { Err(denied(&format!("{place} is missing or empty"))) } else { Ok(token) }
 }

@@ -165,13 +165,7 @@ impl<'a> VaultStore<'a> {
     fn create(&self, part: SharedPart) -> Result<(), SharedFailure> {
         let body = Secret::new(json!({ "max_versions": 1, "cas_required": true }).to_string());
         let path = self.path("metadata", part);
-        let call = Call {
-            method: Method::POST,
-            path: &path,
-            body: Some(&body),
-            secrets: &[],
-            repeated: Repeated::Same,
-        };
+        let call = Call::post(&path, &body);
         match self.call::<serde::de::IgnoredAny>(&call) {
             Ok(_) => Ok(()),
             Err(Refusal::Decision(error)) if error.status == 403 => Ok(()),
@@ -211,13 +205,7 @@ impl<'a> VaultStore<'a> {
             return oauthapp::read(self);
         }
         let path = self.path("data", part);
-        let call = Call {
-            method: Method::GET,
-            path: &path,
-            body: None,
-            secrets: &[],
-            repeated: Repeated::Same,
-        };
+        let call = Call::get(&path);
         let (response, date) =
             self.call::<Stored>(&call).map_err(|error| self.failure(error, part))?;
         let Some(Stored { data, metadata }) = response.data else {
@@ -280,13 +268,8 @@ impl SharedStore for VaultStore<'_> {
         let secrets: Vec<_> =
             fields.iter().filter(|(name, _)| name.ends_with("_token")).map(|(_, it)| it).collect();
         let path = self.path("data", part);
-        let call = Call {
-            method: Method::POST,
-            path: &path,
-            body: Some(&body),
-            secrets: &secrets,
-            repeated: Repeated::Refused,
-        };
+        let call =
+            Call { secrets: &secrets, repeated: Repeated::Refused, ..Call::post(&path, &body) };
         let (response, _) =
             self.call::<Metadata>(&call).map_err(|refusal| self.failure(refusal, part))?;
         let written = response.data.ok_or_else(|| self.not_version_2())?.version;

@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 
-use super::server::{Call, Repeated};
-use super::{Method, VaultStore};
+use super::server::Call;
+use super::VaultStore;
 use crate::http::client::segment;
 use crate::http::issued::is_usable;
 use crate::http::{SharedFailure, SharedStore as _};
@@ -29,13 +29,7 @@ pub(super) fn read(store: &VaultStore<'_>) -> Result<Snapshot, SharedFailure> {
     let name = name(&store.provider.name, &store.provider.account);
     let mount: Vec<_> = store.settings.mount.split('/').map(segment).collect();
     let path = format!("/v1/{}/creds/{}", mount.join("/"), segment(&name));
-    let call = Call {
-        method: Method::GET,
-        path: &path,
-        body: None,
-        secrets: &[],
-        repeated: Repeated::Same,
-    };
+    let call = Call::get(&path);
     let part = SharedPart::Access;
     let (response, date) =
         store.call::<Issued>(&call).map_err(|refusal| store.failure(refusal, part))?;
@@ -50,7 +44,7 @@ pub(super) fn read(store: &VaultStore<'_>) -> Result<Snapshot, SharedFailure> {
     let unusable =
         || SharedFailure::Failed(format!("{} has no usable token or time", store.location(part)));
     let expires_at = expires_at.filter(|_| is_usable(&access_token)).ok_or_else(unusable)?;
-    let session = Session::api_token(access_token, Some(expires_at), store.server.clock.now());
+    let session = Session::api_token(access_token, Some(expires_at), now);
     let login_id = "oauthapp".to_owned();
     let shared = SharedSession { login_id, session, lease: None, rejected: None };
     let record = Some(SharedRecord::Session(Box::new(shared)));

@@ -50,6 +50,16 @@ pub(super) struct Call<'a> {
     pub(super) repeated: Repeated,
 }
 
+impl<'a> Call<'a> {
+    pub(super) fn get(path: &'a str) -> Self {
+        Self { method: Method::GET, path, body: None, secrets: &[], repeated: Repeated::Same }
+    }
+
+    pub(super) fn post(path: &'a str, body: &'a Secret) -> Self {
+        Self { method: Method::POST, body: Some(body), ..Self::get(path) }
+    }
+}
+
 pub(super) struct Server<'a> {
     pub(super) network: Network<'a>,
     pub(super) clock: &'a dyn Clock,

@@ -292,8 +292,7 @@ fn the_audit_log_names_each_request_and_no_secret() {
         ("update", "data"),
         ("read", "data"),
     ];
-    let expected = expected.map(|(operation, kind)| {
-        (operation.to_owned(), format!("secret/{kind}/{record}"))
-    });
+    let expected =
+        expected.map(|(operation, kind)| (operation.to_owned(), format!("secret/{kind}/{record}")));
     assert_eq!(operations, expected);
 }
