@@ -11,7 +11,6 @@ use crate::model::{
     Account, Attempt, ChosenBy, CredentialRequest, Outcome, Provider, StoreFailure, Subject,
     Target, Warning,
 };
-use crate::store::session;
 
 /// A provider with the account that answers.
 pub(super) struct AccountChoice {
@@ -92,7 +91,7 @@ impl Engine<'_> {
         }
         let in_use = configuration.account_in_use(&provider.name);
         let in_use = self.context.descriptor(Some(&provider.name))?.with_account(in_use);
-        let is_free = session::load(&self.stores, &in_use.key).newest.is_none();
+        let is_free = self.load(&in_use).newest.is_none();
         let paths = &self.context.paths;
         let editor = Editor::lock(paths)?;
         // The configuration may have changed before the lock was taken.
@@ -140,7 +139,7 @@ impl Engine<'_> {
             accounts.push(provider.clone());
         }
         for account in &accounts {
-            let loaded = session::load(&self.stores, &account.key);
+            let loaded = self.load(account);
             let (title, logout) = (account.title(), account.command("logout"));
             if loaded.newest.is_some() {
                 let at = self.context.configured_api_url(account)?;

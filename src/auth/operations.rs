@@ -9,8 +9,8 @@ use crate::config::StoreChoice;
 use crate::error::{Error, Result, sanitize};
 use crate::model::{
     Credential, CredentialRequest, EraseRequest, Kind, LegacyUrl, ListEntry, Occasion, Provider,
-    Response, Secret, Session, Source, StoreFailure, StoreRequest, StoredAt, Target, Timestamp,
-    ToolTraits, Trail, UrlCredential, Warning, jwt,
+    Response, Secret, Session, SharedSettings, Source, StoreFailure, StoreRequest, StoredAt,
+    Target, Timestamp, ToolTraits, Trail, UrlCredential, Warning, jwt,
 };
 use crate::store::session::LoadedSessions;
 use crate::store::{env, owner, session, url_credentials};
@@ -88,7 +88,7 @@ impl Engine<'_> {
             return Ok(true);
         }
         Ok(self.accounts(&provider.name)?.iter().any(|account| {
-            let LoadedSessions { newest, older, .. } = session::load(&self.stores, &account.key);
+            let LoadedSessions { newest, older, .. } = self.load(account);
             let mut sessions = newest.into_iter().chain(older).map(|stored| stored.session);
             sessions.any(|session| {
                 let tokens =
@@ -100,6 +100,9 @@ impl Engine<'_> {
 
     /// Whether a session of this provider could be stored: checked before the person logs in.
     pub fn check_login(&self, provider: &Provider) -> Result<()> {
+        if let Some(settings) = &provider.shared {
+            return self.check_shared(provider, settings);
+        }
         let checked = self.stores.check_new(self.context.store_choice()?, &provider.key);
         checked.map_err(|error| match self.context.paths.in_home("") {
             Err(problem) if error.hint.is_none() => error.with_hint(problem.hint()),
@@ -109,6 +112,9 @@ impl Engine<'_> {
 
     /// Moves the session of an account to the store of `--store`; `None` if there is no session in the other store.
     pub fn move_session(&self, provider: &Provider) -> Result<Option<StoredAt>> {
+        if provider.shared.is_some() {
+            return Ok(None);
+        }
         let _lock = self.lock_session(&provider.key, LOCK_TIMEOUT)?;
         let to = match self.context.store_choice()? {
             Some(StoreChoice::Keyring) => Source::Keyring,
@@ -124,14 +130,30 @@ impl Engine<'_> {
 
     /// Stores a new session under the lock, and deletes an older one from the other store.
     pub fn save_session(&self, provider: &Provider, session: &Session) -> Result<Saved> {
+        if let Some(settings) = &provider.shared {
+            return self.write_shared(provider, settings, session);
+        }
         let _lock = self.lock_session(&provider.key, LOCK_TIMEOUT)?;
         self.write_session(provider, session)
+    }
+
+    fn write_shared(
+        &self,
+        provider: &Provider,
+        settings: &SharedSettings,
+        session: &Session,
+    ) -> Result<Saved> {
+        let warning = self.register_account(provider)?;
+        Ok((self.save_shared(provider, settings, session)?, warning))
     }
 
     /// As [`Engine::save_session`], for a session that a service has just granted and will not grant again: saves it even
     /// if the lock cannot be taken. A process that holds the lock for longer than a refresh is suspended, and will find the
     /// new session.
     pub fn save_granted(&self, provider: &Provider, session: &Session) -> Result<Saved> {
+        if let Some(settings) = &provider.shared {
+            return self.write_shared(provider, settings, session);
+        }
         let _lock = self.lock_session(&provider.key, GRANTED_LOCK_TIMEOUT).ok();
         self.write_session(provider, session)
     }
@@ -208,7 +230,14 @@ impl Engine<'_> {
 
     /// Deletes a provider's session from both stores; with a secret, only a session with this token. If a store may still
     /// have the session, that is an error, after the other store was cleared.
+    /// A shared session with this token is marked, since other machines use it.
     pub fn forget_session(&self, provider: &Provider, secret: Option<&Secret>) -> Result<bool> {
+        if let Some(settings) = &provider.shared {
+            return match secret {
+                Some(secret) => self.refuse_shared(provider, settings, secret),
+                None => Ok(self.log_out_shared(provider, settings)?.is_some()),
+            };
+        }
         let _lock = self.lock_session(&provider.key, LOCK_TIMEOUT)?;
         let (mut erased, mut left) = (false, None);
         for store in self.stores.in_order() {
@@ -286,7 +315,7 @@ impl Engine<'_> {
         {
             listed.push(entry(found.kind, Source::Environment, found.expires_at));
         }
-        if let Some(stored) = session::load(&self.stores, &provider.key).newest {
+        if let Some(stored) = self.load(provider).newest {
             let session = stored.session;
             listed.push(entry(session.kind(), stored.source, session.reported_expiry(now)));
         }

@@ -4,13 +4,13 @@
 
 use super::accounts::AccountChoice;
 use super::refresh::ForcedBy;
-use super::{Engine, GetError};
+use super::{Engine, GetError, fleet};
 use crate::config::Context;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{
     Credential, CredentialRequest, Header, HostPattern, Kind, Need, OffReason, Origin, Outcome,
-    Provider, Rejection, Resolved, Secret, Session, Source, StoreFailure, Subject, Target,
-    Timestamp, TokenKind, Trail, UrlCredential, Warning, attempts_line,
+    Provider, Rejection, Resolved, Secret, Session, SharedSettings, Source, StoreFailure, Subject,
+    Target, Timestamp, TokenKind, Trail, UrlCredential, Warning, attempts_line,
 };
 use crate::store::session::{self, LoadedSessions, StoredSession};
 use crate::store::{env, returned_token, url_credentials};
@@ -253,7 +253,7 @@ impl Engine<'_> {
 
     /// Whether the person has logged in after `time` and the session has not ended.
     fn has_session_since(&self, provider: &Provider, time: Timestamp) -> bool {
-        let newest = session::load(&self.stores, &provider.key).newest;
+        let newest = self.load(provider).newest;
         newest.is_some_and(|StoredSession { session, .. }| {
             let is_alive = !session.is_expired(self.clock.now());
             session.logged_in_at > time && (is_alive || provider.login.can_renew(&session))
@@ -280,6 +280,9 @@ impl Engine<'_> {
         renewal: Renewal,
         trail: &mut Trail,
     ) -> Result<Found> {
+        if let Some(settings) = &provider.shared {
+            return self.find_shared_session(request, provider, settings, renewal, trail);
+        }
         let mut loaded = session::load(&self.stores, &provider.key);
         trail.attempts.append(&mut loaded.trail.attempts);
         if loaded.newest.is_some() {
@@ -293,7 +296,8 @@ impl Engine<'_> {
         let need = Need { min_validity: request.min_validity, id_token };
         if let Some(stored) = &loaded.newest
             && let token = &need.of(&stored.session).access_token
-            && self.is_rejected(request, provider, stored, token)
+            && provider.login.can_renew(&stored.session)
+            && self.is_rejected(request, provider, token)
             && let Ok(true) = self.mark_rejected(provider, token, ForcedBy::Tool)
         {
             loaded = session::load(&self.stores, &provider.key);
@@ -310,14 +314,58 @@ impl Engine<'_> {
             Some(stored) if !stored.session.is_expired(now) => stored,
             Some(stored) => return Err(expired(provider, &stored.session)),
         };
+        let kind = session.kind();
+        self.of_session(request, provider, need, StoredSession { session, source }, kind)
+    }
+
+    fn find_shared_session(
+        &self,
+        request: &CredentialRequest,
+        provider: &Provider,
+        settings: &SharedSettings,
+        renewal: Renewal,
+        trail: &mut Trail,
+    ) -> Result<Found> {
+        self.require_api_url(request, provider)?;
+        let id_token = provider.login.returns_id_token(request.token);
+        let need = Need { min_validity: request.min_validity, id_token };
+        let mut stored = match renewal {
+            Renewal::Perform => self.shared_session(provider, settings, need, trail)?,
+            Renewal::Assume => {
+                let mut loaded = self.load(provider);
+                let newest = loaded.newest.take();
+                newest.ok_or_else(|| no_session(&loaded, provider, self.context))?
+            }
+        };
+        let token = &need.of(&stored.session).access_token;
+        if renewal == Renewal::Perform
+            && provider.login.renews()
+            && self.is_rejected(request, provider, token)
+            && let Ok(true) = self.refuse_shared(provider, settings, token)
+        {
+            stored = self.shared_session(provider, settings, need, trail)?;
+        }
+        let kind = fleet::kind(provider, &stored.session);
+        self.of_session(request, provider, need, stored, kind)
+    }
+
+    /// The token of a session that is needed, as a credential.
+    fn of_session(
+        &self,
+        request: &CredentialRequest,
+        provider: &Provider,
+        need: Need,
+        StoredSession { session, source }: StoredSession,
+        kind: Kind,
+    ) -> Result<Found> {
         let now = self.clock.now();
-        if id_token && need.is_unmeetable(&session, now)
+        if need.id_token && need.is_unmeetable(&session, now)
             || request.token == TokenKind::Id && session.id_token.is_none()
         {
             return Err(no_id_token(provider, &session));
         }
         let expires_at = need.of(&session).reported_expiry(now);
-        let (kind, token) = (session.kind(), need.token_of(session));
+        let token = need.token_of(session);
         Ok((self.credential(request, provider, kind, token, expires_at), source))
     }
 
@@ -362,18 +410,16 @@ impl Engine<'_> {
         &self,
         request: &CredentialRequest,
         provider: &Provider,
-        stored: &StoredSession,
         token: &Secret,
     ) -> bool {
-        provider.login.can_renew(&stored.session)
-            && match request.rejection {
-                Rejection::NotReported => false,
-                Rejection::Reported => self.has_received(request, provider),
-                Rejection::ByRepetition => {
-                    let target = request.target.as_ref();
-                    returned_token::is_repeated(&self.context.paths, target, token)
-                }
+        match request.rejection {
+            Rejection::NotReported => false,
+            Rejection::Reported => self.has_received(request, provider),
+            Rejection::ByRepetition => {
+                let target = request.target.as_ref();
+                returned_token::is_repeated(&self.context.paths, target, token)
             }
+        }
     }
 
     /// Whether a tool that needs the prefixes has already received this provider's token for the target.

@@ -242,6 +242,10 @@ impl Clock for ManualClock {
         self.start + self.elapsed.get()
     }
 
+    fn boot(&self) -> Duration {
+        Duration::from_secs(5000) + self.elapsed.get()
+    }
+
     fn sleep(&self, duration: Duration) {
         self.elapsed.set(self.elapsed.get() + duration);
     }

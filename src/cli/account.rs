@@ -9,7 +9,7 @@ use crate::cli::output::{Output, or};
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::{Provider, Timestamp, ToolOutput};
 use crate::store::owner;
-use crate::store::session::{self, LoadedSessions, StoredSession};
+use crate::store::session::{LoadedSessions, StoredSession};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -48,8 +48,7 @@ pub(super) struct Row {
 impl Row {
     fn load(engine: &Engine<'_>, provider: Provider) -> Result<Self> {
         let now = engine.clock.now();
-        let LoadedSessions { newest: session, problem, .. } =
-            session::load(&engine.stores, &provider.key);
+        let LoadedSessions { newest: session, problem, .. } = engine.load(&provider);
         let is_expired = session.as_ref().is_some_and(|it| it.session.needs_login(&provider, now));
         let state = match (&session, problem) {
             (Some(StoredSession { session, source }), _) => {

@@ -10,8 +10,8 @@ use crate::cli::output::Output;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::oauth::{Description, Service};
 use crate::http::{self, Client, mycli};
-use crate::model::{Kind, LoginKind, Provider, Session, ToolOutput};
-use crate::store::session::{self, StoredSession};
+use crate::model::{Kind, LoginKind, Provider, Session, Source, ToolOutput};
+use crate::store::session::StoredSession;
 
 #[derive(clap::Args)]
 #[command(
@@ -64,7 +64,13 @@ fn append(all: &mut ToolOutput, next: &ToolOutput) {
 }
 
 fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
-    let stored = session::load(&engine.stores, &provider.key).newest;
+    let stored = match &provider.shared {
+        // The other machines must not refresh what is revoked.
+        Some(settings) => engine
+            .log_out_shared(provider, settings)?
+            .map(|session| StoredSession { session, source: Source::Vault }),
+        None => engine.load(provider).newest,
+    };
     let is_oauth = matches!(provider.login, LoginKind::OAuth(_));
     let revocable =
         stored.as_ref().filter(|stored| is_oauth || stored.session.refresh_token.is_some());
@@ -72,7 +78,8 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
     // be reported as logged in.
     let revoked = revocable.map(|stored| revoke(engine, provider, stored));
     Pending::forget_account(engine, provider);
-    let was_logged_in = engine.forget_session(provider, None)? || stored.is_some();
+    let was_logged_in =
+        provider.shared.is_none() && engine.forget_session(provider, None)? || stored.is_some();
     let warning = engine.unregister_account(provider)?;
     let fields = json!({
         "provider": provider.name, "account": &*provider.account, "logged_out": was_logged_in,

@@ -1,4 +1,5 @@
-//! `status`: the state on this machine, as it is before any refresh. Calls the service only with `--check`.
+//! `status`: the state on this machine, and in a shared store, as it is before any refresh. Calls the service only with
+//! `--check`.
 
 use std::time::{Duration, Instant};
 
@@ -6,22 +7,23 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::auth::Engine;
+use crate::auth::fleet::SharedFacts;
 use crate::cli::account::{self, Row};
 use crate::cli::output::{Output, Report};
 use crate::cli::whoami;
 use crate::config::MyJson;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http::{microtica, vault};
 use crate::model::{
-    Kind, LoginKind, Provider, Secret, Session, SharedSettings, Source, Timestamp, ToolOutput, jwt,
+    Kind, LoginKind, Provider, Secret, Session, Source, Timestamp, ToolOutput, jwt,
 };
 use crate::store::env::{self, Variable};
 use crate::store::owner;
-use crate::store::session::{self, StoredSession};
+use crate::store::session::StoredSession;
 use crate::sys::atomic_file;
 
 /// For the server that has the sessions of several machines.
-const SHARED_TIMEOUT: Duration = Duration::from_secs(5);
+const VAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper status --check")]
@@ -118,7 +120,10 @@ fn local_status(
     output: &Output,
 ) -> Result<Report> {
     let (context, now) = (&engine.context, engine.clock.now());
-    let loaded = session::load(&engine.stores, &provider.key);
+    let (loaded, shared) = match &provider.shared {
+        Some(settings) => engine.load_shared(provider, settings),
+        None => (engine.load(provider), None),
+    };
     output.warn(&loaded.trail.warnings);
     let identity = engine.identity_status(provider);
     let job = identity.as_ref().filter(|(_, is_present, _)| *is_present);
@@ -136,7 +141,10 @@ fn local_status(
         }
     };
     let stored = if let InForce::Session(stored) = in_force { Some(stored) } else { None };
-    let location = stored.and_then(|it| engine.stores.get(it.source).location(&provider.key));
+    let location = match (&shared, stored) {
+        (Some(shared), Some(_)) => Some(shared.location.clone()),
+        (_, stored) => stored.and_then(|it| engine.stores.get(it.source).location(&provider.key)),
+    };
     let user =
         stored.and_then(|stored| owner::load(&context.paths, &provider.key, &stored.session));
     let elsewhere = context.other_login_url(provider, None)?.filter(|_| stored.is_some());
@@ -200,8 +208,11 @@ fn local_status(
         report
             .field("identity", json!({ "source": source, "present": is_present, "state": state }));
     }
-    if let Some(shared) = &provider.shared {
-        add_shared(engine, provider, shared, &mut report)?;
+    if let Some(shared) = &shared {
+        add_shared(&mut report, shared, now);
+    }
+    if provider.shared.is_some() {
+        add_vault(engine, provider, &mut report)?;
     }
     let attempts = loaded.trail.attempts.iter();
     let attempts =
@@ -215,16 +226,32 @@ fn local_status(
     Ok(report)
 }
 
-/// The store that machines share, as it is now.
-fn add_shared(
-    engine: &Engine<'_>,
-    provider: &Provider,
-    shared: &SharedSettings,
-    report: &mut Report,
-) -> Result<()> {
-    let deadline = Instant::now() + SHARED_TIMEOUT;
+/// The record that other machines share.
+fn add_shared(report: &mut Report, shared: &SharedFacts, now: Timestamp) {
+    let SharedFacts { role, location, version, written_at, lease, rejected } = shared;
+    let holder = lease.as_ref().map(|lease| lease.holder.as_str());
+    report.field(
+        "shared",
+        json!({
+            "role": role.name(), "location": location, "version": version, "written_at": written_at,
+            "lease": holder, "rejected": rejected,
+        }),
+    );
+    let written = relative(*written_at, now);
+    report.row("shared", format!("{location}, version {version}, written {written}"));
+    report.row("role", role.name().to_owned());
+    if let Some(holder) = holder {
+        report.row("lease", format!("{} is refreshing the session", sanitize(holder)));
+    }
+    if let Some(reason) = rejected {
+        report.row("rejected", format!("the service ended the session: {}", sanitize(reason)));
+    }
+}
+
+/// The server that has the record: how this machine logs in there, and whether it may do what it has to.
+fn add_vault(engine: &Engine<'_>, provider: &Provider, report: &mut Report) -> Result<()> {
+    let deadline = Instant::now() + VAULT_TIMEOUT;
     let found = vault::inspect(engine.network, engine.clock, provider, deadline)?;
-    let (role, state) = (shared.role.name(), vault::describe(&found.record));
     let policy = match found.mistakes.as_deref() {
         None => "not checked".to_owned(),
         Some([]) => "as needed".to_owned(),
@@ -233,18 +260,10 @@ fn add_shared(
             mistakes.join("; ")
         }
     };
-    report.row("vault", found.addresses.join(", "));
-    report.row("vault record", format!("{}: {state}", found.location));
-    report.row("vault role", format!("{role}, logs in with {}", found.auth));
-    report.row("vault policy", &*policy);
-    let version = found.record.as_ref().ok().map(|record| record.version);
-    report.field(
-        "vault",
-        json!({
-            "addresses": found.addresses, "location": found.location, "role": role, "auth": found.auth,
-            "version": version, "state": state, "policy": policy,
-        }),
-    );
+    let (addresses, auth) = (found.addresses, found.auth);
+    report.row("vault", format!("{}, login with {auth}", addresses.join(", ")));
+    report.row("policy", &*policy);
+    report.field("vault", json!({ "addresses": addresses, "auth": auth, "policy": policy }));
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::http::microtica;
 use crate::http::mycli::{self, Me};
 use crate::http::oauth::{Description, Service};
 use crate::model::{ApiPaths, Kind, LoginKind, OAuth, Provider, Resolved, Source, ToolOutput};
-use crate::store::{owner, session};
+use crate::store::owner;
 
 pub(super) fn run(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
     let provider = engine.context.provider(None)?;
@@ -39,7 +39,7 @@ pub(super) fn me(engine: &Engine<'_>, provider: &Provider) -> Result<(Me, Resolv
 
 /// Records the owner of the stored session.
 pub(super) fn remember(engine: &Engine<'_>, provider: &Provider, name: &str) {
-    if let Some(stored) = session::load(&engine.stores, &provider.key).newest {
+    if let Some(stored) = engine.load(provider).newest {
         owner::save(&engine.context.paths, &provider.key, &stored.session, name);
     }
 }

@@ -36,7 +36,7 @@ pub use request::{
 };
 pub use response::{Capabilities, Credential, ListEntry, Resolved, Response, StoredAt, Warning};
 pub use secret::Secret;
-pub use shared::{Lease, SharedPart, SharedRecord, SharedSession, Snapshot};
+pub use shared::{Lease, PendingResult, SharedPart, SharedRecord, SharedSession, Snapshot};
 pub use source::Source;
 pub use target::{LegacyUrl, Target, UrlPath};
 pub use timestamp::Timestamp;

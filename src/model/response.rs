@@ -149,6 +149,9 @@ pub enum Warning {
     SavedElsewhere { store: Source, cause: StoreFailure, location: String },
     #[error("could not save the new session ({0}); a new login will be required")]
     NotSaved(StoreFailure),
+    /// The result of a refresh is stored on this machine. `provider` is the provider's title.
+    #[error("the shared store does not have the new session with {provider} yet: {reason}")]
+    NotShared { provider: String, reason: String },
     #[error("could not remove an older copy of the session from the {}: {cause}", store.name())]
     CopyLeft { store: Source, cause: StoreFailure },
     /// The new account is not the one in use.

@@ -1,6 +1,6 @@
 //! A session that many machines share: one record of a store that counts the versions of a record.
 
-use super::{Session, Timestamp};
+use super::{Secret, Session, Timestamp};
 
 /// The contents of a record. The session and the lease are one record: a lease is taken from exactly the session that was
 /// read.
@@ -21,6 +21,18 @@ pub struct SharedSession {
     pub lease: Option<Lease>,
     /// Why the service rejected the refresh token. No machine sends it again; a late result still replaces it.
     pub rejected: Option<String>,
+}
+
+/// The result of a refresh that was received, and may not be in the store yet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PendingResult {
+    pub login_id: String,
+    /// The version of the lease: an older record is that of a server that lags behind.
+    pub version: u64,
+    /// The refresh token that was sent for it.
+    pub redeemed: Option<Secret>,
+    /// By the clock of the store.
+    pub session: Session,
 }
 
 /// The right of one machine to send the refresh token once.

@@ -3,6 +3,7 @@
 
 pub mod env;
 mod file;
+pub mod fleet;
 pub mod identity;
 pub mod job_cache;
 pub mod keyring;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::os;
 use crate::model::Timestamp;
 
 pub trait Clock {
@@ -10,6 +11,10 @@ pub trait Clock {
 
     /// A point in time that never goes back.
     fn instant(&self) -> Instant;
+
+    /// The time that has passed since some moment, the same one for every process of this machine. It goes on while the
+    /// machine is suspended.
+    fn boot(&self) -> Duration;
 
     fn sleep(&self, duration: Duration);
 }
@@ -25,6 +30,10 @@ impl Clock for SystemClock {
 
     fn instant(&self) -> Instant {
         Instant::now()
+    }
+
+    fn boot(&self) -> Duration {
+        os::boot_time()
     }
 
     fn sleep(&self, duration: Duration) {

@@ -10,8 +10,8 @@ use time::Duration as Validity;
 
 use crate::http::{RenewalError, SharedFailure};
 use crate::model::{
-    FleetRole, IdToken, Lease, Need, Secret, Session, SharedPart, SharedRecord, SharedSession,
-    Snapshot, Timestamp,
+    FleetRole, IdToken, Lease, Need, PendingResult, Secret, Session, SharedPart, SharedRecord,
+    SharedSession, Snapshot, Timestamp,
 };
 use crate::store::session::issued_at;
 
@@ -57,7 +57,7 @@ pub struct Call {
     /// The clock of this machine, and the boot clock at the same moment.
     pub clock: (Timestamp, Duration),
     /// The result of an earlier call that the store does not have yet.
-    pub pending: Option<Box<Pending>>,
+    pub pending: Option<Box<PendingResult>>,
     /// Whether the machine has a copy of a token that lives.
     pub has_copy: bool,
     /// Whether the service accepts a replaced refresh token for some time.
@@ -82,17 +82,6 @@ pub enum Goal {
         session: Box<Session>,
     },
     LogOut,
-}
-
-/// A result that was received, and may not be in the store.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Pending {
-    pub login_id: String,
-    /// The version of the lease: an older record is that of a server that lags behind.
-    pub version: u64,
-    /// The refresh token that was sent for it.
-    pub redeemed: Option<Secret>,
-    pub session: Session,
 }
 
 /// What came of an action, and when.
@@ -128,7 +117,7 @@ pub enum Action {
     /// Send the refresh token of this session once.
     Redeem(Box<Session>),
     /// Store the result on this machine, to last.
-    SavePending(Box<Pending>),
+    SavePending(Box<PendingResult>),
     RemovePending,
     End(Outcome),
 }
@@ -174,6 +163,8 @@ pub enum Failure {
     Unprepared(String),
     #[error("the session has no refresh token")]
     NotRenewable,
+    #[error("somebody else has logged in or out meanwhile")]
+    Superseded,
     #[error("the shared store does not have the new session: {0}")]
     Unsaved(String),
 }
@@ -202,7 +193,7 @@ enum Task {
         held: Box<Held>,
         sent_at: Duration,
     },
-    Save(Box<Pending>),
+    Save(Box<PendingResult>),
     /// The service rejected the refresh token.
     Reject(Box<Held>, String),
     /// The lease ends without a result, for this reason; `None`: the call goes on.
@@ -241,6 +232,8 @@ pub struct Process {
     server: (Timestamp, Duration),
     /// The session that was read last.
     found: Option<Box<Session>>,
+    /// The login in the record before this call's.
+    before: Option<Option<String>>,
     /// The session of the record that a logout ends.
     ended: Option<Box<SharedSession>>,
     leases: u8,
@@ -264,6 +257,7 @@ impl Process {
             limit: call.deadline,
             server: call.clock,
             found: None,
+            before: None,
             ended: None,
             leases: 0,
             redemptions: 0,
@@ -308,12 +302,6 @@ impl Process {
             }
             _ => self.finish(Outcome::Failed(Failure::NotRefreshed)),
         }
-    }
-
-    /// Whether the call has sent for a lease and neither lost it nor received the response of its request: the time for
-    /// that is limited.
-    pub fn is_urgent(&self) -> bool {
-        matches!(self.step, Step::Redeeming(_)) || matches!(self.task, Task::Lease { .. })
     }
 
     pub fn goal(&self) -> &Goal {
@@ -430,6 +418,11 @@ impl Process {
                 self.logged_in(now.boot)
             }
             (Goal::LogIn { login_id, session }, _) => {
+                let last = record.as_ref().map(|record| record.login_id().to_owned());
+                // A write whose response was lost may have been followed by somebody's logout, or another login.
+                if *self.before.get_or_insert_with(|| last.clone()) != last {
+                    return self.finish(Outcome::Failed(Failure::Superseded));
+                }
                 let session = self.to_store(*session);
                 let session = SharedSession { login_id, session, lease: None, rejected: None };
                 self.write_session(*version, session)
@@ -519,7 +512,7 @@ impl Process {
     fn received(&mut self, held: &Held, new: Session, boot: Duration) -> Action {
         let Held { version, record } = held;
         let logged_in_at = record.session.logged_in_at;
-        let pending = Box::new(Pending {
+        let pending = Box::new(PendingResult {
             login_id: record.login_id.clone(),
             version: *version,
             redeemed: record.session.refresh_token.clone(),
@@ -566,7 +559,7 @@ impl Process {
         let Task::Save(pending) = &self.task else {
             return self.finish(Outcome::Failed(Failure::NotRefreshed));
         };
-        let Pending { login_id, session, .. } = (**pending).clone();
+        let PendingResult { login_id, session, .. } = (**pending).clone();
         self.write_session(
             version,
             SharedSession { login_id, session, lease: None, rejected: None },
@@ -610,7 +603,7 @@ impl Process {
     fn after_result(&mut self, is_saved: bool, boot: Duration) -> Action {
         match &self.task {
             Task::Save(pending) if is_saved && self.redemptions > 0 => {
-                let Pending { login_id, session, .. } = (**pending).clone();
+                let PendingResult { login_id, session, .. } = (**pending).clone();
                 let outcome = self.session(session.clone(), None);
                 let record = SharedSession { login_id, session, lease: None, rejected: None };
                 self.publish(SharedRecord::Session(Box::new(record)), outcome, boot)
@@ -761,7 +754,7 @@ enum Fate {
     Obsolete,
 }
 
-impl Pending {
+impl PendingResult {
     /// A result may be written while the record still has the refresh token that was sent for it, whoever has the lease:
     /// nobody else can have received it.
     fn fate(&self, found: Option<&SharedSession>) -> Fate {
@@ -776,6 +769,15 @@ impl Pending {
             return Fate::Current;
         }
         Fate::Obsolete
+    }
+}
+
+impl SharedRecord {
+    fn login_id(&self) -> &str {
+        match self {
+            Self::Session(shared) => &shared.login_id,
+            Self::LoggedOut { login_id } => login_id,
+        }
     }
 }
 
@@ -822,7 +824,7 @@ fn signed(duration: Duration) -> Validity {
 }
 
 /// The session by another clock.
-fn shifted(session: Session, by: Validity) -> Session {
+pub(super) fn shifted(session: Session, by: Validity) -> Session {
     let shift = |time: Timestamp| {
         if time == Timestamp::ZERO || time.is_never() { time } else { time.plus(by) }
     };

@@ -27,7 +27,7 @@ const NO_GRACE_TIMEOUT: Duration = Duration::from_secs(20);
 const WEEKLY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Such a command refreshes a session that has not been refreshed for longer.
-const REFRESH_INTERVAL: Validity = Validity::WEEK;
+pub(super) const REFRESH_INTERVAL: Validity = Validity::WEEK;
 
 /// Such a command does not refresh the session of a more recent login.
 const MIN_LOGIN_AGE: Validity = Validity::minutes(30);
@@ -72,12 +72,16 @@ impl Engine<'_> {
         state::run(self, provider, need, timeouts, stale, trail)
     }
 
-    /// Refreshes a session whose token the service has just rejected.
+    /// Refreshes a session whose token the service has just rejected, to revoke it. A shared session has been ended before.
     pub fn refresh_now(
         &self,
         provider: &Provider,
         stored: &StoredSession,
     ) -> Result<StoredSession> {
+        if provider.shared.is_some() {
+            let session = self.renew_ended(provider, &stored.session)?;
+            return Ok(StoredSession { session, ..stored.clone() });
+        }
         self.mark_rejected(provider, &stored.session.access_token, ForcedBy::Service)?;
         // While another process holds the lock, the rejected token must not be returned.
         let mut stale = stored.clone();
@@ -93,6 +97,9 @@ impl Engine<'_> {
             || !matches!(self.context.other_login_url(&provider, None), Ok(None))
         {
             return;
+        }
+        if let Some(settings) = &provider.shared {
+            return self.refresh_shared_weekly(&provider, settings);
         }
         let Some(stored) = session::load(&self.stores, &provider.key).newest else { return };
         let (session, now) = (&stored.session, self.clock.now());
@@ -114,6 +121,9 @@ impl Engine<'_> {
         rejected: &Secret,
         by: ForcedBy,
     ) -> Result<bool> {
+        if let Some(settings) = &provider.shared {
+            return self.refuse_shared(provider, settings, rejected);
+        }
         let rejected_session = || {
             let stored = session::load(&self.stores, &provider.key).newest?;
             let (session, now) = (&stored.session, self.clock.now());

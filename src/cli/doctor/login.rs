@@ -5,7 +5,7 @@ use crate::auth::Engine;
 use crate::cli::status;
 use crate::error::{ErrorCode, Result};
 use crate::model::{CredentialRequest, Provider, StoreFailure};
-use crate::store::{env, session};
+use crate::store::env;
 use crate::sys::atomic_file::{self, Policy};
 
 const SEE_SETTINGS: &str = "run `my-credential-helper config list` to see the settings";
@@ -55,7 +55,7 @@ fn login(engine: &Engine<'_>, provider: &Provider, is_first: bool) -> Result<(Ve
         engine.context.check_variables(provider, &CredentialRequest::default())?;
         format!("the token in {name} is in effect and takes precedence over sessions")
     } else {
-        let loaded = session::load(&engine.stores, &provider.key);
+        let loaded = engine.load(provider);
         let Some(stored) = loaded.newest else {
             let tried = loaded.trail.attempts.iter();
             let tried: Vec<_> =

@@ -11,7 +11,6 @@ use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http::mycli::Code;
 use crate::http::{self, Client, HttpError, mycli};
 use crate::model::{Account, Provider, Secret, Session, Timestamp, ToolOutput};
-use crate::store::session;
 
 impl Login<'_> {
     pub(super) fn by_email(mut self) -> Result<ToolOutput, Stopped> {
@@ -115,7 +114,7 @@ impl Login<'_> {
     /// The result if the stored session is still accepted.
     fn existing(&self) -> Result<Option<ToolOutput>> {
         let (engine, provider) = (self.engine, &self.provider);
-        let Some(stored) = session::load(&engine.stores, &provider.key).newest else {
+        let Some(stored) = engine.load(provider).newest else {
             return Ok(None);
         };
         if engine.context.other_login_url(provider, None)?.is_some() {
@@ -198,7 +197,7 @@ impl Login<'_> {
     fn completed_elsewhere(&self, error: Error, started: Timestamp) -> Result<ToolOutput> {
         if error.code == ErrorCode::SessionExpired {
             std::thread::sleep(Duration::from_millis(200));
-            let stored = session::load(&self.engine.stores, &self.provider.key).newest;
+            let stored = self.engine.load(&self.provider).newest;
             // An older session is not the result of this login.
             if stored.is_some_and(|stored| stored.session.logged_in_at >= started)
                 && let Some(result) = self.existing()?

@@ -20,7 +20,6 @@ use crate::cli::whoami;
 use crate::config::{MyJson, StoreChoice, edit};
 use crate::error::{Error, Result, sanitize};
 use crate::model::{LoginKind, Provider, StoredAt, ToolOutput, Warning};
-use crate::store::session;
 
 pub(super) use pending::Pending;
 
@@ -219,7 +218,7 @@ impl<'a> Login<'a> {
         {
             return Ok(None);
         }
-        let newest = session::load(&engine.stores, &provider.key).newest;
+        let newest = engine.load(provider).newest;
         let is_valid =
             newest.is_some_and(|it| !it.session.needs_login(provider, engine.clock.now()));
         if !is_valid || engine.context.other_login_url(provider, None)?.is_some() {

@@ -10,7 +10,7 @@ use crate::cli::terminal::{self, Stopped};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{self, Client, HttpError, microtica, mycli};
 use crate::model::{Kind, LoginKind, Provider, Secret, Session, Timestamp, ToolOutput};
-use crate::store::{env, session};
+use crate::store::env;
 
 const MAX_TOKEN: u64 = 64 * 1024;
 
@@ -130,7 +130,7 @@ impl Login<'_> {
 
     /// A session is refreshed and a token is not, so that only `--force` replaces a session by a token.
     fn check_replacement(&self, token: &Secret) -> Result<()> {
-        let stored = session::load(&self.engine.stores, &self.provider.key).newest;
+        let stored = self.engine.load(&self.provider).newest;
         let is_other_session = stored.is_some_and(|stored| {
             stored.session.refresh_token.is_some() && stored.session.access_token != *token
         });

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::client::{Method, Network, segment};
+use super::client::{Network, segment};
 use super::error::ServiceError;
 use super::shared::{SharedFailure, SharedStore, SharedStores};
 use crate::error;

@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 
-use super::server::Call;
 use super::VaultStore;
+use super::server::Call;
 use crate::http::client::segment;
 use crate::http::issued::is_usable;
 use crate::http::{SharedFailure, SharedStore as _};

@@ -25,10 +25,10 @@ pub enum FleetRole {
 }
 
 impl FleetRole {
-    /// As in the configuration, where there is a word for it.
+    /// As in `config.toml`.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Simple => "reads and refreshes one record",
+            Self::Simple => "simple",
             Self::Reader => "reader",
             Self::Refresher => "refresher",
         }

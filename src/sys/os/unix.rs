@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::sys::env::Environment;
 
@@ -44,6 +45,16 @@ pub fn program_files(name: &str) -> [String; 1] {
 /// The host name.
 pub fn device_name() -> Option<String> {
     rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
+}
+
+/// The time since the machine was started, with the time for which it was suspended.
+pub fn boot_time() -> Duration {
+    // That of macOS goes on while the machine sleeps.
+    #[cfg(target_os = "macos")]
+    let clock = rustix::time::ClockId::Monotonic;
+    #[cfg(not(target_os = "macos"))]
+    let clock = rustix::time::ClockId::Boottime;
+    Duration::try_from(rustix::time::clock_gettime(clock)).unwrap_or_default()
 }
 
 /// The parent process: its id, and on Linux the time of its start, since ids are used again.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::sys::env::Environment;
 
@@ -51,6 +53,17 @@ pub fn program_files(name: &str) -> [String; 3] {
 /// The host name.
 pub fn device_name() -> Option<String> {
     Environment::Process.text("COMPUTERNAME")
+}
+
+/// The time since 1970 when this process first called this, and what has passed since by the performance counter, which
+/// goes on while the machine is suspended. Windows has no safe call for the time since its start.
+#[expect(clippy::disallowed_methods, reason = "a clock")]
+pub fn boot_time() -> Duration {
+    static START: LazyLock<(Duration, Instant)> = LazyLock::new(|| {
+        (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), Instant::now())
+    });
+    let (time, instant) = *START;
+    time + instant.elapsed()
 }
 
 /// The parent process. Windows has no call for it, and its list of processes needs unsafe code.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use my_credential_helper::auth::fleet::protocol::{
-    Action, Call, Event, Goal, Input, Outcome, Pending, Process,
+    Action, Call, Event, Goal, Input, Outcome, Process,
 };
 use my_credential_helper::http::{HttpError, RenewalError, ServiceError, SharedFailure};
 use my_credential_helper::model::{
-    FleetRole, Need, Secret, Session, SharedRecord, SharedSession, Snapshot, Timestamp,
+    FleetRole, Need, PendingResult, Secret, Session, SharedRecord, SharedSession, Snapshot,
+    Timestamp,
 };
 
 use crate::explorer::{Label, Model};
@@ -16,7 +17,7 @@ use crate::explorer::{Label, Model};
 const LIFETIME: i64 = 100;
 
 /// How often each fault and each event may occur in one run, and the rules that a control breaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Bounds {
     pub machines: usize,
     /// The calls of each machine.
@@ -26,6 +27,8 @@ pub struct Bounds {
     /// A standby that lags behind refuses a correct write.
     pub lagging_refusals: u8,
     pub lost_writes: u8,
+    /// A response to a write that takes as long as other events.
+    pub slow_writes: u8,
     /// A response of the service, or a request to it.
     pub lost_responses: u8,
     pub failed_requests: u8,
@@ -38,8 +41,33 @@ pub struct Bounds {
     pub logouts: u8,
     /// A machine may be stopped for longer than a lease lives.
     pub may_pause: bool,
+    /// Whether what such a pause costs is a violation.
+    pub pauses_count: bool,
     pub without_pending: bool,
     pub control: Option<Control>,
+}
+
+impl Bounds {
+    pub const NONE: Self = Self {
+        machines: 0,
+        calls: 0,
+        crashes: 0,
+        stale_reads: 0,
+        lagging_refusals: 0,
+        lost_writes: 0,
+        slow_writes: 0,
+        lost_responses: 0,
+        failed_requests: 0,
+        unavailable: 0,
+        short_delays: 0,
+        long_delays: 0,
+        logins: 0,
+        logouts: 0,
+        may_pause: false,
+        pauses_count: false,
+        without_pending: false,
+        control: None,
+    };
 }
 
 /// A protocol that lacks one of the rules.
@@ -56,11 +84,11 @@ pub enum Control {
 struct Machine {
     process: Option<(Process, Action)>,
     /// On its disk.
-    pending: Option<Box<Pending>>,
+    pending: Option<Box<PendingResult>>,
     seen: Option<(String, u32)>,
     calls: u8,
-    /// Since when its process has a lease or a request under way.
-    urgent_since: Option<u32>,
+    /// What its check-and-set brought; the response is under way.
+    response: Option<Result<u64, SharedFailure>>,
     /// A refresh token that only the memory of its process has.
     received: Option<Token>,
     leases: u8,
@@ -128,7 +156,7 @@ impl World {
             pending: None,
             seen: None,
             calls: bounds.calls,
-            urgent_since: None,
+            response: None,
             received: None,
             leases: 0,
             requests: 0,
@@ -150,14 +178,9 @@ impl World {
         session.last_refreshed_at = at(0);
         session.expires_at = at(900);
         let shared =
-            SharedSession { login_id: world.login_id(0), session, lease: None, rejected: None };
+            SharedSession { login_id: String::new(), session, lease: None, rejected: None };
         world.versions.push((Some(SharedRecord::Session(Box::new(shared))), 0));
         world
-    }
-
-    fn login_id(&self, family: usize) -> String {
-        let is_same = self.bounds.control == Some(Control::NoLoginId);
-        if is_same { String::new() } else { family.to_string() }
     }
 
     fn session(&mut self, token: Token) -> Session {
@@ -179,8 +202,9 @@ impl World {
 
     /// Whether somebody has the token, and can still write it.
     fn is_held(&self, wanted: Token) -> bool {
-        let has =
-            |pending: &Pending| pending.session.refresh_token.as_ref().map(token) == Some(wanted);
+        let has = |pending: &PendingResult| {
+            pending.session.refresh_token.as_ref().map(token) == Some(wanted)
+        };
         self.machines.iter().any(|machine| {
             machine.received == Some(wanted) || machine.pending.as_deref().is_some_and(has)
         })
@@ -210,12 +234,28 @@ impl World {
     /// The result of the machine's action.
     fn deliver(&mut self, index: usize, event: Event) {
         let boot = Duration::from_secs(self.time.into());
-        let time = self.time;
         let machine = &mut self.machines[index];
         let Some((mut process, _)) = machine.process.take() else { return };
-        let action = process.step(Input { boot, random: u32::MAX, event });
-        let was_urgent = machine.urgent_since;
-        machine.urgent_since = process.is_urgent().then(|| was_urgent.unwrap_or(time));
+        let mut step = |event| process.step(Input { boot, random: u32::MAX, event });
+        let mut action = step(event);
+        // What a machine does by itself is not seen by another one.
+        let action = loop {
+            action = match action {
+                Action::Wait(_) => step(Event::Waited),
+                Action::Prepare => step(Event::Prepared(Ok(false))),
+                Action::RemovePending if self.bounds.crashes == 0 => {
+                    machine.pending = None;
+                    step(Event::PendingRemoved)
+                }
+                Action::SavePending(pending)
+                    if self.bounds.crashes == 0 && !self.bounds.without_pending =>
+                {
+                    (machine.pending, machine.received) = (Some(pending), None);
+                    step(Event::PendingSaved)
+                }
+                action => break action,
+            };
+        };
         if let Action::End(outcome) = &action {
             // A result that is neither on the disk nor in the store is lost with its process.
             self.forget_received(index);
@@ -240,7 +280,7 @@ impl World {
 
     fn crash(&mut self, index: usize) {
         self.machines[index].process = None;
-        self.machines[index].urgent_since = None;
+        self.machines[index].response = None;
         self.forget_received(index);
     }
 
@@ -301,6 +341,11 @@ impl World {
         );
         let before = self.record().cloned();
         let mut record = record.clone();
+        if let SharedRecord::Session(new) = &mut record
+            && self.bounds.control == Some(Control::NoLoginId)
+        {
+            new.login_id.clear();
+        }
         if let (SharedRecord::Session(new), Some(SharedRecord::Session(current))) =
             (&mut record, &before)
             && self.bounds.control == Some(Control::SeparateLease)
@@ -363,6 +408,13 @@ impl World {
     /// The outcomes of the machine's next action.
     fn act(&self, index: usize, all: &mut Vec<(Label, Self)>) {
         let Some((_, action)) = &self.machines[index].process else { return };
+        if let Some(response) = &self.machines[index].response {
+            let mut next = self.clone();
+            next.machines[index].response = None;
+            next.deliver(index, Event::Written(response.clone()));
+            all.push(((index, "receives the response"), next));
+            return;
+        }
         let label = |text| (index, text);
         let bounds = &self.bounds;
         let after = |event: Event| {
@@ -399,6 +451,12 @@ impl World {
                         all.push((label("writes, and the response is lost"), lost));
                     }
                     let version = written.version;
+                    if bounds.slow_writes > 0 {
+                        let mut slow = written.clone();
+                        slow.bounds.slow_writes -= 1;
+                        slow.machines[index].response = Some(Ok(version));
+                        all.push((label("writes, and the response is slow"), slow));
+                    }
                     written.deliver(index, Event::Written(Ok(version)));
                     all.push((label("writes"), written));
                     if bounds.lagging_refusals > 0 {
@@ -421,8 +479,6 @@ impl World {
                     all.push((label("cannot write"), next));
                 }
             }
-            Action::Wait(_) => all.push((label("waited"), after(Event::Waited))),
-            Action::Prepare => all.push((label("prepares"), after(Event::Prepared(Ok(false))))),
             Action::Redeem(session) => {
                 let mut next = self.clone();
                 let result = next.redeem(index, session);
@@ -461,7 +517,7 @@ impl World {
                 next.deliver(index, Event::PendingRemoved);
                 all.push((label("removes the result from its disk"), next));
             }
-            Action::End(_) => {}
+            Action::Wait(_) | Action::Prepare | Action::End(_) => {}
         }
     }
 
@@ -473,11 +529,11 @@ impl World {
 
     /// Whether a machine is stopped, or cut off from the store, for longer than the rules allow.
     fn is_pause(&self, seconds: u32) -> bool {
-        self.machines.iter().any(|machine| {
-            let is_late = |since: u32| self.time + seconds - since > 30;
-            machine.urgent_since.is_some_and(is_late)
-                || seconds > 30 && (machine.pending.is_some() || machine.received.is_some())
-        })
+        let is_busy = |machine: &Machine| {
+            let is_sending = matches!(machine.process, Some((_, Action::Redeem(_))));
+            is_sending || machine.pending.is_some() || machine.received.is_some()
+        };
+        seconds > 30 && self.machines.iter().any(is_busy)
     }
 
     fn delay(&self, seconds: u32, text: &'static str) -> Option<(Label, Self)> {
@@ -487,50 +543,39 @@ impl World {
         }
         let mut next = self.clone();
         next.time += seconds;
-        next.was_paused |= is_pause;
+        next.was_paused |= is_pause && !self.bounds.pauses_count;
         Some(((0, text), next))
     }
 
     /// Whether a machine that has a result on its disk can always bring it into the store, if nothing else happens.
     fn can_save(&self, index: usize) -> bool {
         let mut world = self.clone();
-        if world.machines[index].process.is_none() {
-            world.start(index, Goal::Get);
+        // The process of the machine may not return, and the next call saves the result.
+        (world.machines[index].process, world.machines[index].response) = (None, None);
+        world.start(index, Goal::Get);
+        for _ in 0..20 {
+            let Some((_, action)) = world.machines[index].process.clone() else { break };
+            match action {
+                Action::Read(_) => world = world.read(index, 0),
+                Action::CompareAndSet(_, version, record) => {
+                    let event = if world.may_write(index, version, &record) {
+                        world.write(index, &record);
+                        Event::Written(Ok(world.version))
+                    } else {
+                        Event::Written(Err(SharedFailure::Refused))
+                    };
+                    world.deliver(index, event);
+                }
+                _ => break,
+            }
         }
-        for _ in 0..100 {
-            let Some((_, action)) = &world.machines[index].process else { break };
-            let event = match action.clone() {
-                Action::Read(_) => {
-                    world = world.read(index, 0);
-                    continue;
-                }
-                Action::CompareAndSet(_, version, record)
-                    if world.may_write(index, version, &record) =>
-                {
-                    world.write(index, &record);
-                    Event::Written(Ok(world.version))
-                }
-                Action::CompareAndSet(..) => Event::Written(Err(SharedFailure::Refused)),
-                Action::Wait(_) => {
-                    world.time += 1;
-                    Event::Waited
-                }
-                Action::RemovePending => {
-                    world.machines[index].pending = None;
-                    return record_token(world.record()) != record_token(self.record())
-                        || !self.is_awaited(index);
-                }
-                _ => return true,
-            };
-            world.deliver(index, event);
-        }
-        !self.is_awaited(index)
+        !self.is_awaited(index, world.record())
     }
 
-    /// Whether the record still has the token that was sent for the machine's result.
-    fn is_awaited(&self, index: usize) -> bool {
+    /// Whether the record has the token that was sent for the machine's result.
+    fn is_awaited(&self, index: usize, record: Option<&SharedRecord>) -> bool {
         let redeemed = self.machines[index].pending.as_ref().and_then(|it| it.redeemed.as_ref());
-        redeemed.map(token) == record_token(self.record())
+        redeemed.map(token) == record_token(record)
     }
 }
 
@@ -544,7 +589,7 @@ impl Model for World {
                 let mut next = self.clone();
                 next.machines[index].calls -= 1;
                 next.start(index, Goal::Get);
-                all.push(((index, "is called"), next));
+                next.act(index, &mut all);
                 for (is_login, text) in [(true, "logs in"), (false, "logs out")] {
                     let mut next = self.clone();
                     let left =
@@ -559,14 +604,21 @@ impl Model for World {
                     all.push(((index, text), next));
                 }
             }
-            if machine.process.is_some() && self.bounds.crashes > 0 {
+            // A process that has changed nothing may as well not have been called.
+            let matters = machine.leases > 0 || machine.pending.is_some();
+            if machine.process.is_some() && matters && self.bounds.crashes > 0 {
                 let mut next = self.clone();
                 next.bounds.crashes -= 1;
                 next.crash(index);
                 all.push(((index, "crashes"), next));
             }
         }
+        let is_urgent = self.machines.iter().any(|machine| {
+            machine.response.is_some()
+                || matches!(machine.process, Some((_, Action::CompareAndSet(..))))
+        });
         if self.bounds.short_delays > 0
+            && is_urgent
             && let Some((label, mut next)) = self.delay(6, "six seconds pass")
         {
             next.bounds.short_delays -= 1;
@@ -586,7 +638,10 @@ impl Model for World {
             return Some(violation);
         }
         for (index, machine) in self.machines.iter().enumerate() {
-            if machine.pending.is_some() && self.is_awaited(index) && !self.can_save(index) {
+            if machine.pending.is_some()
+                && self.is_awaited(index, self.record())
+                && !self.can_save(index)
+            {
                 return Some("a result cannot be saved");
             }
         }
@@ -604,6 +659,6 @@ impl World {
         let family = self.families.len();
         self.families.push(Family { current: 0, is_revoked: false });
         let session = self.session((u8::try_from(family).expect("few logins"), 0));
-        Goal::LogIn { login_id: self.login_id(family), session: Box::new(session) }
+        Goal::LogIn { login_id: family.to_string(), session: Box::new(session) }
     }
 }

@@ -8,9 +8,9 @@ use my_credential_helper::http::SharedFailure;
 use serde_json::{Value, json};
 
 use super::{Machine, addresses, message, policy, record, token_file, token_of};
-use crate::support::Home;
 use crate::support::openbao::OpenBao;
 use crate::support::scripted::Scripted;
+use crate::support::{Home, finish};
 
 const POLICY: &str = "secret/data/my-credential-helper/*";
 
@@ -73,7 +73,7 @@ fn app_role(bao: &OpenBao, role: &Value) -> String {
 fn an_app_role_logs_in_once_and_its_token_is_cached() {
     let Some(bao) = OpenBao::start() else { return };
     allow(&bao);
-    let role = json!({ "token_policies": ["fleet"], "token_ttl": "1h" });
+    let role = json!({ "token_policies": ["fleet", "default"], "token_ttl": "1h" });
     let id = app_role(&bao, &role);
     let secret = bao.write("auth/approle/role/fleet/secret-id", &json!({}));
     let secret = secret["data"]["secret_id"].as_str().unwrap();
@@ -85,6 +85,12 @@ fn an_app_role_logs_in_once_and_its_token_is_cached() {
     );
     let machine = Machine::at(home, &settings, &[("VAULT_TOKEN", "hunter2-unused")]);
     let before = logins(&bao);
+    let processes: Vec<_> = (0..12).map(|_| machine.home.start(&["status"])).collect();
+    for process in processes {
+        let outcome = finish(process, b"");
+        assert!(outcome.output.contains("as needed"), "{outcome:?}");
+    }
+    assert_eq!(logins(&bao), before + 1, "one of the processes logs in");
     for _ in 0..3 {
         assert_eq!(machine.read(), Ok((None, 0)));
     }

@@ -5,9 +5,9 @@ use my_credential_helper::model::SharedPart;
 use serde_json::json;
 
 use super::{Machine, PROVIDER, addresses, policy, record, token_of};
-use crate::support::Home;
 use crate::support::openbao::OpenBao;
 use crate::support::scripted::Scripted;
+use crate::support::{Home, service};
 
 /// A home with these settings, whose variables the program gets, too.
 fn home(settings: &str, variables: &[(&str, &str)]) -> Home {
@@ -64,7 +64,7 @@ fn the_printed_policies_are_enough_and_no_more() {
         let status = home.run(&["--json", "status"]).json();
         assert_eq!(status["vault"]["policy"], "as needed", "{status}");
         assert_eq!(
-            (&status["vault"]["role"], &status["vault"]["version"]),
+            (&status["shared"]["role"], &status["shared"]["version"]),
             (&json!(role), &json!(2))
         );
     }
@@ -213,4 +213,39 @@ fn no_secret_of_the_store_is_printed_or_logged() {
         }
         assert!(echo.requests().len() > 5, "{status}");
     }
+}
+
+/// The whole way, with the program: a person logs in on one machine, and another one uses the session.
+#[test]
+fn one_login_serves_another_machine() {
+    let Some(bao) = OpenBao::start() else { return };
+    let server = service();
+    let machine = |settings: &str| {
+        let mut home = Home::at(&server);
+        home.configure(&format!("{settings}[stores.vault]\n{}", addresses(&[&bao.url])));
+        home.set("BAO_TOKEN", "root");
+        home
+    };
+    let first = machine("");
+    let outcome = first.log_in(&server, "me@acme.dev", &["--store", "vault"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(outcome.messages.contains("set store = vault in [providers.mycli]"), "{outcome:?}");
+    let stored = bao.read("root", "secret/data/my-credential-helper/refresh/mycli/default");
+    assert!(stored["data"]["data"]["refresh_token"].is_string(), "{stored}");
+    let token = first.token();
+    let second = machine("store = \"vault\"\n");
+    assert_eq!(second.token(), token);
+    for home in [&first, &second] {
+        assert_eq!(home.read(".my/credentials.json"), None);
+        let status = home.run(&["--json", "status"]).json();
+        assert_eq!((&status["logged_in"], &status["source"]), (&json!(true), &json!("vault")));
+    }
+    let outcome = first.run(&["login", "--store", "file"]);
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(outcome.messages.contains("config.toml stores the sessions of mycli in vault"));
+    assert_eq!(first.run(&["logout"]).status, 0);
+    let stored = bao.read("root", "secret/data/my-credential-helper/refresh/mycli/default");
+    assert_eq!(stored["data"]["data"]["state"], "logged_out", "{stored}");
+    let outcome = machine("store = \"vault\"\n").run(&["get"]);
+    assert_eq!(outcome.status, 1, "{outcome:?}");
 }
