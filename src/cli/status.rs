@@ -208,12 +208,8 @@ fn local_status(
         report
             .field("identity", json!({ "source": source, "present": is_present, "state": state }));
     }
-    if let Some(shared) = &shared {
-        add_shared(&mut report, shared, now);
-    }
-    if provider.shared.is_some() {
-        add_vault(engine, provider, &mut report)?;
-    }
+    add_shared(&mut report, shared.as_ref(), now);
+    add_vault(engine, provider, &mut report)?;
     let attempts = loaded.trail.attempts.iter();
     let attempts =
         attempts.map(|attempt| (attempt.subject.to_string(), attempt.outcome.to_string()));
@@ -227,7 +223,8 @@ fn local_status(
 }
 
 /// The record that other machines share.
-fn add_shared(report: &mut Report, shared: &SharedFacts, now: Timestamp) {
+fn add_shared(report: &mut Report, shared: Option<&SharedFacts>, now: Timestamp) {
+    let Some(shared) = shared else { return };
     let SharedFacts { role, location, version, written_at, lease, rejected } = shared;
     let holder = lease.as_ref().map(|lease| lease.holder.as_str());
     report.field(
@@ -250,6 +247,9 @@ fn add_shared(report: &mut Report, shared: &SharedFacts, now: Timestamp) {
 
 /// The server that has the record: how this machine logs in there, and whether it may do what it has to.
 fn add_vault(engine: &Engine<'_>, provider: &Provider, report: &mut Report) -> Result<()> {
+    if provider.shared.is_none() {
+        return Ok(());
+    }
     let deadline = Instant::now() + VAULT_TIMEOUT;
     let found = vault::inspect(engine.network, engine.clock, provider, deadline)?;
     let policy = match found.mistakes.as_deref() {

@@ -40,7 +40,10 @@ pub(super) fn run(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
 
 fn policy(settings: &Vault, role: FleetRole) -> String {
     let common = COMMON.map(|(path, capabilities)| Rule { path: path.to_owned(), capabilities });
-    rules(settings, role).iter().chain(&common).map(|rule| format!("{rule}\n")).collect()
+    rules(settings, role).iter().chain(&common).fold(String::new(), |mut text, rule| {
+        let _ = writeln!(text, "{rule}");
+        text
+    })
 }
 
 fn commands(settings: &Vault) -> Vec<String> {

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -137,7 +139,7 @@ pub(super) fn token(
     let now = || store.server.clock.now();
     let path = context.paths.in_home(&format!(".my/stores/{}.json", name(store))).ok();
     let read = || {
-        let cached = path.as_ref().and_then(|path| read(path)).unwrap_or_default();
+        let cached = path.as_deref().and_then(read_cached).unwrap_or_default();
         let is_rejected = rejected.is_some_and(|it| it.expose_secret() == cached.token);
         if is_rejected { Cached { token: String::new(), ..cached } } else { cached }
     };
@@ -174,15 +176,15 @@ fn name(store: &VaultStore<'_>) -> String {
 }
 
 fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    BASE64.encode(&Sha256::digest(text)[..16])
 }
 
-fn read(path: &PathBuf) -> Option<Cached> {
+fn read_cached(path: &Path) -> Option<Cached> {
     let contents = atomic_file::read(path).ok()??;
     serde_json::from_str(contents.text.expose_secret()).ok()
 }
 
-fn write(path: &PathBuf, cached: &Cached) -> Result<(), atomic_file::WriteError> {
+fn write(path: &Path, cached: &Cached) -> Result<(), atomic_file::WriteError> {
     let text = zeroize::Zeroizing::new(serde_json::to_string(cached).unwrap_or_default());
     atomic_file::write_fleeting(path, &text)
 }

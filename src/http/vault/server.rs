@@ -131,7 +131,7 @@ impl<'a> Server<'a> {
                 let left = self.addresses.len() - offset;
                 match self.send(call, token, u32::try_from(left).unwrap_or(u32::MAX)) {
                     Ok(found) => return Ok(found),
-                    Err(error) => round.add(self.address(), error, call.repeated)?,
+                    Err(error) => round.add(self.address(), &error, call.repeated)?,
                 }
             }
             self.skip();
@@ -200,13 +200,13 @@ struct Round {
 
 impl Round {
     /// Adds a failure after which the next server gets the request; any other failure is final.
-    fn add(&mut self, address: &str, error: HttpError, repeated: Repeated) -> Result<(), Refusal> {
+    fn add(&mut self, address: &str, error: &HttpError, repeated: Repeated) -> Result<(), Refusal> {
         self.reasons.push(format!("{address}: {error}"));
         let is_write = repeated == Repeated::Refused;
         // A standby forwards a request. It answers with a redirect, 500 or 503 also if it has lost the response of the
         // active node, which may have carried out the request (`forwardRequest` in http/handler.go of both projects), and
         // a gateway with any status of 500 or more.
-        let (refusal, may_be_done) = match &error {
+        let (refusal, may_be_done) = match error {
             HttpError::NotSent(error) => (Some(failed(&error.message)), false),
             HttpError::NotConnected(_) => (None, false),
             HttpError::NoResponse(_) => (None, true),
@@ -222,7 +222,7 @@ impl Round {
             },
         };
         self.may_change |=
-            error.status().is_some() && !matches!(&error, HttpError::Service(it) if is_sealed(it));
+            error.status().is_some() && !matches!(error, HttpError::Service(it) if is_sealed(it));
         self.retry_after = self.retry_after.max(error.retry_after());
         match refusal {
             Some(_) if self.may_be_done => Err(self.failure().into()),

@@ -1,4 +1,4 @@
-//! The logins of a machine, each at a real server. Kubernetes is a double: a server that answers TokenReview.
+//! The logins of a machine, each at a real server. Kubernetes is a double: a server that reviews tokens.
 
 use std::time::Duration;
 
