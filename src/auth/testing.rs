@@ -10,9 +10,13 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use crate::config::{Context, Overrides, Paths};
 use crate::error::{Error, Result};
-use crate::http::{HttpError, Network, Renewal, RenewalError, ServiceError, TokenEndpoints};
+use crate::http::{
+    HttpError, Network, Renewal, RenewalError, ServiceError, SharedFailure, SharedStore,
+    SharedStores, TokenEndpoints,
+};
 use crate::model::{
-    Provider, Secret, Session, Source, StorageKey, StoreFailure, StoredAt, Timestamp,
+    Provider, Secret, Session, SharedPart, SharedRecord, SharedSession, Snapshot, Source,
+    StorageKey, StoreFailure, StoredAt, Timestamp,
 };
 use crate::store::session::{self, StoredSession};
 use crate::store::{CredentialStore, PreparedWrite, StoredText, Stores};
@@ -220,6 +224,147 @@ impl Renewal for &ScriptedEndpoints {
     }
 }
 
+/// What goes wrong with the next request to a shared store, or when it is carried out.
+pub(super) enum Fault {
+    Read(SharedFailure),
+    /// The record of this many versions before.
+    StaleRead(usize),
+    /// Nothing is written.
+    Write(SharedFailure),
+    /// The record is written, and the response is lost.
+    LostResponse,
+    /// The record is written after this time.
+    SlowWrite(Duration),
+}
+
+/// A shared store in memory, with every version of each record.
+pub(super) struct MemoryShared {
+    versions: RefCell<[Vec<(SharedRecord, Timestamp)>; 2]>,
+    pub(super) faults: RefCell<VecDeque<Fault>>,
+    /// While this is set, no request is carried out.
+    pub(super) is_away: Cell<bool>,
+    /// How far the store's clock is ahead of that of the machines, in seconds.
+    pub(super) ahead: Cell<i64>,
+    /// Every request, in order: `read`, `lease`, `session`, `logout`; of the record of the readers with `access`.
+    pub(super) requests: RefCell<Vec<String>>,
+    clock: Rc<ManualClock>,
+}
+
+impl MemoryShared {
+    fn new(clock: Rc<ManualClock>) -> Self {
+        Self {
+            versions: RefCell::default(),
+            faults: RefCell::default(),
+            is_away: Cell::new(false),
+            ahead: Cell::new(0),
+            requests: RefCell::default(),
+            clock,
+        }
+    }
+
+    fn time(&self) -> Timestamp {
+        self.clock.now().plus(time::Duration::seconds(self.ahead.get()))
+    }
+
+    pub(super) fn put(&self, part: SharedPart, record: SharedRecord) {
+        self.versions.borrow_mut()[part as usize].push((record, self.time()));
+    }
+
+    /// A session whose times are by the store's clock.
+    pub(super) fn put_session(&self, session: Session) {
+        let shared =
+            SharedSession { login_id: "first".to_owned(), session, lease: None, rejected: None };
+        self.put(SharedPart::Refresh, SharedRecord::Session(Box::new(shared)));
+    }
+
+    pub(super) fn record(&self, part: SharedPart) -> Option<SharedRecord> {
+        self.versions.borrow()[part as usize].last().map(|(record, _)| record.clone())
+    }
+
+    /// The session of the record, with lease and rejection.
+    pub(super) fn shared(&self) -> SharedSession {
+        match self.record(SharedPart::Refresh) {
+            Some(SharedRecord::Session(shared)) => *shared,
+            record => panic!("no session: {record:?}"),
+        }
+    }
+
+    fn note(&self, what: &str, part: SharedPart) {
+        let part = if part == SharedPart::Access { " access" } else { "" };
+        self.requests.borrow_mut().push(format!("{what}{part}"));
+    }
+
+    fn fault(&self, is_write: bool) -> Option<Fault> {
+        let is_for =
+            |fault: &Fault| is_write != matches!(fault, Fault::Read(_) | Fault::StaleRead(_));
+        let mut faults = self.faults.borrow_mut();
+        if faults.front().is_some_and(is_for) { faults.pop_front() } else { None }
+    }
+
+    fn check(&self) -> Result<(), SharedFailure> {
+        let away = || SharedFailure::Unavailable("no server answers".to_owned());
+        if self.is_away.get() { Err(away()) } else { Ok(()) }
+    }
+}
+
+impl SharedStores for Rc<MemoryShared> {
+    fn open<'a>(&'a self, _: &'a Provider, _: Instant) -> Result<Box<dyn SharedStore + 'a>> {
+        Ok(Box::new(self))
+    }
+}
+
+impl SharedStore for &Rc<MemoryShared> {
+    fn read(&self, part: SharedPart) -> Result<Snapshot, SharedFailure> {
+        self.note("read", part);
+        self.check()?;
+        let lag = match self.fault(false) {
+            Some(Fault::Read(failure)) => return Err(failure),
+            Some(Fault::StaleRead(lag)) => lag,
+            _ => 0,
+        };
+        let versions = &self.versions.borrow()[part as usize];
+        let version = versions.len().saturating_sub(lag);
+        let found = version.checked_sub(1).and_then(|index| versions.get(index)).cloned();
+        let (record, created_at) = found.unzip();
+        let server_time = self.time();
+        let created_at = created_at.unwrap_or(server_time);
+        Ok(Snapshot { record, version: version as u64, created_at, server_time })
+    }
+
+    fn compare_and_set(
+        &self,
+        part: SharedPart,
+        version: u64,
+        record: &SharedRecord,
+    ) -> Result<u64, SharedFailure> {
+        let what = match record {
+            SharedRecord::Session(shared) if shared.lease.is_some() => "lease",
+            SharedRecord::Session(_) => "session",
+            SharedRecord::LoggedOut { .. } => "logout",
+        };
+        self.note(what, part);
+        self.check()?;
+        let fault = self.fault(true);
+        match &fault {
+            Some(Fault::Write(failure)) => return Err(failure.clone()),
+            Some(Fault::SlowWrite(delay)) => self.clock.sleep(*delay),
+            _ => {}
+        }
+        if self.versions.borrow()[part as usize].len() as u64 != version {
+            return Err(SharedFailure::Refused);
+        }
+        self.put(part, record.clone());
+        match fault {
+            Some(Fault::LostResponse) => Err(SharedFailure::Interrupted("no response".to_owned())),
+            _ => Ok(version + 1),
+        }
+    }
+
+    fn location(&self, part: SharedPart) -> String {
+        format!("memory/{part:?}")
+    }
+}
+
 /// A clock that moves only when somebody sleeps.
 pub(super) struct ManualClock {
     start: Instant,
@@ -298,7 +443,8 @@ pub(super) struct Memory {
     pub(super) file: Rc<MemoryStore>,
     pub(super) endpoints: ScriptedEndpoints,
     pub(super) locks: MemoryLocks,
-    pub(super) clock: ManualClock,
+    pub(super) clock: Rc<ManualClock>,
+    pub(super) shared: Rc<MemoryShared>,
 }
 
 impl Memory {
@@ -308,6 +454,22 @@ impl Memory {
 
     /// With this `config.toml` and these variables.
     pub(super) fn with(configuration: &str, variables: &[(&str, &str)]) -> Self {
+        let clock = Rc::new(ManualClock { start: Instant::now(), elapsed: Cell::default() });
+        let shared = Rc::new(MemoryShared::new(Rc::clone(&clock)));
+        Self::sharing(configuration, variables, clock, shared)
+    }
+
+    /// Another machine with the same shared store.
+    pub(super) fn beside(&self) -> Self {
+        Self::sharing("", &[], Rc::clone(&self.clock), Rc::clone(&self.shared))
+    }
+
+    fn sharing(
+        configuration: &str,
+        variables: &[(&str, &str)],
+        clock: Rc<ManualClock>,
+        shared: Rc<MemoryShared>,
+    ) -> Self {
         let home = tempfile::tempdir().expect("a home directory");
         let paths = Paths::at(home.path());
         if !configuration.is_empty() {
@@ -323,7 +485,8 @@ impl Memory {
             file: Rc::new(MemoryStore::new(Source::File)),
             endpoints: ScriptedEndpoints::default(),
             locks: MemoryLocks::default(),
-            clock: ManualClock { start: Instant::now(), elapsed: Cell::default() },
+            clock,
+            shared,
         }
     }
 
@@ -332,8 +495,9 @@ impl Memory {
             context: &self.context,
             stores: Stores { keyring: &*self.keyring, file: &*self.file },
             endpoints: &self.endpoints,
+            shared: &self.shared,
             locks: &self.locks,
-            clock: &self.clock,
+            clock: &*self.clock,
             log: &NoLog,
             network: Network {
                 context: &self.context,

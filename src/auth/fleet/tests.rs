@@ -1,1 +1,594 @@
+use std::time::Duration;
 
+use super::driver::REQUEST_TIMEOUT;
+use super::protocol::{
+    Action, Call, Event, Failure, Goal, Input, LEASE_LIFETIME, OBSERVATION, Outcome, Process,
+    REQUEST_WINDOW,
+};
+use crate::auth::testing::{Fault, Memory, NOW, ended, expired, failed, interrupted, session};
+use crate::error::{ErrorCode, Result};
+use crate::http::SharedFailure;
+use crate::model::{
+    FleetRole, Lease, LoginKind, Need, OAuth, Provider, Session, SharedPart, SharedRecord,
+    SharedSession, SharedSettings, Snapshot, Timestamp, Trail, Warning,
+};
+use crate::sys::clock::Clock as _;
+
+const SIMPLE: SharedSettings =
+    SharedSettings { role: FleetRole::Simple, cache: true, cache_max_age: None, pending: true };
+
+const UNCACHED: SharedSettings = SharedSettings { cache: false, ..SIMPLE };
+
+fn acme(settings: SharedSettings) -> Provider {
+    Provider {
+        login: LoginKind::OAuth(Box::<OAuth>::default()),
+        shared: Some(Box::new(settings)),
+        ..Provider::MYCLI
+    }
+}
+
+fn get(memory: &Memory, settings: &SharedSettings) -> Result<(String, Vec<Warning>)> {
+    let provider = acme(settings.clone());
+    let mut trail = Trail::default();
+    let found = memory.engine().shared_session(&provider, settings, Need::default(), &mut trail)?;
+    Ok((found.session.access_token.expose_secret().to_owned(), trail.warnings))
+}
+
+fn token(memory: &Memory, settings: &SharedSettings) -> String {
+    get(memory, settings).unwrap_or_else(|error| panic!("{error}")).0
+}
+
+fn code(memory: &Memory, settings: &SharedSettings) -> ErrorCode {
+    get(memory, settings).expect_err("no token").code
+}
+
+/// A session that is due for a refresh: 90 s are left of 900.
+fn due(name: &str) -> Session {
+    session(name, 810)
+}
+
+fn with(session: Session) -> Memory {
+    let memory = Memory::new();
+    memory.shared.put_session(session);
+    memory
+}
+
+fn redeemed(memory: &Memory) -> Vec<String> {
+    memory.endpoints.redeemed.borrow().clone()
+}
+
+fn requests(memory: &Memory) -> Vec<String> {
+    memory.shared.requests.take()
+}
+
+fn unavailable() -> SharedFailure {
+    SharedFailure::Unavailable("no leader".to_owned())
+}
+
+/// Another machine takes the lease.
+fn lease(memory: &Memory) {
+    let lease = Lease { holder: "build-7".to_owned(), nonce: "theirs".to_owned() };
+    let shared = SharedSession { lease: Some(lease), ..memory.shared.shared() };
+    memory.shared.put(SharedPart::Refresh, SharedRecord::Session(Box::new(shared)));
+}
+
+fn pass(memory: &Memory, seconds: u64) {
+    memory.clock.sleep(Duration::from_secs(seconds));
+}
+
+/// All that is stored below the home directory of a machine.
+fn files(memory: &Memory) -> String {
+    let folder = memory.context.paths.in_home(".my/shared/mycli").unwrap();
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| std::fs::read_to_string(entry.path()).unwrap()).collect()
+}
+
+fn pending(memory: &Memory) -> std::path::PathBuf {
+    memory.context.paths.in_home(".my/shared/mycli/default.pending").unwrap()
+}
+
+#[test]
+fn two_machines_share_one_refresh() {
+    let one = with(expired("old"));
+    let two = one.beside();
+    one.endpoints.will(Ok(session("new", 0)));
+    assert_eq!(
+        (token(&one, &SIMPLE), token(&two, &SIMPLE)),
+        ("access-new".into(), "access-new".into())
+    );
+    assert_eq!((redeemed(&one), redeemed(&two)), (vec!["old".to_owned()], vec![]));
+    assert_eq!(requests(&one), ["read", "lease", "session", "read"]);
+    let SharedSession { session: saved, lease, login_id, .. } = one.shared.shared();
+    assert_eq!(
+        (saved.refresh_token, lease, &*login_id),
+        (session("new", 0).refresh_token, None, "first")
+    );
+    assert_eq!(saved.logged_in_at, expired("old").logged_in_at);
+}
+
+#[test]
+fn a_copy_is_returned_without_a_request_until_it_is_due() {
+    let memory = with(session("one", 0));
+    for _ in 0..3 {
+        assert_eq!(token(&memory, &SIMPLE), "access-one");
+    }
+    assert_eq!(requests(&memory), ["read"], "the others read the copy");
+    assert!(!files(&memory).contains("\"one\""), "no refresh token is in the copy");
+    for _ in 0..2 {
+        token(&memory, &UNCACHED);
+    }
+    assert_eq!(requests(&memory), ["read", "read"]);
+    // 900 s, of which 60 s are leeway and 180 s the time in which machines read again.
+    for (seconds, is_read) in [(650, false), (200, true)] {
+        pass(&memory, seconds);
+        memory.endpoints.will(Ok(session("two", -850)));
+        token(&memory, &SIMPLE);
+        assert_eq!(!requests(&memory).is_empty(), is_read, "after {seconds} s");
+    }
+    let aged = SharedSettings { cache_max_age: Some(Duration::from_secs(10)), ..SIMPLE };
+    let memory = with(session("one", 0));
+    for (seconds, reads) in [(0, 1), (9, 0), (2, 1)] {
+        pass(&memory, seconds);
+        token(&memory, &aged);
+        assert_eq!(requests(&memory).len(), reads, "after {seconds} s");
+    }
+}
+
+#[test]
+fn each_token_has_one_moment_at_which_it_is_read_again() {
+    let mut moments = std::collections::BTreeSet::new();
+    for _ in 0..8 {
+        let memory = with(session("one", 0));
+        let provider = acme(SIMPLE);
+        token(&memory, &SIMPLE);
+        let files = super::FleetFiles::new(&memory.context, &provider, &SIMPLE);
+        let drawn = files.copy().expect("a copy").next_read;
+        let seconds = drawn.unix() - NOW;
+        assert!((660..=840).contains(&seconds), "{seconds} s");
+        memory.engine().write_copy(&files, &SIMPLE, &session("one", 0));
+        assert_eq!(files.copy().expect("a copy").next_read, drawn, "drawn once");
+        moments.insert(seconds);
+    }
+    assert!(moments.len() > 1, "{moments:?}");
+}
+
+#[test]
+fn without_the_store_a_copy_is_returned_until_it_expires() {
+    let memory = with(session("one", 0));
+    token(&memory, &SIMPLE);
+    memory.shared.is_away.set(true);
+    pass(&memory, 850);
+    let before = memory.clock.elapsed();
+    let (found, warnings) = get(&memory, &SIMPLE).unwrap();
+    assert_eq!(found, "access-one");
+    assert!(matches!(&warnings[..], [Warning::NotRefreshed { .. }]), "{warnings:?}");
+    assert_eq!(memory.clock.elapsed(), before, "nobody waits");
+    pass(&memory, 50);
+    assert_eq!(code(&memory, &SIMPLE), ErrorCode::TemporarilyUnavailable);
+    assert_eq!(redeemed(&memory), Vec::<String>::new(), "no lease, no redemption");
+}
+
+#[test]
+fn a_lost_race_returns_the_token_that_lives() {
+    let memory = with(due("old"));
+    lease(&memory);
+    let before = memory.clock.elapsed();
+    assert_eq!(get(&memory, &UNCACHED).unwrap(), ("access-old".to_owned(), vec![]));
+    assert_eq!(memory.clock.elapsed(), before);
+    // After the expiry, the others wait for the holder.
+    let memory = with(expired("old"));
+    lease(&memory);
+    let error = get(&memory, &UNCACHED).unwrap_err();
+    assert_eq!(error.code, ErrorCode::TemporarilyUnavailable);
+    assert!(error.message.contains("build-7 is refreshing"), "{error}");
+    assert!(memory.clock.elapsed() <= super::TIMEOUT + Duration::from_secs(1));
+    assert_eq!(redeemed(&memory), Vec::<String>::new());
+}
+
+/// A call that reads a record with the lease of another machine.
+fn reading() -> Process {
+    let boot = Duration::from_secs(100);
+    let mut process = Process::new(Call {
+        goal: Goal::Get,
+        role: FleetRole::Simple,
+        need: Need::default(),
+        deadline: boot + Duration::from_secs(60),
+        clock: (Timestamp::from_unix(NOW), boot),
+        pending: None,
+        has_copy: false,
+        has_grace: false,
+        has_client_credentials: false,
+        holder: "us".to_owned(),
+        nonce: "ours".to_owned(),
+    });
+    process.step(Input { boot, random: 0, event: Event::Started });
+    process
+}
+
+fn leased(session: Session, age: i64) -> Snapshot {
+    let lease = Lease { holder: "them".to_owned(), nonce: "theirs".to_owned() };
+    let (login_id, lease) = ("first".to_owned(), Some(lease));
+    let shared = SharedSession { login_id, session, lease, rejected: None };
+    let (server_time, created_at) = (Timestamp::from_unix(NOW), Timestamp::from_unix(NOW - age));
+    let record = Some(SharedRecord::Session(Box::new(shared)));
+    Snapshot { record, version: 7, created_at, server_time }
+}
+
+#[test]
+fn a_lease_is_taken_over_only_after_both_clocks_agree() {
+    for (stale, age, observed, is_taken) in [
+        (expired("old"), 120, 30, true),
+        (expired("old"), 119, 3600, false),
+        (expired("old"), 3600, 29, false),
+        (due("old"), 3600, 3600, false),
+    ] {
+        let event = Event::Read(Ok(leased(stale, age)), Duration::from_secs(observed));
+        let boot = Duration::from_secs(100);
+        let action = reading().step(Input { boot, random: u32::MAX, event });
+        assert_eq!(action == Action::Prepare, is_taken, "{age} s old, seen for {observed} s");
+    }
+}
+
+#[test]
+fn the_lease_of_a_dead_machine_is_remembered_between_calls() {
+    let memory = with(expired("old"));
+    lease(&memory);
+    pass(&memory, 3600);
+    get(&memory, &UNCACHED).unwrap_err();
+    memory.endpoints.will(Ok(session("new", -3600)));
+    assert_eq!(token(&memory, &UNCACHED), "access-new");
+    let waited = memory.clock.elapsed().as_secs() - 3600;
+    assert!((30..45).contains(&waited), "{waited} s");
+}
+
+#[test]
+fn no_request_follows_a_lease_that_arrives_late() {
+    let memory = with(expired("old"));
+    memory.shared.faults.borrow_mut().push_back(Fault::SlowWrite(Duration::from_secs(6)));
+    memory.endpoints.will(Ok(session("new", 0)));
+    assert_eq!(token(&memory, &UNCACHED), "access-new");
+    let expected = ["read", "lease", "session", "read", "lease", "session"];
+    assert_eq!(requests(&memory), expected, "the late lease is released, and another one taken");
+    assert_eq!(redeemed(&memory).len(), 1);
+    let memory = with(expired("old"));
+    for _ in 0..8 {
+        memory.shared.faults.borrow_mut().push_back(Fault::SlowWrite(Duration::from_secs(6)));
+    }
+    assert_eq!(code(&memory, &UNCACHED), ErrorCode::TemporarilyUnavailable);
+    assert_eq!((redeemed(&memory).len(), memory.shared.shared().lease), (0, None));
+}
+
+#[test]
+fn a_check_and_set_of_unknown_fate_is_resolved_by_reading() {
+    let refused = || Fault::Write(SharedFailure::Refused);
+    let not_sent = || Fault::Write(SharedFailure::Interrupted("no response".to_owned()));
+    for (name, faults) in [
+        ("a standby lags", vec![refused(), refused()]),
+        ("a response is lost", vec![Fault::LostResponse]),
+        ("a request is lost", vec![not_sent()]),
+        ("both, and an old version is read", vec![Fault::LostResponse, Fault::StaleRead(1)]),
+        (
+            "the lease is slow, the result is lost",
+            vec![Fault::SlowWrite(Duration::from_secs(4)), Fault::LostResponse],
+        ),
+    ] {
+        let memory = with(expired("old"));
+        memory.shared.faults.borrow_mut().extend(faults);
+        memory.endpoints.will(Ok(session("new", 0)));
+        assert_eq!(token(&memory, &UNCACHED), "access-new", "{name}");
+        assert_eq!(redeemed(&memory), ["old"], "{name}");
+        assert_eq!(memory.shared.shared().session.refresh_token, session("new", 0).refresh_token);
+        assert_eq!(memory.shared.shared().lease, None, "{name}");
+    }
+}
+
+#[test]
+fn a_result_is_written_until_the_store_has_it() {
+    let memory = with(expired("old"));
+    let shared = std::rc::Rc::clone(&memory.shared);
+    let break_store = move || {
+        let mut faults = shared.faults.borrow_mut();
+        for _ in 0..4 {
+            faults.push_back(Fault::Write(unavailable()));
+            faults.push_back(Fault::Read(unavailable()));
+        }
+    };
+    memory.endpoints.after(Box::new(break_store), Ok(session("new", 0)));
+    assert_eq!(get(&memory, &UNCACHED).unwrap(), ("access-new".to_owned(), vec![]));
+    assert!(memory.clock.elapsed() > Duration::ZERO, "delays between the attempts");
+    assert_eq!(memory.shared.shared().session.refresh_token, session("new", 0).refresh_token);
+    assert!(!pending(&memory).exists(), "no result is left on the machine");
+}
+
+#[test]
+fn a_result_that_was_not_written_is_written_by_the_next_call() {
+    for settings in [SIMPLE, UNCACHED] {
+        let memory = with(expired("old"));
+        let shared = std::rc::Rc::clone(&memory.shared);
+        memory.endpoints.after(Box::new(move || shared.is_away.set(true)), Ok(session("new", 0)));
+        let (found, warnings) = get(&memory, &settings).unwrap();
+        assert_eq!(found, "access-new");
+        assert!(matches!(&warnings[..], [Warning::NotShared { .. }]), "{warnings:?}");
+        assert!(memory.clock.elapsed() >= Duration::from_secs(60), "{:?}", memory.clock.elapsed());
+        let path = pending(&memory);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        memory.shared.is_away.set(false);
+        assert_eq!(token(&memory, &settings), "access-new");
+        assert_eq!(redeemed(&memory), ["old"]);
+        assert_eq!(memory.shared.shared().session.refresh_token, session("new", 0).refresh_token);
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn a_late_result_is_written_whoever_has_the_lease() {
+    let memory = with(expired("old"));
+    let other = memory.beside();
+    let taken = move || lease(&other);
+    memory.endpoints.after(Box::new(taken), Ok(session("new", 0)));
+    assert_eq!(token(&memory, &UNCACHED), "access-new");
+    assert_eq!(memory.shared.shared().session.refresh_token, session("new", 0).refresh_token);
+}
+
+#[test]
+fn of_two_results_the_newer_one_stays() {
+    for (age, winner) in [(10, "new"), (-10, "theirs")] {
+        let memory = with(expired("old"));
+        let other = memory.beside();
+        let write = move || {
+            let session = session("theirs", age);
+            let shared = SharedSession { session, lease: None, ..other.shared.shared() };
+            other.shared.put(SharedPart::Refresh, SharedRecord::Session(Box::new(shared)));
+        };
+        memory.endpoints.after(Box::new(write), Ok(session("new", 0)));
+        assert_eq!(token(&memory, &UNCACHED), format!("access-{winner}"));
+        assert_eq!(
+            memory.shared.shared().session.access_token.expose_secret(),
+            format!("access-{winner}")
+        );
+    }
+}
+
+#[test]
+fn without_pending_no_refresh_token_is_on_the_machine() {
+    let settings = SharedSettings { pending: false, ..SIMPLE };
+    let memory = with(expired("old"));
+    let shared = std::rc::Rc::clone(&memory.shared);
+    memory.endpoints.after(Box::new(move || shared.is_away.set(true)), Ok(session("new", 0)));
+    let (_, warnings) = get(&memory, &settings).unwrap();
+    assert!(matches!(&warnings[..], [Warning::NotSaved(_)]), "{warnings:?}");
+    let files = files(&memory);
+    assert!(files.contains("access-new") && !files.contains("\\\"new\\\""), "{files}");
+}
+
+#[test]
+fn a_rejected_refresh_token_is_sent_by_one_machine_only() {
+    let memory = with(expired("old"));
+    memory.endpoints.will(Err(ended()));
+    assert_eq!(code(&memory, &SIMPLE), ErrorCode::SessionExpired);
+    let other = memory.beside();
+    let error = get(&other, &SIMPLE).unwrap_err();
+    assert_eq!(error.code, ErrorCode::SessionExpired);
+    assert!(error.message.contains("INVALID_TOKEN"), "{error}");
+    assert_eq!(redeemed(&other), Vec::<String>::new());
+    let (_, facts) = other.engine().load_shared(&acme(SIMPLE), &SIMPLE);
+    assert!(facts.unwrap().rejected.is_some(), "`status` names the cause");
+    // The token that lives is returned, with a warning.
+    let memory = with(due("old"));
+    memory.endpoints.will(Err(ended()));
+    let (found, warnings) = get(&memory, &UNCACHED).unwrap();
+    assert_eq!((&*found, warnings.len()), ("access-old", 1));
+}
+
+#[test]
+fn a_failed_request_releases_the_lease_and_a_lost_one_does_not() {
+    for (answer, is_held) in [(failed(), false), (interrupted(), true)] {
+        let memory = with(due("old"));
+        memory.endpoints.will(Err(answer));
+        let (found, warnings) = get(&memory, &UNCACHED).unwrap();
+        assert_eq!((&*found, warnings.len()), ("access-old", 1));
+        assert_eq!(memory.shared.shared().lease.is_some(), is_held);
+    }
+    // A service with a grace accepts the token again: with another lease.
+    let memory = with(expired("old"));
+    memory.endpoints.will(Err(interrupted()));
+    memory.endpoints.will(Ok(session("new", 0)));
+    let provider = Provider { login: LoginKind::MagicLink, ..acme(UNCACHED) };
+    let found = memory.engine().shared_session(
+        &provider,
+        &UNCACHED,
+        Need::default(),
+        &mut Trail::default(),
+    );
+    assert_eq!(found.unwrap().session.access_token, session("new", 0).access_token);
+    assert_eq!(requests(&memory).iter().filter(|request| *request == "lease").count(), 2);
+}
+
+#[test]
+fn a_rejected_access_token_forces_one_refresh_a_minute() {
+    let memory = with(session("one", 100));
+    let (other, provider) = (memory.beside(), acme(SIMPLE));
+    let refuse = |memory: &Memory, name: &str| {
+        let token = session(name, 0).access_token;
+        memory.engine().refuse_shared(&provider, &SIMPLE, &token).unwrap()
+    };
+    token(&memory, &SIMPLE);
+    token(&other, &SIMPLE);
+    assert!(!refuse(&memory, "another"), "a token that this machine does not return");
+    assert!(refuse(&memory, "one"));
+    memory.endpoints.will(Ok(session("two", 0)));
+    assert_eq!(token(&memory, &SIMPLE), "access-two");
+    // The other machine reports the same token, and finds its successor.
+    assert!(refuse(&other, "one"));
+    assert_eq!(token(&other, &SIMPLE), "access-two");
+    assert!(!refuse(&other, "two"), "within a minute");
+    pass(&memory, 61);
+    assert!(refuse(&memory, "two"));
+    assert_eq!((redeemed(&memory).len(), redeemed(&other).len()), (1, 0));
+}
+
+#[test]
+fn a_logout_is_final_for_a_late_result() {
+    let memory = with(expired("old"));
+    let other = memory.beside();
+    let log_out = move || {
+        let ended = other.engine().log_out_shared(&acme(SIMPLE), &SIMPLE).unwrap();
+        assert_eq!(ended.and_then(|it| it.refresh_token), expired("old").refresh_token);
+    };
+    memory.endpoints.after(Box::new(log_out), Ok(session("new", 0)));
+    assert_eq!(code(&memory, &SIMPLE), ErrorCode::NotLoggedIn);
+    let expected = Some(SharedRecord::LoggedOut { login_id: "first".to_owned() });
+    assert_eq!(memory.shared.record(SharedPart::Refresh), expected);
+    assert!(!pending(&memory).exists());
+}
+
+#[test]
+fn a_login_during_a_refresh_is_not_replaced() {
+    let memory = with(expired("old"));
+    let other = memory.beside();
+    let log_in = move || {
+        let stored = other.engine().save_shared(&acme(SIMPLE), &SIMPLE, &session("login", 500));
+        assert_eq!(stored.unwrap().location, "memory/Refresh");
+    };
+    memory.endpoints.after(Box::new(log_in), Ok(session("new", 0)));
+    assert_eq!(token(&memory, &UNCACHED), "access-login");
+    assert_eq!(memory.shared.shared().session.refresh_token, session("login", 0).refresh_token);
+    assert_ne!(memory.shared.shared().login_id, "first");
+}
+
+#[test]
+fn a_reader_reads_what_a_refresher_writes() {
+    let refresher = SharedSettings { role: FleetRole::Refresher, ..UNCACHED };
+    let reader = SharedSettings { role: FleetRole::Reader, ..UNCACHED };
+    let one = with(expired("old"));
+    let two = one.beside();
+    assert_eq!(code(&two, &reader), ErrorCode::NotLoggedIn);
+    requests(&one);
+    one.endpoints.will(Ok(session("new", 0)));
+    assert_eq!(
+        (token(&one, &refresher), token(&two, &reader)),
+        ("access-new".into(), "access-new".into())
+    );
+    assert_eq!(
+        requests(&one),
+        ["read", "lease", "session", "read access", "session access", "read access"]
+    );
+    let Some(SharedRecord::Session(shared)) = one.shared.record(SharedPart::Access) else {
+        panic!()
+    };
+    assert_eq!((shared.session.refresh_token, shared.lease), (None, None));
+    pass(&one, 1000);
+    assert_eq!(code(&two, &reader), ErrorCode::TemporarilyUnavailable);
+    let provider = acme(reader.clone());
+    assert!(
+        !two.engine().refuse_shared(&provider, &reader, &session("new", 0).access_token).unwrap()
+    );
+    assert!(two.engine().log_out_shared(&provider, &reader).is_err());
+    assert!(two.engine().save_shared(&provider, &reader, &session("x", 0)).is_err());
+    assert_eq!(redeemed(&two), Vec::<String>::new());
+    one.engine().log_out_shared(&acme(refresher.clone()), &refresher).unwrap();
+    assert_eq!(code(&two, &reader), ErrorCode::NotLoggedIn);
+}
+
+#[test]
+fn a_machine_with_a_wrong_clock_refreshes_as_the_others() {
+    for ahead in [3600, -3600] {
+        let by_store =
+            |session: Session| super::protocol::shifted(session, time::Duration::seconds(ahead));
+        let memory = Memory::new();
+        memory.shared.ahead.set(ahead);
+        memory.shared.put_session(by_store(session("one", 0)));
+        assert_eq!(token(&memory, &SIMPLE), "access-one", "it lives, whatever this clock says");
+        let (loaded, _) = memory.engine().load_shared(&acme(SIMPLE), &SIMPLE);
+        assert_eq!(loaded.newest.unwrap().session, session("one", 0));
+        let memory = Memory::new();
+        memory.shared.ahead.set(ahead);
+        memory.shared.put_session(by_store(expired("old")));
+        memory.endpoints.will(Ok(session("new", 0)));
+        assert_eq!(token(&memory, &SIMPLE), "access-new");
+        let saved = memory.shared.shared().session;
+        assert_eq!(saved.expires_at, by_store(session("new", 0)).expires_at);
+        assert_eq!(saved.logged_in_at, by_store(expired("old")).logged_in_at);
+    }
+}
+
+#[test]
+fn a_process_that_waited_for_another_one_sends_nothing() {
+    let memory = with(expired("old"));
+    let other = memory.beside();
+    memory.locks.held_for.set(3);
+    *memory.locks.meanwhile.borrow_mut() = Some(Box::new(move || {
+        other.shared.put_session(session("new", 0));
+    }));
+    assert_eq!(token(&memory, &SIMPLE), "access-new");
+    assert_eq!(requests(&memory), ["read"]);
+    // Without copies, each process reads, and one of them takes the lease.
+    let memory = with(expired("old"));
+    let other = memory.beside();
+    memory.locks.held_for.set(3);
+    *memory.locks.meanwhile.borrow_mut() = Some(Box::new(move || {
+        other.shared.put_session(session("new", 0));
+    }));
+    assert_eq!(token(&memory, &UNCACHED), "access-new");
+    assert_eq!(
+        (requests(&memory), redeemed(&memory)),
+        (vec!["read".into(), "read".into()], vec![])
+    );
+    // A home without locks.
+    let memory = with(expired("old"));
+    memory.locks.broken.set(true);
+    memory.endpoints.will(Ok(session("new", 0)));
+    assert_eq!(token(&memory, &UNCACHED), "access-new");
+}
+
+#[test]
+fn nothing_is_sent_if_this_machine_is_not_prepared() {
+    let memory = with(expired("old"));
+    *memory.endpoints.prepare_error.borrow_mut() =
+        Some(crate::error::Error::invalid("no client secret"));
+    assert_eq!(get(&memory, &UNCACHED).unwrap_err().message, "no client secret");
+    let memory = with(expired("old"));
+    // A file in the place of the directory: no result could be stored.
+    let folder = memory.context.paths.in_home(".my/shared").unwrap();
+    crate::sys::atomic_file::write(&folder, "").unwrap();
+    assert!(get(&memory, &UNCACHED).is_err());
+    assert_eq!(requests(&memory), ["read"], "no lease");
+}
+
+#[test]
+fn waiters_wait_a_random_part_of_a_growing_delay() {
+    let boot = Duration::from_secs(100);
+    for (random, delays) in
+        [(u32::MAX, [250, 500, 1000, 2000]), (0, [0; 4]), (u32::MAX / 2, [125, 250, 500, 1000])]
+    {
+        let mut process = reading();
+        let read = Event::Read(Ok(leased(expired("old"), 0)), Duration::ZERO);
+        for delay in delays {
+            let action = process.step(Input { boot, random, event: read.clone() });
+            let Action::Wait(waited) = action else { panic!("{action:?}") };
+            assert_eq!(waited.as_millis(), delay);
+            process.step(Input { boot, random, event: Event::Waited });
+        }
+    }
+    let busy = |seconds| {
+        let retry_after = Duration::from_secs(seconds);
+        SharedFailure::Busy { reason: "rate limit".to_owned(), retry_after }
+    };
+    let after = |failure| {
+        let event = Event::Read(Err(failure), Duration::ZERO);
+        reading().step(Input { boot, random: u32::MAX, event })
+    };
+    assert_eq!(after(busy(17)), Action::Wait(Duration::from_millis(17_250)));
+    let failure = Failure::Store(busy(61));
+    assert_eq!(after(busy(61)), Action::End(Outcome::Failed(failure)), "no time for it");
+}
+
+#[test]
+fn a_request_ends_before_another_machine_may_take_over() {
+    assert!(OBSERVATION > REQUEST_WINDOW + REQUEST_TIMEOUT);
+    assert!(LEASE_LIFETIME > OBSERVATION);
+}

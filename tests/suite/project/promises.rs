@@ -20,7 +20,7 @@ fn every_test_named_by_the_page_of_promises_exists() {
     let page = include_str!("../../../protocol/PROMISES.md");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let source =
-        [root.join("tests/suite"), root.join("src")].map(|directory| source(&directory)).concat();
+        ["tests/suite", "tests/fleet-model", "src"].map(|it| source(&root.join(it))).concat();
     let rows = page.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
     let named: Vec<_> = rows.flat_map(|row| row.split('`').skip(1).step_by(2)).collect();
     assert!(named.len() > 40, "{named:?}");
