@@ -120,15 +120,13 @@ impl Engine<'_> {
         driver.lock(super::LOCK_TIMEOUT);
         let login_id = uuid::Uuid::new_v4().simple().to_string();
         let goal = Goal::LogIn { login_id, session: Box::new(session.clone()) };
-        match driver.run(goal, Need::default(), false) {
-            Outcome::Failed(failure) => Err(driver.error(failure)),
-            _ => {
-                // A result of an earlier login.
-                files.remove_pending();
-                files.remove_copy();
-                Ok(StoredAt::new(Source::Vault, driver.location()))
-            }
+        if let Outcome::Failed(failure) = driver.run(goal, Need::default(), false) {
+            return Err(driver.error(failure));
         }
+        // A result of an earlier login.
+        files.remove_pending();
+        files.remove_copy();
+        Ok(StoredAt::new(Source::Vault, driver.location()))
     }
 
     /// Ends the session of all machines: returns it, so that it can be revoked at the service.

@@ -233,7 +233,7 @@ pub struct Process {
     /// The session that was read last.
     found: Option<Box<Session>>,
     /// The login in the record before this call's.
-    before: Option<Option<String>>,
+    before: Option<String>,
     /// The session of the record that a logout ends.
     ended: Option<Box<SharedSession>>,
     leases: u8,
@@ -281,20 +281,21 @@ impl Process {
                 self.read(&snapshot, observed, now)
             }
             (Step::Reading, Event::Read(Err(failure), _)) => self.read_failed(failure, now),
-            (Step::Waiting, Event::Waited) => self.read_again(),
+            (Step::Waiting, Event::Waited) | (Step::Preparing(_), Event::Prepared(Ok(true))) => {
+                self.read_again()
+            }
             (Step::Writing, Event::Written(Ok(version))) => {
                 self.floor[self.part() as usize] = version;
                 self.written(version, boot)
             }
             (Step::Writing, Event::Written(Err(failure))) => self.write_failed(failure, now),
-            (Step::Preparing(_), Event::Prepared(Ok(true))) => self.read_again(),
             (Step::Preparing(held), Event::Prepared(Ok(false))) => self.take_lease(*held, boot),
             (Step::Preparing(_), Event::Prepared(Err(reason))) => {
                 self.end(Failure::Unprepared(reason), boot)
             }
             (Step::Redeeming(held), Event::Redeemed(Ok(new))) => self.received(&held, new, boot),
             (Step::Redeeming(held), Event::Redeemed(Err(error))) => {
-                self.not_received(held, error, boot)
+                self.not_received(held, &error, boot)
             }
             (Step::SavingPending(version), Event::PendingSaved) => self.write_result(version),
             (Step::RemovingPending(is_saved), Event::PendingRemoved) => {
@@ -367,14 +368,14 @@ impl Process {
                 Fate::Obsolete => self.remove_pending(false),
                 Fate::Current => self.write_result(version),
             },
-            Task::Reject(held, reason) => match found.filter(|found| held.is_in(found)) {
-                Some(found) => self.write_session(version, found.without_lease(Some(reason))),
-                // Another machine has saved a session meanwhile, or takes the lease.
-                None => {
-                    (self.task, self.limit) = (Task::Goal, self.call.deadline);
-                    self.decide(snapshot, observed, now)
+            Task::Reject(held, reason) => {
+                if let Some(found) = found.filter(|found| held.is_in(found)) {
+                    return self.write_session(version, found.without_lease(Some(reason)));
                 }
-            },
+                // Another machine has saved a session meanwhile, or takes the lease.
+                (self.task, self.limit) = (Task::Goal, self.call.deadline);
+                self.decide(snapshot, observed, now)
+            }
             Task::Release(held, reason) => match found.filter(|found| held.is_in(found)) {
                 Some(found) => self.write_session(version, found.without_lease(None)),
                 None => self.released(reason, now.boot),
@@ -418,9 +419,9 @@ impl Process {
                 self.logged_in(now.boot)
             }
             (Goal::LogIn { login_id, session }, _) => {
-                let last = record.as_ref().map(|record| record.login_id().to_owned());
+                let last = record.as_ref().map(SharedRecord::login_id).unwrap_or_default();
                 // A write whose response was lost may have been followed by somebody's logout, or another login.
-                if *self.before.get_or_insert_with(|| last.clone()) != last {
+                if self.before.get_or_insert_with(|| last.to_owned()) != last {
                     return self.finish(Outcome::Failed(Failure::Superseded));
                 }
                 let session = self.to_store(*session);
@@ -524,7 +525,7 @@ impl Process {
         Action::SavePending(pending)
     }
 
-    fn not_received(&mut self, held: Box<Held>, error: RenewalError, boot: Duration) -> Action {
+    fn not_received(&mut self, held: Box<Held>, error: &RenewalError, boot: Duration) -> Action {
         let reason = error.to_string();
         let (version, record) = (held.version, &held.record);
         let (task, record) = match error {
@@ -680,7 +681,7 @@ impl Process {
         }
         let delay = least + max.mul_f64(f64::from(now.random) / f64::from(u32::MAX));
         self.step = Step::Waiting;
-        Action::Wait(delay.min(self.limit - now.boot))
+        Action::Wait(delay.min(self.limit.saturating_sub(now.boot)))
     }
 
     fn give_up(&mut self, reason: Failure, boot: Duration) -> Action {

@@ -6,9 +6,9 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher as _};
 
 /// What happened, in words.
-pub type Label = (usize, &'static str);
+pub(crate) type Label = (usize, &'static str);
 
-pub trait Model: Clone + Hash {
+pub(crate) trait Model: Clone + Hash {
     /// Every state that may follow, and what led to it.
     fn next(&self) -> Vec<(Label, Self)>;
 
@@ -17,10 +17,10 @@ pub trait Model: Clone + Hash {
 }
 
 #[derive(Debug)]
-pub struct Explored {
-    pub states: usize,
+pub(crate) struct Explored {
+    pub(crate) states: usize,
     /// The first violation, and the shortest way to it.
-    pub violation: Option<(&'static str, Vec<Label>)>,
+    pub(crate) violation: Option<(&'static str, Vec<Label>)>,
 }
 
 /// Two hashes together: two states of a million collide with a probability of 10⁻²⁶.
@@ -34,7 +34,7 @@ fn fingerprint(state: &impl Hash) -> u128 {
 }
 
 /// Visits every state, up to `max`.
-pub fn explore<M: Model>(first: M, max: usize) -> Explored {
+pub(crate) fn explore<M: Model>(first: M, max: usize) -> Explored {
     let mut seen = HashSet::from([fingerprint(&first)]);
     // The state before each one, and what led from there.
     let mut origins: Vec<(usize, Label)> = vec![(0, (0, "start"))];

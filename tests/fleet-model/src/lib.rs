@@ -2,8 +2,8 @@
 //! crash and pause, a store whose standbys lag behind, lost responses, people who log in and out, and an OAuth service
 //! that rotates refresh tokens and revokes the whole login when it receives a replaced one.
 
-pub mod explorer;
-pub mod world;
+#![cfg(test)]
 
-#[cfg(test)]
+mod explorer;
 mod tests;
+mod world;

@@ -1,3 +1,5 @@
+use my_credential_helper::sys::env::Environment;
+
 use crate::explorer::explore;
 use crate::world::{Bounds, Control, World};
 
@@ -10,7 +12,7 @@ const MAX_STATES: usize = 20_000_000;
 
 /// Whether the long models are explored, too: `MY_TEST_STATES=1`.
 fn is_long() -> bool {
-    std::env::var_os("MY_TEST_STATES").is_some()
+    Environment::Process.get("MY_TEST_STATES").is_some()
 }
 
 fn check(models: &[(&str, Bounds)], long: &[(&str, Bounds)]) {

@@ -18,37 +18,37 @@ const LIFETIME: i64 = 100;
 
 /// How often each fault and each event may occur in one run, and the rules that a control breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Bounds {
-    pub machines: usize,
+pub(crate) struct Bounds {
+    pub(crate) machines: usize,
     /// The calls of each machine.
-    pub calls: u8,
-    pub crashes: u8,
-    pub stale_reads: u8,
+    pub(crate) calls: u8,
+    pub(crate) crashes: u8,
+    pub(crate) stale_reads: u8,
     /// A standby that lags behind refuses a correct write.
-    pub lagging_refusals: u8,
-    pub lost_writes: u8,
+    pub(crate) lagging_refusals: u8,
+    pub(crate) lost_writes: u8,
     /// A response to a write that takes as long as other events.
-    pub slow_writes: u8,
+    pub(crate) slow_writes: u8,
     /// A response of the service, or a request to it.
-    pub lost_responses: u8,
-    pub failed_requests: u8,
-    pub unavailable: u8,
+    pub(crate) lost_responses: u8,
+    pub(crate) failed_requests: u8,
+    pub(crate) unavailable: u8,
     /// Six seconds: more than a request may wait for.
-    pub short_delays: u8,
+    pub(crate) short_delays: u8,
     /// Until a lease may be taken over.
-    pub long_delays: u8,
-    pub logins: u8,
-    pub logouts: u8,
+    pub(crate) long_delays: u8,
+    pub(crate) logins: u8,
+    pub(crate) logouts: u8,
     /// A machine may be stopped for longer than a lease lives.
-    pub may_pause: bool,
+    pub(crate) may_pause: bool,
     /// Whether what such a pause costs is a violation.
-    pub pauses_count: bool,
-    pub without_pending: bool,
-    pub control: Option<Control>,
+    pub(crate) pauses_count: bool,
+    pub(crate) without_pending: bool,
+    pub(crate) control: Option<Control>,
 }
 
 impl Bounds {
-    pub const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         machines: 0,
         calls: 0,
         crashes: 0,
@@ -72,7 +72,7 @@ impl Bounds {
 
 /// A protocol that lacks one of the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Control {
+pub(crate) enum Control {
     /// The lease has a version of its own.
     SeparateLease,
     NoLoginId,
@@ -108,7 +108,7 @@ struct Family {
 type Written = (Option<SharedRecord>, u32);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct World {
+pub(crate) struct World {
     bounds: Bounds,
     time: u32,
     /// The last versions, the newest at the end.
@@ -145,12 +145,16 @@ fn record_token(record: Option<&SharedRecord>) -> Option<Token> {
     }
 }
 
+fn unavailable() -> SharedFailure {
+    SharedFailure::Unavailable("no leader".to_owned())
+}
+
 fn at(seconds: u32) -> Timestamp {
     Timestamp::from_unix(1_800_000_000 + i64::from(seconds))
 }
 
 impl World {
-    pub fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         let machine = Machine {
             process: None,
             pending: None,
@@ -422,8 +426,6 @@ impl World {
             next.deliver(index, event);
             next
         };
-        let unavailable = || SharedFailure::Unavailable("no leader".to_owned());
-        let interrupted = || SharedFailure::Interrupted("no response".to_owned());
         match action {
             Action::Read(_) => {
                 all.push((label("reads"), self.read(index, 0)));
@@ -441,43 +443,7 @@ impl World {
                 }
             }
             Action::CompareAndSet(_, version, record) => {
-                if self.may_write(index, *version, record) {
-                    let mut written = self.clone();
-                    written.write(index, record);
-                    if bounds.lost_writes > 0 {
-                        let mut lost = written.clone();
-                        lost.bounds.lost_writes -= 1;
-                        lost.deliver(index, Event::Written(Err(interrupted())));
-                        all.push((label("writes, and the response is lost"), lost));
-                    }
-                    let version = written.version;
-                    if bounds.slow_writes > 0 {
-                        let mut slow = written.clone();
-                        slow.bounds.slow_writes -= 1;
-                        slow.machines[index].response = Some(Ok(version));
-                        all.push((label("writes, and the response is slow"), slow));
-                    }
-                    written.deliver(index, Event::Written(Ok(version)));
-                    all.push((label("writes"), written));
-                    if bounds.lagging_refusals > 0 {
-                        let mut next = after(Event::Written(Err(SharedFailure::Refused)));
-                        next.bounds.lagging_refusals -= 1;
-                        all.push((label("is refused by a standby that lags"), next));
-                    }
-                } else {
-                    let next = after(Event::Written(Err(SharedFailure::Refused)));
-                    all.push((label("is refused"), next));
-                }
-                if bounds.lost_writes > 0 {
-                    let mut next = after(Event::Written(Err(interrupted())));
-                    next.bounds.lost_writes -= 1;
-                    all.push((label("loses a write"), next));
-                }
-                if bounds.unavailable > 0 {
-                    let mut next = after(Event::Written(Err(unavailable())));
-                    next.bounds.unavailable -= 1;
-                    all.push((label("cannot write"), next));
-                }
+                self.try_write(index, *version, record, all);
             }
             Action::Redeem(session) => {
                 let mut next = self.clone();
@@ -518,6 +484,61 @@ impl World {
                 all.push((label("removes the result from its disk"), next));
             }
             Action::Wait(_) | Action::Prepare | Action::End(_) => {}
+        }
+    }
+
+    /// The outcomes of a check-and-set.
+    fn try_write(
+        &self,
+        index: usize,
+        version: u64,
+        record: &SharedRecord,
+        all: &mut Vec<(Label, Self)>,
+    ) {
+        let label = |text| (index, text);
+        let bounds = &self.bounds;
+        let after = |event: Event| {
+            let mut next = self.clone();
+            next.deliver(index, event);
+            next
+        };
+        let interrupted = || SharedFailure::Interrupted("no response".to_owned());
+        if self.may_write(index, version, record) {
+            let mut written = self.clone();
+            written.write(index, record);
+            if bounds.lost_writes > 0 {
+                let mut lost = written.clone();
+                lost.bounds.lost_writes -= 1;
+                lost.deliver(index, Event::Written(Err(interrupted())));
+                all.push((label("writes, and the response is lost"), lost));
+            }
+            let version = written.version;
+            if bounds.slow_writes > 0 {
+                let mut slow = written.clone();
+                slow.bounds.slow_writes -= 1;
+                slow.machines[index].response = Some(Ok(version));
+                all.push((label("writes, and the response is slow"), slow));
+            }
+            written.deliver(index, Event::Written(Ok(version)));
+            all.push((label("writes"), written));
+            if bounds.lagging_refusals > 0 {
+                let mut next = after(Event::Written(Err(SharedFailure::Refused)));
+                next.bounds.lagging_refusals -= 1;
+                all.push((label("is refused by a standby that lags"), next));
+            }
+        } else {
+            let next = after(Event::Written(Err(SharedFailure::Refused)));
+            all.push((label("is refused"), next));
+        }
+        if bounds.lost_writes > 0 {
+            let mut next = after(Event::Written(Err(interrupted())));
+            next.bounds.lost_writes -= 1;
+            all.push((label("loses a write"), next));
+        }
+        if bounds.unavailable > 0 {
+            let mut next = after(Event::Written(Err(unavailable())));
+            next.bounds.unavailable -= 1;
+            all.push((label("cannot write"), next));
         }
     }
 
