@@ -72,7 +72,7 @@ impl Node {
 
 fn send(url: &str, method: &str, path: &str, token: &str, body: &Value) -> Option<(u16, Value)> {
     let config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0);
-    let agent = config.timeout_global(Some(Duration::from_secs(15))).build().new_agent();
+    let agent = config.timeout_global(Some(Duration::from_secs(60))).build().new_agent();
     let url = format!("{url}/v1/{path}");
     let mut response = match method {
         "GET" => agent.get(url).header("X-Vault-Token", token).call(),
