@@ -17,7 +17,8 @@
 //!    token in the provider's variable ([`store::env`]), a credential stored for the URL ([`store::url_credentials`]), the
 //!    session of the selected account ([`store::session`]). A host of no provider gets only a stored credential.
 //! 5. A session that is due is refreshed by `auth/refresh/state.rs`, the one place that spends a refresh token: take the
-//!    lock, read the stores again, prepare the endpoint and the write, send one request, save.
+//!    lock, read the stores again, prepare the endpoint and the write, send one request, save. A session in a store that
+//!    other machines share is refreshed by `auth/fleet`, whose rules `tests/fleet-model` explores.
 //! 6. `protocols/git.rs` encodes the result to a [`ToolOutput`]. `main` writes it and exits with its status.
 //!
 //! # The rooms

@@ -1,4 +1,4 @@
-//! Carries out the actions of one call.
+//! Performs the actions of one call.
 
 use std::time::Duration;
 

@@ -273,6 +273,7 @@ impl Process {
             (Step::Start, Event::Started) => match self.call.pending.take() {
                 Some(pending) if !matches!(self.call.goal, Goal::LogIn { .. }) => {
                     self.floor[SharedPart::Refresh as usize] = pending.version;
+                    self.found = Some(Box::new(pending.session.clone()));
                     self.begin(Task::Save(pending), boot + SAVE_TIMEOUT)
                 }
                 _ => self.begin(Task::Goal, self.call.deadline),
@@ -338,12 +339,16 @@ impl Process {
 
     /// Decides what follows from a record.
     fn read(&mut self, snapshot: &Snapshot, observed: Duration, now: Now) -> Action {
-        let floor = &mut self.floor[self.part() as usize];
+        let part = self.part() as usize;
         // A record that stays old for as long as a result is written is that of a store that was restored.
-        if snapshot.version < *floor && now.boot < self.limit {
+        if snapshot.version < self.floor[part] && now.boot < self.limit {
+            let is_lease = matches!(self.task, Task::Lease { .. });
+            if !is_lease && self.has_token(now.boot) {
+                return self.give_up(Failure::Lagging, now.boot);
+            }
             return self.back_off(Failure::Lagging, Duration::ZERO, now);
         }
-        *floor = snapshot.version;
+        self.floor[part] = snapshot.version;
         self.server = (snapshot.server_time, now.boot);
         let version = snapshot.version;
         let found = match &snapshot.record {
@@ -647,15 +652,14 @@ impl Process {
     fn read_failed(&mut self, failure: SharedFailure, now: Now) -> Action {
         let least = match &failure {
             SharedFailure::Busy { retry_after, .. } => *retry_after,
-            SharedFailure::Denied(_) | SharedFailure::Failed(_) if !self.is_saving() => {
+            SharedFailure::Denied(_) | SharedFailure::Failed(_)
+                if !matches!(self.task, Task::Save(_)) =>
+            {
                 return self.give_up(Failure::Store(failure), now.boot);
             }
             _ => Duration::ZERO,
         };
-        // Nobody waits while a token lives.
-        let is_get =
-            matches!(self.task, Task::Goal | Task::Lease { .. }) && self.call.goal == Goal::Get;
-        if is_get && (self.call.has_copy || self.is_alive(now.boot)) {
+        if self.has_token(now.boot) {
             return self.give_up(Failure::Store(failure), now.boot);
         }
         self.back_off(Failure::Store(failure), least, now)
@@ -721,8 +725,14 @@ impl Process {
         Action::End(outcome)
     }
 
-    fn is_saving(&self) -> bool {
-        matches!(self.task, Task::Save(_))
+    /// Whether a token that lives can be returned: then nobody waits, except for a result of this call.
+    fn has_token(&self, boot: Duration) -> bool {
+        let may_end = match self.task {
+            Task::Goal | Task::Lease { .. } => true,
+            Task::Save(_) => self.redemptions == 0,
+            _ => false,
+        };
+        may_end && self.call.goal == Goal::Get && (self.call.has_copy || self.is_alive(boot))
     }
 
     fn is_alive(&self, boot: Duration) -> bool {

@@ -80,7 +80,8 @@ fn pass(memory: &Memory, seconds: u64) {
 fn files(memory: &Memory) -> String {
     let folder = memory.context.paths.in_home(".my/shared/mycli").unwrap();
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| std::fs::read_to_string(entry.path()).unwrap()).collect()
+    let read = |path: &std::path::Path| crate::sys::atomic_file::read(path).unwrap().unwrap();
+    entries.map(|entry| read(&entry.path()).text.expose_secret().to_owned()).collect()
 }
 
 fn pending(memory: &Memory) -> std::path::PathBuf {
@@ -316,6 +317,9 @@ fn a_result_that_was_not_written_is_written_by_the_next_call() {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }
+        let before = memory.clock.elapsed();
+        assert_eq!(token(&memory, &settings), "access-new");
+        assert_eq!(memory.clock.elapsed(), before, "nobody waits while the token lives");
         memory.shared.is_away.set(false);
         assert_eq!(token(&memory, &settings), "access-new");
         assert_eq!(redeemed(&memory), ["old"]);

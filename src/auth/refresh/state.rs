@@ -1,4 +1,4 @@
-//! The refresh, the only code that spends a refresh token. The token is valid once. Of all processes that find the same
+//! The refresh, the only code that spends a refresh token of a session of this machine. The token is valid once. Of all processes that find the same
 //! stale session, one sends the request and the others read what it saved. The token is spent only if the result can be
 //! saved.
 //!
