@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::GetError;
 use crate::config::Context;
 use crate::error::{Error, Result};
-use crate::http::{HttpEndpoints, Network, NoSharedStores, SharedStores, TokenEndpoints};
+use crate::http::{HttpEndpoints, Network, SharedStores, TokenEndpoints, VaultStores};
 use crate::model::{Capabilities, Operation, Provider, Response, Source, StorageKey};
 use crate::store::{FileStore, Keyring, Stores};
 use crate::sys::clock::{Clock, SystemClock};
@@ -42,7 +42,7 @@ pub fn with_engine<T>(context: &Context, work: impl FnOnce(&Engine<'_>) -> T) ->
         context,
         stores: Stores { keyring: &keyring, file: &file },
         endpoints: &HttpEndpoints { network, clock: &SystemClock },
-        shared: &NoSharedStores,
+        shared: &VaultStores { network, clock: &SystemClock },
         locks: &FileLocks,
         clock: &SystemClock,
         log: &log,

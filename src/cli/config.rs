@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::Engine;
 use crate::cli::output::Output;
-use crate::config::{MyJson, StoreChoice, edit};
+use crate::config::{MyJson, edit};
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::{HostPattern, Provider, ToolOutput};
 use crate::sys::atomic_file;
@@ -89,7 +89,7 @@ pub(super) enum Key {
     Project,
     /// The default provider
     Provider,
-    /// The store for new sessions: keyring or file
+    /// The store for new sessions: keyring, file or vault
     Store,
     /// Certificates to trust instead of those of the system (PEM)
     CaFile,
@@ -147,9 +147,7 @@ fn setting(engine: &Engine<'_>, provider: &Provider, key: Key) -> Result<Setting
             Setting { value: value.or_else(|| Some(Provider::DEFAULT_NAME.to_owned())), from }
         }
         Key::Store => file(
-            configuration.store.map(|store| {
-                if store == StoreChoice::File { "file" } else { "keyring" }.to_owned()
-            }),
+            configuration.store.map(|store| store.name().to_owned()),
             "the keyring, if available",
         ),
         Key::CaFile => file(

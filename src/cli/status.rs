@@ -1,6 +1,8 @@
 //! `status`: the state on this machine, and in a shared store, as it is before any refresh. Calls the service only with
 //! `--check`.
 
+use std::time::{Duration, Instant};
+
 use serde::Deserialize;
 use serde_json::json;
 
@@ -11,7 +13,7 @@ use crate::cli::output::{Output, Report};
 use crate::cli::whoami;
 use crate::config::MyJson;
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::http::microtica;
+use crate::http::{microtica, vault};
 use crate::model::{
     Kind, LoginKind, Provider, Secret, Session, Source, Timestamp, ToolOutput, jwt,
 };
@@ -19,6 +21,9 @@ use crate::store::env::{self, Variable};
 use crate::store::owner;
 use crate::store::session::StoredSession;
 use crate::sys::atomic_file;
+
+/// For the server that has the sessions of several machines.
+const VAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper status --check")]
@@ -203,9 +208,8 @@ fn local_status(
         report
             .field("identity", json!({ "source": source, "present": is_present, "state": state }));
     }
-    if let Some(shared) = &shared {
-        add_shared(&mut report, shared, now);
-    }
+    add_shared(&mut report, shared.as_ref(), now);
+    add_vault(engine, provider, &mut report)?;
     let attempts = loaded.trail.attempts.iter();
     let attempts =
         attempts.map(|attempt| (attempt.subject.to_string(), attempt.outcome.to_string()));
@@ -219,7 +223,8 @@ fn local_status(
 }
 
 /// The record that other machines share.
-fn add_shared(report: &mut Report, shared: &SharedFacts, now: Timestamp) {
+fn add_shared(report: &mut Report, shared: Option<&SharedFacts>, now: Timestamp) {
+    let Some(shared) = shared else { return };
     let SharedFacts { role, location, version, written_at, lease, rejected } = shared;
     let holder = lease.as_ref().map(|lease| lease.holder.as_str());
     report.field(
@@ -238,6 +243,28 @@ fn add_shared(report: &mut Report, shared: &SharedFacts, now: Timestamp) {
     if let Some(reason) = rejected {
         report.row("rejected", format!("the service ended the session: {}", sanitize(reason)));
     }
+}
+
+/// The server that has the record: how this machine logs in there, and whether it may do what it has to.
+fn add_vault(engine: &Engine<'_>, provider: &Provider, report: &mut Report) -> Result<()> {
+    if provider.shared.is_none() {
+        return Ok(());
+    }
+    let deadline = Instant::now() + VAULT_TIMEOUT;
+    let found = vault::inspect(engine.network, engine.clock, provider, deadline)?;
+    let policy = match found.mistakes.as_deref() {
+        None => "not checked".to_owned(),
+        Some([]) => "as needed".to_owned(),
+        Some(mistakes) => {
+            let mistakes: Vec<_> = mistakes.iter().map(|it| it.message.as_str()).collect();
+            mistakes.join("; ")
+        }
+    };
+    let (addresses, auth) = (found.addresses, found.auth);
+    report.row("vault", format!("{}, login with {auth}", addresses.join(", ")));
+    report.row("policy", &*policy);
+    report.field("vault", json!({ "addresses": addresses, "auth": auth, "policy": policy }));
+    Ok(())
 }
 
 /// `as me@acme.dev, by a session in the file: /home/me/.my/credentials.json`.

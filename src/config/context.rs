@@ -52,9 +52,10 @@ impl Context {
         Ok(self.configuration.get_or_init(|| configuration))
     }
 
-    /// Where new logins are stored: `--store`, then `store` of `config.toml`.
+    /// Where new logins are stored on this machine: `--store`, then `store` of `config.toml`.
     pub fn store_choice(&self) -> Result<Option<StoreChoice>> {
-        Ok(self.overrides.store.or(self.configuration()?.store))
+        let store = self.overrides.store.or(self.configuration()?.store);
+        Ok(store.filter(|store| *store != StoreChoice::Vault))
     }
 
     /// The provider by name, or the default one, with its account: `--account`, `MY_ACCOUNT`, or the account in use.
@@ -96,7 +97,20 @@ impl Context {
         let name =
             name.map(str::to_owned).or_else(|| self.overrides.provider.clone()).or_else(variable);
         let name = name.as_deref().or(configuration.provider.as_deref());
-        configuration.provider(name.unwrap_or(Provider::DEFAULT_NAME))
+        let provider = configuration.provider(name.unwrap_or(Provider::DEFAULT_NAME))?;
+        match self.overrides.store {
+            Some(store @ StoreChoice::Vault) => {
+                Ok(Provider { shared: configuration.shared(Some(store))?, ..provider })
+            }
+            Some(store) if provider.shared.is_some() => {
+                let (name, store) = (&provider.name, store.name());
+                let message = format!("config.toml stores the sessions of {name} in vault");
+                let hint =
+                    format!("set `store = \"{store}\"` in [providers.{name}], or omit `--store`");
+                Err(Error::invalid(message).with_hint(hint))
+            }
+            _ => Ok(provider),
+        }
     }
 
     /// The API's base URL without a final slash: `named`, `--api-url`, the provider's variable, or the configuration.

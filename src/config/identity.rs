@@ -14,17 +14,17 @@ use crate::model::{
     OAuth, Provider, SecretLocation, SigningKey,
 };
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct IdentitySettings {
     source: Option<String>,
     audience: Option<String>,
     exchange: Option<String>,
     variable: Option<String>,
-    pub(super) file: Option<PathBuf>,
+    file: Option<PathBuf>,
     service_connection: Option<String>,
     private_key_variable: Option<String>,
-    pub(super) private_key_file: Option<PathBuf>,
+    private_key_file: Option<PathBuf>,
     algorithm: Option<Algorithm>,
     key_id: Option<String>,
     subject_token_type: Option<String>,
@@ -93,6 +93,21 @@ impl ProviderSettings {
 }
 
 impl IdentitySettings {
+    /// The files, with their keys.
+    pub(super) fn files(&mut self) -> impl Iterator<Item = (&'static str, &mut PathBuf)> {
+        let file = self.file.iter_mut().map(|path| ("file", path));
+        file.chain(self.private_key_file.iter_mut().map(|path| ("private_key_file", path)))
+    }
+
+    /// An identity that the server itself accepts.
+    pub(super) fn proof(&self, server: &Provider) -> Result<Identity> {
+        if self.exchange.is_some() {
+            let message = format!("[providers.{}.identity] has `exchange`", server.name);
+            return Err(Error::invalid(message));
+        }
+        Self { exchange: Some("none".to_owned()), ..self.clone() }.identity(server, None)
+    }
+
     pub(super) fn identity(
         &self,
         provider: &Provider,

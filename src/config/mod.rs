@@ -9,6 +9,7 @@ mod identity;
 mod my_json;
 mod oauth;
 mod paths;
+mod stores;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -42,6 +43,7 @@ pub struct Configuration {
     /// Which account answers for which URLs, if not the one in use.
     accounts: AccountPatterns,
     providers: BTreeMap<String, ProviderSettings>,
+    stores: stores::Stores,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -51,12 +53,15 @@ pub enum StoreChoice {
     Keyring,
     /// A file below the home directory, with mode 0600.
     File,
+    /// The server of `[stores.vault]`, for sessions only.
+    Vault,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct ProviderSettings {
     kind: Option<ProviderKind>,
+    store: Option<StoreChoice>,
     api_url: Option<String>,
     hosts: Vec<String>,
     token_variable: Option<String>,
@@ -121,6 +126,16 @@ impl TryFrom<String> for ProviderKind {
     }
 }
 
+impl StoreChoice {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keyring => "keyring",
+            Self::File => "file",
+            Self::Vault => "vault",
+        }
+    }
+}
+
 impl Configuration {
     pub fn load(paths: &Paths) -> Result<Self> {
         let Some(path) = paths.configuration() else { return Ok(Self::default()) };
@@ -141,13 +156,13 @@ impl Configuration {
     fn resolve_paths(&mut self, paths: &Paths) -> Result<()> {
         let files = self.providers.values_mut().flat_map(|settings| {
             let secret = settings.client_secret_file.iter_mut();
-            let identity = settings.identity.iter_mut().flat_map(|identity| {
-                let file = identity.file.iter_mut().map(|path| ("file", path));
-                file.chain(identity.private_key_file.iter_mut().map(|it| ("private_key_file", it)))
-            });
+            let identity = settings.identity.iter_mut();
+            let identity = identity.flat_map(identity::IdentitySettings::files);
             secret.map(|path| ("client_secret_file", path)).chain(identity)
         });
-        for (key, path) in self.ca_file.iter_mut().map(|path| ("ca_file", path)).chain(files) {
+        let vault = self.stores.vault.iter_mut().flat_map(stores::VaultSettings::files);
+        let files = self.ca_file.iter_mut().map(|path| ("ca_file", path)).chain(files);
+        for (key, path) in files.chain(vault) {
             if let Some(relative) = path.to_str().and_then(|path| path.strip_prefix("~/")) {
                 *path = paths.in_home(relative)?;
             }
@@ -162,6 +177,11 @@ impl Configuration {
 
     /// A provider by name, with its default account: built in, with or without settings, or only configured.
     pub fn provider(&self, name: &str) -> Result<Provider> {
+        let provider = self.described(name)?;
+        Ok(Provider { shared: self.shared(self.store_of(name))?, ..provider })
+    }
+
+    fn described(&self, name: &str) -> Result<Provider> {
         let built_in = [Provider::MYCLI, Provider::MICROTICA];
         let built_in = built_in.into_iter().find(|provider| provider.name == name);
         match (built_in, self.providers.get(name)) {

@@ -18,7 +18,8 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::error::{HttpError, Result, ServiceError, oauth_code, parse_code};
-use super::{mycli, names, proxy, tls};
+use super::tls::{self, Trust};
+use super::{mycli, names, proxy};
 use crate::config::{Context, device_id};
 use crate::error::{self, Error};
 use crate::model::{Header, LoginKind, Origin, Provider, Secret, Target, Timestamp, json};
@@ -88,6 +89,13 @@ impl Client {
         Self::build(network, &Provider::api_origin(url)?, url, HeaderMap::new())
     }
 
+    /// A client for a server with the API of Vault: it trusts other certificates than a provider, and may require one.
+    pub(super) fn for_vault(network: Network<'_>, url: &str, trust: &Trust) -> error::Result<Self> {
+        let client =
+            Self::build_with(network, &Provider::api_origin(url)?, url, HeaderMap::new(), trust)?;
+        Ok(Self { header: Header { name: "X-Vault-Token".into(), scheme: None }, ..client })
+    }
+
     /// A client for a server at a literal link-local address, which no router forwards and no proxy sees: the one plain
     /// http besides loopback. A machine without such a server fails within [`METADATA_TIMEOUT`].
     pub(super) fn for_metadata(network: Network<'_>, url: &str) -> error::Result<Self> {
@@ -108,6 +116,16 @@ impl Client {
         url: &str,
         headers: HeaderMap,
     ) -> error::Result<Self> {
+        Self::build_with(network, origin, url, headers, &Trust::default())
+    }
+
+    fn build_with(
+        network: Network<'_>,
+        origin: &Origin,
+        url: &str,
+        headers: HeaderMap,
+        trust: &Trust,
+    ) -> error::Result<Self> {
         let is_local = origin.is_loopback() || !origin.is_safe();
         let builder = reqwest::blocking::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -115,7 +133,11 @@ impl Client {
             .user_agent(concat!("my-credential-helper/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .dns_resolver(names::Resolver.into())
-            .tls_backend_preconfigured(tls::configuration(network.context, origin.scheme())?);
+            .tls_backend_preconfigured(tls::configuration(
+                network.context,
+                origin.scheme(),
+                trust,
+            )?);
         // A proxy for this machine would see a token that was meant to stay on it.
         let proxy = if is_local { None } else { proxy::from_env(&network.context.environment)? };
         let (builder, proxy) = match proxy {
@@ -154,7 +176,7 @@ impl Client {
     pub fn time(&self) -> Result<Option<Timestamp>> {
         let request = self.http.get(self.endpoint.below("")?);
         let response = self.execute(request, &[], self.deadline())?;
-        Ok(response.headers().get(DATE).and_then(|date| Timestamp::from_http(date.to_str().ok()?)))
+        Ok(date(response.headers()))
     }
 
     /// Sends a request to a path below the base URL, with the secrets and the texts as a JSON object.
@@ -201,10 +223,42 @@ impl Client {
     ) -> Result<HttpResponse> {
         let (parts, body) = request.into_parts();
         let request = self.http.request(parts.method, self.endpoint.0.clone());
-        let (headers, body) = self.receive(request.headers(parts.headers).body(body), secrets)?;
+        let (headers, body) =
+            self.receive(request.headers(parts.headers).body(body), secrets, |_, _| false)?;
         let mut response = HttpResponse::new(body.to_vec());
         *response.headers_mut() = headers;
         Ok(response)
+    }
+
+    /// Sends JSON to a path of Vault's API; returns the response and the server's clock. Where there is no record, the
+    /// response has the status 404, and no error; `data` has what is known of a deleted one.
+    pub(super) fn vault<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        token: Option<&Secret>,
+        body: Option<&Secret>,
+        secrets: &[&Secret],
+    ) -> Result<(T, Option<Timestamp>)> {
+        let mut request = self.http.request(method, self.endpoint.below(path)?);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body.expose_secret().to_owned());
+        }
+        let secrets: Vec<_> = secrets.iter().copied().chain(token).collect();
+        let request = self.authorized(request, token)?;
+        let is_missing = |body: &[u8]| {
+            let body: Value = serde_json::from_slice(body).unwrap_or_default();
+            body["data"].is_object() || body["errors"].as_array().is_some_and(Vec::is_empty)
+        };
+        let (headers, body) =
+            self.receive(request, &secrets, |status, body| status == 404 && is_missing(body))?;
+        // 204, as after a change that returns nothing.
+        let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        Ok((decode(body)?, date(&headers)))
     }
 
     /// Posts JSON to the endpoint that the client is bound to.
@@ -241,13 +295,14 @@ impl Client {
 
     /// The body of a successful response.
     fn send(&self, request: RequestBuilder, secrets: &[&Secret]) -> Result<Zeroizing<Vec<u8>>> {
-        self.receive(request, secrets).map(|(_, body)| body)
+        self.receive(request, secrets, |_, _| false).map(|(_, body)| body)
     }
 
     fn receive(
         &self,
         request: RequestBuilder,
         secrets: &[&Secret],
+        is_accepted: impl FnOnce(u16, &[u8]) -> bool,
     ) -> Result<(HeaderMap, Zeroizing<Vec<u8>>)> {
         let deadline = self.deadline();
         let response = self.execute(request, secrets, deadline)?;
@@ -258,6 +313,7 @@ impl Client {
             // GitHub answers a rejected request so.
             200..300 if self.is_oauth && is_rejection(&body) => 400,
             200..300 => return Ok((headers, body)),
+            status if is_accepted(status, &body) => return Ok((headers, body)),
             status => status,
         };
         let (code, message) = self.service_message(&body, secrets);
@@ -409,6 +465,10 @@ fn read_body(
             return Err(HttpError::Malformed("the response is larger than 1 MiB".to_owned()));
         }
     }
+}
+
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    Timestamp::from_http(headers.get(DATE)?.to_str().ok()?)
 }
 
 fn retry_after(response: &Response) -> Option<u64> {

@@ -13,8 +13,10 @@ mod proxy;
 mod shared;
 mod tls;
 mod token_endpoints;
+pub mod vault;
 
 pub use client::{Client, Network};
 pub use error::{HttpError, Result, ServiceError, failed, oauth_code};
-pub use shared::{NoSharedStores, SharedFailure, SharedStore, SharedStores};
+pub use shared::{SharedFailure, SharedStore, SharedStores};
 pub use token_endpoints::{HttpEndpoints, Renewal, RenewalError, TokenEndpoints};
+pub use vault::VaultStores;

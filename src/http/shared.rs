@@ -32,15 +32,6 @@ pub trait SharedStore {
     fn location(&self, part: SharedPart) -> String;
 }
 
-/// No shared store.
-pub struct NoSharedStores;
-
-impl SharedStores for NoSharedStores {
-    fn open<'a>(&'a self, _: &'a Provider, _: Instant) -> error::Result<Box<dyn SharedStore + 'a>> {
-        Err(error::Error::invalid_state("this program has no client for the shared store"))
-    }
-}
-
 /// Why a request to a shared store failed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SharedFailure {

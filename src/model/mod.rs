@@ -26,8 +26,9 @@ pub use credential::{IdToken, Kind, Need, Session, UrlCredential};
 pub use origin::{DOCKER_HUB, HostPattern, Origin, Scheme};
 pub use provider::{
     Account, Algorithm, ApiPaths, ClientAuthMethod, Endpoints, Exchange, FleetRole, Grant, Header,
-    Identity, IdentitySource, Item, KubernetesToken, LoginKind, OAuth, Preset, Provider,
-    SecretLocation, SharedSettings, SigningKey, StorageKey, StoredFormat, Text,
+    Identity, IdentitySource, Item, JwtSource, KubernetesToken, LoginKind, OAuth, Preset, Proof,
+    Provider, SecretLocation, SecretsEngine, SharedSettings, SigningKey, StorageKey, StoredFormat,
+    Text, Vault, VaultLogin,
 };
 pub use request::{
     AuthForm, CredentialRequest, EraseRequest, Occasion, Operation, Rejection, StoreRequest,

@@ -9,6 +9,7 @@ mod in_force;
 mod login;
 mod service;
 mod tool;
+mod vault;
 
 use serde_json::json;
 
@@ -69,6 +70,7 @@ fn examine(engine: &Engine<'_>) -> Vec<Finding> {
     let (login, providers) = login::examine(engine);
     findings.extend(login);
     findings.extend(identity::examine(engine));
+    findings.extend(vault::examine(engine));
     findings.extend(service::examine(engine));
     match machine {
         Ok(machine) => findings.extend(tool::examine(engine, &machine, &providers)),

@@ -213,6 +213,7 @@ impl Login<'_> {
         let session = granted.into_session(self.engine.clock.now());
         self.configure_api_url()?;
         let stored = self.engine.save_granted(&self.provider, &session)?;
+        self.configure_store()?;
         Pending::forget(self.engine);
         if needs_username {
             self.choose_username(client, &session)?;

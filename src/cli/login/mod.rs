@@ -77,8 +77,9 @@ pub(super) struct Arguments {
 }
 
 fn store_choices() -> impl TypedValueParser<Value = StoreChoice> {
-    PossibleValuesParser::new(["keyring", "file"]).map(|name| match name.as_str() {
+    PossibleValuesParser::new(["keyring", "file", "vault"]).map(|name| match name.as_str() {
         "file" => StoreChoice::File,
+        "vault" => StoreChoice::Vault,
         _ => StoreChoice::Keyring,
     })
 }
@@ -190,11 +191,30 @@ impl<'a> Login<'a> {
         Ok(())
     }
 
+    /// Stores the choice of `--store vault`: no other call would find the session.
+    fn configure_store(&self) -> Result<()> {
+        let Self { engine, provider, .. } = self;
+        let configured = engine.context.configuration()?.store_of(&provider.name);
+        if provider.shared.is_none() || configured == Some(StoreChoice::Vault) {
+            return Ok(());
+        }
+        let store = Some(StoreChoice::Vault.name().into());
+        edit::set(&engine.context.paths, Some(&provider.name), "store", store)?;
+        self.output.note(format!("set store = vault in [providers.{}]", provider.name));
+        Ok(())
+    }
+
     /// The result if nothing but another store is requested, and the session can be moved there.
     fn moved(&self) -> Result<Option<ToolOutput>> {
         let Self { engine, arguments, provider, .. } = self;
         let Arguments { email, code, force, store, .. } = arguments;
-        if store.is_none() || *force || email.is_some() || code.is_some() || arguments.names_flow()
+        let is_shared = provider.shared.is_some();
+        if store.is_none()
+            || is_shared
+            || *force
+            || email.is_some()
+            || code.is_some()
+            || arguments.names_flow()
         {
             return Ok(None);
         }

@@ -162,6 +162,7 @@ impl Login<'_> {
         let unusable = |error| http::failed(&self.provider.api_url, "use the token", &error);
         let session = issued.into_session(self.engine.clock.now()).map_err(unusable)?;
         let stored = self.engine.save_granted(&self.provider, &session)?;
+        self.configure_store()?;
         let user = service.userinfo(&session.access_token).ok().map(UserInfo);
         let username = user.as_ref().and_then(UserInfo::name);
         let email = user.and_then(|user| user.text(&["email"]));

@@ -99,6 +99,7 @@ impl Login<'_> {
         let session = Session::api_token(token.clone(), expires_at, engine.clock.now());
         self.configure_api_url()?;
         let stored = engine.save_session(provider, &session)?;
+        self.configure_store()?;
         let fields = json!({
             "kind": Kind::ApiToken.name(), "name": owner.name, "verified": verified, "expires_at": owner.expires_at,
         });

@@ -28,6 +28,7 @@ pub(super) mod terraform;
 pub(super) mod tools;
 mod transaction;
 mod uv;
+mod vault;
 
 use std::io::IsTerminal as _;
 
@@ -50,9 +51,9 @@ use transaction::Step;
 #[command(after_help = "Examples:\n  my-credential-helper setup git --host git.acme.dev\n  \
                         my-credential-helper setup --all --dry-run\n  my-credential-helper setup docker --undo")]
 pub(super) struct Arguments {
-    /// The tool
+    /// The tool; `vault` prints the policies and the commands for the server of [stores.vault]
     #[arg(required_unless_present = "all", value_name = "TOOL",
-          value_parser = clap::builder::PossibleValuesParser::new(ALL.iter().map(|tool| tool.name)))]
+          value_parser = clap::builder::PossibleValuesParser::new(ALL.iter().map(|tool| tool.name).chain([vault::NAME])))]
     tool: Option<String>,
     /// Every tool that is installed
     #[arg(long, conflicts_with = "tool")]
@@ -79,6 +80,9 @@ pub(super) fn run(
     arguments: &Arguments,
     output: &Output,
 ) -> Result<ToolOutput> {
+    if arguments.tool.as_deref() == Some(vault::NAME) {
+        return vault::run(engine, output);
+    }
     let machine = Machine::detect(engine)?;
     let tools = chosen(arguments, &machine)?;
     let (plans, hosts) = if arguments.undo {

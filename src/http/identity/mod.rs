@@ -7,23 +7,20 @@ mod sources;
 use std::time::Instant;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::client::{Client, Network, segment};
+use super::client::{Client, Method, Network};
 use super::error::{HttpError, Result};
 use super::issued::is_usable;
 use super::oauth::{Description, Service};
+use super::vault;
 use crate::error::Error;
 use crate::model::{
-    Exchange, Grant, Identity, LoginKind, OAuth, Provider, Secret, Session, Timestamp,
-    json as numbers, jwt,
+    Exchange, Grant, Identity, LoginKind, OAuth, Provider, Secret, Session, Timestamp, jwt,
 };
 use crate::sys::clock::Clock;
 
 pub(super) use sources::request_token;
-
-/// The longest lifetime of a Vault token, in seconds.
-const MAX_LEASE: u64 = 366 * 24 * 3600;
 
 /// RFC 7523, 2.2.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -45,11 +42,25 @@ pub(super) fn exchange(
             Session::api_token(token.clone(), expires_at, now())
         }
         (Exchange::Vault { mount, role, namespace }, _) => {
+            #[derive(Deserialize)]
+            struct Response {
+                auth: vault::Auth,
+            }
             let base = network.context.configured_api_url(provider).map_err(HttpError::NotSent)?;
-            let path = mount.split('/').map(segment).collect::<Vec<_>>().join("/");
-            let url = format!("{base}/v1/auth/{path}/login");
-            let client = Client::for_identity(network, &url).map_err(HttpError::NotSent)?;
-            log_in_to_vault(&client.until(deadline), role, namespace.as_deref(), token, now)?
+            let client = Client::for_identity(network, &base).map_err(HttpError::NotSent)?;
+            let body = json!({ "role": role, "jwt": token.expose_secret() }).to_string();
+            let (response, _) = client.until(deadline).vault::<Response>(
+                Method::POST,
+                &vault::login_path(mount),
+                &vault::headers(namespace.as_deref()),
+                None,
+                Some(&Secret::new(body)),
+                &[token],
+            )?;
+            let (token, lease) = response.auth.into_token().ok_or_else(unusable)?;
+            let expiry = |now: Timestamp| lease.map(|seconds| now.plus_seconds(seconds));
+            let now = now();
+            Session::api_token(token, expiry(now), now)
         }
         (Exchange::Preset(preset), _) => {
             #[derive(Deserialize)]
@@ -115,35 +126,10 @@ fn grant(
     service.grant(&fields, &[token])?.into_session(now())
 }
 
-/// <https://openbao.org/api-docs/auth/jwt/#jwt-login>, the same at Vault.
-fn log_in_to_vault(
-    client: &Client,
-    role: &str,
-    namespace: Option<&str>,
-    token: &Secret,
-    now: impl Fn() -> Timestamp,
-) -> Result<Session> {
-    #[derive(Deserialize)]
-    struct Response {
-        auth: Auth,
-    }
-    #[derive(Deserialize)]
-    struct Auth {
-        client_token: Secret,
-        #[serde(default)]
-        lease_duration: Value,
-    }
-    let body = json!({ "role": role, "jwt": token.expose_secret() }).to_string();
-    let mut headers = vec![("Content-Type", "application/json"), ("X-Vault-Request", "true")];
-    headers.extend(namespace.map(|namespace| ("X-Vault-Namespace", namespace)));
-    let Response { auth } = client.post_json(&headers, body, &[token])?;
-    let token = usable(auth.client_token)?;
-    let lease = numbers::number(&auth.lease_duration, 1..=MAX_LEASE);
-    let (now, expiry) = (now(), |now: Timestamp| lease.map(|seconds| now.plus_seconds(seconds)));
-    Ok(Session::api_token(token, expiry(now), now))
+fn usable(token: Secret) -> Result<Secret> {
+    is_usable(&token).then_some(token).ok_or_else(unusable)
 }
 
-fn usable(token: Secret) -> Result<Secret> {
-    let missing = || HttpError::Malformed("the response has no usable token".to_owned());
-    is_usable(&token).then_some(token).ok_or_else(missing)
+fn unusable() -> HttpError {
+    HttpError::Malformed("the response has no usable token".to_owned())
 }

@@ -5,6 +5,7 @@ mod account;
 mod identity;
 mod oauth;
 mod shared;
+mod vault;
 
 use std::borrow::Cow;
 
@@ -15,6 +16,7 @@ pub use account::Account;
 pub use identity::{Algorithm, Exchange, Identity, IdentitySource, Preset, SigningKey};
 pub use oauth::{ClientAuthMethod, Endpoints, Grant, KubernetesToken, OAuth, SecretLocation};
 pub use shared::{FleetRole, SharedSettings};
+pub use vault::{JwtSource, Proof, SecretsEngine, Vault, VaultLogin};
 
 pub type Text = Cow<'static, str>;
 

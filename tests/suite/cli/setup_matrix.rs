@@ -423,7 +423,8 @@ fn every_tool_has_a_row() {
     let listed = outcome.messages.split("possible values: ").nth(1).unwrap();
     let listed = listed.split(']').next().unwrap();
     let rows: Vec<_> = TOOLS.iter().map(|(tool, ..)| *tool).collect();
-    let mut listed: Vec<_> = listed.split(", ").collect();
+    // `vault` only prints; `http::vault::people` tests it.
+    let mut listed: Vec<_> = listed.split(", ").filter(|name| *name != "vault").collect();
     let mut sorted = rows.clone();
     sorted.sort_unstable();
     listed.sort_unstable();

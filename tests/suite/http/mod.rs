@@ -8,3 +8,4 @@ mod oauth_requests;
 mod proxies;
 mod redirects;
 mod roots;
+mod vault;

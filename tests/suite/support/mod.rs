@@ -1,6 +1,7 @@
 //! What the tests stand on: a home of their own, the real binary, the account service, and the clients that may or may
 //! not be installed.
 
+pub(crate) mod bao_cluster;
 pub(crate) mod browser;
 mod chromium;
 pub(crate) mod disk;

@@ -1,0 +1,360 @@
+//! How this machine gets a token of the server. The token is stored on this machine as an access token is (0600), and used
+//! until two thirds of its lifetime have passed; then it is renewed, or replaced by a login.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::super::client::segment;
+use super::super::{identity, issued};
+use super::server::{Call, Refusal, Repeated};
+use super::{Response, VaultStore};
+use crate::config::Context;
+use crate::error::{Error, Result};
+use crate::http::SharedFailure;
+use crate::model::{
+    IdentitySource, JwtSource, LoginKind, Origin, Proof, Provider, Secret, SecretLocation,
+    Timestamp, Vault, VaultLogin, json as numbers,
+};
+use crate::sys::{atomic_file, lock};
+
+/// The longest lifetime of a token, in seconds.
+const MAX_LEASE: u64 = 366 * 24 * 3600;
+
+/// The prefixes of the variables of both projects; `bao` reads them in this order, too.
+const PREFIXES: [&str; 2] = ["BAO", "VAULT"];
+
+/// The part of a login's response that has the token.
+#[derive(Deserialize)]
+pub(in crate::http) struct Auth {
+    client_token: Secret,
+    #[serde(default)]
+    lease_duration: Value,
+    #[serde(default)]
+    renewable: bool,
+}
+
+impl Auth {
+    /// The token, if it can be sent, and its lifetime in seconds; `None` if it does not expire.
+    pub(in crate::http) fn into_token(self) -> Option<(Secret, Option<u64>)> {
+        let lifetime = numbers::number(&self.lease_duration, 0..=MAX_LEASE);
+        let lifetime = lifetime.filter(|seconds| *seconds > 0);
+        issued::is_usable(&self.client_token).then_some((self.client_token, lifetime))
+    }
+}
+
+/// <https://openbao.org/api-docs/auth/approle/#login-with-approle>; the same for `jwt`, `kubernetes` and `cert`.
+pub(in crate::http) fn login_path(mount: &str) -> String {
+    let mount: Vec<_> = mount.split('/').map(segment).collect();
+    format!("/v1/auth/{}/login", mount.join("/"))
+}
+
+/// The settings with the server and the token of the environment. A token goes to the address that is set with it, which has
+/// to be a configured one if there is any: a repository may set variables, too.
+pub(super) fn resolve(context: &Context, mut settings: Vault) -> Result<(Vault, Option<Secret>)> {
+    let environment = &context.environment;
+    let variable = |prefix: &str, name: &str| environment.text(&format!("{prefix}_{name}"));
+    let is_token = matches!(settings.login, VaultLogin::Token(_));
+    let found = PREFIXES.iter().find_map(|prefix| Some((prefix, variable(prefix, "TOKEN")?)));
+    let mut given = None;
+    if let Some((prefix, token)) = found.filter(|_| is_token) {
+        let address = variable(prefix, "ADDR");
+        if let Some(address) = address.as_deref().map(|it| it.trim().trim_end_matches('/')) {
+            let origin = Provider::api_origin(address).map_err(|error| Error {
+                message: format!("{prefix}_ADDR: {}", error.message),
+                ..error
+            })?;
+            let is_it =
+                |other: &str| Provider::api_origin(other).is_ok_and(|it: Origin| it == origin);
+            if settings.addresses.is_empty() {
+                settings.addresses = vec![address.to_owned().into()];
+            } else if !settings.addresses.iter().any(|other| is_it(other)) {
+                let message = format!(
+                    "{prefix}_ADDR names {origin}, which is not one of `addresses` in [stores.vault]"
+                );
+                let hint = format!("`unset {prefix}_ADDR {prefix}_TOKEN`, or add the address");
+                return Err(Error::invalid(message).with_hint(hint));
+            }
+            let namespace = variable(prefix, "NAMESPACE");
+            settings.namespace = namespace.map(Into::into).or(settings.namespace);
+        }
+        given = Some(Secret::trimmed(&token));
+    }
+    if settings.addresses.is_empty() {
+        let message = "[stores.vault] has no `addresses`";
+        return Err(Error::invalid(message)
+            .with_hint("set `addresses`, or both VAULT_ADDR and VAULT_TOKEN"));
+    }
+    Ok((settings, given))
+}
+
+/// What is stored on this machine.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Cached {
+    token: String,
+    received_at: i64,
+    /// In seconds; `None` if the token does not expire.
+    lifetime: Option<u64>,
+    renewable: bool,
+    /// The `secret_id` that was unwrapped, and a hash of the token that unwrapped it.
+    secret_id: Option<String>,
+    unwrapped_by: Option<String>,
+}
+
+impl Cached {
+    /// The seconds of its lifetime that are left, of which the last third is for its replacement.
+    fn left(&self, now: Timestamp) -> Option<i64> {
+        let age = now.unix().saturating_sub(self.received_at);
+        let lifetime = i64::try_from(self.lifetime?).unwrap_or(i64::MAX);
+        // Of a time in the future, nothing is known.
+        if age < 0 { Some(0) } else { Some(lifetime.saturating_sub(age)) }
+    }
+
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        let third = self.lifetime.unwrap_or_default() / 3;
+        let third = i64::try_from(third).unwrap_or(i64::MAX);
+        !self.token.is_empty() && self.left(now).is_none_or(|left| left > third)
+    }
+
+    fn is_alive(&self, now: Timestamp) -> bool {
+        !self.token.is_empty() && self.left(now).is_none_or(|left| left > 0)
+    }
+}
+
+/// The token and whether it is a new one. `rejected` is not returned, unless somebody else maintains it.
+pub(super) fn token(
+    store: &VaultStore<'_>,
+    rejected: Option<&Secret>,
+) -> Result<(Secret, bool), SharedFailure> {
+    let context = store.server.network.context;
+    let (mount, proof) = match &store.settings.login {
+        VaultLogin::Token(file) => return given(store, file.clone()).map(|token| (token, true)),
+        VaultLogin::Method { mount, proof } => (mount, proof),
+    };
+    let now = || store.server.clock.now();
+    let path = context.paths.in_home(&format!(".my/stores/{}.json", name(store))).ok();
+    let read = || {
+        let cached = path.as_deref().and_then(read_cached).unwrap_or_default();
+        let is_rejected = rejected.is_some_and(|it| it.expose_secret() == cached.token);
+        if is_rejected { Cached { token: String::new(), ..cached } } else { cached }
+    };
+    let found = |cached: &Cached| Secret::new(cached.token.clone());
+    let cached = read();
+    if cached.is_fresh(now()) {
+        return Ok((found(&cached), false));
+    }
+    // One process of this machine logs in; where no lock can be taken, each does.
+    let remaining = store.server.deadline.saturating_duration_since(store.server.clock.instant());
+    let lock = path.as_ref().map(|path| lock::wait(&path.with_extension("lock"), remaining / 2));
+    let _lock = lock.and_then(std::result::Result::ok).flatten();
+    let cached = read();
+    if cached.is_fresh(now()) {
+        return Ok((found(&cached), false));
+    }
+    let is_alive = cached.is_alive(now());
+    let renewed = (is_alive && cached.renewable).then(|| renew(store, &cached)).flatten();
+    let result = renewed.map_or_else(|| log_in(store, mount, proof, &cached, path.as_ref()), Ok);
+    match result {
+        Ok(cached) => {
+            path.inspect(|path| drop(write(path, &cached)));
+            Ok((found(&cached), true))
+        }
+        Err(_) if is_alive => Ok((found(&cached), false)),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The name of the file: another server, role or namespace has another token.
+fn name(store: &VaultStore<'_>) -> String {
+    let Vault { addresses, namespace, login, .. } = &store.settings;
+    digest(&format!("{addresses:?} {namespace:?} {login:?}"))
+}
+
+fn digest(text: &str) -> String {
+    BASE64.encode(&Sha256::digest(text)[..16])
+}
+
+fn read_cached(path: &Path) -> Option<Cached> {
+    let contents = atomic_file::read(path).ok()??;
+    serde_json::from_str(contents.text.expose_secret()).ok()
+}
+
+fn write(path: &Path, cached: &Cached) -> Result<(), atomic_file::WriteError> {
+    let text = zeroize::Zeroizing::new(serde_json::to_string(cached).unwrap_or_default());
+    atomic_file::write_fleeting(path, &text)
+}
+
+/// A token that somebody else maintains.
+fn given(store: &VaultStore<'_>, file: Option<PathBuf>) -> Result<Secret, SharedFailure> {
+    if let Some(token) = &store.given {
+        return Ok(token.clone());
+    }
+    let home = || store.server.network.context.paths.in_home(".vault-token");
+    let file = file.map_or_else(home, Ok).map_err(|problem| denied(&problem))?;
+    secret(store, &SecretLocation::File(file)).map_err(|failure| match failure {
+        SharedFailure::Denied(why) => {
+            SharedFailure::Denied(format!("{why}, and VAULT_TOKEN is not set"))
+        }
+        failure => failure,
+    })
+}
+
+fn denied(why: &dyn std::fmt::Display) -> SharedFailure {
+    SharedFailure::Denied(format!("cannot log in to the server: {why}"))
+}
+
+/// `None` if the token cannot be renewed: then a login replaces it.
+fn renew(store: &VaultStore<'_>, cached: &Cached) -> Option<Cached> {
+    let token = Secret::new(cached.token.clone());
+    let body = Secret::new("{}");
+    let call = Call::post("/v1/auth/token/renew-self", &body);
+    let (response, _) = store.server.request(&call, Some(&token)).ok()?;
+    issued(store, response, cached).ok()
+}
+
+fn log_in(
+    store: &VaultStore<'_>,
+    mount: &str,
+    proof: &Proof,
+    cached: &Cached,
+    path: Option<&PathBuf>,
+) -> Result<Cached, SharedFailure> {
+    let mut cached = cached.clone();
+    let (body, secret) = match proof {
+        Proof::AppRole { role_id, secret_id, is_wrapped } => {
+            let secret = secret(store, secret_id)?;
+            let secret =
+                if *is_wrapped { unwrap(store, &secret, &mut cached, path)? } else { secret };
+            let body = json!({ "role_id": role_id, "secret_id": secret.expose_secret() });
+            (body, Some(secret))
+        }
+        Proof::Jwt { role, source, .. } => {
+            let token = jwt(store, source)?;
+            (json!({ "role": role, "jwt": token.expose_secret() }), Some(token))
+        }
+        Proof::Certificate { role: Some(role), .. } => (json!({ "name": role }), None),
+        Proof::Certificate { role: None, .. } => (json!({}), None),
+    };
+    let (path, body) = (login_path(mount), Secret::new(body.to_string()));
+    let call = Call { secrets: &secret.iter().collect::<Vec<_>>(), ..Call::post(&path, &body) };
+    let response = store.server.request(&call, None).map_err(|refusal| match refusal {
+        Refusal::Failure(failure) => failure,
+        Refusal::Decision(error) => {
+            let address = store.server.address();
+            let message = format!("cannot log in to {address} with {mount}: {error}");
+            SharedFailure::Denied(message)
+        }
+    })?;
+    issued(store, response.0, &cached)
+}
+
+fn issued(
+    store: &VaultStore<'_>,
+    response: Response<Value>,
+    cached: &Cached,
+) -> Result<Cached, SharedFailure> {
+    let renewable = response.auth.as_ref().is_some_and(|auth| auth.renewable);
+    let (token, lifetime) = response.auth.and_then(Auth::into_token).ok_or_else(|| {
+        let address = store.server.address();
+        SharedFailure::Failed(format!("the response of {address} has no usable token"))
+    })?;
+    Ok(Cached {
+        token: token.expose_secret().to_owned(),
+        received_at: store.server.clock.now().unix(),
+        lifetime,
+        renewable,
+        ..cached.clone()
+    })
+}
+
+fn secret(store: &VaultStore<'_>, location: &SecretLocation) -> Result<Secret, SharedFailure> {
+    let found = store.server.network.context.secret(location);
+    found.map_err(|error| denied(&error.message))?.ok_or_else(|| {
+        let place = match location {
+            SecretLocation::Variable(name) => name.clone(),
+            SecretLocation::File(path) => path.display().to_string(),
+        };
+        denied(&format!("{place} is missing or empty"))
+    })
+}
+
+/// The `secret_id` that a token unwraps once. It is stored on this machine before it is used, and a check before that shows
+/// that it can be stored. <https://openbao.org/docs/concepts/response-wrapping/>
+fn unwrap(
+    store: &VaultStore<'_>,
+    token: &Secret,
+    cached: &mut Cached,
+    path: Option<&PathBuf>,
+) -> Result<Secret, SharedFailure> {
+    #[derive(Deserialize)]
+    struct Unwrapped {
+        secret_id: Secret,
+    }
+    let used = digest(token.expose_secret());
+    if let Some(secret) =
+        cached.secret_id.as_ref().filter(|_| cached.unwrapped_by == Some(used.clone()))
+    {
+        return Ok(Secret::new(secret.clone()));
+    }
+    let path = path.ok_or_else(|| denied(&"a wrapped secret_id needs a home directory"))?;
+    let unwritable = |error| denied(&format!("the secret_id could not be saved: {error}"));
+    write(path, cached).map_err(unwritable)?;
+    let body = Secret::new("{}");
+    let call = Call { repeated: Repeated::Refused, ..Call::post("/v1/sys/wrapping/unwrap", &body) };
+    let (response, _) =
+        store.server.request::<Response<Unwrapped>>(&call, Some(token)).map_err(|refusal| {
+            match refusal {
+                Refusal::Failure(failure) => failure,
+                Refusal::Decision(error) => SharedFailure::Denied(format!(
+                    "the wrapped secret_id cannot be unwrapped: {error}; if this machine has not unwrapped it, \
+                     somebody else has: revoke it, and provide another one"
+                )),
+            }
+        })?;
+    let missing = || SharedFailure::Failed("the wrapped response has no secret_id".to_owned());
+    let Unwrapped { secret_id } = response.data.ok_or_else(missing)?;
+    cached.secret_id = Some(secret_id.expose_secret().to_owned());
+    cached.unwrapped_by = Some(used);
+    write(path, cached).map_err(unwritable)?;
+    Ok(secret_id)
+}
+
+fn jwt(store: &VaultStore<'_>, source: &JwtSource) -> Result<Secret, SharedFailure> {
+    let identity = match source {
+        JwtSource::Variable(name) => return secret(store, &SecretLocation::Variable(name.clone())),
+        JwtSource::File(path) => return public(path),
+        JwtSource::Identity(identity) => identity,
+    };
+    match &identity.source {
+        IdentitySource::File(path) | IdentitySource::Kubernetes(path) => return public(path),
+        source if let Some(name) = source.variable() => {
+            return secret(store, &SecretLocation::Variable(name.to_owned()));
+        }
+        _ => {}
+    }
+    let (none, kind) = (String::new(), LoginKind::ApiKey(None));
+    let server = Provider {
+        identity: Some(identity.clone()),
+        ..Provider::new("vault", kind, none.clone(), none)
+    };
+    let (network, deadline) = (store.server.network, store.server.deadline);
+    let now = store.server.clock.now();
+    let token = identity::request_token(network, &server, deadline, now);
+    let token = token.map_err(|error| denied(&error.message))?;
+    let token = token.ok_or_else(|| denied(&"no metadata server answers"))?;
+    identity.check(&token, now).map_err(|error| denied(&error.message))?;
+    Ok(token)
+}
+
+/// The kubelet's file is a link to a file of root, which others may read.
+fn public(path: &Path) -> Result<Secret, SharedFailure> {
+    let place = path.display();
+    let text = atomic_file::read_public(path).map_err(|why| denied(&format!("{place} {why}")))?;
+    let token = Secret::trimmed(&zeroize::Zeroizing::new(text.unwrap_or_default()));
+    if token.is_empty() { Err(denied(&format!("{place} is missing or empty"))) } else { Ok(token) }
+}
