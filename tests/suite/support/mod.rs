@@ -239,6 +239,20 @@ impl Home {
         self.set("PATH", std::env::join_paths(path).expect("a PATH"));
     }
 
+    /// Leaves these tools on PATH, as far as they are installed, and no others: `doctor` and `setup` run every tool that
+    /// they find.
+    pub(crate) fn only_tools(&mut self, names: &[&str]) {
+        let tools = self.path().join("tools");
+        std::fs::create_dir_all(&tools).expect("a directory");
+        // Scripts of tools and of tests need them.
+        for name in names.iter().chain(&["sh", "env", "mkdir", "node"]) {
+            if let Some(found) = find(name) {
+                std::os::unix::fs::symlink(found, tools.join(name)).expect("a link");
+            }
+        }
+        self.set("PATH", tools);
+    }
+
     /// Runs `setup` of a tool for this host, as after the installation.
     pub(crate) fn set_up(&mut self, tool: &str, host: &str) -> Outcome {
         if !self.path().join("bin/my-credential-helper").exists() {
@@ -382,12 +396,17 @@ pub(crate) fn has_client(name: &str) -> bool {
 
 /// The same for a client that no package brings: a test with it is skipped, and nothing fails.
 pub(crate) fn has_rare_client(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = Path::new(name).is_absolute() && Path::new(name).exists()
-        || std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
+    let found = find(name).is_some();
     if !found {
         // Past the capture of the test runner.
         let _ = writeln!(std::io::stderr(), "SKIPPED: a test needs {name}, which is not installed");
     }
     found
+}
+
+/// The first program of that name on PATH.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|directory| directory.join(name));
+    found.find(|path| path.is_file())
 }
