@@ -121,7 +121,12 @@ impl Address {
                 Some(path) => ("path", path.as_os_str().as_bytes()),
                 None => ("abstract", socket.as_abstract_name().unwrap_or_default()),
             };
-            if socket.as_pathname().is_some_and(|path| !atomic_file::is_only_ours(path)) {
+            if let Some(path) = socket.as_pathname().filter(|path| !atomic_file::is_only_ours(path))
+            {
+                // A bus that has just ended is not another user's.
+                if !path.exists() {
+                    continue;
+                }
                 return Err(OffReason::ForeignBus { variable }.into());
             }
             match UnixStream::connect_addr(socket) {
