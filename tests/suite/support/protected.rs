@@ -56,6 +56,12 @@ impl Protected {
     }
 }
 
+/// Whether a single file can be mounted; said loudly where not.
+pub(crate) fn can_mount() -> bool {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    Protected::new(file.path(), Protection::Mounted).is_some()
+}
+
 impl Drop for Protected {
     fn drop(&mut self) {
         let text = self.path.to_str().expect("a path in UTF-8");
