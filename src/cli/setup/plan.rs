@@ -70,8 +70,10 @@ impl Plan {
                 .and_then(|link| path_note(machine, tool, link).filter(|_| !names(&after, link))),
         );
         // The first state without an entry of ours is the one to restore.
-        let is_first = before.is_some() && edit::without_ours(machine, tool, &[], text)? == text;
-        let backup = (is_first && after != text).then(|| edit::backup(&path, before.clone()));
+        let is_first = before.is_some()
+            && after != text
+            && edit::without_ours(machine, tool, &[], text)? == text;
+        let backup = is_first.then(|| edit::backup(&path, before.clone()));
         let after = (before.is_some() || !after.is_empty()).then_some(after);
         let is_made = |link: &Link| matches!(link.state, State::Missing | State::Stale);
         let has_file = after.is_some();
