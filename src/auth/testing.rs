@@ -288,7 +288,7 @@ impl Log for NoLog {
 
 /// Everything that an engine needs, in memory. `config.toml` is the one file on disk.
 pub(super) struct Memory {
-    _home: tempfile::TempDir,
+    _home: Option<tempfile::TempDir>,
     pub(super) context: Context,
     pub(super) keyring: Rc<MemoryStore>,
     pub(super) file: Rc<MemoryStore>,
@@ -304,9 +304,11 @@ impl Memory {
 
     /// With this `config.toml` and these variables.
     pub(super) fn with(configuration: &str, variables: &[(&str, &str)]) -> Self {
-        let home = tempfile::tempdir().expect("a home directory");
-        let paths = Paths::at(home.path());
-        if !configuration.is_empty() {
+        // A directory takes most of the time of a test.
+        let home =
+            (!configuration.is_empty()).then(|| tempfile::tempdir().expect("a home directory"));
+        let paths = Paths::at(home.as_ref().map_or(Path::new("/nowhere"), |home| home.path()));
+        if home.is_some() {
             let path = paths.configuration().expect("a configuration directory");
             crate::sys::atomic_file::write(path, configuration).expect("config.toml");
         }
