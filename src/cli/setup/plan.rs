@@ -109,7 +109,7 @@ impl Plan {
         let (mut notes, mut backup) = (Vec::new(), None);
         let after = match (&before, &removed.before) {
             (None, _) => None,
-            (Some(text), Some(original)) if differs_by_our_part(machine, tool, text, original)? => {
+            (Some(_), Some(original)) if differs_by_our_part(machine, tool, &rest, original)? => {
                 backup = Some(removed.clone());
                 removed.before
             }
@@ -188,15 +188,15 @@ impl Plan {
     }
 }
 
-/// Whether only our entries differ. The layout that the tool's own command writes counts as ours.
+/// Whether the original differs from the rest, which is a text without our entries, by our entries only. The layout that
+/// the tool's own command writes counts as ours.
 fn differs_by_our_part(
     machine: &Machine,
     tool: &SetupTool,
-    text: &str,
+    rest: &str,
     original: &str,
 ) -> Result<bool> {
     let without = |text: &str| edit::without_ours(machine, tool, &[], text);
-    let rest = without(text)?;
     // A line that was added may have ended the one before it.
     let is_rest = |other: &str| other.trim_end() == rest.trim_end();
     if is_rest(&without(original)?) {
