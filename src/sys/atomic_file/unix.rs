@@ -20,9 +20,9 @@ pub(super) fn may_link(metadata: &Metadata) -> bool {
     is_ours(metadata) || metadata.uid() == 0
 }
 
-/// Whether a file belongs to this user and no other user can replace it.
-pub fn is_only_ours(path: &Path) -> bool {
-    is_in_safe_directory(path) && path.symlink_metadata().is_ok_and(|found| is_ours(&found))
+/// Whether a file belongs to another user, or another user can replace it. A file that is missing belongs to nobody.
+pub fn may_be_foreign(path: &Path) -> bool {
+    !is_in_safe_directory(path) || path.symlink_metadata().is_ok_and(|found| !is_ours(&found))
 }
 
 /// Whether no other user can put something else in the place of the file.
