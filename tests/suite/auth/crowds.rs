@@ -137,7 +137,9 @@ fn concurrent_processes_on_a_mounted_file_spend_nothing() {
     let mount = Protected::new(&home.path().join(FILE), Protection::Mounted);
     for outcome in finish_all(start_crowd(&home)) {
         assert_eq!(outcome.status, 3, "{outcome:?}");
-        assert!(outcome.messages.contains("is a mount point"), "{outcome:?}");
+        let reasons = ["is a mount point", "waiting for another process"];
+        let has_reason = reasons.iter().any(|reason| outcome.messages.contains(reason));
+        assert!(has_reason, "{outcome:?}");
     }
     assert_eq!((server.refresh_requests(), home.session()), (0, before));
     drop(mount);
@@ -270,7 +272,10 @@ fn a_keyring_that_comes_and_goes_loses_no_session() {
                     if outcome.status == 0 {
                         return;
                     }
-                    assert!(outcome.messages.contains("no session bus"), "{outcome:?}");
+                    // A bus has a limit of connections, and more processes wait in vain.
+                    let is_away = ["no session bus", "did not answer in time"];
+                    let is_away = is_away.iter().any(|part| outcome.messages.contains(part));
+                    assert!(is_away, "{outcome:?}");
                 }
                 panic!("it is not served");
             });

@@ -1,7 +1,7 @@
 //! An independent OAuth 2 service: npm's `oidc-provider`, with rotation on.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -19,13 +19,14 @@ const INSTALLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ci/npm/node
 pub(crate) const SESSION: &str = ".my/sessions/acme/default.json";
 
 /// The process that runs the services of all tests; it ends with its standard input, and so with the tests.
-static PROCESS: LazyLock<Mutex<(ChildStdin, BufReader<ChildStdout>)>> = LazyLock::new(|| {
+static PROCESS: LazyLock<Mutex<(Child, BufReader<ChildStdout>)>> = LazyLock::new(|| {
     let places = std::env::var_os("NODE_PATH").unwrap_or_else(|| INSTALLED.into());
     let mut command = Command::new("node");
     command.arg(SCRIPT).current_dir("/").env("NODE_PATH", places);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let child = command.spawn().expect("node starts");
-    Mutex::new((child.stdin.expect("a pipe"), BufReader::new(child.stdout.expect("a pipe"))))
+    let mut child = command.spawn().expect("node starts");
+    let output = BufReader::new(child.stdout.take().expect("a pipe"));
+    Mutex::new((child, output))
 });
 
 /// A service of its own, until this is dropped.
@@ -47,7 +48,7 @@ impl Oidc {
         }
         let mut process = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
         // It has ended where the package is missing.
-        let _ = process.0.write_all(b"\n");
+        let _ = process.0.stdin.as_mut().expect("a pipe").write_all(b"\n");
         let mut line = String::new();
         // The library prints notices.
         while !line.starts_with("http") {
