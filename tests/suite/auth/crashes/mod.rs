@@ -22,7 +22,7 @@ fn after_a_refresh_is_killed_at_any_time_the_next_succeeds() {
 fn a_mount_that_comes_and_goes_loses_no_session() {
     if protected::can_mount() {
         let count = number("MY_TEST_CRASHES", 12);
-        kill_at_any_time(&Fixture::new(), "refresh", count, |case| case.mount());
+        kill_at_any_time(&Fixture::new(), "refresh", count, verbs::mount);
     }
 }
 
@@ -30,7 +30,7 @@ fn a_mount_that_comes_and_goes_loses_no_session() {
 fn a_killed_refresh_and_a_keyring_that_goes_lose_no_session() {
     let Some(fixture) = Fixture::with_keyring() else { return };
     let count = number("MY_TEST_CRASHES", 12);
-    kill_at_any_time(&fixture, "refresh in a keyring", count, |case| case.hide_keyring());
+    kill_at_any_time(&fixture, "refresh in a keyring", count, verbs::hide_keyring);
 }
 
 /// Kills a refresh at random times, some time after the fault, if any; the fault is over before the next refresh.

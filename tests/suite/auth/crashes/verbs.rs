@@ -180,9 +180,20 @@ pub(super) const ALL: &[Verb] = &[
     },
 ];
 
+/// The session file becomes a mount point.
+pub(super) fn mount(case: &Case<'_>) {
+    let mount = Protected::new(&case.home.path().join(FILE), Protection::Mounted);
+    *case.mount.borrow_mut() = mount;
+}
+
+/// The keyring is away.
+pub(super) fn hide_keyring(case: &Case<'_>) {
+    case.fixture.keyring().hide();
+}
+
 /// The same call where the session file is mounted by itself, as containers mount single files.
 fn mounted(case: Case<'_>) -> Case<'_> {
-    case.mount();
+    mount(&case);
     case
 }
 
@@ -479,18 +490,7 @@ impl Case<'_> {
         }
     }
 
-    /// The session file becomes a mount point.
-    pub(super) fn mount(&self) {
-        let mount = Protected::new(&self.home.path().join(FILE), Protection::Mounted);
-        *self.mount.borrow_mut() = mount;
-    }
-
-    /// The keyring is away.
-    pub(super) fn hide_keyring(&self) {
-        self.fixture.keyring().hide();
-    }
-
-    /// As before [`mount`](Self::mount) and [`hide_keyring`](Self::hide_keyring).
+    /// As before [`mount`] and [`hide_keyring`].
     pub(super) fn end_fault(&self) {
         drop(self.mount.take());
         self.fixture.keyring.iter().for_each(SecretService::show);
