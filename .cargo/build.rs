@@ -32,6 +32,11 @@ fn main() {
     // GNU ld creates one entry for a symbol that both Rust and C call, lld creates two: 40 lookups less (25,000 instructions
     // of 365,000). Only for release builds, since GNU ld is slow with debug information.
     let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    // The tests start thousands of debug builds, which have 96,000 relocations: without them a start takes 300 page faults
+    // less, a third of its time.
+    if !is_release {
+        println!("cargo:rustc-link-arg-bins=-no-pie");
+    }
     if is_release && compiler(&["-fuse-ld=bfd", "-Wl,--version"]).is_some() {
         println!("cargo:rustc-link-arg-bins=-fuse-ld=bfd");
     }

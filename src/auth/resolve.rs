@@ -554,6 +554,11 @@ pub(super) fn no_session(loaded: &LoadedSessions, provider: &Provider, context: 
             format!("cannot read the session with {title} from the keyring: {failure}"),
             "unlock the keyring and try again".to_owned(),
         ),
+        Some((source, failure @ StoreFailure::Off(_))) => (
+            ErrorCode::TemporarilyUnavailable,
+            format!("cannot read the session with {title} from the {}: {failure}", source.name()),
+            format!("try again where the {} is available", source.name()),
+        ),
         Some((_, failure)) => (
             ErrorCode::Internal,
             format!("cannot read the session with {title}: {failure}"),

@@ -20,7 +20,8 @@ use crate::config::StoreChoice;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{Renewal, RenewalError};
 use crate::model::{
-    Need, Provider, Session, Source, StoreFailure, Subject, Timestamp, Trail, Warning,
+    Attempt, Need, Outcome, Provider, Session, Source, StoreFailure, Subject, Timestamp, Trail,
+    Warning,
 };
 use crate::store::PreparedWrite;
 use crate::store::session::{self, LoadedSessions, StoredSession};
@@ -52,8 +53,8 @@ const REJECTED_READ_DELAY: Duration = Duration::from_millis(200);
 enum State<'r> {
     /// Another process may hold the lock. The session was stale when it was read.
     Unlocked { stale: StoredSession, next_read: Instant, delay: Duration },
-    /// This process holds the lock. A session that it read before may be old.
-    Locked,
+    /// This process holds the lock. The session that it read before, in this store, may be old.
+    Locked(Source),
     /// The session is stale, and this call has not sent its refresh token. `older`: the session in the other store.
     Due { session: StoredSession, older: Option<StoredSession> },
     /// The result can be saved. The next step spends the token.
@@ -162,7 +163,7 @@ impl<'r> Refresh<'r> {
             State::Unlocked { stale, next_read, delay } => {
                 self.take_lock(stale, next_read, delay, trail)
             }
-            State::Locked => self.read_again(trail),
+            State::Locked(source) => self.read_again(source, trail),
             State::Due { session, older } => self.prepare(session, older),
             State::Prepared(exchange) => Ok(self.spend(exchange)),
             State::Interrupted(exchange, error) => Ok(self.retry(exchange, error)),
@@ -190,7 +191,7 @@ impl<'r> Refresh<'r> {
         let lock = path.and_then(|path| Ok(self.engine.locks.try_lock(&path)?));
         if let Ok(Some(lock)) = lock {
             self.lock = Some(lock);
-            return Ok(State::Locked.into());
+            return Ok(State::Locked(stale.source).into());
         }
         if !self.is_expired(&stale) {
             // The lock cannot be taken at all in a home that is mounted read-only.
@@ -213,9 +214,17 @@ impl<'r> Refresh<'r> {
         Ok(State::Unlocked { stale, next_read, delay }.into())
     }
 
-    /// Reads the stores again: only a token that was read under the lock may be spent.
-    fn read_again(&mut self, trail: &mut Trail) -> Result<Step<'r>> {
+    /// Reads the stores again: only a token that was read under the lock may be spent. If the store that had the session is
+    /// away, it has not lost the session, and an older one in the other store is not sent: that may end the login.
+    fn read_again(&mut self, source: Source, trail: &mut Trail) -> Result<Step<'r>> {
         let mut loaded = self.load();
+        let is_source = |attempt: &&Attempt| attempt.subject == Subject::Session(source);
+        if let Some(Outcome::Unavailable(failure)) =
+            loaded.trail.attempts.iter().find(is_source).map(|attempt| &attempt.outcome)
+        {
+            loaded.newest = loaded.newest.take().filter(|session| self.is_fresh(session));
+            loaded.problem = Some((source, failure.clone()));
+        }
         trail.attempts.retain(|attempt| !matches!(attempt.subject, Subject::Session(_)));
         trail.attempts.append(&mut loaded.trail.attempts);
         match loaded.newest.take() {
@@ -465,7 +474,7 @@ impl<'r> Refresh<'r> {
             other.session.refresh_token.is_some() && !other.session.has_tokens_of(&session.session)
         };
         if self.may_renew() && self.load().newest.is_some_and(|other| is_other(&other)) {
-            return Ok(State::Locked.into());
+            return Ok(State::Locked(session.source).into());
         }
         let message =
             format!("the session with {} is no longer valid: {error}", self.provider.title());

@@ -126,6 +126,21 @@ fn nothing_is_spent_if_the_result_cannot_be_saved() {
 }
 
 #[test]
+fn a_store_that_disappears_has_not_lost_its_session() {
+    for has_older_copy in [false, true] {
+        let memory = Memory::new();
+        if has_older_copy {
+            memory.file.put_session(&MYCLI, &expired("older"));
+        }
+        memory.keyring.fail("read", OffReason::NoSessionBus.into());
+        let error = refresh(&memory, &MYCLI, stored(expired("old"), Source::Keyring)).unwrap_err();
+        let message = "cannot read the session with mycli from the keyring: no session bus";
+        assert_eq!((error.code, &*error.message), (ErrorCode::TemporarilyUnavailable, message));
+        assert!(redeemed(&memory).is_empty(), "a replaced token may end the login");
+    }
+}
+
+#[test]
 fn nothing_is_spent_if_the_service_cannot_be_prepared() {
     let memory = in_file(&expired("old"));
     *memory.endpoints.prepare_error.borrow_mut() = Some(Error::invalid("no certificates"));

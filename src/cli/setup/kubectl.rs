@@ -75,7 +75,7 @@ fn add(request: &Request<'_>, text: &str) -> Result<String> {
 }
 
 fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
-    if !text.contains("my-credential-helper") {
+    if !text.contains(USER) {
         return Ok(text.to_owned());
     }
     let machine = removal.machine;
@@ -158,9 +158,10 @@ fn is_our_name(name: &str) -> bool {
     name == FORMER_USER || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// The users of the kubeconfig, by kubectl's own parser.
+/// The users of the kubeconfig, by kubectl's own parser. None of a text that does not name this program: neither the name
+/// nor the command of a user is ours.
 fn users(machine: &Machine, text: &str) -> Result<Vec<User>> {
-    if text.trim().is_empty() {
+    if !text.contains(USER) {
         return Ok(Vec::new());
     }
     let printed = run(machine, text, &["view", "--raw", "--output=json"].map(str::to_owned))?.0;

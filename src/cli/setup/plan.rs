@@ -70,8 +70,10 @@ impl Plan {
                 .and_then(|link| path_note(machine, tool, link).filter(|_| !names(&after, link))),
         );
         // The first state without an entry of ours is the one to restore.
-        let is_first = before.is_some() && edit::without_ours(machine, tool, &[], text)? == text;
-        let backup = (is_first && after != text).then(|| edit::backup(&path, before.clone()));
+        let is_first = before.is_some()
+            && after != text
+            && edit::without_ours(machine, tool, &[], text)? == text;
+        let backup = is_first.then(|| edit::backup(&path, before.clone()));
         let after = (before.is_some() || !after.is_empty()).then_some(after);
         let is_made = |link: &Link| matches!(link.state, State::Missing | State::Stale);
         let has_file = after.is_some();
@@ -107,7 +109,7 @@ impl Plan {
         let (mut notes, mut backup) = (Vec::new(), None);
         let after = match (&before, &removed.before) {
             (None, _) => None,
-            (Some(text), Some(original)) if differs_by_our_part(machine, tool, text, original)? => {
+            (Some(_), Some(original)) if differs_by_our_part(machine, tool, &rest, original)? => {
                 backup = Some(removed.clone());
                 removed.before
             }
@@ -186,15 +188,15 @@ impl Plan {
     }
 }
 
-/// Whether only our entries differ. The layout that the tool's own command writes counts as ours.
+/// Whether the original differs from the rest, which is a text without our entries, by our entries only. The layout that
+/// the tool's own command writes counts as ours.
 fn differs_by_our_part(
     machine: &Machine,
     tool: &SetupTool,
-    text: &str,
+    rest: &str,
     original: &str,
 ) -> Result<bool> {
     let without = |text: &str| edit::without_ours(machine, tool, &[], text);
-    let rest = without(text)?;
     // A line that was added may have ended the one before it.
     let is_rest = |other: &str| other.trim_end() == rest.trim_end();
     if is_rest(&without(original)?) {

@@ -121,7 +121,7 @@ impl Address {
                 Some(path) => ("path", path.as_os_str().as_bytes()),
                 None => ("abstract", socket.as_abstract_name().unwrap_or_default()),
             };
-            if socket.as_pathname().is_some_and(|path| !atomic_file::is_only_ours(path)) {
+            if socket.as_pathname().is_some_and(atomic_file::may_be_foreign) {
                 return Err(OffReason::ForeignBus { variable }.into());
             }
             match UnixStream::connect_addr(socket) {

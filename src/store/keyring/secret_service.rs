@@ -260,7 +260,8 @@ impl From<dbus::Error> for StoreFailure {
         let name = error.name().unwrap_or_default();
         match name.rsplit('.').next().unwrap_or_default() {
             "IsLocked" => Self::Locked,
-            "NoReply" | "Timeout" | "TimedOut" => Self::TimedOut,
+            // A bus has 256 connections of a user; the next moment one of them is closed.
+            "NoReply" | "Timeout" | "TimedOut" | "LimitsExceeded" => Self::TimedOut,
             "NoServer" | "FileNotFound" | "BadAddress" | "NotSupported" => {
                 Self::Off(OffReason::NoSessionBus)
             }

@@ -6,7 +6,7 @@ mod unix;
 #[cfg(unix)]
 use unix as platform;
 #[cfg(unix)]
-pub use unix::is_only_ours;
+pub use unix::may_be_foreign;
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]

@@ -26,9 +26,10 @@ pub(super) fn may_append(metadata: &Metadata) -> bool {
     may_link(metadata) || rustix::process::geteuid().is_root()
 }
 
-/// Whether a file belongs to this user and no other user can replace it.
-pub fn is_only_ours(path: &Path) -> bool {
-    check_place(path).is_ok() && path.symlink_metadata().is_ok_and(|found| is_ours(&found))
+/// Whether a file belongs to another user, or another user can replace it. A file that is missing belongs to nobody.
+pub fn may_be_foreign(path: &Path) -> bool {
+    matches!(check_place(path), Err(FileError::Replaceable(_)))
+        || path.symlink_metadata().is_ok_and(|found| !is_ours(&found))
 }
 
 /// Whether no other user can replace what is in the directory.

@@ -9,6 +9,7 @@ use account_server::{Fault, Server};
 use serde_json::{Value, json};
 
 use crate::support::http::{is_accepted, redeem};
+use crate::support::protected::{self, Protected, Protection};
 use crate::support::secret_service::SecretService;
 use crate::support::seed::number;
 use crate::support::{HELPER, Home, Outcome, finish, service, session_json, spawn};
@@ -125,6 +126,28 @@ fn a_logout_during_concurrent_refreshes_is_final() {
     assert_eq!(redeem(&server, &old.refresh_token).0, 401);
 }
 
+#[test]
+fn concurrent_processes_on_a_mounted_file_spend_nothing() {
+    if !protected::can_mount() {
+        return;
+    }
+    let server = service();
+    let (home, _) = Home::with_stale_session(&server);
+    let before = home.session();
+    let mount = Protected::new(&home.path().join(FILE), Protection::Mounted);
+    for outcome in finish_all(start_crowd(&home)) {
+        assert_eq!(outcome.status, 3, "{outcome:?}");
+        let reasons = ["is a mount point", "waiting for another process"];
+        let has_reason = reasons.iter().any(|reason| outcome.messages.contains(reason));
+        assert!(has_reason, "{outcome:?}");
+    }
+    assert_eq!((server.refresh_requests(), home.session()), (0, before));
+    drop(mount);
+    assert_eq!(tokens_of(start_crowd(&home)).len(), 1);
+    assert_eq!(server.refresh_requests(), 1);
+    lives_on(&server, &home);
+}
+
 /// A home whose keyring some processes reach and others do not, as in a desktop session and over SSH.
 struct Seldom {
     server: Server,
@@ -224,4 +247,43 @@ fn a_keyring_that_stops_during_a_refresh_loses_no_session() {
     assert!(is_accepted(seldom.server.url(), &seldom.home.token()));
     let [with, _] = seldom.crowd();
     assert!(with.iter().all(|outcome| outcome.status == 0), "{with:?}");
+}
+
+/// Each process is started again until the keyring is there for long enough.
+#[test]
+fn a_keyring_that_comes_and_goes_loses_no_session() {
+    let Some(seldom) = Seldom::start() else { return };
+    let session = seldom.server.session("me@acme.dev").unwrap();
+    seldom.keyring.store(&ITEM, stale(&session).as_bytes());
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..20 {
+                seldom.keyring.hide();
+                std::thread::sleep(Duration::from_millis(10));
+                seldom.keyring.show();
+                std::thread::sleep(Duration::from_millis(40));
+            }
+        });
+        for _ in 0..number("MY_TEST_CROWD", 24) {
+            scope.spawn(|| {
+                while begun.elapsed() < Duration::from_secs(60) {
+                    let outcome = seldom.home.run(&["get", "--format", "raw"]);
+                    if outcome.status == 0 {
+                        return;
+                    }
+                    // A bus has a limit of connections, and more processes wait in vain.
+                    let is_away = ["no session bus", "did not answer in time"];
+                    let is_away = is_away.iter().any(|part| outcome.messages.contains(part));
+                    assert!(is_away, "{outcome:?}");
+                }
+                panic!("it is not served");
+            });
+        }
+    });
+    // Past the grace for the replaced token, only the newest session is of use.
+    seldom.server.advance(Duration::from_secs(60));
+    assert!(is_accepted(seldom.server.url(), &seldom.home.token()));
+    assert_eq!(tokens_of(start_crowd(&seldom.home)).len(), 1);
+    assert_eq!(seldom.server.refresh_requests(), 1);
 }

@@ -543,6 +543,7 @@ ip address del 169.254.169.254/32 dev lo
 fn doctor_warns_of_an_identity_in_a_job_of_a_fork() {
     let (runner, service) = (runner(), service());
     let mut home = home(&service.url, GITHUB);
+    home.only_tools(&[]);
     home.set("CI", "true");
     home.set("GITHUB_EVENT_NAME", "pull_request_target");
     let finding = |home: &Home| {

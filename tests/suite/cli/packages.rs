@@ -8,8 +8,14 @@ const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/package");
 
 /// Builds the packages of the program under test; the tarball and, where dpkg is, the Debian package.
 fn packages(home: &Home) -> Vec<PathBuf> {
+    // The line tables are most of the program of a test, and take seconds to compress.
+    let stripped = home.path().join("stripped");
+    let mut strip = std::process::Command::new("strip");
+    let is_stripped =
+        strip.args([HELPER, "-o"]).arg(&stripped).status().is_ok_and(|it| it.success());
     let mut command = home.command(PACKAGE);
-    command.arg(HELPER).arg(home.path().join("packages")).env("LEVEL", "1");
+    command.arg(if is_stripped { &stripped } else { Path::new(HELPER) });
+    command.arg(home.path().join("packages")).env("LEVEL", "1");
     let outcome = finish(spawn(command), b"");
     assert_eq!(outcome.status, 0, "{outcome:?}");
     outcome.output.lines().map(PathBuf::from).collect()

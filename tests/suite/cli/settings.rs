@@ -63,6 +63,7 @@ fn a_token_of_a_variable_is_not_sent_to_a_url_of_a_variable() {
         ("microtica", "MICROTICA_TOKEN", "MICROTICA_API_URL"),
     ] {
         let mut home = Home::new();
+        home.only_tools(&[]);
         home.set("MY_PROVIDER", provider);
         home.set(token, key);
         home.set(url, OTHER);

@@ -31,6 +31,7 @@ fn names(answer: &Value) -> Vec<String> {
 fn the_fields_of_an_account_are_the_ones_on_the_page() {
     let server = service();
     let mut home = Home::at(&server);
+    home.only_tools(&["git"]);
     home.link("my-credential-helper");
     is_described(
         "`login --no-wait`",

@@ -3,6 +3,9 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
 use std::os::unix::process::CommandExt as _;
+use std::time::{Duration, Instant};
+
+use account_server::Fault;
 
 use crate::support::protected::{self, Protected, Protection};
 use crate::support::stranger::{Stranger, wait_for};
@@ -211,6 +214,33 @@ fn a_file_that_cannot_be_replaced_spends_no_refresh_token() {
         drop(protected);
         home.token();
         assert_eq!(server.refresh_requests(), 1, "{protection:?}: and the session is refreshed");
+    }
+}
+
+/// The file could be replaced when the request was prepared: the refresh ends, and sends no request without end.
+#[test]
+fn an_ended_session_in_a_protected_file_is_reported() {
+    for protection in protected::ALL {
+        let server = service();
+        let (home, _) = Home::with_stale_session(&server);
+        server.advance(Duration::from_secs(61 * 24 * 3600));
+        server.fault("/v1/auth/refresh", 1, Fault::Delay { delay_ms: 300 });
+        let begun = Instant::now();
+        let child = home.start(&["get", "--format", "raw"]);
+        while server.refresh_requests() == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(10), "no request");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let file = home.path().join(".my/credentials.json");
+        let Some(_protected) = Protected::new(&file, protection) else { continue };
+        let outcome = finish(child, b"");
+        assert_ne!(outcome.status, 0, "{protection:?}: {outcome:?}");
+        assert!(begun.elapsed() < Duration::from_secs(9), "{protection:?}: {outcome:?}");
+        assert!(outcome.messages.contains("no longer valid"), "{protection:?}: {outcome:?}");
+        let is_emptied = protection == Protection::Mounted;
+        let reason = Protected::reason(protection);
+        assert_eq!(outcome.messages.contains(reason), !is_emptied, "{protection:?}: {outcome:?}");
+        assert!(server.refresh_requests() < 4, "{protection:?}: {}", server.refresh_requests());
     }
 }
 

@@ -372,8 +372,11 @@ fn each_tool_learns_that_a_stored_credential_cannot_be_read() {
         assert_eq!(home.run_with(&["store"], body.to_string()).json()["stored_in"], "keyring");
     }
     keyring.lock();
-    for reason in ["locked", "turned off by MY_NO_KEYRING", "no session bus"] {
+    for reason in
+        ["locked", "did not answer in time", "turned off by MY_NO_KEYRING", "no session bus"]
+    {
         match reason {
+            "did not answer in time" => keyring.stop(),
             "turned off by MY_NO_KEYRING" => home.set("MY_NO_KEYRING", "1"),
             "no session bus" => {
                 home.set("MY_NO_KEYRING", "");
@@ -398,6 +401,11 @@ fn each_tool_learns_that_a_stored_credential_cannot_be_read() {
         let pip = home.run(&["keyring", "get", "https://h.dev", "ada"]);
         assert!(pip.status == 3 && pip.messages.starts_with(&format!("error: {why}")), "{pip:?}");
         assert!(git.output.is_empty() && pip.output.is_empty());
+        let bazel = home.run_with(&["bazel", "get"], r#"{"uri":"https://h.dev/x"}"#);
+        assert!(
+            bazel.status == 3 && bazel.messages.starts_with(&format!("error: {why}")),
+            "{bazel:?}"
+        );
         // Nothing is stored for this host: each tool goes on as always.
         let docker = home.run_with(&["docker", "get"], "nothing.dev");
         assert_eq!(docker.output, "credentials not found in native keychain\n");

@@ -30,8 +30,12 @@ fn reads_of_a_new_gnome_keyring_find_nothing() {
         "tried: MY_API_TOKEN (not set), keyring (no entry), file (found)\n"
     );
     assert_eq!(home.run(&["get", "--url", "https://h.dev"]).json()["error"]["code"], "not_found");
-    let outcome = home.run(&["logout"]);
-    assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""));
+    for command in ["list", "status", "logout"] {
+        let outcome = home.run(&[command]);
+        assert_eq!((outcome.status, outcome.messages.as_str()), (0, ""), "{command}");
+    }
+    let git = home.run_with(&["git", "get"], "protocol=https\nhost=h.dev\n\n");
+    assert_eq!((git.status, git.output.as_str(), git.messages.as_str()), (0, "", ""));
     let outcome = home.run(&["get"]);
     assert_eq!(outcome.json()["error"]["code"], "not_logged_in", "{outcome:?}");
 }

@@ -27,6 +27,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use account_server::{Mail, Server, Session, Settings};
@@ -51,6 +52,23 @@ pub(crate) fn service_with(change: impl FnOnce(&mut Settings)) -> Server {
     Server::start(settings).expect("the account service starts on a free port")
 }
 
+/// The directory of all homes: in memory where that can do all that a disk can, since each save of the helper waits 10 ms
+/// for a disk.
+static HOMES: LazyLock<PathBuf> = LazyLock::new(|| {
+    use rustix::fs::{StatVfsMountFlags, statvfs};
+    const MIN_SIZE: u64 = 1 << 30;
+    let can_all = |memory: &PathBuf| {
+        let has_space = statvfs(memory).is_ok_and(|found| {
+            found.f_bavail * found.f_frsize > MIN_SIZE
+                && !found.f_flag.contains(StatVfsMountFlags::NOEXEC)
+        });
+        // tmpfs has immutable files since Linux 6.6. Only root can make them.
+        has_space && (!rustix::process::geteuid().is_root() || protected::can_protect_in(memory))
+    };
+    let memory = Path::new("/dev/shm").canonicalize().ok();
+    memory.filter(can_all).unwrap_or_else(std::env::temp_dir)
+});
+
 /// A temporary home directory, and the only variables that the helper is started with.
 pub(crate) struct Home {
     directory: tempfile::TempDir,
@@ -60,7 +78,7 @@ pub(crate) struct Home {
 impl Home {
     /// An empty home, without a session bus.
     pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        let directory = tempfile::tempdir_in(&*HOMES).expect("a temporary directory");
         let path = std::env::var_os("PATH").unwrap_or_default();
         // wine derives the access list of a new file from its directory.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
@@ -240,6 +258,20 @@ impl Home {
         self.set("PATH", std::env::join_paths(path).expect("a PATH"));
     }
 
+    /// Leaves these tools on PATH, as far as they are installed, and no others: `doctor` and `setup` run every tool that
+    /// they find.
+    pub(crate) fn only_tools(&mut self, names: &[&str]) {
+        let tools = self.path().join("tools");
+        std::fs::create_dir_all(&tools).expect("a directory");
+        // Scripts of tools and of tests need them.
+        for name in names.iter().chain(&["sh", "env", "mkdir", "node"]) {
+            if let Some(found) = find(name) {
+                std::os::unix::fs::symlink(found, tools.join(name)).expect("a link");
+            }
+        }
+        self.set("PATH", tools);
+    }
+
     /// Runs `setup` of a tool for this host, as after the installation.
     pub(crate) fn set_up(&mut self, tool: &str, host: &str) -> Outcome {
         if !self.path().join("bin/my-credential-helper").exists() {
@@ -392,12 +424,17 @@ pub(crate) fn has_client(name: &str) -> bool {
 
 /// The same for a client that no package brings: a test with it is skipped, and nothing fails.
 pub(crate) fn has_rare_client(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = Path::new(name).is_absolute() && Path::new(name).exists()
-        || std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
+    let found = find(name).is_some();
     if !found {
         // Past the capture of the test runner.
         let _ = writeln!(std::io::stderr(), "SKIPPED: a test needs {name}, which is not installed");
     }
     found
+}
+
+/// The first program of that name on PATH.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|directory| directory.join(name));
+    found.find(|path| path.is_file())
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -17,18 +18,25 @@ const INSTALLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ci/npm/node
 /// Below the home directory.
 pub(crate) const SESSION: &str = ".my/sessions/acme/default.json";
 
-/// A running service; it ends with its standard input, and so with the tests.
+/// The process that runs the services of all tests; it ends with its standard input, and so with the tests.
+static PROCESS: LazyLock<Mutex<(Child, BufReader<ChildStdout>)>> = LazyLock::new(|| {
+    let places = std::env::var_os("NODE_PATH").unwrap_or_else(|| INSTALLED.into());
+    let mut command = Command::new("node");
+    command.arg(SCRIPT).current_dir("/").env("NODE_PATH", places);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("node starts");
+    let output = BufReader::new(child.stdout.take().expect("a pipe"));
+    Mutex::new((child, output))
+});
+
+/// A service of its own, until this is dropped.
 pub(crate) struct Oidc {
     pub(crate) url: String,
-    child: Child,
-    /// Without a reader its next word would end it.
-    _output: BufReader<ChildStdout>,
 }
 
 impl Drop for Oidc {
     fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
+        let _ = ureq::get(format!("{}/test/close", self.url)).call();
     }
 }
 
@@ -38,16 +46,18 @@ impl Oidc {
         if !has_client("node") {
             return None;
         }
-        let places = std::env::var_os("NODE_PATH").unwrap_or_else(|| INSTALLED.into());
-        let mut command = Command::new("node");
-        command.arg(SCRIPT).current_dir("/").env("NODE_PATH", places);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("node starts");
+        let mut process = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+        // It has ended where the package is missing.
+        let _ = process.0.stdin.as_mut().expect("a pipe").write_all(b"\n");
         let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let _ = output.read_line(&mut line);
-        let service = Self { url: line.trim().to_owned(), child, _output: output };
-        if service.url.is_empty() {
+        // The library prints notices.
+        while !line.starts_with("http") {
+            line.clear();
+            if process.1.read_line(&mut line).is_ok_and(|length| length == 0) {
+                break;
+            }
+        }
+        if line.is_empty() {
             let required = std::env::var_os("MY_TEST_REQUIRE_CLIENTS").is_some();
             assert!(!required, "npm's oidc-provider is not installed, and clients are required");
             let _ = writeln!(
@@ -56,7 +66,7 @@ impl Oidc {
             );
             return None;
         }
-        Some(service)
+        Some(Self { url: line.trim().to_owned() })
     }
 
     fn test(&self, what: &str) -> Value {

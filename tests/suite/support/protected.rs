@@ -56,6 +56,18 @@ impl Protected {
     }
 }
 
+/// Whether files in this directory can be made immutable.
+pub(crate) fn can_protect_in(directory: &Path) -> bool {
+    let file = tempfile::NamedTempFile::new_in(directory);
+    file.is_ok_and(|file| Protected::new(file.path(), Protection::Immutable).is_some())
+}
+
+/// Whether a single file can be mounted; said loudly where not.
+pub(crate) fn can_mount() -> bool {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    Protected::new(file.path(), Protection::Mounted).is_some()
+}
+
 impl Drop for Protected {
     fn drop(&mut self) {
         let text = self.path.to_str().expect("a path in UTF-8");

@@ -191,6 +191,35 @@ impl SecretService {
             .unwrap();
     }
 
+    /// Deletes every item.
+    pub(crate) fn clear(&self) {
+        let (found,): (Vec<dbus::Path<'static>>,) = self
+            .call(LOGIN, "org.freedesktop.Secret.Collection", "SearchItems", (owned(&[]),))
+            .unwrap();
+        for path in found {
+            let (_,): (dbus::Path<'static>,) =
+                self.call(&path, "org.freedesktop.Secret.Item", "Delete", ()).unwrap();
+        }
+    }
+
+    /// The keyring disappears: nobody can connect, and connections go on.
+    pub(crate) fn hide(&self) {
+        let [socket, hidden] = self.sockets();
+        fs::rename(socket, hidden).unwrap();
+    }
+
+    /// The keyring appears again, if it was hidden.
+    pub(crate) fn show(&self) {
+        let [socket, hidden] = self.sockets();
+        if hidden.exists() {
+            fs::rename(hidden, socket).unwrap();
+        }
+    }
+
+    fn sockets(&self) -> [std::path::PathBuf; 2] {
+        ["bus", "hidden"].map(|name| self.directory.path().join(name))
+    }
+
     /// The attributes of each item that has these among them.
     pub(crate) fn attributes_of(&self, wanted: &[(&str, &str)]) -> Vec<HashMap<String, String>> {
         let (found,): (Vec<dbus::Path<'static>>,) = self

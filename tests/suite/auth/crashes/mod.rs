@@ -7,38 +7,54 @@ use std::time::Duration;
 
 use account_server::Fault;
 
+use crate::support::Outcome;
+use crate::support::protected;
 use crate::support::seed::{Seed, number};
 use crate::support::strace::{self, Call};
-use crate::support::{Home, Outcome, service};
-use verbs::{Case, Verb};
+use verbs::{Case, Fixture, Verb};
 
 #[test]
 fn after_a_refresh_is_killed_at_any_time_the_next_succeeds() {
+    kill_at_any_time(&Fixture::new(), "refresh", number("MY_TEST_CRASHES", 40), |_| {});
+}
+
+#[test]
+fn a_mount_that_comes_and_goes_loses_no_session() {
+    if protected::can_mount() {
+        let count = number("MY_TEST_CRASHES", 12);
+        kill_at_any_time(&Fixture::new(), "refresh", count, verbs::mount);
+    }
+}
+
+#[test]
+fn a_killed_refresh_and_a_keyring_that_goes_lose_no_session() {
+    let Some(fixture) = Fixture::with_keyring() else { return };
+    let count = number("MY_TEST_CRASHES", 12);
+    kill_at_any_time(&fixture, "refresh in a keyring", count, verbs::hide_keyring);
+}
+
+/// Kills a refresh at random times, some time after the fault, if any; the fault is over before the next refresh.
+fn kill_at_any_time(fixture: &Fixture, verb: &str, count: u64, fault: fn(&Case<'_>)) {
     let mut seed = Seed::from_environment();
-    let server = service();
-    for crash in 0..number("MY_TEST_CRASHES", 40) {
-        let (home, _) = Home::with_stale_session(&server);
-        // Half of them are in the middle of the request, the others anywhere else.
-        if seed.below(2) == 0 {
-            server.fault("/v1/auth/refresh", 1, Fault::Delay { delay_ms: seed.below(10) as u64 });
-        }
-        let mut child = home.start(&["get", "--format", "raw"]);
-        std::thread::sleep(Duration::from_micros(seed.below(25_000) as u64));
-        let _ = child.kill();
-        child.wait().unwrap();
-        let outcome = home.run(&["get", "--format", "raw"]);
-        assert_eq!(
-            outcome.status, 0,
-            "seed {}, crash {crash}: the login is lost: {outcome:?}",
-            seed.number
-        );
-        let kept = home.session().expect("the file is whole");
-        assert_eq!(
-            kept["access_token"],
-            outcome.output.trim_end(),
-            "seed {}, crash {crash}",
-            seed.number
-        );
+    let verb = verbs::of(verb);
+    for crash in 0..count {
+        at(verb, seed.number, &format!("crash {crash}"), || {
+            let case = (verb.lay)(fixture);
+            // Half of them are in the middle of the request, the others anywhere else.
+            if seed.below(2) == 0 {
+                let delay = Fault::Delay { delay_ms: seed.below(10) as u64 };
+                fixture.server.fault("/v1/auth/refresh", 1, delay);
+            }
+            let mut child = case.home.start(&["get", "--format", "raw"]);
+            for then in [fault, |_: &Case<'_>| {}] {
+                std::thread::sleep(Duration::from_micros(seed.below(12_500) as u64));
+                then(&case);
+            }
+            let _ = child.kill();
+            child.wait().unwrap();
+            case.end_fault();
+            (verb.holds)(&case);
+        });
     }
 }
 
@@ -48,33 +64,33 @@ fn count(otherwise: u64) -> usize {
 }
 
 /// Each of a verb's calls to the disk and the network, or a sample.
-fn places(verb: &Verb, seed: &mut Seed, count: usize) -> Vec<Call> {
-    let server = service();
-    let case = (verb.lay)(&server);
+fn places(verb: &Verb, fixture: &Fixture, seed: &mut Seed, count: usize) -> Vec<Call> {
+    let case = (verb.lay)(fixture);
     let (outcome, calls) = strace::calls_of(&case.home, &case.arguments, &case.input);
-    assert_eq!(outcome.status, 0, "{}: {outcome:?}", verb.name);
+    assert_eq!(outcome.status, case.status, "{}: {outcome:?}", verb.name);
     assert!(calls.len() > 5, "{}: {calls:?}", verb.name);
-    (verb.done)(&case, &outcome);
+    if outcome.status == 0 {
+        (verb.done)(&case, &outcome);
+    }
     seed.sample(calls, count)
 }
 
 /// Reports the system call at which an invariant failed.
-fn at<T>(verb: &Verb, seed: &Seed, what: &str, check: impl FnOnce() -> T) -> T {
+fn at<T>(verb: &Verb, seed: u64, what: &str, check: impl FnOnce() -> T) -> T {
     let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
-    checked.unwrap_or_else(|_| panic!("MY_TEST_SEED={}: {}: {what}", seed.number, verb.name))
+    checked.unwrap_or_else(|_| panic!("MY_TEST_SEED={seed}: {}: {what}", verb.name))
 }
 
 /// Kills an operation before each system call, and checks the leftover state.
-fn kill_everywhere(names: &[&str]) {
+fn kill_everywhere(fixture: &Fixture, names: &[&str]) {
     if !strace::is_permitted() {
         return;
     }
     let mut seed = Seed::from_environment();
-    let server = service();
     for verb in names.iter().map(|name| verbs::of(name)) {
-        for call in places(verb, &mut seed, count(6)) {
-            at(verb, &seed, &format!("killed before {call:?}"), || {
-                let case = (verb.lay)(&server);
+        for call in places(verb, fixture, &mut seed, count(3)) {
+            at(verb, seed.number, &format!("killed before {call:?}"), || {
+                let case = (verb.lay)(fixture);
                 strace::kill_before(&case.home, &case.arguments, &case.input, &call);
                 case.is_whole();
                 assert!(case.temporaries().len() < 2, "{:?}", case.temporaries());
@@ -101,27 +117,33 @@ fn make_old(case: &Case<'_>) {
 
 #[test]
 fn a_refresh_killed_before_any_system_call_loses_no_session() {
-    kill_everywhere(&["refresh", "mark of a refused token"]);
+    kill_everywhere(&Fixture::new(), &["refresh", "mark of a refused token"]);
 }
 
 #[test]
 fn a_login_killed_before_any_system_call_can_be_repeated() {
-    kill_everywhere(&["login, first step", "login, second step", "login elsewhere"]);
+    kill_everywhere(
+        &Fixture::new(),
+        &["login, first step", "login, second step", "login elsewhere"],
+    );
 }
 
 #[test]
 fn a_killed_token_login_leaves_the_old_or_the_new_token() {
-    kill_everywhere(&["login with a token", "login with a token instead of a session"]);
+    kill_everywhere(
+        &Fixture::new(),
+        &["login with a token", "login with a token instead of a session"],
+    );
 }
 
 #[test]
 fn a_killed_store_or_erase_leaves_the_old_or_the_new_state() {
-    kill_everywhere(&["store", "store again", "erase"]);
+    kill_everywhere(&Fixture::new(), &["store", "store again", "erase"]);
 }
 
 #[test]
 fn a_logout_killed_before_any_system_call_can_be_repeated() {
-    kill_everywhere(&["erase of a session", "logout"]);
+    kill_everywhere(&Fixture::new(), &["erase of a session", "logout"]);
 }
 
 /// What a call may fail with: a full disk or quota, a broken one, missing rights, a signal, no more files; a network
@@ -130,7 +152,10 @@ fn errors_of(call: &Call) -> &'static [&'static str] {
     match call.name.as_str() {
         "write" | "fsync" | "ftruncate" => &["ENOSPC", "EDQUOT", "EIO"],
         "fallocate" => &["ENOSPC", "EDQUOT", "EINTR", "EOPNOTSUPP"],
-        "renameat" | "rename" | "renameat2" => &["ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS"],
+        // EBUSY: the file has been mounted by itself meanwhile.
+        "renameat" | "rename" | "renameat2" => {
+            &["ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS", "EBUSY"]
+        }
         "openat" => &["EACCES", "EMFILE", "ENFILE", "EIO", "EINTR", "ENOSPC"],
         "mkdir" | "mkdirat" => &["ENOSPC", "EDQUOT", "EACCES", "EROFS"],
         "unlink" | "unlinkat" => &["EIO", "EACCES", "EROFS"],
@@ -140,19 +165,18 @@ fn errors_of(call: &Call) -> &'static [&'static str] {
         "socket" => &["EMFILE", "ENOBUFS"],
         "connect" => &["ECONNREFUSED", "ENETUNREACH", "ETIMEDOUT"],
         // Longer than a login waits for a service that is out of reach.
-        "writev" | "sendto" => &["ECONNRESET", "EPIPE"],
-        "recvfrom" => &["ECONNRESET", "EINTR"],
+        "writev" | "sendto" | "sendmsg" => &["ECONNRESET", "EPIPE"],
+        "recvfrom" | "recvmsg" => &["ECONNRESET", "EINTR"],
         _ => &[],
     }
 }
 
 /// Lets each call of a verb fail, once or from then on.
-fn fail_everywhere(names: &[&str]) {
+fn fail_everywhere(fixture: &Fixture, names: &[&str]) {
     if !strace::is_permitted() {
         return;
     }
     let mut seed = Seed::from_environment();
-    let server = service();
     for verb in names.iter().map(|name| verbs::of(name)) {
         let faults = |call: &Call| -> Vec<(Call, &'static str, bool)> {
             // It would befall another thread too.
@@ -163,12 +187,12 @@ fn fail_everywhere(names: &[&str]) {
                 all.filter(|(error, lasts)| !lasts || *error != "EINTR" && call.name != "write");
             all.map(|(error, lasts)| (call.clone(), error, lasts)).collect()
         };
-        let all = places(verb, &mut seed, usize::MAX).iter().flat_map(faults).collect();
-        for (call, error, lasts) in seed.sample(all, count(8)) {
+        let all = places(verb, fixture, &mut seed, usize::MAX).iter().flat_map(faults).collect();
+        for (call, error, lasts) in seed.sample(all, count(4)) {
             let what =
                 format!("{error} at {call:?}{}", if lasts { " and from then on" } else { "" });
-            at(verb, &seed, &what, || {
-                let case = (verb.lay)(&server);
+            at(verb, seed.number, &what, || {
+                let case = (verb.lay)(fixture);
                 let outcome =
                     strace::fail(&case.home, &case.arguments, &case.input, &call, error, lasts);
                 is_told(&case, &outcome);
@@ -202,21 +226,67 @@ fn is_told(case: &Case<'_>, outcome: &Outcome) {
 
 #[test]
 fn a_refresh_with_any_failing_system_call_loses_no_session() {
-    fail_everywhere(&["refresh", "mark of a refused token"]);
+    fail_everywhere(&Fixture::new(), &["refresh", "mark of a refused token"]);
 }
 
 #[test]
 fn a_login_with_any_failing_system_call_can_be_repeated() {
-    fail_everywhere(&[
-        "login, first step",
-        "login, second step",
-        "login elsewhere",
-        "login with a token",
-    ]);
-    fail_everywhere(&["login with a token instead of a session"]);
+    fail_everywhere(
+        &Fixture::new(),
+        &["login, first step", "login, second step", "login elsewhere", "login with a token"],
+    );
+    fail_everywhere(&Fixture::new(), &["login with a token instead of a session"]);
 }
 
 #[test]
 fn store_erase_and_logout_report_any_failing_system_call() {
-    fail_everywhere(&["store", "store again", "erase", "erase of a session", "logout"]);
+    fail_everywhere(
+        &Fixture::new(),
+        &["store", "store again", "erase", "erase of a session", "logout"],
+    );
+}
+
+/// Single files are mounted into development containers.
+const MOUNTED: [&str; 5] = [
+    "refresh of a mounted file",
+    "mark of a refused token in a mounted file",
+    "login over a mounted file",
+    "logout of a mounted file",
+    "erase of a session in a mounted file",
+];
+
+#[test]
+fn on_a_mounted_file_a_killed_process_loses_no_session() {
+    if protected::can_mount() {
+        kill_everywhere(&Fixture::new(), &MOUNTED);
+    }
+}
+
+#[test]
+fn on_a_mounted_file_a_failing_system_call_loses_no_session() {
+    if protected::can_mount() {
+        fail_everywhere(&Fixture::new(), &MOUNTED);
+    }
+}
+
+/// A call to the bus that fails is a keyring that is away, for a moment or from then on.
+const IN_KEYRING: [&str; 6] = [
+    "refresh in a keyring",
+    "mark of a refused token in a keyring",
+    "login with a keyring",
+    "logout with a keyring",
+    "store in a keyring",
+    "erase in a keyring",
+];
+
+#[test]
+fn with_a_keyring_a_killed_process_loses_no_session() {
+    let Some(fixture) = Fixture::with_keyring() else { return };
+    kill_everywhere(&fixture, &IN_KEYRING);
+}
+
+#[test]
+fn with_a_keyring_a_failing_system_call_loses_no_session() {
+    let Some(fixture) = Fixture::with_keyring() else { return };
+    fail_everywhere(&fixture, &IN_KEYRING);
 }

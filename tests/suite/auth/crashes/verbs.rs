@@ -1,5 +1,6 @@
 //! The operations that are killed, and their invariants: one entry each in [`ALL`].
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,12 +9,42 @@ use account_server::Server;
 use serde_json::json;
 
 use crate::support::http::is_accepted;
-use crate::support::{Home, Outcome, mail_to, session_json};
+use crate::support::protected::{Protected, Protection};
+use crate::support::secret_service::SecretService;
+use crate::support::{Home, Outcome, mail_to, service, session_json};
+
+/// The item of the session in a keyring.
+pub(super) const ITEM: [(&str, &str); 2] = [("service", "mycli"), ("username", "mycli-tokens")];
+
+/// The programs that the calls of a test share.
+pub(super) struct Fixture {
+    pub(super) server: Server,
+    keyring: Option<SecretService>,
+}
+
+impl Fixture {
+    pub(super) fn new() -> Self {
+        Self { server: service(), keyring: None }
+    }
+
+    /// `None` if no keyring is installed.
+    pub(super) fn with_keyring() -> Option<Self> {
+        Some(Self { keyring: Some(SecretService::start()?), ..Self::new() })
+    }
+
+    fn keyring(&self) -> &SecretService {
+        self.keyring.as_ref().expect("a fixture with a keyring")
+    }
+}
 
 /// A call of the helper in its own home.
 pub(super) struct Case<'a> {
-    pub(super) server: &'a Server,
+    pub(super) fixture: &'a Fixture,
     pub(super) home: Home,
+    /// The exit status of the undisturbed call.
+    pub(super) status: i32,
+    /// The session file, if it is mounted by itself.
+    mount: RefCell<Option<Protected>>,
     pub(super) arguments: Vec<String>,
     pub(super) input: String,
     /// Used by no other run.
@@ -26,7 +57,7 @@ pub(super) struct Case<'a> {
 pub(super) struct Verb {
     pub(super) name: &'static str,
     /// Lays out a home and says how the helper is called.
-    pub(super) lay: fn(&Server) -> Case<'_>,
+    pub(super) lay: fn(&Fixture) -> Case<'_>,
     /// What has to be so after an exit status of 0.
     pub(super) done: fn(&Case<'_>, &Outcome),
     /// What has to be so after anything at all.
@@ -81,24 +112,129 @@ pub(super) const ALL: &[Verb] = &[
         holds: can_log_out,
     },
     Verb { name: "logout", lay: logout, done: |case, _| is_logged_out(case), holds: can_log_out },
+    Verb {
+        name: "refresh of a mounted file",
+        lay: |fixture| Case { status: 3, ..mounted(stale(fixture)) },
+        done: |case, _| panic!("{} cannot be replaced", case.home.path().display()),
+        holds: nothing_is_spent,
+    },
+    Verb {
+        name: "mark of a refused token in a mounted file",
+        lay: |fixture| Case { status: 1, ..mounted(stale_and_refused(fixture)) },
+        done: |_, _| {},
+        holds: nothing_is_spent,
+    },
+    Verb {
+        name: "login over a mounted file",
+        lay: |fixture| Case { status: 1, ..mounted(token_for_session(fixture)) },
+        done: |case, _| panic!("{} cannot be replaced", case.home.path().display()),
+        holds: nothing_is_spent,
+    },
+    Verb {
+        name: "logout of a mounted file",
+        lay: |fixture| mounted(logout(fixture)),
+        done: |case, _| is_logged_out(case),
+        holds: can_log_out,
+    },
+    Verb {
+        name: "erase of a session in a mounted file",
+        lay: |fixture| mounted(erase_session(fixture)),
+        done: |case, _| is_logged_out(case),
+        holds: can_log_out,
+    },
+    Verb {
+        name: "refresh in a keyring",
+        lay: |fixture| in_keyring(stale(fixture)),
+        done: prints_a_good_token,
+        holds: is_logged_in,
+    },
+    Verb {
+        name: "mark of a refused token in a keyring",
+        lay: |fixture| in_keyring(stale_and_refused(fixture)),
+        done: |_, _| {},
+        holds: is_logged_in,
+    },
+    Verb {
+        name: "login with a keyring",
+        lay: |fixture| in_keyring(second_step(fixture)),
+        done: |case, _| is_logged_in(case),
+        holds: can_log_in,
+    },
+    Verb {
+        name: "logout with a keyring",
+        lay: |fixture| in_keyring(logout(fixture)),
+        done: |case, _| is_logged_out(case),
+        holds: can_log_out,
+    },
+    Verb {
+        name: "store in a keyring",
+        lay: |fixture| in_keyring(store_anew(fixture)),
+        done: |case, _| has_stored(case, &[NEW]),
+        holds: has_either_secret,
+    },
+    Verb {
+        name: "erase in a keyring",
+        lay: |fixture| in_keyring(erase(fixture)),
+        done: |case, _| has_stored(case, &[""]),
+        holds: can_erase,
+    },
 ];
+
+/// The session file becomes a mount point.
+pub(super) fn mount(case: &Case<'_>) {
+    let mount = Protected::new(&case.home.path().join(FILE), Protection::Mounted);
+    *case.mount.borrow_mut() = mount;
+}
+
+/// The keyring is away.
+pub(super) fn hide_keyring(case: &Case<'_>) {
+    case.fixture.keyring().hide();
+}
+
+/// The same call where the session file is mounted by itself, as containers mount single files.
+fn mounted(case: Case<'_>) -> Case<'_> {
+    mount(&case);
+    case
+}
+
+/// The same call where the keyring has what the files had.
+fn in_keyring(mut case: Case<'_>) -> Case<'_> {
+    let keyring = case.fixture.keyring();
+    keyring.clear();
+    case.home.use_keyring(keyring);
+    if let Some(session) = case.home.read(FILE) {
+        keyring.store(&ITEM, session.as_bytes());
+        std::fs::remove_file(case.home.path().join(FILE)).unwrap();
+    }
+    case
+}
 
 pub(super) fn of(name: &str) -> &'static Verb {
     ALL.iter().find(|verb| verb.name == name).expect("a verb of the table")
 }
 
+const FILE: &str = ".my/credentials.json";
 const URL: &str = "https://git.example.com";
 const OLD: &str = "old-secret";
 const NEW: &str = "new-secret";
 
 fn case<'a>(
-    server: &'a Server,
+    fixture: &'a Fixture,
     home: Home,
     arguments: &[&str],
     input: impl Into<String>,
 ) -> Case<'a> {
     let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-    Case { server, home, arguments, input: input.into(), email: email(), token: String::new() }
+    Case {
+        fixture,
+        home,
+        status: 0,
+        mount: RefCell::new(None),
+        arguments,
+        input: input.into(),
+        email: email(),
+        token: String::new(),
+    }
 }
 
 /// A unique address: a login revokes the former session of its device.
@@ -107,59 +243,65 @@ fn email() -> String {
     format!("user-{}@acme.dev", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn stale(server: &Server) -> Case<'_> {
-    let (home, _) = Home::with_stale_session(server);
-    case(server, home, &["get", "--format", "raw"], "")
+fn stale(fixture: &Fixture) -> Case<'_> {
+    let (home, _) = Home::with_stale_session(&fixture.server);
+    case(fixture, home, &["get", "--format", "raw"], "")
 }
 
-fn stale_and_refused(server: &Server) -> Case<'_> {
-    let (home, session) = Home::logged_in(server);
+fn stale_and_refused(fixture: &Fixture) -> Case<'_> {
+    let (home, session) = Home::logged_in(&fixture.server);
     home.write_session(&session, Duration::from_secs(800), Duration::from_secs(100));
-    let body = json!({ "url": format!("{}/x", server.url()), "secret": session.access_token });
-    case(server, home, &["erase"], body.to_string())
+    let body =
+        json!({ "url": format!("{}/x", fixture.server.url()), "secret": session.access_token });
+    case(fixture, home, &["erase"], body.to_string())
 }
 
-fn first_step(server: &Server) -> Case<'_> {
+fn first_step(fixture: &Fixture) -> Case<'_> {
     let email = email();
-    let case = case(server, Home::at(server), &["login", "--email", &email, "--no-wait"], "");
+    let case =
+        case(fixture, Home::at(&fixture.server), &["login", "--email", &email, "--no-wait"], "");
     Case { email, ..case }
 }
 
-fn second_step(server: &Server) -> Case<'_> {
-    let case = first_step(server);
+fn second_step(fixture: &Fixture) -> Case<'_> {
+    let case = first_step(fixture);
     assert_eq!(run(&case).status, 0);
-    let code = mail_to(server, &case.email).code;
+    let code = mail_to(&fixture.server, &case.email).code;
     Case { arguments: ["login", "--code", &code].map(str::to_owned).into(), ..case }
 }
 
-fn token(server: &Server) -> Case<'_> {
+fn token(fixture: &Fixture) -> Case<'_> {
     let email = email();
-    let token = server.api_token(&email, "test").expect("a token").token;
-    Case { email, token: token.clone(), ..case(server, Home::at(server), &["login"], token + "\n") }
+    let token = fixture.server.api_token(&email, "test").expect("a token").token;
+    Case {
+        email,
+        token: token.clone(),
+        ..case(fixture, Home::at(&fixture.server), &["login"], token + "\n")
+    }
 }
 
-fn token_for_session(server: &Server) -> Case<'_> {
-    let case = token(server);
-    let session = server.session(&case.email).expect("a session");
+fn token_for_session(fixture: &Fixture) -> Case<'_> {
+    let case = token(fixture);
+    let session = fixture.server.session(&case.email).expect("a session");
     case.home.write_session(&session, Duration::from_secs(900), Duration::ZERO);
     Case { arguments: ["login", "--force"].map(str::to_owned).into(), ..case }
 }
 
 /// Logged in at a service that is gone.
-fn elsewhere(server: &Server) -> Case<'_> {
-    let case = first_step(server);
-    let session = server.session("me@acme.dev").expect("a session");
+fn elsewhere(fixture: &Fixture) -> Case<'_> {
+    let case = first_step(fixture);
+    let session = fixture.server.session("me@acme.dev").expect("a session");
     case.home.write(".my/config.json", r#"{"api_url":"http://127.0.0.1:9","kept":true}"#);
     case.home.write(
         ".my/credentials.json",
         &session_json(&session, Duration::from_secs(900), Duration::ZERO),
     );
-    let at = ["--api-url", server.url()].map(str::to_owned);
+    let at = ["--api-url", fixture.server.url()].map(str::to_owned);
     let arguments =
         [case.arguments.clone(), ["--force"].map(str::to_owned).into(), at.into()].concat();
     let case = Case { arguments, ..case };
     assert_eq!(run(&case).status, 0);
-    let code = mail_to(server, &case.email).code;
+    let code = mail_to(&fixture.server, &case.email).code;
     Case { arguments: ["login", "--code", &code].map(str::to_owned).into(), ..case }
 }
 
@@ -167,29 +309,29 @@ fn secret(value: &str) -> String {
     json!({ "url": URL, "username": "ada", "secret": value }).to_string()
 }
 
-fn store(server: &Server) -> Case<'_> {
-    case(server, Home::at(server), &["store"], secret(NEW))
+fn store(fixture: &Fixture) -> Case<'_> {
+    case(fixture, Home::at(&fixture.server), &["store"], secret(NEW))
 }
 
-fn store_anew(server: &Server) -> Case<'_> {
-    let case = store(server);
+fn store_anew(fixture: &Fixture) -> Case<'_> {
+    let case = store(fixture);
     assert_eq!(case.home.run_with(&["store"], secret(OLD)).status, 0);
     case
 }
 
-fn erase(server: &Server) -> Case<'_> {
-    let home = store_anew(server).home;
-    case(server, home, &["erase"], json!({ "url": URL }).to_string())
+fn erase(fixture: &Fixture) -> Case<'_> {
+    let home = store_anew(fixture).home;
+    case(fixture, home, &["erase"], json!({ "url": URL }).to_string())
 }
 
-fn erase_session(server: &Server) -> Case<'_> {
-    let (home, _) = Home::logged_in(server);
-    case(server, home, &["erase"], r#"{"provider":"mycli"}"#)
+fn erase_session(fixture: &Fixture) -> Case<'_> {
+    let (home, _) = Home::logged_in(&fixture.server);
+    case(fixture, home, &["erase"], r#"{"provider":"mycli"}"#)
 }
 
-fn logout(server: &Server) -> Case<'_> {
-    let (home, _) = Home::logged_in(server);
-    case(server, home, &["logout"], "")
+fn logout(fixture: &Fixture) -> Case<'_> {
+    let (home, _) = Home::logged_in(&fixture.server);
+    case(fixture, home, &["logout"], "")
 }
 
 /// The call once more, undisturbed.
@@ -199,19 +341,38 @@ fn run(case: &Case<'_>) -> Outcome {
 }
 
 fn prints_a_good_token(case: &Case<'_>, outcome: &Outcome) {
-    assert!(is_accepted(case.server.url(), outcome.output.trim_end()), "{outcome:?}");
+    assert!(is_accepted(case.fixture.server.url(), outcome.output.trim_end()), "{outcome:?}");
+}
+
+/// The token, as soon as a keyring that is busy answers: each call waits for it for three seconds.
+fn token_of(case: &Case<'_>) -> String {
+    let mut tokens = (0..5).map(|_| case.home.run(&["get", "--format", "raw"]));
+    let is_busy = |outcome: &Outcome| outcome.messages.contains("did not answer in time");
+    let outcome = tokens.find(|outcome| !is_busy(outcome)).expect("a keyring that answers");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    outcome.output.trim_end().to_owned()
 }
 
 /// A token is returned without a new login, and the stored session can be refreshed again.
 fn is_logged_in(case: &Case<'_>) {
-    let token = case.home.token();
-    assert!(is_accepted(case.server.url(), &token), "the token that is served is good");
-    let mut kept = case.home.session().expect("the file is whole");
-    assert_eq!(kept["access_token"], token.as_str(), "and it is the one that is kept");
-    kept["expires_at"] = "2020-01-01T00:00:00Z".into();
-    case.home.write(".my/credentials.json", &kept.to_string());
-    let next = case.home.token();
-    assert!(next != token && is_accepted(case.server.url(), &next), "it can be refreshed");
+    let token = token_of(case);
+    assert!(is_accepted(case.fixture.server.url(), &token), "the token that is served is good");
+    let is_current = |text: &String| text.contains(&token);
+    let expired = |text: String| {
+        let mut session: serde_json::Value = serde_json::from_str(&text).expect("it is whole");
+        session["expires_at"] = "2020-01-01T00:00:00Z".into();
+        session.to_string()
+    };
+    let keyring = case.fixture.keyring.as_ref();
+    if let Some(session) = case.home.read(FILE).filter(is_current) {
+        case.home.write(FILE, &expired(session));
+    } else {
+        let keyring = keyring.expect("the token that is served is the one that is stored");
+        let session = keyring.value_of(&ITEM).filter(is_current).expect("it is stored");
+        keyring.replace(&ITEM, expired(session).as_bytes());
+    }
+    let next = token_of(case);
+    assert!(next != token && is_accepted(case.fixture.server.url(), &next), "it can be refreshed");
 }
 
 /// A new login succeeds with any leftover state.
@@ -219,11 +380,22 @@ fn can_log_in(case: &Case<'_>) {
     let status = case.home.run(&["status"]);
     assert_eq!((status.status, &*status.messages), (0, ""), "{status:?}");
     let email = email();
-    let outcome =
-        case.home.log_in(case.server, &email, &["--force", "--api-url", case.server.url()]);
+    let outcome = case.home.log_in(
+        &case.fixture.server,
+        &email,
+        &["--force", "--api-url", case.fixture.server.url()],
+    );
     assert_eq!(outcome.status, 0, "{outcome:?}");
     is_logged_in(case);
     assert_eq!(case.home.read(".my/pending-login.json"), None, "nothing is left of the way there");
+}
+
+/// The session is as it was, and can be refreshed once the file can be replaced.
+fn nothing_is_spent(case: &Case<'_>) {
+    let session = case.home.session().expect("the file is whole");
+    drop(case.mount.take());
+    assert_eq!(case.home.session().as_ref(), Some(&session));
+    is_logged_in(case);
 }
 
 fn has_token(case: &Case<'_>) {
@@ -247,7 +419,7 @@ fn brings_token(case: &Case<'_>) {
 
 /// One replaces the other: at no moment is there neither.
 fn has_either_credential(case: &Case<'_>) {
-    assert!(is_accepted(case.server.url(), &case.home.token()));
+    assert!(is_accepted(case.fixture.server.url(), &case.home.token()));
     brings_token(case);
 }
 
@@ -289,6 +461,7 @@ fn can_log_out(case: &Case<'_>) {
     let outcome = run(case);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     is_logged_out(case);
+    drop(case.mount.take());
     can_log_in(case);
 }
 
@@ -298,6 +471,10 @@ impl Case<'_> {
         for (path, contents) in self.home.snapshot() {
             if path.extension().is_some_and(|extension| extension == "json") {
                 let contents = contents.expect("a file");
+                // A mounted file counts as removed when it is empty.
+                if contents.is_empty() && self.mount.borrow().is_some() {
+                    continue;
+                }
                 let parsed =
                     serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(&contents);
                 assert!(
@@ -311,6 +488,12 @@ impl Case<'_> {
         if let Ok(lock) = std::fs::File::open(self.home.path().join(".my/refresh.lock")) {
             lock.try_lock().expect("no lock is stuck");
         }
+    }
+
+    /// As before [`mount`] and [`hide_keyring`].
+    pub(super) fn end_fault(&self) {
+        drop(self.mount.take());
+        self.fixture.keyring.iter().for_each(SecretService::show);
     }
 
     /// Temporary files of this program.

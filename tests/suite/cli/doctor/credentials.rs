@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{doctor, problem};
+use super::{doctor, logged_in, problem};
 use crate::support::disk::Mounted;
 use crate::support::terminal::{in_terminal, status_of};
 use crate::support::{HELPER, Home, mail_to, service, session_json};
@@ -26,9 +26,7 @@ fn log_in(home: &Home, server: &account_server::Server, force: &[&str]) {
 fn an_expired_or_revoked_session_is_a_problem() {
     let server = service();
     for left in [Duration::ZERO, Duration::from_secs(900)] {
-        let (mut home, mut session) = Home::logged_in(&server);
-        home.set("MY_NO_KEYRING", "1");
-        home.link("my-credential-helper");
+        let (home, mut session) = logged_in(&server, &[]);
         assert_eq!(doctor(&home, &[]).status, 0);
         session.refresh_token = "unknown".to_owned();
         home.write_session(&session, left, Duration::from_secs(60));
@@ -44,9 +42,7 @@ fn an_expired_or_revoked_session_is_a_problem() {
 #[test]
 fn a_revoked_token_of_a_variable_is_a_problem() {
     let server = service();
-    let (mut home, _) = Home::logged_in(&server);
-    home.set("MY_NO_KEYRING", "1");
-    home.link("my-credential-helper");
+    let (mut home, _) = logged_in(&server, &[]);
     home.set("MY_API_TOKEN", UNKNOWN);
     let found = problem(&home, "login");
     assert!(found["fix"].as_str().unwrap().contains("unset MY_API_TOKEN"), "{found}");
@@ -59,9 +55,7 @@ fn a_revoked_token_of_a_variable_is_a_problem() {
 #[test]
 fn every_provider_with_a_session_is_examined() {
     let server = service();
-    let (mut home, _) = Home::logged_in(&server);
-    home.set("MY_NO_KEYRING", "1");
-    home.link("my-credential-helper");
+    let (home, _) = logged_in(&server, &[]);
     home.write(
         ".config/my-credential-helper/config.toml",
         &format!("[providers.broken]\nkind = 'oauth'\n[providers.acme]\nkind = 'magic_link'\napi_url = '{}'\ntoken_variable = 'ACME_TOKEN'\n", server.url()),
@@ -87,6 +81,7 @@ fn a_disk_that_cannot_be_written_is_a_problem() {
         let mut home = Home::new();
         let Some(disk) = Mounted::on(&home, 64) else { return };
         home.set("MY_NO_KEYRING", "1");
+        home.only_tools(&[]);
         home.link("my-credential-helper");
         home.write(".my/config.json", &serde_json::json!({ "api_url": server.url() }).to_string());
         home.write_session(&session, Duration::from_secs(900), Duration::ZERO);
@@ -122,6 +117,7 @@ fn without_a_usable_home_the_rest_is_reported() {
     let token = server.api_token("me@acme.dev", "ci").unwrap().token;
     for home_variable in ["", "relative", "/dev/null"] {
         let mut home = Home::new();
+        home.only_tools(&[]);
         home.set("HOME", home_variable);
         home.set("MY_API_URL", server.url());
         home.set("MY_API_TOKEN", &token);
@@ -141,6 +137,7 @@ fn without_a_usable_home_the_rest_is_reported() {
 fn in_the_home_of_another_user_the_rest_is_reported() {
     let server = service();
     let (mut home, session) = Home::logged_in(&server);
+    home.only_tools(&[]);
     home.set("MY_API_URL", server.url());
     home.write(".docker/config.json", "{\"credHelpers\":{\"git.acme.dev\":\"my\"}}");
     let paths: Vec<_> = home.snapshot().into_keys().chain([home.path().to_owned()]).collect();
@@ -170,8 +167,7 @@ fn doctor_changes_nothing_without_fix_and_little_with_it() {
         return;
     }
     let server = service();
-    let (mut home, _) = Home::logged_in(&server);
-    home.set("MY_NO_KEYRING", "1");
+    let (mut home, _) = logged_in(&server, &["git"]);
     home.set_up("git", "git.acme.dev");
     home.write(".netrc", "machine git.acme.dev login x password y\n");
     doctor(&home, &[]);
@@ -215,6 +211,7 @@ fn without_a_login_a_read_only_home_is_reported_first() {
     let mut home = Home::new();
     let Some(disk) = Mounted::on(&home, 64) else { return };
     home.set("MY_NO_KEYRING", "1");
+    home.only_tools(&[]);
     home.link("my-credential-helper");
     let found = problem(&home, "login");
     assert!(found["message"].as_str().unwrap().contains("not logged in to mycli"), "{found}");

@@ -4,11 +4,12 @@
 use std::fs::Permissions;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::LazyLock;
 
 use account_server::Server;
 use serde_json::Value;
 
-use super::doctor;
+use super::{doctor, logged_in};
 use crate::support::{HELPER, Home, has_client, service};
 
 /// A host of the provider, which is only named.
@@ -20,18 +21,21 @@ const CONFIGURATION: &str = ".config/my-credential-helper/config.toml";
 /// In every configuration of another program. It is never shown.
 const SECRET: &str = "hunter2-of-another-program";
 
+/// Prints what `pip --version` prints: Python takes a third of a second to start, for each of many cases.
+static VERSION_OF_PIP: LazyLock<String> = LazyLock::new(|| {
+    let output = std::process::Command::new("pip").arg("--version").output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    format!("[ \"$1\" = --version ] && echo '{}' && exit", printed.trim_end())
+});
+
 /// Logged in, with this tool set up for [`HOST`] and alone on PATH.
 fn with_tool(server: &Server, tool: &str) -> Home {
-    let (mut home, _) = Home::logged_in(server);
-    home.set("MY_NO_KEYRING", "1");
-    let path = std::env::var_os("PATH").unwrap();
-    let real = std::env::split_paths(&path).map(|it| it.join(tool)).find(|it| it.is_file());
+    let mut home = logged_in(server, &[]).0;
     // Bazel is not packaged for the tests: a program that prints its version.
-    let run =
-        real.map_or("echo 8.0.0".to_owned(), |real| format!("exec {} \"$@\"", real.display()));
+    let run = crate::support::find(tool)
+        .map_or("echo 8.0.0".to_owned(), |real| format!("exec {} \"$@\"", real.display()));
+    let run = if tool == "pip" { format!("{}\n{run}", *VERSION_OF_PIP) } else { run };
     script(&home, &format!("tools/{tool}"), &run);
-    home.set("PATH", "/usr/bin:/bin");
-    home.put_on_path(&home.path().join("tools"));
     home.put_on_path(&home.path().join(".local/share/my-credential-helper/bin"));
     home.set_up(tool, HOST);
     home
@@ -742,9 +746,7 @@ fn kubectl_is_asked_for_its_users() {
         (&[Set("KUBECONFIG", "config")], "problem", "KUBECONFIG has a relative path"),
         (&[SetPath("KUBECONFIG", "elsewhere")], "note", "is not set up"),
     ] {
-        let mut home = Home::logged_in(&server).0;
-        home.set("MY_NO_KEYRING", "1");
-        home.link("my-credential-helper");
+        let mut home = logged_in(&server, &["kubectl"]).0;
         home.set_hosts(&[HOST]);
         [Run(USER), Run(CLUSTER), Run(CONTEXT)]
             .iter()
@@ -763,9 +765,7 @@ fn a_kubeconfig_of_several_files_is_merged() {
         return;
     }
     let server = service();
-    let mut home = Home::logged_in(&server).0;
-    home.set("MY_NO_KEYRING", "1");
-    home.link("my-credential-helper");
+    let mut home = logged_in(&server, &["kubectl"]).0;
     home.set_hosts(&[HOST]);
     apply(&mut home, &Run(USER));
     let context = "apiVersion: v1\nkind: Config\nclusters:\n- name: k\n  cluster:\n    server: https://git.acme.dev\n\
@@ -782,9 +782,8 @@ fn has_recent_pip() -> bool {
     if !has_client("pip") {
         return false;
     }
-    let output = std::process::Command::new("pip").arg("--version").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let version = text.split(' ').nth(1).unwrap_or_default();
+    let version = VERSION_OF_PIP.split_once("'pip ").expect("its name").1;
+    let version = version.split(' ').next().unwrap_or_default();
     let numbers: Vec<u32> = version.split('.').filter_map(|number| number.parse().ok()).collect();
     let is_recent = numbers >= vec![26, 2];
     let required = std::env::var_os("MY_TEST_REQUIRE_CLIENTS").is_some();
@@ -952,10 +951,8 @@ fn pnpm_is_examined_with_every_file() {
         ),
         (&[SetPath("NPM_CONFIG_USERCONFIG", "elsewhere")], "note", "is not set up"),
     ] {
-        let (mut home, _) = Home::logged_in(&server);
-        home.set("MY_NO_KEYRING", "1");
+        let mut home = logged_in(&server, &[]).0;
         script(&home, "tools/pnpm", "echo 10.0.0");
-        home.put_on_path(&home.path().join("tools"));
         home.set_up("pnpm", HOST);
         for change in changes {
             apply(&mut home, change);

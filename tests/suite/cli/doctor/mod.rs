@@ -5,15 +5,23 @@ mod in_force;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Duration;
 
-use account_server::Server;
+use account_server::{Server, Session};
 use serde_json::Value;
 
 use crate::support::{HELPER, Home, Outcome, has_client, service};
 
-/// Logged in, with git and docker set up for the service's own host.
-fn healthy(server: &Server) -> Home {
-    let (mut home, _) = Home::logged_in(server);
+/// Logged in, without a keyring, with these tools on PATH.
+fn logged_in(server: &Server, tools: &[&str]) -> (Home, Session) {
+    let (mut home, session) = Home::logged_in(server);
     home.set("MY_NO_KEYRING", "1");
+    home.only_tools(tools);
+    home.link("my-credential-helper");
+    (home, session)
+}
+
+/// With git and docker set up for the service's own host.
+fn healthy(server: &Server) -> Home {
+    let mut home = logged_in(server, &["git", "docker"]).0;
     for tool in ["git", "docker"] {
         home.set_up(tool, server.url());
     }
@@ -43,7 +51,10 @@ fn without_problems_every_tool_is_checked_and_no_secret_shown() {
         return;
     }
     let server = service();
-    let home = healthy(&server);
+    let mut home = healthy(&server);
+    home.set("PATH", std::env::var_os("PATH").unwrap());
+    let bin = home.path().join("bin");
+    home.put_on_path(&bin);
     let outcome = home.run(&["doctor"]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(outcome.output.matches("gets a credential for").count() >= 2, "{outcome:?}");
@@ -91,6 +102,7 @@ fn a_link_outside_path_is_reported_with_a_fix() {
     let server = service();
     let (mut home, _) = Home::logged_in(&server);
     home.set("MY_NO_KEYRING", "1");
+    home.only_tools(&["git", "docker"]);
     // Installed where links cannot be put.
     let package = tempfile::tempdir().unwrap();
     symlink(HELPER, package.path().join("my-credential-helper")).unwrap();
@@ -118,9 +130,7 @@ fn a_link_outside_path_is_reported_with_a_fix() {
 #[test]
 fn problems_of_the_session_and_the_service_are_reported() {
     let server = service();
-    let (mut home, session) = Home::logged_in(&server);
-    home.set("MY_NO_KEYRING", "1");
-    home.link("my-credential-helper");
+    let (mut home, session) = logged_in(&server, &[]);
     home.write(".my/config.json", r#"{"api_url":"http://127.0.0.1:1"}"#);
     assert!(problem(&home, "service")["message"].as_str().unwrap().contains("cannot reach http"));
     home.write(".my/config.json", &serde_json::json!({ "api_url": server.url() }).to_string());
@@ -144,9 +154,7 @@ fn problems_of_the_session_and_the_service_are_reported() {
 #[test]
 fn a_wrong_clock_is_reported() {
     let server = service();
-    let (mut home, _) = Home::logged_in(&server);
-    home.set("MY_NO_KEYRING", "1");
-    home.link("my-credential-helper");
+    let (home, _) = logged_in(&server, &[]);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

@@ -1,8 +1,9 @@
-// A real OAuth 2 service for the tests: npm's oidc-provider, on a free port of this machine, with rotation on, so that an
-// old refresh token that comes back ends the whole login. Prints its URL, and ends with its standard input.
+// Real OAuth 2 services for the tests: npm's oidc-provider, each on a free port of this machine, with rotation on, so that
+// an old refresh token that comes back ends the whole login. Prints the URL of each, and ends with its standard input.
 import { webcrypto } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
+import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 
 // Node.js 18, which Debian 12 has, does not know them yet.
@@ -13,118 +14,123 @@ URL.parse ??= (text, base) => (URL.canParse(text, base) ? new URL(text, base) : 
 const found = createRequire(`${process.cwd()}/`).resolve('oidc-provider');
 const { Provider } = await import(pathToFileURL(found));
 
-const server = createServer();
-await new Promise((done) => server.listen(0, '127.0.0.1', done));
-const issuer = `http://127.0.0.1:${server.address().port}`;
+// Starts a service of its own for each line of the standard input: loading the library takes longer than a test.
+async function start() {
+  const server = createServer();
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const issuer = `http://127.0.0.1:${server.address().port}`;
 
-// What the tests look at and change, below /test.
-const journal = [];
-let delay = 0;
-let delayDescription = 0;
-let assertion = '';
-let gate = Promise.resolve();
-let release = () => {};
+  // What the tests look at and change, below /test.
+  const journal = [];
+  let delay = 0;
+  let delayDescription = 0;
+  let assertion = '';
+  let gate = Promise.resolve();
+  let release = () => {};
 
-const provider = new Provider(issuer, {
-  clients: [
-    {
-      client_id: 'helper',
-      token_endpoint_auth_method: 'none',
-      application_type: 'native',
-      redirect_uris: ['http://127.0.0.1/callback'],
-      grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+  const provider = new Provider(issuer, {
+    clients: [
+      {
+        client_id: 'helper',
+        token_endpoint_auth_method: 'none',
+        application_type: 'native',
+        redirect_uris: ['http://127.0.0.1/callback'],
+        grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+      },
+      { client_id: 'other', token_endpoint_auth_method: 'none', application_type: 'native',
+        redirect_uris: ['http://127.0.0.1/callback'], grant_types: ['authorization_code'] },
+      { client_id: 'ci', client_secret: 'hush', redirect_uris: [], response_types: [], grant_types: ['client_credentials'] },
+      { client_id: 'git', client_secret: 'host', redirect_uris: [], response_types: [], grant_types: ['client_credentials'] },
+    ],
+    features: {
+      clientCredentials: { enabled: true },
+      deviceFlow: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: () => true },
+      revocation: { enabled: true, allowedPolicy: () => true },
+      registration: { enabled: true },
     },
-    { client_id: 'other', token_endpoint_auth_method: 'none', application_type: 'native',
-      redirect_uris: ['http://127.0.0.1/callback'], grant_types: ['authorization_code'] },
-    { client_id: 'ci', client_secret: 'hush', redirect_uris: [], response_types: [], grant_types: ['client_credentials'] },
-    { client_id: 'git', client_secret: 'host', redirect_uris: [], response_types: [], grant_types: ['client_credentials'] },
-  ],
-  features: {
-    clientCredentials: { enabled: true },
-    deviceFlow: { enabled: true },
-    introspection: { enabled: true, allowedPolicy: () => true },
-    revocation: { enabled: true, allowedPolicy: () => true },
-    registration: { enabled: true },
-  },
-  enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'] },
-  pkce: { required: () => true },
-  issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
-  rotateRefreshToken: true,
-  ttl: { AccessToken: 900, ClientCredentials: 900, RefreshToken: 14 * 86400, Grant: 14 * 86400, Session: 86400, Interaction: 3600, DeviceCode: 600, IdToken: 900, AuthorizationCode: 60 },
-  claims: { openid: ['sub', 'email'] },
-  findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@acme.dev` }) }),
-  cookies: { keys: ['of a test'] },
-});
+    enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'] },
+    pkce: { required: () => true },
+    issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
+    rotateRefreshToken: true,
+    ttl: { AccessToken: 900, ClientCredentials: 900, RefreshToken: 14 * 86400, Grant: 14 * 86400, Session: 86400, Interaction: 3600, DeviceCode: 600, IdToken: 900, AuthorizationCode: 60 },
+    claims: { openid: ['sub', 'email'] },
+    findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@acme.dev` }) }),
+    cookies: { keys: ['of a test'] },
+  });
 
-for (const event of ['grant.success', 'grant.error', 'grant.revoked', 'refresh_token.consumed', 'access_token.issued']) {
-  provider.on(event, (first) => journal.push({ event, grant_type: first?.oidc?.params?.grant_type }));
-}
-for (const event of ['server_error', 'introspection.error', 'revocation.error', 'grant.error', 'authorization.error']) {
-  provider.on(event, (ctx, error) => console.error(event, error?.message, error?.error_detail ?? ''));
-}
-
-// What somebody has agreed to.
-async function agreed(accountId, clientId) {
-  const client = await provider.Client.find(clientId);
-  const grant = new provider.Grant({ accountId, clientId });
-  grant.addOIDCScope('openid');
-  return { accountId, client, grantId: await grant.save(), gty: 'authorization_code', scope: 'openid' };
-}
-
-// What the page would send a browser back with.
-async function code(asked) {
-  const [redirectUri, codeChallenge] = [asked.get('redirect_uri'), asked.get('code_challenge')];
-  const bound = { redirectUri, codeChallenge, codeChallengeMethod: 'S256' };
-  const common = await agreed('ada', asked.get('client_id'));
-  return { code: await new provider.AuthorizationCode({ ...common, ...bound }).save() };
-}
-
-// A login that has been made: what a browser would bring, without one.
-async function seed(accountId) {
-  const common = await agreed(accountId, 'helper');
-  const access_token = await new provider.AccessToken(common).save();
-  const refresh_token = await new provider.RefreshToken({ ...common, rotations: 0 }).save();
-  return { access_token, refresh_token };
-}
-
-provider.use(async (ctx, next) => {
-  await next();
-  assertion = ctx.oidc?.body?.client_assertion ?? assertion;
-});
-
-// The claims of an ID token, if its signature, issuer and audience are right.
-async function verified(token) {
-  const { payload } = await provider.IdToken.validate(token, await provider.Client.find('helper'));
-  return payload;
-}
-
-const answer = provider.callback();
-server.on('request', async (request, response) => {
-  const url = new URL(request.url, issuer);
-  const tell = (value) => response.setHeader('content-type', 'application/json').end(JSON.stringify(value));
-  switch (url.pathname) {
-    case '/test/seed': return tell(await seed(url.searchParams.get('account') ?? 'ada'));
-    case '/test/code': return tell(await code(url.searchParams));
-    case '/test/id-token': return tell(await verified(url.searchParams.get('token')));
-    case '/test/journal': return tell(journal);
-    case '/test/assertion': return tell({ assertion });
-    case '/test/clear': journal.length = 0; return tell({});
-    case '/test/delay': delay = Number(url.searchParams.get('ms')); return tell({});
-    case '/test/hold': gate = new Promise((done) => { release = done; }); return tell({});
-    case '/test/release': release(); return tell({});
-    case '/test/delay-description': delayDescription = Number(url.searchParams.get('ms')); return tell({});
+  for (const event of ['grant.success', 'grant.error', 'grant.revoked', 'refresh_token.consumed', 'access_token.issued']) {
+    provider.on(event, (first) => journal.push({ event, grant_type: first?.oidc?.params?.grant_type }));
   }
-  if (url.pathname.startsWith('/.well-known/')) {
-    journal.push({ event: 'description request' });
-    if (delayDescription) await new Promise((done) => setTimeout(done, delayDescription));
+  for (const event of ['server_error', 'introspection.error', 'revocation.error', 'grant.error', 'authorization.error']) {
+    provider.on(event, (ctx, error) => console.error(event, error?.message, error?.error_detail ?? ''));
   }
-  if (url.pathname === '/token') {
-    journal.push({ event: 'token request' });
-    await gate;
-    if (delay) await new Promise((done) => setTimeout(done, delay));
-  }
-  return answer(request, response);
-});
 
-process.stdin.resume().on('end', () => process.exit(0));
-console.log(issuer);
+  // What somebody has agreed to.
+  async function agreed(accountId, clientId) {
+    const client = await provider.Client.find(clientId);
+    const grant = new provider.Grant({ accountId, clientId });
+    grant.addOIDCScope('openid');
+    return { accountId, client, grantId: await grant.save(), gty: 'authorization_code', scope: 'openid' };
+  }
+
+  // What the page would send a browser back with.
+  async function code(asked) {
+    const [redirectUri, codeChallenge] = [asked.get('redirect_uri'), asked.get('code_challenge')];
+    const bound = { redirectUri, codeChallenge, codeChallengeMethod: 'S256' };
+    const common = await agreed('ada', asked.get('client_id'));
+    return { code: await new provider.AuthorizationCode({ ...common, ...bound }).save() };
+  }
+
+  // A login that has been made: what a browser would bring, without one.
+  async function seed(accountId) {
+    const common = await agreed(accountId, 'helper');
+    const access_token = await new provider.AccessToken(common).save();
+    const refresh_token = await new provider.RefreshToken({ ...common, rotations: 0 }).save();
+    return { access_token, refresh_token };
+  }
+
+  provider.use(async (ctx, next) => {
+    await next();
+    assertion = ctx.oidc?.body?.client_assertion ?? assertion;
+  });
+
+  // The claims of an ID token, if its signature, issuer and audience are right.
+  async function verified(token) {
+    const { payload } = await provider.IdToken.validate(token, await provider.Client.find('helper'));
+    return payload;
+  }
+
+  const answer = provider.callback();
+  server.on('request', async (request, response) => {
+    const url = new URL(request.url, issuer);
+    const tell = (value) => response.setHeader('content-type', 'application/json').end(JSON.stringify(value));
+    switch (url.pathname) {
+      case '/test/seed': return tell(await seed(url.searchParams.get('account') ?? 'ada'));
+      case '/test/code': return tell(await code(url.searchParams));
+      case '/test/id-token': return tell(await verified(url.searchParams.get('token')));
+      case '/test/journal': return tell(journal);
+      case '/test/assertion': return tell({ assertion });
+      case '/test/clear': journal.length = 0; return tell({});
+      case '/test/delay': delay = Number(url.searchParams.get('ms')); return tell({});
+      case '/test/hold': gate = new Promise((done) => { release = done; }); return tell({});
+      case '/test/close': tell({}); server.close(); return server.closeAllConnections();
+      case '/test/release': release(); return tell({});
+      case '/test/delay-description': delayDescription = Number(url.searchParams.get('ms')); return tell({});
+    }
+    if (url.pathname.startsWith('/.well-known/')) {
+      journal.push({ event: 'description request' });
+      if (delayDescription) await new Promise((done) => setTimeout(done, delayDescription));
+    }
+    if (url.pathname === '/token') {
+      journal.push({ event: 'token request' });
+      await gate;
+      if (delay) await new Promise((done) => setTimeout(done, delay));
+    }
+    return answer(request, response);
+  });
+  console.log(issuer);
+}
+
+for await (const _ of createInterface({ input: process.stdin })) await start();
+process.exit(0);
