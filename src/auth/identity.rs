@@ -8,7 +8,9 @@ use super::Engine;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http;
 use crate::model::jwt::IdentityClaims;
-use crate::model::{Identity, Outcome, Provider, Secret, Subject, Timestamp, Trail, Warning};
+use crate::model::{
+    Identity, Outcome, Provider, Secret, Session, Subject, Timestamp, Trail, Warning,
+};
 use crate::store::identity::{self, Presence};
 use crate::store::job_cache::{Entry, JobCache};
 
@@ -163,10 +165,24 @@ impl Engine<'_> {
 
     /// Deletes the token of this job if the service rejected it, so that the next request gets a new one.
     pub(super) fn forget_identity(&self, provider: &Provider, rejected: &Secret) -> bool {
-        let present = self.detect_identity(provider, &mut Trail::default());
-        let cache = present.ok().flatten().and_then(|present| present.cache);
-        let is_its = |entry: Entry| entry.session.access_token == *rejected;
-        cache.is_some_and(|cache| cache.read().is_some_and(is_its) && cache.remove())
+        let is_its = |entry: &Entry| entry.session.access_token == *rejected;
+        self.take_identity(provider, is_its).is_some()
+    }
+
+    /// Deletes and returns the token of this job, for a logout.
+    pub fn end_identity(&self, provider: &Provider) -> Option<Session> {
+        self.take_identity(provider, |_| true).map(|entry| entry.session)
+    }
+
+    fn take_identity(
+        &self,
+        provider: &Provider,
+        is_meant: impl Fn(&Entry) -> bool,
+    ) -> Option<Entry> {
+        let present = self.detect_identity(provider, &mut Trail::default()).ok()??;
+        let cache = present.cache?;
+        let entry = cache.read().filter(is_meant)?;
+        cache.remove().then_some(entry)
     }
 
     /// Whether a job's identity answers for the provider, or fails to.

@@ -64,6 +64,9 @@ fn append(all: &mut ToolOutput, next: &ToolOutput) {
 }
 
 fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
+    if let Some(session) = engine.end_identity(provider) {
+        return Ok(end_job(engine, provider, &session, output));
+    }
     let stored = match &provider.shared {
         // The other machines must not refresh what is revoked.
         Some(settings) => engine
@@ -100,6 +103,26 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
     output.warn(&warning);
     warn_about_variable(engine, provider, output);
     Ok(output.done(&sentence, &fields))
+}
+
+/// The token of a job is deleted already.
+fn end_job(
+    engine: &Engine<'_>,
+    provider: &Provider,
+    session: &Session,
+    output: &Output,
+) -> ToolOutput {
+    let revoked = retry(engine, || http::revoke_identity(engine.network, provider, session));
+    if let Err(cause) = &revoked {
+        output.note(format!(
+            "could not revoke the token on the service: {cause}; it stays valid there until it expires"
+        ));
+    }
+    let fields = json!({
+        "provider": provider.name, "account": &*provider.account, "logged_out": true,
+        "revoked": matches!(revoked, Ok(true)),
+    });
+    output.done(&format!("Deleted the token of this job at {}.", provider.title()), &fields)
 }
 
 /// A token that was provided may be in use elsewhere, so `logout` does not revoke it.

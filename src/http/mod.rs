@@ -17,6 +17,7 @@ pub mod vault;
 
 pub use client::{Client, Network};
 pub use error::{HttpError, Result, ServiceError, failed, oauth_code};
+pub use identity::revoke as revoke_identity;
 pub use shared::{SharedFailure, SharedStore, SharedStores};
 pub use token_endpoints::{HttpEndpoints, Renewal, RenewalError, TokenEndpoints};
 pub use vault::VaultStores;

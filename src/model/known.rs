@@ -215,6 +215,8 @@ pub const TRUSTING: [TrustingService; 3] = [
             path: "/api/v1/trusted_publishing/tokens",
             field: "jwt",
             lifetime: 30 * 60,
+            // https://github.com/rust-lang/crates.io/blob/main/src/controllers/trustpub/tokens/revoke/mod.rs
+            is_revocable: true,
         }),
     },
     // https://docs.pypi.org/trusted-publishers/using-a-publisher/#the-manual-way
@@ -227,7 +229,12 @@ pub const TRUSTING: [TrustingService; 3] = [
         // What https://pypi.org/_/oidc/audience returns. A service that names the audience itself could name another
         // service's.
         audience: "pypi",
-        preset: Some(&Preset { path: "/_/oidc/mint-token", field: "token", lifetime: 15 * 60 }),
+        preset: Some(&Preset {
+            path: "/_/oidc/mint-token",
+            field: "token",
+            lifetime: 15 * 60,
+            is_revocable: false,
+        }),
     },
     // https://github.com/docker/login-action/blob/master/src/dockerhub.ts: with the parameter `connection_id`; the user name
     // is the organisation.

@@ -7,12 +7,14 @@ mod sources;
 use std::time::Instant;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::client::{Client, Method, Network};
 use super::error::{HttpError, Result};
 use super::issued::is_usable;
 use super::oauth::{Description, Service};
+use super::tls::Trust;
 use super::vault;
 use crate::error::Error;
 use crate::model::{
@@ -87,6 +89,35 @@ pub(super) fn exchange(
     };
     // A job is over before it needs a refresh token, which would outlive it.
     Ok(Session { refresh_token: None, ..session })
+}
+
+/// Ends a token that [`exchange`] returned; `false` if the service has no request for that.
+pub fn revoke(network: Network<'_>, provider: &Provider, session: &Session) -> Result<bool> {
+    let base = network.context.configured_api_url(provider).map_err(HttpError::NotSent)?;
+    let token = Some(&session.access_token);
+    match (provider.identity.as_ref().map(|identity| &identity.exchange), &provider.login) {
+        (Some(Exchange::Vault { namespace, .. }), _) => {
+            let client = Client::for_vault(network, &base, &Trust::default());
+            let (path, headers) =
+                ("/v1/auth/token/revoke-self", vault::headers(namespace.as_deref()));
+            let client = client.map_err(HttpError::NotSent)?;
+            client.vault::<IgnoredAny>(Method::POST, path, &headers, token, None, &[])?;
+        }
+        (Some(Exchange::Preset(preset)), _) if preset.is_revocable => {
+            let client = Client::for_identity(network, &base).map_err(HttpError::NotSent)?;
+            client.vault::<IgnoredAny>(Method::DELETE, preset.path, &[], token, None, &[])?;
+        }
+        (Some(exchange), LoginKind::OAuth(oauth)) if exchange.is_oauth() => {
+            let service = Service::new(network, provider, oauth, Description::Stored);
+            let service = service.map_err(HttpError::NotSent)?;
+            if service.endpoints.revocation.is_none() {
+                return Ok(false);
+            }
+            service.revoke(session)?;
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
 fn grant(

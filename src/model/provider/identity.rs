@@ -91,6 +91,8 @@ pub struct Preset {
     pub field: &'static str,
     /// Of the issued token, in seconds.
     pub lifetime: u64,
+    /// Whether DELETE at the same path ends the token.
+    pub is_revocable: bool,
 }
 
 impl Exchange {

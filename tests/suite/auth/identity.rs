@@ -470,6 +470,20 @@ fn a_service_that_trusts_jobs_is_known_by_name() {
             (&json!(user), &json!("hunter2-published"))
         );
         assert!(answer["expires_at"].is_string(), "{answer}");
+        let before = service.requests().len();
+        let outcome = home.run(&["logout", "--json"]);
+        let is_revocable = kind == "crates-io";
+        assert_eq!(outcome.json()["revoked"], is_revocable, "{outcome:?}");
+        let sent = service.requests().split_off(before);
+        assert_eq!(sent.len(), usize::from(is_revocable), "{sent:?}");
+        if let [sent] = &sent[..] {
+            assert!(sent.head.starts_with(&format!("DELETE {path} ")), "{sent:?}");
+            let head = sent.head.to_lowercase();
+            assert!(head.contains("authorization: bearer hunter2-published"), "{sent:?}");
+        }
+        // The next request exchanges the identity again.
+        assert_eq!(home.run(&["get"]).json()["secret"], "hunter2-published");
+        assert_eq!(service.requests().len(), before + sent.len() + 1);
     }
 }
 
