@@ -25,9 +25,9 @@ fn main() -> std::process::ExitCode {
 /// Answers the call, and returns the exit status. A tool's call does not build the command line for people, which takes
 /// longer than most calls (0.2 ms).
 fn answer() -> u8 {
-    hardening::keep_private();
+    hardening::protect_memory();
     let arguments: Vec<_> = std::env::args_os().collect();
-    // The directory of the program may have any name. Other arguments of a tool are text.
+    // The path of the program need not be UTF-8; its file name and the other arguments of a tool have to be.
     let program =
         arguments.first().and_then(|path| Path::new(path).file_name()).unwrap_or_default();
     let texts: Option<Vec<String>> = std::iter::once(program)
