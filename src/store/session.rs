@@ -1,7 +1,7 @@
-//! A provider's session in the keyring and in the file: its encoding, and which of two is in force.
+//! A provider's session in the keyring and in the file: its encoding, and the choice between two sessions.
 //!
-//! The JSON is that of the `my` command line (`~/.my/credentials.json`). `my` rewrites the whole file and drops keys that
-//! it does not know, so nothing else is stored in it.
+//! The JSON is that of the `my` command line (`~/.my/credentials.json`). `my` rewrites the whole file and drops keys
+//! that it does not know, so nothing else is stored in it.
 
 use std::time::Duration;
 
@@ -13,6 +13,12 @@ use crate::model::{
     IdToken, Kind, Outcome, Secret, Session, Source, StorageKey, StoreFailure, StoredFormat,
     Subject, Timestamp, Trail, Warning, json, jwt,
 };
+
+/// The reads of a file before it counts as broken: another program may be writing the file in place.
+const MAX_READS: u32 = 8;
+
+/// The delay between two reads: the other program has 70 ms for its write.
+const READ_DELAY: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredSession {
@@ -32,8 +38,8 @@ pub struct LoadedSessions {
     pub problem: Option<(Source, StoreFailure)>,
 }
 
-/// Reads both stores. Both have a session after a write that could not remove the other one: the session whose token the
-/// service issued last is in force.
+/// Reads both stores. If a write could not remove the session of the other store, both have one: the session whose
+/// token the service issued last is in force.
 pub fn load(stores: &Stores<'_>, key: &StorageKey) -> LoadedSessions {
     let mut loaded = LoadedSessions::default();
     for store in stores.in_order() {
@@ -76,12 +82,6 @@ pub fn issued_at(session: &Session) -> (i64, Timestamp) {
     let iat = jwt::claims(&session.access_token).iat;
     (iat.unwrap_or_else(|| session.received_at().unix()), session.last_refreshed_at)
 }
-
-/// Another program may write the file in place: an incomplete file is read again before it counts as broken.
-const MAX_READS: u32 = 8;
-
-/// The delay between two reads: together they allow such a write 70 ms.
-const READ_DELAY: Duration = Duration::from_millis(10);
 
 pub fn read(store: &dyn CredentialStore, key: &StorageKey) -> StoreResult<Option<Session>> {
     Ok(read_with_warning(store, key)?.map(|(session, _)| session))
@@ -134,7 +134,8 @@ struct Record {
     id_token_expires_at: Option<String>,
 }
 
-/// The session in a text; `None` for a blank file of a bare key. The error is a reason without any of the text.
+/// The session in a text; `None` for a blank file of a bare key. The error is a reason that repeats nothing of the
+/// text.
 pub fn decode(key: &StorageKey, text: &Secret) -> Result<Option<Session>, String> {
     let text = text.expose_secret().trim();
     match key.format {
@@ -170,7 +171,7 @@ fn decode_json(text: &str, service: Option<&str>) -> Result<Session, String> {
     if access_token.is_empty() {
         return Err("has an empty access_token".to_owned());
     }
-    // It would end a header, or a line of a protocol.
+    // A control character would end a header, or a line of a protocol.
     if access_token.has_control_character()
         || refresh_token.as_ref().is_some_and(Secret::has_control_character)
     {
