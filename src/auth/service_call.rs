@@ -66,8 +66,8 @@ impl Engine<'_> {
         Err(Error::new(ErrorCode::Rejected, message).with_hint(hint))
     }
 
-    /// A request for the credential of this account. It names the account only if it is not the one that answers anyway: the
-    /// attempts of an error would say that somebody asked for it.
+    /// A request for the credential of this account. It names the account only if it is not the one that answers
+    /// anyway: the attempts of an error would say that somebody asked for it.
     pub fn request_for(&self, Provider { name, account, .. }: &Provider) -> CredentialRequest {
         let answers = self.context.provider(Some(name)).is_ok_and(|it| it.account == *account);
         CredentialRequest {

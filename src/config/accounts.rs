@@ -1,7 +1,7 @@
 //! The accounts in `config.toml`: which a provider has, which is in use, and which answers for which URLs.
 //!
-//! The file lists them, since it is read in any case: to find them in a directory would cost a provider with one account
-//! another system call.
+//! The file lists them, since it is read in any case: to find them in a directory would cost a provider with one
+//! account another system call.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The user's configuration: `config.toml`, and `~/.my/config.json`, which is shared with the `my` command line. Nothing is
-//! read from the working directory or a repository.
+//! The user's configuration: `config.toml`, and `~/.my/config.json`, which is shared with the `my` command line.
+//! Nothing is read from the working directory or a repository.
 
 pub mod accounts;
 mod context;
@@ -177,8 +177,8 @@ impl Configuration {
         }
     }
 
-    /// Refuses a variable that was derived from the provider's name and is the variable of another provider, whose token
-    /// would be sent to this one.
+    /// Refuses a variable that was derived from the provider's name and is the variable of another provider, whose
+    /// token would be sent to this one.
     fn check_variable(&self, settings: &ProviderSettings, provider: &Provider) -> Result<()> {
         let built_in = |name: &str| match name {
             "mycli" => Some(Provider::MYCLI.token_variable.into_owned()),

@@ -1,5 +1,5 @@
-//! One call of a tool from end to end: find its protocol, read standard input, decode, perform, encode. For a tool that
-//! sends one request in each line, these steps for each line.
+//! One call of a tool from end to end: find its protocol, read standard input, decode, perform, encode. A conversation
+//! has one request in each line, and repeats these steps for each line.
 
 use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::config::Overrides;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Framing, Invocation, MAX_OBJECT, Response, ToolOutput};
 
-/// The bytes of one read. Small, since the buffer is wiped byte by byte; a request fits in.
+/// The bytes of one read. Small, since the buffer is wiped byte by byte; most requests need one read.
 const CHUNK_SIZE: usize = 1024;
 
-/// In bytes; no protocol sends more.
+/// The largest input of a protocol, in bytes.
 const MAX_INPUT: usize = 4 << 20;
 
 /// The delay before a non-blocking pipe is read again.
@@ -68,15 +68,15 @@ pub fn json_tool() -> &'static Tool {
     &ALL[0]
 }
 
-/// Answers a call; `--help` with the usage.
+/// Answers a call of a tool, or prints the usage for `--help`.
 pub fn run(engine: &Engine<'_>, tool: &Tool, arguments: &[String]) -> ToolOutput {
-    // A protocol may have its own `--help`.
+    // `--help` may be an operation of the protocol.
     if arguments.iter().any(is_help) && !tool.operations.contains(&"--help") {
         return ToolOutput::success(usage(tool));
     }
     let mut arguments = arguments.to_vec();
     if tool.name == json::NAME {
-        // Options of every account command, without effect on a protocol that always prints JSON.
+        // Options of every command for people, without effect on a protocol that always prints JSON.
         arguments.retain(|argument| !matches!(argument.as_str(), "--json" | "--quiet" | "-q"));
     }
     match (tool.framing)(&arguments) {
@@ -158,8 +158,7 @@ fn answer_input(
 pub fn answer(engine: &Engine<'_>, tool: &Tool, invocation: &Invocation) -> ToolOutput {
     let mut warning = None;
     let output = (tool.answer)(invocation, &mut |operation| {
-        let protocols: Vec<_> = ALL.iter().map(|tool| tool.name).collect();
-        let response = engine.perform(operation, &protocols)?;
+        let response = engine.perform(operation)?;
         if let Response::Stored(stored) = &response {
             warning.clone_from(&stored.warning);
         }
@@ -216,13 +215,13 @@ fn too_large(max: usize) -> Error {
     Error::invalid(format!("the request is larger than {} KiB", max / 1024))
 }
 
-/// Whether `bytes` have the whole request, of which the first `checked` bytes do not.
+/// Whether `bytes` contain the whole request. The first `checked` bytes do not.
 fn is_complete(framing: Framing, bytes: &[u8], checked: usize) -> bool {
     match framing {
         Framing::Nothing => true,
         Framing::Everything | Framing::Conversation(_) => false,
         Framing::Paragraph => {
-            // Input after an empty line, or after an object, does not belong to the request.
+            // Input after an empty line does not belong to the request.
             let is_first = bytes.starts_with(b"\n") || bytes.starts_with(b"\r\n");
             let tail = &bytes[checked.saturating_sub(2)..];
             is_first
