@@ -101,7 +101,7 @@ fn make_old(case: &Case<'_>) {
 
 #[test]
 fn a_refresh_killed_before_any_system_call_loses_no_session() {
-    kill_everywhere(&["refresh", "mark of a refused token"]);
+    kill_everywhere(&["refresh", "mark of a rejected token"]);
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn fail_everywhere(names: &[&str]) {
                 let case = (verb.lay)(&server);
                 let outcome =
                     strace::fail(&case.home, &case.arguments, &case.input, &call, error, lasts);
-                is_told(&case, &outcome);
+                check_report(&case, &outcome);
                 case.is_whole();
                 if outcome.status == 0 {
                     (verb.done)(&case, &outcome);
@@ -183,8 +183,8 @@ fn fail_everywhere(names: &[&str]) {
     }
 }
 
-/// A failure has its status and its words, and nothing of a secret.
-fn is_told(case: &Case<'_>, outcome: &Outcome) {
+/// A failure has an exit status and a message without a secret.
+fn check_report(case: &Case<'_>, outcome: &Outcome) {
     assert!((0..=4).contains(&outcome.status), "{outcome:?}");
     assert_eq!(outcome.status == 0, !outcome.messages.contains("error: "), "{outcome:?}");
     assert!(
@@ -202,7 +202,7 @@ fn is_told(case: &Case<'_>, outcome: &Outcome) {
 
 #[test]
 fn a_refresh_with_any_failing_system_call_loses_no_session() {
-    fail_everywhere(&["refresh", "mark of a refused token"]);
+    fail_everywhere(&["refresh", "mark of a rejected token"]);
 }
 
 #[test]

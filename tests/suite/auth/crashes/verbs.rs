@@ -36,8 +36,8 @@ pub(super) struct Verb {
 pub(super) const ALL: &[Verb] = &[
     Verb { name: "refresh", lay: stale, done: prints_a_good_token, holds: is_logged_in },
     Verb {
-        name: "mark of a refused token",
-        lay: stale_and_refused,
+        name: "mark of a rejected token",
+        lay: stale_and_rejected,
         done: |_, _| {},
         holds: is_logged_in,
     },
@@ -52,7 +52,7 @@ pub(super) const ALL: &[Verb] = &[
         name: "login with a token",
         lay: token,
         done: |case, _| has_token(case),
-        holds: can_bring_token,
+        holds: can_return_token,
     },
     Verb {
         name: "login with a token instead of a session",
@@ -69,7 +69,7 @@ pub(super) const ALL: &[Verb] = &[
     Verb { name: "store", lay: store, done: |case, _| has_stored(case, &[NEW]), holds: can_store },
     Verb {
         name: "store again",
-        lay: store_anew,
+        lay: store_again,
         done: |case, _| has_stored(case, &[NEW]),
         holds: has_either_secret,
     },
@@ -112,7 +112,7 @@ fn stale(server: &Server) -> Case<'_> {
     case(server, home, &["get", "--format", "raw"], "")
 }
 
-fn stale_and_refused(server: &Server) -> Case<'_> {
+fn stale_and_rejected(server: &Server) -> Case<'_> {
     let (home, session) = Home::logged_in(server);
     home.write_session(&session, Duration::from_secs(800), Duration::from_secs(100));
     let body = json!({ "url": format!("{}/x", server.url()), "secret": session.access_token });
@@ -171,14 +171,14 @@ fn store(server: &Server) -> Case<'_> {
     case(server, Home::at(server), &["store"], secret(NEW))
 }
 
-fn store_anew(server: &Server) -> Case<'_> {
+fn store_again(server: &Server) -> Case<'_> {
     let case = store(server);
     assert_eq!(case.home.run_with(&["store"], secret(OLD)).status, 0);
     case
 }
 
 fn erase(server: &Server) -> Case<'_> {
-    let home = store_anew(server).home;
+    let home = store_again(server).home;
     case(server, home, &["erase"], json!({ "url": URL }).to_string())
 }
 
@@ -230,16 +230,16 @@ fn has_token(case: &Case<'_>) {
     assert_eq!(case.home.token(), case.token);
 }
 
-fn can_bring_token(case: &Case<'_>) {
+fn can_return_token(case: &Case<'_>) {
     let before = case.home.run(&["get", "--format", "raw"]);
     assert!(
         before.output.trim_end() == case.token || before.messages.contains("not logged in"),
         "{before:?}"
     );
-    brings_token(case);
+    returns_token(case);
 }
 
-fn brings_token(case: &Case<'_>) {
+fn returns_token(case: &Case<'_>) {
     let outcome = run(case);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     has_token(case);
@@ -248,7 +248,7 @@ fn brings_token(case: &Case<'_>) {
 /// One replaces the other: at no moment is there neither.
 fn has_either_credential(case: &Case<'_>) {
     assert!(is_accepted(case.server.url(), &case.home.token()));
-    brings_token(case);
+    returns_token(case);
 }
 
 /// The credential of the URL is one of these; none if the list is empty.
