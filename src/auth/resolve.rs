@@ -229,27 +229,18 @@ impl Engine<'_> {
         request.target.as_ref()?;
         let (found, source) =
             url_credentials::find(&self.stores, request, self.clock.now(), trail)?;
-        let UrlCredential {
-            target,
-            username,
-            secret,
-            scheme,
-            expires_at,
-            refresh_token,
-            stored_at,
-        } = found;
         let credential = Credential {
             provider: None,
             account: None,
             kind: Kind::UrlCredential,
-            username,
-            secret,
-            header: scheme.map(Header::authorization),
-            prefixes: vec![target],
-            expires_at,
-            refresh_token,
+            username: found.username,
+            secret: found.secret,
+            header: found.scheme.map(Header::authorization),
+            prefixes: vec![found.target],
+            expires_at: found.expires_at,
+            refresh_token: found.refresh_token,
         };
-        Some(((credential, source), stored_at))
+        Some(((credential, source), found.stored_at))
     }
 
     /// Whether the session is of a login after `time` and is valid, or can be refreshed.

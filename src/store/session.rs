@@ -153,27 +153,17 @@ pub fn decode(key: &StorageKey, text: &Secret) -> Result<Option<Session>, String
 
 fn decode_json(text: &str, service: Option<&str>) -> Result<Session, String> {
     let record: Record = serde_json::from_str(text).map_err(|error| json::reason(&error))?;
-    let Record {
-        access_token,
-        refresh_token,
-        expires_at,
-        logged_in_at,
-        last_refreshed_at,
-        service: issued_by,
-        id_token,
-        id_token_expires_at,
-    } = record;
-    if let (Some(issued_by), Some(service)) = (issued_by, service)
+    if let (Some(issued_by), Some(service)) = (&record.service, service)
         && issued_by != service
     {
-        return Err(format!("was issued by {}, not by {service}", sanitize(&issued_by)));
+        return Err(format!("was issued by {}, not by {service}", sanitize(issued_by)));
     }
-    if access_token.is_empty() {
+    if record.access_token.is_empty() {
         return Err("has an empty access_token".to_owned());
     }
     // A control character would end a header, or a line of a protocol.
-    if access_token.has_control_character()
-        || refresh_token.as_ref().is_some_and(Secret::has_control_character)
+    if record.access_token.has_control_character()
+        || record.refresh_token.as_ref().is_some_and(Secret::has_control_character)
     {
         return Err("has a token with a control character".to_owned());
     }
@@ -183,18 +173,18 @@ fn decode_json(text: &str, service: Option<&str>) -> Result<Session, String> {
             .ok_or_else(|| format!("has an invalid {name}: not an RFC 3339 time")),
     };
     let mut session = Session {
-        access_token,
-        refresh_token: refresh_token.filter(|token| !token.is_empty()),
-        id_token: match id_token.filter(|token| service.is_some() && token.is_jwt()) {
+        access_token: record.access_token,
+        refresh_token: record.refresh_token.filter(|token| !token.is_empty()),
+        id_token: match record.id_token.filter(|token| service.is_some() && token.is_jwt()) {
             Some(token) => Some(IdToken {
                 token,
-                expires_at: time("id_token_expires_at", id_token_expires_at)?,
+                expires_at: time("id_token_expires_at", record.id_token_expires_at)?,
             }),
             None => None,
         },
-        expires_at: time("expires_at", expires_at)?,
-        logged_in_at: time("logged_in_at", logged_in_at)?,
-        last_refreshed_at: time("last_refreshed_at", last_refreshed_at)?,
+        expires_at: time("expires_at", record.expires_at)?,
+        logged_in_at: time("logged_in_at", record.logged_in_at)?,
+        last_refreshed_at: time("last_refreshed_at", record.last_refreshed_at)?,
     };
     if session.expires_at == Timestamp::ZERO && session.kind() == Kind::ApiToken {
         session.expires_at = Timestamp::NEVER;
@@ -219,24 +209,16 @@ struct BorrowedRecord<'a> {
 }
 
 pub fn encode(key: &StorageKey, session: &Session) -> Secret {
-    let Session {
-        access_token,
-        refresh_token,
-        id_token,
-        expires_at,
-        logged_in_at,
-        last_refreshed_at,
-    } = session;
-    let id_token = id_token.as_ref().filter(|_| key.service.is_some());
+    let id_token = session.id_token.as_ref().filter(|_| key.service.is_some());
     if key.format == StoredFormat::BareKey {
-        return Secret::new(format!("{}\n", access_token.expose_secret()));
+        return Secret::new(format!("{}\n", session.access_token.expose_secret()));
     }
     let record = BorrowedRecord {
-        access_token: access_token.expose_secret(),
-        refresh_token: refresh_token.as_ref().map_or("", Secret::expose_secret),
-        expires_at: expires_at.to_string(),
-        logged_in_at: logged_in_at.to_string(),
-        last_refreshed_at: last_refreshed_at.to_string(),
+        access_token: session.access_token.expose_secret(),
+        refresh_token: session.refresh_token.as_ref().map_or("", Secret::expose_secret),
+        expires_at: session.expires_at.to_string(),
+        logged_in_at: session.logged_in_at.to_string(),
+        last_refreshed_at: session.last_refreshed_at.to_string(),
         service: key.service.as_deref(),
         id_token: id_token.map(|id| id.token.expose_secret()),
         id_token_expires_at: id_token.map(|id| id.expires_at.to_string()),
