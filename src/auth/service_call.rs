@@ -1,4 +1,5 @@
-//! Calls to a provider's API with the credential that `get` returns; after a 401 and a refresh, once again.
+//! Calls to a provider's API with the credential that `get` returns. After a 401, refreshes the session and calls again
+//! once.
 
 use super::Engine;
 use super::refresh::ForcedBy;
@@ -120,7 +121,7 @@ impl Engine<'_> {
     }
 }
 
-/// Why a service does not report the owner of a token that it has issued.
+/// The hint if a service does not report the owner of its token.
 fn owner_hint(provider: &Provider, oauth: &OAuth, error: &HttpError) -> Option<String> {
     let name = &provider.name;
     match (oauth.grant, error.status()?) {

@@ -84,7 +84,7 @@ const ENVIRONMENT: &str = "  \
 /// One line a paragraph: clap wraps it to the terminal's width.
 const TOOLS: &str = "\
 Options take precedence over variables, and variables over the configuration. A token is read from the variable, else \
-from the keyring, else from the file.
+from the identity of the job, else from the newer session of keyring and file.
 
 Each tool uses its own protocol: `my-credential-helper git get` for example, or a link to this program with the name \
 that the tool runs (git-credential-my). See `my-credential-helper git --help`.";
@@ -147,7 +147,8 @@ enum Command {
     Tool(Vec<OsString>),
 }
 
-/// The arguments of the JSON protocol's `get`, for its help. The adapter parses them itself, which is faster than clap.
+/// The arguments of the JSON protocol's `get`, for its help. The protocol parses them itself, which is faster than
+/// clap.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Without --format or --url, a JSON request is read from standard input; an empty request is for the default \
@@ -157,7 +158,8 @@ Examples:
   my-credential-helper get </dev/null
   curl -H @<(my-credential-helper get --format header) https://api.mycli.sh/v1/me")]
 struct GetHelp {
-    /// json, raw (only the token), header (a header line for `curl -H @-`) or id-token (only the ID token of OpenID Connect)
+    /// json, raw (only the token), header (a header line for `curl -H @-`) or id-token (only the ID token of OpenID
+    /// Connect)
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     /// The URL that the credential will be sent to
@@ -172,7 +174,7 @@ struct GetHelp {
 }
 
 impl GetHelp {
-    /// The arguments for the adapter.
+    /// The arguments for the protocol.
     fn arguments(&self) -> Vec<String> {
         let Self { format, url, username, explain } = self;
         let options = [("--format", format), ("--url", url), ("--username", username)];
@@ -229,7 +231,7 @@ fn help_or_usage(mut help: clap::Error) -> ToolOutput {
     ToolOutput::success(text)
 }
 
-/// A usage error repeats no argument that may be a secret.
+/// Removes an argument that may be a secret from a usage error.
 fn hide_typed_text(error: &mut clap::Error) {
     let kind = match error.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,
@@ -369,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn get_passes_its_arguments_to_the_adapter() {
+    fn get_passes_its_arguments_to_the_protocol() {
         let line = [
             "x",
             "--provider=mycli",

@@ -145,7 +145,7 @@ impl Import {
     }
 }
 
-fn no_directory() -> Error {
+pub fn no_directory() -> Error {
     Error::invalid_state("no configuration directory")
 }
 

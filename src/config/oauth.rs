@@ -13,8 +13,8 @@ impl ProviderSettings {
         name: &str,
         known: Option<&KnownService>,
     ) -> Result<Provider> {
-        // With an issuer, it is another installation of the same software: the facts of the public service do not
-        // apply.
+        // With an issuer, the service is another installation of the same software, without the facts of the public
+        // one.
         let public = known.filter(|_| self.issuer.is_none());
         let mut oauth = known.map_or_else(OAuth::default, KnownService::oauth);
         if public.is_none() {
