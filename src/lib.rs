@@ -19,7 +19,8 @@
 //!    ([`store::session`]). For a host that no provider owns, it returns only a stored credential.
 //! 5. A session that is due is refreshed by `auth/refresh/state.rs`, the one place that spends a refresh token: take
 //!    the lock, read the stores again, prepare the endpoint and the write, send one request, save.
-//! 6. `protocols/git.rs` encodes the result to a [`ToolOutput`]. `main` writes it and exits with its status.
+//! 6. `protocols/git.rs` encodes the result to a [`ToolOutput`]. [`run::write`] writes it, and the
+//!    process exits with its status.
 //!
 //! # The rooms
 //!
@@ -55,6 +56,7 @@
 //!
 //! [`run::dispatch`]: protocols::run::dispatch
 //! [`run::run`]: protocols::run::run
+//! [`run::write`]: protocols::run::write
 //! [`Tool`]: protocols::Tool
 //! [`with_engine`]: auth::with_engine
 //! [`Context`]: config::Context

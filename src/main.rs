@@ -1,4 +1,4 @@
-//! The binary: dispatches a call, writes the output, and returns the exit status.
+//! The binary: dispatches a call, and returns the exit status.
 
 #![cfg_attr(all(target_os = "linux", target_env = "gnu"), no_main)]
 
@@ -6,14 +6,11 @@
 mod start;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::path::Path;
 
 use my_credential_helper::auth::with_engine;
 use my_credential_helper::cli;
 use my_credential_helper::config::Context;
-use my_credential_helper::error::ErrorCode;
-use my_credential_helper::model::ToolOutput;
 use my_credential_helper::protocols::run;
 use my_credential_helper::sys::hardening;
 
@@ -38,25 +35,8 @@ fn answer() -> u8 {
         Some((tool, overrides, rest)) => {
             let context = Context::from_env(overrides);
             let output = with_engine(&context, |engine| run::run(engine, tool, rest));
-            write(&output.with_warnings(context.paths.warning().as_slice()))
+            run::write(&output.with_warnings(context.paths.warning().as_slice()))
         }
-        None => cli::run(&arguments, write),
-    }
-}
-
-/// Writes standard output and standard error, and returns the exit status.
-fn write(ToolOutput { masks, output, messages, status }: &ToolOutput) -> u8 {
-    let _ = std::io::stderr().lock().write_all(masks.as_bytes());
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
-    let _ = std::io::stderr().lock().write_all(messages.as_bytes());
-    match written {
-        // A closed pipe: the reader has what it needs.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            let kind = error.kind();
-            let _ = writeln!(std::io::stderr(), "error: cannot write to standard output: {kind}");
-            ErrorCode::Internal.exit_status()
-        }
-        _ => *status,
+        None => cli::run(&arguments),
     }
 }

@@ -192,10 +192,10 @@ struct Rest {
 }
 
 /// Runs a command and writes its output. A protocol operation with options before it is parsed here, too.
-pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 {
+pub fn run(arguments: &[OsString]) -> u8 {
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
-        Err(help) => return write(&help_or_usage(help)),
+        Err(help) => return run::write(&help_or_usage(help)),
     };
     let CommandLine { provider, account, api_url, project, json, quiet, command } = line;
     let store = command.store();
@@ -209,7 +209,7 @@ pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 
         let descriptions = std::io::stderr().is_terminal();
         let engine = &Engine { network: Network { descriptions, ..engine.network }, ..*engine };
         let result = command.run(engine, &output).unwrap_or_else(|error| output.failure(&error));
-        let status = write(&result.with_warnings(context.paths.warning().as_slice()));
+        let status = run::write(&result.with_warnings(context.paths.warning().as_slice()));
         if needs_no_token {
             engine.refresh_weekly();
         }

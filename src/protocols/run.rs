@@ -110,7 +110,7 @@ fn answer_lines(
     arguments: &[String],
     greeting: &str,
 ) -> ToolOutput {
-    let mut written = write(greeting);
+    let mut written = print(greeting);
     let mut is_last = false;
     while written.is_ok() && !is_last {
         let line = read_line();
@@ -121,21 +121,34 @@ fn answer_lines(
         let ToolOutput { output, messages, .. } =
             answer_input(engine, tool, arguments.to_vec(), line);
         let _ = std::io::stderr().lock().write_all(messages.as_bytes());
-        written = write(&output);
+        written = print(&output);
     }
-    match written {
-        // A closed pipe: the reader has what it needs.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            let message = format!("cannot write to standard output: {}", error.kind());
-            ToolOutput::failure(ErrorCode::Internal.exit_status(), message)
-        }
-        _ => ToolOutput::default(),
-    }
+    failed_write(written).unwrap_or_default()
 }
 
-fn write(text: &str) -> std::io::Result<()> {
+fn print(text: &str) -> std::io::Result<()> {
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush())
+}
+
+/// The failure to write standard output; `None` for a closed pipe, whose reader has read enough.
+fn failed_write(written: std::io::Result<()>) -> Option<ToolOutput> {
+    let kind = written.err()?.kind();
+    let message = format!("cannot write to standard output: {kind}");
+    let failure = || ToolOutput::failure(ErrorCode::Internal.exit_status(), message);
+    (kind != ErrorKind::BrokenPipe).then(failure)
+}
+
+/// Writes standard output and standard error, and returns the exit status.
+pub fn write(ToolOutput { masks, output, messages, status }: &ToolOutput) -> u8 {
+    let warn = |text: &str| std::io::stderr().lock().write_all(text.as_bytes());
+    let _ = warn(masks);
+    let failure = failed_write(print(output));
+    let _ = warn(messages);
+    failure.map_or(*status, |failure| {
+        let _ = warn(&failure.messages);
+        failure.status
+    })
 }
 
 fn answer_input(
