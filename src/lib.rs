@@ -6,20 +6,22 @@
 //!
 //! # One `git get`
 //!
-//! 1. `src/main.rs` starts the process (`src/start.rs` on Linux with glibc). [`run::dispatch`] selects the [`Tool`] by the
-//!    name of the program or its first argument. If it selects none, [`cli::run`] parses the line: a person's command, or
-//!    a wrong one.
+//! 1. `src/main.rs` starts the process (`src/start.rs` on Linux with glibc). [`run::dispatch`] selects the [`Tool`] by
+//!    the name of the program or its first argument. If it selects none, [`cli::run`] parses the line: a person's
+//!    command, or an invalid one.
 //! 2. [`with_engine`] builds the stores, the endpoints, the locks and the clock. None of them connects before its first
 //!    use. [`Context`] has the environment, the paths and the configuration.
-//! 3. [`run::run`] reads as much of standard input as belongs to the call. `protocols/git.rs` decodes it, without I/O, to
-//!    an [`Operation`] with a [`Target`]. The target's [`Origin`] is the parsed scheme, host and port.
-//! 4. [`Engine::get`] (`auth/resolve.rs`) finds the provider that the origin belongs to. It returns the first of: the
-//!    token in the provider's variable ([`store::env`]), a credential stored for the URL ([`store::url_credentials`]), the
-//!    session of the selected account ([`store::session`]). A host of no provider gets only a stored credential.
-//! 5. A session that is due is refreshed by `auth/refresh/state.rs`, the one place that spends a refresh token: take the
-//!    lock, read the stores again, prepare the endpoint and the write, send one request, save. A session in a store that
-//!    other machines share is refreshed by `auth/fleet`, whose rules `tests/fleet-model` explores.
-//! 6. `protocols/git.rs` encodes the result to a [`ToolOutput`]. `main` writes it and exits with its status.
+//! 3. [`run::run`] reads as much of standard input as belongs to the call. `protocols/git.rs` decodes it, without I/O,
+//!    to an [`Operation`] with a [`Target`]. The target's [`Origin`] is the parsed scheme, host and port.
+//! 4. [`Engine::get`] (`auth/resolve.rs`) finds the provider that owns the origin. It returns the first of: the token
+//!    in the provider's variable ([`store::env`]), the token for the identity of a job (`auth/identity.rs`), a
+//!    credential stored for the URL ([`store::url_credentials`]), the session of the selected account
+//!    ([`store::session`]). For a host that no provider owns, it returns only a stored credential.
+//! 5. A session that is due is refreshed by `auth/refresh/state.rs`, the one place that spends a refresh token: take
+//!    the lock, read the stores again, prepare the endpoint and the write, send one request, save. A session in a store
+//!    that other machines share is refreshed by `auth/fleet`, whose rules `tests/fleet-model` explores.
+//! 6. `protocols/git.rs` encodes the result to a [`ToolOutput`]. [`run::write`] writes it, and the
+//!    process exits with its status.
 //!
 //! # The rooms
 //!
@@ -55,6 +57,7 @@
 //!
 //! [`run::dispatch`]: protocols::run::dispatch
 //! [`run::run`]: protocols::run::run
+//! [`run::write`]: protocols::run::write
 //! [`Tool`]: protocols::Tool
 //! [`with_engine`]: auth::with_engine
 //! [`Context`]: config::Context

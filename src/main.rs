@@ -1,4 +1,4 @@
-//! The binary: dispatches a call, writes the output, and returns the exit status.
+//! The binary: dispatches a call, and returns the exit status.
 
 #![cfg_attr(all(target_os = "linux", target_env = "gnu"), no_main)]
 
@@ -6,14 +6,11 @@
 mod start;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use my_credential_helper::auth::with_engine;
 use my_credential_helper::cli;
 use my_credential_helper::config::Context;
-use my_credential_helper::error::ErrorCode;
-use my_credential_helper::model::ToolOutput;
 use my_credential_helper::protocols::run;
 use my_credential_helper::sys::hardening;
 
@@ -25,9 +22,9 @@ fn main() -> std::process::ExitCode {
 /// Answers the call, and returns the exit status. A tool's call does not build the command line for people, which takes
 /// longer than most calls (0.2 ms).
 fn answer() -> u8 {
-    hardening::keep_private();
+    hardening::protect_memory();
     let arguments: Vec<_> = std::env::args_os().collect();
-    // The directory of the program may have any name. Other arguments of a tool are text.
+    // The path of the program need not be UTF-8; its file name and the other arguments of a tool have to be.
     let program =
         arguments.first().and_then(|path| Path::new(path).file_name()).unwrap_or_default();
     let texts: Option<Vec<String>> = std::iter::once(program)
@@ -38,30 +35,8 @@ fn answer() -> u8 {
         Some((tool, overrides, rest)) => {
             let context = Context::from_env(overrides);
             let output = with_engine(&context, |engine| run::run(engine, tool, rest));
-            write(&output.with_warnings(context.paths.warning().as_slice()))
+            run::write(&output.with_warnings(context.paths.warning().as_slice()))
         }
-        None => cli::run(&arguments, write),
-    }
-}
-
-/// Writes standard output and standard error, and returns the exit status.
-fn write(ToolOutput { masks, output, messages, status }: &ToolOutput) -> u8 {
-    let mut stderr = std::io::stderr().lock();
-    // A terminal is not the log of a job, whatever a variable says, and would show the secret.
-    if !stderr.is_terminal() {
-        let _ = stderr.write_all(masks.as_bytes());
-    }
-    drop(stderr);
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
-    let _ = std::io::stderr().lock().write_all(messages.as_bytes());
-    match written {
-        // A closed pipe: the reader has what it needs.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            let kind = error.kind();
-            let _ = writeln!(std::io::stderr(), "error: cannot write to standard output: {kind}");
-            ErrorCode::Internal.exit_status()
-        }
-        _ => *status,
+        None => cli::run(&arguments),
     }
 }

@@ -1,6 +1,6 @@
-//! Which of a provider's accounts answers a request, and which accounts there are. The order: the account that the
-//! request, `--account` or `MY_ACCOUNT` names; the user name of the request; the longest pattern of `[accounts]` that
-//! matches the URL; the account in use.
+//! The accounts of a provider, and the account for a request. The order: the account that the request, `--account` or
+//! `MY_ACCOUNT` names; the user name of the request; the longest pattern of `[accounts]` that matches the URL; the
+//! account in use.
 
 use super::Engine;
 use super::resolve::no_session;
@@ -12,14 +12,14 @@ use crate::model::{
     Target, Warning,
 };
 
-/// A provider with the account that answers.
+/// A provider with the account for a request.
 pub(super) struct AccountChoice {
     pub(super) provider: Provider,
     /// The reason for the account, if there are several.
     pub(super) attempt: Option<Attempt>,
     /// The part of the host for which a pattern selected the account.
     pub(super) prefix: Option<Target>,
-    /// Whether the user name of the request selected the account, and means nothing else.
+    /// Whether the user name of the request selected the account, and is not also the user name of the response.
     pub(super) by_username: bool,
 }
 
@@ -32,7 +32,7 @@ impl AccountChoice {
 }
 
 impl Engine<'_> {
-    /// The account that answers a request, of a provider with its default account.
+    /// Selects the account for a request. `provider` has its default account.
     pub(super) fn choose_account(
         &self,
         request: &CredentialRequest,
@@ -67,7 +67,7 @@ impl Engine<'_> {
         Ok(AccountChoice::new(provider, account, ChosenBy::InUse))
     }
 
-    /// The provider once for each account, the default one first, logged in or not.
+    /// The provider with each of its accounts, logged in or not; the default account is the first.
     pub fn accounts(&self, name: &str) -> Result<Vec<Provider>> {
         let configuration = self.context.configuration()?;
         let provider = configuration.provider(name)?;
@@ -128,9 +128,9 @@ impl Engine<'_> {
         Ok(Some(Warning::DefaultAccountInUse { provider: provider.name.to_string() }))
     }
 
-    /// A session belongs to the API URL of the configuration: after a change of that URL, the next request would send the
-    /// token to the new service. An error if an account of the provider is logged in, or may be: its store cannot be read
-    /// now, or is off and `config.toml` lists the account, which a login adds and a logout removes.
+    /// A session belongs to the API URL of the configuration: after a change of that URL, the next request would send
+    /// the token to the new service. An error if an account of the provider is logged in, or may be: its store cannot
+    /// be read now, or is off and `config.toml` lists the account, which a login adds and a logout removes.
     pub fn check_no_session(&self, provider: &Provider) -> Result<()> {
         let configuration = self.context.configuration()?;
         let listed = configuration.other_accounts(&provider.name);

@@ -1,16 +1,15 @@
 //! Everything that a tool or a command can request. The engine uses no command line, no terminal and no process
-//! environment: it reaches the outside through ports, which a test replaces. Three things are outside the ports: the file of
-//! a returned token, the search for the files of an interrupted write, and the delay before an unreadable session is read
-//! again.
+//! environment: it does its I/O through ports, which a test replaces. Three things do not go through a port: the file
+//! of the last returned token, the search for the files of an interrupted write, and the delay before an unreadable
+//! session is read again.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::GetError;
 use crate::config::Context;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::http::{HttpEndpoints, Network, SharedStores, TokenEndpoints, VaultStores};
-use crate::model::{Capabilities, Operation, Provider, Response, Source, StorageKey};
+use crate::model::{Operation, Provider, Response, Source, StorageKey};
 use crate::store::{FileStore, Keyring, Stores};
 use crate::sys::clock::{Clock, SystemClock};
 use crate::sys::lock::{self, FileLocks, Lock, Locks};
@@ -51,60 +50,41 @@ pub fn with_engine<T>(context: &Context, work: impl FnOnce(&Engine<'_>) -> T) ->
 }
 
 impl Engine<'_> {
-    pub fn perform(&self, operation: Operation, protocols: &[&'static str]) -> Result<Response> {
+    pub fn perform(&self, operation: Operation) -> Result<Response> {
+        let listed = |(entries, warnings)| Response::Listed(entries, warnings);
         match operation {
             Operation::Get(request) => Ok(Response::Found(Box::new(self.get(&request)?))),
             Operation::Store(request) => self.store(request),
             Operation::Erase(request) => self.erase(&request).map(Response::Erased),
             Operation::EraseLegacy(url, request, error) => self.erase_legacy(&url, &request, error),
-            Operation::List => {
-                self.list().map(|(listed, warnings)| Response::Listed(listed, warnings))
-            }
-            Operation::ListServable(tool) => self
-                .list_servable(tool)
-                .map(|(listed, warnings)| Response::Listed(listed, warnings)),
+            Operation::List => self.list().map(listed),
+            Operation::ListServable(tool) => self.list_servable(tool).map(listed),
             Operation::Capabilities => {
                 self.context.configuration()?;
-                Ok(Response::Capabilities(self.capabilities(protocols)))
+                Ok(Response::Capabilities(self.store_status()))
             }
             Operation::Nothing => Ok(Response::Nothing),
         }
     }
 
-    fn capabilities(&self, protocols: &[&'static str]) -> Capabilities {
+    /// Each store, and the reason if it is not available.
+    fn store_status(&self) -> Vec<(Source, Option<String>)> {
         let keyring = self.stores.keyring.check(&Provider::MYCLI.key).err();
         let file = self.context.paths.in_home("").err();
-        let stores = vec![
+        vec![
             (Source::Environment, None),
             (Source::Keyring, keyring.map(|failure| failure.to_string())),
             (Source::File, file.map(|problem| problem.to_string())),
-        ];
-        Capabilities { protocols: protocols.to_vec(), stores }
+        ]
     }
 
-    /// Waits for a lock; `None` if another process still holds it at `deadline`.
+    /// Waits for a lock; `None` if another process still holds it after `timeout`.
     pub(super) fn wait_for_lock(
         &self,
-        path: &str,
-        deadline: Instant,
-    ) -> Result<Option<Box<dyn Lock>>> {
-        self.wait_for_lock_at(&self.context.paths.in_home(path)?, deadline)
-    }
-
-    pub(super) fn wait_for_lock_at(
-        &self,
         path: &Path,
-        deadline: Instant,
+        timeout: Duration,
     ) -> Result<Option<Box<dyn Lock>>> {
-        loop {
-            if let Some(lock) = self.locks.try_lock(path)? {
-                return Ok(Some(lock));
-            }
-            if self.clock.instant() >= deadline {
-                return Ok(None);
-            }
-            self.clock.sleep(lock::RETRY_DELAY);
-        }
+        Ok(lock::wait(self.locks, self.clock, path, timeout)?)
     }
 
     /// The lock for every change of a session.
@@ -113,14 +93,7 @@ impl Engine<'_> {
         key: &StorageKey,
         timeout: Duration,
     ) -> Result<Box<dyn Lock>> {
-        let deadline = self.clock.instant() + timeout;
-        self.wait_for_lock(&key.lock, deadline)?
+        self.wait_for_lock(&self.context.paths.in_home(&key.lock)?, timeout)?
             .ok_or_else(|| super::refresh::lock_timeout(timeout))
-    }
-}
-
-impl From<GetError> for Error {
-    fn from(failure: GetError) -> Self {
-        failure.into_error()
     }
 }

@@ -1,5 +1,5 @@
-//! A job that proves who it is: the identity token of its platform, exchanged for a token of the service. Where the source
-//! is present, it precedes everything that is stored, and a failure is final: the session of a person is never used
+//! The identity of a job: the identity token of its platform is exchanged for a token of the service. If the source is
+//! present, it precedes everything that is stored, and a failure is final: the session of a person is never used
 //! instead.
 
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::model::{
 use crate::store::identity::{self, Presence};
 use crate::store::job_cache::{Entry, JobCache};
 
-/// For a token, including the wait for another process of the job that gets one.
+/// The time for a token, including the wait for another process of the job that requests one.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Attempts with a source that returns a new token for each.
@@ -62,7 +62,7 @@ impl Engine<'_> {
         let claimed = token.as_ref().map(|(token, claims)| claims.owner().unwrap_or(token.clone()));
         let owner = job.clone().or(claimed);
         let cache = owner.and_then(|owner| {
-            // Whatever setting changes, an entry of before is not found.
+            // After a change of any setting, an older entry is not found.
             JobCache::new(self.context, &format!("{provider:?}"), &owner, job.as_ref())
         });
         Ok(Some(Present { identity, token, cache }))
@@ -86,8 +86,7 @@ impl Engine<'_> {
         let is_fresh = |entry: &Entry| entry.session.is_fresh(self.clock.now(), min_validity);
         let renew = |trail: &mut Trail| {
             // A process that cannot take the lock gets a token of its own.
-            let deadline = self.identity_deadline();
-            let lock = cache.as_ref().map(|it| self.wait_for_lock_at(&it.lock_path(), deadline));
+            let lock = cache.as_ref().map(|it| self.wait_for_lock(&it.lock_path(), TIMEOUT));
             let _lock = lock.and_then(Result::ok).flatten();
             let stale = match cached() {
                 Some(entry) if is_fresh(&entry) => return Ok(entry),
@@ -129,7 +128,7 @@ impl Engine<'_> {
             let (sent, claims) = present?;
             match self.endpoints.exchange_identity(provider, &sent, deadline) {
                 Ok(mut session) => {
-                    // A token without a lifetime counts as valid as long as the proof for it.
+                    // A token without a lifetime counts as valid until its identity token expires.
                     if session.expires_at.is_never() {
                         let expiry = claims.exp.map(Timestamp::from_unix);
                         session.expires_at = expiry.unwrap_or(session.received_at());
@@ -185,7 +184,7 @@ impl Engine<'_> {
         cache.remove().then_some(entry)
     }
 
-    /// Whether a job's identity answers for the provider, or fails to.
+    /// Whether the identity of this job precedes the stored credentials of the provider.
     pub(super) fn has_identity(&self, provider: &Provider) -> bool {
         !matches!(self.detect_identity(provider, &mut Trail::default()), Ok(None))
     }

@@ -32,14 +32,15 @@ impl GetError {
     fn new(error: Error, attempts: Vec<Attempt>) -> Self {
         Self { error: Box::new(error), attempts }
     }
+}
 
+impl From<GetError> for Error {
     /// The error with its attempts as text.
-    fn into_error(self) -> Error {
-        let Self { error, attempts } = self;
+    fn from(GetError { error, attempts }: GetError) -> Self {
         let line = |attempts: &[Attempt]| (!attempts.is_empty()).then(|| attempts_line(attempts));
         let mut withheld = attempts.clone();
         withheld.retain(|attempt| matches!(attempt.outcome, Outcome::Withheld { .. }));
-        Error { tried: line(&attempts), withheld: line(&withheld), ..*error }
+        Self { tried: line(&attempts), withheld: line(&withheld), ..*error }
     }
 }
 

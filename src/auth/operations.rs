@@ -1,10 +1,9 @@
-//! `store`, `erase` and `list`: which credentials and sessions are stored, erased and listed. Sends no request to a
-//! service.
+//! `store`, `erase` and `list`. Sends no request to a service.
 
 use std::time::Duration;
 
 use super::Engine;
-use super::refresh::{ForcedBy, last_refreshed};
+use super::refresh::{ForcedBy, LOCK_TIMEOUT, last_refreshed};
 use crate::config::StoreChoice;
 use crate::error::{Error, Result, sanitize};
 use crate::model::{
@@ -17,10 +16,7 @@ use crate::store::{env, owner, session, url_credentials};
 use crate::sys::atomic_file;
 use crate::sys::lock::Lock;
 
-/// For another process to finish its refresh.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Longer than a refresh (at most 5 s), before a granted login is saved without the lock.
+/// The wait before a new login is saved without the lock: longer than a refresh of mycli.
 const GRANTED_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a session was saved, and a warning about its account.
@@ -78,8 +74,8 @@ impl Engine<'_> {
             .map(Response::Stored)
     }
 
-    /// Whether it is the access token or the ID token of a session of the provider, in a store or in the variable, with or without a
-    /// scheme before it. The value decides: registries and CI systems issue JWTs, too.
+    /// Whether the secret is the access token or the ID token of a session of the provider, in a store or in the
+    /// variable, with or without a scheme. Compares values: registries and CI systems issue JWTs, too.
     fn is_session_token(&self, provider: &Provider, secret: &Secret) -> Result<bool> {
         let is_own = |kind, token: &Secret| kind == Kind::Session && secret.is_token(token);
         let variable =
@@ -147,9 +143,9 @@ impl Engine<'_> {
         Ok((self.save_shared(provider, settings, session)?, warning))
     }
 
-    /// As [`Engine::save_session`], for a session that a service has just granted and will not grant again: saves it even
-    /// if the lock cannot be taken. A process that holds the lock for longer than a refresh is suspended, and will find the
-    /// new session.
+    /// As [`Engine::save_session`], for a session of a new login, which the service issues once: saves it even if the
+    /// lock cannot be taken. A process that still holds the lock is suspended, or finds the new session after its
+    /// request.
     pub fn save_granted(&self, provider: &Provider, session: &Session) -> Result<Saved> {
         if let Some(settings) = &provider.shared {
             return self.write_shared(provider, settings, session);
@@ -168,11 +164,12 @@ impl Engine<'_> {
         Ok((stored, warning))
     }
 
-    /// Erases a credential that a service rejected, or that the person no longer needs. Returns whether anything changed.
+    /// Erases a credential that a service rejected, or that the person no longer needs. Returns whether anything
+    /// changed.
     pub fn erase(&self, erase: &EraseRequest) -> Result<bool> {
         let EraseRequest { request, secret } = erase;
         if request.target.as_ref().is_some_and(|target| !target.origin.is_safe()) {
-            // Nothing is stored for it.
+            // No credential is stored for such a target.
             return Ok(false);
         }
         match self.provider_of(request, &mut Trail::default())? {
@@ -207,15 +204,15 @@ impl Engine<'_> {
         if erased { Ok(Response::Erased(true)) } else { Err(error) }
     }
 
-    /// The lock for every change of the credentials of URLs: an erase deletes only the secret that it has read. Where the
-    /// lock cannot be taken (a read-only home), nothing can change.
+    /// The lock for every change of the URL credentials, so that an erase deletes only the secret that it has read. If
+    /// the lock cannot be taken (a read-only home), nothing can change.
     fn lock_url_credentials(&self) -> Option<Box<dyn Lock>> {
-        let deadline = self.clock.instant() + LOCK_TIMEOUT;
-        self.wait_for_lock(url_credentials::LOCK, deadline).ok().flatten()
+        let path = self.context.paths.in_home(url_credentials::LOCK).ok()?;
+        self.wait_for_lock(&path, LOCK_TIMEOUT).ok().flatten()
     }
 
-    /// Marks the session of a rejected token, which a tool erases: the session stays, and is refreshed by the next request.
-    /// The token may be any account's: a tool may erase it under another user name than it requested.
+    /// Marks the session of a rejected token that a tool erases: the session stays, and the next request refreshes it.
+    /// The token may be of any account, since a tool may erase it under another user name than that of its request.
     fn mark_any_rejected(&self, provider: &Provider, secret: &Secret) -> Result<bool> {
         if self.forget_identity(provider, secret) {
             return Ok(true);
@@ -228,9 +225,9 @@ impl Engine<'_> {
         Ok(false)
     }
 
-    /// Deletes a provider's session from both stores; with a secret, only a session with this token. If a store may still
-    /// have the session, that is an error, after the other store was cleared.
-    /// A shared session with this token is marked, since other machines use it.
+    /// Deletes a provider's session from both stores; with a secret, only a session with this token. An error if a
+    /// store may still have the session; the other store is then cleared nevertheless. A shared session with this token is
+    /// marked, since other machines use it.
     pub fn forget_session(&self, provider: &Provider, secret: Option<&Secret>) -> Result<bool> {
         if let Some(settings) = &provider.shared {
             return match secret {
@@ -258,8 +255,8 @@ impl Engine<'_> {
                 }
             }
         }
-        // A killed refresh leaves its new session in a temporary file. Under the lock of the
-        // session no other process writes one.
+        // A killed refresh leaves its new session in a temporary file. Under the lock of the session, no other process
+        // writes one.
         let path = self.context.paths.in_home(&provider.key.file).ok();
         if let Some(path) = path.filter(|_| secret.is_none()) {
             atomic_file::sweep(&path, Duration::ZERO);
@@ -323,9 +320,9 @@ impl Engine<'_> {
     }
 
     /// The hosts for which `get` returns a credential now, for a tool that lists hosts and then requests each: the
-    /// configured hosts of the providers, and the hosts of the credentials that match the tool. The host of a provider's
-    /// API, or of a known service, is not a host of the tool unless it is configured. A session that can be refreshed counts as servable: if the
-    /// service does not answer, the other hosts are listed nevertheless.
+    /// configured hosts of the providers, and the hosts of the credentials that match the tool. The host of a
+    /// provider's API and the hosts of a known service are listed only if they are configured. A session that can be
+    /// refreshed counts as servable, without a request to the service.
     pub fn list_servable(&self, tool: ToolTraits) -> Result<Listing> {
         let configuration = self.context.configuration()?;
         // A keyring that does not answer would take its timeout for each host.

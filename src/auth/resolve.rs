@@ -1,6 +1,7 @@
-//! Which credential answers a request. The sources of the provider that owns the host are searched in this order: the
-//! variable, the credential that is stored for the URL, the session of the account, which is refreshed if it is stale. For
-//! a host of no provider there is only the credential that is stored for the URL.
+//! Selects the credential for a request. The sources of the provider that owns the host are searched in this order: the
+//! variable, the identity of the job, the credential that is stored for the URL, the session of the account, which is
+//! refreshed if it is stale. For a host that no provider owns, only the credential that is stored for the URL is
+//! searched.
 
 use super::accounts::AccountChoice;
 use super::refresh::ForcedBy;
@@ -17,16 +18,16 @@ use crate::store::{env, returned_token, url_credentials};
 
 type Found = (Credential, Source);
 
-/// The treatment of a session that is due for a refresh.
+/// The treatment of a session that is due for a refresh, and of the identity of a job.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Renewal {
+enum RefreshMode {
     Perform,
-    /// The session is returned as it is stored: no request is sent.
+    /// The refresh counts as successful, and no request is sent: the token is the stored one, or empty.
     Assume,
 }
 
 impl Engine<'_> {
-    /// The credential for a request; an error contains everything that was searched.
+    /// Returns the credential for a request; an error lists every source that was searched.
     pub fn get(&self, request: &CredentialRequest) -> Result<Resolved, GetError> {
         self.log.debug(&|| {
             let provider = request.provider.as_deref().unwrap_or("the default provider");
@@ -36,7 +37,7 @@ impl Engine<'_> {
             }
         });
         let mut trail = Trail::default();
-        match self.search(request, Renewal::Perform, &mut trail) {
+        match self.search(request, RefreshMode::Perform, &mut trail) {
             Ok((credential, source)) => {
                 let Trail { attempts, warnings } = trail;
                 let found = Resolved { credential, source, attempts, warnings };
@@ -45,7 +46,7 @@ impl Engine<'_> {
             }
             Err(error) => {
                 let unreadable =
-                    if error.is_no_credential() { unreadable(request, &trail) } else { None };
+                    if error.is_no_credential() { unreadable_error(request, &trail) } else { None };
                 let failure = GetError::new(unreadable.unwrap_or(error), trail.attempts);
                 self.log.debug(&|| format!("none: {}", Error::from(failure.clone()).one_line()));
                 Err(failure)
@@ -53,21 +54,21 @@ impl Engine<'_> {
         }
     }
 
-    /// The result of [`Engine::get`] if every refresh succeeds, judged from the stored sessions.
+    /// The result of [`Engine::get`] if every refresh succeeds, according to the stored sessions. Sends no request.
     pub(super) fn peek(&self, request: &CredentialRequest) -> Result<Found> {
-        self.search(request, Renewal::Assume, &mut Trail::default())
+        self.search(request, RefreshMode::Assume, &mut Trail::default())
     }
 
     fn search(
         &self,
         request: &CredentialRequest,
-        renewal: Renewal,
+        mode: RefreshMode,
         trail: &mut Trail,
     ) -> Result<Found> {
-        let found = self.search_target(request, renewal, trail);
+        let found = self.search_target(request, mode, trail);
         let (credential, source) = match (found, request.for_other_scheme()) {
             (Err(error), Some(other)) if error.is_no_credential() => {
-                self.search_target(&other, renewal, trail).or(Err(error))?
+                self.search_target(&other, mode, trail).or(Err(error))?
             }
             (found, _) => found?,
         };
@@ -83,7 +84,7 @@ impl Engine<'_> {
     fn search_target(
         &self,
         request: &CredentialRequest,
-        renewal: Renewal,
+        mode: RefreshMode,
         trail: &mut Trail,
     ) -> Result<Found> {
         let Some(provider) = self.provider_of(request, trail)? else {
@@ -97,12 +98,12 @@ impl Engine<'_> {
         if let Some(found) = self.find_variable(request, &provider, trail)? {
             return Ok(found);
         }
-        if let Some(found) = self.find_identity(request, &provider, renewal, trail)? {
+        if let Some(found) = self.find_identity(request, &provider, mode, trail)? {
             return Ok(found);
         }
         let mut stored = self.find_url_credential(request, trail);
         if let Some((found, _)) =
-            stored.take_if(|(found, _)| found.0.username != UrlCredential::IDENTITY_TOKEN)
+            stored.take_if(|(found, _)| found.0.username != UrlCredential::IDENTITY_TOKEN_USER)
         {
             return Ok(found);
         }
@@ -111,20 +112,21 @@ impl Engine<'_> {
         trail.attempts.splice(0..0, attempt);
         let username = request.username.clone().filter(|_| !by_username);
         let request = CredentialRequest { username, ..request.clone() };
-        // A registry may void its identity token, and docker does not report that: a later login precedes it.
+        // A registry may revoke the identity token that docker stored, and docker does not report a rejection: a
+        // session of a later login precedes the identity token.
         if let Some((found, stored_at)) = stored
             && !self.has_session_since(&provider, stored_at)
         {
             return Ok(found);
         }
-        let (mut credential, source) = self.find_session(&request, &provider, renewal, trail)?;
+        let (mut credential, source) = self.find_session(&request, &provider, mode, trail)?;
         // The account of a pattern is only for the pattern's part of the host.
         credential.prefixes = prefix.map_or(credential.prefixes, |prefix| vec![prefix]);
         Ok((credential, source))
     }
 
-    /// The provider that the request names or that owns its target, with the default account; `None` if no provider owns
-    /// the target.
+    /// The provider that the request names or that owns its target, with the default account; `None` if no provider
+    /// owns the target.
     pub(super) fn provider_of(
         &self,
         request: &CredentialRequest,
@@ -165,8 +167,8 @@ impl Engine<'_> {
         )))
     }
 
-    /// The token of a variable is sent only to its provider's hosts; the person learns that it was not sent
-    /// (CVE-2024-53858).
+    /// Records that the token in the provider's variable is not sent to a host of another owner (CVE-2024-53858), so
+    /// that the error reports it.
     fn record_withheld(&self, provider: &Provider, origin: &Origin, trail: &mut Trail) {
         let variable = &provider.token_variable;
         if self.context.environment.get(variable).is_some() {
@@ -200,15 +202,14 @@ impl Engine<'_> {
         &self,
         request: &CredentialRequest,
         provider: &Provider,
-        renewal: Renewal,
+        mode: RefreshMode,
         trail: &mut Trail,
     ) -> Result<Option<Found>> {
         let Some(present) = self.detect_identity(provider, trail)? else { return Ok(None) };
         self.require_api_url(request, provider)?;
-        let (token, expires_at) = match renewal {
-            // Only the fact is returned: no request is sent.
-            Renewal::Assume => (Secret::new(""), None),
-            Renewal::Perform => {
+        let (token, expires_at) = match mode {
+            RefreshMode::Assume => (Secret::new(""), None),
+            RefreshMode::Perform => {
                 let entry =
                     self.identity_session(provider, present, request.min_validity, trail)?;
                 let expires_at = entry.session.reported_expiry(self.clock.now());
@@ -219,7 +220,7 @@ impl Engine<'_> {
         Ok(Some((credential, Source::Identity)))
     }
 
-    /// The stored credential, and when it was stored.
+    /// The credential that is stored for the target, and the time when it was stored.
     fn find_url_credential(
         &self,
         request: &CredentialRequest,
@@ -228,45 +229,36 @@ impl Engine<'_> {
         request.target.as_ref()?;
         let (found, source) =
             url_credentials::find(&self.stores, request, self.clock.now(), trail)?;
-        let UrlCredential {
-            target,
-            username,
-            secret,
-            scheme,
-            expires_at,
-            refresh_token,
-            stored_at,
-        } = found;
         let credential = Credential {
             provider: None,
             account: None,
             kind: Kind::UrlCredential,
-            username,
-            secret,
-            header: scheme.map(Header::authorization),
-            prefixes: vec![target],
-            expires_at,
-            refresh_token,
+            username: found.username,
+            secret: found.secret,
+            header: found.scheme.map(Header::authorization),
+            prefixes: vec![found.target],
+            expires_at: found.expires_at,
+            refresh_token: found.refresh_token,
         };
-        Some(((credential, source), stored_at))
+        Some(((credential, source), found.stored_at))
     }
 
-    /// Whether the person has logged in after `time` and the session has not ended.
+    /// Whether the session is of a login after `time` and is valid, or can be refreshed.
     fn has_session_since(&self, provider: &Provider, time: Timestamp) -> bool {
         let newest = self.load(provider).newest;
         newest.is_some_and(|StoredSession { session, .. }| {
-            let is_alive = !session.is_expired(self.clock.now());
-            session.logged_in_at > time && (is_alive || provider.login.can_renew(&session))
+            let is_valid = !session.is_expired(self.clock.now());
+            session.logged_in_at > time && (is_valid || provider.login.can_renew(&session))
         })
     }
 
-    /// Whether a request for this target receives a token of the provider, judged from what is stored.
+    /// Whether `get` would return a token of the provider for the request, according to the stored sessions.
     pub(super) fn returns_token(&self, request: &CredentialRequest, provider: &Provider) -> bool {
         let trail = &mut Trail::default();
         let variable = self.find_variable(request, provider, trail);
         let choice = || self.choose_account(request, provider.clone());
         let session = |choice: AccountChoice| {
-            self.find_session(request, &choice.provider, Renewal::Assume, &mut Trail::default())
+            self.find_session(request, &choice.provider, RefreshMode::Assume, &mut Trail::default())
         };
         variable.is_ok_and(|found| found.is_some())
             || self.has_identity(provider)
@@ -277,11 +269,11 @@ impl Engine<'_> {
         &self,
         request: &CredentialRequest,
         provider: &Provider,
-        renewal: Renewal,
+        mode: RefreshMode,
         trail: &mut Trail,
     ) -> Result<Found> {
         if let Some(settings) = &provider.shared {
-            return self.find_shared_session(request, provider, settings, renewal, trail);
+            return self.find_shared_session(request, provider, settings, mode, trail);
         }
         let mut loaded = session::load(&self.stores, &provider.key);
         trail.attempts.append(&mut loaded.trail.attempts);
@@ -295,7 +287,7 @@ impl Engine<'_> {
         let id_token = provider.login.returns_id_token(request.token);
         let need = Need { min_validity: request.min_validity, id_token };
         if let Some(stored) = &loaded.newest
-            && let token = &need.of(&stored.session).access_token
+            && let token = &need.select(&stored.session).access_token
             && provider.login.can_renew(&stored.session)
             && self.is_rejected(request, provider, token)
             && let Ok(true) = self.mark_rejected(provider, token, ForcedBy::Tool)
@@ -307,9 +299,9 @@ impl Engine<'_> {
             None => return Err(no_session(&loaded, provider, self.context)),
             Some(stored) if need.is_met(&stored.session, now) => stored,
             Some(stored) if need.is_unmeetable(&stored.session, now) => stored,
-            Some(stored) if provider.login.can_renew(&stored.session) => match renewal {
-                Renewal::Assume => stored,
-                Renewal::Perform => self.refresh(provider, need, stored, trail)?,
+            Some(stored) if provider.login.can_renew(&stored.session) => match mode {
+                RefreshMode::Assume => stored,
+                RefreshMode::Perform => self.refresh(provider, need, stored, trail)?,
             },
             Some(stored) if !stored.session.is_expired(now) => stored,
             Some(stored) => return Err(expired(provider, &stored.session)),
@@ -323,22 +315,22 @@ impl Engine<'_> {
         request: &CredentialRequest,
         provider: &Provider,
         settings: &SharedSettings,
-        renewal: Renewal,
+        mode: RefreshMode,
         trail: &mut Trail,
     ) -> Result<Found> {
         self.require_api_url(request, provider)?;
         let id_token = provider.login.returns_id_token(request.token);
         let need = Need { min_validity: request.min_validity, id_token };
-        let mut stored = match renewal {
-            Renewal::Perform => self.shared_session(provider, settings, need, trail)?,
-            Renewal::Assume => {
+        let mut stored = match mode {
+            RefreshMode::Perform => self.shared_session(provider, settings, need, trail)?,
+            RefreshMode::Assume => {
                 let mut loaded = self.load(provider);
                 let newest = loaded.newest.take();
                 newest.ok_or_else(|| no_session(&loaded, provider, self.context))?
             }
         };
-        let token = &need.of(&stored.session).access_token;
-        if renewal == Renewal::Perform
+        let token = &need.select(&stored.session).access_token;
+        if mode == RefreshMode::Perform
             && provider.login.renews()
             && self.is_rejected(request, provider, token)
             && let Ok(true) = self.refuse_shared(provider, settings, token)
@@ -364,12 +356,12 @@ impl Engine<'_> {
         {
             return Err(no_id_token(provider, &session));
         }
-        let expires_at = need.of(&session).reported_expiry(now);
-        let token = need.token_of(session);
+        let expires_at = need.select(&session).reported_expiry(now);
+        let token = need.into_token(session);
         Ok((self.credential(request, provider, kind, token, expires_at), source))
     }
 
-    /// A provider's token as a credential.
+    /// The credential with a token of the provider.
     fn credential(
         &self,
         request: &CredentialRequest,
@@ -392,7 +384,7 @@ impl Engine<'_> {
         }
     }
 
-    /// A session belongs to the API URL where the person logged in: it is not sent to another one.
+    /// An error if the request names another API URL than that of the login: a session is not sent there.
     fn require_api_url(&self, request: &CredentialRequest, provider: &Provider) -> Result<()> {
         let named = request.api_url.as_deref();
         let Some(login_url) = self.context.other_login_url(provider, named)? else {
@@ -432,8 +424,8 @@ impl Engine<'_> {
         is_default && host.is_some_and(|host| self.prefixes(&all, provider).contains(&host))
     }
 
-    /// Where the provider's token may be sent: the host of the request, or every host that is configured by its exact
-    /// name. Of a host of which a part has another account, only what is below the target.
+    /// The URL prefixes that the provider's token is for: the host of the request, or every host that is configured by
+    /// its exact name. If a part of the host has another account, only the target.
     fn prefixes(&self, request: &CredentialRequest, provider: &Provider) -> Vec<Target> {
         let configuration = self.context.configuration();
         let is_shared = |origin: &Origin| {
@@ -476,9 +468,9 @@ fn not_found(request: &CredentialRequest) -> Error {
     )
 }
 
-/// The error that a credential is stored for the host and cannot be read: a tool that receives no credential would ask
-/// the person for another, or go on without.
-fn unreadable(request: &CredentialRequest, trail: &Trail) -> Option<Error> {
+/// The error that a credential is stored for the host and cannot be read. Without the error, the tool would prompt for
+/// another credential, or send the request without one.
+fn unreadable_error(request: &CredentialRequest, trail: &Trail) -> Option<Error> {
     let origin = &request.target.as_ref()?.origin;
     let (source, failure) = trail.attempts.iter().find_map(|attempt| {
         let source = match attempt.subject {
@@ -487,7 +479,7 @@ fn unreadable(request: &CredentialRequest, trail: &Trail) -> Option<Error> {
             _ => return None,
         };
         match &attempt.outcome {
-            // It was read: the tool's next source may have what its protocol can carry.
+            // The credential was read. The tool's next source may have one that the protocol can carry.
             Outcome::Unavailable(StoreFailure::NotOneLine) => None,
             Outcome::Unavailable(cause) => Some((source, cause)),
             _ => None,

@@ -1,4 +1,5 @@
-//! Calls to a provider's API with the credential that `get` returns; after a 401 and a refresh, once again.
+//! Calls to a provider's API with the credential that `get` returns. After a 401, refreshes the session and calls again
+//! once.
 
 use super::Engine;
 use super::refresh::ForcedBy;
@@ -66,8 +67,8 @@ impl Engine<'_> {
         Err(Error::new(ErrorCode::Rejected, message).with_hint(hint))
     }
 
-    /// A request for the credential of this account. It names the account only if it is not the one that answers anyway: the
-    /// attempts of an error would say that somebody asked for it.
+    /// A request for the credential of this account. It names the account only if it is not the one that answers
+    /// anyway: the attempts of an error would say that somebody asked for it.
     pub fn request_for(&self, Provider { name, account, .. }: &Provider) -> CredentialRequest {
         let answers = self.context.provider(Some(name)).is_ok_and(|it| it.account == *account);
         CredentialRequest {
@@ -120,7 +121,7 @@ impl Engine<'_> {
     }
 }
 
-/// Why a service does not report the owner of a token that it has issued.
+/// The hint if a service does not report the owner of its token.
 fn owner_hint(provider: &Provider, oauth: &OAuth, error: &HttpError) -> Option<String> {
     let name = &provider.name;
     match (oauth.grant, error.status()?) {

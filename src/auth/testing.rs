@@ -1,5 +1,5 @@
-//! Ports in memory, for the unit tests of this room: stores with scripted failures, a service with scripted responses, a
-//! clock that only `sleep` moves.
+//! Ports in memory, for the unit tests of this room: stores with scripted failures, a service with scripted responses,
+//! a clock that only `sleep` moves.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};

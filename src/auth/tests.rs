@@ -281,7 +281,7 @@ fn a_url_that_is_an_error_erases_no_credential() {
     ] {
         let request = CredentialRequest::new(ToolTraits::default());
         let operation = Operation::erase(Target::parse(url), url, request, None);
-        let result = operation.and_then(|operation| engine.perform(operation, &[]));
+        let result = operation.and_then(|operation| engine.perform(operation));
         assert!(result.is_err(), "{url:?}");
         assert_eq!(engine.list().unwrap().0.len(), listed, "{url:?}");
     }
@@ -546,7 +546,7 @@ fn a_list_of_servable_hosts_has_what_get_returns() {
     store(&memory.engine(), "https://h.example", "me", "hunter2").unwrap();
     let urls = |memory: &Memory| -> Vec<_> {
         let Ok(Response::Listed(listed, _)) =
-            memory.engine().perform(Operation::ListServable(docker()), &[])
+            memory.engine().perform(Operation::ListServable(docker()))
         else {
             panic!("a list");
         };
@@ -716,7 +716,7 @@ fn a_misconfigured_provider_leaves_the_others_in_a_list() {
     let memory = Memory::with(&format!("{HOSTS}[providers.aaa]\nkind = 'oauth'\n"), &[]);
     memory.file.put_session(&MYCLI, &session("a", 1));
     for operation in [Operation::List, Operation::ListServable(docker())] {
-        let Ok(Response::Listed(listed, warnings)) = memory.engine().perform(operation, &[]) else {
+        let Ok(Response::Listed(listed, warnings)) = memory.engine().perform(operation) else {
             panic!("a list");
         };
         assert_eq!(listed[0].provider.as_deref(), Some("mycli"));
@@ -797,7 +797,7 @@ fn get_token(memory: &Memory, token: TokenKind, tool: ToolTraits) -> String {
 }
 
 #[test]
-fn only_kubernetes_gets_the_id_token_unasked() {
+fn only_kubernetes_gets_the_id_token_by_default() {
     let (id, any) = (id_token("a", 900), ToolTraits::default());
     let has_id = crate::model::Session { id_token: Some(id.clone()), ..session("a", 1) };
     for (more, token, expected, without) in [
@@ -868,7 +868,7 @@ fn an_id_token_is_a_token_of_the_session() {
 }
 
 #[test]
-fn nobody_asked_for_the_account_of_a_command() {
+fn a_command_names_an_account_only_if_it_is_not_in_use() {
     let memory = Memory::with("[providers.mycli]\naccounts = ['work']\n", &[]);
     for (account, named) in [("default", None), ("work", Some("work"))] {
         let provider = MYCLI.with_account(memory.context.account("mycli", account).unwrap());

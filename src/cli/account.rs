@@ -96,7 +96,8 @@ impl Row {
 
 pub(super) const HEADINGS: [&str; 5] = ["PROVIDER", "ACCOUNT", "USER", "LOGIN", "EXPIRES"];
 
-/// The accounts of these providers. A default account without a session is left out; a misconfigured provider is a note.
+/// The accounts of these providers. A default account without a session is left out; a misconfigured provider is a
+/// note.
 pub(super) fn rows(engine: &Engine<'_>, names: &[&str], output: &Output) -> Vec<Row> {
     let mut rows = Vec::new();
     for name in names {
@@ -118,7 +119,7 @@ pub(super) fn rows(engine: &Engine<'_>, names: &[&str], output: &Output) -> Vec<
     rows
 }
 
-/// The accounts of every provider, or of the one that is named.
+/// The accounts of the provider that is named, else of every provider.
 fn list(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
     let descriptor = names_provider(engine).then(|| engine.context.descriptor(None)).transpose()?;
     let names = match &descriptor {

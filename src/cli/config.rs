@@ -114,8 +114,8 @@ pub(super) fn run(engine: &Engine<'_>, command: &Command, output: &Output) -> Re
             change_hosts(engine, values, remove, output)
         }
         Command::Path => {
-            let missing = || Error::invalid_state("no configuration directory");
-            let path = engine.context.paths.configuration().ok_or_else(missing)?.display();
+            let path = engine.context.paths.configuration();
+            let path = path.ok_or_else(edit::no_directory)?.display();
             Ok(output.value(&path.to_string(), &json!({ "path": path.to_string() })))
         }
         Command::Import { file } => import(engine, file, output),
@@ -281,7 +281,7 @@ fn import(engine: &Engine<'_>, file: &Path, output: &Output) -> Result<ToolOutpu
     let (context, configuration) = (engine.context, engine.context.configuration()?);
     let import = edit::Import::parse(&context.paths, &text)
         .map_err(|error| Error { message: format!("{name}: {}", error.message), ..error })?;
-    // Under the lock, no other process logs in to what is replaced.
+    // Under the lock, no other process logs in to a provider that is replaced.
     let editor = edit::Editor::lock(&context.paths)?;
     for provider in import.providers() {
         let known = configuration.provider(provider).ok();
@@ -302,7 +302,7 @@ fn unset(engine: &Engine<'_>, key: Key, output: &Output) -> Result<ToolOutput> {
     Ok(output.done(&format!("{} now has its default value.", key.name()), &fields))
 }
 
-/// Writes the setting, or removes it. The API URL of mycli belongs into the file that it shares with `my`.
+/// Writes the setting, or removes it. The API URL of mycli is in the file that this program shares with `my`.
 fn write(
     engine: &Engine<'_>,
     provider: &Provider,

@@ -1,5 +1,6 @@
-//! `exec`: runs a command with the credential in its environment. On Unix the command replaces this process and keeps its
-//! working directory and environment; the exit status, the signals and the terminal are the command's. Standard input is not read.
+//! `exec`: runs a command with the credential in its environment. On Unix the command replaces this process and keeps
+//! its working directory and environment; the exit status, the signals and the terminal are the command's. Standard
+//! input is not read.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -10,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::ToolOutput;
 use crate::sys::os;
 
-/// How long the token should stay valid: a session is refreshed for it if less than half of its lifetime is left.
+/// The requested validity. A session is refreshed if its token has neither this validity nor half of its lifetime left.
 const LIFETIME: time::Duration = time::Duration::HOUR;
 
 #[derive(clap::Args)]
@@ -26,9 +27,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutput> {
-    // Where nothing is found, nothing is started.
+    // Without a credential, the command is not started.
     let (assignments, found) = arguments.variables.assignments(engine, LIFETIME)?;
-    // A job may outlive its token: the command cannot get another one through its environment.
+    // The command cannot get a new token through its environment.
     if let Some(expiry) = expiry_of_session(&found) {
         super::terminal::print(&format!(
             "note: the token of the session expires at {expiry}; a command that runs longer needs another one"

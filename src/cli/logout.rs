@@ -34,7 +34,7 @@ pub(super) fn run(
     let configuration = engine.context.configuration()?;
     let (mut results, mut failures) = (Vec::new(), Vec::new());
     for name in configuration.names() {
-        // A provider that is misconfigured, or whose store fails, does not keep the others logged in.
+        // A provider that is misconfigured, or whose store fails, must not prevent the logout of the others.
         match engine.accounts(name) {
             Ok(accounts) => {
                 results.extend(accounts.iter().map(|provider| logout(engine, provider, output)));
@@ -56,7 +56,7 @@ pub(super) fn run(
     Ok(all)
 }
 
-/// Adds an output to those before it. The first failure decides the exit status.
+/// Appends an output. The first failure decides the exit status.
 fn append(all: &mut ToolOutput, next: &ToolOutput) {
     all.output.push_str(&next.output);
     all.messages.push_str(&next.messages);
@@ -77,8 +77,8 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
     let is_oauth = matches!(provider.login, LoginKind::OAuth(_));
     let revocable =
         stored.as_ref().filter(|stored| is_oauth || stored.session.refresh_token.is_some());
-    // The session is deleted whatever the service answers, and after that: one that is revoked and still stored would
-    // be reported as logged in.
+    // The session is deleted after any response of the service: a revoked session that is still stored would be
+    // reported as logged in.
     let revoked = revocable.map(|stored| revoke(engine, provider, stored));
     Pending::forget_account(engine, provider);
     let was_logged_in =
@@ -125,7 +125,7 @@ fn end_job(
     output.done(&format!("Deleted the token of this job at {}.", provider.title()), &fields)
 }
 
-/// A token that was provided may be in use elsewhere, so `logout` does not revoke it.
+/// The note for a token that a person provided: `logout` does not revoke it, since it may be in use elsewhere.
 fn still_valid(provider: &Provider) -> String {
     match provider.login {
         LoginKind::MagicLink => "the API token is still valid; to revoke it, log in by email and run `my-credential-helper token revoke ID|NAME`"
@@ -154,10 +154,10 @@ fn still_open(provider: &Provider) -> String {
     }
 }
 
-/// For a service that requires a delay.
+/// The time for repeated requests to a service with a rate limit.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Repeats a request that exceeded the rate limit: nobody repeats a logout.
+/// Repeats a request that exceeded the rate limit, since people do not repeat a logout.
 fn retry<T>(engine: &Engine<'_>, request: impl Fn() -> http::Result<T>) -> http::Result<T> {
     let deadline = engine.clock.instant() + RETRY_TIMEOUT;
     loop {

@@ -84,7 +84,7 @@ const ENVIRONMENT: &str = "  \
 /// One line a paragraph: clap wraps it to the terminal's width.
 const TOOLS: &str = "\
 Options take precedence over variables, and variables over the configuration. A token is read from the variable, else \
-from the keyring, else from the file.
+from the identity of the job, else from the newer session of keyring and file.
 
 Each tool uses its own protocol: `my-credential-helper git get` for example, or a link to this program with the name \
 that the tool runs (git-credential-my). See `my-credential-helper git --help`.";
@@ -147,7 +147,8 @@ enum Command {
     Tool(Vec<OsString>),
 }
 
-/// The arguments of the JSON protocol's `get`, for its help. The adapter parses them itself, which is faster than clap.
+/// The arguments of the JSON protocol's `get`, for its help. The protocol parses them itself, which is faster than
+/// clap.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Without --format or --url, a JSON request is read from standard input; an empty request is for the default \
@@ -157,7 +158,8 @@ Examples:
   my-credential-helper get </dev/null
   curl -H @<(my-credential-helper get --format header) https://api.mycli.sh/v1/me")]
 struct GetHelp {
-    /// json, raw (only the token), header (a header line for `curl -H @-`) or id-token (only the ID token of OpenID Connect)
+    /// json, raw (only the token), header (a header line for `curl -H @-`) or id-token (only the ID token of OpenID
+    /// Connect)
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     /// The URL that the credential will be sent to
@@ -172,7 +174,7 @@ struct GetHelp {
 }
 
 impl GetHelp {
-    /// The arguments for the adapter.
+    /// The arguments for the protocol.
     fn arguments(&self) -> Vec<String> {
         let Self { format, url, username, explain } = self;
         let options = [("--format", format), ("--url", url), ("--username", username)];
@@ -190,10 +192,10 @@ struct Rest {
 }
 
 /// Runs a command and writes its output. A protocol operation with options before it is parsed here, too.
-pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 {
+pub fn run(arguments: &[OsString]) -> u8 {
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
-        Err(help) => return write(&help_or_usage(help)),
+        Err(help) => return run::write(&help_or_usage(help)),
     };
     let CommandLine { provider, account, api_url, project, json, quiet, command } = line;
     let store = command.store();
@@ -207,7 +209,7 @@ pub fn run(arguments: &[OsString], write: impl FnOnce(&ToolOutput) -> u8) -> u8 
         let descriptions = std::io::stderr().is_terminal();
         let engine = &Engine { network: Network { descriptions, ..engine.network }, ..*engine };
         let result = command.run(engine, &output).unwrap_or_else(|error| output.failure(&error));
-        let status = write(&result.with_warnings(context.paths.warning().as_slice()));
+        let status = run::write(&result.with_warnings(context.paths.warning().as_slice()));
         if needs_no_token {
             engine.refresh_weekly();
         }
@@ -229,7 +231,7 @@ fn help_or_usage(mut help: clap::Error) -> ToolOutput {
     ToolOutput::success(text)
 }
 
-/// A usage error repeats no argument that may be a secret.
+/// Removes an argument that may be a secret from a usage error.
 fn hide_typed_text(error: &mut clap::Error) {
     let kind = match error.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,
@@ -369,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn get_passes_its_arguments_to_the_adapter() {
+    fn get_passes_its_arguments_to_the_protocol() {
         let line = [
             "x",
             "--provider=mycli",

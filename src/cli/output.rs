@@ -107,7 +107,7 @@ impl Output {
     /// The error as text on standard error, and with `--json` also as an object.
     pub(super) fn failure(&self, error: &Error) -> ToolOutput {
         let output = if self.json { json::failure(error) } else { String::new() };
-        ToolOutput { output: output.into(), ..ToolOutput::failure(error.code.exit_status(), error) }
+        ToolOutput { output: output.into(), ..ToolOutput::error(error) }
     }
 }
 

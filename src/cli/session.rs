@@ -50,7 +50,7 @@ pub(super) fn allow_missing(result: http::Result<()>) -> http::Result<()> {
     }
 }
 
-/// Whether the session is that of this device. A login revokes the device's former session, so there is at most one.
+/// Whether the session is of this device, which has at most one: a login revokes the device's former session.
 fn is_current(engine: &Engine<'_>, provider: &Provider, session: &AccountSession) -> bool {
     session.device_id.is_some()
         && session.device_id == device_id::load(&engine.context.paths, provider)

@@ -19,7 +19,7 @@ use crate::model::{
 };
 use crate::store::env::{self, Variable};
 use crate::store::owner;
-use crate::store::session::StoredSession;
+use crate::store::session::{LoadedSessions, StoredSession};
 use crate::sys::atomic_file;
 
 /// For the server that has the sessions of several machines.
@@ -42,11 +42,11 @@ pub(super) fn run(
     output: &Output,
 ) -> Result<ToolOutput> {
     let provider = engine.context.provider(None)?;
-    // First: a refresh may change what is stored.
+    // The check comes first, since it may refresh the stored session.
     let checked = arguments.check.then(|| check(engine, &provider));
-    let refused = checked.as_ref().and_then(|outcome| outcome.as_ref().err());
-    let refused = refused.filter(|error| error.code != ErrorCode::TemporarilyUnavailable);
-    let mut report = local_status(engine, &provider, refused, output)?;
+    let rejected = checked.as_ref().and_then(|outcome| outcome.as_ref().err());
+    let rejected = rejected.filter(|error| error.code != ErrorCode::TemporarilyUnavailable);
+    let mut report = local_status(engine, &provider, rejected, output)?;
     if provider.shares_with_my {
         add_profile(engine, &mut report, arguments.verbose)?;
     }
@@ -74,13 +74,45 @@ pub(super) fn run(
 /// The credential in force.
 enum InForce<'a> {
     Variable(Variable),
-    /// That of the job, by its source.
+    /// The token for the identity of the job, by its source.
     Identity(&'static str),
     Session(&'a StoredSession),
     None,
 }
 
-impl InForce<'_> {
+impl<'a> InForce<'a> {
+    /// The credential in force, and the state of the provider's variable. `job` is the source of an identity that is
+    /// present.
+    fn find(
+        engine: &Engine<'_>,
+        provider: &Provider,
+        job: Option<&'static str>,
+        loaded: &'a LoadedSessions,
+    ) -> (Self, String) {
+        let (name, now) = (&provider.token_variable, engine.clock.now());
+        match env::read(&engine.context.environment, name, now) {
+            Ok(Some(found)) => return (Self::Variable(found), "set, in effect".to_owned()),
+            // An invalid variable precedes the session, too.
+            Err(error) => return (Self::None, error.message),
+            Ok(None) => {}
+        }
+        let in_force = match (job, &loaded.newest) {
+            (Some(source), _) => Self::Identity(source),
+            (None, Some(stored)) => Self::Session(stored),
+            (None, None) => Self::None,
+        };
+        (in_force, "not set".to_owned())
+    }
+
+    fn source(&self) -> Option<&'static str> {
+        match self {
+            Self::Variable(_) => Some(Source::Environment.name()),
+            Self::Identity(_) => Some(Source::Identity.name()),
+            Self::Session(stored) => Some(stored.source.name()),
+            Self::None => None,
+        }
+    }
+
     fn token(&self) -> Option<(&Secret, Kind)> {
         match self {
             Self::Variable(variable) => Some((&variable.token, variable.kind)),
@@ -89,7 +121,7 @@ impl InForce<'_> {
         }
     }
 
-    /// Row, field and value of each time that is known of it.
+    /// Row, field and value of each time of the credential.
     fn times(&self, now: Timestamp) -> [(&'static str, &'static str, Option<Timestamp>); 4] {
         let known = |time: &Timestamp| *time > Timestamp::ZERO;
         let session = if let Self::Session(stored) = self { Some(&stored.session) } else { None };
@@ -112,11 +144,11 @@ impl InForce<'_> {
     }
 }
 
-/// One credential: that of the variable, or the session. `refused` is what the service said.
+/// The credential in force and the state of the stores. `rejected` is the error of the service for the credential.
 fn local_status(
     engine: &Engine<'_>,
     provider: &Provider,
-    refused: Option<&Error>,
+    rejected: Option<&Error>,
     output: &Output,
 ) -> Result<Report> {
     let (context, now) = (&engine.context, engine.clock.now());
@@ -126,20 +158,9 @@ fn local_status(
     };
     output.warn(&loaded.trail.warnings);
     let identity = engine.identity_status(provider);
-    let job = identity.as_ref().filter(|(_, is_present, _)| *is_present);
-    let variable = provider.token_variable.to_string();
-    let (variable_state, in_force) = match env::read(&context.environment, &variable, now) {
-        Ok(Some(found)) => ("set, in effect".to_owned(), InForce::Variable(found)),
-        // The session is not used.
-        Err(error) => (error.message, InForce::None),
-        Ok(None) if let Some((source, ..)) = job => {
-            ("not set".to_owned(), InForce::Identity(source))
-        }
-        Ok(None) => {
-            let stored = loaded.newest.as_ref().map_or(InForce::None, InForce::Session);
-            ("not set".to_owned(), stored)
-        }
-    };
+    let job =
+        identity.as_ref().filter(|(_, is_present, _)| *is_present).map(|(source, ..)| *source);
+    let (in_force, variable_state) = InForce::find(engine, provider, job, &loaded);
     let stored = if let InForce::Session(stored) = in_force { Some(stored) } else { None };
     let location = match (&shared, stored) {
         (Some(shared), Some(_)) => Some(shared.location.clone()),
@@ -158,14 +179,14 @@ fn local_status(
     }
     report.add("api url", "api_url", Some(context.api_url(provider, None)?));
     let how = match &in_force {
-        InForce::Variable(_) => Some(format!("by the token in {variable}")),
+        InForce::Variable(_) => Some(format!("by the token in {}", provider.token_variable)),
         InForce::Identity(source) => Some(format!("by the identity of {source}")),
         InForce::Session(it) => {
             Some(describe_session(provider, it, user.as_deref(), location.as_deref()))
         }
         InForce::None => None,
     };
-    let why_not = match (refused, stored) {
+    let why_not = match (rejected, stored) {
         (Some(error), _) => Some(error.message.clone()),
         (None, Some(it)) if it.session.needs_login(provider, now) => Some("expired".to_owned()),
         _ => None,
@@ -187,15 +208,7 @@ fn local_status(
     let user_id = in_force.token().and_then(|(token, _)| jwt::claims(token).sub);
     report.add("user id", "user_id", user_id);
     report.field("kind", in_force.token().map(|(_, kind)| kind.name()));
-    report.field(
-        "source",
-        match &in_force {
-            InForce::Variable(_) => Some("env"),
-            InForce::Identity(_) => Some(Source::Identity.name()),
-            InForce::Session(stored) => Some(stored.source.name()),
-            InForce::None => None,
-        },
-    );
+    report.field("source", in_force.source());
     report.field("location", location);
     for (row, field, time) in in_force.times(now) {
         report.field(field, time.map(Timestamp::to_whole_seconds));
@@ -210,16 +223,20 @@ fn local_status(
     }
     add_shared(&mut report, shared.as_ref(), now);
     add_vault(engine, provider, &mut report)?;
+    add_stores(&mut report, provider, variable_state, &loaded);
+    Ok(report)
+}
+
+fn add_stores(report: &mut Report, provider: &Provider, variable: String, loaded: &LoadedSessions) {
     let attempts = loaded.trail.attempts.iter();
-    let attempts =
-        attempts.map(|attempt| (attempt.subject.to_string(), attempt.outcome.to_string()));
+    let attempts = attempts.map(|it| (it.subject.to_string(), it.outcome.to_string()));
+    let variable = (provider.token_variable.to_string(), variable);
     let mut stores = Vec::new();
-    for (name, state) in std::iter::once((variable, variable_state)).chain(attempts) {
+    for (name, state) in std::iter::once(variable).chain(attempts) {
         stores.push(json!({ "name": name, "state": state }));
         report.row(name, state);
     }
     report.field("stores", stores);
-    Ok(report)
 }
 
 /// The record that other machines share.
@@ -298,7 +315,7 @@ fn relative(time: Timestamp, now: Timestamp) -> String {
     if difference.is_negative() { format!("{amount} ago") } else { format!("in {amount}") }
 }
 
-/// Calls the service with the credential in force. Returns what it accepts.
+/// Calls the service with the credential in force. Returns what the service accepts.
 pub(super) fn check(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
     let owner = match &provider.login {
         LoginKind::MagicLink => whoami::me(engine, provider)?.0.email,
@@ -317,8 +334,8 @@ pub(super) fn check(engine: &Engine<'_>, provider: &Provider) -> Result<String> 
     Ok(format!("accepts the credential of {owner}"))
 }
 
-/// Adds the profile in force and what the `my` command line has cached of it. `MY_PROFILE` precedes `active_profile`, as
-/// in `my`.
+/// Adds the profile in force and its catalog, as cached by the `my` command line. `MY_PROFILE` precedes
+/// `active_profile`, as in `my`.
 fn add_profile(engine: &Engine<'_>, report: &mut Report, verbose: bool) -> Result<()> {
     let context = &engine.context;
     let configured = MyJson::load(&context.paths)?.active_profile;

@@ -99,7 +99,8 @@ fn create(
 /// The longest lifetime of a token, in hours: 100 years.
 const MAX_LIFETIME: u64 = 100 * 365 * 24;
 
-/// The service also accepts `0d`, `-1d` and lifetimes beyond its calendar: such a token has expired when it is made.
+/// Rejects a lifetime that the service accepts although the new token has expired, such as `0d`, `-1d` or one beyond
+/// its calendar.
 fn check_lifetime(text: &str) -> Result<()> {
     let hours = [('h', 1), ('d', 24), ('y', 365 * 24)].into_iter().find_map(|(unit, hours)| {
         let digits = text.strip_suffix(unit)?;
@@ -169,7 +170,7 @@ fn revoke(
     Ok(output.done(&format!("Revoked the token {label}."), &fields))
 }
 
-/// The token with that id, else the only one with that name.
+/// The token with this id, else the only token with this name.
 fn find<'a>(tokens: &'a [ApiToken], which: &str) -> Result<&'a ApiToken> {
     if let Some(token) = tokens.iter().find(|token| token.id == which) {
         return Ok(token);

@@ -163,7 +163,7 @@ fn key(
     }
     let mut result = output.report(report);
     if let Some(error) = failure {
-        let failure = ToolOutput::failure(error.code.exit_status(), error);
+        let failure = ToolOutput::error(&error);
         result.messages.push_str(&failure.messages);
         result.status = failure.status;
     }

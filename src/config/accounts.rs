@@ -1,7 +1,5 @@
-//! The accounts in `config.toml`: which a provider has, which is in use, and which answers for which URLs.
-//!
-//! The file lists them, since it is read in any case: to find them in a directory would cost a provider with one account
-//! another system call.
+//! The accounts in `config.toml`: the accounts of a provider, the account in use, and the accounts for URL patterns.
+//! The file is read in any case, so that a provider with one account needs no system call to list a directory.
 
 use std::collections::BTreeMap;
 

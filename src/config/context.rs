@@ -1,9 +1,9 @@
-//! The context of a call: the options of the command line, environment, paths and configuration. `config.toml` is read when
-//! it is first needed.
+//! The context of a call: the options of the command line, environment, paths and configuration. `config.toml` is read
+//! when it is first needed.
 //!
-//! A variable may select among the providers, accounts and hosts that are configured. A destination that only a variable
-//! names gets no secret ([`Context::check_variables`]) and is not stored ([`Context::login_api_url`]): variables are also set
-//! by files of a repository, as those of direnv and of CI jobs.
+//! A variable may select among the providers, accounts and hosts that are configured. A destination that only a
+//! variable names receives no secret ([`Context::check_variables`]) and is not stored ([`Context::login_api_url`]):
+//! files of a repository, such as those of direnv and of CI jobs, also set variables.
 
 use std::cell::OnceCell;
 
@@ -79,7 +79,7 @@ impl Context {
     /// The account of that name, which may be new.
     pub fn account(&self, provider: &str, name: &str) -> Result<Account> {
         let account = Account::parse(name)?;
-        // A file system that ignores case would store two accounts in one file.
+        // A file system that ignores case would store both accounts in one file.
         let is_twin = |other: &&Account| other.eq_ignore_ascii_case(&account) && **other != account;
         let known = self.configuration()?.other_accounts(provider);
         if let Some(other) = known.iter().chain([&Account::DEFAULT]).find(is_twin) {
@@ -130,7 +130,8 @@ impl Context {
         }
     }
 
-    /// The API URL for a login, which stores it. The URL of a variable would end the sessions at the configured URL.
+    /// The API URL for a login, which stores the URL and then removes the sessions of another URL. An error if only a
+    /// variable names the URL.
     pub fn login_api_url(&self, provider: &Provider) -> Result<String> {
         let (url, configured) = (self.api_url(provider, None)?, self.configured_api_url(provider)?);
         if self.overrides.api_url.is_some() || url == configured {
@@ -169,7 +170,7 @@ impl Context {
             )))
     }
 
-    /// The hint if nobody is logged in: a login requires a home directory and a person.
+    /// The hint of `not_logged_in`: a login requires a home directory and a person.
     pub fn login_hint(&self, provider: &Provider) -> String {
         let variable = &provider.token_variable;
         let is_job = self.environment.get("CI").is_some();
@@ -192,11 +193,11 @@ impl Context {
         let Some(location) = &oauth.client_secret else { return Ok(None) };
         let secret = self.secret(location)?;
         if secret.as_ref().is_some_and(Secret::has_control_character) {
-            let place = match location {
+            let source = match location {
                 SecretLocation::Variable(name) => name.clone(),
                 SecretLocation::File(path) => path.display().to_string(),
             };
-            let message = format!("{place} contains a control character or a second line");
+            let message = format!("{source} contains a control character or a second line");
             return Err(Error::invalid(message).with_hint("a client secret is one line"));
         }
         Ok(secret)
@@ -214,7 +215,7 @@ impl Context {
         Ok(secret.filter(|secret| !secret.is_empty()))
     }
 
-    /// The API URL of the stored session, if it is not the URL in force: then the session is not used, sent or cleared.
+    /// The API URL of the stored session, if another URL is in force. The session is then neither sent nor removed.
     pub fn other_login_url(
         &self,
         provider: &Provider,
@@ -235,7 +236,7 @@ impl Context {
         self.environment.text(provider.api_url_variable.as_deref()?)
     }
 
-    /// The API URL that a session belongs to. The `my` command line configures mycli's.
+    /// The configured API URL, which the stored session is for. The `my` command line configures mycli's URL.
     pub fn configured_api_url(&self, provider: &Provider) -> Result<String> {
         self.configured_api(provider).map(|(url, _)| url)
     }

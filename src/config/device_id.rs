@@ -1,4 +1,4 @@
-//! The id of this device, a UUID in `~/.my/device_id`: at a login, the service ends the device's previous session.
+//! The id of this device, a UUID in `~/.my/device_id`. At a login, the service ends the previous session of the device.
 
 use super::Paths;
 use crate::model::Provider;

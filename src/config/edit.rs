@@ -1,4 +1,4 @@
-//! Changes `config.toml`: comments and order stay, and a file that this program could not read is not written.
+//! Changes `config.toml`. Comments and order stay. A configuration that this program could not read is not written.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,8 @@ use super::{Configuration, Paths, toml_reason};
 use crate::error::{Error, Result, sanitize};
 use crate::model::Provider;
 use crate::sys::atomic_file::{self, Policy};
-use crate::sys::lock::{self, Lock};
+use crate::sys::clock::SystemClock;
+use crate::sys::lock::{self, FileLocks, Lock};
 
 /// Frozen: earlier versions take it for every change of the accounts.
 const LOCK: &str = ".my/sessions/accounts.lock";
@@ -47,8 +48,7 @@ pub fn change_list(
     Ok(values)
 }
 
-/// Holds the lock on `config.toml`: what is read and written while it exists is one change, and no change of another
-/// process is lost in between.
+/// Holds the lock on `config.toml`, so that no change of another process is lost between a read and the write.
 pub struct Editor<'a> {
     paths: &'a Paths,
     _lock: Box<dyn Lock>,
@@ -57,12 +57,10 @@ pub struct Editor<'a> {
 impl<'a> Editor<'a> {
     pub fn lock(paths: &'a Paths) -> Result<Self> {
         paths.configuration().ok_or_else(no_directory)?;
-        let lock = lock::wait(&paths.in_home(LOCK)?, LOCK_TIMEOUT)?.ok_or_else(|| {
-            Error::temporary(
-                "timed out after 5 s waiting for another process to change config.toml",
-            )
-        })?;
-        Ok(Self { paths, _lock: lock })
+        let path = paths.in_home(LOCK)?;
+        let lock = lock::wait(&FileLocks, &SystemClock, &path, LOCK_TIMEOUT)?;
+        let message = "timed out after 5 s waiting for another process to change config.toml";
+        Ok(Self { paths, _lock: lock.ok_or_else(|| Error::temporary(message))? })
     }
 
     /// Replaces the tables of the same names.
@@ -84,7 +82,7 @@ impl<'a> Editor<'a> {
         Ok(atomic_file::prepare(&path, after.len(), Policy::Preserve)?.commit(&after)?)
     }
 
-    /// As [`set`], under the lock that is held already.
+    /// As [`set`], under the lock of this editor.
     pub fn set(&self, provider: Option<&str>, key: &str, value: Option<Value>) -> Result<()> {
         self.set_all(provider, vec![(key, value)])
     }
@@ -136,7 +134,7 @@ impl Import {
         Ok(Self { document, configuration })
     }
 
-    /// Whether the provider is another one than that of the same name.
+    /// Whether the file changes this provider.
     pub fn changes(&self, provider: &Provider) -> bool {
         self.configuration.provider(&provider.name).ok().as_ref() != Some(provider)
     }
@@ -147,14 +145,14 @@ impl Import {
     }
 }
 
-fn no_directory() -> Error {
+pub fn no_directory() -> Error {
     Error::invalid_state("no configuration directory")
 }
 
 /// Keys, each with its new value.
 type Changes<'a> = Vec<(&'a str, Option<Value>)>;
 
-/// Plans any change, without writing. `None` from `change` is for a table of the file that is not a table.
+/// Plans a change, without writing. `change` returns `None` if `providers` is not a table.
 pub fn plan(
     paths: &Paths,
     provider: Option<&str>,

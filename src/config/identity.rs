@@ -197,7 +197,7 @@ impl IdentitySettings {
         Ok(identity)
     }
 
-    /// Rejects a key without effect: it would be a mistake that nobody notices.
+    /// Rejects a key without effect, which would be an unnoticed mistake.
     fn check_keys(&self, source: &str, exchange: &str) -> Result<(), String> {
         let oauth = &EXCHANGES[..3];
         for (key, is_set, value, only_for) in [

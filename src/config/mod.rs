@@ -1,5 +1,5 @@
-//! The user's configuration: `config.toml`, and `~/.my/config.json`, which is shared with the `my` command line. Nothing is
-//! read from the working directory or a repository.
+//! The user's configuration: `config.toml`, and `~/.my/config.json`, which is shared with the `my` command line.
+//! Nothing is read from the working directory or a repository.
 
 pub mod accounts;
 mod context;
@@ -40,7 +40,7 @@ pub struct Configuration {
     pub store: Option<StoreChoice>,
     /// Certificates to trust instead of those of the system (PEM).
     pub ca_file: Option<PathBuf>,
-    /// Which account answers for which URLs, if not the one in use.
+    /// The accounts for URL patterns. For other URLs, the account in use is selected.
     accounts: AccountPatterns,
     providers: BTreeMap<String, ProviderSettings>,
     stores: stores::Stores,
@@ -152,7 +152,7 @@ impl Configuration {
         Ok(configuration)
     }
 
-    /// Expands `~/`, and refuses a path that would be one of the working directory.
+    /// Expands `~/`, and rejects a path that depends on the working directory.
     fn resolve_paths(&mut self, paths: &Paths) -> Result<()> {
         let files = self.providers.values_mut().flat_map(|settings| {
             let secret = settings.client_secret_file.iter_mut();
@@ -197,8 +197,8 @@ impl Configuration {
         }
     }
 
-    /// Refuses a variable that was derived from the provider's name and is the variable of another provider, whose token
-    /// would be sent to this one.
+    /// Rejects a variable that was derived from the provider's name and is the variable of another provider, whose
+    /// token would be sent to this one.
     fn check_variable(&self, settings: &ProviderSettings, provider: &Provider) -> Result<()> {
         let built_in = |name: &str| match name {
             "mycli" => Some(Provider::MYCLI.token_variable.into_owned()),

@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 use super::Paths;
 use crate::error::{Error, Result};
 use crate::model::{Provider, json};
-use crate::sys::{atomic_file, lock};
+use crate::sys::atomic_file;
+use crate::sys::clock::SystemClock;
+use crate::sys::lock::{self, FileLocks};
 
 /// The keys that this program reads.
 #[derive(Debug, Default, Deserialize)]
@@ -19,7 +21,7 @@ pub struct MyJson {
 
 const MY_CONFIG: &str = ".my/config.json";
 
-/// As long as `my` waits for the same lock before it goes on without it.
+/// The time that `my` waits for the same lock before it continues without the lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl MyJson {
@@ -28,10 +30,11 @@ impl MyJson {
         Ok(Self { api_url: config.api_url.filter(|url| !url.trim().is_empty()), ..config })
     }
 
-    /// Sets one key, or removes it; every other key stays. Takes the one lock that `my` takes, too. A login that a service has granted would be lost
-    /// if this failed while a suspended process holds the lock, so after the timeout it goes on without the lock.
+    /// Sets one key, or removes it; every other key stays. Takes the lock that `my` takes, too. After the timeout,
+    /// writes without the lock: an error would lose a new login if a suspended process holds the lock.
     pub fn set(paths: &Paths, key: &str, value: Option<&str>) -> Result<()> {
-        let _lock = lock::wait(&paths.in_home(&Provider::MYCLI.key.lock)?, LOCK_TIMEOUT)?;
+        let lock = paths.in_home(&Provider::MYCLI.key.lock)?;
+        let _lock = lock::wait(&FileLocks, &SystemClock, &lock, LOCK_TIMEOUT)?;
         let mut config: serde_json::Map<String, serde_json::Value> = read(paths)?;
         match value {
             Some(value) => config.insert(key.to_owned(), value.into()),

@@ -13,7 +13,8 @@ impl ProviderSettings {
         name: &str,
         known: Option<&KnownService>,
     ) -> Result<Provider> {
-        // With an issuer, it is another installation of the same software: the facts of the public service do not apply.
+        // With an issuer, the service is another installation of the same software, without the facts of the public
+        // one.
         let public = known.filter(|_| self.issuer.is_none());
         let mut oauth = known.map_or_else(OAuth::default, KnownService::oauth);
         if public.is_none() {
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_without_tls_is_refused() {
+    fn an_endpoint_without_tls_is_rejected() {
         let text = "[providers.x]\nkind = 'oauth'\ntoken_endpoint = 'http://acme.dev/token'\n";
         let error = toml::from_str::<Configuration>(text).unwrap().provider("x").unwrap_err();
         assert!(error.message.contains("plain http"), "{error}");

@@ -51,8 +51,8 @@ impl From<HomeProblem> for Error {
 }
 
 impl Paths {
-    /// The directories of this process. A home that belongs to another user, as after `sudo`, is not used: no secret is read
-    /// from it, and no file of root stays in it.
+    /// The directories of this process. A home that belongs to another user, as after `sudo`, is not used: no secret is
+    /// read from it, and no file of root stays in it.
     pub fn detect() -> Self {
         // `BaseDirs` would determine a dozen other directories, too (9,000 instructions).
         let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
@@ -67,8 +67,8 @@ impl Paths {
         Self::new(Ok(home.to_owned()), Some(configuration))
     }
 
-    /// Narrows `~/.my` before anything below it is read or written: in a directory that others can write, they can replace
-    /// every file.
+    /// Narrows `~/.my` before anything below it is read or written: in a directory that others can write, they can
+    /// replace every file.
     fn new(home: Result<PathBuf, HomeProblem>, configuration: Option<PathBuf>) -> Self {
         let home = home.and_then(check_owner);
         let directory = home.as_ref().ok().map(|home| home.join(".my"));

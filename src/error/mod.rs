@@ -8,11 +8,11 @@ pub use redact::redact;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
-    /// Nobody is logged in to the provider.
+    /// No session with the provider is stored.
     NotLoggedIn,
     /// No credential is stored for the request.
     NotFound,
-    /// The session or the token has expired; only a new login helps.
+    /// The session or the token has expired, and a new login is required.
     SessionExpired,
     /// The request is malformed, or not allowed.
     InvalidRequest,
@@ -157,8 +157,8 @@ impl From<anyhow::Error> for Error {
     }
 }
 
-/// An argument in an error message: the name of an option, or a word that may be a mistyped operation. Any other text may be
-/// a secret that was typed in the wrong place, and is not repeated.
+/// An argument for an error message: the name of an option, or a word that may be a mistyped operation. Any other text
+/// may be a misplaced secret, and is replaced by `...`.
 pub fn argument_name(argument: &str) -> &str {
     const MAX_LENGTH: usize = 16;
     let (name, _) = argument.split_once('=').unwrap_or((argument, ""));
@@ -168,7 +168,7 @@ pub fn argument_name(argument: &str) -> &str {
 
 /// Makes text from outside safe to print: writes control and invisible characters as escapes, and cuts long text.
 ///
-/// A terminal would execute the first, and a newline could imitate a line of this program (CVE-2024-50349).
+/// A terminal would execute control characters, and a newline could imitate a line of this program (CVE-2024-50349).
 pub fn sanitize(text: &str) -> String {
     const MAX_LENGTH: usize = 300;
     let mut safe = String::with_capacity(text.len().min(MAX_LENGTH));
@@ -196,8 +196,8 @@ fn push_escaped(safe: &mut String, c: char) {
     }
 }
 
-/// Format characters and separators of lines (Unicode, general categories Cf, Zl and Zp): they change the direction of the
-/// text, or hide a part of it.
+/// Format characters and separators of lines (Unicode, general categories Cf, Zl and Zp): they change the direction of
+/// the text, or hide a part of it.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{180e}'

@@ -1,7 +1,7 @@
-//! The client of one service, and the only place that sends a request. It is bound to one URL: a request goes to that
-//! endpoint or to a path below it, and no redirect is followed. It is given every secret that a request carries, and no
-//! text leaves this file as an error or a log line without having passed [`redact`]. A successful body goes only to its
-//! decoder. Every response is bounded in size and time.
+//! The client of one service, and the only place that sends a request. A client is bound to one URL: it sends requests
+//! to that endpoint or to a path below it, and follows no redirect. The caller passes every secret of a request, and
+//! [`redact`] removes them from each error and log line before the text leaves this file. A successful body goes only
+//! to its decoder. Every response is bounded in size and time.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -35,7 +35,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For a connection to a metadata server, which is on this machine or not there.
+/// For a connection to a metadata server, which is one hop away or does not exist.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The longest `Retry-After` that is shown, in seconds.
@@ -84,7 +84,8 @@ impl Client {
         })
     }
 
-    /// A client for a platform that issues identity tokens, or for a service that exchanges them: it needs no device.
+    /// A client for a platform that issues identity tokens, or for a service that exchanges them, without the device
+    /// headers.
     pub(super) fn for_identity(network: Network<'_>, url: &str) -> error::Result<Self> {
         Self::build(network, &Provider::api_origin(url)?, url, HeaderMap::new())
     }
@@ -106,7 +107,7 @@ impl Client {
             return Err(Error::invalid(message));
         }
         let client = Self::build(network, &origin, url, HeaderMap::new())?;
-        // Longer than a connection may take: where there is no server, the connection fails, and not the response.
+        // Longer than the connection timeout: without a server, the error must be that of the connection.
         Ok(client.until(Instant::now() + 2 * METADATA_TIMEOUT))
     }
 
@@ -138,13 +139,14 @@ impl Client {
                 origin.scheme(),
                 trust,
             )?);
-        // A proxy for this machine would see a token that was meant to stay on it.
+        // Requests to this machine must not reach a proxy, which would see the token.
         let proxy = if is_local { None } else { proxy::from_env(&network.context.environment)? };
         let (builder, proxy) = match proxy {
             Some((proxy, name)) => (builder.no_proxy().proxy(proxy), Some(name)),
             None => (builder.no_proxy(), None),
         };
-        // Its thread inherits the mask, so that a caller can block signals without knowing which clients exist.
+        // The client's thread inherits the mask, so that a caller can block signals without knowing which clients
+        // exist.
         let _blocked = signals::block_all();
         let unusable =
             |error| format!("cannot create the HTTP client: {}", root_cause(&error, &[]));
@@ -172,7 +174,7 @@ impl Client {
         &self.base_url
     }
 
-    /// The service's clock, from the header of any response; `None` where it has none. Sends no token.
+    /// The service's clock, from the header of any response; `None` without the header. Sends no token.
     pub fn time(&self) -> Result<Option<Timestamp>> {
         let request = self.http.get(self.endpoint.below("")?);
         let response = self.execute(request, &[], self.deadline())?;
@@ -310,7 +312,7 @@ impl Client {
         let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
         let body = read_body(response, deadline, secrets)?;
         let status = match status {
-            // GitHub answers a rejected request so.
+            // GitHub's status for a rejected request.
             200..300 if self.is_oauth && is_rejection(&body) => 400,
             200..300 => return Ok((headers, body)),
             status if is_accepted(status, &body) => return Ok((headers, body)),
@@ -375,7 +377,7 @@ impl Client {
 struct Endpoint(Url);
 
 impl Endpoint {
-    /// The URL as it is written, if both parsers find the same origin in it.
+    /// The URL as written. An error if the two parsers find different origins.
     fn parse(text: &str) -> error::Result<Self> {
         let Target { origin, .. } = Target::parse(text)?;
         let mut url = Url::parse(text).map_err(|_| Error::invalid("invalid URL"))?;
@@ -391,7 +393,8 @@ impl Endpoint {
         self.0.origin().ascii_serialization()
     }
 
-    /// A path, with its query. One that the parser changes, as `..`, is not below the endpoint.
+    /// The URL of a path with its query. A path that the parser changes, such as `..`, may not be below the endpoint
+    /// and is an error.
     fn below(&self, path: &str) -> Result<Url> {
         let (path, query) = match path.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -409,7 +412,7 @@ impl Endpoint {
     }
 }
 
-/// A value as one segment of a path, or one value of a query: it can begin no other.
+/// Encodes a value as one segment of a path, or as one value of a query.
 pub(super) fn segment(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') {
@@ -421,7 +424,7 @@ pub(super) fn segment(text: &str) -> String {
     })
 }
 
-fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body)
         .map_err(|error| HttpError::Malformed(format!("the response {}", json::reason(&error))))
 }
@@ -441,8 +444,8 @@ fn read_body(
     // Large enough for every proper response, so that growing leaves no copy of a token in memory.
     let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
     let mut chunk = Zeroizing::new([0; 16 * 1024]);
-    // A response may have spent a refresh token. An object that is complete is read, although the connection breaks before
-    // the end of the response; a part of an object is none.
+    // The request may have spent a refresh token: a complete object is decoded even if the connection breaks before the
+    // end of the response.
     let incomplete = |body: Zeroizing<Vec<u8>>, reason: String| {
         let is_complete = body.trim_ascii_start().starts_with(b"{")
             && serde_json::from_slice::<IgnoredAny>(&body).is_ok();
@@ -481,7 +484,7 @@ fn redact(text: &str, secrets: &[&Secret]) -> String {
     error::redact(text, &secrets)
 }
 
-/// The cause in a few words, without the URL.
+/// The innermost cause, which does not repeat the URL.
 fn root_cause(error: &dyn std::error::Error, secrets: &[&Secret]) -> String {
     let mut root = error;
     while let Some(source) = root.source() {
@@ -491,7 +494,7 @@ fn root_cause(error: &dyn std::error::Error, secrets: &[&Secret]) -> String {
 }
 
 fn device_headers(context: &Context, provider: &Provider) -> HeaderMap {
-    // Only a service that lists its sessions by device needs to tell one device from another.
+    // Only a service that lists its sessions by device needs the device.
     let is_sent = provider.login == LoginKind::MagicLink;
     let id = is_sent.then(|| device_id::load(&context.paths, provider)).flatten();
     let name = is_sent.then(os::device_name).flatten();

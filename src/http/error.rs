@@ -1,5 +1,5 @@
-//! Why a request failed. Every text in it has been redacted in `client.rs`. The errors of the HTTP library are no sources
-//! of these: their texts have the whole URL, and are not redacted.
+//! Why a request failed. `client.rs` has redacted every text. The errors of the HTTP library are not sources of these
+//! errors: their texts have the whole URL, and are not redacted.
 
 use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
@@ -38,7 +38,7 @@ pub struct ServiceError {
 pub type Result<T, E = HttpError> = std::result::Result<T, E>;
 
 impl HttpError {
-    /// The service's code as one of those that the caller decides by.
+    /// The service's code, if it is one that the caller decides by.
     pub fn code<'a, C: Deserialize<'a>>(&'a self) -> Option<C> {
         let Self::Service(ServiceError { code, .. }) = self else { return None };
         parse_code(code)
@@ -97,9 +97,9 @@ pub fn failed(api_url: &str, what: &str, error: &HttpError) -> Error {
     Error::new(code, format!("cannot {what} at {api_url}: {error}"))
 }
 
-/// The codes that may be shown: what else a service writes there may be what it was sent. RFC 6749 (4.1.2.1, 5.2), 6750,
-/// 7009, 8628, 8707, 9396, 9449, 9470, OpenID Connect and CIBA as in the registry "OAuth Extensions Error" of IANA; the
-/// last two lines are GitHub's own
+/// The codes that may be shown: any other text may be a part of the request. RFC 6749 (4.1.2.1, 5.2), 6750, 7009, 8628,
+/// 8707, 9396, 9449, 9470, OpenID Connect and CIBA as in the registry "OAuth Extensions Error" of IANA; the last two
+/// lines are GitHub's own
 /// (<https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-oauth-app-access-token-request-errors>).
 const REGISTERED: &str = "
     invalid_request invalid_client invalid_grant unauthorized_client unsupported_grant_type invalid_scope access_denied
@@ -113,7 +113,7 @@ const REGISTERED: &str = "
     bad_refresh_token incorrect_client_credentials bad_verification_code redirect_uri_mismatch incorrect_device_code
     device_flow_disabled unverified_user_email application_suspended";
 
-/// The `error` of an OAuth response, if it is registered; else words for it.
+/// The `error` of an OAuth response, if it is registered; otherwise a text that says so.
 pub fn oauth_code(code: &str) -> &str {
     let is_registered = REGISTERED.split_ascii_whitespace().any(|registered| registered == code);
     if code.is_empty() || is_registered { code } else { "an unregistered error code" }

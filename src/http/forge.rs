@@ -1,4 +1,4 @@
-//! Which software serves a host: asked once, when a person names the host of a login. The requests carry no secret.
+//! Detects the software of a host when a person names the host of a login. The requests carry no secret.
 
 use serde::Deserialize;
 
@@ -14,8 +14,8 @@ struct Version {
     _version: String,
 }
 
-/// The `kind` of a provider for the service at `url`, a base URL without a final slash: `forgejo`, `gitea`, `gitlab`, or
-/// `oauth` for any other service with a discovery document. An error if the host has neither.
+/// The `kind` of a provider for the service at `url`, a base URL without a final slash: `forgejo`, `gitea`, `gitlab`,
+/// or `oauth` for any other service with a discovery document. An error if the host has neither.
 pub fn detect(network: Network<'_>, url: &str) -> Result<&'static str> {
     let oauth = OAuth { issuer: Some(url.to_owned().into()), ..OAuth::default() };
     let login = LoginKind::OAuth(Box::new(oauth));

@@ -1,4 +1,4 @@
-//! The API of mycli: login by magic link, sessions, the account. One function a route.
+//! The API of mycli: login by magic link, sessions, the account. One function for each route.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::model::{Secret, Session, Timestamp, json};
 /// The longest lifetime of an access token, in seconds.
 const MAX_LIFETIME: u64 = 24 * 3600;
 
-/// The lifetime of an access token whose service names none that can be read.
+/// The lifetime of an access token if the response has no valid one.
 const DEFAULT_LIFETIME: u64 = 60;
 
 /// The codes that this program decides by.
@@ -121,8 +121,7 @@ pub fn resend(client: &Client, device_code: &Secret, email: &str) -> Result<()> 
     client.call::<Value>(Method::POST, "/v1/auth/device/resend", None, &secrets, &texts).map(drop)
 }
 
-/// Spends a refresh token, which works once. Whatever else is wrong with the response, a new
-/// refresh token in it is used: the old one is spent.
+/// Spends a refresh token, which is valid once.
 pub fn refresh(
     client: &Client,
     session: &Session,
@@ -152,7 +151,7 @@ pub fn refresh(
     })
 }
 
-/// Whether the service's own responses arrive whole. A proxy that requires a login sends others.
+/// Whether complete responses of the service arrive. A proxy that requires a login sends its own responses.
 pub fn is_reachable(client: &Client) -> bool {
     match client.text("/health") {
         Ok(body) => body.trim_ascii() == b"ok",
@@ -160,7 +159,7 @@ pub fn is_reachable(client: &Client) -> bool {
     }
 }
 
-/// Whether a rejected refresh means that the session is over. Only these three codes do.
+/// Whether a rejected refresh ends the session.
 pub fn ends_session(error: &HttpError) -> bool {
     use Code::{InvalidToken, SessionExpired, SessionRevoked};
     error.status() == Some(401)

@@ -1,5 +1,5 @@
-//! Looks host names up in a thread of its own. The system's look-up cannot be cancelled, and the runtime of `reqwest` would
-//! wait for it long after the deadline: 40 s for a name server that does not answer.
+//! Looks host names up in a thread of its own. The system's look-up cannot be cancelled, and the runtime of `reqwest`
+//! would wait for it long after the deadline: 40 s for a name server that does not answer.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 
@@ -20,7 +20,7 @@ impl Resolve for Resolver {
         let look_up = move || {
             let addresses =
                 (name.as_str(), 0).to_socket_addrs().map(|found| Box::new(found) as Addrs);
-            // Nobody receives it after the deadline.
+            // After the deadline, there is no receiver.
             let _ = sender.send(addresses);
         };
         let thread = std::thread::Builder::new().spawn(look_up);

@@ -11,7 +11,8 @@ use crate::model::{Grant, LoginKind, OAuth, Provider, Secret, Session};
 use crate::sys::clock::Clock;
 
 pub trait TokenEndpoints {
-    /// Prepares everything that can fail before a refresh token is spent. No request of the renewal outlives `deadline`.
+    /// Prepares everything that can fail before a refresh token is spent. No request of the renewal outlives
+    /// `deadline`.
     fn prepare<'a>(
         &'a self,
         provider: &'a Provider,
@@ -42,7 +43,7 @@ pub trait Renewal {
 /// The meaning of a failed renewal for the session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenewalError {
-    /// The service rejected the refresh token: the session is over.
+    /// The service rejected the refresh token: the session has ended.
     #[error("{0}")]
     SessionEnded(#[source] HttpError),
     /// The service rejected this program and not the session.
@@ -71,7 +72,7 @@ impl RenewalError {
     }
 }
 
-/// Whether the service may have carried out the request: a gateway answers 502 and 504 also when the service was too late.
+/// Whether the service may have processed the request: a gateway returns 502 or 504 also if the service was too slow.
 fn is_interrupted(error: &HttpError) -> bool {
     match error {
         HttpError::NoResponse(_) | HttpError::Malformed(_) => true,

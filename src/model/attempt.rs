@@ -1,4 +1,5 @@
-//! The sources that were searched for a credential, each with its result. Decisions compare these values; their text is for people.
+//! The sources that were searched for a credential, each with its result. Decisions compare these values; their text is
+//! for people.
 
 use std::fmt;
 
@@ -62,9 +63,9 @@ pub enum Outcome {
     Chosen(ChosenBy),
     /// Why the source of an identity is not present.
     Absent(String),
-    /// The claims of the identity token, which nobody has verified here.
+    /// The claims of the identity token, which are not verified.
     Identified(String),
-    /// The source is present, and there is no token.
+    /// The source is present, and the request for a token failed.
     NotAccepted,
     /// Why the settings of a provider are wrong.
     Misconfigured(String),

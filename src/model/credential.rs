@@ -1,12 +1,16 @@
-//! The stored secrets of a person: sessions with providers and credentials for URLs; when a session is fresh.
-//! Reads no clock: the time is an argument.
+//! Credentials: the sessions and URL credentials that are stored, and the credential that `get` returns; when a session
+//! is fresh. Reads no clock: the time is an argument.
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::{Serialize, Serializer};
 use time::Duration;
+use zeroize::Zeroizing;
 
-use super::{Provider, Secret, Target, Timestamp};
+use super::{Header, Provider, Secret, Target, Timestamp};
+use crate::error::{Error, Result};
 
 /// How far a `last_refreshed_at` may lie in the future before the session counts as stale.
 const CLOCK_TOLERANCE: Duration = Duration::seconds(60);
@@ -59,7 +63,7 @@ pub struct Session {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdToken {
     pub token: Secret,
-    /// By this machine's clock. A service need not issue another one with a refresh: then it is earlier than the refresh.
+    /// By this machine's clock. Earlier than the last refresh if that returned no new ID token.
     pub expires_at: Timestamp,
 }
 
@@ -103,9 +107,9 @@ impl Session {
         Ord::min(lifetime / 10, Duration::MINUTE).max(Ord::min(min_validity, lifetime / 2))
     }
 
-    /// The expiry that tools receive: earlier than the real one, so that no tool sends a token that expires on the way.
-    /// After that the real one: git drops a credential that it was told has expired, although the token is still
-    /// accepted. `None` if the token does not expire.
+    /// The expiry that tools receive; `None` if the token does not expire. Until the token is stale, it is the time
+    /// when it becomes stale, so that no tool sends a token that expires on the way. Afterwards it is the real one: git
+    /// would drop a credential whose expiry has passed, although the service still accepts the token.
     pub fn reported_expiry(&self, now: Timestamp) -> Option<Timestamp> {
         let early = self.expires_at.plus(-self.leeway(Duration::ZERO));
         (!self.expires_at.is_never()).then_some(if now < early { early } else { self.expires_at })
@@ -117,7 +121,7 @@ impl Session {
             && now < self.expires_at.plus(-self.leeway(min_validity))
     }
 
-    /// Whether a person has to log in again: the token has expired, and nothing that is known could replace it.
+    /// Whether a person has to log in again: the token has expired, and a refresh cannot replace it.
     pub fn needs_login(&self, provider: &Provider, now: Timestamp) -> bool {
         self.is_expired(now)
             && (!provider.login.can_renew(self)
@@ -144,9 +148,9 @@ pub struct Need {
 }
 
 impl Need {
-    /// The session with the token that is returned, and its expiry, in the place of the access token. A rejected ID token
-    /// is marked by the expiry of the session.
-    pub fn of(self, session: &Session) -> Cow<'_, Session> {
+    /// The session with the requested token and its expiry as the access token. A rejected ID token is marked by the
+    /// expiry of the session.
+    pub fn select(self, session: &Session) -> Cow<'_, Session> {
         let Some(id) = session.id_token.as_ref().filter(|_| self.id_token) else {
             return Cow::Borrowed(session);
         };
@@ -154,21 +158,20 @@ impl Need {
         Cow::Owned(Session { access_token: id.token.clone(), expires_at, ..session.clone() })
     }
 
-    /// The token that is returned.
-    pub fn token_of(self, session: Session) -> Secret {
+    pub fn into_token(self, session: Session) -> Secret {
         let id_token = session.id_token.filter(|_| self.id_token);
         id_token.map_or(session.access_token, |id| id.token)
     }
 
     pub fn is_met(self, session: &Session, now: Timestamp) -> bool {
-        self.of(session).is_fresh(now, self.min_validity)
+        self.select(session).is_fresh(now, self.min_validity)
     }
 
     pub fn is_expired(self, session: &Session, now: Timestamp) -> bool {
-        self.of(session).is_expired(now)
+        self.select(session).is_expired(now)
     }
 
-    /// Whether the ID token has expired, and a refresh after that has brought no other one.
+    /// Whether a refresh after the expiry of the ID token returned no new one, so that another refresh is useless.
     pub fn is_unmeetable(self, session: &Session, now: Timestamp) -> bool {
         let id_token = session.id_token.as_ref().filter(|_| self.id_token);
         id_token.is_some_and(|id| id.expires_at < now.min(session.last_refreshed_at))
@@ -191,9 +194,56 @@ pub struct UrlCredential {
 }
 
 impl UrlCredential {
-    /// docker's user name for an identity token, which a registry issues in the place of a password (docker/cli,
+    /// docker's user name for an identity token, which a registry issues instead of a password (docker/cli,
     /// `cli/config/credentials/native_store.go`).
-    pub const IDENTITY_TOKEN: &str = "<token>";
+    pub const IDENTITY_TOKEN_USER: &str = "<token>";
+}
+
+/// A credential that `get` returns.
+#[derive(Debug)]
+pub struct Credential {
+    /// `None` for a URL credential.
+    pub provider: Option<String>,
+    /// The provider's account, if it is not the default one.
+    pub account: Option<String>,
+    pub kind: Kind,
+    pub username: String,
+    /// The token or password.
+    pub secret: Secret,
+    /// How a request carries the secret; `None` for a stored user name and password.
+    pub header: Option<Header>,
+    /// Where the secret may be sent: the part of the request's target for which the credential is valid. For a tool
+    /// that names no target and needs the prefixes: every host of the provider that is configured by its exact name.
+    pub prefixes: Vec<Target>,
+    /// When the tool must treat it as expired.
+    pub expires_at: Option<Timestamp>,
+    /// git's `oauth_refresh_token` of a stored credential. Never a session's.
+    pub refresh_token: Option<Secret>,
+}
+
+impl Credential {
+    /// Name and value of the HTTP header for the credential. A stored user name and password are sent as in RFC 7617,
+    /// where the user name ends at the first colon: a user name with a colon is an error.
+    pub fn request_header(&self) -> Result<(&str, Secret)> {
+        if let Some(header) = &self.header {
+            return Ok((&header.name, header.value(&self.secret)));
+        }
+        if self.username.contains(':') {
+            return Err(self.colon_error());
+        }
+        let pair = Zeroizing::new(format!("{}:{}", self.username, self.secret.expose_secret()));
+        let basic = Header::authorization("Basic");
+        Ok(("Authorization", basic.value(&Secret::new(BASE64.encode(pair.as_bytes())))))
+    }
+
+    fn colon_error(&self) -> Error {
+        let target = self.prefixes.first().map(ToString::to_string).unwrap_or_default();
+        let message = format!(
+            "the user name stored for {target} contains a colon, which Basic authentication does not allow"
+        );
+        Error::invalid_state(message)
+            .with_hint("store the credential again with a user name that has no colon")
+    }
 }
 
 #[cfg(test)]

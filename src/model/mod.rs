@@ -1,4 +1,4 @@
-//! Plain types without I/O: what is requested, what is answered, and the terms of both.
+//! Plain types without I/O: requests, responses, and the terms of both.
 
 mod attempt;
 mod ci;
@@ -22,7 +22,7 @@ pub use attempt::{
     Attempt, ChosenBy, OffReason, Outcome, StoreFailure, Subject, Trail, attempts_line,
 };
 pub use ci::CiLog;
-pub use credential::{IdToken, Kind, Need, Session, UrlCredential};
+pub use credential::{Credential, IdToken, Kind, Need, Session, UrlCredential};
 pub use origin::{DOCKER_HUB, HostPattern, Origin, Scheme};
 pub use provider::{
     Account, Algorithm, ApiPaths, ClientAuthMethod, Endpoints, Exchange, FleetRole, Grant, Header,
@@ -34,7 +34,7 @@ pub use request::{
     AuthForm, CredentialRequest, EraseRequest, Occasion, Operation, Rejection, StoreRequest,
     TokenKind, ToolTraits,
 };
-pub use response::{Capabilities, Credential, ListEntry, Resolved, Response, StoredAt, Warning};
+pub use response::{ListEntry, Resolved, Response, StoredAt, Warning};
 pub use secret::Secret;
 pub use shared::{Lease, PendingResult, SharedPart, SharedRecord, SharedSession, Snapshot};
 pub use source::Source;

@@ -2,8 +2,8 @@
 //! programs may parse differently is an error. Opens no connection and resolves no name.
 //!
 //! The `url` crate follows the WHATWG rules and repairs its input: it drops tabs and newlines, replaces `\` by `/`, and
-//! parses `0x7f.1` as `127.0.0.1`. The program that connects may repair it in another way, so input that needs a repair is
-//! an error.
+//! parses `0x7f.1` as `127.0.0.1`. The program that connects may repair it in another way, so input that needs a repair
+//! is an error.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -13,8 +13,8 @@ use url::Host;
 use super::Target;
 use crate::error::{Error, Result, sanitize};
 
-/// The characters that IDNA 2003 and IDNA 2008 map to different hosts (UTS #46, section 7): a client of the older rules
-/// connects to `strasse.example` for `straße.example`. In punycode they are unambiguous.
+/// The characters that IDNA 2003 and IDNA 2008 map to different hosts (UTS #46, section 7): a client with the older
+/// rules connects to `strasse.example` for `straße.example`. Punycode has no such characters.
 const DEVIATIONS: [char; 4] = ['ß', 'ς', '\u{200c}', '\u{200d}'];
 
 /// The two schemes that a credential may be sent over.
@@ -41,17 +41,13 @@ impl Scheme {
     }
 }
 
-/// The host of Docker Hub. Its other names are those in image names and of its registry (docker/cli, cli/registry; oras and
-/// containers/image map them to one server, too).
+/// The host of every origin of Docker Hub. The aliases are the host in image names and the host of the registry API:
+/// clients map them to one server (docker/cli, `cli/registry`; oras; containers/image).
 pub const DOCKER_HUB: &str = "index.docker.io";
 const DOCKER_HUB_ALIASES: [&str; 2] = ["docker.io", "registry-1.docker.io"];
 
-/// Docker's name for it.
+/// The key of Docker Hub in docker's configuration, without the last slash.
 const DOCKER_HUB_URL: &str = "https://index.docker.io/v1";
-
-fn one_name(host: String) -> String {
-    if DOCKER_HUB_ALIASES.contains(&&*host) { DOCKER_HUB.to_owned() } else { host }
-}
 
 /// A credential is bound to an origin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,7 +63,9 @@ impl Origin {
     pub fn parse(scheme: Scheme, authority: &str) -> Result<Self> {
         let (host, port) = parse_authority(authority)?;
         let port = port.unwrap_or_else(|| scheme.default_port());
-        Ok(Self { scheme, host: one_name(host), port })
+        let is_docker_hub = DOCKER_HUB_ALIASES.contains(&&*host);
+        let host = if is_docker_hub { DOCKER_HUB.to_owned() } else { host };
+        Ok(Self { scheme, host, port })
     }
 
     pub fn scheme(&self) -> Scheme {
@@ -128,7 +126,7 @@ fn parse_authority(authority: &str) -> Result<(String, Option<u16>)> {
         let message = "the URL contains a user name or password; remove them";
         return Err(Error::invalid(message));
     }
-    refuse_repairs(authority)?;
+    reject_repairs(authority)?;
     let (host, port) = split_port(authority)?;
     Ok((canonical_host(host)?, port))
 }
@@ -139,7 +137,7 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>)> {
     let Some(colon) = colon else { return Ok((authority, None)) };
     let digits = &authority[colon + 1..];
     let port = digits.parse::<u16>().ok().filter(|port| port.to_string() == digits);
-    let port = port.ok_or_else(|| refused("the port is not a plain number"))?;
+    let port = port.ok_or_else(|| invalid_url("the port is not a plain number"))?;
     Ok((&authority[..colon], Some(port)))
 }
 
@@ -153,23 +151,23 @@ fn canonical_host(text: &str) -> Result<String> {
     {
         return Ok(text.to_owned());
     }
-    let not_plain = || refused("the host is not in canonical form");
+    let not_plain = || invalid_url("the host is not in canonical form");
     if text.is_empty() || text.contains(['/', '?', '#', '%', '*']) {
-        return Err(refused("the host is missing or malformed"));
+        return Err(invalid_url("the host is missing or malformed"));
     }
-    match Host::parse(text).map_err(|cause| refused(&cause.to_string()))? {
+    match Host::parse(text).map_err(|cause| invalid_url(&cause.to_string()))? {
         Host::Ipv4(address) if text == address.to_string() => Ok(text.to_owned()),
         Host::Ipv4(_) => Err(not_plain()),
         Host::Ipv6(address) => Ok(Host::<&str>::Ipv6(address).to_string()),
-        Host::Domain(name) if !is_dns_name(&name) => Err(refused(
+        Host::Domain(name) if !is_dns_name(&name) => Err(invalid_url(
             "a label of the host is empty, too long, or contains characters other than letters, digits, - and _",
         )),
-        Host::Domain(name) if !is_spelled(text, &name) => Err(not_plain()),
+        Host::Domain(name) if !is_spelling_of(text, &name) => Err(not_plain()),
         Host::Domain(name) => Ok(name),
     }
 }
 
-/// Whether it is a valid DNS name (RFC 1035, 2.3.4) of characters that every client parses in the same way.
+/// Whether `name` is a valid DNS name (RFC 1035, 2.3.4) of characters that every client parses in the same way.
 fn is_dns_name(name: &str) -> bool {
     let mut length = 0;
     for byte in name.bytes() {
@@ -182,9 +180,9 @@ fn is_dns_name(name: &str) -> bool {
     length > 0 && name.len() <= 253
 }
 
-/// Whether `text` is the name, in any case, or its Unicode form. Otherwise the parser has repaired it: it has full-width
-/// letters or a hidden character.
-fn is_spelled(text: &str, name: &str) -> bool {
+/// Whether `text` is the name in any case, or its Unicode form. Otherwise the parser has repaired `text`, which has
+/// full-width letters or a hidden character.
+fn is_spelling_of(text: &str, name: &str) -> bool {
     if text.is_ascii() {
         return text.eq_ignore_ascii_case(name);
     }
@@ -197,15 +195,15 @@ fn is_spelled(text: &str, name: &str) -> bool {
 }
 
 /// An error for a character that a parser may drop or replace.
-pub(super) fn refuse_repairs(text: &str) -> Result<()> {
+pub(super) fn reject_repairs(text: &str) -> Result<()> {
     match text.chars().find(|c| c.is_control() || matches!(c, '\\' | ' ')) {
-        Some(bad) => Err(refused(&format!("it contains {bad:?}"))),
+        Some(bad) => Err(invalid_url(&format!("it contains {bad:?}"))),
         None => Ok(()),
     }
 }
 
 /// The error does not repeat the URL, which may contain a password or a token.
-pub(super) fn refused(why: &str) -> Error {
+pub(super) fn invalid_url(why: &str) -> Error {
     Error::invalid(format!("invalid URL: {why}"))
 }
 
@@ -236,37 +234,37 @@ impl HostPattern {
         let (scheme, rest) = match text.split_once("://") {
             Some(("https", rest)) => (Some(Scheme::Https), rest),
             Some(("http", rest)) => (Some(Scheme::Http), rest),
-            Some(_) => return Err(refused("only https and http are supported")),
+            Some(_) => return Err(invalid_url("only https and http are supported")),
             None => (None, text),
         };
         let (is_wildcard, authority) =
             rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
-        // A name of Docker Hub stays, for the configuration of tools that know no other one.
+        // An alias of Docker Hub is not replaced: the configuration of some tools needs that alias.
         let (host, port) = parse_authority(authority)?;
         if is_wildcard && (!host.contains('.') || host.parse::<Ipv4Addr>().is_ok()) {
-            return Err(refused("`*.` must be followed by a domain of at least two labels"));
+            return Err(invalid_url("`*.` must be followed by a domain of at least two labels"));
         }
-        // The list has wildcards: `kawasaki.jp` itself is not a public suffix, but each name below it is.
+        // Of `*.kawasaki.jp` in the list, `kawasaki.jp` itself is not a public suffix, but each name below it is.
         let is_public = |name: &str| {
             psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix == name.as_bytes())
         };
         if is_wildcard && (is_public(&host) || is_public(&format!("x.{host}"))) {
             let message = "`*.` must not be followed by a public suffix, below which anyone can register a name";
-            return Err(refused(message));
+            return Err(invalid_url(message));
         }
         if scheme == Some(Scheme::Http) && !is_loopback(&host) {
-            return Err(refused("plain http is allowed only for loopback addresses"));
+            return Err(invalid_url("plain http is allowed only for loopback addresses"));
         }
         Ok(Self { scheme, is_wildcard, host, port })
     }
 
-    /// How exact the host is: the host itself before a wildcard, then the longer name.
+    /// The order of patterns that match one origin: a host ranks above a wildcard, a longer name above a shorter one.
     pub fn host_rank(&self) -> (bool, usize) {
         (!self.is_wildcard, self.host.len())
     }
 
-    /// The host of the pattern, for a tool that needs one host; `None` for a wildcard. Without a scheme it is http for a
-    /// loopback address.
+    /// The host of the pattern, for a tool that needs one host; `None` for a wildcard. Without a scheme it is http for
+    /// a loopback address.
     pub fn target(&self) -> Option<Target> {
         let default = if is_loopback(&self.host) { Scheme::Http } else { Scheme::Https };
         let origin = self.with_scheme(self.scheme.unwrap_or(default));
@@ -291,7 +289,7 @@ impl HostPattern {
                 origin.host.strip_suffix(&self.host).and_then(|rest| rest.strip_suffix('.'));
             labels.is_some_and(|labels| !labels.is_empty())
         } else {
-            // The host of an origin has one name already.
+            // The host of an origin is never an alias.
             origin.host == self.host
                 || DOCKER_HUB_ALIASES.contains(&&*self.host) && origin.host == DOCKER_HUB
         };
@@ -353,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_parsers_disagree_about_are_refused() {
+    fn hosts_that_parsers_disagree_about_are_rejected() {
         for url in [
             "",
             "acme.dev",
@@ -490,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_over_public_suffixes_are_refused() {
+    fn patterns_for_public_suffixes_are_rejected() {
         for pattern in [
             "*",
             "*.",

@@ -16,7 +16,7 @@ pub enum Operation {
     /// List the hosts for which `get` returns a credential to this tool now.
     ListServable(ToolTraits),
     Capabilities,
-    /// The protocol requires to ignore this operation.
+    /// An operation that the protocol requires this program to ignore.
     Nothing,
 }
 
@@ -35,7 +35,7 @@ impl Operation {
         self
     }
 
-    /// Erases what is stored for a target, which the tool wrote as `url`.
+    /// The operation that erases the credentials for a target, which the tool wrote as `url`.
     pub fn erase(
         target: Result<Target>,
         url: &str,
@@ -62,9 +62,9 @@ impl Operation {
 pub struct CredentialRequest {
     /// Where the tool will send the credential.
     pub target: Option<Target>,
-    /// By name.
+    /// The name of the provider.
     pub provider: Option<String>,
-    /// By name.
+    /// The name of the account.
     pub account: Option<String>,
     /// Overrides the API's base URL.
     pub api_url: Option<String>,
@@ -102,28 +102,27 @@ pub enum TokenKind {
     Access,
     /// The ID token; an error if there is none.
     Id,
-    /// The token for a Kubernetes API server, which checks that the audience is this program: the ID token if the session
-    /// has one, unless the provider is configured otherwise.
+    /// The token for a Kubernetes API server, which checks that the audience is this program: the ID token if the
+    /// session has one, unless the provider is configured otherwise.
     Kubernetes,
 }
 
-/// The abilities of a tool's protocol.
+/// The properties of a tool's protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent properties of a protocol")]
 pub struct ToolTraits {
-    /// The protocol: a credential that was stored through another one does not match. `None` for the JSON protocol and the
-    /// commands, which store for every tool.
+    /// The protocol: a credential that was stored through another one does not match. `None` for the JSON protocol and
+    /// the commands, which store for every tool.
     pub name: Option<&'static str>,
     pub auth_form: AuthForm,
-    /// Whether only a credential for the exact path of the target matches (git's `useHttpPath`), and none for its whole
-    /// host.
+    /// Whether only a credential for the exact path of the target matches (git's `useHttpPath`), and not one for its
+    /// whole host.
     pub exact_path: bool,
     /// Whether the response must name every URL prefix that the credential is for.
     pub needs_prefixes: bool,
     /// Whether the response can have a secret of several lines, such as a key in JSON.
     pub carries_lines: bool,
-    /// Whether the tool does not say which scheme a loopback host has: of such a host, what is for the other scheme matches,
-    /// too.
+    /// Whether the tool names a loopback host without its scheme, so that a credential for either scheme matches.
     pub ignores_scheme: bool,
 }
 
@@ -151,8 +150,8 @@ pub enum AuthForm {
     /// As [`AuthForm::PasswordOrBearer`], or a token that was stored with its scheme for the `Authorization` header
     /// (git 2.46).
     Authorization,
-    /// As the whole value of `Authorization`. Of stored credentials only such a value matches, and no other tool
-    /// receives it (cargo).
+    /// As the whole value of `Authorization` (cargo). Only a credential that was stored in this form matches, and no
+    /// other tool receives that credential.
     WholeValue,
 }
 
@@ -169,7 +168,8 @@ pub enum Rejection {
     /// Not with a request.
     #[default]
     NotReported,
-    /// With this request, after a 401. If the tool has received the default provider's token before, it was that token.
+    /// With this request, after a 401. The rejected token is the default provider's, if the tool has received that
+    /// token for the host.
     Reported,
     /// By a second request from the same process for a credential that has not expired.
     ByRepetition,
@@ -187,22 +187,23 @@ pub struct StoreRequest {
     pub occasion: Occasion,
 }
 
-/// When a tool stores. The tokens of a session are refreshed here: a stored copy would precede the session after it has
-/// expired.
+/// When a tool stores. This program refreshes the tokens of a session: a stored copy would precede the session even
+/// after the copy has expired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Occasion {
     /// A person passes a secret: a token of a session is an error.
     #[default]
     Explicit,
-    /// A login, in which the tool may have used what `get` returned (docker, pip): a token of a session is not stored.
+    /// At a login, for which the tool may have used a token from `get` (docker, pip): a token of a session is not
+    /// stored.
     Login,
-    /// After each use, also of what `get` returned, which another process may have refreshed since (git): nothing is
-    /// stored where a provider's token is returned.
+    /// After each use (git). The secret may be a token from `get` that another process has refreshed since: nothing is
+    /// stored for a host where `get` returns a provider's token.
     Use,
 }
 
 impl StoreRequest {
-    /// A password, or a provider's token without an expiry, that a person stores.
+    /// The request of a person to store a password, or a provider's token without an expiry.
     pub fn new(request: CredentialRequest, secret: Secret) -> Self {
         Self {
             request,

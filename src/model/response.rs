@@ -2,13 +2,9 @@
 
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::Serialize;
-use zeroize::Zeroizing;
 
-use super::{Attempt, Header, Kind, OffReason, Secret, Source, StoreFailure, Target, Timestamp};
-use crate::error::{Error, Result};
+use super::{Attempt, Credential, Kind, OffReason, Source, StoreFailure, Timestamp};
 
 /// The result of an [`Operation`](super::Operation).
 #[derive(Debug)]
@@ -18,7 +14,8 @@ pub enum Response {
     /// Whether anything was erased.
     Erased(bool),
     Listed(Vec<ListEntry>, Vec<Warning>),
-    Capabilities(Capabilities),
+    /// Each store, and the reason if it is not available.
+    Capabilities(Vec<(Source, Option<String>)>),
     /// There was nothing to do.
     Nothing,
 }
@@ -31,53 +28,6 @@ pub struct Resolved {
     /// Everything that was searched, in order.
     pub attempts: Vec<Attempt>,
     pub warnings: Vec<Warning>,
-}
-
-/// A credential, ready to be encoded.
-#[derive(Debug)]
-pub struct Credential {
-    /// `None` for a URL credential.
-    pub provider: Option<String>,
-    /// The provider's account, if it is not the default one.
-    pub account: Option<String>,
-    pub kind: Kind,
-    pub username: String,
-    /// The token or password.
-    pub secret: Secret,
-    /// How a request carries the secret; `None` for a stored user name and password.
-    pub header: Option<Header>,
-    /// Where the secret may be sent: the part of the request's target for which the credential is valid. For a tool that
-    /// names no target and needs the prefixes: every host of the provider that is configured by its exact name.
-    pub prefixes: Vec<Target>,
-    /// When the tool must treat it as expired.
-    pub expires_at: Option<Timestamp>,
-    /// git's `oauth_refresh_token` of a stored credential. Never a session's.
-    pub refresh_token: Option<Secret>,
-}
-
-impl Credential {
-    /// Name and value of the HTTP header for the credential. A stored user name and password are sent as in RFC 7617,
-    /// where the user name ends at the first colon: a user name with a colon is an error.
-    pub fn request_header(&self) -> Result<(&str, Secret)> {
-        if let Some(header) = &self.header {
-            return Ok((&header.name, header.value(&self.secret)));
-        }
-        if self.username.contains(':') {
-            return Err(self.colon_error());
-        }
-        let pair = Zeroizing::new(format!("{}:{}", self.username, self.secret.expose_secret()));
-        let basic = Header::authorization("Basic");
-        Ok(("Authorization", basic.value(&Secret::new(BASE64.encode(pair.as_bytes())))))
-    }
-
-    fn colon_error(&self) -> Error {
-        let target = self.prefixes.first().map(ToString::to_string).unwrap_or_default();
-        let message = format!(
-            "the user name stored for {target} contains a colon, which Basic authentication does not allow"
-        );
-        Error::invalid_state(message)
-            .with_hint("store the credential again with a user name that has no colon")
-    }
 }
 
 /// Where a credential was stored.
@@ -117,15 +67,6 @@ pub struct ListEntry {
     pub source: Source,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-}
-
-/// The protocols and stores that this program supports on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// The names of the protocols.
-    pub protocols: Vec<&'static str>,
-    /// Each store, and why it does not work here (`None`: it works).
-    pub stores: Vec<(Source, Option<String>)>,
 }
 
 /// A problem that did not make the operation fail. `Display` is the message.

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use url::Url;
 
-use super::origin::{refuse_repairs, refused};
+use super::origin::{invalid_url, reject_repairs};
 use super::{Origin, Scheme};
 use crate::error::Result;
 
@@ -16,14 +16,14 @@ pub struct UrlPath(String);
 impl UrlPath {
     /// From the path of a URL. A `%` without two hex digits is a literal `%`.
     pub fn from_encoded(path: &str) -> Result<Self> {
-        refuse_repairs(path)?;
+        reject_repairs(path)?;
         Self::from_decoded(&percent_decode(path.as_bytes()))
     }
 
     /// From a path without percent-encoding, in any encoding.
     pub fn from_decoded(path: &[u8]) -> Result<Self> {
         if path.iter().any(u8::is_ascii_control) {
-            return Err(refused("the path contains a control character"));
+            return Err(invalid_url("the path contains a control character"));
         }
         let mut canonical = String::with_capacity(path.len());
         for segment in path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
@@ -34,7 +34,7 @@ impl UrlPath {
                 matches!(name, b"." | b"..")
             };
             if segment.split(|byte| *byte == b'\\').any(is_dots) {
-                return Err(refused("the path contains a dot segment"));
+                return Err(invalid_url("the path contains a dot segment"));
             }
             if !canonical.is_empty() {
                 canonical.push('/');
@@ -54,7 +54,7 @@ impl UrlPath {
         self.0.is_empty()
     }
 
-    /// Whether it is `prefix` or below it, by whole segments: `team-a` is not below `team`.
+    /// Whether the path is `prefix` or below `prefix`, by whole segments: `team-a` is not below `team`.
     pub fn is_below(&self, prefix: &Self) -> bool {
         let rest = self.0.strip_prefix(&prefix.0);
         prefix.is_root() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -91,7 +91,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Everything on an origin.
+    /// Every path of an origin.
     pub fn whole_host(origin: Origin) -> Self {
         Self { origin, path: UrlPath::default() }
     }
@@ -102,7 +102,7 @@ impl Target {
         let path = &tail[..tail.find(['?', '#']).unwrap_or(tail.len())];
         // The authority is checked first: a later error must not repeat user information.
         let origin = Origin::parse(scheme, authority)?;
-        refuse_repairs(tail)?;
+        reject_repairs(tail)?;
         Ok(Self { origin, path: UrlPath::from_encoded(path)? })
     }
 
@@ -127,11 +127,11 @@ impl Target {
 fn split(url: &str) -> Result<(Scheme, &str, &str)> {
     let (scheme, rest) = url
         .split_once("://")
-        .ok_or_else(|| refused("it has no scheme; write https://host/path"))?;
+        .ok_or_else(|| invalid_url("it has no scheme; write https://host/path"))?;
     let scheme = match scheme.to_ascii_lowercase().as_str() {
         "https" => Scheme::Https,
         "http" => Scheme::Http,
-        _ => return Err(refused("only https and http are supported")),
+        _ => return Err(invalid_url("only https and http are supported")),
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     Ok((scheme, &rest[..end], &rest[end..]))
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn dot_segments_and_control_characters_are_refused() {
+    fn dot_segments_and_control_characters_are_rejected() {
         for path in [
             "team-a/../team-b/x.git",
             "team-a/%2e%2e/team-b",

@@ -12,7 +12,6 @@ use crate::error::{Error, printable};
 /// The largest JSON request, in bytes.
 pub const MAX_OBJECT: usize = 64 * 1024;
 
-/// One call of a tool.
 #[derive(Default)]
 pub struct Invocation {
     /// The arguments after the protocol's name.
@@ -29,13 +28,13 @@ pub struct Invocation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     Nothing,
-    /// One JSON object; the end of the input is not awaited.
+    /// One JSON object. The end of the input is not needed.
     Object,
     /// Lines, up to a blank one.
     Paragraph,
     /// Everything, to the end.
     Everything,
-    /// Each line is a call, until the end. The text is written first.
+    /// Each line is a request, until the end. The text is the greeting, which is written first.
     Conversation(&'static str),
 }
 
@@ -62,7 +61,7 @@ impl ToolOutput {
         Self::success(super::json::line(value))
     }
 
-    /// Success, for a tool that stores the token of a session that it has just received.
+    /// Success, for a tool that stores the token of a session, which it has just received from `get`.
     pub fn session_not_stored() -> Self {
         Self::default().with_note(
             "the token belongs to a session and is not stored: it is returned and refreshed while you are logged in",

@@ -1,6 +1,6 @@
 //! The credential helper protocol of Bazel (EngFlow/credential-helper-spec).
 //!
-//! Bazel requests credentials for every host that a build downloads from, so for a host without a credential the output
+//! Bazel requests a credential for every host that a build downloads from. For a host without a credential, the output
 //! is a success without headers.
 
 use std::collections::BTreeMap;

@@ -55,7 +55,7 @@ impl Protocol for Cargo {
         let error = match result {
             Ok(Response::Found(found)) => return credential(&found),
             Ok(Response::Erased(true)) => return success(Success::Logout),
-            // cargo's next provider may have it.
+            // cargo's next provider may have the credential.
             Ok(Response::Erased(false)) => {
                 Error::new(ErrorCode::NotFound, "no credential is stored for it")
             }
@@ -76,14 +76,14 @@ impl Protocol for Cargo {
 }
 
 pub(super) enum Call {
-    /// Without cargo's argument.
+    /// A call by a person, without cargo's argument.
     Manual,
     Request,
     /// A request that is not performed.
     Rejected(ErrorKind),
 }
 
-/// cargo's names. cargo tries its next provider only after the first two.
+/// cargo's names of errors. cargo calls its next provider only after the first two.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ErrorKind {

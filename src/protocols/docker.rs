@@ -1,7 +1,8 @@
 //! Docker's credential protocol (docker-credential-helpers, credentials/).
 //!
-//! Docker spells one server in many ways: `https://h/v1/`, `h`, `h:443`. Scheme and path are ignored; the scheme is http
-//! for a loopback address, where a credential for https matches, too, and https otherwise.
+//! Docker spells one server in many ways: `https://h/v1/`, `h`, `h:443`. The path is ignored. The scheme is http for a
+//! loopback address, where a credential for https matches, too. For any other host, the scheme is https unless the server
+//! begins with `http://`, where no credential is sent.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ const NOT_FOUND: &str = "credentials not found in native keychain";
 const NO_SERVER: &str = "no credentials server URL";
 const NO_USERNAME: &str = "no credentials username";
 
-/// Docker's name for Docker Hub.
+/// The server URL that Docker sends for Docker Hub.
 const HUB: &str = "https://index.docker.io/v1/";
 
 const VERSION: &str =
@@ -155,8 +156,8 @@ fn target(server: &str) -> Result<Target> {
     } else {
         Target::from_host(authority, "")?.origin
     };
-    // Docker stores the tokens of a browser login beside the login, under longer names: `…/v1/access-token`
-    // (docker/cli, cli/internal/oauth/manager).
+    // Docker stores the tokens of a browser login under longer URLs: `…/v1/access-token` (docker/cli,
+    // cli/internal/oauth/manager).
     let token = tail.strip_prefix("/v1/").filter(|_| origin.host() == DOCKER_HUB);
     Ok(Target { origin, path: UrlPath::from_encoded(token.unwrap_or_default())? })
 }
@@ -176,7 +177,7 @@ fn credential(server_url: &str, found: &Resolved) -> ToolOutput {
         .with_warnings(&found.warnings)
 }
 
-/// Each host under a name that `get` decodes to the same target.
+/// The user name of each host, under a server name that `get` decodes to the same target.
 fn list(entries: &[ListEntry]) -> BTreeMap<String, &str> {
     let named = entries.iter().filter_map(|entry| {
         let host = Target::parse(entry.url.as_deref()?).ok()?;

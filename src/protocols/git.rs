@@ -43,9 +43,9 @@ impl Protocol for Git {
             _ if call.operation == "capability" => {
                 ToolOutput::success("version 0\ncapability authtype\ncapability state\n")
             }
-            Ok(Response::Found(found)) => credential(&found, &call.attributes),
+            Ok(Response::Found(found)) => encode_credential(&found, &call.attributes),
             Ok(_) => ToolOutput::default(),
-            // git tries its next helper, or prompts: it needs no message.
+            // git calls its next helper, or prompts: no message is needed.
             Err(error) if error.code == ErrorCode::NotFound => ToolOutput::default(),
             // git shows the line before it prompts for a password that the host does not accept.
             Err(error) if error.is_no_credential() => {
@@ -122,6 +122,7 @@ struct Attributes<'a> {
     refresh_token: Option<&'a str>,
     expires_at: Option<Timestamp>,
     ephemeral: bool,
+    /// An empty `capability[]` clears the list, as an empty `wwwauth[]` clears the schemes.
     capabilities: Vec<&'a str>,
     /// The authentication schemes that the server offers, in lower case.
     offered_schemes: Vec<String>,
@@ -131,8 +132,8 @@ impl<'a> Attributes<'a> {
     fn parse(input: &'a [u8]) -> Result<Self> {
         let mut attributes = Self::default();
         for line in input.split(|byte| *byte == b'\n') {
-            // The server is the author of this line: neither its length nor its encoding may prevent the request. Every
-            // character with a meaning in a challenge is ASCII.
+            // The server wrote this line: its length and encoding are not errors. Every character with a meaning in a
+            // challenge is ASCII.
             if let Some(challenge) = line.strip_prefix(b"wwwauth[]=") {
                 attributes.set_challenges(&String::from_utf8_lossy(challenge));
                 continue;
@@ -156,8 +157,8 @@ impl<'a> Attributes<'a> {
         Ok(attributes)
     }
 
-    /// Rejects a request that names its target twice: an old git wrote the text after a newline in a URL as another line,
-    /// and sent the credential for that line's host to the first host (CVE-2020-5260).
+    /// Rejects a request that specifies its target more than once: an old git wrote the text after a newline in a URL
+    /// as another line, and sent the credential for that line's host to the first host (CVE-2020-5260).
     fn check_unique(&self, key: &str) -> Result<()> {
         let is_set = match key {
             "protocol" => self.url.or(self.protocol).is_some(),
@@ -169,7 +170,7 @@ impl<'a> Attributes<'a> {
         if is_set { Err(Error::invalid("the target is specified more than once")) } else { Ok(()) }
     }
 
-    /// A value that is not used may have any encoding, and so may a path.
+    /// Sets the attribute `key`. A path and an unused value may have any encoding.
     fn set(&mut self, key: &str, value: &'a [u8]) -> Result<()> {
         let text = || {
             let text = std::str::from_utf8(value);
@@ -189,7 +190,8 @@ impl<'a> Attributes<'a> {
                 self.expires_at = text()?.parse().ok().map(Timestamp::from_unix);
             }
             "ephemeral" => self.ephemeral = !matches!(value, b"" | b"0" | b"false"),
-            "capability[]" => append(&mut self.capabilities, text()?),
+            "capability[]" if value.is_empty() => self.capabilities.clear(),
+            "capability[]" => self.capabilities.push(text()?),
             _ => {}
         }
         Ok(())
@@ -226,7 +228,8 @@ impl<'a> Attributes<'a> {
         self.url.map_or_else(url, str::to_owned)
     }
 
-    /// Stores a password with its user name, or a token with its scheme; nothing without them.
+    /// The operation that stores a password with its user name, or a token with its scheme. Without these, nothing is
+    /// stored.
     fn store(&self, request: CredentialRequest) -> Operation {
         let (secret, scheme) = match *self {
             Self { password: Some(password), username: Some(_), .. } => (password, None),
@@ -250,9 +253,10 @@ impl<'a> Attributes<'a> {
         self.capabilities.contains(&"authtype")
     }
 
-    /// Whether a token is returned as a Bearer token: only to a git that can send it, and for a server that offers
-    /// Bearer and not Basic. Before git sends more than `http.postBuffer` it makes one more request, after which it has
-    /// lost the header, but not a password (`probe_rpc` in remote-curl.c, since 2.46).
+    /// Whether a provider's token is returned as a Bearer token: to a git that can send one, for a server that offers
+    /// Bearer and not Basic. If the server offers both, a password is safer: before git sends more than
+    /// `http.postBuffer`, it sends a probe, after which it has lost the Bearer token, but not a password (`probe_rpc`
+    /// in remote-curl.c, since 2.46).
     fn takes_bearer(&self) -> bool {
         self.can_send_authtype() && self.is_offered("bearer") && !self.is_offered("basic")
     }
@@ -280,12 +284,7 @@ fn percent_encode(path: &str) -> String {
     path.chars().map(encode).collect()
 }
 
-/// Appends to a list; an empty value clears it.
-fn append<'a>(list: &mut Vec<&'a str>, value: &'a str) {
-    if value.is_empty() { list.clear() } else { list.push(value) }
-}
-
-fn credential(found: &Resolved, attributes: &Attributes<'_>) -> ToolOutput {
+fn encode_credential(found: &Resolved, attributes: &Attributes<'_>) -> ToolOutput {
     let credential = &found.credential;
     let (secret, username) = (credential.secret.expose_secret(), &credential.username);
     // git requires the capability in the first line.
@@ -293,9 +292,9 @@ fn credential(found: &Resolved, attributes: &Attributes<'_>) -> ToolOutput {
         (Some(header), Kind::UrlCredential) => {
             let scheme = header.scheme.as_deref().unwrap_or_default();
             let lines = format!("capability[]=authtype\nauthtype={scheme}\ncredential={secret}\n");
-            if username.is_empty() { lines } else { lines + &format!("username={username}\n") }
+            if username.is_empty() { lines } else { format!("{lines}username={username}\n") }
         }
-        // `ephemeral` prevents other helpers from storing a token that this program refreshes.
+        // `ephemeral` prevents other helpers from storing the token, which this program refreshes.
         (Some(header), _) if header.is_bearer() && attributes.takes_bearer() => {
             format!("capability[]=authtype\nauthtype=Bearer\ncredential={secret}\nephemeral=1\n")
         }

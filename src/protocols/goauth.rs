@@ -2,8 +2,8 @@
 //!
 //! go calls the helper once without arguments, and again with each URL that a server answered with a 4xx. go sends the
 //! header to every URL that starts with one of the prefixes, so the prefixes are configured hosts, never the URL of the
-//! request. go follows redirects to any host, and removes only `Authorization` and cookies from a request to another one
-//! (net/http, `shouldCopyHeaderOnRedirect`): a token in any other header is not sent.
+//! request. go follows redirects to any host, and removes only `Authorization` and cookies from a request to another
+//! host (net/http, `shouldCopyHeaderOnRedirect`): this program returns no token for any other header.
 
 use super::Protocol;
 use crate::error::{Error, Result};

@@ -118,7 +118,7 @@ impl<'a> Arguments<'a> {
         if username.is_none() && !(operation == "get" && creds) {
             return Err(Error::invalid(format!("{operation} requires a service and a user name")));
         }
-        // It would end a line of the plain output.
+        // A line break would end a line of the plain output.
         if username.is_some_and(|name| name.contains(char::is_control)) {
             return Err(Error::invalid("the user name contains a control character"));
         }
@@ -145,7 +145,7 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// pip compares these words.
+/// pip searches for `unrecognized arguments`.
 fn unrecognized(argument: &str) -> Error {
     let option = Some(argument_name(argument)).filter(|name| name.starts_with("--"));
     let shown = option.unwrap_or("(a value)");

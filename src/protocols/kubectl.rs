@@ -106,7 +106,7 @@ fn decode(invocation: &Invocation) -> Result<(Option<String>, CredentialRequest)
     let variable = invocation.variables.get(INFO);
     let info = Info::parse(variable.map_or("", String::as_str))?;
     let target = info.server().map(Target::parse).transpose()?;
-    // client-go uses a credential until its expiry, and requests another one earlier only after a 401.
+    // client-go uses a credential until its expiry, and requests a new one earlier only after a 401.
     let rejection =
         if variable.is_some() { Rejection::ByRepetition } else { Rejection::NotReported };
     let token = TokenKind::Kubernetes;

@@ -43,7 +43,7 @@ pub trait Protocol {
     /// The environment variables that are part of a request.
     const VARIABLES: &'static [&'static str] = &[];
 
-    /// The parsed invocation, which `encode` receives after a failure, too.
+    /// The parsed invocation. `encode` receives it also after a failure.
     type Parsed<'a>;
 
     /// How much of standard input belongs to a call with these arguments.
@@ -83,7 +83,7 @@ impl Tool {
 fn answer<P: Protocol>(invocation: &Invocation, perform: Perform<'_>) -> ToolOutput {
     let (parsed, operation) = P::decode(invocation);
     let name = (P::NAME != json::NAME).then_some(P::NAME);
-    // A request that could not be read is not an empty request.
+    // A request that could not be read must not count as empty.
     let result = match &invocation.input_error {
         Some(error) => Err(error.clone()),
         None => operation.and_then(|operation| perform(operation.from_tool(name))),

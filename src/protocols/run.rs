@@ -1,5 +1,5 @@
-//! One call of a tool from end to end: find its protocol, read standard input, decode, perform, encode. For a tool that
-//! sends one request in each line, these steps for each line.
+//! One call of a tool from end to end: find its protocol, read standard input, decode, perform, encode. A conversation
+//! has one request in each line, and repeats these steps for each line.
 
 use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::config::Overrides;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Framing, Invocation, MAX_OBJECT, Response, ToolOutput};
 
-/// The bytes of one read. Small, since the buffer is wiped byte by byte; a request fits in.
+/// The bytes of one read. Small, since the buffer is wiped byte by byte; most requests need one read.
 const CHUNK_SIZE: usize = 1024;
 
-/// In bytes; no protocol sends more.
+/// The largest input of a protocol, in bytes.
 const MAX_INPUT: usize = 4 << 20;
 
 /// The delay before a non-blocking pipe is read again.
@@ -68,15 +68,15 @@ pub fn json_tool() -> &'static Tool {
     &ALL[0]
 }
 
-/// Answers a call; `--help` with the usage.
+/// Answers a call of a tool, or prints the usage for `--help`.
 pub fn run(engine: &Engine<'_>, tool: &Tool, arguments: &[String]) -> ToolOutput {
-    // A protocol may have its own `--help`.
+    // `--help` may be an operation of the protocol.
     if arguments.iter().any(is_help) && !tool.operations.contains(&"--help") {
         return ToolOutput::success(usage(tool));
     }
     let mut arguments = arguments.to_vec();
     if tool.name == json::NAME {
-        // Options of every account command, without effect on a protocol that always prints JSON.
+        // Options of every command for people, without effect on a protocol that always prints JSON.
         arguments.retain(|argument| !matches!(argument.as_str(), "--json" | "--quiet" | "-q"));
     }
     match (tool.framing)(&arguments) {
@@ -110,7 +110,7 @@ fn answer_lines(
     arguments: &[String],
     greeting: &str,
 ) -> ToolOutput {
-    let mut written = write(greeting);
+    let mut written = print(greeting);
     let mut is_last = false;
     while written.is_ok() && !is_last {
         let line = read_line();
@@ -121,21 +121,37 @@ fn answer_lines(
         let ToolOutput { output, messages, .. } =
             answer_input(engine, tool, arguments.to_vec(), line);
         let _ = std::io::stderr().lock().write_all(messages.as_bytes());
-        written = write(&output);
+        written = print(&output);
     }
-    match written {
-        // A closed pipe: the reader has what it needs.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            let message = format!("cannot write to standard output: {}", error.kind());
-            ToolOutput::failure(ErrorCode::Internal.exit_status(), message)
-        }
-        _ => ToolOutput::default(),
-    }
+    failed_write(written).unwrap_or_default()
 }
 
-fn write(text: &str) -> std::io::Result<()> {
+fn print(text: &str) -> std::io::Result<()> {
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush())
+}
+
+/// The failure to write standard output; `None` for a closed pipe, whose reader has read enough.
+fn failed_write(written: std::io::Result<()>) -> Option<ToolOutput> {
+    let kind = written.err()?.kind();
+    let message = format!("cannot write to standard output: {kind}");
+    let failure = || ToolOutput::failure(ErrorCode::Internal.exit_status(), message);
+    (kind != ErrorKind::BrokenPipe).then(failure)
+}
+
+/// Writes standard output and standard error, and returns the exit status.
+pub fn write(ToolOutput { masks, output, messages, status }: &ToolOutput) -> u8 {
+    let warn = |text: &str| std::io::stderr().lock().write_all(text.as_bytes());
+    // A terminal is not the log of a job, whatever a variable says, and would show the secret.
+    if !std::io::stderr().is_terminal() {
+        let _ = warn(masks);
+    }
+    let failure = failed_write(print(output));
+    let _ = warn(messages);
+    failure.map_or(*status, |failure| {
+        let _ = warn(&failure.messages);
+        failure.status
+    })
 }
 
 fn answer_input(
@@ -158,8 +174,7 @@ fn answer_input(
 pub fn answer(engine: &Engine<'_>, tool: &Tool, invocation: &Invocation) -> ToolOutput {
     let mut warning = None;
     let output = (tool.answer)(invocation, &mut |operation| {
-        let protocols: Vec<_> = ALL.iter().map(|tool| tool.name).collect();
-        let response = engine.perform(operation, &protocols)?;
+        let response = engine.perform(operation)?;
         if let Response::Stored(stored) = &response {
             warning.clone_from(&stored.warning);
         }
@@ -216,13 +231,13 @@ fn too_large(max: usize) -> Error {
     Error::invalid(format!("the request is larger than {} KiB", max / 1024))
 }
 
-/// Whether `bytes` have the whole request, of which the first `checked` bytes do not.
+/// Whether `bytes` contain the whole request. The first `checked` bytes do not.
 fn is_complete(framing: Framing, bytes: &[u8], checked: usize) -> bool {
     match framing {
         Framing::Nothing => true,
         Framing::Everything | Framing::Conversation(_) => false,
         Framing::Paragraph => {
-            // Input after an empty line, or after an object, does not belong to the request.
+            // Input after an empty line does not belong to the request.
             let is_first = bytes.starts_with(b"\n") || bytes.starts_with(b"\r\n");
             let tail = &bytes[checked.saturating_sub(2)..];
             is_first

@@ -26,7 +26,7 @@ impl Protocol for Terraform {
     type Parsed<'a> = ();
 
     fn framing(arguments: &[String]) -> Framing {
-        // terraform writes in any case, so invalid input is read to its end, too.
+        // terraform always writes the input, so invalid input is read to its end, too.
         let is_store = arguments.first().is_some_and(|operation| operation == "store");
         if is_store { Framing::Everything } else { Framing::Nothing }
     }
@@ -66,7 +66,7 @@ fn decode(invocation: &Invocation) -> Result<Operation> {
     }
 }
 
-/// The `token`. Another property is an error: it would be lost silently.
+/// The `token`. Any other property is an error, since it would be lost.
 fn token(input: &[u8]) -> Result<Secret> {
     let mut properties: Map<String, Value> = serde_json::from_slice(input)
         .map_err(|error| Error::invalid(format!("standard input {}", reason(&error))))?;

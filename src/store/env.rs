@@ -1,4 +1,5 @@
-//! A token in an environment variable: read, never written. It precedes every stored credential, and is never refreshed.
+//! A token in an environment variable: read, never written. It precedes every stored credential, and is never
+//! refreshed.
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Kind, Secret, Timestamp, jwt};
@@ -36,8 +37,8 @@ pub fn read(environment: &Environment, name: &str, now: Timestamp) -> Result<Opt
     Ok(Some(Variable { token, kind, expires_at }))
 }
 
-/// The token in a text that a person or a CI system has set, trimmed. Any other character that no token has is an error,
-/// which does not repeat the text.
+/// The token in a text that a person or a CI system has set, trimmed. A text that cannot be a token is an error, which
+/// does not repeat the text.
 pub fn token(text: &str) -> Result<Secret, &'static str> {
     let trimmed = Secret::trimmed(text);
     let token = trimmed.expose_secret();
@@ -65,7 +66,7 @@ pub fn token(text: &str) -> Result<Secret, &'static str> {
 }
 
 /// A reference that a CI system or a shell did not expand, as `$NAME`, `${NAME}`, `$(NAME)`, `%NAME%`, `{{ name }}` or
-/// `<name>`, and what a log shows in the place of a secret.
+/// `<name>`, or the mask that a log shows instead of a secret.
 fn is_placeholder(token: &str) -> bool {
     let is_within =
         |begin, end| token.len() > 1 && token.starts_with(begin) && token.ends_with(end);
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_no_token_is_named_by_its_variable() {
+    fn an_error_for_a_value_that_is_not_a_token_names_the_variable() {
         for (value, reason) in [
             ("myc\t1", "contains a control character"),
             ("myc_1\nmyc_2", "contains a control character"),

@@ -31,6 +31,7 @@ impl CredentialStore for FileStore<'_> {
         let path = self.path(&key.file)?;
         let contents = atomic_file::read(&path)
             .map_err(|reason| StoreFailure::Failed(format!("{} {reason}", path.display())))?;
+        // An empty mounted file counts as removed.
         let is_removed = |found: &atomic_file::Contents| {
             found.text.expose_secret().is_empty() && atomic_file::is_mount_point(&path)
         };

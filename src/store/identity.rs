@@ -1,4 +1,4 @@
-//! The identity token of a job where the platform has put it: a variable or a file. Both are read for each exchange, and
+//! The identity token that the platform of a job provides in a variable or a file. Both are read for each exchange, and
 //! nothing is stored.
 
 use super::env;
@@ -52,7 +52,7 @@ pub fn detect(context: &Context, source: &IdentitySource) -> Result<Presence> {
     }
 }
 
-/// A source that is requested over the platform's variables, or is a metadata server, which has none.
+/// A source that is requested with the platform's variables, or a metadata server, which has no variables.
 fn request_variables(context: &Context, source: &IdentitySource) -> Result<Presence> {
     let names = source.request_variables();
     let mut job = zeroize::Zeroizing::new(String::new());

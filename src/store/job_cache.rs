@@ -1,7 +1,7 @@
-//! The token that a job got for its identity, for the other processes of the same job. It lies in a folder that ends with
-//! the job or the login of the user, never in the home directory or the keyring, and is encrypted with what only the job
-//! has, if there is such a thing. The name of the file is a hash of the settings and of what only the job has: another job
-//! does not find it.
+//! The token for the identity of a job, for the other processes of the same job. It is stored in a folder that is
+//! deleted at the end of the job or of the user's login, never in the home directory or the keyring, and is encrypted
+//! with a secret of the job, if the job has one. The name of the file is a hash of the settings and of that secret or
+//! the identity, so that another job does not find the file.
 
 use std::path::PathBuf;
 
@@ -18,14 +18,14 @@ use crate::model::jwt::IdentityClaims;
 use crate::model::{Secret, Session, Timestamp};
 use crate::sys::atomic_file;
 
-/// The folder of the job, of GitHub's and Azure's runners, which empty it; else that of the user's login.
+/// The folder of the job, which the runners of GitHub and Azure empty; else the folder of the user's login.
 /// <https://docs.github.com/en/actions/reference/workflows-and-actions/variables>,
 /// <https://learn.microsoft.com/en-us/azure/devops/pipelines/build/variables>
 const FOLDERS: [&str; 3] = ["RUNNER_TEMP", "AGENT_TEMPDIRECTORY", "XDG_RUNTIME_DIR"];
 
 pub struct JobCache {
     path: PathBuf,
-    /// `None`: nothing of the job is secret, and the mode of the file protects it.
+    /// `None` if the job has no secret: only the mode of the file protects the entry.
     key: Option<LessSafeKey>,
 }
 
@@ -44,7 +44,7 @@ struct Stored {
 }
 
 impl JobCache {
-    /// `settings` and `owner` decide who finds an entry; `secret` encrypts it. `None` if there is no folder for it.
+    /// `settings` and `owner` select the entry, and `secret` encrypts it. `None` if there is no folder for the job.
     pub fn new(
         context: &Context,
         settings: &str,

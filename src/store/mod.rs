@@ -55,7 +55,7 @@ pub type PreparedWrite<'a> = Box<dyn FnOnce(&Secret) -> StoreResult<StoredAt> + 
 #[derive(Debug)]
 pub struct StoredText {
     pub text: Secret,
-    /// The repair that was made while it was read.
+    /// The repair that the read made.
     pub warning: Option<Warning>,
 }
 
@@ -76,9 +76,9 @@ impl<'a> Stores<'a> {
         if source == Source::Keyring { self.keyring } else { self.file }
     }
 
-    /// Stores a new credential in the keyring; in the file if there is no keyring, if `choice` is the file, or if this kind
-    /// of credential is not stored in the keyring. A keyring that exists and rejects the credential is an error; one that
-    /// the environment names and that cannot be used is a warning.
+    /// Stores a new credential in the keyring; in the file if there is no keyring, if `choice` is the file, or if this
+    /// kind of credential is not stored in the keyring. A keyring that exists and rejects the credential is an error. A
+    /// keyring that the environment names and that cannot be used is a warning.
     pub fn write_new(
         &self,
         choice: Option<StoreChoice>,
@@ -110,7 +110,7 @@ impl<'a> Stores<'a> {
         if is_for_file(choice, key)? {
             return in_file();
         }
-        // It creates a missing collection, before the person logs in.
+        // `prepare` creates a missing collection of the keyring, before the person logs in.
         match self.keyring.prepare(key, 0) {
             Err(StoreFailure::Off(_)) if choice.is_none() => in_file(),
             result => result.map(drop).map_err(keyring_error),
@@ -118,7 +118,8 @@ impl<'a> Stores<'a> {
     }
 }
 
-/// Whether a new credential is stored in the file, also if there is a keyring. An error if the chosen store cannot have it.
+/// Whether a new credential is stored in the file even if there is a keyring. An error if the chosen store cannot have
+/// the credential.
 fn is_for_file(choice: Option<StoreChoice>, key: &StorageKey) -> Result<bool> {
     match choice {
         Some(StoreChoice::Keyring) if key.item.is_none() => {

@@ -1,5 +1,5 @@
-//! Who a session belongs to, as the service has said it: a line beside the file of the session, so that `status` and
-//! `account list` name people without a request. Nothing is decided by it.
+//! The owner of a session, as the service reported it: a file beside the session, so that `status` and `account list`
+//! name people without a request. No decision depends on the name.
 
 use super::url_credentials::hash;
 use crate::config::Paths;

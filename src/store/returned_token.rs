@@ -1,7 +1,7 @@
 //! The token that was returned last, and the process that received it, as a hash. A tool that cannot report a rejected
 //! token (kubectl) requests a credential again before the token's expiry instead.
 //!
-//! The file has one entry: where several such tools run at the same time, a rejection is noticed one call later.
+//! The file has one entry: if several such tools run at the same time, a rejection is detected one call later.
 
 use super::url_credentials::hash;
 use crate::config::Paths;
@@ -20,7 +20,7 @@ pub fn is_repeated(paths: &Paths, target: Option<&Target>, token: &Secret) -> bo
     if last.is_some_and(|last| last.text.expose_secret() == entry) {
         return true;
     }
-    // If the file cannot be written, no rejection is noticed.
+    // If the file cannot be written, no rejection is detected.
     let _ = atomic_file::write_fleeting(&path, &entry);
     false
 }

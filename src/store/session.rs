@@ -1,7 +1,7 @@
-//! A provider's session in the keyring and in the file: its encoding, and which of two is in force.
+//! A provider's session in the keyring and in the file: its encoding, and the choice between two sessions.
 //!
-//! The JSON is that of the `my` command line (`~/.my/credentials.json`). `my` rewrites the whole file and drops keys that
-//! it does not know, so nothing else is stored in it.
+//! The JSON is that of the `my` command line (`~/.my/credentials.json`). `my` rewrites the whole file and drops keys
+//! that it does not know, so nothing else is stored in it.
 
 use std::time::Duration;
 
@@ -13,6 +13,12 @@ use crate::model::{
     IdToken, Kind, Outcome, Secret, Session, Source, StorageKey, StoreFailure, StoredFormat,
     Subject, Timestamp, Trail, Warning, json, jwt,
 };
+
+/// The reads of a file before it counts as broken: another program may be writing the file in place.
+const MAX_READS: u32 = 8;
+
+/// The delay between two reads: the other program has 70 ms for its write.
+const READ_DELAY: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredSession {
@@ -32,8 +38,8 @@ pub struct LoadedSessions {
     pub problem: Option<(Source, StoreFailure)>,
 }
 
-/// Reads both stores. Both have a session after a write that could not remove the other one: the session whose token the
-/// service issued last is in force.
+/// Reads both stores. If a write could not remove the session of the other store, both have one: the session whose
+/// token the service issued last is in force.
 pub fn load(stores: &Stores<'_>, key: &StorageKey) -> LoadedSessions {
     let mut loaded = LoadedSessions::default();
     for store in stores.in_order() {
@@ -76,12 +82,6 @@ pub fn issued_at(session: &Session) -> (i64, Timestamp) {
     let iat = jwt::claims(&session.access_token).iat;
     (iat.unwrap_or_else(|| session.received_at().unix()), session.last_refreshed_at)
 }
-
-/// Another program may write the file in place: an incomplete file is read again before it counts as broken.
-const MAX_READS: u32 = 8;
-
-/// The delay between two reads: together they allow such a write 70 ms.
-const READ_DELAY: Duration = Duration::from_millis(10);
 
 pub fn read(store: &dyn CredentialStore, key: &StorageKey) -> StoreResult<Option<Session>> {
     Ok(read_with_warning(store, key)?.map(|(session, _)| session))
@@ -134,7 +134,8 @@ struct Record {
     id_token_expires_at: Option<String>,
 }
 
-/// The session in a text; `None` for a blank file of a bare key. The error is a reason without any of the text.
+/// The session in a text; `None` for a blank file of a bare key. The error is a reason that repeats nothing of the
+/// text.
 pub fn decode(key: &StorageKey, text: &Secret) -> Result<Option<Session>, String> {
     let text = text.expose_secret().trim();
     match key.format {
@@ -152,27 +153,17 @@ pub fn decode(key: &StorageKey, text: &Secret) -> Result<Option<Session>, String
 
 fn decode_json(text: &str, service: Option<&str>) -> Result<Session, String> {
     let record: Record = serde_json::from_str(text).map_err(|error| json::reason(&error))?;
-    let Record {
-        access_token,
-        refresh_token,
-        expires_at,
-        logged_in_at,
-        last_refreshed_at,
-        service: issued_by,
-        id_token,
-        id_token_expires_at,
-    } = record;
-    if let (Some(issued_by), Some(service)) = (issued_by, service)
+    if let (Some(issued_by), Some(service)) = (&record.service, service)
         && issued_by != service
     {
-        return Err(format!("was issued by {}, not by {service}", sanitize(&issued_by)));
+        return Err(format!("was issued by {}, not by {service}", sanitize(issued_by)));
     }
-    if access_token.is_empty() {
+    if record.access_token.is_empty() {
         return Err("has an empty access_token".to_owned());
     }
-    // It would end a header, or a line of a protocol.
-    if access_token.has_control_character()
-        || refresh_token.as_ref().is_some_and(Secret::has_control_character)
+    // A control character would end a header, or a line of a protocol.
+    if record.access_token.has_control_character()
+        || record.refresh_token.as_ref().is_some_and(Secret::has_control_character)
     {
         return Err("has a token with a control character".to_owned());
     }
@@ -182,18 +173,18 @@ fn decode_json(text: &str, service: Option<&str>) -> Result<Session, String> {
             .ok_or_else(|| format!("has an invalid {name}: not an RFC 3339 time")),
     };
     let mut session = Session {
-        access_token,
-        refresh_token: refresh_token.filter(|token| !token.is_empty()),
-        id_token: match id_token.filter(|token| service.is_some() && token.is_jwt()) {
+        access_token: record.access_token,
+        refresh_token: record.refresh_token.filter(|token| !token.is_empty()),
+        id_token: match record.id_token.filter(|token| service.is_some() && token.is_jwt()) {
             Some(token) => Some(IdToken {
                 token,
-                expires_at: time("id_token_expires_at", id_token_expires_at)?,
+                expires_at: time("id_token_expires_at", record.id_token_expires_at)?,
             }),
             None => None,
         },
-        expires_at: time("expires_at", expires_at)?,
-        logged_in_at: time("logged_in_at", logged_in_at)?,
-        last_refreshed_at: time("last_refreshed_at", last_refreshed_at)?,
+        expires_at: time("expires_at", record.expires_at)?,
+        logged_in_at: time("logged_in_at", record.logged_in_at)?,
+        last_refreshed_at: time("last_refreshed_at", record.last_refreshed_at)?,
     };
     if session.expires_at == Timestamp::ZERO && session.kind() == Kind::ApiToken {
         session.expires_at = Timestamp::NEVER;
@@ -218,24 +209,16 @@ struct BorrowedRecord<'a> {
 }
 
 pub fn encode(key: &StorageKey, session: &Session) -> Secret {
-    let Session {
-        access_token,
-        refresh_token,
-        id_token,
-        expires_at,
-        logged_in_at,
-        last_refreshed_at,
-    } = session;
-    let id_token = id_token.as_ref().filter(|_| key.service.is_some());
+    let id_token = session.id_token.as_ref().filter(|_| key.service.is_some());
     if key.format == StoredFormat::BareKey {
-        return Secret::new(format!("{}\n", access_token.expose_secret()));
+        return Secret::new(format!("{}\n", session.access_token.expose_secret()));
     }
     let record = BorrowedRecord {
-        access_token: access_token.expose_secret(),
-        refresh_token: refresh_token.as_ref().map_or("", Secret::expose_secret),
-        expires_at: expires_at.to_string(),
-        logged_in_at: logged_in_at.to_string(),
-        last_refreshed_at: last_refreshed_at.to_string(),
+        access_token: session.access_token.expose_secret(),
+        refresh_token: session.refresh_token.as_ref().map_or("", Secret::expose_secret),
+        expires_at: session.expires_at.to_string(),
+        logged_in_at: session.logged_in_at.to_string(),
+        last_refreshed_at: session.last_refreshed_at.to_string(),
         service: key.service.as_deref(),
         id_token: id_token.map(|id| id.token.expose_secret()),
         id_token_expires_at: id_token.map(|id| id.expires_at.to_string()),

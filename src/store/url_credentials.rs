@@ -1,12 +1,11 @@
 //! Credentials that are stored for one URL each: user name and secret of a git host, a registry, a package index.
 //!
-//! A credential that was stored through the protocol of one tool is of no use to another, and may be dangerous there
-//! (`docker build` sends every listed credential to the daemon): only its tool reads and erases it. A credential of the
-//! JSON protocol is for every tool.
+//! Only the tool that stored a credential reads and erases it: another tool cannot use the credential, and may leak it
+//! (`docker build` sends every listed credential to the daemon). A credential of the JSON protocol is for every tool.
 //!
-//! Each has one small file, in a directory for its origin: a lookup takes as long among a hundred thousand as among ten.
-//! If the keyring has the secret, the file has everything else: `list`, and a request for a host without a credential,
-//! do not connect to the keyring.
+//! Each credential has one small file in a directory for its origin, so that a lookup among a hundred thousand is as
+//! fast as among ten. If the keyring has the secret, the file has everything else: `list`, and a request for a host
+//! without a credential, do not connect to the keyring.
 
 use std::cmp::Reverse;
 use std::path::Path;
@@ -27,10 +26,10 @@ const DIRECTORY: &str = ".my/logins";
 
 pub const LOCK: &str = ".my/logins.lock";
 
-/// In the place of a tool's name: stored by a person for every tool.
+/// Instead of a tool's name: stored by a person for every tool.
 const EVERY_TOOL: &str = "all";
 
-/// A credential as its file has it. The keyring has the same text; the file then has no secret.
+/// The contents of a credential's file. If the keyring has the secret, its item has the same text with the secret.
 #[derive(Clone, Serialize, Deserialize)]
 struct Record {
     url: String,
@@ -51,10 +50,10 @@ struct Record {
     /// The user of an older item: the keyring could not be reached when the credential was stored in the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_in_keyring: Option<String>,
-    /// Whether only that item is left.
+    /// Whether the credential was erased and only the item of `left_in_keyring` still exists.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_erased: bool,
-    /// In seconds since 1970: of several users of one host the latest comes first.
+    /// In seconds since 1970. Of several users of one host, the latest comes first.
     #[serde(default)]
     stored_at: i64,
     /// A tool may store two users within a second.
@@ -127,8 +126,8 @@ impl Entry {
         self.is_accessible(tool, Access::Read)
     }
 
-    /// Whether the credential is the tool's, or for every tool. No tool erases what is for every tool, except a secret
-    /// that a service has rejected. Version 0.1.0 recorded no tool: each tool has access, as it had then.
+    /// Whether the tool may access the credential: its own, or one for every tool. No tool erases a credential for
+    /// every tool, unless a service rejected the secret. Version 0.1.0 recorded no tool: every tool has access.
     fn is_accessible(&self, tool: ToolTraits, access: Access) -> bool {
         match self.record.owner() {
             None => true,
@@ -137,7 +136,7 @@ impl Entry {
         }
     }
 
-    /// Whether a new credential replaces it. One of version 0.1.0 may be the tool's.
+    /// Whether a new credential replaces this one. A credential of version 0.1.0 may be the tool's.
     fn is_replaced_by(&self, target: &Target, username: &str, tool: &str) -> bool {
         self.target.as_ref() == Some(target)
             && self.username == username
@@ -148,7 +147,7 @@ impl Entry {
         let Some(own) = self.target.as_ref().filter(|_| !self.record.is_erased) else {
             return false;
         };
-        // An empty scheme: the secret is the whole value of `Authorization`, and not a password.
+        // With an empty scheme, the secret is the whole value of `Authorization`.
         let is_whole_value = self.record.authtype.as_deref() == Some("");
         let is_for_host = own.path.is_root() && !request.tool.exact_path;
         own.origin == target.origin
@@ -188,8 +187,8 @@ impl Entry {
         self.load(stores).is_ok_and(|record| record.map(found).as_ref() == Some(secret))
     }
 
-    /// The credential with its secret; `None` if the keyring no longer has it. A secret of several lines is an error for a
-    /// tool that cannot have it.
+    /// The credential with its secret; `None` if the keyring no longer has it. A secret of several lines is an error if
+    /// the tool's protocol cannot carry it.
     fn open(&self, stores: &Stores<'_>, carries_lines: bool) -> StoreResult<Option<UrlCredential>> {
         let Self { target, username, expires_at, .. } = self;
         let Some(target) = target else { return Ok(None) };
@@ -199,7 +198,7 @@ impl Entry {
         let scheme = record.authtype.take().filter(|scheme| !scheme.is_empty());
         let texts = [Some(username.as_str()), scheme.as_deref(), Some(secret.expose_secret())];
         let texts = texts.into_iter().chain([refresh_token.as_ref().map(Secret::expose_secret)]);
-        // It would end a line of git's protocol.
+        // A line break or NUL would end a line of git's protocol.
         if texts.flatten().any(|text| text.contains(['\n', '\r', '\0'])) && !carries_lines {
             return Err(StoreFailure::NotOneLine);
         }
@@ -216,8 +215,8 @@ impl Entry {
     }
 }
 
-/// The credential for a request, and its store. A credential for the exact path precedes one for the whole host, the tool's
-/// own one precedes one for every tool, a later one precedes an earlier one.
+/// The credential for a request, and its store. The exact path precedes the whole host, the tool's own credential
+/// precedes one for every tool, and a later credential precedes an earlier one.
 pub fn find(
     stores: &Stores<'_>,
     request: &CredentialRequest,
@@ -263,8 +262,8 @@ pub fn find(
     None
 }
 
-/// For a request that names only the host: retains what is stored for the whole host, or otherwise for its only path. Of
-/// several paths none is retained, since the request does not name the path.
+/// For a request without a path: retains the credentials for the whole host, else those for the only path. Retains none
+/// of several paths, since the request does not select one.
 fn retain_for_host(entries: &mut Vec<Entry>) {
     let is_for_host =
         |entry: &Entry| entry.target.as_ref().is_some_and(|target| target.path.is_root());
@@ -275,8 +274,8 @@ fn retain_for_host(entries: &mut Vec<Entry>) {
     }
 }
 
-/// Stores a credential of a tool, or for every tool, where new ones are stored, and removes an older one for the same URL,
-/// user and tool from either store.
+/// Stores a credential of a tool, or for every tool, in the store for new credentials. Removes an older credential for
+/// the same URL, user and tool from both stores.
 pub fn save(
     stores: &Stores<'_>,
     choice: Option<StoreChoice>,
@@ -317,7 +316,7 @@ pub fn save(
     }
     if stored.source == Source::Keyring {
         (record.in_keyring, record.secret) = (true, None);
-        // The file states only whether there is a refresh token: with one, an expired credential is still of use to git.
+        // The file records only that there is a refresh token, with which git can use an expired credential.
         record.oauth_refresh_token = record.oauth_refresh_token.take().map(|_| String::new());
     }
     if record.in_keyring || record.left_in_keyring.is_some() {
@@ -326,7 +325,7 @@ pub fn save(
     Ok(stored)
 }
 
-/// Erases every credential that matches the request and, with a secret, has this secret. Returns whether there was one.
+/// Erases every credential that matches the request and, with `secret`, has this secret. Returns whether there was one.
 pub fn erase(
     stores: &Stores<'_>,
     request: &CredentialRequest,
@@ -349,8 +348,8 @@ pub fn erase(
     }
 }
 
-/// Erases what version 0.1.0 stored for a URL that is an error today, by the text of that URL. A later version
-/// stores nothing under such a URL, and no such URL erases what it stored.
+/// Erases the credentials that version 0.1.0 stored for a URL that is an error today, by the text of the URL. Later
+/// versions store nothing for such a URL, and their credentials are not erased.
 pub fn erase_legacy(
     stores: &Stores<'_>,
     url: &LegacyUrl,
@@ -399,10 +398,10 @@ fn delete_item(stores: &Stores<'_>, item: Item) -> bool {
     stores.keyring.delete(&key).is_ok()
 }
 
-/// Deletes the items that stayed in the keyring when their credentials were erased.
+/// Deletes the keyring items of credentials that were erased while the keyring could not be reached.
 fn sweep(stores: &Stores<'_>, entries: &mut Vec<Entry>) {
     for entry in entries.extract_if(.., |entry| entry.record.is_erased) {
-        // A failure is tried again the next time.
+        // The next call tries again after a failure.
         let _ = delete(stores, &entry);
     }
 }
@@ -478,13 +477,13 @@ fn new_key(target: &Target, username: &str, tool: &str) -> StorageKey {
     key_of(user, format!("{directory}/{name}.json"))
 }
 
-/// A path and a URL contain neither a space nor `<`, so the parts cannot be confused. A credential for every tool has the
+/// A path and a URL contain neither a space nor `<`, so the parts are unambiguous. A credential for every tool has the
 /// key of version 0.1.0.
-fn user_of(place: &str, username: &str, tool: &str) -> String {
+fn user_of(location: &str, username: &str, tool: &str) -> String {
     if tool == EVERY_TOOL {
-        format!("{place} {username}")
+        format!("{location} {username}")
     } else {
-        format!("<{tool}> {place} {username}")
+        format!("<{tool}> {location} {username}")
     }
 }
 
@@ -504,7 +503,7 @@ fn directory_of(origin: &str) -> String {
     format!("{DIRECTORY}/{}", hash(origin))
 }
 
-/// With the port in every case.
+/// The origin, always with its port.
 fn origin_text(origin: &Origin) -> String {
     format!("{}://{}:{}", origin.scheme().name(), origin.host(), origin.port())
 }

@@ -1,4 +1,4 @@
-//! The process environment, read in this one place; tests pass a fixed one.
+//! The process environment, which only this file reads. Tests pass fixed variables.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

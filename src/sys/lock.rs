@@ -1,11 +1,12 @@
-//! `flock(2)` on a file: for mycli's default account `~/.my/refresh.lock`, which `my` takes around a refresh too.
+//! Locks on files (`flock(2)`). For mycli's default account the file is `~/.my/refresh.lock`, which `my` also locks
+//! during a refresh.
 
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::sys::atomic_file::{self, WriteError};
-use crate::sys::clock::{Clock as _, SystemClock};
+use crate::sys::clock::Clock;
 
 /// The delay between two attempts to take a lock.
 pub const RETRY_DELAY: Duration = Duration::from_millis(5);
@@ -28,7 +29,7 @@ impl Lock for FileLock {}
 impl Locks for FileLocks {
     fn try_lock(&self, path: &Path) -> Result<Option<Box<dyn Lock>>, WriteError> {
         let Some(file) = atomic_file::open_lock(path)? else { return Ok(None) };
-        // By its full name: since Rust 1.89 std has methods of the same name, which would be called instead.
+        // With the name of the trait: since Rust 1.89 std has methods of the same name, which would be called instead.
         match fs2::FileExt::try_lock_exclusive(&file) {
             Ok(()) => Ok(Some(Box::new(FileLock(file)))),
             Err(error) if is_contended(&error) => Ok(None),
@@ -37,19 +38,24 @@ impl Locks for FileLocks {
     }
 }
 
-/// By the number: on Windows the lock has a number without a kind of its own (`ERROR_LOCK_VIOLATION`).
+/// Compares the error number: on Windows, the error has no `ErrorKind` of its own (`ERROR_LOCK_VIOLATION`).
 fn is_contended(error: &std::io::Error) -> bool {
     error.raw_os_error() == fs2::lock_contended_error().raw_os_error()
 }
 
 /// Waits for the lock on a file; `None` if another process still holds it after `timeout`.
-pub fn wait(path: &Path, timeout: Duration) -> Result<Option<Box<dyn Lock>>, WriteError> {
-    let deadline = SystemClock.instant() + timeout;
+pub fn wait(
+    locks: &dyn Locks,
+    clock: &dyn Clock,
+    path: &Path,
+    timeout: Duration,
+) -> Result<Option<Box<dyn Lock>>, WriteError> {
+    let deadline = clock.instant() + timeout;
     loop {
-        let lock = FileLocks.try_lock(path)?;
-        if lock.is_some() || SystemClock.instant() >= deadline {
+        let lock = locks.try_lock(path)?;
+        if lock.is_some() || clock.instant() >= deadline {
             return Ok(lock);
         }
-        SystemClock.sleep(RETRY_DELAY);
+        clock.sleep(RETRY_DELAY);
     }
 }

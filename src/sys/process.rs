@@ -1,8 +1,8 @@
 //! Child programs. Only this file starts one; the exception is `exec`, which becomes the program that its user named.
 //!
-//! Launchers (rustup, bazelisk, corepack, mise, …) choose the program that they run by files of the working directory, and
-//! a shell by PATH. So a child starts in the home directory or `/`, finds no relative entry on PATH, and inherits the
-//! variables of [`INHERITED`] and [`PATHS`] only: no secret of the environment reaches it.
+//! Launchers (rustup, bazelisk, corepack, mise, …) choose the program that they run by files of the working directory,
+//! and a shell by PATH. So a child starts in the home directory or `/`, finds no relative entry on PATH, and inherits
+//! the variables of [`INHERITED`] and [`PATHS`] only: no secret of the environment reaches it.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read as _, Write as _};
@@ -17,7 +17,7 @@ use crate::sys::os;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The delay between two looks at whether a child has ended.
+/// The delay between two checks whether a child has ended.
 const POLL_DELAY: Duration = Duration::from_millis(5);
 
 /// The largest output in bytes.
@@ -29,8 +29,8 @@ const INHERITED: &[&str] = &[
     "USER", "LOGNAME", "USERNAME", "TERM", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "PATHEXT",
 ];
 
-/// Where things are: of the system, of tools (their configuration) and of launchers (what they have installed). Inherited
-/// where the path is absolute: a relative one would be a file of the working directory.
+/// Where things are: of the system, of tools (their configuration) and of launchers (what they have installed).
+/// Inherited where the path is absolute: a relative one would be a file of the working directory.
 #[rustfmt::skip]
 const PATHS: &[&str] = &[
     "HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR",

@@ -102,10 +102,11 @@ impl<'e> Driver<'e> {
             return *taken;
         }
         let (engine, key) = (self.engine, &self.provider.key);
-        let at_once = engine.wait_for_lock(&key.lock, engine.clock.instant());
-        let found = match at_once {
+        let path = engine.context.paths.in_home(&key.lock).map_err(Error::from);
+        let wait = |timeout| path.clone().and_then(|path| engine.wait_for_lock(&path, timeout));
+        let found = match wait(Duration::ZERO) {
             Ok(Some(lock)) => (Taken::AtOnce, Some(lock)),
-            Ok(None) => match engine.wait_for_lock(&key.lock, engine.clock.instant() + timeout) {
+            Ok(None) => match wait(timeout) {
                 Ok(Some(lock)) => (Taken::Later, Some(lock)),
                 Ok(None) => return Taken::Held,
                 Err(_) => (Taken::Never, None),

@@ -1,6 +1,7 @@
-//! A copy of the session that this program refreshed last, beside the one that it shares with the `my` command line. `my`
-//! stops waiting for the lock after some time, and saves seconds after its request. If it replaces a newer session of this
-//! program with an older one, the service soon rejects the older one, and only the copy still has the newer one.
+//! A copy of the session that this program refreshed last, beside the session that it shares with the `my` command
+//! line. `my` stops waiting for the lock after some time, and saves its session seconds after its request. If `my`
+//! replaces a newer session of this program with an older one, the service soon rejects the older one, and only the
+//! copy has the newer one.
 
 use crate::model::{Item, Provider, Session, Source, StorageKey};
 use crate::store::Stores;
@@ -23,7 +24,7 @@ pub(super) fn save(stores: &Stores<'_>, provider: &Provider, source: Source, sav
     }
 }
 
-/// The copy, if it is a session of the same login that was not issued before the rejected one.
+/// The copy, if it is of the login of the rejected session and was not issued before that session.
 pub(super) fn replacement(
     stores: &Stores<'_>,
     provider: &Provider,
@@ -36,7 +37,7 @@ pub(super) fn replacement(
     (ours.logged_in_at == theirs.logged_in_at && is_other && is_later).then_some(ours)
 }
 
-/// Deletes the copy after a logout and after another login, whose session it does not belong to.
+/// Deletes the copy after a logout or a new login.
 pub(in crate::auth) fn forget(stores: &Stores<'_>, provider: &Provider) {
     if let Some(key) = key(provider) {
         let _ = stores.keyring.delete(&key);

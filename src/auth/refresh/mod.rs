@@ -1,4 +1,4 @@
-//! When a session is refreshed; [`state`] has the refresh itself.
+//! Decides when a session is refreshed; [`state`] performs the refresh.
 
 pub(super) mod last_refreshed;
 mod state;
@@ -14,33 +14,33 @@ use crate::error::{Error, Result};
 use crate::model::{Need, Provider, Secret, Trail};
 use crate::store::session::{self, StoredSession};
 
-/// For another process to finish its refresh.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// The wait for another process to finish its refresh.
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For a refresh, including the wait for the lock, with a service that accepts a replaced token for some time.
+/// The time for a refresh, including the wait for the lock, with a service that accepts a replaced token for some time.
 const GRACE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For a refresh with any other service: a client that stops earlier may lose the login because a service is slow.
+/// The time for a refresh with any other service. A shorter one could lose the login because a service is slow.
 const NO_GRACE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// For a refresh after a command that needs no token.
+/// The time for a refresh after a command that needs no token.
 const WEEKLY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Such a command refreshes a session that has not been refreshed for longer.
+/// The age of the last refresh after which a command that needs no token refreshes the session.
 pub(super) const REFRESH_INTERVAL: Validity = Validity::WEEK;
 
-/// Such a command does not refresh the session of a more recent login.
+/// The age of a login before which a command that needs no token does not refresh the session.
 const MIN_LOGIN_AGE: Validity = Validity::minutes(30);
 
 /// The shortest time between two refreshes that tools force.
 const FORCED_INTERVAL: Validity = Validity::MINUTE;
 
-/// Who reports that a token was rejected.
+/// The source of the report that a token was rejected.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ForcedBy {
-    /// A tool: at most once a minute, or a host that rejects every token would cost a refresh with each call.
+    /// A tool. Has effect once a minute: otherwise a host that rejects every token would cause a refresh in each call.
     Tool,
-    /// The service, to a call of this program.
+    /// The service, in its response to a call of this program.
     Service,
 }
 
@@ -60,7 +60,7 @@ impl Timeouts {
 
 impl Engine<'_> {
     /// Returns a session that meets `need`. If the refresh fails temporarily and the token has not expired, returns the
-    /// stale session with a warning.
+    /// stale session and adds a warning.
     pub(super) fn refresh(
         &self,
         provider: &Provider,
@@ -83,14 +83,14 @@ impl Engine<'_> {
             return Ok(StoredSession { session, ..stored.clone() });
         }
         self.mark_rejected(provider, &stored.session.access_token, ForcedBy::Service)?;
-        // While another process holds the lock, the rejected token must not be returned.
+        // Counts as expired, so that the rejected token is not returned while another process holds the lock.
         let mut stale = stored.clone();
         stale.session.expires_at = self.clock.now();
         self.refresh(provider, Need::default(), stale, &mut Trail::default())
     }
 
-    /// Refreshes a session that has not been refreshed for a week, so that the login of a person who seldom uses it does not
-    /// expire. For commands that need no token, after their output is written; prints nothing.
+    /// Refreshes a session that has not been refreshed for a week, so that a login that is seldom used does not expire.
+    /// For commands that need no token, after they have written their output; prints nothing.
     pub fn refresh_weekly(&self) {
         let Ok(provider) = self.context.provider(None) else { return };
         if self.context.environment.get(&provider.token_variable).is_some()
@@ -113,8 +113,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Marks the session as expired if `rejected` is its token, so that the next request refreshes it. Returns whether it
-    /// did.
+    /// Marks the session as expired if `rejected` is its token, so that the next request refreshes it. Returns whether
+    /// it did.
     pub(super) fn mark_rejected(
         &self,
         provider: &Provider,
@@ -129,8 +129,8 @@ impl Engine<'_> {
             let (session, now) = (&stored.session, self.clock.now());
             let is_due =
                 by == ForcedBy::Service || now.since(session.last_refreshed_at) >= FORCED_INTERVAL;
-            let is_its_token = session.has_token(rejected) && provider.login.can_renew(session);
-            (is_its_token && is_due && !session.is_expired(now)).then_some(stored)
+            let is_of_session = session.has_token(rejected) && provider.login.can_renew(session);
+            (is_of_session && is_due && !session.is_expired(now)).then_some(stored)
         };
         if rejected_session().is_none() {
             return Ok(false);
@@ -142,7 +142,7 @@ impl Engine<'_> {
         session.expires_at = self.clock.now();
         let text = session::encode(&provider.key, &session);
         self.stores.get(source).write(&provider.key, &text).map_err(|cause| {
-            Error::invalid_state(format!("the refused token cannot be marked: {cause}"))
+            Error::invalid_state(format!("cannot mark the token as rejected: {cause}"))
         })?;
         Ok(true)
     }

@@ -59,7 +59,7 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
         let message = format!("the value of {} contains a quote, which cmd cannot read", one.name);
         return Err(Error::invalid(message).with_hint("use `--format powershell`"));
     }
-    // The secret is hidden before anything else may show it; a header contains it.
+    // The masks precede all other output. A header contains the secret, too.
     let secrets = assignments.iter().filter(|assignment| assignment.is_secret);
     let values = [&found.credential.secret].into_iter().chain(secrets.map(|one| &one.value));
     let mut masks: Vec<_> = values.map(|value| format.mask(value)).collect();
@@ -75,8 +75,8 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
     Ok(frozen.into_iter().fold(output, ToolOutput::with_note))
 }
 
-/// Why the token should not stay in a variable: it is the token of a session, which expires, and which this program would
-/// read from the variable instead of the session.
+/// The reason why the token should not stay in a variable: a session's token expires, and this program would read the
+/// variable instead of the session.
 fn frozen_token(found: &Resolved) -> Option<String> {
     let expiry = expiry_of_session(found)?;
     Some(format!("the token of a session expires at {expiry}, and nothing refreshes a variable"))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::waiting::{ACCEPTED_CODE_TIMEOUT, LoginWait, print_instructions};
-use super::{Login, Pending, place, warn_about_variable};
+use super::{Login, Pending, at_url, warn_about_variable};
 use crate::cli::terminal::{self, Stopped};
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http::mycli::Code;
@@ -61,8 +61,7 @@ impl Login<'_> {
         Ok(client)
     }
 
-    /// The login that another process has started. It is bound to its provider and API URL: the code is not sent to
-    /// others.
+    /// The login that another process has started. Its code is sent only to its provider and API URL.
     fn pending(&self) -> Result<Pending> {
         let name = &self.provider.name;
         let pending = Pending::load(self.engine, self.engine.clock.now())?.ok_or_else(|| {
@@ -81,7 +80,7 @@ impl Login<'_> {
                 format!("--provider {}", pending.provider),
             );
         }
-        // The configured URL does not count: the pending login may replace it.
+        // The configured URL need not match: the pending login may replace it.
         let context = &self.engine.context;
         let variable = self.provider.api_url_variable.as_deref();
         let is_overridden = context.overrides.api_url.is_some()
@@ -122,7 +121,7 @@ impl Login<'_> {
         }
         let unknown = || "an unnamed user".to_owned();
         let user = if engine.context.environment.get(&provider.token_variable).is_some() {
-            // The credential in force is that of the variable: the session is neither used nor refreshed.
+            // The token of the variable is in force: the session is not refreshed.
             let client = Client::new(engine.network, provider, &self.api_url)?;
             mycli::me(&client, &stored.session.access_token)
                 .map_or_else(|_| unknown(), |me| me.email)
@@ -153,8 +152,8 @@ impl Login<'_> {
             let email = match &self.arguments.email {
                 Some(email) => email.clone(),
                 None if terminal::is_interactive() => {
-                    let place = place(self.engine, &self.provider)?;
-                    terminal::prompt(&format!("Email address{place}:"))?
+                    let at_url = at_url(self.engine, &self.provider)?;
+                    terminal::prompt(&format!("Email address{at_url}:"))?
                 }
                 None => return Err(self.no_terminal()),
             };
@@ -193,7 +192,7 @@ impl Login<'_> {
         Error::invalid("no terminal to prompt for an email address").with_hint(hint)
     }
 
-    /// The result if the process that started the login was granted its session first.
+    /// The result if the process that started the login has received the session.
     fn completed_elsewhere(&self, error: Error, started: Timestamp) -> Result<ToolOutput> {
         if error.code == ErrorCode::SessionExpired {
             std::thread::sleep(Duration::from_millis(200));
@@ -208,9 +207,9 @@ impl Login<'_> {
         Err(error)
     }
 
-    fn save(&self, client: &Client, granted: mycli::NewSession) -> Result<ToolOutput> {
-        let needs_username = granted.needs_username;
-        let session = granted.into_session(self.engine.clock.now());
+    fn save(&self, client: &Client, issued: mycli::NewSession) -> Result<ToolOutput> {
+        let needs_username = issued.needs_username;
+        let session = issued.into_session(self.engine.clock.now());
         self.configure_api_url()?;
         let stored = self.engine.save_granted(&self.provider, &session)?;
         self.configure_store()?;
@@ -263,8 +262,8 @@ impl Login<'_> {
     }
 }
 
-/// Sends the code to the service. A click on the link voids the code, and has the session granted to the next poll:
-/// then this returns the session.
+/// Sends the code to the service. Returns the session if a click on the link came first: the click voids the code, and
+/// the next poll receives the session.
 fn submit_code(
     client: &Client,
     pending: &Pending,

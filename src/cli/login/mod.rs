@@ -139,7 +139,7 @@ fn log_in(
     Err(error.into())
 }
 
-/// One login. Each flow adds its part to this type, in its own file.
+/// The state of one login. Each flow extends this type in its own file.
 struct Login<'a> {
     engine: &'a Engine<'a>,
     arguments: &'a Arguments,
@@ -156,7 +156,7 @@ impl<'a> Login<'a> {
         provider: Provider,
     ) -> Result<Self> {
         let context = &engine.context;
-        // A login that is pending has its URL.
+        // A pending login has its own URL.
         let api_url = match arguments.code {
             Some(_) => context.api_url(&provider, None)?,
             None => context.login_api_url(&provider)?,
@@ -164,8 +164,8 @@ impl<'a> Login<'a> {
         Ok(Self { engine, arguments, output, provider, api_url })
     }
 
-    /// A session belongs to the API URL of the configuration. Before that URL changes, the sessions are deleted, so that a
-    /// crash in between cannot send the token of one service to the other.
+    /// Writes the API URL of the login into the configuration. Sessions are for the configured URL: they are deleted
+    /// before the URL changes, so that a crash in between cannot send a token of one service to the other.
     fn configure_api_url(&self) -> Result<()> {
         let Self { engine, provider, api_url, .. } = self;
         let before = engine.context.configured_api_url(provider)?;
@@ -204,7 +204,7 @@ impl<'a> Login<'a> {
         Ok(())
     }
 
-    /// The result if nothing but another store is requested, and the session can be moved there.
+    /// The result if the arguments request only another store, and the session can be moved there.
     fn moved(&self) -> Result<Option<ToolOutput>> {
         let Self { engine, arguments, provider, .. } = self;
         let Arguments { email, code, force, store, .. } = arguments;
@@ -270,8 +270,8 @@ impl<'a> Login<'a> {
     }
 }
 
-/// Where a prompt sends its answer, if that is not the configured URL.
-fn place(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
+/// The text ` at URL` for a prompt, if the input is not sent to the configured URL.
+fn at_url(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
     let url = engine.context.login_api_url(provider)?;
     let is_other = engine.context.other_login_url(provider, None)?.is_some();
     Ok(if is_other { format!(" at {url}") } else { String::new() })

@@ -74,7 +74,7 @@ impl Login<'_> {
         Some(self.report_existing(None))
     }
 
-    /// The flow that is requested; else the first one that the service offers, a browser on this machine before a code.
+    /// The requested flow; else the first one that the service offers, a browser on this machine before a device code.
     fn choose_flow(&self, oauth: &OAuth, service: &Service<'_>) -> Result<Flow> {
         let Arguments { device, browser, client_credentials, .. } = self.arguments;
         let offers = &service.endpoints;
@@ -101,7 +101,7 @@ impl Login<'_> {
         }
     }
 
-    /// Reported before the page is opened, since the exchange after it would fail.
+    /// The error before the page is opened: the exchange of its code would fail.
     fn client_secret_is_missing(&self, oauth: &OAuth) -> Error {
         let Provider { name, .. } = &self.provider;
         if let Some(error) = oauth.missing_secret(name) {
@@ -114,7 +114,7 @@ impl Login<'_> {
             ))
     }
 
-    /// Logs in as the program itself, and configures the provider so that it does so again after each expiry.
+    /// Logs in with the client credentials, and configures the provider to do so after each expiry.
     fn by_client_credentials(
         &self,
         oauth: &OAuth,
@@ -135,7 +135,7 @@ impl Login<'_> {
         Ok(self.save_issued(&service, issued)?)
     }
 
-    /// Never an argument, which others can see.
+    /// Reads the client secret from a prompt or standard input, never from an argument, which others can see.
     fn client_secret_from_input(&self, oauth: &OAuth) -> Result<Secret, Stopped> {
         let Provider { name, .. } = &self.provider;
         let secret = if terminal::is_interactive() {

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use serde_json::json;
 
-use super::{Arguments, Login, place};
+use super::{Arguments, Login, at_url};
 use crate::auth::Engine;
 use crate::cli::terminal::{self, Stopped};
 use crate::error::{Error, ErrorCode, Result};
@@ -38,8 +38,8 @@ fn text(engine: &Engine<'_>, arguments: &Arguments) -> Result<Option<Secret>, St
     if arguments.token.is_none() && provider.login.renews() {
         return Ok(None);
     }
-    let place = place(engine, &provider)?;
-    terminal::prompt_secret(&format!("Token for {}{place}:", provider.name)).map(Some)
+    let at_url = at_url(engine, &provider)?;
+    terminal::prompt_secret(&format!("Token for {}{at_url}:", provider.name)).map(Some)
 }
 
 /// The first line of standard input.

@@ -78,7 +78,7 @@ impl Link {
         match self.state {
             State::Foreign => Err(self.blocked()),
             State::Right if machine.is_on_path(folder) => Ok(()),
-            _ => Ok(atomic_file::refuse_foreign(folder)?),
+            _ => Ok(atomic_file::reject_foreign(folder)?),
         }
     }
 

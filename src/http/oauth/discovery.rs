@@ -1,5 +1,5 @@
-//! How a service describes itself (OpenID Connect Discovery, RFC 8414). The description is stored for a day, so that a
-//! refresh is one request, and does not fail where the description cannot be read. Nothing in it is secret.
+//! The metadata of a service (OpenID Connect Discovery, RFC 8414). It is stored for a day, so that a refresh is one
+//! request and does not fail if the metadata cannot be requested. It contains no secret.
 
 use serde::{Deserialize, Serialize};
 
@@ -121,7 +121,8 @@ fn request(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<Me
         .with_hint(format!("set its endpoints in [providers.{}] of config.toml", provider.name)))
 }
 
-/// Whether a service describes itself. An error if the description is of another issuer, or the service cannot be reached.
+/// Whether a service describes itself. An error if the description is of another issuer, or the service cannot be
+/// reached.
 pub fn has_metadata(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<bool> {
     for url in addresses(issuer)? {
         match Client::new(network, provider, &url)?.get::<Metadata>(None) {

@@ -1,7 +1,7 @@
-//! A service that speaks OAuth 2: the grants of RFC 6749, 7636 and 8628, and RFC 7009. One function a request.
+//! A service that speaks OAuth 2: the grants of RFC 6749, 7636 and 8628, and RFC 7009. One function for each request.
 //!
-//! The `oauth2` crate builds the requests and decodes the responses. A [`Client`] sends them, to the endpoint that it is
-//! bound to, and is given the secrets of each.
+//! The `oauth2` crate builds the requests and decodes the responses. A [`Client`] gets the secrets of each request, and
+//! sends the request to the endpoint that the client is bound to.
 
 mod discovery;
 mod response;
@@ -23,10 +23,10 @@ use serde_json::Value;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::client::{Client, Network};
+use super::client::{Client, Network, decode};
 use super::error::{HttpError, Result};
 use crate::error::{self, Error};
-use crate::model::{Endpoints, OAuth, Provider, Secret, Session, Text, Timestamp, json};
+use crate::model::{Endpoints, OAuth, Provider, Secret, Session, Text, Timestamp};
 
 pub use discovery::{Description, has_metadata};
 pub use response::{MAX_TOKEN, TokenResponse};
@@ -56,7 +56,7 @@ pub struct DeviceLogin {
 pub struct AuthorizationRequest {
     /// The page to open.
     pub url: String,
-    /// The service returns it, so that no other page can log a person in.
+    /// The service returns the `state`, so that no other page can log a person in.
     pub state: CsrfToken,
     verifier: PkceCodeVerifier,
     redirect: RedirectUrl,
@@ -153,7 +153,8 @@ impl<'a> Service<'a> {
         Ok(DeviceLogin { authorization, verifier })
     }
 
-    /// Polls until the person has decided or the code has expired, and calls `pause` in between (RFC 8628, 3.4 and 3.5).
+    /// Polls until the person has decided or the code has expired, and calls `pause` in between (RFC 8628, 3.4 and
+    /// 3.5).
     pub fn poll_device_flow(
         &self,
         DeviceLogin { authorization, verifier }: &DeviceLogin,
@@ -184,11 +185,11 @@ impl<'a> Service<'a> {
     pub fn start_code_flow(&self, redirect: String) -> Result<AuthorizationRequest> {
         let page =
             self.endpoint(self.endpoints.authorization.as_ref(), "the authorization code flow")?;
-        let redirect = RedirectUrl::new(redirect).map_err(no_url)?;
+        let redirect = RedirectUrl::new(redirect).map_err(invalid_url)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let requests = self
             .requests()?
-            .set_auth_uri(AuthUrl::new(page.to_owned()).map_err(no_url)?)
+            .set_auth_uri(AuthUrl::new(page.to_owned()).map_err(invalid_url)?)
             .set_redirect_uri(redirect.clone());
         let mut page = requests.authorize_url(CsrfToken::new_random).add_scopes(self.scopes());
         for (name, value) in &self.oauth.parameters {
@@ -223,7 +224,7 @@ impl<'a> Service<'a> {
             .map_err(failure)
     }
 
-    /// Spends a refresh token (RFC 6749, 6). Where the service issues no other one, the token stays.
+    /// Spends a refresh token (RFC 6749, 6). If the service issues no new one, the session keeps the old one.
     pub fn refresh(
         &self,
         session: &Session,
@@ -242,7 +243,7 @@ impl<'a> Service<'a> {
         Ok(Session { refresh_token, id_token, logged_in_at: session.logged_in_at, ..issued })
     }
 
-    /// Revokes the refresh token of a session, and with it what was issued for it; else its access token (RFC 7009).
+    /// Revokes the refresh token of a session, and so its access tokens; without one, the access token (RFC 7009).
     pub fn revoke(&self, session: &Session) -> Result<()> {
         let client = self.client(self.endpoints.revocation.as_ref(), "token revocation")?;
         let secret = session.refresh_token.as_ref().unwrap_or(&session.access_token);
@@ -273,18 +274,18 @@ impl<'a> Service<'a> {
         move |request| client.exchange(request, &secrets)
     }
 
-    /// The library wants the endpoints too, and https for the revocation also of a loopback address. It is told another
-    /// address, since a [`Client`] sends a request to its own endpoint.
+    /// The library requires the endpoints, and https for a revocation even at a loopback address. It gets a
+    /// placeholder, since a [`Client`] sends every request to its own endpoint.
     fn requests(&self) -> Result<Requests> {
         let name = &self.provider.name;
         let missing = || not_sent(format!("[providers.{name}] has no `client_id`"));
         let id = self.oauth.client_id.as_deref().ok_or_else(missing)?;
         let form = if self.secret_in_body { AuthType::RequestBody } else { AuthType::BasicAuth };
-        let nowhere = Url::parse("https://localhost/").map_err(no_url)?;
+        let placeholder = Url::parse("https://localhost/").map_err(invalid_url)?;
         let mut requests = oauth2::Client::new(ClientId::new(id.to_owned()))
-            .set_device_authorization_url(DeviceAuthorizationUrl::from_url(nowhere.clone()))
-            .set_revocation_url(RevocationUrl::from_url(nowhere.clone()))
-            .set_token_uri(TokenUrl::from_url(nowhere))
+            .set_device_authorization_url(DeviceAuthorizationUrl::from_url(placeholder.clone()))
+            .set_revocation_url(RevocationUrl::from_url(placeholder.clone()))
+            .set_token_uri(TokenUrl::from_url(placeholder))
             .set_auth_type(form);
         if let Some(secret) = &self.secret {
             requests = requests.set_client_secret(ClientSecret::new(secret.expose_secret().into()));
@@ -335,15 +336,14 @@ impl<'a> Service<'a> {
             .body(form.finish().into_bytes())
             .map_err(|_| not_sent("a field of the request is not allowed in HTTP".to_owned()))?;
         let response = self.sender(self.token_client()?, secrets)(request)?;
-        serde_json::from_slice(response.body())
-            .map_err(|error| HttpError::Malformed(format!("the response {}", json::reason(&error))))
+        decode(response.body())
     }
 
     pub(in crate::http) fn token_client(&self) -> Result<Client> {
         self.client(self.endpoints.token.as_ref(), "tokens")
     }
 
-    /// A client for one endpoint, since it depends on the origin whether a proxy is used.
+    /// A client for one endpoint. The origin decides whether the client uses a proxy.
     fn client(&self, url: Option<&Text>, what: &str) -> Result<Client> {
         let client = Client::new(self.network, self.provider, self.endpoint(url, what)?)
             .map_err(HttpError::NotSent)?;
@@ -370,7 +370,7 @@ pub enum Code {
     UnauthorizedClient,
 }
 
-/// Whether a rejected refresh means that the session is over.
+/// Whether a rejected refresh ends the session.
 pub fn ends_session(error: &HttpError) -> bool {
     error.is_decision() && error.status() != Some(429) && error.code() == Some(Code::InvalidGrant)
 }
@@ -380,7 +380,7 @@ pub fn rejects_client(error: &HttpError) -> bool {
     matches!(error.code(), Some(Code::InvalidClient | Code::UnauthorizedClient))
 }
 
-fn no_url(cause: url::ParseError) -> HttpError {
+fn invalid_url(cause: url::ParseError) -> HttpError {
     not_sent(format!("invalid endpoint URL: {cause}"))
 }
 

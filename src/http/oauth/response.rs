@@ -1,4 +1,4 @@
-//! Token responses and errors. A mistake of the service in one field must not cost a refresh token.
+//! Token responses and errors. An invalid field of a response must not lose a refresh token.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -95,10 +95,10 @@ impl TokenResponse {
     }
 }
 
-/// An ID token. One that cannot be used costs no session.
+/// The ID token; `None` if it cannot be used, so that the session is not lost.
 fn id_token(token: &str, now: Timestamp) -> Option<IdToken> {
     let token = Some(token).filter(|token| token.len() <= MAX_TOKEN).map(Secret::new)?;
-    // `lifetime` is `None` if it is not a JWT, or does not have both claims, which are required.
+    // `None` if the token is not a JWT, or lacks one of the two required claims.
     let lifetime = jwt::lifetime(&token)?.min(MAX_LIFETIME);
     Some(IdToken { token, expires_at: now.plus_seconds(lifetime) })
 }
@@ -116,8 +116,8 @@ fn usable(token: String) -> Result<Secret> {
     Ok(token)
 }
 
-/// A device authorization response whose numbers the library can read and add up: it takes whole numbers only, and panics
-/// where a sum of intervals overflows.
+/// A device authorization response with numbers that the library can decode: it accepts only whole numbers, and panics
+/// if a sum of intervals overflows.
 pub(super) fn with_bounded_numbers(response: HttpResponse) -> HttpResponse {
     let Ok(mut body) = serde_json::from_slice::<Value>(response.body()) else { return response };
     if let Some(fields) = body.as_object_mut() {
@@ -129,8 +129,8 @@ pub(super) fn with_bounded_numbers(response: HttpResponse) -> HttpResponse {
     HttpResponse::new(body.to_string().into_bytes())
 }
 
-/// An error that ends a poll, or goes on with it, as the response that the library decides by; any other one is a failure
-/// that may pass.
+/// An error that decides whether the poll continues, as the response that the library evaluates. Any other error stays
+/// an error.
 pub(super) fn for_the_library(error: HttpError) -> Result<HttpResponse> {
     match error {
         HttpError::Service(ServiceError {

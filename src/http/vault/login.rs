@@ -150,7 +150,14 @@ pub(super) fn token(
     }
     // One process of this machine logs in; where no lock can be taken, each does.
     let remaining = store.server.deadline.saturating_duration_since(store.server.clock.instant());
-    let lock = path.as_ref().map(|path| lock::wait(&path.with_extension("lock"), remaining / 2));
+    let lock = path.as_ref().map(|path| {
+        lock::wait(
+            &lock::FileLocks,
+            store.server.clock,
+            &path.with_extension("lock"),
+            remaining / 2,
+        )
+    });
     let _lock = lock.and_then(std::result::Result::ok).flatten();
     let cached = read();
     if cached.is_fresh(now()) {

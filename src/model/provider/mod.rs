@@ -1,5 +1,5 @@
-//! A provider is data: where a service is, which hosts its token may be sent to, how a request carries the token, where
-//! the token is stored, and how a person logs in. Two providers are built in; others are configured.
+//! A provider as data: the URL of a service, the hosts that its token may be sent to, the header of the token, the
+//! location where the token is stored, and the kind of login. Two providers are built in; others are configured.
 
 mod account;
 mod identity;
@@ -37,9 +37,9 @@ pub struct Provider {
     pub hosts: Vec<HostPattern>,
     /// The variable whose token precedes every stored one.
     pub token_variable: Text,
-    /// How its API tokens begin: `myc_`.
+    /// The prefix of its API tokens: `myc_`.
     pub token_prefix: Text,
-    /// How many hex digits follow the prefix, if that is known.
+    /// The number of hex digits after the prefix, if that is known.
     pub token_digits: Option<usize>,
     pub header: Header,
     /// The user name for the token where a protocol needs one.
@@ -68,7 +68,7 @@ pub enum LoginKind {
 }
 
 impl LoginKind {
-    /// Whether sessions are renewed with a refresh token.
+    /// Whether the service renews sessions with a refresh token.
     pub fn renews(&self) -> bool {
         matches!(self, Self::MagicLink | Self::OAuth(_))
     }
@@ -90,7 +90,7 @@ impl LoginKind {
         }
     }
 
-    /// Whether a session can be replaced without a person: with its refresh token, or with client credentials.
+    /// Whether this session can be renewed without a person: with its refresh token, or with client credentials.
     pub fn can_renew(&self, session: &Session) -> bool {
         let has_client_credentials =
             matches!(self, Self::OAuth(oauth) if oauth.grant == Grant::ClientCredentials);
@@ -142,15 +142,15 @@ impl Header {
 pub struct StorageKey {
     /// `None` if the credential is never stored in the keyring.
     pub item: Option<Item>,
-    /// An older program's item, which is moved when it is read.
+    /// The item of an older program. A read moves its value to `item`.
     pub legacy_item: Option<Item>,
     /// Relative to the home directory.
     pub file: Text,
     pub format: StoredFormat,
     /// The lock for every change of a session, relative to the home directory.
     pub lock: Text,
-    /// The service that issues the sessions. It is stored with a session, so that no other service receives its tokens after
-    /// an edit of the configuration. `None` if another program defines the format.
+    /// The service that issues the sessions; `None` if another program defines the format. The service is stored with a
+    /// session, so that no other service receives its tokens after an edit of the configuration.
     pub service: Option<Text>,
 }
 
@@ -275,7 +275,8 @@ impl Provider {
         }
     }
 
-    /// The provider, with its default account, for another account. Other programs read only the default one.
+    /// The same provider with another account. `self` has the default account, the only one whose storage other
+    /// programs read.
     #[must_use]
     pub fn with_account(self, account: Account) -> Self {
         if account == self.account {

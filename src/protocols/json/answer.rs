@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::super::ALL;
 use super::{Json, Protocol as _, VERSION};
 use crate::error::Error;
-use crate::model::{
-    Capabilities, Kind, ListEntry, Resolved, Response, Source, StoredAt, Timestamp, json,
-};
+use crate::model::{Kind, ListEntry, Resolved, Response, Source, StoredAt, Timestamp, json};
 
 #[derive(Serialize)]
 struct Versioned<'a> {
@@ -41,7 +40,7 @@ pub(super) fn line(response: &Response) -> String {
         Response::Stored(stored) => Message::Stored(stored),
         Response::Erased(erased) => Message::Erased { erased: *erased },
         Response::Listed(entries, _) => Message::List { credentials: entries },
-        Response::Capabilities(capabilities) => Message::Capabilities(capabilities.into()),
+        Response::Capabilities(stores) => Message::Capabilities(Supported::new(stores)),
         Response::Nothing => Message::Nothing {},
     };
     answer.into_line()
@@ -100,7 +99,7 @@ struct Credential<'a> {
 struct Supported<'a> {
     versions: [u64; 1],
     verbs: &'a [&'a str],
-    adapters: &'a [&'a str],
+    adapters: Vec<&'a str>,
     stores: Vec<Store<'a>>,
 }
 
@@ -112,8 +111,8 @@ struct Store<'a> {
     reason: Option<&'a str>,
 }
 
-impl<'a> From<&'a Capabilities> for Supported<'a> {
-    fn from(Capabilities { protocols, stores }: &'a Capabilities) -> Self {
+impl<'a> Supported<'a> {
+    fn new(stores: &'a [(Source, Option<String>)]) -> Self {
         let stores = stores.iter().map(|(name, reason)| Store {
             name: *name,
             available: reason.is_none(),
@@ -122,7 +121,7 @@ impl<'a> From<&'a Capabilities> for Supported<'a> {
         Self {
             versions: [VERSION],
             verbs: Json::OPERATIONS,
-            adapters: protocols,
+            adapters: ALL.iter().map(|tool| tool.name).collect(),
             stores: stores.collect(),
         }
     }

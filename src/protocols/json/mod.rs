@@ -1,5 +1,5 @@
-//! The JSON protocol of this program (protocol/PROTOCOL.md): one object in, one object out, each on one line. For scripts
-//! `get --format` prints the same response as text.
+//! The JSON protocol of this program (protocol/PROTOCOL.md): one object in, one object out, each on one line. For
+//! scripts `get --format` prints the same response as text.
 
 mod answer;
 mod request;
@@ -61,19 +61,19 @@ impl Protocol for Json {
             }
             Err(error) => error,
         };
-        // JSON for the program, and text for the person. Nothing for a script that expects the token.
+        // JSON for a program, and text for a person. No output for a script that expects the token.
         let is_json = presentation.format == Format::Json;
         let output = if is_json { failure(&error) } else { String::new() };
         ToolOutput { output: output.into(), ..ToolOutput::error(&error) }
     }
 }
 
-/// How the response is printed.
+/// The form of the output.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Presentation {
     format: Format,
     explain: bool,
-    /// Whose log hides the token.
+    /// The CI system whose log must mask the token.
     log: Option<CiLog>,
 }
 
@@ -117,7 +117,7 @@ struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    /// The presentation is set after an error, too: it decides where the error is printed.
+    /// Sets the presentation also after an error, since it decides where the error is printed.
     fn parse(arguments: &'a [String], presentation: &mut Presentation) -> Result<Self> {
         let mut arguments = arguments.iter().map(String::as_str);
         let operation = arguments.next().unwrap_or_default();
@@ -192,7 +192,7 @@ fn unknown_argument(operation: &str, argument: &str) -> Error {
         .with_hint(format!("run `my-credential-helper {operation} --help` for its options"))
 }
 
-/// A password may be empty; an empty token would only precede the session.
+/// The secret. A password may be empty. An empty token is an error: it would replace the session.
 fn required_secret(body: &Body<'_>, request: &CredentialRequest) -> Result<Secret> {
     let secret = body.secret()?.ok_or_else(|| Error::invalid("`store` needs a `secret`"))?;
     if secret.is_empty() && request.target.is_none() {

@@ -1,8 +1,8 @@
-//! The keyring of the operating system. Never unlocks, never starts a bus, prompts only for `login` on a terminal; no error
-//! contains a value.
+//! The keyring of the operating system. Never unlocks, never starts a bus, prompts only for `login` on a terminal; no
+//! error contains a value.
 //!
-//! On Linux, items have exactly the attributes that go-keyring uses (`service` and `username`), so that `my` finds them;
-//! elsewhere the `keyring` crate is used, in go-keyring's layouts.
+//! On Linux, items have exactly the attributes that go-keyring uses (`service` and `username`), so that `my` finds
+//! them; elsewhere the `keyring` crate is used, in go-keyring's layouts.
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -84,7 +84,7 @@ impl Keyring {
         Self::new(KeyringEnvironment::new(context), timeout)
     }
 
-    /// The value of an item; `None` if there is no such item.
+    /// The value of an item; `None` if the item does not exist.
     pub fn read_item(&self, item: &Item) -> StoreResult<Option<Zeroizing<String>>> {
         let item = item.clone();
         self.run(move |session| session.read(&item))
@@ -98,7 +98,7 @@ impl Keyring {
         self.run(move |session| session.write(&item, &label, &value))
     }
 
-    /// Returns whether there was such an item.
+    /// Returns whether the item existed.
     pub fn delete_item(&self, item: &Item) -> StoreResult<bool> {
         let item = item.clone();
         self.run(move |session| session.delete(&item))
@@ -141,7 +141,7 @@ impl Keyring {
             let result = session
                 .map_or_else(|| Session::open(&address, timeout), Ok)
                 .and_then(|session| Ok((work(&session)?, session)));
-            // After the timeout nobody receives it.
+            // After the timeout, there is no receiver.
             let _ = sender.send(result);
         };
         let blocked = signals::block_all();
@@ -161,11 +161,11 @@ impl Keyring {
         Ok(value)
     }
 
-    /// Reads an older program's item, and moves it to where the credential is stored today.
+    /// Reads an older program's item, and moves its value to the current item.
     fn take_legacy(&self, key: &StorageKey) -> StoreResult<Option<Zeroizing<String>>> {
         let (Some(item), Some(legacy)) = (&key.item, &key.legacy_item) else { return Ok(None) };
         let Some(text) = self.read_item(legacy)? else { return Ok(None) };
-        // In a keyring that can only be read, the item stays.
+        // In a read-only keyring, the old item stays.
         if self.write_item(item, &text).is_ok() {
             let _ = self.delete_item(legacy);
         }

@@ -1,5 +1,5 @@
-//! Files of the user. A file is written to a temporary file beside it, which then replaces it: neither a reader nor a crash
-//! leaves a part of a file. [`prepare`] detects beforehand that a file cannot be replaced.
+//! Files of the user. A file is written to a temporary file beside it, which then replaces it: neither a reader nor a
+//! crash leaves a part of a file. [`prepare`] detects beforehand that a file cannot be replaced.
 
 #[cfg(unix)]
 mod unix;
@@ -12,6 +12,8 @@ mod windows;
 #[cfg(windows)]
 use windows as platform;
 
+pub use platform::{exposure, make_private};
+
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::model::Secret;
 
-/// The largest file of ours, in MiB.
+/// The largest file of this program, in MiB.
 const MAX_MIB: u64 = 1;
 
 /// The largest configuration of a tool, in MiB.
@@ -32,8 +34,8 @@ const MAX_CERTIFICATES_MIB: u64 = 16;
 /// The links that are followed, as in Linux.
 const MAX_LINKS: usize = 40;
 
-/// The prefix of temporary files. The name of the file that it replaces follows, for a person who finds it, and six random
-/// letters and digits.
+/// The prefix of temporary files. The name of the replaced file follows, for a person who finds the temporary file,
+/// then six random letters and digits.
 pub const TEMPORARY: &str = ".my-credential-helper-";
 const TEMPORARY_END: &str = ".tmp";
 const RANDOM_LENGTH: usize = 6;
@@ -78,7 +80,7 @@ pub enum FileError {
     Io(#[from] io::Error),
 }
 
-/// The kind in the words of the standard library, without a number of the system.
+/// The standard library's text for the kind of the error, without the error number of the system.
 fn describe(error: &io::Error) -> String {
     match error.kind().to_string() {
         kind if kind == "uncategorized error" => error.to_string(),
@@ -111,11 +113,11 @@ impl From<WriteError> for Error {
 /// How a file and its directory are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// A file of ours: 0600 in a directory that is 0700. A link is replaced.
+    /// A file of this program: 0600 in a directory that is 0700. A link is replaced.
     Private,
-    /// A file of the user or of a tool: a link is followed to the file, whose mode and group stay. A new file is 0600.
+    /// A file of the user or of a tool: a link is followed, and the file keeps its mode and group. A new file is 0600.
     Preserve,
-    /// A copy beside such a file: 0600. A link is replaced, and the directory stays as it is.
+    /// A backup beside a file of the user: 0600. A link is replaced, and the directory is not changed.
     Backup,
 }
 
@@ -126,16 +128,16 @@ pub struct Contents {
     pub repaired: bool,
 }
 
-/// Reads a regular file of this user. A link is not followed, and a mode wider than 0600 is narrowed. `None` where there
-/// is no file.
+/// Reads a regular file of this user; `None` if there is no file. A link is not followed, and a mode wider than 0600 is
+/// narrowed.
 pub fn read(path: &Path) -> Result<Option<Contents>, FileError> {
     let Some((file, metadata)) = open(path, platform::no_follow, MAX_MIB)? else { return Ok(None) };
     let repaired = platform::keep_private(path, &file, &metadata)?;
     Ok(Some(Contents { text: text(&file, &metadata)?, repaired }))
 }
 
-/// Reads a file that holds no secret, such as `config.toml`. It may be a link and readable by all; but only its owner or
-/// root may be able to write or replace it.
+/// Reads a file without a secret, such as `config.toml`. The file may be a link and readable by all. An error if a user
+/// other than its owner and root can write or replace the file.
 pub fn read_public(path: &Path) -> Result<Option<String>, FileError> {
     let Some((file, metadata)) = open(path, platform::no_wait, MAX_MIB)? else { return Ok(None) };
     platform::is_trusted(&metadata)?;
@@ -198,12 +200,12 @@ fn text(file: &File, metadata: &Metadata) -> Result<Secret, FileError> {
     Ok(Secret::from(text))
 }
 
-/// A file that is about to be replaced: its successor is open beside it, and has its space.
+/// A file that is about to be replaced. The new file is open beside the old one, with its space reserved.
 pub struct Prepared {
     temporary: tempfile::NamedTempFile,
     path: PathBuf,
     policy: Policy,
-    /// The file whose mode and group the successor gets.
+    /// The old file, whose mode and group the new file gets.
     replaced: Option<Metadata>,
 }
 
@@ -213,8 +215,8 @@ pub fn create_directory(directory: &Path) -> Result<(), WriteError> {
         .map_err(|reason| WriteError::new("creating", directory, reason))
 }
 
-/// Opens the successor of `path` and reserves `size` bytes for it, so that what can fail fails now. Creates the directory
-/// (0700) where it is missing.
+/// Creates the new file for `path` and reserves `size` bytes, so that every foreseeable failure occurs now. Creates a
+/// missing directory (0700).
 pub fn prepare(path: &Path, size: usize, policy: Policy) -> Result<Prepared, WriteError> {
     let failed = |reason| WriteError::new("writing", path, reason);
     let path = &if policy == Policy::Preserve { target(path)? } else { path.to_owned() };
@@ -235,13 +237,14 @@ pub fn prepare(path: &Path, size: usize, policy: Policy) -> Result<Prepared, Wri
     Ok(Prepared { temporary, path: path.clone(), policy, replaced })
 }
 
-/// The file itself: people who keep their configuration in a repository have a link to it. The file may not exist yet.
+/// The file behind the links: people whose configuration is in a repository have a link to the file. The file may not
+/// exist yet.
 pub fn target(path: &Path) -> Result<PathBuf, WriteError> {
     let mut target = path.to_owned();
     for _ in 0..MAX_LINKS {
-        refuse_foreign(&target)?;
+        reject_foreign(&target)?;
         if let Ok(found) = dunce::canonicalize(&target) {
-            return refuse_foreign(&found).map(|()| found);
+            return reject_foreign(&found).map(|()| found);
         }
         match fs::read_link(&target) {
             Ok(link) => target = target.parent().unwrap_or(&target).join(link),
@@ -251,9 +254,9 @@ pub fn target(path: &Path) -> Result<PathBuf, WriteError> {
     Err(WriteError::new("writing", path, FileError::LinkLoop))
 }
 
-/// An error if a file, a link or a directory of the path, or of where its links lead, belongs to another user, who could
-/// lead the write elsewhere: `sudo` may keep the variables that name a configuration.
-pub fn refuse_foreign(path: &Path) -> Result<(), WriteError> {
+/// An error if a file, a link or a directory of the path, or of where its links lead, belongs to another user, who could redirect the write: `sudo`
+/// may preserve the variables that name a configuration.
+pub fn reject_foreign(path: &Path) -> Result<(), WriteError> {
     let is_foreign =
         |part: &&Path| part.symlink_metadata().is_ok_and(|found| !platform::may_link(&found));
     let existing = path.ancestors().find_map(|part| dunce::canonicalize(part).ok());
@@ -263,12 +266,12 @@ pub fn refuse_foreign(path: &Path) -> Result<(), WriteError> {
         .map_or(Ok(()), |part| Err(WriteError::new("writing below", part, FileError::Foreign)))
 }
 
-/// The reason why the file cannot be replaced or removed, as far as that can be detected before.
+/// The reason why the file cannot be replaced or removed, if that can be detected beforehand.
 fn obstacle(path: &Path) -> Option<FileError> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
         return Some(FileError::Directory);
     }
-    // A directory may be a mount point; it may not be immutable.
+    // The directory may be a mount point, but not immutable.
     let above = || path.parent().and_then(platform::protection);
     platform::protection(path)
         .or_else(|| above().filter(|reason| matches!(reason, FileError::Immutable)))
@@ -280,24 +283,24 @@ impl Prepared {
         &self.path
     }
 
-    /// Writes, and renames: afterwards the file has survived a power cut.
+    /// Writes and renames the new file, which then survives a power failure.
     pub fn commit(self, contents: &str) -> Result<(), WriteError> {
-        self.put(contents, true)
+        self.write(contents, true)
     }
 
-    fn put(self, contents: &str, is_lasting: bool) -> Result<(), WriteError> {
+    fn write(self, contents: &str, is_durable: bool) -> Result<(), WriteError> {
         let (path, policy) = (self.path.clone(), self.policy);
-        // Another process has taken the successor for one that was left behind, where this one was stopped for long.
-        if self.replace(contents, is_lasting)?
-            || prepare(&path, contents.len(), policy)?.replace(contents, is_lasting)?
+        // If this process was stopped for long, another process has removed the new file as one that was left behind.
+        if self.replace(contents, is_durable)?
+            || prepare(&path, contents.len(), policy)?.replace(contents, is_durable)?
         {
             return Ok(());
         }
         Err(WriteError::new("replacing", &path, FileError::Removed))
     }
 
-    /// Returns whether the successor was still there.
-    fn replace(self, contents: &str, is_lasting: bool) -> Result<bool, WriteError> {
+    /// Returns whether the new file still existed.
+    fn replace(self, contents: &str, is_durable: bool) -> Result<bool, WriteError> {
         let failed = |error: io::Error| WriteError::new("writing", &self.path, error);
         let mut file = self.temporary.as_file();
         file.rewind().map_err(failed)?;
@@ -307,7 +310,7 @@ impl Prepared {
             platform::copy_mode(&self.path, self.temporary.path(), file, replaced)
                 .map_err(failed)?;
         }
-        if is_lasting {
+        if is_durable {
             file.sync_all().map_err(failed)?;
         }
         let path = self.path;
@@ -315,7 +318,7 @@ impl Prepared {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             result => result.map_err(|error| WriteError::new("replacing", &path, error))?,
         }
-        if is_lasting {
+        if is_durable {
             sync_directory(&path);
         }
         Ok(true)
@@ -340,17 +343,17 @@ pub fn append(path: &Path, text: &str) -> Result<(), WriteError> {
     file.write_all(text.as_bytes()).map_err(|error| failed(error.into()))
 }
 
-/// Writes a whole file of ours.
+/// Writes a whole file of this program.
 pub fn write(path: &Path, contents: &str) -> Result<(), WriteError> {
     prepare(path, contents.len(), Policy::Private)?.commit(contents)
 }
 
-/// Writes a whole file of ours that nobody misses after a power cut, and does not wait for the disk.
+/// Writes a whole file of this program without waiting for the disk: for a file that may be lost in a power failure.
 pub fn write_fleeting(path: &Path, contents: &str) -> Result<(), WriteError> {
-    prepare(path, contents.len(), Policy::Private)?.put(contents, false)
+    prepare(path, contents.len(), Policy::Private)?.write(contents, false)
 }
 
-/// Fails where [`remove`] is known to fail.
+/// Fails if [`remove`] is known to fail.
 pub fn check_removal(path: &Path) -> Result<(), WriteError> {
     obstacle(path).map_or(Ok(()), |reason| Err(WriteError::new("removing", path, reason)))
 }
@@ -373,7 +376,8 @@ pub fn remove(path: &Path) -> Result<bool, WriteError> {
     }
 }
 
-/// Whether the file is mounted by itself, as containers do. It cannot be removed, and counts as removed when it is empty.
+/// Whether the file is mounted by itself, as containers do. Such a file cannot be removed, and counts as removed when
+/// empty.
 pub fn is_mount_point(path: &Path) -> bool {
     matches!(platform::protection(path), Some(FileError::MountPoint))
 }
@@ -395,14 +399,15 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Makes a rename durable. A system that cannot sync a directory does that without a call.
+/// Makes a rename durable. A system that cannot sync a directory needs no call.
 fn sync_directory(path: &Path) {
     if let Some(directory) = path.parent().and_then(|directory| File::open(directory).ok()) {
         let _ = directory.sync_all();
     }
 }
 
-/// A directory (0700) for the files of other programs. It is removed when it is dropped; after a crash, [`sweep`] does.
+/// A directory (0700) for the files of other programs. Dropping the value removes the directory; after a crash,
+/// [`sweep`] does.
 pub fn temporary_directory(parent: &Path) -> Result<tempfile::TempDir, WriteError> {
     sweep_in(parent, &|prefix| prefix == TEMPORARY, LEFT_BEHIND);
     let mut builder = tempfile::Builder::new();
@@ -412,8 +417,9 @@ pub fn temporary_directory(parent: &Path) -> Result<tempfile::TempDir, WriteErro
         .map_err(|error| WriteError::new("creating a directory in", parent, error))
 }
 
-/// Removes what processes that died left beside `path`, older than `age`: its temporary files, and the temporary
-/// directories of this program. The directory may be one of the user, with files of any other name.
+/// Removes the files beside `path` that dead processes left and that are older than `age`: the temporary files for
+/// `path`, and the temporary directories of this program. The directory may be the user's, with files of any other
+/// name.
 pub fn sweep(path: &Path, age: Duration) {
     let is_ours = |prefix: &str| prefix == TEMPORARY || prefix == prefix_for(path);
     path.parent().inspect(|directory| sweep_in(directory, &is_ours, age));
@@ -428,7 +434,8 @@ fn prefix_for(path: &Path) -> String {
     format!("{TEMPORARY}{}-", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// The names in a directory of this program; none where it does not exist. Removes what processes that died left in it.
+/// The names in a directory of this program; none if the directory does not exist. Removes the files that dead
+/// processes left there.
 pub fn names_in(directory: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -466,8 +473,8 @@ fn remove_left_behind(entry: &fs::DirEntry, is_ours: &dyn Fn(&str) -> bool, age:
     }
 }
 
-/// Opens a file to be locked: created with mode 0600, a link not followed. A file that another user can open is replaced:
-/// that user may hold a lock on it without end. `None` while another process replaces it.
+/// Opens or creates (0600) a file to be locked. A link is not followed. A file that another user can open is replaced,
+/// since that user could hold the lock forever; `None` while another process replaces the file.
 pub fn open_lock(path: &Path) -> Result<Option<File>, WriteError> {
     let directory = path.parent().unwrap_or(path);
     platform::create_directory(directory, true)
@@ -476,8 +483,8 @@ pub fn open_lock(path: &Path) -> Result<Option<File>, WriteError> {
     if is_private {
         return Ok(Some(file));
     }
-    // Only the process that creates this file replaces the lock, and only a lock that is still not private: two processes
-    // never hold two locks.
+    // Only the process that creates this file replaces the lock, and only a lock that is still not private: two
+    // processes never hold two locks.
     sweep(path, LEFT_BEHIND);
     let successor = directory.join(format!("{}000000{TEMPORARY_END}", prefix_for(path)));
     let file = match open_private(&successor, true) {
@@ -508,7 +515,7 @@ fn open_private(path: &Path, is_new: bool) -> Result<(File, bool), WriteError> {
     let file = platform::retry(|| options.open(path)).map_err(failed)?;
     let is_private = platform::is_private(&file.metadata().map_err(failed)?);
     if is_private {
-        // A umask may have made it a file that the next process cannot open.
+        // With some umasks, the next process could not open the new file.
         platform::narrow(path, &file).map_err(failed)?;
     }
     Ok((file, is_private))
@@ -526,18 +533,8 @@ pub struct Exposure {
     pub fix: String,
 }
 
-/// `None` where only this user can read it.
-pub fn exposure(path: &Path, metadata: &Metadata) -> Option<Exposure> {
-    platform::exposure(path, metadata)
-}
-
-/// Keeps other users out of a file or a directory.
-pub fn make_private(path: &Path, metadata: &Metadata) -> io::Result<()> {
-    platform::make_private(path, metadata)
-}
-
-/// Whether a directory belongs to this user; `None` where it does not exist. It may be a link to one, made by this user
-/// or by root: some people keep their dotfiles elsewhere. The link of another user could be changed to lead anywhere.
+/// Whether a directory belongs to this user; `None` if it does not exist. A link to a directory is allowed if this user
+/// or root made the link, as for dotfiles in another directory. Another user could redirect a link of their own.
 pub fn is_ours(directory: &Path) -> io::Result<Option<bool>> {
     let known = |found: io::Result<Metadata>| match found {
         Ok(metadata) => Ok(Some(metadata)),
@@ -553,7 +550,7 @@ pub fn is_ours(directory: &Path) -> io::Result<Option<bool>> {
     }
 }
 
-/// Reserves space by writing blanks, where the system has no call for it.
+/// Reserves space by writing blanks, if the system has no call for that.
 fn fill(mut file: &File, size: usize) -> io::Result<()> {
     file.write_all(&vec![b' '; size])
 }

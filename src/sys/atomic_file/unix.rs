@@ -16,7 +16,7 @@ pub(super) fn is_ours(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
-/// Whether the owner of the link could do everything else, too.
+/// Whether a link of this owner is followed: this user and root need no link to lead a write elsewhere.
 pub(super) fn may_link(metadata: &Metadata) -> bool {
     is_ours(metadata) || metadata.uid() == 0
 }
@@ -54,7 +54,7 @@ fn is_ours_or_roots(metadata: &Metadata) -> bool {
     may_link(metadata) || metadata.uid() == NO_NUMBER && has_no_root(map())
 }
 
-/// An error if another user could have put the file there: in any directory, or by any link, on the way to it.
+/// An error if another user could have created the file: in any directory, or by any link, on the way to it.
 pub(super) fn check_place(path: &Path) -> Result<(), FileError> {
     let parts = |path: &Path| path.components().rev().map(|it| it.as_os_str().to_owned()).collect();
     let (mut place, mut links) = (PathBuf::from("/"), 0);
@@ -142,8 +142,8 @@ pub(super) fn narrow(_: &Path, file: &File) -> io::Result<()> {
     Ok(rustix::fs::fchmod(file, Mode::RUSR | Mode::WUSR)?)
 }
 
-/// The mode of the file that is replaced. Where its group cannot be kept, the group's rights are dropped: another group
-/// would get them.
+/// Copies the mode of the replaced file. If its group cannot be copied, the rights of the group are removed: another
+/// group would get them.
 pub(super) fn copy_mode(_: &Path, _: &Path, file: &File, replaced: &Metadata) -> io::Result<()> {
     let gid = Gid::from_raw(replaced.gid());
     let keeps_group = file.metadata()?.gid() == replaced.gid()
@@ -167,8 +167,8 @@ pub(super) fn reserve(file: &File, size: usize) -> io::Result<()> {
     super::fill(file, size)
 }
 
-/// Detects files that neither the owner nor root can replace: `chattr +i` or `+a`, and a mounted single file, as in containers
-/// (`rename` fails with `EBUSY`; known since Linux 5.8).
+/// Detects files that neither the owner nor root can replace: `chattr +i` or `+a`, and a mounted single file, as in
+/// containers (`rename` fails with `EBUSY`; known since Linux 5.8).
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn protection(path: &Path) -> Option<FileError> {
     use rustix::fs::{AtFlags, CWD, StatxAttributes as Has, StatxFlags, statx};
@@ -213,7 +213,8 @@ pub(super) fn retry<T>(call: impl Fn() -> io::Result<T>) -> io::Result<T> {
     call()
 }
 
-pub(super) fn exposure(path: &Path, metadata: &Metadata) -> Option<Exposure> {
+/// `None` if only this user can read the file or directory.
+pub fn exposure(path: &Path, metadata: &Metadata) -> Option<Exposure> {
     let (mode, right) = (metadata.mode() & 0o777, private_mode(metadata));
     (mode & 0o077 != 0).then(|| Exposure {
         reason: format!("has mode {mode:o}: other users can read it"),
@@ -221,7 +222,8 @@ pub(super) fn exposure(path: &Path, metadata: &Metadata) -> Option<Exposure> {
     })
 }
 
-pub(super) fn make_private(path: &Path, metadata: &Metadata) -> io::Result<()> {
+/// Removes the access of other users to a file or a directory.
+pub fn make_private(path: &Path, metadata: &Metadata) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(private_mode(metadata)))
 }
 
@@ -229,8 +231,8 @@ fn private_mode(metadata: &Metadata) -> u32 {
     if metadata.is_dir() { 0o700 } else { 0o600 }
 }
 
-/// The directory and what is missing above it, each 0700. With `is_private`, a directory that others can look into is
-/// narrowed, and one of another user is an error.
+/// Creates the directory and its missing parents, each with mode 0700. With `is_private`, a directory that others can
+/// access is narrowed, and a directory of another user is an error.
 pub(super) fn create_directory(directory: &Path, is_private: bool) -> Result<(), FileError> {
     let narrow = || fs::set_permissions(directory, fs::Permissions::from_mode(0o700));
     match fs::metadata(directory) {

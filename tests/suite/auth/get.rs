@@ -23,7 +23,7 @@ fn a_stale_session_is_saved_before_it_is_returned() {
     assert_eq!(
         home.session().unwrap()["access_token"],
         token.as_str(),
-        "what is handed out is what is kept"
+        "the returned token is the stored one"
     );
     assert_eq!(home.token(), token, "the second call finds it fresh");
     assert_eq!(server.refresh_requests(), 1);

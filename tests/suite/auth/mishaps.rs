@@ -138,7 +138,7 @@ fn of_two_rotations_in_one_second_the_valid_one_is_used() {
 }
 
 #[test]
-fn a_granted_login_is_saved_although_the_lock_is_held() {
+fn a_new_login_is_saved_although_the_lock_is_held() {
     let server = service();
     let home = Home::at(&server);
     assert_eq!(home.run(&["login", "--email", "me@acme.dev", "--no-wait"]).status, 0);

@@ -94,7 +94,7 @@ fn sixty_four_processes_share_one_refresh_with_the_keyring() {
     assert_eq!(tokens.len(), 1, "and its token");
     assert!(
         keyring.value_of(&TOKENS).unwrap().contains(tokens[0].trim_end()),
-        "which is kept where the old one was"
+        "which is stored where the old one was"
     );
     assert_eq!(home.session(), None, "and nowhere else");
 }
@@ -119,18 +119,14 @@ fn a_revoked_session_is_deleted_and_reported() {
             outcome.messages.contains(code)
                 && outcome.messages.contains("my-credential-helper login")
         );
-        assert_eq!(home.session(), None, "{code}: a dead session is not kept");
+        assert_eq!(home.session(), None, "{code}: an ended session is deleted");
         let requests = server.refresh_requests();
         let outcome = home.run(&["get"]);
         assert_eq!(
             (outcome.status, &outcome.json()["error"]["code"]),
             (1, &json!("not_logged_in"))
         );
-        assert_eq!(
-            server.refresh_requests(),
-            requests,
-            "{code}: what is dead is not asked about again"
-        );
+        assert_eq!(server.refresh_requests(), requests, "{code}: no further request is sent");
     }
 }
 
@@ -182,7 +178,10 @@ fn a_temporary_failure_never_loses_the_session() {
         let outcome = home.run(&["get"]);
         assert_eq!(outcome.status, 3, "{reason}: {outcome:?}");
         assert_eq!(outcome.json()["error"]["code"], "temporarily_unavailable");
-        assert!(outcome.messages.contains(reason), "{reason}: the cause is told: {outcome:?}");
+        assert!(
+            outcome.messages.contains(reason),
+            "{reason}: the message has the cause: {outcome:?}"
+        );
         assert!(!outcome.messages.contains(&old.refresh_token), "and no token");
         assert_eq!(home.session(), before, "{reason}: nothing is changed");
         assert!(
@@ -380,7 +379,7 @@ fn rotated_by_my(server: &Server, home: &Home) -> String {
 }
 
 #[test]
-fn an_older_session_saved_over_a_newer_one_is_no_logout() {
+fn an_older_session_over_a_newer_one_does_not_log_out() {
     let server = service();
     let (home, _) = Home::with_stale_session(&server);
     let theirs = rotated_by_my(&server, &home);
@@ -439,7 +438,7 @@ fn a_newer_session_of_another_program_is_not_overwritten() {
 }
 
 #[test]
-fn a_rotation_without_the_lock_is_no_logout() {
+fn a_rotation_without_the_lock_does_not_log_out() {
     let server = service();
     let (home, old) = Home::with_stale_session(&server);
     let (_, other) = redeem(&server, &old.refresh_token);
@@ -471,7 +470,7 @@ fn a_logout_during_a_refresh_stays_a_logout() {
 }
 
 #[test]
-fn a_refused_token_is_replaced_once_a_minute_and_never_logs_out() {
+fn a_rejected_token_is_replaced_once_a_minute_without_a_logout() {
     let server = service();
     let (home, old) = Home::with_stale_session(&server);
     home.write_session(&old, Duration::from_secs(800), Duration::from_secs(100));
@@ -483,7 +482,7 @@ fn a_refused_token_is_replaced_once_a_minute_and_never_logs_out() {
     };
     assert!(!erase("somebody-elses"), "another secret changes nothing");
     assert_eq!((home.token(), server.refresh_requests()), (old.access_token.clone(), 0));
-    assert!(erase(&old.access_token), "the refused token is marked");
+    assert!(erase(&old.access_token), "the rejected token is marked");
     let new = home.token();
     assert_eq!((new == old.access_token, server.refresh_requests()), (false, 1));
     assert!(!erase(&new), "at most one forced refresh a minute");

@@ -73,7 +73,7 @@ fn a_poll_that_fails_does_not_end_the_wait() {
 }
 
 #[test]
-fn a_granted_session_that_was_lost_is_an_error() {
+fn a_lost_session_is_an_error() {
     let server = quick();
     let home = Home::at(&server);
     home.run(&["login", "--email", ME, "--no-wait"]);
@@ -442,7 +442,7 @@ fn a_logout_without_the_service_warns_about_the_session() {
 }
 
 #[test]
-fn whoami_asks_the_service() {
+fn whoami_calls_the_service() {
     let server = service();
     let (home, session) = Home::logged_in(&server);
     let outcome = home.run(&["whoami"]);
@@ -497,7 +497,7 @@ fn whoami_meets_a_refusal_and_refreshes_once() {
 }
 
 #[test]
-fn a_refused_token_of_the_variable_is_not_refreshed() {
+fn a_rejected_token_of_the_variable_is_not_refreshed() {
     let server = service();
     let (mut home, _) = Home::logged_in(&server);
     home.set("MY_API_TOKEN", "myc_0000000000000000000000000000000000000000");

@@ -78,7 +78,7 @@ fn a_host_is_recognized_and_the_registration_is_described() {
 }
 
 #[test]
-fn a_host_that_is_no_service_is_an_error_and_changes_nothing() {
+fn a_host_without_a_service_is_an_error_and_changes_nothing() {
     let home = Home::new();
     let page = host(&[]);
     let other = Scripted::start(|_, _| ok(json!({ "issuer": "https://evil.dev" }).to_string()));

@@ -244,7 +244,7 @@ fn a_file_without_certificates_is_not_configured() {
 }
 
 #[test]
-fn a_relative_path_of_a_client_secret_is_refused() {
+fn a_relative_path_of_a_client_secret_is_rejected() {
     let home = Home::new();
     let configure = |path: &str| {
         let text = format!(

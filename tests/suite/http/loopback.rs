@@ -217,7 +217,7 @@ fn idle_connections_do_not_delay_the_callback() {
 }
 
 #[test]
-fn the_browser_is_told_a_page_that_redirects_once() {
+fn the_browser_opens_a_page_that_redirects_once() {
     let login = Login::start();
     let opened = login.opened();
     assert_eq!(opened.origin().ascii_serialization(), format!("http://127.0.0.1:{}", login.port()));

@@ -18,13 +18,13 @@ fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-fn kept(home: &Home) -> Value {
+fn stored_session(home: &Home) -> Value {
     serde_json::from_str(&home.read(SESSION).expect("a session")).expect("the file is whole")
 }
 
-/// Turns the clock of the session forward past its end.
+/// Moves every time of the session into the past.
 fn age(home: &Home) {
-    let mut session = kept(home);
+    let mut session = stored_session(home);
     for field in ["expires_at", "last_refreshed_at", "logged_in_at"] {
         session[field] = "2020-01-01T00:00:00Z".into();
     }
@@ -73,7 +73,7 @@ fn a_process_that_dies_before_the_request_is_replaced() {
         let mut first = home.start(&RAW);
         let start = Instant::now();
         while service.count("description request") == 0 {
-            assert!(start.elapsed() < Duration::from_secs(9), "nothing is asked of the service");
+            assert!(start.elapsed() < Duration::from_secs(9), "no request reaches the service");
         }
         let others: Vec<_> = (0..crowd).map(|_| home.start(&RAW)).collect();
         first.kill().unwrap();
@@ -113,8 +113,12 @@ fn two_accounts_of_one_host_are_renewed_each_for_its_own_path() {
     for (child, (path, person)) in children.into_iter().zip(paths.iter().cycle()) {
         let outcome = finish(child, b"");
         assert_eq!(outcome.status, 0, "{path:?}: {outcome:?}");
-        let told = service.told_of(outcome.output.trim_end());
-        assert_eq!((&told["active"], &told["sub"]), (&true.into(), &(*person).into()), "{path:?}");
+        let report = service.introspect(outcome.output.trim_end());
+        assert_eq!(
+            (&report["active"], &report["sub"]),
+            (&true.into(), &(*person).into()),
+            "{path:?}"
+        );
     }
     assert_eq!(
         (service.count("token request"), service.count("grant.revoked")),
@@ -166,7 +170,7 @@ fn end_refreshes_by(signal: Signal, service: &Oidc) -> (u64, u64) {
         let outcome = home.run(&RAW);
         if outcome.status == 0 {
             assert_eq!(
-                kept(&home)["access_token"],
+                stored_session(&home)["access_token"],
                 outcome.output.trim_end(),
                 "seed {seed}, crash {crash}"
             );
@@ -205,14 +209,14 @@ fn an_interruption_during_an_exchange_loses_no_session() {
         let mut child = home.start(verb);
         let start = Instant::now();
         while service.count("token request") == 0 {
-            assert!(start.elapsed() < Duration::from_secs(9), "nothing is asked of the service");
+            assert!(start.elapsed() < Duration::from_secs(9), "no request reaches the service");
         }
         kill_process(Pid::from_child(&child), signal).unwrap();
         service.release();
         let ends = (!is_ignored(signal)).then_some(signal.as_raw());
         assert_eq!(child.wait().unwrap().signal(), ends, "{verb:?} ends by the signal");
         let token = home.token();
-        assert_eq!(kept(&home)["access_token"], token, "{verb:?} {signal:?}");
+        assert_eq!(stored_session(&home)["access_token"], token, "{verb:?} {signal:?}");
         assert_eq!(
             (service.count("token request"), service.count("grant.revoked")),
             (1, 0),
@@ -243,22 +247,22 @@ fn a_token_that_may_be_spent_is_sent_once_in_a_call() {
 }
 
 #[test]
-fn an_unreachable_service_is_no_logout() {
+fn an_unreachable_service_does_not_log_out() {
     let Some(service) = Oidc::start() else { return };
     let home = service.stale_home();
-    assert_eq!(home.run(&RAW).status, 0, "its description is kept");
+    assert_eq!(home.run(&RAW).status, 0, "its metadata is stored");
     let url = service.url.clone();
     drop(service);
     let living = home.run(&RAW);
     assert_eq!(living.status, 0, "a living token needs no service");
     age(&home);
-    let before = kept(&home);
+    let before = stored_session(&home);
     let outcome = home.run(&RAW);
     assert_eq!(outcome.status, 3, "{outcome:?} {url}");
-    assert!(kept(&home) == before, "the login is kept");
+    assert!(stored_session(&home) == before, "the session stays stored");
     let _ = std::fs::remove_file(home.path().join(".my/sessions/acme.metadata.json"));
     assert_eq!(home.run(&RAW).status, 3, "nor where its description cannot be had");
-    assert!(kept(&home) == before);
+    assert!(stored_session(&home) == before);
 }
 
 #[test]
@@ -278,7 +282,7 @@ fn a_logout_revokes_the_session_on_the_service() {
 fn a_session_revoked_elsewhere_is_reported_once() {
     let Some(service) = Oidc::start() else { return };
     let home = service.stale_home();
-    let refresh_token = kept(&home)["refresh_token"].as_str().unwrap().to_owned();
+    let refresh_token = stored_session(&home)["refresh_token"].as_str().unwrap().to_owned();
     let form = [("token", &*refresh_token), ("client_id", "helper")];
     ureq::post(format!("{}/token/revocation", service.url)).send_form(form).unwrap();
     let outcome = home.run(&RAW);
@@ -300,8 +304,8 @@ fn whoami_reports_the_owner_of_the_token() {
     );
     let listed = home.run(&["list"]).json();
     assert_eq!(listed["credentials"][0]["provider"], "acme", "{listed}");
-    let told = home.run(&["exec", "--env", "TOKEN", "--", "sh", "-c", "echo $TOKEN"]);
-    assert_eq!(told.output.trim_end(), home.token());
+    let printed = home.run(&["exec", "--env", "TOKEN", "--", "sh", "-c", "echo $TOKEN"]);
+    assert_eq!(printed.output.trim_end(), home.token());
     assert_eq!(home.session(), None, "nothing of it is where `my` looks");
 }
 
@@ -375,13 +379,13 @@ fn git_clones_from_a_host_that_introspects_the_token() {
     home.run_client(&["git", "-C", repository.to_str().unwrap(), "update-server-info"]);
     let url = service.url.clone();
     let (files, service) = (root.path().to_owned(), std::sync::Arc::new(service));
-    let asked = service.clone();
+    let introspected = service.clone();
     let permits = move |authorization: &str| {
         let basic = authorization
             .strip_prefix("Basic ")
             .map(crate::support::gate::decoded)
             .unwrap_or_default();
-        basic.strip_prefix("oauth2:").is_some_and(|token| asked.is_active(token))
+        basic.strip_prefix("oauth2:").is_some_and(|token| introspected.is_active(token))
     };
     let answers = move |request: &crate::support::gate::Request| {
         let path = request.path.split('?').next().unwrap_or_default();
@@ -436,7 +440,7 @@ fn the_id_token_is_for_kubectl_and_on_request() {
     home.write(".config/my-credential-helper/config.toml", &config);
     assert_eq!(kubectl(&home)["token"], *access);
     // An expired ID token is renewed, although the access token has time left.
-    let mut session = kept(&home);
+    let mut session = stored_session(&home);
     session["id_token_expires_at"] = "2020-01-01T00:00:00Z".into();
     session["last_refreshed_at"] = "2019-12-31T23:59:00Z".into();
     home.write(SESSION, &session.to_string());
@@ -446,10 +450,10 @@ fn the_id_token_is_for_kubectl_and_on_request() {
 }
 
 #[test]
-fn everybody_who_waited_for_a_refresh_reports_its_end() {
+fn every_waiting_process_reports_the_end_of_the_session() {
     let Some(service) = Oidc::start() else { return };
     let mut home = service.stale_home();
-    let mut session = kept(&home);
+    let mut session = stored_session(&home);
     session["refresh_token"] = "ended".into();
     home.write(SESSION, &session.to_string());
     // The log says when a process has read the session, and waits for the lock.

@@ -17,16 +17,16 @@ type Answers = dyn Fn(&str, usize) -> (u16, String) + Send + Sync;
 /// A fake service: `answers` gets the path, and the number of earlier requests for it.
 struct Double {
     url: String,
-    asked: Arc<Mutex<Vec<(String, Instant)>>>,
+    requests: Arc<Mutex<Vec<(String, Instant)>>>,
 }
 
 impl Double {
     fn start(answers: impl Fn(&str, &str, usize) -> (u16, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (own, asked) = (url.clone(), Arc::new(Mutex::new(Vec::<(String, Instant)>::new())));
+        let (own, requests) = (url.clone(), Arc::new(Mutex::new(Vec::<(String, Instant)>::new())));
         let answers: Arc<Answers> = Arc::new(move |path, before| answers(&own, path, before));
-        let journal = asked.clone();
+        let journal = requests.clone();
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let mut reader = BufReader::new(&connection);
@@ -55,7 +55,7 @@ impl Double {
                 );
             }
         });
-        Self { url, asked }
+        Self { url, requests }
     }
 
     fn home(&self) -> Home {
@@ -70,7 +70,7 @@ impl Double {
     }
 
     fn times(&self, path: &str) -> Vec<Instant> {
-        self.asked
+        self.requests
             .lock()
             .unwrap()
             .iter()
@@ -120,7 +120,7 @@ fn discovery_of_another_issuer_or_without_tls_is_rejected() {
         assert_eq!(
             double.times("/device").len() + double.times("/token").len(),
             0,
-            "nothing more is asked of it"
+            "no further request is sent"
         );
     }
 }
@@ -229,7 +229,7 @@ fn a_service_that_gives_no_new_refresh_token_keeps_the_old_one() {
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(home.token(), "a1");
     assert!(home.read(SESSION).unwrap().contains(r#""refresh_token":"r""#));
-    assert_eq!(double.times(DISCOVERY).len(), 1, "what the service said of itself is kept");
+    assert_eq!(double.times(DISCOVERY).len(), 1, "the metadata is stored");
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn a_client_secret_is_trimmed_and_is_one_line() {
 
 /// Services write 0 where they name no lifetime: a session that expires at once would be refreshed with every call.
 #[test]
-fn a_lifetime_of_zero_is_no_lifetime() {
+fn a_lifetime_of_zero_counts_as_missing() {
     for lifetime in ["0", "-1", "\"0\"", "null"] {
         let body = TOKENS.replace("900", lifetime);
         let service = service(json!({}), move |_| (200, String::new(), body.clone()));

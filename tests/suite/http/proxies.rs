@@ -98,7 +98,7 @@ fn a_socks_proxy_resolves_the_host() {
 }
 
 #[test]
-fn a_variable_that_is_no_proxy_is_named_without_its_value() {
+fn an_invalid_proxy_variable_is_named_without_its_value() {
     for value in ["garbage://user:hunter2@x", "http://user:hunter2@:x", "ftp://hunter2.acme.dev"] {
         for name in ["HTTPS_PROXY", "all_proxy"] {
             let outcome = whoami(&[(name, value)]);

@@ -1,4 +1,4 @@
-//! What the documents say can be followed: their links lead somewhere, and the commands of the README are commands.
+//! The links of the documents have targets, and the commands of the README and of REFERENCE.md exist.
 
 use std::collections::HashSet;
 use std::fs;
@@ -29,7 +29,7 @@ fn documents(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What GitHub calls the headings of a document in a link.
+/// The anchors that GitHub gives the headings of a document.
 fn anchors(text: &str) -> HashSet<String> {
     let headings =
         lines(text).filter(|(_, is_code)| !is_code).filter_map(|(line, _)| line.strip_prefix('#'));
@@ -73,7 +73,7 @@ fn every_link_within_the_project_has_a_target() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-/// The commands of a document, as far as the helper is told them.
+/// The commands of this program in a document.
 fn commands(text: &str) -> Vec<String> {
     let in_line = |line| lines_of_code(line).into_iter().map(str::to_owned).collect::<Vec<_>>();
     let found = lines(text)
@@ -90,7 +90,7 @@ fn commands(text: &str) -> Vec<String> {
     of_helper.collect()
 }
 
-/// What stands between backticks in a line.
+/// The texts between backticks in a line.
 fn lines_of_code(line: &str) -> Vec<&str> {
     line.split('`').skip(1).step_by(2).collect()
 }

@@ -1,4 +1,4 @@
-//! `protocol/PROMISES.md` names a test for each promise: they are there.
+//! Every test that `protocol/PROMISES.md` names exists.
 
 use std::path::Path;
 

@@ -85,7 +85,7 @@ fn bad() -> Vec<(Vec<u8>, &'static str)> {
 }
 
 /// The outcome of a request that is to be refused with this status and code.
-fn check_refused(home: &Home, arguments: &[&str], input: &[u8], code: &str) -> Outcome {
+fn check_rejected(home: &Home, arguments: &[&str], input: &[u8], code: &str) -> Outcome {
     let what =
         || format!("{arguments:?} {}", String::from_utf8_lossy(&input[..input.len().min(100)]));
     let before = home.snapshot();
@@ -122,7 +122,7 @@ fn invalid_requests_are_one_clear_error() {
             "invalid_request"
         };
         for verb in READERS {
-            let outcome = check_refused(&home, &[verb], &input, code);
+            let outcome = check_rejected(&home, &[verb], &input, code);
             assert!(outcome.messages.contains(words), "{verb}: {words}: {outcome:?}");
         }
     }
@@ -148,12 +148,12 @@ fn missing_fields_of_store_are_reported() {
         ),
     ] {
         let outcome =
-            check_refused(&home, &["store"], body.to_string().as_bytes(), "invalid_request");
+            check_rejected(&home, &["store"], body.to_string().as_bytes(), "invalid_request");
         assert!(outcome.messages.contains(words), "{words}: {outcome:?}");
     }
-    let outcome = check_refused(&home, &["erase"], b"", "invalid_request");
+    let outcome = check_rejected(&home, &["erase"], b"", "invalid_request");
     assert!(outcome.messages.contains("`erase` needs a `url` or a `provider`"), "{outcome:?}");
-    check_refused(&home, &["store"], b"", "invalid_request");
+    check_rejected(&home, &["store"], b"", "invalid_request");
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn unknown_arguments_are_one_clear_error() {
         vec!["list", "--format", "json"],
         vec!["capabilities", "--x"],
     ] {
-        check_refused(&home, &arguments, b"", "invalid_request");
+        check_rejected(&home, &arguments, b"", "invalid_request");
     }
 }
 

@@ -153,7 +153,11 @@ fn every_operation_uses_the_session_and_refreshes_it() {
     ] {
         assert!(registry.saw(line), "{line}: {:?}", registry.seen());
     }
-    assert_eq!(server.refresh_requests(), 1, "and its end was told, so that one is enough");
+    assert_eq!(
+        server.refresh_requests(),
+        1,
+        "the response has its expiry, so one request is enough"
+    );
 
     let outcome = run(&home, "empty", &LOGOUT);
     assert!(outcome.messages.contains("not currently logged in"), "{outcome:?}");
@@ -255,7 +259,7 @@ fn a_token_of_cargo_login_is_only_for_cargo() {
 }
 
 #[test]
-fn a_login_without_a_token_says_how_to_pass_one() {
+fn a_login_without_a_token_explains_how_to_pass_one() {
     let registry = registry(Box::new(|_| false));
     let mut home = Home::new();
     configure(&mut home, &registry);

@@ -325,7 +325,7 @@ fn setup_follows_no_path_of_another_user() {
 
 /// `config.toml` names the hosts that receive tokens: nobody else may put one in its place.
 #[test]
-fn settings_that_another_user_can_replace_are_refused() {
+fn settings_that_another_user_can_replace_are_rejected() {
     let server = service();
     let (home, _) = Home::logged_in(&server);
     let directory = home.path().join(".config/my-credential-helper");

@@ -232,11 +232,7 @@ fn with_a_locked_keyring_no_login_is_started() {
         "error: could not save the session to the keyring: locked\n\n\
          hint: unlock the keyring, or use `--store file`\n"
     );
-    assert_eq!(
-        (server.inbox().len(), server.requests().len()),
-        (0, 0),
-        "nobody is asked to click for nothing"
-    );
+    assert_eq!((server.inbox().len(), server.requests().len()), (0, 0), "no prompt without need");
     let outcome = home.log_in(&server, "me@acme.dev", &["--store", "file"]);
     assert!(outcome.status == 0 && outcome.output.contains("Saved in the file"), "{outcome:?}");
     assert_eq!(get(&home)["source"], "file");
@@ -275,7 +271,7 @@ fn with_a_locked_keyring_a_logout_deletes_the_file() {
     home.write_session(&session, QUARTER, Duration::ZERO);
     let outcome = home.run(&["logout"]);
     assert_eq!(outcome.status, 1, "{outcome:?}");
-    assert!(outcome.messages.contains("locked"), "what may be left is told: {outcome:?}");
+    assert!(outcome.messages.contains("locked"), "the message names what may be left: {outcome:?}");
     assert_eq!(home.session(), None, "what can be forgotten is");
 }
 
@@ -312,9 +308,9 @@ fn a_url_credential_has_its_secret_only_in_the_keyring() {
     let items = keyring.attributes_of(&LOGINS);
     assert_eq!(items.len(), 1, "{items:?}");
     assert!(keyring.value_of(&LOGINS).unwrap().contains("hunter2-hunter2"));
-    let is_told =
+    let is_in_a_file =
         |secret: &str| home.snapshot().values().flatten().any(|bytes| contains(bytes, secret));
-    assert!(!is_told("hunter2-hunter2"), "no file has the secret");
+    assert!(!is_in_a_file("hunter2-hunter2"), "no file has the secret");
 
     let listed = home.run(&["list"]);
     assert_eq!(
@@ -471,7 +467,7 @@ fn the_older_session_is_used_if_the_newer_is_revoked() {
 }
 
 #[test]
-fn in_the_keyring_an_older_session_is_no_logout() {
+fn in_the_keyring_an_older_session_does_not_log_out() {
     let Some((server, keyring, home)) = with_keyring() else { return };
     let session = server.session("me@acme.dev").unwrap();
     keyring.store(&TOKENS, session_json(&session, Duration::ZERO, HOUR).as_bytes());

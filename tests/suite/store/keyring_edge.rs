@@ -79,7 +79,7 @@ fn items_of_go_keyring_are_found_and_updated() {
 }
 
 #[test]
-fn deleting_an_item_twice_is_no_error() {
+fn deleting_an_item_twice_is_not_an_error() {
     with_service(|_, keyring| {
         keyring.write_item(&tokens(), "x").unwrap();
         assert_eq!(keyring.delete_item(&tokens()), Ok(true));

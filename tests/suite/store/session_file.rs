@@ -198,7 +198,7 @@ fn an_invalid_session_file_is_an_error_and_unchanged() {
         assert_eq!(outcome.messages.matches("error: ").count(), 1, "{outcome:?}");
         assert!(
             outcome.messages.contains("\n\nhint: "),
-            "{reason}: the way out is told: {outcome:?}"
+            "{reason}: the message has a hint: {outcome:?}"
         );
         assert!(
             !outcome.messages.contains("hunter2") && !outcome.output.contains("hunter2"),

@@ -1,5 +1,4 @@
-//! What the tests stand on: a home of their own, the real binary, the account service, and the clients that may or may
-//! not be installed.
+//! The support of the tests: a temporary home, the real binary, the account service, and the installed clients.
 
 pub(crate) mod bao_cluster;
 pub(crate) mod browser;
@@ -44,7 +43,7 @@ pub(crate) fn service() -> Server {
     service_with(|_| {})
 }
 
-/// The same, with other settings.
+/// As [`service`], with other settings.
 pub(crate) fn service_with(change: impl FnOnce(&mut Settings)) -> Server {
     let mut settings =
         Settings { for_tests: true, rate_limit: false, jti: true, ..Settings::default() };
@@ -106,7 +105,7 @@ impl Home {
         (home, session)
     }
 
-    /// A home that is logged in, and whose access token has ended by this machine's clock.
+    /// A home that is logged in, with an access token that has expired by this machine's clock.
     pub(crate) fn with_stale_session(server: &Server) -> (Self, Session) {
         let home = Self::at(server);
         let session = server.session("me@acme.dev").expect("a session");
@@ -114,7 +113,7 @@ impl Home {
         (home, session)
     }
 
-    /// Writes `credentials.json` as the `my` command line lays it: a token with `left` to live, received `age` ago.
+    /// Writes `credentials.json` as the `my` command line does: a token with the remaining lifetime `left`, received `age` ago.
     pub(crate) fn write_session(&self, session: &Session, left: Duration, age: Duration) {
         self.write(".my/credentials.json", &session_json(session, left, age));
     }
@@ -129,7 +128,7 @@ impl Home {
         self.variables.insert(name.into(), value.into());
     }
 
-    /// Takes a variable away from every program that is started from here.
+    /// Removes a variable for every program that is started from here.
     pub(crate) fn unset(&mut self, name: &str) {
         self.variables.remove(OsStr::new(name));
     }
@@ -158,14 +157,14 @@ impl Home {
         path
     }
 
-    /// A file's text, where there is one.
+    /// The text of a file, if the file exists.
     pub(crate) fn read(&self, relative: &str) -> Option<String> {
         std::fs::read(self.path().join(relative))
             .ok()
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Whether the file of a stored login has this text in it.
+    /// Whether a file of a URL credential contains this text.
     pub(crate) fn login_files_hold(&self, text: &str) -> bool {
         let entries = |folder: &Path| {
             std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
@@ -323,7 +322,7 @@ impl Home {
         spawn(command)
     }
 
-    /// Logs in by the six digits of the mail, in two steps as where there is no terminal.
+    /// Logs in with the six digits of the mail, in two steps as without a terminal.
     pub(crate) fn log_in(&self, server: &Server, email: &str, more: &[&str]) -> Outcome {
         let step = |words: &[&str]| self.run(&[&["login"], words, more].concat());
         let started = step(&["--email", email, "--no-wait"]);
@@ -339,7 +338,7 @@ impl Home {
     }
 }
 
-/// The newest mail to this address, as soon as it is there.
+/// Waits for a mail to this address, and returns the newest one.
 pub(crate) fn mail_to(server: &Server, email: &str) -> Mail {
     let start = Instant::now();
     loop {
@@ -351,7 +350,7 @@ pub(crate) fn mail_to(server: &Server, email: &str) -> Mail {
     }
 }
 
-/// `credentials.json` as the `my` command line lays it.
+/// `credentials.json` as the `my` command line writes it.
 pub(crate) fn session_json(session: &Session, left: Duration, age: Duration) -> String {
     let now = SystemTime::now();
     json!({
@@ -369,7 +368,7 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     my_credential_helper::model::Timestamp::from(time).to_string()
 }
 
-/// What a program did.
+/// The output and the exit status of a program.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) output: String,
@@ -384,16 +383,16 @@ impl Outcome {
     }
 }
 
-/// Starts a program with pipes at its three ends.
+/// Starts a program with pipes as its three standard streams.
 pub(crate) fn spawn(mut command: Command) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
-/// Writes the input, and waits for the end.
+/// Writes the input, and waits for the exit.
 pub(crate) fn finish(mut child: Child, input: &[u8]) -> Outcome {
     let mut stdin = child.stdin.take().expect("a pipe");
-    // A program that has read enough closes its end.
+    // A program that has read enough closes the pipe.
     let _ = stdin.write_all(input);
     drop(stdin);
     let output = child.wait_with_output().expect("the program ends");
@@ -413,8 +412,8 @@ pub(crate) fn check_integration(mut home: Home, name: &str) {
     assert_eq!(result, (0, "accepted\nrefused\n"), "{}", outcome.messages);
 }
 
-/// Whether a client is installed. Where it is not, the test says loudly that it is skipped; with
-/// `MY_TEST_REQUIRE_CLIENTS=1` that is a failure.
+/// Whether a client is installed. If not, a message reports the skipped test; with `MY_TEST_REQUIRE_CLIENTS=1`, the test
+/// fails.
 pub(crate) fn has_client(name: &str) -> bool {
     let found = has_rare_client(name);
     let required = std::env::var_os("MY_TEST_REQUIRE_CLIENTS").is_some();
@@ -422,7 +421,7 @@ pub(crate) fn has_client(name: &str) -> bool {
     found
 }
 
-/// The same for a client that no package brings: a test with it is skipped, and nothing fails.
+/// As [`has_client`], for a client without a package: its test is always skipped, and never fails.
 pub(crate) fn has_rare_client(name: &str) -> bool {
     let found = find(name).is_some();
     if !found {

@@ -12,7 +12,7 @@ use super::{Home, has_client, rfc3339};
 const SCRIPT: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/support/oidc-provider/server.mjs");
 
-/// Where `.ci/run` installs what `.ci/package.json` names.
+/// Where `.ci/run` installs the packages of `.ci/package.json`.
 const INSTALLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ci/npm/node_modules");
 
 /// Below the home directory.
@@ -75,7 +75,7 @@ impl Oidc {
         answer.body_mut().read_json().expect("JSON")
     }
 
-    /// A login that has been made: access and refresh token.
+    /// Logs in, and returns the access and the refresh token.
     pub(crate) fn seed(&self, person: &str) -> (String, String) {
         let tokens = self.test(&format!("seed?account={person}"));
         let token = |name: &str| tokens[name].as_str().expect("a token").to_owned();
@@ -92,12 +92,12 @@ impl Oidc {
         self.test(&format!("id-token?token={id_token}"))
     }
 
-    /// Holds every answer of the token endpoint for so long.
+    /// Delays every response of the token endpoint.
     pub(crate) fn delay(&self, time: Duration) {
         self.test(&format!("delay?ms={}", time.as_millis()));
     }
 
-    /// Holds every answer of the token endpoint until it is [`release`](Self::release)d.
+    /// Delays every response of the token endpoint until [`release`](Self::release).
     pub(crate) fn hold(&self) {
         self.test("hold");
     }
@@ -106,7 +106,7 @@ impl Oidc {
         self.test("release");
     }
 
-    /// Holds what the service says of itself for so long.
+    /// Delays the metadata of the service.
     pub(crate) fn delay_description(&self, time: Duration) {
         self.test(&format!("delay-description?ms={}", time.as_millis()));
     }
@@ -115,19 +115,19 @@ impl Oidc {
         self.test("clear");
     }
 
-    /// How often this happened: `token request`, `refresh_token.consumed`, `grant.revoked`.
+    /// The number of these events: `token request`, `refresh_token.consumed`, `grant.revoked`.
     pub(crate) fn count(&self, event: &str) -> usize {
         let journal = self.test("journal");
         journal.as_array().into_iter().flatten().filter(|entry| entry["event"] == event).count()
     }
 
-    /// Whether the service says that the token is good, to a host that asks for it.
+    /// Whether the service reports to a host that the token is active.
     pub(crate) fn is_active(&self, token: &str) -> bool {
-        self.told_of(token)["active"] == true
+        self.introspect(token)["active"] == true
     }
 
-    /// What the service tells a host of a token (RFC 7662).
-    pub(crate) fn told_of(&self, token: &str) -> Value {
+    /// The response to a host about a token (RFC 7662).
+    pub(crate) fn introspect(&self, token: &str) -> Value {
         let form = [("token", token), ("client_id", "git"), ("client_secret", "host")];
         let url = format!("{}/token/introspection", self.url);
         // `git:host`
@@ -136,7 +136,7 @@ impl Oidc {
         answer.body_mut().read_json().expect("JSON")
     }
 
-    /// Registers a client that authenticates with this key, and returns its id.
+    /// Registers a client that authenticates with this key, and returns the client's id.
     pub(crate) fn register_key(&self, jwk: &Value, algorithm: &str) -> String {
         let client = json!({
             "redirect_uris": [], "response_types": [], "grant_types": ["client_credentials"],
@@ -154,7 +154,7 @@ impl Oidc {
         self.test("assertion")["assertion"].as_str().expect("an assertion").to_owned()
     }
 
-    /// A home that knows the service as `acme`, and uses it.
+    /// A home with the service as its default provider `acme`.
     pub(crate) fn home(&self, more: &str) -> Home {
         let mut home = Home::new();
         let url = &self.url;
@@ -171,19 +171,19 @@ impl Oidc {
         home
     }
 
-    /// The same with a login whose access token has ended by this machine's clock.
+    /// As [`home`](Self::home), with a session whose access token has expired by this machine's clock.
     pub(crate) fn stale_home(&self) -> Home {
         let home = self.home("");
         self.make_stale(&home);
         home
     }
 
-    /// Puts such a login there.
+    /// Stores a session of `ada` with an expired access token.
     pub(crate) fn make_stale(&self, home: &Home) {
         self.make_stale_as(home, "ada", SESSION);
     }
 
-    /// The same of this person, in this file.
+    /// As [`make_stale`](Self::make_stale), for this person and in this file.
     pub(crate) fn make_stale_as(&self, home: &Home, person: &str, file: &str) {
         let (access_token, refresh_token) = self.seed(person);
         let then = rfc3339(SystemTime::now() - Duration::from_secs(3600));

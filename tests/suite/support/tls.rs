@@ -82,7 +82,7 @@ impl TlsServer {
         self.seen.lock().expect("no panic").clone()
     }
 
-    /// The statuses of what was asked below this path.
+    /// The statuses of the responses below this path.
     pub(crate) fn statuses(&self, path: &str) -> Vec<u16> {
         self.seen()
             .iter()

@@ -26,7 +26,7 @@ fn below(folder: &Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 #[ignore = "runs under wine: .ci/platform windows"]
-fn what_is_created_lists_this_user_only() {
+fn created_files_list_only_this_user() {
     let home = home();
     assert_eq!(home.run_with(&["store"], credential(URL, "s")).status, 0);
     assert_eq!(home.run(&["config", "set", "project", "p"]).status, 0);

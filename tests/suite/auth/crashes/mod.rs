@@ -117,7 +117,7 @@ fn make_old(case: &Case<'_>) {
 
 #[test]
 fn a_refresh_killed_before_any_system_call_loses_no_session() {
-    kill_everywhere(&Fixture::new(), &["refresh", "mark of a refused token"]);
+    kill_everywhere(&Fixture::new(), &["refresh", "mark of a rejected token"]);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn fail_everywhere(fixture: &Fixture, names: &[&str]) {
                 let case = (verb.lay)(fixture);
                 let outcome =
                     strace::fail(&case.home, &case.arguments, &case.input, &call, error, lasts);
-                is_told(&case, &outcome);
+                check_report(&case, &outcome);
                 case.is_whole();
                 if outcome.status == 0 {
                     (verb.done)(&case, &outcome);
@@ -207,8 +207,8 @@ fn fail_everywhere(fixture: &Fixture, names: &[&str]) {
     }
 }
 
-/// A failure has its status and its words, and nothing of a secret.
-fn is_told(case: &Case<'_>, outcome: &Outcome) {
+/// A failure has an exit status and a message without a secret.
+fn check_report(case: &Case<'_>, outcome: &Outcome) {
     assert!((0..=4).contains(&outcome.status), "{outcome:?}");
     assert_eq!(outcome.status == 0, !outcome.messages.contains("error: "), "{outcome:?}");
     assert!(
@@ -226,7 +226,7 @@ fn is_told(case: &Case<'_>, outcome: &Outcome) {
 
 #[test]
 fn a_refresh_with_any_failing_system_call_loses_no_session() {
-    fail_everywhere(&Fixture::new(), &["refresh", "mark of a refused token"]);
+    fail_everywhere(&Fixture::new(), &["refresh", "mark of a rejected token"]);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn store_erase_and_logout_report_any_failing_system_call() {
 /// Single files are mounted into development containers.
 const MOUNTED: [&str; 5] = [
     "refresh of a mounted file",
-    "mark of a refused token in a mounted file",
+    "mark of a rejected token in a mounted file",
     "login over a mounted file",
     "logout of a mounted file",
     "erase of a session in a mounted file",
@@ -272,7 +272,7 @@ fn on_a_mounted_file_a_failing_system_call_loses_no_session() {
 /// A call to the bus that fails is a keyring that is away, for a moment or from then on.
 const IN_KEYRING: [&str; 6] = [
     "refresh in a keyring",
-    "mark of a refused token in a keyring",
+    "mark of a rejected token in a keyring",
     "login with a keyring",
     "logout with a keyring",
     "store in a keyring",

@@ -67,8 +67,8 @@ pub(super) struct Verb {
 pub(super) const ALL: &[Verb] = &[
     Verb { name: "refresh", lay: stale, done: prints_a_good_token, holds: is_logged_in },
     Verb {
-        name: "mark of a refused token",
-        lay: stale_and_refused,
+        name: "mark of a rejected token",
+        lay: stale_and_rejected,
         done: |_, _| {},
         holds: is_logged_in,
     },
@@ -83,7 +83,7 @@ pub(super) const ALL: &[Verb] = &[
         name: "login with a token",
         lay: token,
         done: |case, _| has_token(case),
-        holds: can_bring_token,
+        holds: can_return_token,
     },
     Verb {
         name: "login with a token instead of a session",
@@ -100,7 +100,7 @@ pub(super) const ALL: &[Verb] = &[
     Verb { name: "store", lay: store, done: |case, _| has_stored(case, &[NEW]), holds: can_store },
     Verb {
         name: "store again",
-        lay: store_anew,
+        lay: store_again,
         done: |case, _| has_stored(case, &[NEW]),
         holds: has_either_secret,
     },
@@ -119,8 +119,8 @@ pub(super) const ALL: &[Verb] = &[
         holds: nothing_is_spent,
     },
     Verb {
-        name: "mark of a refused token in a mounted file",
-        lay: |fixture| Case { status: 1, ..mounted(stale_and_refused(fixture)) },
+        name: "mark of a rejected token in a mounted file",
+        lay: |fixture| Case { status: 1, ..mounted(stale_and_rejected(fixture)) },
         done: |_, _| {},
         holds: nothing_is_spent,
     },
@@ -149,8 +149,8 @@ pub(super) const ALL: &[Verb] = &[
         holds: is_logged_in,
     },
     Verb {
-        name: "mark of a refused token in a keyring",
-        lay: |fixture| in_keyring(stale_and_refused(fixture)),
+        name: "mark of a rejected token in a keyring",
+        lay: |fixture| in_keyring(stale_and_rejected(fixture)),
         done: |_, _| {},
         holds: is_logged_in,
     },
@@ -168,7 +168,7 @@ pub(super) const ALL: &[Verb] = &[
     },
     Verb {
         name: "store in a keyring",
-        lay: |fixture| in_keyring(store_anew(fixture)),
+        lay: |fixture| in_keyring(store_again(fixture)),
         done: |case, _| has_stored(case, &[NEW]),
         holds: has_either_secret,
     },
@@ -248,7 +248,7 @@ fn stale(fixture: &Fixture) -> Case<'_> {
     case(fixture, home, &["get", "--format", "raw"], "")
 }
 
-fn stale_and_refused(fixture: &Fixture) -> Case<'_> {
+fn stale_and_rejected(fixture: &Fixture) -> Case<'_> {
     let (home, session) = Home::logged_in(&fixture.server);
     home.write_session(&session, Duration::from_secs(800), Duration::from_secs(100));
     let body =
@@ -313,14 +313,14 @@ fn store(fixture: &Fixture) -> Case<'_> {
     case(fixture, Home::at(&fixture.server), &["store"], secret(NEW))
 }
 
-fn store_anew(fixture: &Fixture) -> Case<'_> {
+fn store_again(fixture: &Fixture) -> Case<'_> {
     let case = store(fixture);
     assert_eq!(case.home.run_with(&["store"], secret(OLD)).status, 0);
     case
 }
 
 fn erase(fixture: &Fixture) -> Case<'_> {
-    let home = store_anew(fixture).home;
+    let home = store_again(fixture).home;
     case(fixture, home, &["erase"], json!({ "url": URL }).to_string())
 }
 
@@ -402,16 +402,16 @@ fn has_token(case: &Case<'_>) {
     assert_eq!(case.home.token(), case.token);
 }
 
-fn can_bring_token(case: &Case<'_>) {
+fn can_return_token(case: &Case<'_>) {
     let before = case.home.run(&["get", "--format", "raw"]);
     assert!(
         before.output.trim_end() == case.token || before.messages.contains("not logged in"),
         "{before:?}"
     );
-    brings_token(case);
+    returns_token(case);
 }
 
-fn brings_token(case: &Case<'_>) {
+fn returns_token(case: &Case<'_>) {
     let outcome = run(case);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     has_token(case);
@@ -420,7 +420,7 @@ fn brings_token(case: &Case<'_>) {
 /// One replaces the other: at no moment is there neither.
 fn has_either_credential(case: &Case<'_>) {
     assert!(is_accepted(case.fixture.server.url(), &case.home.token()));
-    brings_token(case);
+    returns_token(case);
 }
 
 /// The credential of the URL is one of these; none if the list is empty.

@@ -52,12 +52,12 @@ fn on_a_full_disk_no_token_is_spent_and_no_login_is_started() {
         assert_eq!(store.status == 0, found.output == "s\n", "{pages} pages: {store:?}");
         server.clear_requests();
         let login = home.run(&["login", "--code", &code]);
-        let was_granted =
+        let was_issued =
             server.requests().iter().any(|request| request.path.ends_with("/device/token"));
         assert_eq!(
             login.status == 0,
-            was_granted,
-            "{pages} pages: what is granted is kept: {login:?}"
+            was_issued,
+            "{pages} pages: an issued session is stored: {login:?}"
         );
 
         disk.empty();

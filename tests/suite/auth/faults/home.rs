@@ -67,7 +67,7 @@ fn in_the_home_of_another_user_no_file_is_read_or_written() {
     for path in home.snapshot().into_keys() {
         assert_eq!(path.symlink_metadata().unwrap().uid(), 12345, "{}", path.display());
     }
-    assert_eq!(server.requests().len(), 0, "and nobody is asked");
+    assert_eq!(server.requests().len(), 0, "no request is sent");
 }
 
 #[test]

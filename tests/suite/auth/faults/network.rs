@@ -245,7 +245,7 @@ fn a_complete_object_is_read_although_its_response_is_not() {
 
 /// Plain http is allowed for `localhost`, so no name server and no file decides where that is.
 #[test]
-fn localhost_is_this_machine_whatever_the_system_says() {
+fn localhost_is_resolved_without_the_system() {
     let (service, home, stale) = home_at("http://nobody.invalid", Duration::ZERO);
     let url = service.url().replace("127.0.0.1", "localhost");
     home.write(".my/config.json", &json!({ "api_url": url }).to_string());

@@ -34,7 +34,7 @@ fn signing_in_and_creating_a_project_need_no_script() {
 }
 
 #[test]
-fn signing_in_works_by_the_code_and_from_the_keyboard_alone() {
+fn signing_in_works_with_the_code_and_only_the_keyboard() {
     let Some(browser) = Browser::lend() else { return };
     let server = service();
     browser.open(&format!("{}/console", server.url()));

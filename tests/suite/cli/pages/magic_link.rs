@@ -42,7 +42,7 @@ fn the_link_logs_in_the_helper_and_names_its_device() {
 }
 
 #[test]
-fn a_link_that_does_not_log_in_says_why() {
+fn a_link_that_does_not_log_in_explains_why() {
     let Some(browser) = Browser::lend() else { return };
     let server = service();
     let device_code = start(&server, ADA, "workshop");

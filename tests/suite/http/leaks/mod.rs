@@ -225,7 +225,7 @@ fn call_everything(turn: usize, role: Role) -> usize {
         let fault = faults(&secrets).swap_remove(number);
         for (place, (arguments, input)) in CALLS.iter().enumerate() {
             let is_in_turn =
-                is_long || is_asked(arguments) || (place + number + turn).is_multiple_of(6);
+                is_long || sends_a_request(arguments) || (place + number + turn).is_multiple_of(6);
             if fault.is_some() && !is_in_turn {
                 continue;
             }
@@ -250,7 +250,7 @@ fn call_everything(turn: usize, role: Role) -> usize {
 }
 
 /// Whether the command always sends a request to the service.
-fn is_asked(arguments: &[&str]) -> bool {
+fn sends_a_request(arguments: &[&str]) -> bool {
     matches!(arguments, ["whoami" | "logout" | "token" | "login", ..] | ["get"])
 }
 

@@ -293,7 +293,7 @@ fn a_rejected_token_is_refreshed_for_the_next_command() {
             assert_eq!(server.refresh_requests(), 0, "`erase` takes note, and no more");
             git.quietly(&["clone", "-q", &url(&server, challenge), "clone"]);
             assert_eq!(server.refresh_requests(), 1);
-            assert!(git.home.session().is_some(), "a refused token is no logout");
+            assert!(git.home.session().is_some(), "a rejected token does not log out");
         }
     }
 }
@@ -359,7 +359,7 @@ fn a_user_name_in_the_url_is_returned_with_the_token() {
 }
 
 #[test]
-fn without_a_session_git_says_so_and_prompts() {
+fn without_a_session_git_prints_a_note_and_prompts() {
     for program in gits() {
         let (server, _root) = host();
         let home = Home::at(&server);

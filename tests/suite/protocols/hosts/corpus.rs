@@ -42,7 +42,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// What a tool that asks in this way is told.
+    /// The expected response to a request in this form.
     pub(super) fn expected(&self, form: &Form) -> &str {
         if let Some(exception) = self.except.get(form.name) {
             return exception;

@@ -104,7 +104,7 @@ fn store_credentials(context: &Context, urls: &[String]) {
 /// Everything that a tool receives, on both outputs.
 fn answer(context: &Context, tool: &Tool, invocation: &Invocation) -> String {
     let output = with_engine(context, |engine| {
-        (tool.answer)(invocation, &mut |operation| engine.perform(operation, &[]))
+        (tool.answer)(invocation, &mut |operation| engine.perform(operation))
     });
     readable(&format!("{}{}", *output.output, output.messages))
 }

@@ -2,10 +2,9 @@
 
 use my_credential_helper::error::{Error, ErrorCode, Result};
 use my_credential_helper::model::{
-    Attempt, Capabilities, Credential, Header, Kind, ListEntry, Operation, Outcome, Resolved,
-    Response, Secret, Source, StoredAt, Subject, Target, Timestamp, Warning,
+    Attempt, Credential, Header, Kind, ListEntry, Operation, Outcome, Resolved, Response, Secret,
+    Source, StoredAt, Subject, Target, Timestamp, Warning,
 };
-use my_credential_helper::protocols;
 use serde::Deserialize;
 
 use super::format::Exchange;
@@ -102,14 +101,11 @@ pub(super) fn result(
         Described::Listed(entries) => {
             Response::Listed(entries.into_iter().map(entry).collect(), Vec::new())
         }
-        Described::Capabilities { keyring } => Response::Capabilities(Capabilities {
-            protocols: protocols::ALL.iter().map(|tool| tool.name).collect(),
-            stores: vec![
-                (Source::Environment, None),
-                (Source::Keyring, Some(keyring)),
-                (Source::File, None),
-            ],
-        }),
+        Described::Capabilities { keyring } => Response::Capabilities(vec![
+            (Source::Environment, None),
+            (Source::Keyring, Some(keyring)),
+            (Source::File, None),
+        ]),
     }))
 }
 
