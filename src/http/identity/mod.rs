@@ -107,7 +107,8 @@ pub fn revoke(network: Network<'_>, provider: &Provider, session: &Session) -> R
             let client = Client::for_identity(network, &base).map_err(HttpError::NotSent)?;
             client.vault::<IgnoredAny>(Method::DELETE, preset.path, &[], token, None, &[])?;
         }
-        (Some(exchange), LoginKind::OAuth(oauth)) if exchange.is_oauth() => {
+        // A client that authenticates with an assertion would need another identity token.
+        (Some(Exchange::TokenExchange { .. } | Exchange::JwtBearer), LoginKind::OAuth(oauth)) => {
             let service = Service::new(network, provider, oauth, Description::Stored);
             let service = service.map_err(HttpError::NotSent)?;
             if service.endpoints.revocation.is_none() {

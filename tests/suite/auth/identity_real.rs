@@ -49,6 +49,20 @@ fn openbao_gives_a_job_a_token_for_its_secret() {
     let found = bao.read(outcome.output.trim(), "team/secret/data/deploy");
     assert_eq!(found["data"]["data"]["key"], "found", "{found}");
 
+    // The end of the job: in either namespace, the server accepts the token no longer.
+    let folder = tempfile::tempdir().unwrap();
+    home.set("RUNNER_TEMP", folder.path());
+    for (role, path) in [("deploy", ""), ("team", "team/")] {
+        configure(&home, role);
+        let token = home.run(&["get", "--format", "raw", "--url", &bao.url]).output;
+        bao.read(token.trim(), &format!("{path}auth/token/lookup-self"));
+        let outcome = home.run(&["logout", "--json"]);
+        assert_eq!(outcome.json()["revoked"], true, "{role}: {outcome:?}");
+        let url = format!("{}/v1/{path}auth/token/lookup-self", bao.url);
+        let refused = ureq::get(url).header("X-Vault-Token", token.trim()).call();
+        assert!(matches!(refused, Err(ureq::Error::StatusCode(403))), "{role}: {refused:?}");
+    }
+
     // A role for another subject.
     configure(&home, "other");
     let outcome = home.run(&["get", "--url", &bao.url]);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 /// What a client sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    pub(crate) method: String,
     pub(crate) path: String,
     /// Without the first line.
     pub(crate) head: String,
@@ -61,9 +62,10 @@ impl Scripted {
                 }
                 let mut body = vec![0; length];
                 let _ = reader.read_exact(&mut body);
-                let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+                let mut words = first.split(' ').map(str::to_owned);
+                let [method, path] = [(); 2].map(|()| words.next().unwrap_or_default());
                 let body = String::from_utf8_lossy(&body).into_owned();
-                let request = Request { path, head, body };
+                let request = Request { method, path, head, body };
                 let (status, header, body) = respond(&own, &request);
                 journal.lock().expect("no panic").push(request);
                 let head = format!(
