@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::model::{Need, Provider, Secret, Trail};
 use crate::store::session::{self, StoredSession};
 
-/// The wait for another process to finish its refresh.
+/// The wait for another process to finish a change of the session that sends no request.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The time for a refresh, including the wait for the lock, with a service that accepts a replaced token for some time.
@@ -54,7 +54,8 @@ impl Timeouts {
     fn new(provider: &Provider, max: Duration) -> Self {
         let total =
             if provider.login.has_grace() { GRACE_TIMEOUT.min(max) } else { NO_GRACE_TIMEOUT };
-        Self { lock: LOCK_TIMEOUT.min(max), total }
+        // As long as the refresh of another process may take.
+        Self { lock: total.min(max), total }
     }
 }
 
