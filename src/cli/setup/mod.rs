@@ -28,6 +28,7 @@ pub(super) mod terraform;
 pub(super) mod tools;
 mod transaction;
 mod uv;
+mod written;
 
 use std::io::IsTerminal as _;
 
@@ -44,6 +45,7 @@ use machine::Machine;
 use plan::{Choice, Plan};
 use tools::{ALL, Selection, SetupTool};
 use transaction::Step;
+use written::Written;
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(clap::Args)]
@@ -106,7 +108,8 @@ pub(super) fn run(
         let _editor =
             is_locked.then(|| settings::Editor::lock(&engine.context.paths)).transpose()?;
         let hosts = hosts.edits.iter().cloned().map(Step::Edit);
-        transaction::run(hosts.chain(plans.iter().flat_map(Plan::steps)))?;
+        let written = Written::load(&machine)?.edit(&plans).map(Step::Edit);
+        transaction::run(hosts.chain(plans.iter().flat_map(Plan::steps)).chain(written))?;
     }
     let tools: Vec<_> = plans.iter().map(Plan::fields).collect();
     let fields = json!({
@@ -216,7 +219,8 @@ fn undo(
     let mut plans = Vec::new();
     for tool in tools {
         let plan = if hosts.is_empty() || tool.names_hosts {
-            Plan::undo(machine, tool, &hosts, tools)
+    let written = Written::load(machine)?;
+            Plan::undo(machine, tool, &hosts, tools, &written)
         } else {
             Plan::unchanged(machine, tool)
         };
