@@ -10,7 +10,7 @@ use crate::config::{Context, Overrides};
 use crate::error::{Error, Result, sanitize};
 use crate::http::{Network, forge};
 use crate::model::known::{self, KnownService};
-use crate::model::{LoginKind, OAuth, Provider, Target, ToolOutput};
+use crate::model::{HostPattern, LoginKind, OAuth, Provider, Target, ToolOutput};
 
 /// A service that a person has named.
 struct Service {
@@ -92,6 +92,9 @@ fn configure(
                 service.registration().trim_end(),
                 sanitize(text),
             )));
+    if service.issuer.is_some() {
+        context.check_free(&name, &HostPattern::parse(&service.host)?)?;
+    }
     }
     let editor = Editor::lock(&context.paths)?;
     let hosts = service

@@ -171,6 +171,9 @@ fn set_up(
     let api = engine.context.api_origin(&provider, None)?;
     let named = parsed(&arguments.host, tools)?;
     let new_hosts = new_hosts(&provider, &api, &named);
+    for host in named.iter().filter(|host| new_hosts.contains(&host.to_string())) {
+        engine.context.check_free(&provider.name, host)?;
+    }
     let hosts = if named.is_empty() { &provider.hosts } else { &named };
     let configuration = engine.context.configuration()?;
     let default = configuration.provider.as_deref().unwrap_or(Provider::DEFAULT_NAME);
@@ -216,10 +219,10 @@ fn undo(
             .with_hint("omit `--provider` and `--account`, and specify a host with `--host`"));
     }
     let hosts = parsed(&arguments.host, tools)?;
+    let written = Written::load(machine)?;
     let mut plans = Vec::new();
     for tool in tools {
         let plan = if hosts.is_empty() || tool.names_hosts {
-    let written = Written::load(machine)?;
             Plan::undo(machine, tool, &hosts, tools, &written)
         } else {
             Plan::unchanged(machine, tool)

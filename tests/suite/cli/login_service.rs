@@ -210,3 +210,15 @@ fn after_a_login_on_a_terminal_setup_is_offered() {
         assert_eq!(text.contains(&host), is_set_up, "{answers:?}: {text}");
     }
 }
+
+#[test]
+fn a_host_of_another_provider_is_not_logged_in_to() {
+    let host = host(&[GITEA]);
+    let home = Home::new();
+    home.set_hosts(&[host.url.trim_start_matches("http://")]);
+    let before = home.read(CONFIGURATION);
+    let outcome = home.run(&["login", &host.url, "--client-id", "x"]);
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(outcome.messages.contains("is a host of the provider mycli"), "{outcome:?}");
+    assert_eq!(home.read(CONFIGURATION), before);
+}
