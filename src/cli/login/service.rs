@@ -28,7 +28,10 @@ pub(super) fn run(
     output: &Output,
 ) -> Result<ToolOutput, Stopped> {
     let name = match configured(engine, text)? {
-        Some(name) if arguments.client_id.is_none() => name,
+        Some(name) if arguments.client_id.is_none() => {
+            print_client_id(engine, &name)?;
+            name
+        }
         known => configure(engine, arguments, text, known, output)?,
     };
     // The configuration has changed.
@@ -64,6 +67,19 @@ fn configured(engine: &Engine<'_>, text: &str) -> Result<Option<String>> {
     Ok(providers.next())
 }
 
+/// Prints the client ID before the login, which fails in the browser if the ID is wrong.
+fn print_client_id(engine: &Engine<'_>, name: &str) -> Result<()> {
+    let provider = engine.context.configuration()?.provider(name)?;
+    if let LoginKind::OAuth(oauth) = &provider.login
+        && let Some(id) = oauth.client_id.as_deref().map(sanitize)
+    {
+        terminal::print(&format!(
+            "The client ID is `{id}`, from [providers.{name}] in config.toml; `--client-id ID` changes it."
+        ));
+    }
+    Ok(())
+}
+
 /// Writes the provider into `config.toml`; returns its name.
 fn configure(
     engine: &Engine<'_>,
@@ -76,6 +92,9 @@ fn configure(
     let service = Service::find(engine, text)?;
     let named = context.overrides.provider.clone();
     let name = known.or(named).unwrap_or_else(|| service.provider_name());
+    if service.issuer.is_some() {
+        context.check_free(&name, &HostPattern::parse(&service.host)?)?;
+    }
     let client_id = match &arguments.client_id {
         Some(id) => id.trim().to_owned(),
         None if terminal::is_interactive() => {
@@ -92,9 +111,6 @@ fn configure(
                 service.registration().trim_end(),
                 sanitize(text),
             )));
-    if service.issuer.is_some() {
-        context.check_free(&name, &HostPattern::parse(&service.host)?)?;
-    }
     }
     let editor = Editor::lock(&context.paths)?;
     let hosts = service

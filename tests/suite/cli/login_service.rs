@@ -222,3 +222,18 @@ fn a_host_of_another_provider_is_not_logged_in_to() {
     assert!(outcome.messages.contains("is a host of the provider mycli"), "{outcome:?}");
     assert_eq!(home.read(CONFIGURATION), before);
 }
+
+/// The second try uses the client ID of the first one.
+#[test]
+fn a_configured_client_id_is_named_with_its_option() {
+    let Some(service) = Oidc::start() else { return };
+    let mut home = Home::new();
+    home.set("MY_NO_KEYRING", "1");
+    let login = |arguments: &[&str]| home.run(&[&["login", &service.url], arguments].concat());
+    assert_ne!(login(&["--client-id", "robot", "--device"]).status, 0);
+    let again = login(&["--device"]);
+    assert_ne!(again.status, 0, "{again:?}");
+    for part in ["The client ID is `robot`", "`--client-id ID` changes it"] {
+        assert!(again.messages.contains(part), "{part}: {again:?}");
+    }
+}
