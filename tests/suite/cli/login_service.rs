@@ -237,3 +237,29 @@ fn a_configured_client_id_is_named_with_its_option() {
         assert!(again.messages.contains(part), "{part}: {again:?}");
     }
 }
+
+/// `--no-wait` would wait all the same.
+#[test]
+fn options_of_a_login_by_email_are_refused_by_other_logins() {
+    let Some(service) = Oidc::start() else { return };
+    let home = Home::new();
+    let settings = format!(
+        "[providers.acme]\nkind = 'oauth'\nissuer = '{}'\nclient_id = 'helper'\n",
+        service.url
+    );
+    home.configure(&settings);
+    for options in [
+        &["--email", "me@acme.dev"][..],
+        &["--no-wait"],
+        &["--code", "123456"],
+        &["--username", "ada"],
+    ] {
+        let by_name = [&["--provider", "acme", "login"], options].concat();
+        let by_url = [&["login", &service.url], options].concat();
+        for words in [by_name, by_url] {
+            let outcome = home.run(&words);
+            assert_eq!(outcome.status, 2, "{words:?}: {outcome:?}");
+            assert!(outcome.messages.contains(options[0]), "{words:?}: {outcome:?}");
+        }
+    }
+}
