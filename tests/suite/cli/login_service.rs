@@ -211,18 +211,6 @@ fn after_a_login_on_a_terminal_setup_is_offered() {
     }
 }
 
-#[test]
-fn a_host_of_another_provider_is_not_logged_in_to() {
-    let host = host(&[GITEA]);
-    let home = Home::new();
-    home.set_hosts(&[host.url.trim_start_matches("http://")]);
-    let before = home.read(CONFIGURATION);
-    let outcome = home.run(&["login", &host.url, "--client-id", "x"]);
-    assert_eq!(outcome.status, 2, "{outcome:?}");
-    assert!(outcome.messages.contains("is a host of the provider mycli"), "{outcome:?}");
-    assert_eq!(home.read(CONFIGURATION), before);
-}
-
 /// The second try uses the client ID of the first one.
 #[test]
 fn a_configured_client_id_is_named_with_its_option() {
@@ -262,4 +250,32 @@ fn options_of_a_login_by_email_are_refused_by_other_logins() {
             assert!(outcome.messages.contains(options[0]), "{words:?}: {outcome:?}");
         }
     }
+}
+
+#[test]
+fn a_host_of_another_provider_is_not_logged_in_to() {
+    let host = host(&[GITEA]);
+    let home = Home::new();
+    home.set_hosts(&[host.url.trim_start_matches("http://")]);
+    let before = home.read(CONFIGURATION);
+    let outcome = home.run(&["login", &host.url, "--client-id", "x"]);
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(outcome.messages.contains("is a host of the provider mycli"), "{outcome:?}");
+    assert_eq!(home.read(CONFIGURATION), before);
+}
+
+/// A shell has no variable whose name begins with a digit.
+#[test]
+fn the_provider_of_an_address_has_a_valid_variable() {
+    let home = Home::new();
+    home.configure(
+        "[providers.10-0-0-5]\nkind = 'oauth'\nissuer = 'https://10.0.0.5'\nclient_id = 'x'\n",
+    );
+    let mut command = home.command(HELPER);
+    command.args(["--provider", "10-0-0-5", "exec", "--", "printenv", "_10_0_0_5_TOKEN"]);
+    command.env("_10_0_0_5_TOKEN", "a-token");
+    let outcome = crate::support::finish(crate::support::spawn(command), b"");
+    assert_eq!((outcome.status, &*outcome.output), (0, "a-token\n"), "{outcome:?}");
+    let refused = home.run(&["--provider", "10-0-0-5", "token", "list"]);
+    assert!(refused.messages.contains("`--provider mycli`"), "{refused:?}");
 }
