@@ -239,6 +239,9 @@ impl HostPattern {
             Some(_) => return Err(refused("only https and http are supported")),
             None => (None, text),
         };
+        if rest.contains(['/', '?', '#']) {
+            return Err(refused("it has a path; write only the host"));
+        }
         let (is_wildcard, authority) =
             rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
         // A name of Docker Hub stays, for the configuration of tools that know no other one.

@@ -400,3 +400,11 @@ fn a_host_of_another_provider_is_refused_with_its_name() {
     home.run(&["--provider", "acme", "config", "remove", "hosts", "git.acme.dev"]);
     setup(&home, &["docker", "--host", "git.acme.dev"]);
 }
+
+#[test]
+fn a_host_with_a_path_is_reported_as_one() {
+    let home = home();
+    for host in ["https://git.acme.dev/team/app.git", "git.acme.dev/team"] {
+        refused(&home, &["git", "--host", host], "it has a path; write only the host");
+    }
+}
