@@ -279,3 +279,21 @@ fn the_provider_of_an_address_has_a_valid_variable() {
     let refused = home.run(&["--provider", "10-0-0-5", "token", "list"]);
     assert!(refused.messages.contains("`--provider mycli`"), "{refused:?}");
 }
+
+/// Nothing selects mycli, which is built in.
+#[test]
+fn doctor_examines_the_only_service_with_a_login() {
+    let Some(service) = Oidc::start() else { return };
+    let mut home = Home::new();
+    home.set("MY_NO_KEYRING", "1");
+    home.set("PATH", home.path().join("bin"));
+    home.put_on_path(&home.path().join("bin"));
+    let words = ["login", &service.url, "--client-id", "ci", "--client-credentials"];
+    assert_eq!(home.run_with(&words, "hush").status, 0);
+    let report = home.run(&["doctor"]).output;
+    assert!(report.contains(&format!("{} is reachable", service.url)), "{report}");
+    assert!(!report.contains("mycli"), "{report}");
+    home.set("MY_PROVIDER", "mycli");
+    let report = home.run(&["doctor"]).output;
+    assert!(report.contains("not logged in to mycli"), "{report}");
+}
