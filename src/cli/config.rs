@@ -109,7 +109,10 @@ pub(super) fn run(engine: &Engine<'_>, command: &Command, output: &Output) -> Re
     match command {
         Command::Get { key } => get(engine, *key, output),
         Command::Set { key, values } => set(engine, *key, values, output),
-        Command::Add { key: List::Hosts, values } => change_hosts(engine, values, add, output),
+        Command::Add { key: List::Hosts, values } => {
+            check_free(engine, values)?;
+            change_hosts(engine, values, add, output)
+        }
         Command::Remove { key: List::Hosts, values } => {
             change_hosts(engine, values, remove, output)
         }
@@ -203,6 +206,9 @@ fn set(engine: &Engine<'_>, key: Key, values: &[String], output: &Output) -> Res
         None
     };
     let values = certificates.as_ref().map_or(values, std::slice::from_ref);
+    if key == Key::Hosts {
+        check_free(engine, values)?;
+    }
     let value = match (key, values) {
         (Key::Hosts, hosts) => hosts.iter().collect::<toml_edit::Array>().into(),
         (_, [value]) => toml_edit::Value::from(value.trim()),
@@ -229,6 +235,14 @@ fn change_hosts(
     let shown = value.as_deref().map_or_else(|| "empty".to_owned(), sanitize);
     let fields = json!({ "key": key, "value": value });
     Ok(output.done(&format!("{key} is now {shown}."), &fields))
+}
+
+/// An error if one of the hosts is another provider's.
+fn check_free(engine: &Engine<'_>, hosts: &[String]) -> Result<()> {
+    let provider = engine.context.provider(None)?;
+    hosts.iter().try_for_each(|host| {
+        engine.context.check_free(&provider.name, &HostPattern::parse(host.trim())?)
+    })
 }
 
 fn is_host(text: &str) -> Result<impl Fn(&String) -> bool> {

@@ -333,8 +333,8 @@ fn magic_link_provider(engine: &Engine<'_>) -> Result<Provider> {
     if provider.login == LoginKind::MagicLink {
         return Ok(provider);
     }
-    Err(Error::invalid(format!("{} has API keys and no accounts", provider.name))
-        .with_hint("omit `--provider`"))
+    Err(Error::invalid(format!("this command is not for {}: only mycli has it", provider.name))
+        .with_hint("add `--provider mycli`"))
 }
 
 #[cfg(test)]

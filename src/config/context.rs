@@ -10,7 +10,8 @@ use std::cell::OnceCell;
 use super::{Configuration, MyJson, Paths, StoreChoice};
 use crate::error::{Error, Result};
 use crate::model::{
-    Account, ChosenBy, CredentialRequest, OAuth, Origin, Provider, Secret, SecretLocation,
+    Account, ChosenBy, CredentialRequest, HostPattern, OAuth, Origin, Provider, Secret,
+    SecretLocation,
 };
 use crate::sys::atomic_file;
 use crate::sys::env::Environment;
@@ -168,6 +169,30 @@ impl Context {
                 "if the token may go there, use `--api-url {url}`, or add the host to `hosts` in [providers.{name}] of \
                  config.toml"
             )))
+    }
+
+    /// An error if the host is another provider's: only one of them could send its token there.
+    pub fn check_free(&self, provider: &str, host: &HostPattern) -> Result<()> {
+        let configuration = self.configuration()?;
+        for name in configuration.names().into_iter().filter(|name| *name != provider) {
+            // A misconfigured provider owns no host.
+            let Ok(other) = configuration.provider(name) else { continue };
+            let Ok((_, api)) = self.configured_api(&other) else { continue };
+            let mut origins =
+                other.hosts.iter().flat_map(HostPattern::origins).chain([api.clone()]);
+            if other.hosts.contains(host)
+                || host.target().is_some_and(|target| other.owns(&target, &api))
+                || origins.any(|origin| host.matches(&origin))
+            {
+                let command = "my-credential-helper --provider";
+                return Err(Error::invalid(format!("{host} is a host of the provider {name}"))
+                    .with_hint(format!(
+                        "`--provider {name}` selects that provider; to send the token of {provider} there instead, \
+                         first run `{command} {name} config remove hosts {host}`"
+                    )));
+            }
+        }
+        Ok(())
     }
 
     /// The hint of `not_logged_in`: a login requires a home directory and a person.

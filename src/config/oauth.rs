@@ -101,9 +101,10 @@ fn token_origin(name: &str, oauth: &OAuth) -> Result<String> {
     Ok(Target::parse(url)?.origin.to_string())
 }
 
-/// `ACME_DEV_TOKEN` for `acme-dev`.
+/// `ACME_DEV_TOKEN` for `acme-dev`. The name of a variable cannot begin with a digit, as that of an address does.
 pub(super) fn derived_variable(name: &str) -> String {
-    format!("{}_TOKEN", name.to_ascii_uppercase().replace('-', "_"))
+    let start = if name.starts_with(|c: char| c.is_ascii_digit()) { "_" } else { "" };
+    format!("{start}{}_TOKEN", name.to_ascii_uppercase().replace('-', "_"))
 }
 
 #[cfg(test)]

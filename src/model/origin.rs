@@ -237,6 +237,9 @@ impl HostPattern {
             Some(_) => return Err(invalid_url("only https and http are supported")),
             None => (None, text),
         };
+        if rest.contains(['/', '?', '#']) {
+            return Err(invalid_url("it has a path; write only the host"));
+        }
         let (is_wildcard, authority) =
             rest.strip_prefix("*.").map_or((false, rest), |rest| (true, rest));
         // An alias of Docker Hub is not replaced: the configuration of some tools needs that alias.

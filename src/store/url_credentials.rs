@@ -508,7 +508,7 @@ fn origin_text(origin: &Origin) -> String {
     format!("{}://{}:{}", origin.scheme().name(), origin.host(), origin.port())
 }
 
-pub(super) fn hash(text: &str) -> String {
+pub fn hash(text: &str) -> String {
     // `format!` of 32 bytes takes longer than SHA-256 (25,000 instructions in a `get`).
     let digit = |digit: u8| char::from(b"0123456789abcdef"[usize::from(digit)]);
     let bytes = Sha256::digest(text.as_bytes());

@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use crate::auth::Engine;
-use crate::cli::status;
+use crate::cli::{names_provider, status};
 use crate::error::{ErrorCode, Result};
 use crate::model::{CredentialRequest, Provider, StoreFailure};
 use crate::store::env;
@@ -14,8 +14,11 @@ const SEE_SETTINGS: &str = "run `my-credential-helper config list` to see the se
 const SESSION_SIZE: usize = 8 << 10;
 
 /// The findings, and the providers that have a credential for tools.
-pub(super) fn examine(engine: &Engine<'_>) -> (Vec<Finding>, Vec<String>) {
-    let provider = match engine.context.provider(None) {
+pub(super) fn examine(
+    engine: &Engine<'_>,
+    provider: Result<Provider>,
+) -> (Vec<Finding>, Vec<String>) {
+    let provider = match provider {
         Ok(provider) => provider,
         Err(error) => return (vec![Finding::error("login", error, SEE_SETTINGS)], Vec::new()),
     };
@@ -34,7 +37,23 @@ pub(super) fn examine(engine: &Engine<'_>) -> (Vec<Finding>, Vec<String>) {
     (findings, usable)
 }
 
-/// The provider in force, then every other one, each with the account in use.
+/// The provider in force. If nothing selects it and it has no credential, the first provider that has one: somebody with an
+/// own service may never log in to the built-in one.
+pub(super) fn provider(engine: &Engine<'_>) -> Result<Provider> {
+    let provider = engine.context.provider(None)?;
+    let has_credential = |provider: &Provider| {
+        engine.context.environment.get(&provider.token_variable).is_some()
+            || engine.load(&provider).newest.is_some()
+    };
+    let is_selected = names_provider(engine) || engine.context.configuration()?.provider.is_some();
+    if is_selected || has_credential(&provider) {
+        return Ok(provider);
+    }
+    let other = providers(engine, provider.clone()).into_iter().find(has_credential);
+    Ok(other.unwrap_or(provider))
+}
+
+/// The first provider, then every other one, each with the account in use.
 fn providers(engine: &Engine<'_>, first: Provider) -> Vec<Provider> {
     let names = engine.context.configuration().map(|it| it.names()).unwrap_or_default();
     let others = names.into_iter().filter(|name| *name != first.name);

@@ -67,11 +67,12 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments, output: &Output) -
 fn examine(engine: &Engine<'_>) -> Vec<Finding> {
     let machine = Machine::detect(engine);
     let mut findings = files::examine(engine, machine.as_ref().ok());
-    let (login, providers) = login::examine(engine);
+    let provider = login::provider(engine);
+    let (login, providers) = login::examine(engine, provider.clone());
     findings.extend(login);
     findings.extend(identity::examine(engine));
     findings.extend(vault::examine(engine));
-    findings.extend(service::examine(engine));
+    findings.extend(service::examine(engine, provider));
     match machine {
         Ok(machine) => findings.extend(tool::examine(engine, &machine, &providers)),
         Err(error) => {

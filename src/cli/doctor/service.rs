@@ -6,6 +6,7 @@ use super::finding::Finding;
 use crate::auth::Engine;
 use crate::error::Result;
 use crate::http::Client;
+use crate::model::Provider;
 
 /// A service that takes longer counts as unreachable.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -13,8 +14,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The tolerated difference between the clocks of the service and of this machine.
 const AGREES: u64 = 60;
 
-pub(super) fn examine(engine: &Engine<'_>) -> Vec<Finding> {
-    examined(engine).unwrap_or_else(|error| {
+pub(super) fn examine(engine: &Engine<'_>, provider: Result<Provider>) -> Vec<Finding> {
+    provider.and_then(|provider| examined(engine, &provider)).unwrap_or_else(|error| {
         vec![Finding::problem(
             "service",
             error.message,
@@ -23,10 +24,9 @@ pub(super) fn examine(engine: &Engine<'_>) -> Vec<Finding> {
     })
 }
 
-fn examined(engine: &Engine<'_>) -> Result<Vec<Finding>> {
-    let provider = engine.context.provider(None)?;
-    let url = engine.context.api_url(&provider, None)?;
-    let client = Client::new(engine.network, &provider, &url)?.until(Instant::now() + TIMEOUT);
+fn examined(engine: &Engine<'_>, provider: &Provider) -> Result<Vec<Finding>> {
+    let url = engine.context.api_url(provider, None)?;
+    let client = Client::new(engine.network, provider, &url)?.until(Instant::now() + TIMEOUT);
     let theirs = match client.time() {
         Err(error) => {
             let message = format!("cannot reach {url}: {error}");

@@ -34,7 +34,10 @@ pub(super) fn examine(
         commands.dedup();
         if commands.is_empty() {
             if found.is_empty() {
-                let fix = format!("`my-credential-helper setup {}`", tool.name);
+                let provider = engine.context.provider(None);
+                let has_hosts = provider.is_ok_and(|provider| !provider.hosts.is_empty());
+                let host = if tool.names_hosts && !has_hosts { " --host HOST" } else { "" };
+                let fix = format!("`my-credential-helper setup {}{host}`", tool.name);
                 found.push(Finding::note(tool.name, "is not set up").with_fix(fix));
             }
         } else {

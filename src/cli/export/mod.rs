@@ -3,7 +3,7 @@
 mod format;
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -59,6 +59,11 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
         let message = format!("the value of {} contains a quote, which cmd cannot read", one.name);
         return Err(Error::invalid(message).with_hint("use `--format powershell`"));
     }
+    let file = match (format, arguments.output) {
+        (Format::GithubActions, false) => Some(file_of(engine, "GITHUB_ENV")?),
+        (Format::GithubActions, true) => Some(file_of(engine, "GITHUB_OUTPUT")?),
+        _ => None,
+    };
     // The masks precede all other output. A header contains the secret, too.
     let secrets = assignments.iter().filter(|assignment| assignment.is_secret);
     let values = [&found.credential.secret].into_iter().chain(secrets.map(|one| &one.value));
@@ -66,10 +71,11 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
     masks.dedup();
     print(&masks.concat())?;
     let mut output: String = assignments.iter().map(|assignment| format.line(assignment)).collect();
-    match format {
-        Format::GithubActions => append_to_file(engine, &assignments, arguments.output)?,
-        Format::Json => output = format::json(&assignments),
-        _ => {}
+    if let Some((name, path)) = file {
+        append_to_file(name, &path, &assignments)?;
+    }
+    if format == Format::Json {
+        output = format::json(&assignments);
     }
     let output = ToolOutput::success(output).with_warnings(&found.warnings);
     Ok(frozen.into_iter().fold(output, ToolOutput::with_note))
@@ -89,9 +95,8 @@ fn print(text: &str) -> Result<()> {
     Ok(written.context("writing standard output")?)
 }
 
-/// GitHub reads variables from the file that it names in a variable. Its log contains only the mask.
-fn append_to_file(engine: &Engine<'_>, assignments: &[Assignment], is_output: bool) -> Result<()> {
-    let name = if is_output { "GITHUB_OUTPUT" } else { "GITHUB_ENV" };
+/// The file that GitHub names in a variable. Elsewhere, the mask would show the secret.
+fn file_of(engine: &Engine<'_>, name: &'static str) -> Result<(&'static str, PathBuf)> {
     let path = engine.context.environment.get(name).ok_or_else(|| {
         Error::invalid(format!("{name} is not set"))
             .with_hint("use `--format github-actions` only in GitHub Actions, which sets the variable; elsewhere use `--format sh`")
@@ -100,6 +105,11 @@ fn append_to_file(engine: &Engine<'_>, assignments: &[Assignment], is_output: bo
     if !path.is_absolute() {
         return Err(Error::invalid(format!("{name} is not an absolute path")));
     }
+    Ok((name, path))
+}
+
+/// GitHub reads variables from this file. Its log contains only the mask.
+fn append_to_file(name: &str, path: &Path, assignments: &[Assignment]) -> Result<()> {
     let lines: String = assignments.iter().map(format::github_line).collect();
-    Ok(atomic_file::append(&path, &lines).with_context(|| format!("the file in {name}"))?)
+    Ok(atomic_file::append(path, &lines).with_context(|| format!("the file in {name}"))?)
 }

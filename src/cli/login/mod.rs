@@ -38,7 +38,7 @@ Without a terminal, in two steps:
   my-credential-helper login --code 123456")]
 pub(super) struct Arguments {
     /// The service: its URL, or github, gitlab, bitbucket or google. Without it, the provider in force
-    #[arg(conflicts_with_all = ["email", "code", "token"])]
+    #[arg(conflicts_with_all = ["email", "code", "token", "no_wait", "username"])]
     service: Option<String>,
     /// The id of the application that you have registered at the service
     #[arg(long, value_name = "ID", requires = "service")]
@@ -89,6 +89,18 @@ impl Arguments {
     fn names_flow(&self) -> bool {
         self.device || self.browser || self.client_credentials
     }
+
+    /// An option that only a login by email has.
+    fn option_of_email(&self) -> Option<&'static str> {
+        [
+            ("--email", self.email.is_some()),
+            ("--code", self.code.is_some()),
+            ("--no-wait", self.no_wait),
+            ("--username", self.username.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(name, is_given)| is_given.then_some(name))
+    }
 }
 
 pub(super) fn run(
@@ -122,6 +134,10 @@ fn log_in(
     }
     let name = provider.name.clone();
     let error = match &provider.login {
+        LoginKind::OAuth(_) if let Some(option) = arguments.option_of_email() => {
+            Error::invalid(format!("`{option}` is for a login by email, which {name} does not have"))
+                .with_hint(format!("omit `{option}`"))
+        }
         LoginKind::OAuth(oauth) => {
             let oauth = oauth.clone();
             return login(provider)?.by_oauth(&oauth);

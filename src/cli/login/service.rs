@@ -10,7 +10,7 @@ use crate::config::{Context, Overrides};
 use crate::error::{Error, Result, sanitize};
 use crate::http::{Network, forge};
 use crate::model::known::{self, KnownService};
-use crate::model::{LoginKind, OAuth, Provider, Target, ToolOutput};
+use crate::model::{HostPattern, LoginKind, OAuth, Provider, Target, ToolOutput};
 
 /// A service that a person has named.
 struct Service {
@@ -28,7 +28,10 @@ pub(super) fn run(
     output: &Output,
 ) -> Result<ToolOutput, Stopped> {
     let name = match configured(engine, text)? {
-        Some(name) if arguments.client_id.is_none() => name,
+        Some(name) if arguments.client_id.is_none() => {
+            print_client_id(engine, &name)?;
+            name
+        }
         known => configure(engine, arguments, text, known, output)?,
     };
     // The configuration has changed.
@@ -64,6 +67,19 @@ fn configured(engine: &Engine<'_>, text: &str) -> Result<Option<String>> {
     Ok(providers.next())
 }
 
+/// Prints the client ID before the login, which fails in the browser if the ID is wrong.
+fn print_client_id(engine: &Engine<'_>, name: &str) -> Result<()> {
+    let provider = engine.context.configuration()?.provider(name)?;
+    if let LoginKind::OAuth(oauth) = &provider.login
+        && let Some(id) = oauth.client_id.as_deref().map(sanitize)
+    {
+        terminal::print(&format!(
+            "The client ID is `{id}`, from [providers.{name}] in config.toml; `--client-id ID` changes it."
+        ));
+    }
+    Ok(())
+}
+
 /// Writes the provider into `config.toml`; returns its name.
 fn configure(
     engine: &Engine<'_>,
@@ -83,6 +99,9 @@ fn configure(
             .with_hint(
                 "select another name: `my-credential-helper --provider NAME login https://HOST`",
             ));
+    }
+    if service.issuer.is_some() {
+        context.check_free(&name, &HostPattern::parse(&service.host)?)?;
     }
     let client_id = match &arguments.client_id {
         Some(id) => id.trim().to_owned(),

@@ -1,7 +1,7 @@
 //! The planned change of a file, line by line. Only changed lines are shown: the other lines of a tool's configuration may
 //! have secrets.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use similar::{DiffOp, TextDiff};
 
@@ -11,9 +11,7 @@ use crate::error::sanitize;
 pub(super) fn lines(before: &str, after: &str) -> Vec<String> {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     // A tool that rewrites its file may format a line differently, which is noise and may show secrets.
-    let kept =
-        |lines: &[&str]| lines.iter().map(|line| line.trim().to_owned()).collect::<HashSet<_>>();
-    let (in_old, in_new) = (kept(&old), kept(&new));
+    let (in_old, in_new) = (counts(&old), counts(&new));
     let mut changed = Vec::new();
     for op in TextDiff::from_slices(&old, &new).ops() {
         let (removed, added) = (&old[op.old_range()], &new[op.new_range()]);
@@ -26,23 +24,36 @@ pub(super) fn lines(before: &str, after: &str) -> Vec<String> {
                 }
             }
             _ => {
-                let is_new = |line: &&&str, others: &HashSet<String>| !others.contains(line.trim());
+                let is_more = |line: &str, these: &Counts<'_>, others: &Counts<'_>| {
+                    these.get(line.trim()) > others.get(line.trim())
+                };
                 changed.extend(
                     removed
                         .iter()
-                        .filter(|line| is_new(line, &in_new))
+                        .filter(|line| is_more(line, &in_old, &in_new))
                         .map(|line| format!("- {}", masked(line))),
                 );
                 changed.extend(
                     added
                         .iter()
-                        .filter(|line| is_new(line, &in_old))
+                        .filter(|line| is_more(line, &in_new, &in_old))
                         .map(|line| format!("+ {}", masked(line))),
                 );
             }
         }
     }
     changed
+}
+
+/// How often each line occurs, without its indent.
+type Counts<'a> = HashMap<&'a str, usize>;
+
+fn counts<'a>(lines: &[&'a str]) -> Counts<'a> {
+    let mut counts = HashMap::new();
+    for line in lines {
+        *counts.entry(line.trim()).or_default() += 1;
+    }
+    counts
 }
 
 /// Two lines without what they have in common at both ends, once that is long or may be a secret.
@@ -102,6 +113,13 @@ mod tests {
             lines("x = [\"a\"]\n", "x = [\"a\", \"b\"]\n"),
             ["- x = [\"a\"]", "+ x = [\"a\", \"b\"]"]
         );
+    }
+
+    #[test]
+    fn a_line_that_occurs_elsewhere_is_shown() {
+        assert_eq!(lines("[a]\n h\n", "[a]\n h\n[b]\n h\n"), ["+ [b]", "+  h"]);
+        assert_eq!(lines("[a]\n h\n[b]\n h\n", "[a]\n h\n"), ["- [b]", "-  h"]);
+        assert_eq!(lines("a\nb\n", "b\na\n"), Vec::<String>::new());
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(super) mod tools;
 mod transaction;
 mod uv;
 mod vault;
+mod written;
 
 use std::io::IsTerminal as _;
 
@@ -45,6 +46,7 @@ use machine::Machine;
 use plan::{Choice, Plan};
 use tools::{ALL, Selection, SetupTool};
 use transaction::Step;
+use written::Written;
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(clap::Args)]
@@ -110,7 +112,8 @@ pub(super) fn run(
         let _editor =
             is_locked.then(|| settings::Editor::lock(&engine.context.paths)).transpose()?;
         let hosts = hosts.edits.iter().cloned().map(Step::Edit);
-        transaction::run(hosts.chain(plans.iter().flat_map(Plan::steps)))?;
+        let written = Written::load(&machine)?.edit(&plans).map(Step::Edit);
+        transaction::run(hosts.chain(plans.iter().flat_map(Plan::steps)).chain(written))?;
     }
     let tools: Vec<_> = plans.iter().map(Plan::fields).collect();
     let fields = json!({
@@ -172,6 +175,9 @@ fn set_up(
     let api = engine.context.api_origin(&provider, None)?;
     let named = parsed(&arguments.host, tools)?;
     let new_hosts = new_hosts(&provider, &api, &named);
+    for host in named.iter().filter(|host| new_hosts.contains(&host.to_string())) {
+        engine.context.check_free(&provider.name, host)?;
+    }
     let hosts = if named.is_empty() { &provider.hosts } else { &named };
     let configuration = engine.context.configuration()?;
     let default = configuration.provider.as_deref().unwrap_or(Provider::DEFAULT_NAME);
@@ -217,10 +223,11 @@ fn undo(
             .with_hint("omit `--provider` and `--account`, and specify a host with `--host`"));
     }
     let hosts = parsed(&arguments.host, tools)?;
+    let written = Written::load(machine)?;
     let mut plans = Vec::new();
     for tool in tools {
         let plan = if hosts.is_empty() || tool.names_hosts {
-            Plan::undo(machine, tool, &hosts, tools)
+            Plan::undo(machine, tool, &hosts, tools, &written)
         } else {
             Plan::unchanged(machine, tool)
         };

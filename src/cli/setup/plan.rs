@@ -1,6 +1,7 @@
 //! The plan of `setup` for one tool: its link, the change of its configuration, and notes for the user.
 
 use std::fmt;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -9,6 +10,7 @@ use super::link::{Link, State};
 use super::machine::Machine;
 use super::tools::{ALL, Folder, Request, Selection, SetupTool};
 use super::transaction::Step;
+use super::written::Written;
 use super::{difference, layout};
 use crate::error::Result;
 use crate::model::HostPattern;
@@ -22,6 +24,8 @@ pub(super) struct Plan {
     file: Edit,
     /// The copy of the file as it was before `setup` first changed it.
     backup: Option<Edit>,
+    /// Whether entries of ours remain.
+    is_connected: bool,
     notes: Vec<String>,
 }
 
@@ -83,7 +87,8 @@ impl Plan {
         });
         let file = Edit { path, before, after, policy: Policy::Preserve };
         let links = link.into_iter().collect();
-        Ok(Self { tool, links, file, backup: backup.transpose()?, notes })
+        let backup = backup.transpose()?;
+        Ok(Self { tool, links, file, backup, is_connected: true, notes })
     }
 
     /// Disconnects the tool, or `hosts` only: restores the backup if nothing else has changed since, else removes our
@@ -93,6 +98,7 @@ impl Plan {
         tool: &'static SetupTool,
         hosts: &[HostPattern],
         undone: &[&SetupTool],
+        written: &Written,
     ) -> Result<Self> {
         let path = atomic_file::target(&tool.path(machine))?;
         let before = edit::read(&path)?;
@@ -103,13 +109,16 @@ impl Plan {
             // Other hosts stay.
             let after = before.is_some().then_some(rest);
             let file = Edit { path, before, after, policy: Policy::Preserve };
-            return Ok(Self { tool, links: Vec::new(), file, backup: None, notes: Vec::new() });
+            return Ok(Self::of_file(tool, file));
         }
         let removed = edit::backup(&path, None)?;
         let (mut notes, mut backup) = (Vec::new(), None);
         let after = match (&before, &removed.before) {
             (None, _) => None,
-            (Some(_), Some(original)) if differs_by_our_part(machine, tool, &rest, original)? => {
+            (Some(text), Some(original))
+                if written.is_current(&path, text)
+                    || differs_by_our_part(machine, tool, &rest, original)? =>
+            {
                 backup = Some(removed.clone());
                 removed.before
             }
@@ -138,7 +147,7 @@ impl Plan {
             links.extend(of_providers.map(|link| (link, Some(LinkChange::Removed))));
         }
         let file = Edit { path, before, after, policy: Policy::Preserve };
-        Ok(Self { tool, links, file, backup, notes })
+        Ok(Self { tool, links, file, backup, is_connected: false, notes })
     }
 
     /// Leaves the tool as it is.
@@ -146,7 +155,21 @@ impl Plan {
         let path = atomic_file::target(&tool.path(machine))?;
         let before = edit::read(&path)?;
         let file = Edit { path, after: before.clone(), before, policy: Policy::Preserve };
-        Ok(Self { tool, links: Vec::new(), file, backup: None, notes: Vec::new() })
+        Ok(Self::of_file(tool, file))
+    }
+
+    /// Changes nothing but the tool's configuration, which keeps entries of ours.
+    fn of_file(tool: &'static SetupTool, file: Edit) -> Self {
+        Self { tool, links: Vec::new(), file, backup: None, is_connected: true, notes: Vec::new() }
+    }
+
+    /// For the record of written files: the changed file with its text, or without one if it is no longer only ours.
+    pub(super) fn written(&self, known: &Written) -> Option<(&Path, Option<&str>)> {
+        let Edit { path, before, after, .. } = &self.file;
+        let is_only_ours = self.written_backup().is_some()
+            || before.as_ref().is_some_and(|text| known.is_current(path, text));
+        let text = after.as_deref().filter(|_| self.is_connected && is_only_ours);
+        (before != after).then_some((path, text))
     }
 
     /// Whether anything would change.

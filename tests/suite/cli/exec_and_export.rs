@@ -90,6 +90,7 @@ fn github_gets_the_variable_in_its_file_and_a_mask_in_the_log() {
     let mut home = home();
     let refused = home.run(&["export", "--format", "github-actions"]);
     assert_eq!(refused.status, 2, "elsewhere there is no such file: {refused:?}");
+    assert_eq!(refused.output, "", "a mask would show the secret");
     for (variable, flags) in [("GITHUB_ENV", &[][..]), ("GITHUB_OUTPUT", &["--output"][..])] {
         let file = home.write(variable, "BEFORE=1\n");
         home.set(variable, file);

@@ -248,3 +248,90 @@ fn a_login_does_not_turn_a_provider_into_another_service() {
     let text = home.read(CONFIGURATION).unwrap();
     assert!(text.contains("client_id = \"me\"") && text.contains("['r.acme.dev']"), "{text}");
 }
+
+/// The second try uses the client ID of the first one.
+#[test]
+fn a_configured_client_id_is_named_with_its_option() {
+    let Some(service) = Oidc::start() else { return };
+    let mut home = Home::new();
+    home.set("MY_NO_KEYRING", "1");
+    let login = |arguments: &[&str]| home.run(&[&["login", &service.url], arguments].concat());
+    assert_ne!(login(&["--client-id", "robot", "--device"]).status, 0);
+    let again = login(&["--device"]);
+    assert_ne!(again.status, 0, "{again:?}");
+    for part in ["The client ID is `robot`", "`--client-id ID` changes it"] {
+        assert!(again.messages.contains(part), "{part}: {again:?}");
+    }
+}
+
+/// `--no-wait` would wait all the same.
+#[test]
+fn options_of_a_login_by_email_are_refused_by_other_logins() {
+    let Some(service) = Oidc::start() else { return };
+    let home = Home::new();
+    let settings = format!(
+        "[providers.acme]\nkind = 'oauth'\nissuer = '{}'\nclient_id = 'helper'\n",
+        service.url
+    );
+    home.configure(&settings);
+    for options in [
+        &["--email", "me@acme.dev"][..],
+        &["--no-wait"],
+        &["--code", "123456"],
+        &["--username", "ada"],
+    ] {
+        let by_name = [&["--provider", "acme", "login"], options].concat();
+        let by_url = [&["login", &service.url], options].concat();
+        for words in [by_name, by_url] {
+            let outcome = home.run(&words);
+            assert_eq!(outcome.status, 2, "{words:?}: {outcome:?}");
+            assert!(outcome.messages.contains(options[0]), "{words:?}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_host_of_another_provider_is_not_logged_in_to() {
+    let host = host(&[GITEA]);
+    let home = Home::new();
+    home.set_hosts(&[host.url.trim_start_matches("http://")]);
+    let before = home.read(CONFIGURATION);
+    let outcome = home.run(&["login", &host.url, "--client-id", "x"]);
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(outcome.messages.contains("is a host of the provider mycli"), "{outcome:?}");
+    assert_eq!(home.read(CONFIGURATION), before);
+}
+
+/// A shell has no variable whose name begins with a digit.
+#[test]
+fn the_provider_of_an_address_has_a_valid_variable() {
+    let home = Home::new();
+    home.configure(
+        "[providers.10-0-0-5]\nkind = 'oauth'\nissuer = 'https://10.0.0.5'\nclient_id = 'x'\n",
+    );
+    let mut command = home.command(HELPER);
+    command.args(["--provider", "10-0-0-5", "exec", "--", "printenv", "_10_0_0_5_TOKEN"]);
+    command.env("_10_0_0_5_TOKEN", "a-token");
+    let outcome = crate::support::finish(crate::support::spawn(command), b"");
+    assert_eq!((outcome.status, &*outcome.output), (0, "a-token\n"), "{outcome:?}");
+    let refused = home.run(&["--provider", "10-0-0-5", "token", "list"]);
+    assert!(refused.messages.contains("`--provider mycli`"), "{refused:?}");
+}
+
+/// Nothing selects mycli, which is built in.
+#[test]
+fn doctor_examines_the_only_service_with_a_login() {
+    let Some(service) = Oidc::start() else { return };
+    let mut home = Home::new();
+    home.set("MY_NO_KEYRING", "1");
+    home.set("PATH", home.path().join("bin"));
+    home.put_on_path(&home.path().join("bin"));
+    let words = ["login", &service.url, "--client-id", "ci", "--client-credentials"];
+    assert_eq!(home.run_with(&words, "hush").status, 0);
+    let report = home.run(&["doctor"]).output;
+    assert!(report.contains(&format!("{} is reachable", service.url)), "{report}");
+    assert!(!report.contains("mycli"), "{report}");
+    home.set("MY_PROVIDER", "mycli");
+    let report = home.run(&["doctor"]).output;
+    assert!(report.contains("not logged in to mycli"), "{report}");
+}

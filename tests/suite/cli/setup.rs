@@ -530,3 +530,37 @@ fn a_copy_for_a_tool_is_private_and_not_in_the_shared_tmp() {
         .find(|path| path.to_string_lossy().contains(".my-credential-helper-"));
     assert_eq!(left, None, "no copy stays");
 }
+
+/// In these files the tool's own command, or the removal of our entries, leaves another layout.
+#[test]
+fn undo_restores_the_bytes_of_every_layout() {
+    let section = format!("[credential \"https://{HOST}\"]");
+    for (tool, before) in [
+        ("git", "[user]\n\tname = Ada\n; end".to_owned()),
+        ("git", "# mine\r\n[credential]\r\n\thelper = store\r\n; end".to_owned()),
+        ("git", format!("{section}\n\thelper = cache\n\tusername = ada\n")),
+        ("git", format!("{section} helper = cache ; mine\n")),
+        ("docker", "{\"credHelpers\":{}}".to_owned()),
+        ("podman", "{ \"credHelpers\" : { } }\n".to_owned()),
+    ] {
+        if tool == "git" && !has_client("git") {
+            continue;
+        }
+        let file = TOOLS.into_iter().find(|(name, ..)| *name == tool).unwrap().1;
+        let home = home();
+        home.write(file, &before);
+        let files = snapshot(&home);
+        for host in [HOST, "git.acme.dev"] {
+            setup(&home, &[tool, "--host", host]);
+        }
+        setup(&home, &[tool, "--undo", "--host", HOST]);
+        let outcome = setup(&home, &[tool, "--undo"]);
+        assert!(!outcome.output.contains("note:"), "{tool}: {before}: {outcome:?}");
+        assert_eq!(home.read(file), Some(before), "{tool}");
+        let after = snapshot(&home);
+        let is_new = |path: &std::path::PathBuf| !files.contains_key(path);
+        let left: Vec<_> =
+            after.iter().filter(|(path, text)| text.is_some() && is_new(path)).collect();
+        assert!(left.is_empty(), "{tool}: {left:?}");
+    }
+}

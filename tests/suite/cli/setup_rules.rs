@@ -372,3 +372,38 @@ fn notes_for_a_loopback_host_name_its_scheme() {
         assert!(!outcome.output.contains("https://localhost"), "{tool}: {outcome:?}");
     }
 }
+
+/// A host that two providers have would get the token of the first one.
+#[test]
+fn a_host_of_another_provider_is_refused_with_its_name() {
+    let home = home();
+    let settings = "[providers.acme]\nkind = \"api_key\"\napi_url = \"https://api.acme.dev\"\nhosts = [\"git.acme.dev\"]\ntoken_variable = \"ACME_TOKEN\"\n";
+    home.write(".config/my-credential-helper/config.toml", settings);
+    for host in ["git.acme.dev", "https://git.acme.dev", "api.acme.dev", "*.acme.dev"] {
+        for words in [
+            &["setup", "docker", "--yes", "--host", host][..],
+            &["config", "add", "hosts", host],
+            &["config", "set", "hosts", "other.dev", host],
+        ] {
+            let outcome = home.run(words);
+            assert_eq!(outcome.status, 2, "{words:?}: {outcome:?}");
+            let message = format!("{host} is a host of the provider acme");
+            assert!(outcome.messages.contains(&message), "{words:?}: {outcome:?}");
+            assert!(outcome.messages.contains("`--provider acme`"), "{words:?}: {outcome:?}");
+        }
+    }
+    refused(&home, &["docker", "--provider", "acme", "--host", "api.mycli.sh"], "provider mycli");
+    assert_eq!(home.read(".config/my-credential-helper/config.toml").unwrap(), settings);
+    setup(&home, &["docker", "--provider", "acme", "--host", "git.acme.dev"]);
+    // The host moves as the hint says.
+    home.run(&["--provider", "acme", "config", "remove", "hosts", "git.acme.dev"]);
+    setup(&home, &["docker", "--host", "git.acme.dev"]);
+}
+
+#[test]
+fn a_host_with_a_path_is_reported_as_one() {
+    let home = home();
+    for host in ["https://git.acme.dev/team/app.git", "git.acme.dev/team"] {
+        refused(&home, &["git", "--host", host], "it has a path; write only the host");
+    }
+}

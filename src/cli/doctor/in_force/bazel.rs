@@ -56,7 +56,7 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
                 let fix = format!("remove it from {place}");
                 in_force.findings.push(subject.precedes(&what, &target.origin, fix));
             }
-            _ => in_force.findings.push(subject.not_set_up_for(&sanitize(&host))),
+            _ => in_force.findings.push(subject.not_set_up_for(&target, &sanitize(&host))),
         }
     }
     in_force.commands.sort();

@@ -55,7 +55,10 @@ pub(super) fn inspect(subject: &Subject<'_>, before: Before) -> Result<InForce> 
         }
         match helper_of(&target.origin.host_and_port()) {
             None if store == NAME => in_force.targets.push(target),
-            None => in_force.findings.push(subject.not_set_up_for(&target.origin.host_and_port())),
+            None => {
+                let host = target.origin.host_and_port();
+                in_force.findings.push(subject.not_set_up_for(&target, &host));
+            }
             Some(other) => {
                 let what = format!("`{}` in {}", sanitize(other), file.display());
                 let message = format!("{what} is the helper for {}", target.origin);

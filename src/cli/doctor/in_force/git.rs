@@ -48,7 +48,7 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
         let helpers = helpers_for(subject, &entries, &target)?;
         let Some(position) = helpers.iter().position(is_ours) else {
             in_force.findings.push(match helpers.last() {
-                _ if index >= named => subject.not_set_up_for(&target.origin),
+                _ if index >= named => subject.not_set_up_for(&target, &target.origin),
                 Some(other) => other.precedes(subject, &target),
                 None => {
                     let message = format!("the helper for {target} is reset by a later empty `helper`");

@@ -117,8 +117,13 @@ impl Subject<'_> {
         self.problem(message, fix)
     }
 
-    fn not_set_up_for(&self, host: &dyn std::fmt::Display) -> Finding {
-        let fix = format!("`my-credential-helper setup {} --host {host}`", self.tool.name);
+    /// The fix names the provider that owns the target: `setup` would add the host to the default one.
+    fn not_set_up_for(&self, target: &Target, host: &dyn std::fmt::Display) -> Finding {
+        let default = self.engine.context.provider(None).map(|provider| provider.name).ok();
+        let owner = self.owner(target).map(|owner| owner.name);
+        let other = owner.filter(|name| Some(name) != default.as_ref());
+        let option = other.map_or_else(String::new, |name| format!("--provider {name} "));
+        let fix = format!("`my-credential-helper {option}setup {} --host {host}`", self.tool.name);
         Finding::note(self.tool.name, format!("is not set up for {host}")).with_fix(fix)
     }
 

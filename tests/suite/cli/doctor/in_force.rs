@@ -1024,3 +1024,25 @@ fn bazel_uses_the_most_exact_helper() {
         ],
     );
 }
+
+/// Without the provider, the command would add its host to the default one.
+#[test]
+fn the_fix_for_a_host_names_its_provider() {
+    if !has_client("docker") {
+        return;
+    }
+    let mut home = Home::new();
+    let bin = home.path().join("bin");
+    home.put_on_path(&bin);
+    home.configure(
+        "[providers.acme]\nkind = 'api_key'\napi_url = 'https://api.acme.dev'\nhosts = ['git.acme.dev']\n\
+         token_variable = 'ACME_TOKEN'\n",
+    );
+    let unconnected = home.run(&["doctor"]).output;
+    let fix = "`my-credential-helper setup docker --host HOST`";
+    assert!(unconnected.contains(fix), "the provider in force has no hosts: {unconnected}");
+    home.run(&["setup", "docker", "--yes", "--host", "registry.acme.dev"]);
+    let report = home.run(&["doctor"]).output;
+    let fix = "`my-credential-helper --provider acme setup docker --host git.acme.dev`";
+    assert!(report.contains(fix), "{report}");
+}
