@@ -43,7 +43,7 @@ pub(super) fn provider(engine: &Engine<'_>) -> Result<Provider> {
     let provider = engine.context.provider(None)?;
     let has_credential = |provider: &Provider| {
         engine.context.environment.get(&provider.token_variable).is_some()
-            || engine.load(&provider).newest.is_some()
+            || engine.load(provider).newest.is_some()
     };
     let is_selected = names_provider(engine) || engine.context.configuration()?.provider.is_some();
     if is_selected || has_credential(&provider) {

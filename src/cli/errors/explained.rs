@@ -134,7 +134,7 @@ const TEMPORARILY_UNAVAILABLE: &[Case] = &[
         "Unlock the keyring, or set MY_NO_KEYRING and log in again to use the file.",
     ),
     case(
-        "Another process has held the lock for more than 5 s.",
+        "Another process has held the lock for longer than a refresh may take: 5 s, with an OAuth 2 provider 20 s.",
         "Try again; the other process is refreshing the same session.",
     ),
     case(
