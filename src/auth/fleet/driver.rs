@@ -20,6 +20,10 @@ use crate::sys::signals::{self, BlockedSignals};
 /// lease before it takes it over.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long before the deadline of the store a call gives up: the reason is then what it has read last, and not that a
+/// server had no time.
+const LAST_READ: Duration = Duration::from_secs(1);
+
 /// Whether this process has the lock of this machine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -39,6 +43,8 @@ pub(super) struct Driver<'e> {
     files: &'e FleetFiles,
     store: Box<dyn SharedStore + 'e>,
     timeout: Duration,
+    /// By the boot clock.
+    deadline: Duration,
     lock: Option<(Taken, Option<Box<dyn Lock>>)>,
     renewal: Option<Box<dyn Renewal + 'e>>,
     space: Option<Prepared>,
@@ -72,6 +78,7 @@ impl<'e> Driver<'e> {
             files,
             store,
             timeout,
+            deadline: engine.clock.boot() + timeout.saturating_sub(LAST_READ),
             lock: None,
             renewal: None,
             space: None,
@@ -125,7 +132,7 @@ impl<'e> Driver<'e> {
             goal,
             role: self.settings.role,
             need,
-            deadline: boot + self.timeout,
+            deadline: self.deadline,
             clock: (now, boot),
             pending: pending.map(Box::new),
             has_copy,
