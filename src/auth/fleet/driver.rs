@@ -127,7 +127,9 @@ impl<'e> Driver<'e> {
     pub(super) fn run(&mut self, goal: Goal, need: Need, has_copy: bool) -> Outcome {
         let (engine, login) = (self.engine, &self.provider.login);
         let (boot, now) = (engine.clock.boot(), engine.clock.now());
-        let pending = self.files.pending(&self.store.location(SharedPart::Refresh));
+        // A process without the lock would remove a later result of the one that has it.
+        let location = self.store.location(SharedPart::Refresh);
+        let pending = self.lock.as_ref().and_then(|_| self.files.pending(&location));
         let mut process = Process::new(Call {
             goal,
             role: self.settings.role,
@@ -187,11 +189,13 @@ impl<'e> Driver<'e> {
     fn prepare(&mut self) -> Result<bool, String> {
         let before = self.lock.as_ref().map(|(taken, _)| *taken);
         match self.lock(super::LOCK_TIMEOUT) {
-            Taken::Held => {
-                return Err("another process of this machine is refreshing the session".to_owned());
-            }
+            Taken::Held => return Ok(true),
             Taken::Later if before.is_none() => return Ok(true),
             _ => {}
+        }
+        // Its refresh token replaces the one of the record.
+        if self.files.pending(&self.store.location(SharedPart::Refresh)).is_some() {
+            return Err("the shared store does not have the last session yet".to_owned());
         }
         let failed = |driver: &mut Self, error: Error| {
             let message = error.message.clone();

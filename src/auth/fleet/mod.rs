@@ -18,7 +18,6 @@ use driver::{Driver, Taken};
 use protocol::{Failure, Goal, Outcome};
 
 use super::Engine;
-use super::refresh::lock_timeout;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{
     Kind, Need, Outcome as Searched, Provider, Session, SharedSettings, Source, StoreFailure,
@@ -95,7 +94,7 @@ impl Engine<'_> {
             match (driver.lock(timeout), files.copy()) {
                 (Taken::Later, Some(copy)) if is_fresh(&copy) => return Ok(copy.session),
                 (Taken::Held, _) if let Some(session) = alive => return Ok(session.clone()),
-                (Taken::Held, _) => return Err(lock_timeout(timeout)),
+                // The record tells whether its token lives, and who refreshes it.
                 _ => {}
             }
         }
