@@ -89,8 +89,9 @@ impl Engine<'_> {
             Err(error) => return not_refreshed(error, trail),
         };
         if settings.cache || has_pending {
-            // Whoever has the lock saves the result.
-            let timeout = if fresh.is_some() { Duration::ZERO } else { LOCK_TIMEOUT };
+            // The process that has the lock reads the store, and saves a result.
+            let is_enough = |session: &Session| need.is_met(session, self.clock.now());
+            let timeout = if alive.is_some_and(is_enough) { Duration::ZERO } else { LOCK_TIMEOUT };
             match (driver.lock(timeout), files.copy()) {
                 (Taken::Later, Some(copy)) if is_fresh(&copy) => return Ok(copy.session),
                 (Taken::Held, _) if let Some(session) = alive => return Ok(session.clone()),

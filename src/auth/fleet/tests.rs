@@ -178,6 +178,15 @@ fn a_lost_race_returns_the_token_that_lives() {
     let before = memory.clock.elapsed();
     assert_eq!(get(&memory, &UNCACHED).unwrap(), ("access-old".to_owned(), vec![]));
     assert_eq!(memory.clock.elapsed(), before);
+    // Nor does a process wait for another one of its machine.
+    let memory = with(session("old", 0));
+    let aged = SharedSettings { cache_max_age: Some(Duration::from_secs(10)), ..SIMPLE };
+    assert_eq!(token(&memory, &aged), "access-old");
+    pass(&memory, 700);
+    memory.locks.held_for.set(u32::MAX);
+    let before = memory.clock.elapsed();
+    assert_eq!(get(&memory, &aged).unwrap(), ("access-old".to_owned(), vec![]));
+    assert_eq!(memory.clock.elapsed(), before);
     // After the expiry, the others wait for the holder.
     let memory = with(expired("old"));
     lease(&memory);
