@@ -426,53 +426,100 @@ fn audited(log: &str) -> Vec<String> {
         .collect()
 }
 
+/// Stores these fields as the next version.
+fn put(bao: &OpenBao, path: &str, fields: &Value) {
+    let url = format!("{}/v1/{path}", bao.url);
+    let found = ureq::get(url).header("X-Vault-Token", "root").call().ok();
+    let found = found.and_then(|mut it| it.body_mut().read_json::<Value>().ok());
+    let last = found.map_or(json!(0), |it| it["data"]["metadata"]["version"].clone());
+    bao.write(path, &json!({ "options": { "cas": last }, "data": fields }));
+}
+
 #[test]
-fn a_refresh_makes_the_documented_requests() {
+fn each_event_makes_the_documented_requests() {
     let (Some(bao), Some(oidc)) = (OpenBao::start(), Oidc::start()) else { return };
-    for (role, expected) in [
-        ("", &["read refresh", "update refresh", "update refresh"][..]),
-        (
-            "role = \"refresher\"",
-            &["read refresh", "update refresh", "update refresh", "read access", "update access"],
-        ),
-    ] {
-        let settings = format!("addresses = {:?}\n{role}", [&bao.url]);
-        let home = machine(&oidc, "root", "", &settings);
-        for round in 0..2 {
-            let (_, fields) = login(&oidc, LIFETIME + 60);
-            let path = format!("{RECORD}?version=0");
-            let found = ureq::get(format!("{}/v1/{path}", bao.url)).header("X-Vault-Token", "root");
-            let found =
-                found.call().ok().and_then(|mut it| it.body_mut().read_json::<Value>().ok());
-            let last = found.map_or(json!(0), |it| it["data"]["metadata"]["version"].clone());
-            bao.write(RECORD, &json!({ "options": { "cas": last }, "data": fields }));
-            let _ = std::fs::remove_dir_all(home.path().join("run/my-credential-helper-shared"));
-            let before = bao.audit().len();
-            served(home.run(&RAW));
-            let log = bao.audit().split_off(before);
-            println!("{role} {round}: {} lines, {:?}", log.lines().count(), audited(&log));
-            let stored = bao.read("root", RECORD)["data"]["data"].clone();
-            let strings = stored.as_object().unwrap();
-            let tokens: usize = ["access_token", "refresh_token", "id_token"]
-                .iter()
-                .filter_map(|name| strings.get(*name)?.as_str().map(str::len))
-                .sum();
-            println!(
-                "record: {} fields, {} bytes, tokens {tokens}",
-                strings.len(),
-                stored.to_string().len()
-            );
-            // The first publication creates the record of the readers.
-            if round == 1 {
-                let place = |name: &str| {
-                    let (operation, part) = name.split_once(' ').unwrap();
-                    format!("{operation} secret/data/{part}/acme/default")
-                };
-                let expected: Vec<_> = expected.iter().map(|name| place(name)).collect();
-                assert_eq!(audited(&log), expected);
-                assert_eq!(log.lines().count(), 2 * expected.len());
-            }
+    let home = |role: &str| {
+        let vault = format!("addresses = {:?}\n{role}", [&bao.url]);
+        machine(&oidc, "root", "hosts = [\"git.acme.dev\"]", &vault)
+    };
+    let audit = |expected: &[&str], run: &dyn Fn() -> Outcome| {
+        let before = bao.audit().len();
+        let outcome = run();
+        let log = bao.audit().split_off(before);
+        assert_eq!(audited(&log), expected, "{outcome:?}");
+        assert_eq!(log.lines().count(), 2 * expected.len(), "a request and a response each");
+        outcome
+    };
+    let read = "read secret/data/refresh/acme/default";
+    let update = "update secret/data/refresh/acme/default";
+    let publish =
+        ["read secret/data/access/acme/default", "update secret/data/access/acme/default"];
+    for role in ["", "role = \"refresher\""] {
+        let home = home(role);
+        let is_refresher = !role.is_empty();
+        let with_readers = |first: &[&'static str]| {
+            let published = publish.iter().filter(|_| is_refresher);
+            first.iter().chain(published).copied().collect::<Vec<_>>()
+        };
+        // The records exist.
+        let (_, fields) = login(&oidc, LIFETIME + 60);
+        put(&bao, &RECORD.replace("refresh", "access"), &fields);
+        put(&bao, RECORD, &fields);
+        let get = || home.run(&RAW);
+        served(audit(&with_readers(&[read, update, update]), &get));
+        served(audit(&[], &get));
+
+        // What the table of FLEET.md says of the size.
+        let stored = bao.read("root", RECORD)["data"]["data"].clone();
+        let tokens = ["access_token", "refresh_token", "id_token"]
+            .map(|name| stored[name].as_str().unwrap().len());
+        let size = stored.to_string().len() - tokens.iter().sum::<usize>();
+        println!(
+            "record: {} strings, {size} bytes and the tokens",
+            stored.as_object().unwrap().len()
+        );
+        assert!(stored.as_object().unwrap().len() == 10 && size < 450, "{size}");
+
+        // A host rejects a token that is older than a minute.
+        let (token, fields) = login(&oidc, 300);
+        put(&bao, RECORD, &fields);
+        let _ = std::fs::remove_dir_all(home.path().join("run/my-credential-helper-shared"));
+        assert_eq!(served(audit(&with_readers(&[read]), &get)), token);
+        let rejected =
+            format!("protocol=https\nhost=git.acme.dev\nusername=x\npassword={token}\n\n");
+        let erased = audit(&[read, update], &|| home.run_with(&["git", "erase"], &rejected));
+        assert_eq!(erased.status, 0, "{erased:?}");
+        assert_ne!(served(audit(&with_readers(&[read, update, update]), &get)), token);
+        if !is_refresher {
+            assert_eq!(audit(&[read, update], &|| home.run(&["logout"])).status, 0);
+            continue;
         }
+
+        // A reader refreshes nothing.
+        let reader = self::machine(
+            &oidc,
+            "root",
+            "",
+            &format!("addresses = {:?}\nrole = \"reader\"", [&bao.url]),
+        );
+        let token = served(audit(&publish[..1], &|| reader.run(&RAW)));
+        assert_eq!(token, served(home.run(&RAW)));
+        let (_, fields) = login(&oidc, LIFETIME + 60);
+        for part in ["refresh", "access"] {
+            put(&bao, &RECORD.replace("refresh", part), &fields);
+        }
+        oidc.clear_journal();
+        let _ = std::fs::remove_dir_all(reader.path().join("run/my-credential-helper-shared"));
+        let before = bao.audit().len();
+        let outcome = reader.run(&RAW);
+        assert_eq!((outcome.status, oidc.count("token request")), (3, 0), "{outcome:?}");
+        assert!(
+            outcome.messages.contains("the machines that may refresh the session have not"),
+            "{outcome:?}"
+        );
+        let requests = audited(&bao.audit().split_off(before));
+        assert!(requests.iter().all(|it| it == publish[0]) && requests.len() > 3, "{requests:?}");
+        assert_eq!(audit(&with_readers(&[read, update]), &|| home.run(&["logout"])).status, 0);
     }
 }
 
