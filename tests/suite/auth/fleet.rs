@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::support::bao_cluster::{BaoCluster, wait};
+use crate::support::bao_cluster::{BaoCluster, Node, wait};
 use crate::support::http::{is_accepted, redeem};
 use crate::support::oidc::Oidc;
 use crate::support::openbao::OpenBao;
@@ -64,7 +64,7 @@ impl Fleet {
         let (access_token, fields) = login(&self.oidc, age);
         let path = RECORD.replace("/data/", "/metadata/");
         self.bao.write(&path, &json!({ "max_versions": 1, "cas_required": true }));
-        let version = |node: &crate::support::bao_cluster::Node| {
+        let version = |node: &Node| {
             let (_, body) = node.send("GET", RECORD, &self.bao.root, &Value::Null);
             body["data"]["metadata"]["version"].as_u64().unwrap_or(0)
         };
@@ -121,8 +121,10 @@ fn login(oidc: &Oidc, age: u64) -> (String, Value) {
 }
 
 fn served(outcome: Outcome) -> String {
-    assert_eq!((outcome.status, &*outcome.messages), (0, ""), "{outcome:?}");
-    outcome.output.trim_end().to_owned()
+    let Outcome { mut output, messages, status } = outcome;
+    assert_eq!((status, &*messages), (0, ""), "{output}");
+    output.truncate(output.trim_end().len());
+    output
 }
 
 fn distinct(tokens: impl Iterator<Item = String>) -> Vec<String> {
@@ -413,19 +415,6 @@ fn a_login_and_a_logout_reach_every_machine() {
     }
 }
 
-/// The operations and records of the audit log, in their order.
-fn audited(log: &str) -> Vec<String> {
-    let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let requests = entries.filter(|entry| entry["type"] == "request");
-    requests
-        .map(|entry| {
-            let text = |name: &str| entry["request"][name].as_str().unwrap_or_default().to_owned();
-            let path = text("path").replace("my-credential-helper/", "");
-            format!("{} {path}", text("operation"))
-        })
-        .collect()
-}
-
 /// Stores these fields as the next version.
 fn put(bao: &OpenBao, path: &str, fields: &Value) {
     let url = format!("{}/v1/{path}", bao.url);
@@ -446,14 +435,16 @@ fn each_event_makes_the_documented_requests() {
         let before = bao.audit().len();
         let outcome = run();
         let log = bao.audit().split_off(before);
-        assert_eq!(audited(&log), expected, "{outcome:?}");
+        assert_eq!(OpenBao::audited(&log), expected, "{outcome:?}");
         assert_eq!(log.lines().count(), 2 * expected.len(), "a request and a response each");
         outcome
     };
-    let read = "read secret/data/refresh/acme/default";
-    let update = "update secret/data/refresh/acme/default";
-    let publish =
-        ["read secret/data/access/acme/default", "update secret/data/access/acme/default"];
+    let read = "read secret/data/my-credential-helper/refresh/acme/default";
+    let update = "update secret/data/my-credential-helper/refresh/acme/default";
+    let publish = [
+        "read secret/data/my-credential-helper/access/acme/default",
+        "update secret/data/my-credential-helper/access/acme/default",
+    ];
     for role in ["", "role = \"refresher\""] {
         let home = home(role);
         let is_refresher = !role.is_empty();
@@ -517,7 +508,7 @@ fn each_event_makes_the_documented_requests() {
             outcome.messages.contains("the machines that may refresh the session have not"),
             "{outcome:?}"
         );
-        let requests = audited(&bao.audit().split_off(before));
+        let requests = OpenBao::audited(&bao.audit().split_off(before));
         assert!(requests.iter().all(|it| it == publish[0]) && requests.len() > 3, "{requests:?}");
         assert_eq!(audit(&with_readers(&[read, update]), &|| home.run(&["logout"])).status, 0);
     }
