@@ -20,6 +20,10 @@ use crate::sys::signals::{self, BlockedSignals};
 /// lease before it takes it over.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long before the deadline of the store a call gives up: the reason is then what it has read last, and not that a
+/// server had no time.
+const LAST_READ: Duration = Duration::from_secs(1);
+
 /// Whether this process has the lock of this machine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -39,6 +43,8 @@ pub(super) struct Driver<'e> {
     files: &'e FleetFiles,
     store: Box<dyn SharedStore + 'e>,
     timeout: Duration,
+    /// By the boot clock.
+    deadline: Duration,
     lock: Option<(Taken, Option<Box<dyn Lock>>)>,
     renewal: Option<Box<dyn Renewal + 'e>>,
     space: Option<Prepared>,
@@ -72,6 +78,7 @@ impl<'e> Driver<'e> {
             files,
             store,
             timeout,
+            deadline: engine.clock.boot() + timeout.saturating_sub(LAST_READ),
             lock: None,
             renewal: None,
             space: None,
@@ -121,12 +128,14 @@ impl<'e> Driver<'e> {
     pub(super) fn run(&mut self, goal: Goal, need: Need, has_copy: bool) -> Outcome {
         let (engine, login) = (self.engine, &self.provider.login);
         let (boot, now) = (engine.clock.boot(), engine.clock.now());
-        let pending = self.files.pending(&self.store.location(SharedPart::Refresh));
+        // A process without the lock would remove a later result of the one that has it.
+        let location = self.store.location(SharedPart::Refresh);
+        let pending = self.lock.as_ref().and_then(|_| self.files.pending(&location));
         let mut process = Process::new(Call {
             goal,
             role: self.settings.role,
             need,
-            deadline: boot + self.timeout,
+            deadline: self.deadline,
             clock: (now, boot),
             pending: pending.map(Box::new),
             has_copy,
@@ -181,11 +190,13 @@ impl<'e> Driver<'e> {
     fn prepare(&mut self) -> Result<bool, String> {
         let before = self.lock.as_ref().map(|(taken, _)| *taken);
         match self.lock(super::LOCK_TIMEOUT) {
-            Taken::Held => {
-                return Err("another process of this machine is refreshing the session".to_owned());
-            }
+            Taken::Held => return Ok(true),
             Taken::Later if before.is_none() => return Ok(true),
             _ => {}
+        }
+        // Its refresh token replaces the one of the record.
+        if self.files.pending(&self.store.location(SharedPart::Refresh)).is_some() {
+            return Err("the shared store does not have the last session yet".to_owned());
         }
         let failed = |driver: &mut Self, error: Error| {
             let message = error.message.clone();

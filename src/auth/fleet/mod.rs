@@ -18,7 +18,6 @@ use driver::{Driver, Taken};
 use protocol::{Failure, Goal, Outcome};
 
 use super::Engine;
-use super::refresh::lock_timeout;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{
     Kind, Need, Outcome as Searched, Provider, Session, SharedSettings, Source, StoreFailure,
@@ -90,12 +89,13 @@ impl Engine<'_> {
             Err(error) => return not_refreshed(error, trail),
         };
         if settings.cache || has_pending {
-            // Whoever has the lock saves the result.
-            let timeout = if fresh.is_some() { Duration::ZERO } else { LOCK_TIMEOUT };
+            // The process that has the lock reads the store, and saves a result.
+            let is_enough = |session: &Session| need.is_met(session, self.clock.now());
+            let timeout = if alive.is_some_and(is_enough) { Duration::ZERO } else { LOCK_TIMEOUT };
             match (driver.lock(timeout), files.copy()) {
                 (Taken::Later, Some(copy)) if is_fresh(&copy) => return Ok(copy.session),
                 (Taken::Held, _) if let Some(session) = alive => return Ok(session.clone()),
-                (Taken::Held, _) => return Err(lock_timeout(timeout)),
+                // The record tells whether its token lives, and who refreshes it.
                 _ => {}
             }
         }

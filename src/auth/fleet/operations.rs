@@ -195,6 +195,9 @@ impl Engine<'_> {
             files.remove_copy();
         }
         let mut driver = Driver::open(self, provider, settings, &files, super::LOCK_TIMEOUT)?;
+        if files.has_pending() {
+            driver.lock(super::LOCK_TIMEOUT);
+        }
         let goal = Goal::Refuse(rejected.clone());
         match driver.run(goal, Need::default(), false) {
             Outcome::Refused(is_refused) => Ok(is_refused),

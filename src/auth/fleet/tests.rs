@@ -13,6 +13,7 @@ use crate::model::{
     SharedSession, SharedSettings, Snapshot, Timestamp, Trail, Warning,
 };
 use crate::sys::clock::Clock as _;
+use crate::sys::lock::RETRY_DELAY;
 
 const SIMPLE: SharedSettings =
     SharedSettings { role: FleetRole::Simple, cache: true, cache_max_age: None, pending: true };
@@ -177,6 +178,15 @@ fn a_lost_race_returns_the_token_that_lives() {
     let before = memory.clock.elapsed();
     assert_eq!(get(&memory, &UNCACHED).unwrap(), ("access-old".to_owned(), vec![]));
     assert_eq!(memory.clock.elapsed(), before);
+    // Nor does a process wait for another one of its machine.
+    let memory = with(session("old", 0));
+    let aged = SharedSettings { cache_max_age: Some(Duration::from_secs(10)), ..SIMPLE };
+    assert_eq!(token(&memory, &aged), "access-old");
+    pass(&memory, 700);
+    memory.locks.held_for.set(u32::MAX);
+    let before = memory.clock.elapsed();
+    assert_eq!(get(&memory, &aged).unwrap(), ("access-old".to_owned(), vec![]));
+    assert_eq!(memory.clock.elapsed(), before);
     // After the expiry, the others wait for the holder.
     let memory = with(expired("old"));
     lease(&memory);
@@ -327,6 +337,25 @@ fn a_result_that_was_not_written_is_written_by_the_next_call() {
         assert_eq!(memory.shared.shared().session.refresh_token, session("new", 0).refresh_token);
         assert!(!path.exists());
     }
+}
+
+/// Another process of this machine has the lock to write the result, and dies.
+#[test]
+fn no_refresh_token_is_sent_while_a_result_is_pending() {
+    let memory = with(expired("old"));
+    let shared = std::rc::Rc::clone(&memory.shared);
+    memory.endpoints.after(Box::new(move || shared.is_away.set(true)), Ok(session("new", -7200)));
+    get(&memory, &UNCACHED).unwrap();
+    memory.shared.is_away.set(false);
+    let attempts = super::LOCK_TIMEOUT.as_millis() / RETRY_DELAY.as_millis() + 2;
+    for _ in 0..2 {
+        pass(&memory, 3600);
+        memory.locks.held_for.set(u32::try_from(attempts).unwrap());
+        assert_eq!(code(&memory, &UNCACHED), ErrorCode::TemporarilyUnavailable);
+    }
+    assert_eq!(redeemed(&memory), ["old"]);
+    assert_eq!(token(&memory, &UNCACHED), "access-new");
+    assert_eq!(memory.shared.shared().session.refresh_token, session("new", -7200).refresh_token);
 }
 
 #[test]

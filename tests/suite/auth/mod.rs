@@ -5,6 +5,7 @@ mod at_once;
 mod crashes;
 mod crowds;
 mod faults;
+mod fleet;
 mod get;
 mod identity;
 mod identity_cache;

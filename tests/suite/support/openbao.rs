@@ -88,6 +88,19 @@ impl OpenBao {
         std::fs::read_to_string(self.home.path().join("audit.log")).expect("the audit log")
     }
 
+    /// Operation and path of the requests in a part of the audit log, in their order.
+    pub(crate) fn audited(log: &str) -> Vec<String> {
+        let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        entries
+            .filter(|entry| entry["type"] == "request")
+            .map(|entry| {
+                let request = &entry["request"];
+                format!("{} {}", text(&request["operation"]), text(&request["path"]))
+            })
+            .collect()
+    }
+
     pub(crate) fn read(&self, token: &str, path: &str) -> Value {
         let request = ureq::get(format!("{}/v1/{path}", self.url)).header("X-Vault-Token", token);
         request.call().expect("an answer").body_mut().read_json().expect("JSON")

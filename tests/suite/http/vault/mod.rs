@@ -275,14 +275,6 @@ fn the_audit_log_names_each_request_and_no_secret() {
     for secret in ["hunter2", "login-1", "refresh-1", "lease-nonce", "api.acme.dev"] {
         assert!(!log.contains(secret), "{secret}: {log}");
     }
-    let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let operations: Vec<_> = entries
-        .filter(|entry| entry["type"] == "request")
-        .map(|entry| {
-            let text = |name: &str| entry["request"][name].as_str().unwrap().to_owned();
-            (text("operation"), text("path"))
-        })
-        .collect();
     let record = "my-credential-helper/refresh/acme/default";
     let expected = [
         ("read", "data"),
@@ -292,7 +284,6 @@ fn the_audit_log_names_each_request_and_no_secret() {
         ("update", "data"),
         ("read", "data"),
     ];
-    let expected =
-        expected.map(|(operation, kind)| (operation.to_owned(), format!("secret/{kind}/{record}")));
-    assert_eq!(operations, expected);
+    let expected = expected.map(|(operation, kind)| format!("{operation} secret/{kind}/{record}"));
+    assert_eq!(OpenBao::audited(&log), expected);
 }

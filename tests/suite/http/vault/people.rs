@@ -227,8 +227,14 @@ fn one_login_serves_another_machine() {
         home
     };
     let first = machine("");
+    let before = bao.audit().len();
     let outcome = first.log_in(&server, "me@acme.dev", &["--store", "vault"]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
+    let record = "my-credential-helper/refresh/mycli/default";
+    let mut requests = OpenBao::audited(&bao.audit()[before..]);
+    requests.retain(|request| !request.starts_with("read "));
+    let expected = ["create secret/metadata", "update secret/data"];
+    assert_eq!(requests, expected.map(|request| format!("{request}/{record}")));
     assert!(outcome.messages.contains("set store = vault in [providers.mycli]"), "{outcome:?}");
     let stored = bao.read("root", "secret/data/my-credential-helper/refresh/mycli/default");
     assert!(stored["data"]["data"]["refresh_token"].is_string(), "{stored}");
