@@ -70,10 +70,13 @@ impl Paths {
     /// Narrows `~/.my` before anything below it is read or written: in a directory that others can write, they can
     /// replace every file.
     fn new(home: Result<PathBuf, HomeProblem>, configuration: Option<PathBuf>) -> Self {
-        let home = home.and_then(check_owner);
-        let directory = home.as_ref().ok().map(|home| home.join(".my"));
-        let narrowed = directory.filter(|directory| atomic_file::narrow_directory(directory));
-        Self { home, narrowed, configuration }
+        match home.and_then(check_owner) {
+            Ok((home, directory)) => {
+                let narrowed = atomic_file::narrow_directory(&directory).then_some(directory);
+                Self { home: Ok(home), narrowed, configuration }
+            }
+            Err(problem) => Self { home: Err(problem), narrowed: None, configuration },
+        }
     }
 
     /// The repair that was made.
@@ -96,18 +99,20 @@ impl Paths {
     }
 }
 
-fn check_owner(home: PathBuf) -> Result<PathBuf, HomeProblem> {
+/// The home and its `.my`.
+fn check_owner(home: PathBuf) -> Result<(PathBuf, PathBuf), HomeProblem> {
     if !home.is_absolute() {
         return Err(HomeProblem::Relative);
     }
-    for directory in [home.clone(), home.join(".my")] {
-        match atomic_file::is_ours(&directory) {
-            Ok(Some(false)) => return Err(HomeProblem::Foreign(directory)),
+    let directory = home.join(".my");
+    for path in [&home, &directory] {
+        match atomic_file::is_ours(path) {
+            Ok(Some(false)) => return Err(HomeProblem::Foreign(path.clone())),
             Ok(_) => {}
             Err(error) => {
-                return Err(HomeProblem::Unreadable { path: directory, kind: error.kind() });
+                return Err(HomeProblem::Unreadable { path: path.clone(), kind: error.kind() });
             }
         }
     }
-    Ok(home)
+    Ok((home, directory))
 }

@@ -21,8 +21,14 @@ pub fn parse_request<'a, T: Deserialize<'a>>(input: &'a [u8]) -> Result<T> {
 
 /// A value as JSON on one line.
 pub fn line(value: &impl Serialize) -> String {
+    // Enough for most values: growing would leave copies of a secret in memory, and wiping costs for each byte.
+    let mut line = Vec::with_capacity(768);
     // Strings, numbers and booleans cannot fail to serialize.
-    serde_json::to_string(value).unwrap_or_default() + "\n"
+    if serde_json::to_writer(&mut line, value).is_err() {
+        line.clear();
+    }
+    line.push(b'\n');
+    String::from_utf8(line).unwrap_or_default()
 }
 
 /// Where and how JSON is wrong, without any of its text: serde's own message repeats the value, which may be a secret.

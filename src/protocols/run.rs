@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Framing, Invocation, MAX_OBJECT, Response, ToolOutput};
 
 /// The bytes of one read. Small, since the buffer is wiped byte by byte; most requests need one read.
-const CHUNK_SIZE: usize = 1024;
+const CHUNK_SIZE: usize = 512;
 
 /// The largest input of a protocol, in bytes.
 const MAX_INPUT: usize = 4 << 20;
