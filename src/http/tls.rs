@@ -30,12 +30,12 @@ pub(super) fn configuration(
 ) -> Result<ClientConfig> {
     let file = context.environment.get("SSL_CERT_FILE").map(PathBuf::from);
     check_paths(context)?;
-    let roots = match (&file, &context.configuration()?.ca_file) {
+    let roots = match (&trust.ca_file, &file, &context.configuration()?.ca_file) {
         _ if scheme == Scheme::Http => RootCertStore::empty(),
-        _ if let Some((file, setting)) = &trust.ca_file => roots_of(file, setting)?,
-        (Some(file), _) => roots_of(file, "SSL_CERT_FILE")?,
-        (None, Some(file)) => roots_of(file, "`ca_file` in config.toml")?,
-        (None, None) => roots_of_system(context)?,
+        (Some((file, setting)), ..) => roots_of(file, setting)?,
+        (None, Some(file), _) => roots_of(file, "SSL_CERT_FILE")?,
+        (None, None, Some(file)) => roots_of(file, "`ca_file` in config.toml")?,
+        (None, None, None) => roots_of_system(context)?,
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)

@@ -252,6 +252,11 @@ impl<'e> Driver<'e> {
         let (title, hint) = (self.provider.title(), self.provider.login_hint());
         let location = self.location();
         let reason = failure.to_string();
+        if matches!(failure, Failure::Unprepared(_))
+            && let Some(problem) = self.problem.take()
+        {
+            return problem;
+        }
         match failure {
             Failure::NotLoggedIn => {
                 let hint = self.engine.context.login_hint(self.provider);
@@ -269,7 +274,6 @@ impl<'e> Driver<'e> {
             Failure::ClientRejected(reason) => Error::new(ErrorCode::Rejected, reason).with_hint(
                 "check `client_id` and the client secret in config.toml; the session is still stored",
             ),
-            Failure::Unprepared(_) if let Some(problem) = self.problem.take() => problem,
             Failure::Store(SharedFailure::Denied(_)) => {
                 Error::new(ErrorCode::Rejected, format!("{location}: {reason}"))
             }

@@ -92,9 +92,9 @@ impl Engine<'_> {
             // The process that has the lock reads the store, and saves a result.
             let is_enough = |session: &Session| need.is_met(session, self.clock.now());
             let timeout = if alive.is_some_and(is_enough) { Duration::ZERO } else { LOCK_TIMEOUT };
-            match (driver.lock(timeout), files.copy()) {
-                (Taken::Later, Some(copy)) if is_fresh(&copy) => return Ok(copy.session),
-                (Taken::Held, _) if let Some(session) = alive => return Ok(session.clone()),
+            match (driver.lock(timeout), files.copy(), alive) {
+                (Taken::Later, Some(copy), _) if is_fresh(&copy) => return Ok(copy.session),
+                (Taken::Held, _, Some(session)) => return Ok(session.clone()),
                 // The record tells whether its token lives, and who refreshes it.
                 _ => {}
             }

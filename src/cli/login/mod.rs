@@ -133,12 +133,12 @@ fn log_in(
         return Ok(moved);
     }
     let name = provider.name.clone();
-    let error = match &provider.login {
-        LoginKind::OAuth(_) if let Some(option) = arguments.option_of_email() => {
+    let error = match (&provider.login, arguments.option_of_email()) {
+        (LoginKind::OAuth(_), Some(option)) => {
             Error::invalid(format!("`{option}` is for a login by email, which {name} does not have"))
                 .with_hint(format!("omit `{option}`"))
         }
-        LoginKind::OAuth(oauth) => {
+        (LoginKind::OAuth(oauth), None) => {
             let oauth = oauth.clone();
             return login(provider)?.by_oauth(&oauth);
         }
@@ -146,8 +146,8 @@ fn log_in(
             .with_hint(
                 "specify the provider before the command: `my-credential-helper --provider NAME login`",
             ),
-        LoginKind::MagicLink => return login(provider)?.by_email(),
-        LoginKind::ApiKey(_) => Error::invalid(format!(
+        (LoginKind::MagicLink, _) => return login(provider)?.by_email(),
+        (LoginKind::ApiKey(_), _) => Error::invalid(format!(
             "{name} has no login by email; log in with an API key"
         ))
         .with_hint(format!("run `echo \"$KEY\" | my-credential-helper --provider {name} login`")),

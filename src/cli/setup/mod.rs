@@ -137,8 +137,7 @@ pub(super) fn offer(engine: &Engine<'_>, login: ToolOutput, output: &Output) -> 
     if names.is_empty() {
         return login;
     }
-    terminal::print(login.output.trim_end());
-    terminal::print(&login.messages);
+    terminal::print(format!("{}{}", *login.output, login.messages).trim_end());
     let arguments = Arguments {
         tool: None,
         all: true,

@@ -337,12 +337,11 @@ fn jwt(store: &VaultStore<'_>, source: &JwtSource) -> Result<Secret, SharedFailu
         JwtSource::File(path) => return public(path),
         JwtSource::Identity(identity) => identity,
     };
-    match &identity.source {
-        IdentitySource::File(path) | IdentitySource::Kubernetes(path) => return public(path),
-        source if let Some(name) = source.variable() => {
-            return secret(store, &SecretLocation::Variable(name.to_owned()));
-        }
-        _ => {}
+    if let IdentitySource::File(path) | IdentitySource::Kubernetes(path) = &identity.source {
+        return public(path);
+    }
+    if let Some(name) = identity.source.variable() {
+        return secret(store, &SecretLocation::Variable(name.to_owned()));
     }
     let (none, kind) = (String::new(), LoginKind::ApiKey(None));
     let server = Provider {

@@ -189,6 +189,26 @@ fn a_former_name_is_found() {
     assert_eq!(former_names("f", text).into_iter().collect::<Vec<_>>(), expected);
 }
 
+/// Lines with a guard that matches a pattern: `rust-version` has to compile the code, and rustc has such guards since 1.95.
+fn pattern_guards(text: &str) -> Vec<&str> {
+    let is_guard = |line: &&str| {
+        let line = line.trim_start();
+        let before = line.split(" if let ").next().unwrap_or_default();
+        before != line && line.contains("=>") && !before.ends_with("else") && !before.contains("=>")
+    };
+    text.lines().filter(is_guard).collect()
+}
+
+#[test]
+fn no_guard_of_a_match_needs_a_later_compiler() {
+    let found = |text: &str| !pattern_guards(text).is_empty();
+    assert!(found("    Some(x) if let Ok(y) = x.get() => y,\n"));
+    assert!(!found("    } else if let Some(x) = y {\n    Some(x) => if let Some(y) = x {\n"));
+    for (file, text) in sources() {
+        assert_eq!(pattern_guards(&text), Vec::<&str>::new(), "{file}");
+    }
+}
+
 /// The longest name of a test.
 const MAX_TEST_NAME: usize = 60;
 
