@@ -128,7 +128,7 @@ fn compare(exchange: &Exchange, values: &Values, written: &Written<'_>) -> Resul
         if !text.is(written, values) {
             let expected = text.filled(values);
             return Err(format!(
-                "{what} is\n{written}\n  instead of\n{expected}\n  standard error: {messages}"
+                "{what} is\n{written}\n  instead of\n{expected}\n  standard error: {messages}\n  status: {status}"
             ));
         }
     }
