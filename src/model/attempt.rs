@@ -136,6 +136,11 @@ pub enum OffReason {
 }
 
 impl OffReason {
+    /// Whether a keyring of this user may exist, which another process reaches.
+    pub fn may_pass(&self) -> bool {
+        !matches!(self, Self::NoKeyring | Self::TooLarge { .. } | Self::NotUsed | Self::NoHome(_))
+    }
+
     /// The variable that names a bus that cannot be used: the person expects a keyring.
     pub fn variable(&self) -> Option<&'static str> {
         match self {

@@ -88,7 +88,9 @@ fn kill_everywhere(fixture: &Fixture, names: &[&str]) {
     }
     let mut seed = Seed::from_environment();
     for verb in names.iter().map(|name| verbs::of(name)) {
-        for call in places(verb, fixture, &mut seed, count(3)) {
+        let places = places(verb, fixture, &mut seed, count(3));
+        println!("{}: {} kills", verb.name, places.len());
+        for call in places {
             at(verb, seed.number, &format!("killed before {call:?}"), || {
                 let case = (verb.lay)(fixture);
                 strace::kill_before(&case.home, &case.arguments, &case.input, &call);
@@ -188,7 +190,9 @@ fn fail_everywhere(fixture: &Fixture, names: &[&str]) {
             all.map(|(error, lasts)| (call.clone(), error, lasts)).collect()
         };
         let all = places(verb, fixture, &mut seed, usize::MAX).iter().flat_map(faults).collect();
-        for (call, error, lasts) in seed.sample(all, count(4)) {
+        let faults = seed.sample(all, count(4));
+        println!("{}: {} faults", verb.name, faults.len());
+        for (call, error, lasts) in faults {
             let what =
                 format!("{error} at {call:?}{}", if lasts { " and from then on" } else { "" });
             at(verb, seed.number, &what, || {
