@@ -55,6 +55,8 @@ fn a_logout_without_the_keyring_is_final_with_it() {
         desk.home.set(name, value);
         let outcome = desk.home.run(&["logout"]);
         assert_eq!(outcome.status, 0, "{outcome:?}");
+        let is_named = outcome.messages.contains("the keyring was not searched");
+        assert_eq!(is_named, !value.is_empty(), "{outcome:?}");
         assert!(desk.keyring.value_of(&TOKENS).is_some(), "it is out of reach");
         desk.home.unset("MY_NO_KEYRING");
         desk.home.use_keyring(&desk.keyring);
