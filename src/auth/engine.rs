@@ -3,12 +3,13 @@
 //! of the last returned token, the search for the files of an interrupted write, and the delay before an unreadable
 //! session is read again.
 
+use std::cell::Cell;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::Context;
 use crate::error::Result;
-use crate::http::{HttpEndpoints, Network, SharedStores, TokenEndpoints, VaultStores};
+use crate::http::{HttpEndpoints, Network, SharedStore, SharedStores, TokenEndpoints, VaultStores};
 use crate::model::{Operation, Provider, Response, Source, StorageKey};
 use crate::store::{FileStore, Keyring, Stores};
 use crate::sys::clock::{Clock, SystemClock};
@@ -17,6 +18,25 @@ use crate::sys::log::{Log, StderrLog};
 
 /// For all calls of one run together.
 const KEYRING_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// For all accounts of a list together.
+const SHARED_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Shared stores whose requests end at the deadline.
+struct Until<'a> {
+    stores: &'a dyn SharedStores,
+    deadline: Instant,
+}
+
+impl SharedStores for Until<'_> {
+    fn open<'a>(
+        &'a self,
+        provider: &'a Provider,
+        deadline: Instant,
+    ) -> Result<Box<dyn SharedStore + 'a>> {
+        self.stores.open(provider, deadline.min(self.deadline))
+    }
+}
 
 #[derive(Clone, Copy)]
 pub struct Engine<'a> {
@@ -40,7 +60,11 @@ pub fn with_engine<T>(context: &Context, work: impl FnOnce(&Engine<'_>) -> T) ->
     work(&Engine {
         context,
         stores: Stores { keyring: &keyring, file: &file },
-        endpoints: &HttpEndpoints { network, clock: &SystemClock },
+        endpoints: &HttpEndpoints {
+            network,
+            clock: &SystemClock,
+            has_no_metadata: Cell::new(false),
+        },
         shared: &VaultStores { network, clock: &SystemClock },
         locks: &FileLocks,
         clock: &SystemClock,
@@ -57,14 +81,22 @@ impl Engine<'_> {
             Operation::Store(request) => self.store(request),
             Operation::Erase(request) => self.erase(&request).map(Response::Erased),
             Operation::EraseLegacy(url, request, error) => self.erase_legacy(&url, &request, error),
-            Operation::List => self.list().map(listed),
-            Operation::ListServable(tool) => self.list_servable(tool).map(listed),
+            Operation::List => self.in_time(|engine| engine.list()).map(listed),
+            Operation::ListServable(tool) => {
+                self.in_time(|engine| engine.list_servable(tool)).map(listed)
+            }
             Operation::Capabilities => {
                 self.context.configuration()?;
                 Ok(Response::Capabilities(self.store_status()))
             }
             Operation::Nothing => Ok(Response::Nothing),
         }
+    }
+
+    /// Runs `work` with a time limit for all requests to the shared store together: it reads many accounts.
+    pub fn in_time<T>(&self, work: impl FnOnce(&Engine<'_>) -> T) -> T {
+        let deadline = self.clock.instant() + SHARED_TIMEOUT;
+        work(&Engine { shared: &Until { stores: self.shared, deadline }, ..*self })
     }
 
     /// Each store, and the reason if it is not available.

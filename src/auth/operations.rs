@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::Engine;
 use super::refresh::{ForcedBy, LOCK_TIMEOUT, last_refreshed};
 use crate::config::StoreChoice;
-use crate::error::{Error, Result, sanitize};
+use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::{
     Credential, CredentialRequest, EraseRequest, Kind, LegacyUrl, ListEntry, Occasion, Provider,
     Response, Secret, Session, SharedSettings, Source, StoreFailure, StoreRequest, StoredAt,
     Target, Timestamp, ToolTraits, Trail, UrlCredential, Warning, jwt,
 };
-use crate::store::session::LoadedSessions;
-use crate::store::{env, owner, session, url_credentials};
+use crate::store::session::{LoadedSessions, StoredSession};
+use crate::store::{env, left, owner, session, url_credentials};
 use crate::sys::atomic_file;
 use crate::sys::lock::Lock;
 
@@ -69,6 +69,7 @@ impl Engine<'_> {
             stored_at,
         };
         let choice = self.context.store_choice()?;
+        self.delete_left();
         let _lock = self.lock_url_credentials();
         url_credentials::save(&self.stores, choice, request.tool.name, &credential)
             .map(Response::Stored)
@@ -178,6 +179,7 @@ impl Engine<'_> {
                 self.forget_session(&provider, secret.as_ref())
             }
             provider => {
+                self.delete_left();
                 let is_empty = url_credentials::is_empty(&self.stores);
                 let _lock = if is_empty { None } else { self.lock_url_credentials() };
                 let mut erased = url_credentials::erase(&self.stores, request, secret.as_ref())?;
@@ -202,6 +204,18 @@ impl Engine<'_> {
     ) -> Result<Response> {
         let erased = url_credentials::erase_legacy(&self.stores, url, request, secret.as_ref())?;
         if erased { Ok(Response::Erased(true)) } else { Err(error) }
+    }
+
+    /// Deletes what earlier calls could not delete from the keyring. What cannot be deleted now is left to the next call.
+    pub fn delete_left(&self) {
+        for item in left::all(&self.stores) {
+            let path = self.context.paths.in_home(&item.lock).ok();
+            let lock =
+                path.and_then(|path| self.wait_for_lock(&path, Duration::ZERO).ok().flatten());
+            if lock.is_some() && item.delete(&self.stores).is_err() {
+                return;
+            }
+        }
     }
 
     /// The lock for every change of the URL credentials, so that an erase deletes only the secret that it has read. If
@@ -236,7 +250,7 @@ impl Engine<'_> {
             };
         }
         let _lock = self.lock_session(&provider.key, LOCK_TIMEOUT)?;
-        let (mut erased, mut left) = (false, None);
+        let (mut erased, mut problem) = (false, None);
         for store in self.stores.in_order() {
             let is_other = |secret: &Secret| {
                 let found = session::read(store, &provider.key).ok().flatten();
@@ -247,10 +261,18 @@ impl Engine<'_> {
             }
             match store.delete(&provider.key) {
                 Ok(deleted) => erased |= deleted,
+                Err(StoreFailure::Off(reason)) if secret.is_none() && reason.may_pass() => {
+                    let now = self.clock.now();
+                    if let Err(cause) = left::remember(&self.stores, &provider.key, now) {
+                        problem =
+                            Some(format!("the keyring may still contain the session: {cause}"));
+                    }
+                    last_refreshed::remember(&self.stores, provider, now);
+                }
                 Err(StoreFailure::Off(_)) => {}
                 Err(cause) => {
                     let source = store.source().name();
-                    left = left
+                    problem = problem
                         .or(Some(format!("the {source} may still contain the session: {cause}")));
                 }
             }
@@ -265,19 +287,21 @@ impl Engine<'_> {
             owner::forget(&self.context.paths, &provider.key);
             last_refreshed::forget(&self.stores, provider);
         }
-        left.map_or(Ok(erased), |left| Err(Error::invalid_state(left)))
+        problem.map_or(Ok(erased), |problem| Err(Error::invalid_state(problem)))
     }
 
-    /// Everything that is stored, without secrets. A misconfigured provider does not affect the others.
+    /// Everything that is stored, without secrets. A provider that is misconfigured, or whose store cannot be read, does not
+    /// affect the others.
     pub fn list(&self) -> Result<Listing> {
         let configuration = self.context.configuration()?;
+        self.delete_left();
         let (mut listed, mut warnings) = (Vec::new(), Vec::new());
         for name in configuration.names() {
             match self.accounts(name) {
-                Ok(accounts) => {
-                    listed.extend(accounts.iter().flat_map(|it| self.list_provider(it)));
-                }
-                Err(error) => warnings.push(not_listed(name, error)),
+                Ok(accounts) => accounts
+                    .iter()
+                    .for_each(|it| self.list_provider(it, &mut listed, &mut warnings)),
+                Err(error) => warnings.push(not_listed(name, error.message)),
             }
         }
         listed.extend(url_credentials::all(&self.stores).into_iter().map(|entry| ListEntry {
@@ -293,7 +317,12 @@ impl Engine<'_> {
         Ok((listed, warnings))
     }
 
-    fn list_provider(&self, provider: &Provider) -> Vec<ListEntry> {
+    fn list_provider(
+        &self,
+        provider: &Provider,
+        listed: &mut Vec<ListEntry>,
+        warnings: &mut Vec<Warning>,
+    ) {
         let entry = |kind, source, expires_at| ListEntry {
             url: None,
             provider: Some(provider.name.to_string()),
@@ -304,7 +333,7 @@ impl Engine<'_> {
             source,
             expires_at,
         };
-        let (now, mut listed) = (self.clock.now(), Vec::new());
+        let now = self.clock.now();
         let variable = env::read(&self.context.environment, &provider.token_variable, now);
         // A token in a variable belongs to no account, and is listed once.
         if let Ok(Some(found)) = variable
@@ -312,11 +341,16 @@ impl Engine<'_> {
         {
             listed.push(entry(found.kind, Source::Environment, found.expires_at));
         }
-        if let Some(stored) = self.load(provider).newest {
-            let session = stored.session;
-            listed.push(entry(session.kind(), stored.source, session.reported_expiry(now)));
+        let LoadedSessions { newest, problem, .. } = self.load(provider);
+        match (newest, problem) {
+            (Some(StoredSession { session, source }), _) => {
+                listed.push(entry(session.kind(), source, session.reported_expiry(now)));
+            }
+            (None, Some((_, cause))) => {
+                warnings.push(not_listed(&provider.title(), cause.to_string()));
+            }
+            (None, None) => {}
         }
-        listed
     }
 
     /// The hosts for which `get` returns a credential now, for a tool that lists hosts and then requests each: the
@@ -325,39 +359,41 @@ impl Engine<'_> {
     /// refreshed counts as servable, without a request to the service.
     pub fn list_servable(&self, tool: ToolTraits) -> Result<Listing> {
         let configuration = self.context.configuration()?;
-        // A keyring that does not answer would take its timeout for each host.
-        let deadline = self.clock.instant() + LOCK_TIMEOUT;
-        let servable = |host| {
-            if self.clock.instant() < deadline { self.servable(host, tool) } else { None }
-        };
-        let (mut listed, mut warnings) = (Vec::new(), Vec::new());
+        self.delete_left();
+        let (mut hosts, mut listed, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         for name in configuration.names() {
-            if let Err(error) = configuration.provider(name) {
-                warnings.push(not_listed(name, error));
-                continue;
+            match configuration.provider(name) {
+                Ok(_) => hosts.extend(configuration.configured_hosts(name)),
+                Err(error) => warnings.push(not_listed(name, error.message)),
             }
-            listed.extend(configuration.configured_hosts(name).filter_map(servable));
         }
         let entries = url_credentials::all(&self.stores).into_iter();
-        for entry in entries.filter(|entry| entry.is_readable_by(tool)) {
-            let host = entry.target.map(|target| Target::whole_host(target.origin));
-            listed.extend(host.and_then(servable));
+        let entries = entries.filter(|entry| entry.is_readable_by(tool));
+        hosts.extend(entries.filter_map(|entry| Some(Target::whole_host(entry.target?.origin))));
+        hosts.sort_by_cached_key(ToString::to_string);
+        hosts.dedup();
+        for host in hosts {
+            let name = host.to_string();
+            match self.servable(host, tool) {
+                Ok(entry) => listed.push(entry),
+                Err(error) if error.is_no_credential() => {}
+                Err(Error { code: ErrorCode::SessionExpired, .. }) => {}
+                Err(error) => warnings.push(not_listed(&name, error.message)),
+            }
         }
-        listed.sort_by(|a, b| a.url.cmp(&b.url));
-        listed.dedup_by(|a, b| a.url == b.url);
         Ok((listed, warnings))
     }
 
-    fn servable(&self, target: Target, tool: ToolTraits) -> Option<ListEntry> {
+    fn servable(&self, target: Target, tool: ToolTraits) -> Result<ListEntry> {
         let url = Some(target.to_string());
         // The request is for the host: a credential for its only path is returned, too.
         let request = CredentialRequest::for_target(target, tool);
-        let (credential, source) = self.peek(&request).ok()?;
+        let (credential, source) = self.peek(&request)?;
         let Credential { provider, account, kind, username, expires_at, .. } = credential;
-        Some(ListEntry { url, provider, account, username, tool: None, kind, source, expires_at })
+        Ok(ListEntry { url, provider, account, username, tool: None, kind, source, expires_at })
     }
 }
 
-fn not_listed(provider: &str, error: Error) -> Warning {
-    Warning::NotListed { provider: sanitize(provider), reason: error.message }
+fn not_listed(name: &str, reason: String) -> Warning {
+    Warning::NotListed { name: sanitize(name), reason }
 }

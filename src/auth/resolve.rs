@@ -45,9 +45,7 @@ impl Engine<'_> {
                 Ok(found)
             }
             Err(error) => {
-                let unreadable =
-                    if error.is_no_credential() { unreadable_error(request, &trail) } else { None };
-                let failure = GetError::new(unreadable.unwrap_or(error), trail.attempts);
+                let failure = GetError::new(explained(error, request, &trail), trail.attempts);
                 self.log.debug(&|| format!("none: {}", Error::from(failure.clone()).one_line()));
                 Err(failure)
             }
@@ -56,7 +54,9 @@ impl Engine<'_> {
 
     /// The result of [`Engine::get`] if every refresh succeeds, according to the stored sessions. Sends no request.
     pub(super) fn peek(&self, request: &CredentialRequest) -> Result<Found> {
-        self.search(request, RefreshMode::Assume, &mut Trail::default())
+        let mut trail = Trail::default();
+        let found = self.search(request, RefreshMode::Assume, &mut trail);
+        found.map_err(|error| explained(error, request, &trail))
     }
 
     fn search(
@@ -275,7 +275,7 @@ impl Engine<'_> {
         if let Some(settings) = &provider.shared {
             return self.find_shared_session(request, provider, settings, mode, trail);
         }
-        let mut loaded = session::load(&self.stores, &provider.key);
+        let mut loaded = self.load_stored(&provider.key);
         trail.attempts.append(&mut loaded.trail.attempts);
         if loaded.newest.is_some() {
             self.require_api_url(request, provider)?;
@@ -323,11 +323,14 @@ impl Engine<'_> {
         let need = Need { min_validity: request.min_validity, id_token };
         let mut stored = match mode {
             RefreshMode::Perform => self.shared_session(provider, settings, need, trail)?,
-            RefreshMode::Assume => {
-                let mut loaded = self.load(provider);
-                let newest = loaded.newest.take();
-                newest.ok_or_else(|| no_session(&loaded, provider, self.context))?
-            }
+            RefreshMode::Assume => match self.copied_session(provider, settings) {
+                Some(copied) => copied,
+                None => {
+                    let mut loaded = self.load(provider);
+                    let newest = loaded.newest.take();
+                    newest.ok_or_else(|| no_session(&loaded, provider, self.context))?
+                }
+            },
         };
         let token = &need.select(&stored.session).access_token;
         if mode == RefreshMode::Perform
@@ -466,6 +469,12 @@ fn not_found(request: &CredentialRequest) -> Error {
     Error::new(ErrorCode::NotFound, format!("no credential for {origin}")).with_hint(
         "if a provider's token may be sent there, add the host to its `hosts` in config.toml",
     )
+}
+
+/// The error, unless it says that there is no credential, and one is stored that cannot be read.
+fn explained(error: Error, request: &CredentialRequest, trail: &Trail) -> Error {
+    let unreadable = if error.is_no_credential() { unreadable_error(request, trail) } else { None };
+    unreadable.unwrap_or(error)
 }
 
 /// The error that a credential is stored for the host and cannot be read. Without the error, the tool would prompt for

@@ -10,10 +10,11 @@ use super::testing::{Memory, NOW, due, expired, session};
 use crate::error::{Error, ErrorCode};
 use crate::http::HttpError;
 use crate::model::{
-    AuthForm, CredentialRequest, EraseRequest, IdToken, Kind, Occasion, OffReason, Operation,
-    Provider, Response, Secret, Session, Source, StoreFailure, StoreRequest, Target, Timestamp,
-    TokenKind, ToolTraits, attempts_line,
+    AuthForm, CredentialRequest, EraseRequest, IdToken, Item, Kind, Occasion, OffReason, Operation,
+    Provider, Response, Secret, Session, Source, StorageKey, StoreFailure, StoreRequest, Target,
+    Timestamp, TokenKind, ToolTraits, attempts_line,
 };
+use crate::store::url_credentials::hash;
 use crate::sys::clock::Clock as _;
 
 const MYCLI: Provider = Provider::MYCLI;
@@ -619,6 +620,35 @@ fn a_credential_that_moves_leaves_no_item_in_the_keyring() {
     memory.keyring.recover();
     assert_eq!(engine.list().unwrap().0, []);
     assert!(memory.keyring.is_empty() && memory.file.is_empty());
+}
+
+/// As after a login on a desktop, and `store = "file"` while the keyring is locked.
+#[test]
+fn every_item_that_a_store_replaces_is_deleted_later() {
+    let memory = Memory::with("store = \"file\"", &[]);
+    let (engine, url) = (memory.engine(), "https://h.example");
+    // Version 0.1.0 stored each spelling of a URL, and recorded no tool.
+    for (number, spelling) in ["https://h.example", "https://H.example:443/"].iter().enumerate() {
+        let key = StorageKey {
+            item: Some(Item::new(format!("{spelling} me"))),
+            file: format!(".my/logins/{}/{number}.json", hash("https://h.example:443")).into(),
+            ..MYCLI.key
+        };
+        let text = format!(r#"{{"url":"{spelling}","username":"me","in_keyring":true}}"#);
+        memory.file.put(&key, &text);
+        let text = format!(r#"{{"url":"{spelling}","username":"me","secret":"x","stored_at":1}}"#);
+        memory.keyring.put(&key, &text);
+    }
+    assert_eq!(get(&memory, url).0, "x in keyring");
+    memory.keyring.fail("delete", StoreFailure::Locked);
+    store_by(&engine, url, Some("git"), "new");
+    assert_eq!(get_by(&engine, url, Some("git")).as_deref(), Some("new"));
+    assert_eq!(engine.list().unwrap().0.len(), 1);
+    assert!(!memory.keyring.is_empty(), "it is locked");
+    memory.keyring.recover();
+    assert_eq!(engine.list().unwrap().0.len(), 1);
+    assert!(memory.keyring.is_empty(), "both items are gone");
+    assert_eq!(get_by(&engine, url, Some("git")).as_deref(), Some("new"));
 }
 
 #[test]

@@ -99,6 +99,10 @@ pub(super) const HEADINGS: [&str; 5] = ["PROVIDER", "ACCOUNT", "USER", "LOGIN", 
 /// The accounts of these providers. A default account without a session is left out; a misconfigured provider is a
 /// note.
 pub(super) fn rows(engine: &Engine<'_>, names: &[&str], output: &Output) -> Vec<Row> {
+    engine.in_time(|engine| load_rows(engine, names, output))
+}
+
+fn load_rows(engine: &Engine<'_>, names: &[&str], output: &Output) -> Vec<Row> {
     let mut rows = Vec::new();
     for name in names {
         let loaded = engine.accounts(name).and_then(|accounts| {

@@ -67,12 +67,17 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
     if let Some(session) = engine.end_identity(provider) {
         return Ok(end_job(engine, provider, &session, output));
     }
+    let mut keyring = None;
     let stored = match &provider.shared {
         // The other machines must not refresh what is revoked.
         Some(settings) => engine
             .log_out_shared(provider, settings)?
             .map(|session| StoredSession { session, source: Source::Vault }),
-        None => engine.load(provider).newest,
+        None => {
+            let loaded = engine.load(provider);
+            keyring = loaded.trail.keyring_out_of_reach().cloned();
+            loaded.newest
+        }
     };
     let is_oauth = matches!(provider.login, LoginKind::OAuth(_));
     let revocable =
@@ -99,6 +104,11 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
             output.note(still_valid(provider));
         }
         _ => {}
+    }
+    if let Some(reason) = keyring.filter(|_| !was_logged_in) {
+        output.note(format!(
+            "the keyring was not searched ({reason}); a session in it is deleted by the next command that reaches it"
+        ));
     }
     output.warn(&warning);
     warn_about_variable(engine, provider, output);

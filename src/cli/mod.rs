@@ -208,6 +208,7 @@ pub fn run(arguments: &[OsString]) -> u8 {
     with_engine(&context, |engine| {
         let descriptions = std::io::stderr().is_terminal();
         let engine = &Engine { network: Network { descriptions, ..engine.network }, ..*engine };
+        engine.delete_left();
         let result = command.run(engine, &output).unwrap_or_else(|error| output.failure(&error));
         let status = run::write(&result.with_warnings(context.paths.warning().as_slice()));
         if needs_no_token {

@@ -195,10 +195,16 @@ impl Context {
         Ok(())
     }
 
+    /// Whether this is a CI job. Azure Pipelines, Jenkins and TeamCity do not set `CI`.
+    pub fn is_job(&self) -> bool {
+        let is_set = |name| self.environment.get(name).is_some_and(|value| value != "false");
+        ["CI", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION"].into_iter().any(is_set)
+    }
+
     /// The hint of `not_logged_in`: a login requires a home directory and a person.
     pub fn login_hint(&self, provider: &Provider) -> String {
         let variable = &provider.token_variable;
-        let is_job = self.environment.get("CI").is_some();
+        let is_job = self.is_job();
         match self.paths.in_home("") {
             _ if is_job && provider.identity.is_some() => {
                 let identity = provider.identity.as_ref();

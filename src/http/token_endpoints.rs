@@ -1,5 +1,6 @@
 //! The services that renew a session: a provider's API, by its kind.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use super::client::{Client, Network};
@@ -7,7 +8,7 @@ use super::error::{self, HttpError};
 use super::oauth::{self, Description, Service};
 use super::{identity, mycli};
 use crate::error::{Error, Result};
-use crate::model::{Grant, LoginKind, OAuth, Provider, Secret, Session};
+use crate::model::{Grant, IdentitySource, LoginKind, OAuth, Provider, Secret, Session};
 use crate::sys::clock::Clock;
 
 pub trait TokenEndpoints {
@@ -84,6 +85,8 @@ fn is_interrupted(error: &HttpError) -> bool {
 pub struct HttpEndpoints<'a> {
     pub network: Network<'a>,
     pub clock: &'a dyn Clock,
+    /// Whether no metadata server answers on this machine: a request for each host of a list would wait for it.
+    pub has_no_metadata: Cell<bool>,
 }
 
 impl TokenEndpoints for HttpEndpoints<'_> {
@@ -108,7 +111,16 @@ impl TokenEndpoints for HttpEndpoints<'_> {
     }
 
     fn identity_token(&self, provider: &Provider, deadline: Instant) -> Result<Option<Secret>> {
-        identity::request_token(self.network, provider, deadline, self.clock.now())
+        let source = provider.identity.as_deref().map(|identity| &identity.source);
+        let is_metadata = source.is_some_and(IdentitySource::is_metadata);
+        if is_metadata && self.has_no_metadata.get() {
+            return Ok(None);
+        }
+        let token = identity::request_token(self.network, provider, deadline, self.clock.now())?;
+        if is_metadata && token.is_none() {
+            self.has_no_metadata.set(true);
+        }
+        Ok(token)
     }
 
     fn exchange_identity(

@@ -29,6 +29,18 @@ impl Trail {
     pub fn add(&mut self, subject: Subject, outcome: Outcome) {
         self.attempts.push(Attempt::new(subject, outcome));
     }
+
+    /// Why the keyring was not searched, if the person has one or may have one.
+    pub fn keyring_out_of_reach(&self) -> Option<&OffReason> {
+        self.attempts.iter().find_map(|attempt| match &attempt.outcome {
+            Outcome::Unavailable(StoreFailure::Off(reason))
+                if *reason == OffReason::Disabled || reason.variable().is_some() =>
+            {
+                Some(reason)
+            }
+            _ => None,
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +148,11 @@ pub enum OffReason {
 }
 
 impl OffReason {
+    /// Whether a keyring of this user may exist, which another process reaches.
+    pub fn may_pass(&self) -> bool {
+        !matches!(self, Self::NoKeyring | Self::TooLarge { .. } | Self::NotUsed | Self::NoHome(_))
+    }
+
     /// The variable that names a bus that cannot be used: the person expects a keyring.
     pub fn variable(&self) -> Option<&'static str> {
         match self {

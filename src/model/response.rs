@@ -101,7 +101,7 @@ pub enum Warning {
     /// The account in use was removed.
     #[error("the account in use for {provider} is now `default`")]
     DefaultAccountInUse { provider: String },
-    /// The settings of the provider are wrong, and the others were listed.
-    #[error("{provider} is not listed: {reason}")]
-    NotListed { provider: String, reason: String },
+    /// The settings of a provider are wrong, or the credential of a host cannot be read; the others were listed.
+    #[error("{name} is not listed: {reason}")]
+    NotListed { name: String, reason: String },
 }

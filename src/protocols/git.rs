@@ -78,7 +78,7 @@ impl<'a> Call<'a> {
             // gitcredentials(7): "If a helper receives any other operation, it should silently ignore the request."
             _ => return Ok(Operation::Nothing),
         }
-        self.attributes = Attributes::parse(input)?;
+        self.attributes = Attributes::parse(input, self.operation == "get")?;
         let attributes = &self.attributes;
         if !attributes.has_target() {
             return Ok(Operation::Nothing);
@@ -110,6 +110,7 @@ impl<'a> Call<'a> {
 /// The attributes of a request that this program uses.
 #[derive(Default)]
 struct Attributes<'a> {
+    is_get: bool,
     protocol: Option<&'a str>,
     host: Option<&'a str>,
     /// Without percent-encoding, in the encoding of the server.
@@ -129,8 +130,8 @@ struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    fn parse(input: &'a [u8]) -> Result<Self> {
-        let mut attributes = Self::default();
+    fn parse(input: &'a [u8], is_get: bool) -> Result<Self> {
+        let mut attributes = Self { is_get, ..Self::default() };
         for line in input.split(|byte| *byte == b'\n') {
             // The server wrote this line: its length and encoding are not errors. Every character with a meaning in a
             // challenge is ASCII.
@@ -170,7 +171,7 @@ impl<'a> Attributes<'a> {
         if is_set { Err(Error::invalid("the target is specified more than once")) } else { Ok(()) }
     }
 
-    /// Sets the attribute `key`. A path and an unused value may have any encoding.
+    /// Sets the attribute `key`. A path and a value that the operation does not use may have any encoding.
     fn set(&mut self, key: &str, value: &'a [u8]) -> Result<()> {
         let text = || {
             let text = std::str::from_utf8(value);
@@ -182,16 +183,19 @@ impl<'a> Attributes<'a> {
             "path" => self.path = Some(value),
             "url" => self.url = Some(text()?),
             "username" => self.username = Some(text()?),
+            // Another helper may have returned them.
+            "authtype" | "password" | "credential" | "oauth_refresh_token" if self.is_get => {}
             "authtype" => self.authtype = Some(text()?).filter(|scheme| !scheme.is_empty()),
             "password" => self.password = Some(text()?),
             "credential" => self.credential = Some(text()?),
             "oauth_refresh_token" => self.refresh_token = Some(text()?),
             "password_expiry_utc" => {
-                self.expires_at = text()?.parse().ok().map(Timestamp::from_unix);
+                let seconds = text().ok().and_then(|seconds| seconds.parse().ok());
+                self.expires_at = seconds.map(Timestamp::from_unix);
             }
             "ephemeral" => self.ephemeral = !matches!(value, b"" | b"0" | b"false"),
             "capability[]" if value.is_empty() => self.capabilities.clear(),
-            "capability[]" => self.capabilities.push(text()?),
+            "capability[]" => self.capabilities.extend(text()),
             _ => {}
         }
         Ok(())

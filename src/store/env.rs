@@ -48,11 +48,7 @@ pub fn token(text: &str) -> Result<Secret, &'static str> {
         Err("contains a control character")
     } else if is_quoted {
         Err("is in quotes, which are not part of a token")
-    } else if token
-        .split([' ', ':', '='])
-        .next()
-        .is_some_and(|word| is_scheme(word) && word != token)
-    {
+    } else if token.split([' ', ':', '=']).next().is_some_and(is_scheme) {
         Err("begins with the scheme of a header, which is not part of a token")
     } else if is_placeholder(token) {
         Err("is a placeholder that was not replaced by a token")
@@ -128,6 +124,9 @@ mod tests {
             ("token myc_1", "begins with the scheme of a header"),
             ("bearer:myc_1", "begins with the scheme of a header"),
             ("token=myc_1", "begins with the scheme of a header"),
+            // `Bearer $NAME` of a variable that is not set.
+            ("Bearer ", "begins with the scheme of a header"),
+            ("Authorization: ", "begins with the scheme of a header"),
             ("$MYC_TOKEN", "is a placeholder"),
             ("${MYC_TOKEN}", "is a placeholder"),
             ("$(MYC_TOKEN)", "is a placeholder"),
@@ -144,7 +143,7 @@ mod tests {
             assert!(error.starts_with(&format!("T {reason}")), "{value:?}: {error}");
             assert!(!error.contains("myc_"), "{error}");
         }
-        for value in ["Bearer", "1|aB$c%", "a=b:c"] {
+        for value in ["Bearer-1", "1|aB$c%", "a=b:c"] {
             assert_eq!(token(value), Ok(Some(value.to_owned())));
         }
     }

@@ -7,6 +7,7 @@ pub mod fleet;
 pub mod identity;
 pub mod job_cache;
 pub mod keyring;
+pub mod left;
 pub mod owner;
 pub mod returned_token;
 pub mod session;
@@ -100,7 +101,11 @@ impl<'a> Stores<'a> {
                 });
                 Ok(StoredAt { warning, ..stored })
             }
-            result => result.map_err(keyring_error),
+            result => {
+                let stored = result.map_err(keyring_error)?;
+                left::forget(self, key);
+                Ok(stored)
+            }
         }
     }
 

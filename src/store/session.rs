@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CredentialStore, StoreResult, StoredText, Stores};
+use super::{CredentialStore, StoreResult, StoredText, Stores, left};
 use crate::error::sanitize;
 use crate::model::{
     IdToken, Kind, Outcome, Secret, Session, Source, StorageKey, StoreFailure, StoredFormat,
@@ -34,6 +34,8 @@ pub struct LoadedSessions {
     /// An older copy in the other store.
     pub older: Option<StoredSession>,
     pub trail: Trail,
+    /// Whether the keyring has a session that was to be deleted.
+    pub is_left: bool,
     /// A store that exists and could not be read.
     pub problem: Option<(Source, StoreFailure)>,
 }
@@ -47,7 +49,14 @@ pub fn load(stores: &Stores<'_>, key: &StorageKey) -> LoadedSessions {
         if source == Source::Keyring && key.item.is_none() {
             continue;
         }
+        let is_left = |session: &Session| {
+            source == Source::Keyring && left::is_left(stores, key, session.logged_in_at)
+        };
         let outcome = match read_with_warning(store, key) {
+            Ok(Some((session, _))) if is_left(&session) => {
+                loaded.is_left = true;
+                Outcome::NoEntry
+            }
             Ok(Some((session, warning))) => {
                 loaded.trail.warnings.extend(warning);
                 loaded.add(StoredSession { session, source });

@@ -13,7 +13,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{StoreResult, Stores};
+use super::{StoreResult, Stores, left};
 use crate::config::StoreChoice;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -47,12 +47,6 @@ struct Record {
     password_expiry_utc: Option<i64>,
     #[serde(default)]
     in_keyring: bool,
-    /// The user of an older item: the keyring could not be reached when the credential was stored in the file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    left_in_keyring: Option<String>,
-    /// Whether the credential was erased and only the item of `left_in_keyring` still exists.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    is_erased: bool,
     /// In seconds since 1970. Of several users of one host, the latest comes first.
     #[serde(default)]
     stored_at: i64,
@@ -144,9 +138,7 @@ impl Entry {
     }
 
     fn matches(&self, request: &CredentialRequest, target: &Target, access: Access) -> bool {
-        let Some(own) = self.target.as_ref().filter(|_| !self.record.is_erased) else {
-            return false;
-        };
+        let Some(own) = &self.target else { return false };
         // With an empty scheme, the secret is the whole value of `Authorization`.
         let is_whole_value = self.record.authtype.as_deref() == Some("");
         let is_for_host = own.path.is_root() && !request.tool.exact_path;
@@ -155,12 +147,6 @@ impl Entry {
             && is_whole_value == (request.tool.auth_form == AuthForm::WholeValue)
             && (target.path.is_root() || own.path == target.path || is_for_host)
             && request.username.as_ref().is_none_or(|username| *username == self.username)
-    }
-
-    /// Every item of the keyring that has this credential, or an older one for its URL.
-    fn items(&self) -> impl Iterator<Item = Item> {
-        let own = self.key.item.clone().filter(|_| self.source == Source::Keyring);
-        own.into_iter().chain(self.record.left_in_keyring.clone().map(Item::new))
     }
 
     fn has_scheme(&self) -> bool {
@@ -295,21 +281,19 @@ pub fn save(
         oauth_refresh_token: refresh_token.as_ref().map(|token| token.expose_secret().to_owned()),
         password_expiry_utc: expires_at.map(Timestamp::unix),
         in_keyring: false,
-        left_in_keyring: None,
-        is_erased: false,
         stored_at: stored_at.unix(),
         stored_at_nanos: stored_at.nanosecond(),
     };
-    let mut older = entries_of(stores, &target.origin, &mut Trail::default()).unwrap_or_default();
-    sweep(stores, &mut older);
+    let older = entries_of(stores, &target.origin, &mut Trail::default()).unwrap_or_default();
     let stored = stores.write_new(choice, &key, &encode(&record))?;
     for entry in older.iter().filter(|entry| entry.is_replaced_by(target, username, tool)) {
-        let left = entry.items().filter(|item| {
-            let is_replaced = stored.source == Source::Keyring && key.item.as_ref() == Some(item);
-            !is_replaced && !delete_item(stores, item.clone())
-        });
-        record.left_in_keyring =
-            left.map(|item| item.user.into_owned()).next().or(record.left_in_keyring.take());
+        let is_written = stored.source == Source::Keyring && key.item == entry.key.item;
+        if entry.source == Source::Keyring
+            && !is_written
+            && stores.keyring.delete(&entry.key).is_err()
+        {
+            left::remember(stores, &entry.key, *stored_at).map_err(|cause| not_saved(&cause))?;
+        }
         if entry.key.file != key.file {
             stores.file.delete(&entry.key).map_err(|cause| not_saved(&cause))?;
         }
@@ -318,8 +302,6 @@ pub fn save(
         (record.in_keyring, record.secret) = (true, None);
         // The file records only that there is a refresh token, with which git can use an expired credential.
         record.oauth_refresh_token = record.oauth_refresh_token.take().map(|_| String::new());
-    }
-    if record.in_keyring || record.left_in_keyring.is_some() {
         stores.file.write(&key, &encode(&record)).map_err(|cause| not_saved(&cause))?;
     }
     Ok(stored)
@@ -372,38 +354,12 @@ pub fn erase_legacy(
     Ok(erased)
 }
 
-/// Deletes the item before its file: only the file leads to the item. If an older item cannot be deleted now, the file
-/// stays without a secret, so that the item is deleted later.
-fn delete(stores: &Stores<'_>, entry: &Entry) -> Result<bool> {
-    let Entry { key, source, record, .. } = entry;
+/// Deletes the item before its file: only the file leads to the item.
+fn delete(stores: &Stores<'_>, Entry { key, source, .. }: &Entry) -> Result<bool> {
     if *source == Source::Keyring {
         stores.keyring.delete(key).map_err(|cause| not_erased(&cause))?;
     }
-    if let Some(user) = &record.left_in_keyring
-        && !delete_item(stores, Item::new(user.clone()))
-    {
-        let mut left = record.clone();
-        (left.secret, left.oauth_refresh_token) = (None, None);
-        (left.in_keyring, left.is_erased) = (false, true);
-        stores.file.write(key, &encode(&left)).map_err(|cause| not_erased(&cause))?;
-        return Ok(!record.is_erased);
-    }
-    let deleted = stores.file.delete(key).map_err(|cause| not_erased(&cause))?;
-    Ok(deleted && !record.is_erased)
-}
-
-/// Deletes an item without a file; returns whether it is gone.
-fn delete_item(stores: &Stores<'_>, item: Item) -> bool {
-    let key = StorageKey { item: Some(item), ..key_of(String::new(), String::new()) };
-    stores.keyring.delete(&key).is_ok()
-}
-
-/// Deletes the keyring items of credentials that were erased while the keyring could not be reached.
-fn sweep(stores: &Stores<'_>, entries: &mut Vec<Entry>) {
-    for entry in entries.extract_if(.., |entry| entry.record.is_erased) {
-        // The next call tries again after a failure.
-        let _ = delete(stores, &entry);
-    }
+    stores.file.delete(key).map_err(|cause| not_erased(&cause))
 }
 
 pub fn is_empty(stores: &Stores<'_>) -> bool {
@@ -417,7 +373,6 @@ pub fn all(stores: &Stores<'_>) -> Vec<Entry> {
         let directory = format!("{DIRECTORY}/{origin}");
         entries.extend(entries_in(stores, &directory, &mut Trail::default()).unwrap_or_default());
     }
-    sweep(stores, &mut entries);
     entries.sort_by_cached_key(|entry| {
         (entry.url(), entry.username.clone(), entry.tool().map(str::to_owned))
     });
@@ -493,8 +448,7 @@ fn key_of(user: String, file: String) -> StorageKey {
         legacy_item: None,
         file: file.into(),
         format: StoredFormat::Session,
-        // No lock: it contains no refresh token that this program spends.
-        lock: "".into(),
+        lock: LOCK.into(),
         service: None,
     }
 }

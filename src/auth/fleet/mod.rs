@@ -115,6 +115,17 @@ impl Engine<'_> {
         }
     }
 
+    /// The copy of this machine, if its token has not expired.
+    pub(super) fn copied_session(
+        &self,
+        provider: &Provider,
+        settings: &SharedSettings,
+    ) -> Option<StoredSession> {
+        let session = FleetFiles::new(self.context, provider, settings).copy()?.session;
+        let is_alive = !session.is_expired(self.clock.now());
+        is_alive.then_some(StoredSession { session, source: Source::Vault })
+    }
+
     /// The moment at which this machine reads the store again is drawn once for each token.
     fn write_copy(&self, files: &FleetFiles, settings: &SharedSettings, session: &Session) {
         if !settings.cache {

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::http::SharedFailure;
 use crate::model::{
     FleetRole, Lease, Need, Outcome as Searched, Provider, Secret, Session, SharedRecord,
-    SharedSession, SharedSettings, Snapshot, Source, StoreFailure, StoredAt, Subject, Timestamp,
-    Trail,
+    SharedSession, SharedSettings, Snapshot, Source, StorageKey, StoreFailure, StoredAt, Subject,
+    Timestamp, Trail,
 };
 use crate::store::fleet::FleetFiles;
 use crate::store::owner;
@@ -41,8 +41,17 @@ impl Engine<'_> {
     pub fn load(&self, provider: &Provider) -> LoadedSessions {
         match &provider.shared {
             Some(settings) => self.load_shared(provider, settings).0,
-            None => session::load(&self.stores, &provider.key),
+            None => self.load_stored(&provider.key),
         }
+    }
+
+    /// The session in force of this machine, and an older one.
+    pub(in crate::auth) fn load_stored(&self, key: &StorageKey) -> LoadedSessions {
+        let loaded = session::load(&self.stores, key);
+        if loaded.is_left {
+            self.delete_left();
+        }
+        loaded
     }
 
     /// The session in force, and what else the shared store says about it.
@@ -58,13 +67,13 @@ impl Engine<'_> {
             Err(error) => {
                 let failure = StoreFailure::Failed(error.message);
                 loaded.problem = Some((Source::Vault, failure.clone()));
-                let copy = FleetFiles::new(self.context, provider, settings).copy();
-                let alive = copy.filter(|copy| !copy.session.is_expired(self.clock.now()));
-                (alive.map(|copy| copy.session), None, Searched::Unavailable(failure))
+                loaded.newest = self.copied_session(provider, settings);
+                (None, None, Searched::Unavailable(failure))
             }
         };
         loaded.trail.add(Subject::Session(Source::Vault), outcome);
-        loaded.newest = session.map(|session| StoredSession { session, source: Source::Vault });
+        let found = session.map(|session| StoredSession { session, source: Source::Vault });
+        loaded.newest = found.or(loaded.newest);
         (loaded, facts)
     }
 

@@ -3,9 +3,9 @@
 //! replaces a newer session of this program with an older one, the service soon rejects the older one, and only the
 //! copy has the newer one.
 
-use crate::model::{Item, Provider, Session, Source, StorageKey};
-use crate::store::Stores;
+use crate::model::{Item, Provider, Session, Source, StorageKey, Timestamp};
 use crate::store::session::{self, StoredSession};
+use crate::store::{Stores, left};
 
 /// The key of the copy; `None` for a session that no other program writes.
 fn key(provider: &Provider) -> Option<StorageKey> {
@@ -35,6 +35,13 @@ pub(super) fn replacement(
     let is_later = session::issued_at(&ours).0 >= session::issued_at(theirs).0;
     let is_other = ours.refresh_token != theirs.refresh_token;
     (ours.logged_in_at == theirs.logged_in_at && is_other && is_later).then_some(ours)
+}
+
+/// Remembers the copy of a keyring that cannot be reached.
+pub(in crate::auth) fn remember(stores: &Stores<'_>, provider: &Provider, now: Timestamp) {
+    if let Some(key) = key(provider) {
+        let _ = left::remember(stores, &key, now);
+    }
 }
 
 /// Deletes the copy after a logout or a new login.

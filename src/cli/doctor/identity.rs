@@ -21,7 +21,7 @@ pub(super) fn examine(engine: &Engine<'_>) -> Vec<Finding> {
             "use the event pull_request, without `id-token`",
         )];
     }
-    let is_job = context.environment.get("CI").is_some();
+    let is_job = context.is_job();
     vec![match is_present {
         true => Finding::fine(check, message),
         false if is_job => {

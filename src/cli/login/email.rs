@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http::mycli::Code;
 use crate::http::{self, Client, HttpError, mycli};
 use crate::model::{Account, Provider, Secret, Session, Timestamp, ToolOutput};
+use crate::store::owner;
 
 impl Login<'_> {
     pub(super) fn by_email(mut self) -> Result<ToolOutput, Stopped> {
@@ -119,32 +120,32 @@ impl Login<'_> {
         if engine.context.other_login_url(provider, None)?.is_some() {
             return Ok(None);
         }
-        let unknown = || "an unnamed user".to_owned();
+        // As recorded, if the service is not reachable.
+        let recorded = || owner::load(&engine.context.paths, &provider.key, &stored.session);
         let user = if engine.context.environment.get(&provider.token_variable).is_some() {
             // The token of the variable is in force: the session is not refreshed.
             let client = Client::new(engine.network, provider, &self.api_url)?;
-            mycli::me(&client, &stored.session.access_token)
-                .map_or_else(|_| unknown(), |me| me.email)
+            let me = mycli::me(&client, &stored.session.access_token).ok();
+            me.map(|me| me.email).or_else(recorded)
         } else {
             match engine.call(provider, "look up the user", mycli::me) {
-                Ok((me, _)) => me.email,
-                Err(error) if error.code == ErrorCode::TemporarilyUnavailable => unknown(),
+                Ok((me, _)) => Some(me.email),
+                Err(error) if error.code == ErrorCode::TemporarilyUnavailable => recorded(),
                 Err(_) => return Ok(None),
             }
         };
         if let Some(email) = self.arguments.email.as_deref().map(str::trim)
-            && user != unknown()
-            && !email.eq_ignore_ascii_case(&user)
+            && user.as_ref().is_none_or(|user| !email.eq_ignore_ascii_case(user))
         {
+            let title = provider.title();
+            let who = user.map_or_else(String::new, |user| format!(" as {}", sanitize(&user)));
             self.output.note(format!(
-                "logged in to {} as {}; the new login replaces that session. Use `--account NAME` to keep both",
-                provider.title(),
-                sanitize(&user)
+                "logged in to {title}{who}; the new login replaces that session. Use `--account NAME` to keep both"
             ));
             return Ok(None);
         }
         warn_about_variable(engine, provider, self.output);
-        Ok(Some(self.report_existing(Some(&user))))
+        Ok(Some(self.report_existing(user.as_deref())))
     }
 
     fn send_mail(&self, client: &Client) -> Result<Pending> {
@@ -184,7 +185,7 @@ impl Login<'_> {
 
     fn no_terminal(&self) -> Error {
         let context = &self.engine.context;
-        let hint = if context.environment.get("CI").is_some() {
+        let hint = if context.is_job() {
             context.login_hint(&self.provider)
         } else {
             "run `my-credential-helper login --email you@example.com`".to_owned()

@@ -276,6 +276,28 @@ fn a_login_with_another_email_replaces_the_session() {
     assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, "other@acme.dev")));
 }
 
+/// Without the service, the recorded name of the user decides, if there is one.
+#[test]
+fn without_the_service_another_email_is_not_already_logged_in() {
+    for is_recorded in [true, false] {
+        let server = service();
+        let (home, _) = Home::logged_in(&server);
+        if is_recorded {
+            assert_eq!(home.run(&["whoami"]).status, 0);
+        }
+        drop(server);
+        let outcome = home.run(&["login", "--email", "other@acme.dev", "--no-wait"]);
+        assert_eq!(outcome.status, 3, "{outcome:?}");
+        assert!(outcome.messages.contains("cannot start the login"), "{outcome:?}");
+        let outcome = home.run(&["login", "--email", ME, "--no-wait"]);
+        let expected = if is_recorded { "Already logged in to mycli as me@acme.dev." } else { "" };
+        assert!(outcome.output.starts_with(expected), "{outcome:?}");
+        assert_eq!(outcome.status, if is_recorded { 0 } else { 3 }, "{outcome:?}");
+        let outcome = home.run(&["login"]);
+        assert!(outcome.output.starts_with("Already logged in to mycli"), "{outcome:?}");
+    }
+}
+
 #[test]
 fn a_code_may_be_typed_in_groups_and_only_six_digits_are_sent() {
     const VERIFY: &str = "/v1/auth/verify-code";
@@ -346,6 +368,8 @@ fn a_hint_does_not_lead_into_the_next_error() {
     };
     for (name, value, hint) in [
         ("CI", "true", "hint: in a CI job, set MY_API_TOKEN to a token"),
+        ("TF_BUILD", "True", "hint: in a CI job, set MY_API_TOKEN to a token"),
+        ("JENKINS_URL", "https://ci.dev", "hint: in a CI job, set MY_API_TOKEN to a token"),
         ("HOME", "relative", "hint: set HOME to your home directory"),
     ] {
         for command in ["get", "whoami", "login"] {
@@ -356,6 +380,8 @@ fn a_hint_does_not_lead_into_the_next_error() {
             assert!(!found.contains("my-credential-helper login"), "{command}: {outcome:?}");
         }
     }
+    let outcome = home("CI", "false").run(&["get"]);
+    assert!(outcome.messages.contains("hint: run `my-credential-helper login`"), "{outcome:?}");
 }
 
 #[test]

@@ -381,8 +381,27 @@ fn git_paths_and_unused_values_have_any_encoding() {
     }
     let found = home.run_with(&["git", "get"], "url=https://h.dev/caf%e9/a.git\n\n");
     assert_eq!(found.output, "username=u\npassword=s\n", "{found:?}");
-    for used in [&b"username=\xff\n\n"[..], b"password=\xff\n\n", b"url=\xff\n\n"] {
-        let rejected = home.run_with(&["git", "get"], used);
+    // What another helper returned before, and what a later git may send.
+    for unused in [
+        &b"password=\xff"[..],
+        b"credential=\xff",
+        b"authtype=\xff",
+        b"oauth_refresh_token=\xff",
+        b"password_expiry_utc=\xff",
+        b"capability[]=\xff",
+        b"wwwauth[]=Basic realm=\"\xff\"",
+        b"ephemeral=\xff",
+    ] {
+        let found = home.run_with(&["git", "get"], request(latin1, &[unused, b"\n"].concat()));
+        assert_eq!(found.output, "username=u\npassword=s\n", "{unused:?}: {found:?}");
+    }
+    for (operation, used) in [
+        ("get", &b"username=\xff\n\n"[..]),
+        ("get", b"url=\xff\n\n"),
+        ("store", b"password=\xff\n\n"),
+        ("erase", b"password=\xff\n\n"),
+    ] {
+        let rejected = home.run_with(&["git", operation], used);
         assert_eq!(rejected.messages, "error: a line is not UTF-8\n", "{used:?}");
     }
 }

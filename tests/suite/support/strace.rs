@@ -18,6 +18,8 @@ pub(crate) struct Call {
     pub(crate) number: usize,
     /// Whether another thread has calls of that name: how many differs from run to run.
     pub(crate) is_shared: bool,
+    /// Whether it is a call to the session bus.
+    pub(crate) is_to_bus: bool,
     #[expect(dead_code, reason = "shown where something does not hold")]
     shown: String,
 }
@@ -82,7 +84,8 @@ pub(crate) fn calls_of(home: &Home, arguments: &[String], input: &str) -> (Outco
         threads.entry(name.to_owned()).or_default().insert(thread.to_owned());
         if is_ours(line) {
             let (name, shown) = (name.to_owned(), rest.trim_start().to_owned());
-            calls.push(Call { name, number: *count, is_shared: false, shown });
+            let is_to_bus = shown.contains("<UNIX");
+            calls.push(Call { name, number: *count, is_shared: false, is_to_bus, shown });
         }
     }
     for call in &mut calls {

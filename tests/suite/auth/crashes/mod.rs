@@ -88,7 +88,9 @@ fn kill_everywhere(fixture: &Fixture, names: &[&str]) {
     }
     let mut seed = Seed::from_environment();
     for verb in names.iter().map(|name| verbs::of(name)) {
-        for call in places(verb, fixture, &mut seed, count(3)) {
+        let places = places(verb, fixture, &mut seed, count(3));
+        println!("{}: {} kills", verb.name, places.len());
+        for call in places {
             at(verb, seed.number, &format!("killed before {call:?}"), || {
                 let case = (verb.lay)(fixture);
                 strace::kill_before(&case.home, &case.arguments, &case.input, &call);
@@ -179,8 +181,9 @@ fn fail_everywhere(fixture: &Fixture, names: &[&str]) {
     let mut seed = Seed::from_environment();
     for verb in names.iter().map(|name| verbs::of(name)) {
         let faults = |call: &Call| -> Vec<(Call, &'static str, bool)> {
-            // It would befall another thread too.
-            let errors = if call.is_shared { &[] } else { errors_of(call) };
+            // It would befall another thread too, as it does where the bus is away.
+            let is_excluded = call.is_shared && !call.is_to_bus;
+            let errors = if is_excluded { &[] } else { errors_of(call) };
             let all = errors.iter().flat_map(|error| [(*error, false), (*error, true)]);
             // An interrupted call is repeated without end, and threads wake each other by a write.
             let all =
@@ -188,7 +191,9 @@ fn fail_everywhere(fixture: &Fixture, names: &[&str]) {
             all.map(|(error, lasts)| (call.clone(), error, lasts)).collect()
         };
         let all = places(verb, fixture, &mut seed, usize::MAX).iter().flat_map(faults).collect();
-        for (call, error, lasts) in seed.sample(all, count(4)) {
+        let faults = seed.sample(all, count(4));
+        println!("{}: {} faults", verb.name, faults.len());
+        for (call, error, lasts) in faults {
             let what =
                 format!("{error} at {call:?}{}", if lasts { " and from then on" } else { "" });
             at(verb, seed.number, &what, || {

@@ -10,8 +10,10 @@ use account_server::{Server, Session};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::secret_service::SecretService;
 use crate::support::{
     HELPER, Home, Outcome, check_integration, finish, has_client, service, service_with, spawn,
+    strace,
 };
 use registry::Registry;
 use token_service::TokenService;
@@ -281,6 +283,85 @@ fn list_sends_no_request() {
     assert_eq!(listed(&home), expected);
     assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     assert_eq!(home.session().unwrap()["refresh_token"], session.refresh_token.as_str());
+}
+
+/// A shared store that never answers, for several accounts and hosts: what needs it is named, and the others are listed.
+#[test]
+fn a_slow_account_takes_no_other_from_a_list() {
+    let mut home = Home::new();
+    let (_listener, address) = silent_service();
+    home.configure(&format!(
+        "[providers.mycli]\nstore = 'vault'\nhosts = ['a.dev', 'b.dev', 'c.dev']\n\
+         accounts = ['work', 'home']\n\
+         [stores.vault]\naddresses = ['http://{address}']\n"
+    ));
+    home.set("VAULT_TOKEN", "s.token");
+    let request = json!({ "ServerURL": "z.dev", "Username": "ada", "Secret": "s" }).to_string();
+    assert_eq!(home.run_with(&["docker", "store"], request).status, 0);
+    for list in [&["docker", "list"][..], &["list"], &["account", "list"]] {
+        let begun = std::time::Instant::now();
+        let outcome = home.run(list);
+        assert!(begun.elapsed() < Duration::from_secs(9), "{list:?}: {:?}", begun.elapsed());
+        assert!(outcome.status == 0, "{list:?}: {outcome:?}");
+        if list[0] == "docker" {
+            assert_eq!(outcome.json(), json!({ "z.dev": "ada" }), "{outcome:?}");
+            for host in ["https://a.dev", "https://b.dev", "https://c.dev"] {
+                assert!(outcome.messages.contains(&format!("{host} is not listed")), "{outcome:?}");
+            }
+        }
+        if list == ["list"] {
+            assert!(outcome.output.contains("https://z.dev"), "{outcome:?}");
+            assert!(outcome.messages.contains("mycli is not listed"), "{outcome:?}");
+        }
+    }
+}
+
+/// A machine without a metadata server waits for it once, and not for each host.
+#[test]
+fn a_list_requests_a_missing_metadata_server_once() {
+    if !strace::is_permitted() {
+        return;
+    }
+    let home = Home::new();
+    home.configure(
+        "[providers.acme]\nkind = 'oauth'\nclient_id = 'me'\napi_url = 'https://api.acme.dev'\n\
+         token_endpoint = 'https://login.acme.dev/token'\nhosts = ['a.dev', 'b.dev', 'c.dev']\n\
+         [providers.acme.identity]\nsource = 'gcp'\naudience = 'https://acme.dev'\n\
+         exchange = 'token-exchange'\n",
+    );
+    let request = json!({ "ServerURL": "z.dev", "Username": "ada", "Secret": "s" }).to_string();
+    assert_eq!(home.run_with(&["docker", "store"], request).status, 0);
+    let mut command = home.command("strace");
+    command.args(["-f", "-qq", "-e", "trace=connect", "-e", "inject=connect:error=ENETUNREACH"]);
+    command.args(["-o", "log", HELPER, "docker", "list"]);
+    let outcome = finish(spawn(command), b"");
+    assert_eq!((outcome.json(), &*outcome.messages), (json!({ "z.dev": "ada" }), ""));
+    let connected = home.read("log").unwrap().matches("169.254.169.254").count();
+    assert_eq!(connected, 1, "{:?}", home.read("log"));
+}
+
+/// A keyring that hangs takes its three seconds once.
+#[test]
+fn a_slow_keyring_takes_no_file_from_a_list() {
+    let Some(keyring) = SecretService::start() else { return };
+    let mut home = Home::new();
+    let store = |home: &Home, server: &str| {
+        let request = json!({ "ServerURL": server, "Username": "ada", "Secret": "s" }).to_string();
+        assert_eq!(home.run_with(&["docker", "store"], request).status, 0);
+    };
+    store(&home, "z.dev");
+    home.use_keyring(&keyring);
+    (0..20).for_each(|number| store(&home, &format!("h{number}.dev")));
+    assert_eq!(listed(&home).as_object().unwrap().len(), 21);
+    keyring.stop();
+    let begun = std::time::Instant::now();
+    let outcome = home.run(&["docker", "list"]);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(outcome.json(), json!({ "z.dev": "ada" }));
+    for number in 0..20 {
+        let cut = format!("https://h{number}.dev is not listed");
+        assert!(outcome.messages.contains(&cut), "{outcome:?}");
+    }
 }
 
 #[test]
