@@ -191,11 +191,12 @@ fn set_up(
         options.flat_map(|(option, value)| [option.to_owned(), value.to_owned()]).collect();
     let choice =
         Choice { hosts, is_portable: arguments.portable, options: &options, provider: other };
+    let written = Written::load(machine)?;
     let mut plans = Vec::new();
     for tool in tools {
         let plan = check_hosts(tool, hosts)
             .and_then(|()| check_account(tool, account.is_some(), &arguments.host))
-            .and_then(|()| Plan::set_up(machine, tool, &choice));
+            .and_then(|()| Plan::set_up(machine, tool, &choice, &written));
         keep(plan, arguments.all, output, &mut plans)?;
     }
     if plans.is_empty() {

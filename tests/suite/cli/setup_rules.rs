@@ -407,3 +407,104 @@ fn a_host_with_a_path_is_reported_as_one() {
         refused(&home, &["git", "--host", host], "it has a path; write only the host");
     }
 }
+
+/// What `setup` writes, as written by the user: by hand, before `setup`.
+fn by_hand(tool: &str, host: &str) -> (Home, String) {
+    let file = TOOLS.into_iter().find(|(name, ..)| *name == tool).unwrap().1;
+    let other = home();
+    setup(&other, &[tool, "--host", host]);
+    let home = home();
+    let path = |home: &Home| home.path().to_str().unwrap().to_owned();
+    let text = other.read(file).unwrap().replace(&path(&other), &path(&home));
+    home.write(file, &text);
+    (home, text)
+}
+
+#[test]
+fn undo_keeps_what_the_user_had_before_setup() {
+    for (tool, file, _) in TOOLS {
+        if matches!(tool, "git" | "kubectl") && !has_client(tool) {
+            continue;
+        }
+        let (home, text) = by_hand(tool, HOST);
+        let files = |home: &Home| {
+            let is_file = |(path, text): &(std::path::PathBuf, Option<Vec<u8>>)| {
+                text.is_some()
+                    && !path.ends_with("accounts.lock")
+                    && !path.ends_with("go/telemetry")
+            };
+            home.snapshot().into_iter().filter(is_file).collect::<Vec<_>>()
+        };
+        let before = files(&home);
+        setup(&home, &[tool, "--host", HOST]);
+        let again = setup(&home, &[tool, "--host", HOST]);
+        assert!(again.output.contains("nothing to change"), "{tool}: {again:?}");
+        assert_eq!(home.read(file).as_ref(), Some(&text), "{tool}: it was there already");
+        setup(&home, &[tool, "--undo"]);
+        assert_eq!(home.read(file).as_ref(), Some(&text), "{tool}");
+        assert_eq!(files(&home), before, "{tool}: no link, no backup and no record stays");
+    }
+}
+
+#[test]
+fn undo_keeps_what_the_user_had_after_a_later_change() {
+    for (tool, later) in [
+        ("pip", "index-url = https://a.dev/simple/\n"),
+        ("uv", "[[index]]\nurl = \"https://a.dev/simple/\"\n"),
+        ("cargo", "[net]\nretry = 1\n"),
+        ("bazel", "build --jobs=2\n"),
+    ] {
+        let (home, text) = by_hand(tool, HOST);
+        let file = TOOLS.into_iter().find(|(name, ..)| *name == tool).unwrap().1;
+        setup(&home, &[tool, "--host", HOST]);
+        let changed = format!("{text}{later}");
+        home.write(file, &changed);
+        setup(&home, &[tool, "--undo"]);
+        assert_eq!(home.read(file), Some(changed), "{tool}");
+    }
+}
+
+#[test]
+fn a_link_of_another_tool_does_not_prove_a_setup() {
+    let (home, text) = by_hand("uv", HOST);
+    setup(&home, &["pip"]);
+    setup(&home, &["uv"]);
+    setup(&home, &["uv", "--undo"]);
+    assert_eq!(home.read(".config/uv/uv.toml"), Some(text));
+    setup(&home, &["pip", "--undo"]);
+    assert_eq!(home.read(".config/pip/pip.conf"), None, "setup wrote this one");
+}
+
+#[test]
+fn undo_adds_nothing_of_its_own_to_an_entry_of_the_user() {
+    // A host by hand, then another one by `setup`.
+    for tool in ["docker", "bazel", "pnpm"] {
+        let (home, text) = by_hand(tool, "mine.acme.dev");
+        let file = TOOLS.into_iter().find(|(name, ..)| *name == tool).unwrap().1;
+        setup(&home, &[tool, "--host", HOST]);
+        assert_ne!(home.read(file).as_ref(), Some(&text), "{tool}");
+        setup(&home, &[tool, "--undo"]);
+        assert_eq!(home.read(file), Some(text), "{tool}");
+    }
+}
+
+#[test]
+fn a_setup_after_later_changes_is_still_undone() {
+    for (tool, file, _) in TOOLS {
+        if matches!(tool, "git" | "kubectl" | "docker" | "podman") {
+            continue;
+        }
+        let home = home();
+        setup(&home, &[tool, "--host", HOST]);
+        let later = if tool == "go" { "GOWORK=off\n" } else { "# later\n" };
+        let text = home.read(file).unwrap();
+        let comment = if tool == "pnpm" { "; later\n" } else { later };
+        home.write(file, &format!("{text}{comment}"));
+        setup(&home, &[tool, "--host", HOST, "--host", "other.acme.dev"]);
+        setup(&home, &[tool, "--host", HOST]);
+        setup(&home, &[tool, "--undo"]);
+        let left = home.read(file).unwrap_or_default();
+        let left = left.trim_start_matches("[global]\n");
+        assert_eq!(left.trim(), comment.trim(), "{tool}");
+    }
+}
