@@ -508,3 +508,40 @@ fn a_setup_after_later_changes_is_still_undone() {
         assert_eq!(left.trim(), comment.trim(), "{tool}");
     }
 }
+
+#[test]
+fn undo_leaves_no_context_with_a_removed_user() {
+    if !has_client("kubectl") {
+        return;
+    }
+    for is_installed in [true, false] {
+        let mut home = home();
+        let kubectl = |home: &Home, words: &[&str]| {
+            let outcome = home.run_client(&[&["kubectl", "config"], words].concat());
+            assert_eq!(outcome.status, 0, "{outcome:?}");
+            outcome.output
+        };
+        kubectl(&home, &["set-credentials", "ada", "--token=hunter2"]);
+        kubectl(&home, &["set-context", "dev", "--user=ada", "--cluster=k", "--namespace=n"]);
+        setup(&home, &["kubectl"]);
+        let (path, ours) = (home.path().to_owned(), "--user=my-credential-helper");
+        kubectl(&home, &["set-context", "dev", ours]);
+        kubectl(&home, &["set-context", "new", ours, "--cluster=k"]);
+        kubectl(&home, &["set-context", "other", "--user=my-credential-helper-not", "--cluster=k"]);
+        if !is_installed {
+            home.set("PATH", path.join(".local/bin"));
+        }
+        let outcome = setup(&home, &["kubectl", "--undo"]);
+        assert!(!outcome.output.contains("hunter2"), "{outcome:?}");
+        home.set("PATH", std::env::var_os("PATH").unwrap());
+        let user = |name: &str| {
+            let found = format!("{{.contexts[?(@.name==\"{name}\")].context.user}}");
+            kubectl(&home, &["view", "-o", &format!("jsonpath={found}")])
+        };
+        let users = ["dev", "new", "other"].map(user);
+        let expected = [if is_installed { "ada" } else { "" }, "", "my-credential-helper-not"];
+        assert_eq!(users, expected, "{is_installed}: {:?}", home.read(".kube/config"));
+        let names = kubectl(&home, &["view", "-o", "jsonpath={.users[*].name}"]);
+        assert_eq!(names, "ada", "{is_installed}");
+    }
+}
