@@ -545,3 +545,26 @@ fn undo_leaves_no_context_with_a_removed_user() {
         assert_eq!(names, "ada", "{is_installed}");
     }
 }
+
+#[test]
+fn undo_of_all_lists_each_file_once() {
+    let mut home = home();
+    let bin = home.path().join(".local/bin");
+    home.set("PATH", bin.as_os_str());
+    for (tool, twin) in [("terraform", "tofu"), ("docker", "podman"), ("podman", "docker")] {
+        symlink("/bin/true", bin.join(tool)).unwrap();
+        setup(&home, &[tool, "--host", HOST]);
+        let outcome = setup(&home, &["--all", "--undo", "--json"]).json();
+        let tools: Vec<_> =
+            outcome["tools"].as_array().unwrap().iter().map(|it| it["tool"].clone()).collect();
+        assert!(tools.contains(&json!(tool)) && !tools.contains(&json!(twin)), "{tools:?}");
+        assert_eq!(outcome["hosts_removed"], json!([HOST]));
+        std::fs::remove_file(bin.join(tool)).unwrap();
+    }
+    // A tool that is set up and not installed, whose twin is installed.
+    setup(&home, &["podman", "--host", HOST]);
+    symlink("/bin/true", bin.join("docker")).unwrap();
+    let outcome = setup(&home, &["--all", "--undo", "--json"]).json();
+    assert_eq!(outcome["hosts_removed"], json!([HOST]), "{outcome}");
+    assert_eq!(home.read(".docker/config.json"), None);
+}
