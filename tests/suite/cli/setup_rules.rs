@@ -568,3 +568,21 @@ fn undo_of_all_lists_each_file_once() {
     assert_eq!(outcome["hosts_removed"], json!([HOST]), "{outcome}");
     assert_eq!(home.read(".docker/config.json"), None);
 }
+
+#[test]
+fn notes_are_printed_before_the_error() {
+    let mut home = home();
+    let bin = home.path().join(".local/bin");
+    home.set("PATH", bin.as_os_str());
+    for tool in ["bazel", "uv"] {
+        symlink("/bin/true", bin.join(tool)).unwrap();
+    }
+    for words in [&["setup", "--all"][..], &["--json", "setup", "--all"]] {
+        let outcome = home.run(words);
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        let place = |text: &str| {
+            outcome.messages.find(text).unwrap_or_else(|| panic!("{text}: {outcome:?}"))
+        };
+        assert!(place("note: bazel is configured by host") < place("error: "), "{outcome:?}");
+    }
+}
