@@ -49,7 +49,10 @@ impl Context {
         if let Some(configuration) = self.configuration.get() {
             return Ok(configuration);
         }
-        let configuration = Configuration::load(&self.paths)?;
+        let configuration = Configuration {
+            variable: self.environment.text("MY_PROVIDER"),
+            ..Configuration::load(&self.paths)?
+        };
         Ok(self.configuration.get_or_init(|| configuration))
     }
 
@@ -94,11 +97,8 @@ impl Context {
     /// account.
     pub fn descriptor(&self, name: Option<&str>) -> Result<Provider> {
         let configuration = self.configuration()?;
-        let variable = || self.environment.text("MY_PROVIDER");
-        let name =
-            name.map(str::to_owned).or_else(|| self.overrides.provider.clone()).or_else(variable);
-        let name = name.as_deref().or(configuration.provider.as_deref());
-        let provider = configuration.provider(name.unwrap_or(Provider::DEFAULT_NAME))?;
+        let name = name.or(self.overrides.provider.as_deref());
+        let provider = configuration.provider(name.unwrap_or(configuration.default_provider()))?;
         match self.overrides.store {
             Some(store @ StoreChoice::Vault) => {
                 Ok(Provider { shared: configuration.shared(Some(store))?, ..provider })

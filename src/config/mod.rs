@@ -36,6 +36,9 @@ pub use paths::Paths;
 pub struct Configuration {
     /// The default provider.
     pub provider: Option<String>,
+    /// The default provider of the environment, which precedes.
+    #[serde(skip)]
+    variable: Option<String>,
     /// Where new sessions and credentials are stored; by default in the keyring, if there is one.
     pub store: Option<StoreChoice>,
     /// Certificates to trust instead of those of the system (PEM).
@@ -152,6 +155,12 @@ impl Configuration {
         Ok(configuration)
     }
 
+    /// The name of the provider that is used if none is named.
+    pub fn default_provider(&self) -> &str {
+        let name = self.variable.as_deref().or(self.provider.as_deref());
+        name.unwrap_or(Provider::DEFAULT_NAME)
+    }
+
     /// Expands `~/`, and rejects a path that depends on the working directory.
     fn resolve_paths(&mut self, paths: &Paths) -> Result<()> {
         let files = self.providers.values_mut().flat_map(|settings| {
@@ -178,7 +187,8 @@ impl Configuration {
     /// A provider by name, with its default account: built in, with or without settings, or only configured.
     pub fn provider(&self, name: &str) -> Result<Provider> {
         let provider = self.described(name)?;
-        Ok(Provider { shared: self.shared(self.store_of(name))?, ..provider })
+        let is_default = name == self.default_provider();
+        Ok(Provider { is_default, shared: self.shared(self.store_of(name))?, ..provider })
     }
 
     fn described(&self, name: &str) -> Result<Provider> {

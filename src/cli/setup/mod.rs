@@ -180,6 +180,7 @@ fn set_up(
     }
     let hosts = if named.is_empty() { &provider.hosts } else { &named };
     let configuration = engine.context.configuration()?;
+    // A tool is started without the variables of this shell.
     let default = configuration.provider.as_deref().unwrap_or(Provider::DEFAULT_NAME);
     let other = (*provider.name != *default).then_some(&*provider.name);
     let account = match &engine.context.overrides.account {

@@ -472,6 +472,44 @@ fn a_file_of_a_job_is_imported_on_request() {
     assert!(import(&["none.toml"]).messages.contains("none.toml does not exist"));
 }
 
+/// `acme` and `beta` with these hosts.
+fn two_providers(acme: &str, beta: &str) -> String {
+    let table = |name: &str, hosts: &str| {
+        let (upper, key) = (name.to_uppercase(), "kind = \"api_key\"");
+        format!(
+            "[providers.{name}]\n{key}\napi_url = \"https://api.{name}.dev\"\nhosts = [{hosts}]\n\
+             token_variable = \"{upper}_TOKEN\"\nheader = \"Authorization: Bearer\"\n"
+        )
+    };
+    format!("{}{}", table("acme", acme), table("beta", beta))
+}
+
+#[test]
+fn a_hint_names_mycli_where_another_provider_is_the_default() {
+    let mut home = Home::new();
+    let hints = |home: &Home| {
+        let get = home.run(&["get", "--url", "https://api.mycli.sh/x"]).messages;
+        let named = home.run(&["--provider", "mycli", "doctor"]).output;
+        let login = home.run(&["--provider", "mycli", "login"]).messages;
+        [get, named, login]
+    };
+    for hint in hints(&home) {
+        assert!(!hint.contains("--provider mycli"), "{hint}");
+    }
+    home.set("MY_PROVIDER", "acme");
+    home.configure(&two_providers("", ""));
+    for hint in hints(&home) {
+        assert!(hint.contains("`my-credential-helper --provider mycli login"), "{hint}");
+    }
+    home.unset("MY_PROVIDER");
+    home.configure(&format!("provider = \"acme\"\n{}", two_providers("", "")));
+    for hint in hints(&home) {
+        assert!(hint.contains("`my-credential-helper --provider mycli login"), "{hint}");
+    }
+    let hint = home.run(&["get"]).messages;
+    assert!(hint.contains("`my-credential-helper --provider acme login`"), "{hint}");
+}
+
 #[test]
 fn concurrent_changes_of_the_configuration_are_all_kept() {
     let home = Home::new();
