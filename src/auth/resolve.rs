@@ -152,6 +152,11 @@ impl Engine<'_> {
         };
         for name in named.map_or_else(|| configuration.names(), |name| vec![name]) {
             match owner(name) {
+                Ok((provider, true)) if named.is_none() => {
+                    let claims = configuration.claims(&target.origin);
+                    return check_claims(&claims, &target.origin, &provider)
+                        .map(|()| Some(provider));
+                }
                 Ok((provider, true)) => return Ok(Some(provider)),
                 Ok((provider, false)) => self.record_withheld(&provider, &target.origin, trail),
                 Err(error) if named.is_some() => return Err(error),
@@ -448,6 +453,16 @@ impl Engine<'_> {
         prefixes.dedup();
         prefixes
     }
+}
+
+/// An error if `config.toml` lists a host for two providers: the user has not said which token is sent there.
+fn check_claims(claims: &[&str], origin: &Origin, provider: &Provider) -> Result<()> {
+    if claims.len() < 2 || !claims.contains(&&*provider.name) {
+        return Ok(());
+    }
+    let names = claims.join(" and ");
+    let hint = "remove it from one of them: `my-credential-helper --provider NAME config remove hosts HOST`";
+    Err(Error::invalid(format!("{origin} is in `hosts` of two providers: {names}")).with_hint(hint))
 }
 
 fn describe(found: &Resolved) -> String {

@@ -173,7 +173,26 @@ impl Context {
 
     /// An error if the host is another provider's: only one of them could send its token there.
     pub fn check_free(&self, provider: &str, host: &HostPattern) -> Result<()> {
-        let configuration = self.configuration()?;
+        self.check_free_in(self.configuration()?, provider, host)
+    }
+
+    /// An error if a host of one of these providers is also another one's, as after an edit by hand.
+    pub fn check_hosts(&self, configuration: &Configuration, names: &[&str]) -> Result<()> {
+        let providers = names.iter().filter_map(|name| configuration.provider(name).ok());
+        for provider in providers {
+            for host in &provider.hosts {
+                self.check_free_in(configuration, &provider.name, host)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_free_in(
+        &self,
+        configuration: &Configuration,
+        provider: &str,
+        host: &HostPattern,
+    ) -> Result<()> {
         for name in configuration.names().into_iter().filter(|name| *name != provider) {
             // A misconfigured provider owns no host.
             let Ok(other) = configuration.provider(name) else { continue };

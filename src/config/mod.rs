@@ -20,8 +20,8 @@ use serde::Deserialize;
 use crate::error::{Error, Result, sanitize};
 use crate::model::known::{self, KnownService, TrustingService};
 use crate::model::{
-    Account, ClientAuthMethod, Grant, Header, HostPattern, KubernetesToken, LoginKind, Provider,
-    Target,
+    Account, ClientAuthMethod, Grant, Header, HostPattern, KubernetesToken, LoginKind, Origin,
+    Provider, Target,
 };
 use crate::sys::atomic_file;
 
@@ -245,6 +245,15 @@ impl Configuration {
     pub fn configured_hosts(&self, provider: &str) -> impl Iterator<Item = Target> {
         let hosts = self.providers.get(provider).map_or(&[][..], |settings| &settings.hosts);
         hosts.iter().filter_map(|host| HostPattern::parse(host).ok()?.target())
+    }
+
+    /// The providers whose `hosts` in `config.toml` match an origin.
+    pub fn claims(&self, origin: &Origin) -> Vec<&str> {
+        let is_match =
+            |host: &String| HostPattern::parse(host).is_ok_and(|host| host.matches(origin));
+        let providers = self.providers.iter();
+        let claims = providers.filter(|(_, settings)| settings.hosts.iter().any(is_match));
+        claims.map(|(name, _)| name.as_str()).collect()
     }
 
     /// The default project of a provider's commands.

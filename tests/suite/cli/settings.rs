@@ -485,6 +485,74 @@ fn two_providers(acme: &str, beta: &str) -> String {
 }
 
 #[test]
+fn no_host_of_another_provider_is_imported() {
+    const FILE: &str = ".config/my-credential-helper/config.toml";
+    let home = Home::new();
+    let known = two_providers("\"git.acme.dev\"", "");
+    for (imported, message) in [
+        (
+            "[providers.x]\nkind = \"gitlab\"\nhosts = [\"*.acme.dev\"]\nclient_id = \"c\"\n"
+                .to_owned(),
+            "*.acme.dev is a host of the provider acme",
+        ),
+        (
+            "[providers.mycli]\nhosts = [\"https://api.acme.dev\"]\n".to_owned(),
+            "https://api.acme.dev is a host of the provider acme",
+        ),
+        (
+            two_providers("\"git.acme.dev\"", "\"git.acme.dev\""),
+            "git.acme.dev is a host of the provider ",
+        ),
+    ] {
+        home.write(FILE, &known);
+        home.write("job.toml", &imported);
+        let file = home.path().join("job.toml");
+        let outcome = home.run(&["config", "import", file.to_str().unwrap()]);
+        assert_eq!(outcome.status, 2, "{message}: {outcome:?}");
+        assert!(outcome.messages.contains(message), "{message}: {outcome:?}");
+        assert_eq!(home.read(FILE).as_ref(), Some(&known), "{message}");
+    }
+    // A provider that is replaced keeps no host.
+    home.write("job.toml", &two_providers("", "\"git.acme.dev\""));
+    let file = home.path().join("job.toml");
+    let outcome = home.run(&["config", "import", file.to_str().unwrap()]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+/// Somebody has edited the file by hand.
+#[test]
+fn a_host_that_two_providers_list_gets_no_token() {
+    let mut home = Home::new();
+    home.set("ACME_TOKEN", "acme-token");
+    home.set("BETA_TOKEN", "beta-token");
+    home.configure(&two_providers("\"git.acme.dev\", \"a.dev\"", "\"*.acme.dev\""));
+    let get = |words: &[&str], host: &str| {
+        let url = format!("https://{host}/x");
+        home.run(&[&["get", "--format", "raw", "--url", &url], words].concat())
+    };
+    let outcome = get(&[], "git.acme.dev");
+    assert_eq!((outcome.status, &*outcome.output), (2, ""), "{outcome:?}");
+    let message = "https://git.acme.dev is in `hosts` of two providers: acme and beta";
+    assert!(outcome.messages.contains(message), "{outcome:?}");
+    for (words, host, token) in [
+        (&["--provider", "acme"][..], "git.acme.dev", "acme-token\n"),
+        (&["--provider", "beta"], "git.acme.dev", "beta-token\n"),
+        (&[], "a.dev", "acme-token\n"),
+        (&[], "x.acme.dev", "beta-token\n"),
+    ] {
+        assert_eq!(get(words, host).output, token, "{host}");
+    }
+    let found = home.run(&["doctor", "--json"]).json()["findings"].clone();
+    let is_reported = |it: &serde_json::Value| {
+        it["check"] == "settings"
+            && it["level"] == "problem"
+            && it["message"].as_str().is_some_and(|it| it.contains("is a host of the provider"))
+            && it["fix"].as_str().is_some_and(|it| it.contains("config remove hosts"))
+    };
+    assert_eq!(found.as_array().unwrap().iter().filter(|it| is_reported(it)).count(), 1, "{found}");
+}
+
+#[test]
 fn a_hint_names_mycli_where_another_provider_is_the_default() {
     let mut home = Home::new();
     let hints = |home: &Home| {
