@@ -132,7 +132,11 @@ impl Import {
         {
             let message =
                 format!("has `{}`: only `provider` and `providers` are imported", sanitize(key));
-            return Err(Error::invalid(message));
+            let error = Error::invalid(message);
+            return Err(match key {
+                "stores" => error.with_hint("write `[stores.vault]` into config.toml itself"),
+                _ => error,
+            });
         }
         Ok(Self { document })
     }

@@ -519,6 +519,27 @@ fn no_host_of_another_provider_is_imported() {
     assert_eq!(outcome.status, 0, "{outcome:?}");
 }
 
+#[test]
+fn stores_are_not_imported_and_those_of_the_file_count() {
+    let home = Home::new();
+    let file = home.path().join("job.toml");
+    let import = || home.run(&["config", "import", file.to_str().unwrap()]);
+    home.write("job.toml", "[stores.vault]\naddresses = [\"https://bao.acme.dev\"]\n");
+    let outcome = import();
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(
+        outcome.messages.contains("has `stores`: only `provider` and `providers` are imported")
+            && outcome.messages.contains("hint: write `[stores.vault]` into config.toml"),
+        "{outcome:?}"
+    );
+    home.write("job.toml", "[providers.mycli]\nstore = \"vault\"\n");
+    let outcome = import();
+    assert!(outcome.messages.contains("no table [stores.vault]"), "{outcome:?}");
+    home.configure("[stores.vault]\naddresses = [\"https://127.0.0.1:1\"]\n");
+    let outcome = import();
+    assert_eq!(outcome.status, 0, "the table of config.toml is used: {outcome:?}");
+}
+
 /// Somebody has edited the file by hand.
 #[test]
 fn a_host_that_two_providers_list_gets_no_token() {
