@@ -60,6 +60,8 @@ pub enum Outcome {
         origin: String,
         provider: String,
     },
+    /// The provider owns only these hosts.
+    OtherHosts(String),
     Chosen(ChosenBy),
     /// Why the source of an identity is not present.
     Absent(String),
@@ -170,6 +172,7 @@ impl fmt::Display for Outcome {
             Self::Withheld { origin, provider } => {
                 write!(f, "withheld: {origin} is no host of {provider}")
             }
+            Self::OtherHosts(hosts) => write!(f, "hosts: {}", sanitize(hosts)),
             Self::Chosen(by) => by.fmt(f),
             Self::Absent(reason) => f.write_str(&sanitize(reason)),
             Self::Identified(claims) => write!(f, "claims, not verified: {claims}"),

@@ -574,6 +574,30 @@ fn a_host_that_two_providers_list_gets_no_token() {
 }
 
 #[test]
+fn explain_names_what_was_searched_for_an_unknown_host() {
+    let home = Home::new();
+    home.configure(&two_providers("\"git.acme.dev\", \"*.a.dev\"", ""));
+    for words in [
+        &["get", "--explain", "--url", "https://other.dev/x"][..],
+        &["get", "--explain", "--format", "raw", "--url", "https://other.dev/x"],
+    ] {
+        let outcome = home.run(words);
+        assert_eq!(outcome.status, 1, "{outcome:?}");
+        let tried = "tried: mycli (hosts: api.mycli.sh), microtica (hosts: ";
+        for part in [
+            tried,
+            "acme (hosts: api.acme.dev, git.acme.dev, *.a.dev), beta (hosts: api.beta.dev)",
+            "beta (hosts: api.beta.dev), stored logins (no entry)",
+        ] {
+            assert!(outcome.messages.contains(part), "{part}: {outcome:?}");
+        }
+    }
+    // A tool gets the same answer as before.
+    let outcome = home.run(&["get", "--url", "https://other.dev/x"]);
+    assert!(!outcome.messages.contains("tried"), "{outcome:?}");
+}
+
+#[test]
 fn a_hint_names_mycli_where_another_provider_is_the_default() {
     let mut home = Home::new();
     let hints = |home: &Home| {
