@@ -67,7 +67,7 @@ pub enum Outcome {
     Absent(String),
     /// The claims of the identity token, which are not verified.
     Identified(String),
-    /// The source is present, and the request for a token failed.
+    /// The source is present and failed; the error has the reason.
     NotAccepted,
     /// Why the settings of a provider are wrong.
     Misconfigured(String),
