@@ -89,6 +89,9 @@ impl Engine<'_> {
     ) -> Result<Found> {
         let Some(provider) = self.provider_of(request, trail)? else {
             let found = self.find_url_credential(request, trail);
+            if found.is_none() && request.explain {
+                trail.add(Subject::UrlCredentials, Outcome::NoEntry);
+            }
             return found.map(|(found, _)| found).ok_or_else(|| not_found(request));
         };
         if !request.tool.auth_form.has_header_name() && !provider.accepts_password {
@@ -152,6 +155,11 @@ impl Engine<'_> {
         };
         for name in named.map_or_else(|| configuration.names(), |name| vec![name]) {
             match owner(name) {
+                Ok((provider, true)) if named.is_none() => {
+                    let claims = configuration.claims(&target.origin);
+                    return check_claims(&claims, &target.origin, &provider)
+                        .map(|()| Some(provider));
+                }
                 Ok((provider, true)) => return Ok(Some(provider)),
                 Ok((provider, false)) => self.record_withheld(&provider, &target.origin, trail),
                 Err(error) if named.is_some() => return Err(error),
@@ -160,11 +168,34 @@ impl Engine<'_> {
                     .add(Subject::Provider(name.to_owned()), Outcome::Misconfigured(error.message)),
             }
         }
-        let Some(name) = named else { return Ok(None) };
+        let Some(name) = named else {
+            if request.explain {
+                self.record_owners(trail)?;
+            }
+            return Ok(None);
+        };
         let message = format!("{} is not a configured host of provider {name}", target.origin);
         Err(Error::new(ErrorCode::NotFound, message).with_hint(format!(
             "to send its token there, add the host to [providers.{name}] in config.toml"
         )))
+    }
+
+    /// Records each provider with its hosts.
+    fn record_owners(&self, trail: &mut Trail) -> Result<()> {
+        let configuration = self.context.configuration()?;
+        for provider in
+            configuration.names().into_iter().filter_map(|it| configuration.provider(it).ok())
+        {
+            let api = self.context.api_origin(&provider, None).ok();
+            let api = api.map(|origin| origin.host_and_port());
+            let hosts = api.into_iter().chain(provider.hosts.iter().map(ToString::to_string));
+            let hosts: Vec<_> = hosts.collect();
+            trail.add(
+                Subject::Provider(provider.name.to_string()),
+                Outcome::OtherHosts(hosts.join(", ")),
+            );
+        }
+        Ok(())
     }
 
     /// Records that the token in the provider's variable is not sent to a host of another owner (CVE-2024-53858), so
@@ -451,6 +482,16 @@ impl Engine<'_> {
         prefixes.dedup();
         prefixes
     }
+}
+
+/// An error if `config.toml` lists a host for two providers: the user has not said which token is sent there.
+fn check_claims(claims: &[&str], origin: &Origin, provider: &Provider) -> Result<()> {
+    if claims.len() < 2 || !claims.contains(&&*provider.name) {
+        return Ok(());
+    }
+    let names = claims.join(" and ");
+    let hint = "remove it from one of them: `my-credential-helper --provider NAME config remove hosts HOST`";
+    Err(Error::invalid(format!("{origin} is in `hosts` of two providers: {names}")).with_hint(hint))
 }
 
 fn describe(found: &Resolved) -> String {

@@ -58,7 +58,7 @@ impl Engine<'_> {
             Source::Environment => {
                 format!("run `unset {}` to use your session", provider.token_variable)
             }
-            _ => "run `my-credential-helper login --force` and log in by email".to_owned(),
+            _ => format!("run `{}` and log in by email", provider.command("login --force")),
         };
         let message = format!(
             "cannot {what} at {}: this requires a session, not an API token",

@@ -7,7 +7,7 @@ use crate::auth::Engine;
 use crate::cli::names_provider;
 use crate::cli::output::{Output, or};
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::model::{Provider, Timestamp, ToolOutput};
+use crate::model::{Provider, StorageKey, Timestamp, ToolOutput};
 use crate::store::owner;
 use crate::store::session::{LoadedSessions, StoredSession};
 
@@ -46,9 +46,9 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn load(engine: &Engine<'_>, provider: Provider) -> Result<Self> {
+    fn new(engine: &Engine<'_>, provider: Provider, loaded: LoadedSessions) -> Result<Self> {
         let now = engine.clock.now();
-        let LoadedSessions { newest: session, problem, .. } = engine.load(&provider);
+        let LoadedSessions { newest: session, problem, .. } = loaded;
         let is_expired = session.as_ref().is_some_and(|it| it.session.needs_login(&provider, now));
         let state = match (&session, problem) {
             (Some(StoredSession { session, source }), _) => {
@@ -97,17 +97,32 @@ impl Row {
 pub(super) const HEADINGS: [&str; 5] = ["PROVIDER", "ACCOUNT", "USER", "LOGIN", "EXPIRES"];
 
 /// The accounts of these providers. A default account without a session is left out; a misconfigured provider is a
-/// note.
-pub(super) fn rows(engine: &Engine<'_>, names: &[&str], output: &Output) -> Vec<Row> {
-    engine.in_time(|engine| load_rows(engine, names, output))
+/// note. The sessions of one account may be known.
+pub(super) fn rows(
+    engine: &Engine<'_>,
+    names: &[&str],
+    known: Option<(&StorageKey, LoadedSessions)>,
+    output: &Output,
+) -> Vec<Row> {
+    engine.in_time(|engine| load_rows(engine, names, known, output))
 }
 
-fn load_rows(engine: &Engine<'_>, names: &[&str], output: &Output) -> Vec<Row> {
+fn load_rows(
+    engine: &Engine<'_>,
+    names: &[&str],
+    mut known: Option<(&StorageKey, LoadedSessions)>,
+    output: &Output,
+) -> Vec<Row> {
     let mut rows = Vec::new();
+    let mut row = |provider: Provider| {
+        let known = known.take_if(|(key, _)| **key == provider.key).map(|(_, loaded)| loaded);
+        let loaded = known.unwrap_or_else(|| engine.load(&provider));
+        Row::new(engine, provider, loaded)
+    };
     for name in names {
-        let loaded = engine.accounts(name).and_then(|accounts| {
-            accounts.into_iter().map(|it| Row::load(engine, it)).collect::<Result<Vec<_>>>()
-        });
+        let loaded = engine
+            .accounts(name)
+            .and_then(|accounts| accounts.into_iter().map(&mut row).collect::<Result<Vec<_>>>());
         match loaded {
             Ok(loaded) => rows.extend(
                 loaded
@@ -130,7 +145,7 @@ fn list(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
         Some(provider) => vec![&*provider.name],
         None => engine.context.configuration()?.names(),
     };
-    let rows = rows(engine, &names, output);
+    let rows = rows(engine, &names, None, output);
     let fields = json!({ "accounts": rows.iter().map(Row::fields).collect::<Vec<_>>() });
     let cells = rows.iter().map(Row::cells).collect();
     Ok(output.table(HEADINGS, cells, "Not logged in.", &fields))

@@ -292,19 +292,21 @@ fn import(engine: &Engine<'_>, file: &Path, output: &Output) -> Result<ToolOutpu
     let path = std::path::absolute(file).map_err(|error| unusable(&error.kind()))?;
     let text = atomic_file::read_configuration(&path).map_err(|error| unusable(&error))?;
     let text = text.ok_or_else(|| unusable(&"does not exist"))?;
-    let (context, configuration) = (engine.context, engine.context.configuration()?);
-    let import = edit::Import::parse(&context.paths, &text)
-        .map_err(|error| Error { message: format!("{name}: {}", error.message), ..error })?;
+    let (context, before) = (engine.context, engine.context.configuration()?);
+    let named = |error: Error| Error { message: format!("{name}: {}", error.message), ..error };
+    let import = edit::Import::parse(&text).map_err(named)?;
     // Under the lock, no other process logs in to a provider that is replaced.
     let editor = edit::Editor::lock(&context.paths)?;
-    for provider in import.providers() {
-        let known = configuration.provider(provider).ok();
-        if let Some(known) = known.filter(|known| import.changes(known)) {
+    let (edit, after) = editor.import(&import).map_err(named)?;
+    let providers = import.providers();
+    for known in providers.iter().filter_map(|provider| before.provider(provider).ok()) {
+        let Provider { is_default, .. } = known;
+        if (Provider { is_default, ..after.provider(&known.name)? }) != known {
             engine.check_no_session(&known)?;
         }
     }
-    editor.import(&import)?;
-    let providers = import.providers();
+    context.check_hosts(&after, &providers).map_err(named)?;
+    editor.write(&edit)?;
     let text = format!("Imported {} from {name}.", sanitize(&providers.join(", ")));
     Ok(output.done(&text, &json!({ "providers": providers })))
 }

@@ -138,8 +138,10 @@ fn end_job(
 /// The note for a token that a person provided: `logout` does not revoke it, since it may be in use elsewhere.
 fn still_valid(provider: &Provider) -> String {
     match provider.login {
-        LoginKind::MagicLink => "the API token is still valid; to revoke it, log in by email and run `my-credential-helper token revoke ID|NAME`"
-            .to_owned(),
+        LoginKind::MagicLink => format!(
+            "the API token is still valid; to revoke it, log in by email and run `{}`",
+            provider.command("token revoke ID|NAME")
+        ),
         LoginKind::ApiKey(_) | LoginKind::OAuth(_) => {
             format!("the key is still valid; revoke it at {}, where it was created", provider.name)
         }
@@ -156,11 +158,10 @@ fn still_open(provider: &Provider) -> String {
             ),
             None => format!("it stays valid there until it expires or {name} revokes it"),
         },
-        LoginKind::MagicLink | LoginKind::ApiKey(_) => {
-            "it stays valid there until it expires; after another login, \
-             run `my-credential-helper session list` and `session revoke ID` to revoke it"
-                .to_owned()
-        }
+        LoginKind::MagicLink | LoginKind::ApiKey(_) => format!(
+            "it stays valid there until it expires; after another login, run `{}` and `session revoke ID` to revoke it",
+            provider.command("session list")
+        ),
     }
 }
 

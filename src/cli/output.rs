@@ -104,10 +104,13 @@ impl Output {
         })
     }
 
-    /// The error as text on standard error, and with `--json` also as an object.
+    /// The error as text on standard error, after the notes, and with `--json` also as an object.
     pub(super) fn failure(&self, error: &Error) -> ToolOutput {
         let output = if self.json { json::failure(error) } else { String::new() };
-        ToolOutput { output: output.into(), ..ToolOutput::error(error) }
+        let failure = ToolOutput { output: output.into(), ..ToolOutput::error(error) };
+        let notes =
+            self.notes.take().into_iter().fold(ToolOutput::default(), ToolOutput::with_note);
+        ToolOutput { messages: notes.messages + &failure.messages, ..failure }
     }
 }
 

@@ -91,8 +91,9 @@ fn revoke(
 ) -> Result<ToolOutput> {
     let sessions = sessions(engine, provider)?;
     let session = sessions.iter().find(|session| session.id == id).ok_or_else(|| {
-        Error::new(ErrorCode::NotFound, format!("unknown session `{}`", sanitize(id)))
-            .with_hint("run `my-credential-helper session list` for the list of sessions")
+        Error::new(ErrorCode::NotFound, format!("unknown session `{}`", sanitize(id))).with_hint(
+            format!("run `{}` for the list of sessions", provider.command("session list")),
+        )
     })?;
     engine.call(provider, "revoke the session", |client, token| {
         allow_missing(mycli::revoke_session(client, token, id))
@@ -100,7 +101,10 @@ fn revoke(
     let is_current = is_current(engine, provider, session);
     let fields = json!({ "revoked": true, "id": id, "current": is_current });
     if is_current {
-        output.note("this was the session of this device; run `my-credential-helper logout` to remove it from this device as well");
+        output.note(format!(
+            "this was the session of this device; run `{}` to remove it from this device as well",
+            provider.command("logout")
+        ));
     }
     Ok(output.done(&format!("Revoked the session {}.", sanitize(id)), &fields))
 }

@@ -46,7 +46,7 @@ pub(super) fn run(
     let checked = arguments.check.then(|| check(engine, &provider));
     let rejected = checked.as_ref().and_then(|outcome| outcome.as_ref().err());
     let rejected = rejected.filter(|error| error.code != ErrorCode::TemporarilyUnavailable);
-    let mut report = local_status(engine, &provider, rejected, output)?;
+    let (mut report, loaded) = local_status(engine, &provider, rejected, output)?;
     if provider.shares_with_my {
         add_profile(engine, &mut report, arguments.verbose)?;
     }
@@ -58,7 +58,8 @@ pub(super) fn run(
         });
         report.add("service", "service", Some(outcome));
     }
-    let rows = account::rows(engine, &engine.context.configuration()?.names(), output);
+    let names = engine.context.configuration()?.names();
+    let rows = account::rows(engine, &names, Some((&provider.key, loaded)), output);
     report.field("accounts", rows.iter().map(Row::fields).collect::<Vec<_>>());
     let mut result = output.report(report);
     let is_shown = |row: &Row| row.provider.key == provider.key;
@@ -150,19 +151,23 @@ fn local_status(
     provider: &Provider,
     rejected: Option<&Error>,
     output: &Output,
-) -> Result<Report> {
+) -> Result<(Report, LoadedSessions)> {
     let (context, now) = (&engine.context, engine.clock.now());
     let (loaded, shared) = match &provider.shared {
-        Some(settings) => engine.load_shared(provider, settings),
+        Some(settings) => {
+            let (loaded, facts) = engine.load_shared(provider, settings);
+            (loaded, Some(facts))
+        }
         None => (engine.load(provider), None),
     };
+    let facts = shared.as_ref().and_then(|found| found.as_ref().ok());
     output.warn(&loaded.trail.warnings);
     let identity = engine.identity_status(provider);
     let job =
         identity.as_ref().filter(|(_, is_present, _)| *is_present).map(|(source, ..)| *source);
     let (in_force, variable_state) = InForce::find(engine, provider, job, &loaded);
     let stored = if let InForce::Session(stored) = in_force { Some(stored) } else { None };
-    let location = match (&shared, stored) {
+    let location = match (facts, stored) {
         (Some(shared), Some(_)) => Some(shared.location.clone()),
         (_, stored) => stored.and_then(|it| engine.stores.get(it.source).location(&provider.key)),
     };
@@ -221,10 +226,12 @@ fn local_status(
         report
             .field("identity", json!({ "source": source, "present": is_present, "state": state }));
     }
-    add_shared(&mut report, shared.as_ref(), now);
-    add_vault(engine, provider, &mut report)?;
+    add_shared(&mut report, facts, now);
+    if let Some(found) = &shared {
+        add_vault(engine, provider, found, &mut report)?;
+    }
     add_stores(&mut report, provider, variable_state, &loaded);
-    Ok(report)
+    Ok((report, loaded))
 }
 
 fn add_stores(report: &mut Report, provider: &Provider, variable: String, loaded: &LoadedSessions) {
@@ -263,12 +270,19 @@ fn add_shared(report: &mut Report, shared: Option<&SharedFacts>, now: Timestamp)
 }
 
 /// The server that has the record: how this machine logs in there, and whether it may do what it has to.
-fn add_vault(engine: &Engine<'_>, provider: &Provider, report: &mut Report) -> Result<()> {
-    if provider.shared.is_none() {
-        return Ok(());
-    }
-    let deadline = Instant::now() + VAULT_TIMEOUT;
-    let found = vault::inspect(engine.network, engine.clock, provider, deadline)?;
+fn add_vault(
+    engine: &Engine<'_>,
+    provider: &Provider,
+    record: &Result<SharedFacts, ErrorCode>,
+    report: &mut Report,
+) -> Result<()> {
+    let version = match record {
+        Ok(facts) => Some(facts.version),
+        Err(ErrorCode::TemporarilyUnavailable) => None,
+        Err(_) => Some(0),
+    };
+    let (network, deadline) = (engine.network, Instant::now() + VAULT_TIMEOUT);
+    let found = vault::inspect_policy(network, engine.clock, provider, deadline, version)?;
     let policy = match found.mistakes.as_deref() {
         None => "not checked".to_owned(),
         Some([]) => "as needed".to_owned(),

@@ -71,7 +71,7 @@ fn create(
             .inspect_err(|error| code.set(error.code()))
     });
     let NewApiToken { token, description } =
-        created.map_err(|error| with_hint(error, code.get()))?;
+        created.map_err(|error| with_hint(provider, error, code.get()))?;
     if output.quiet && !output.json {
         return Ok(ToolOutput::success(format!("{}\n", token.expose_secret())));
     }
@@ -82,12 +82,12 @@ fn create(
         .map_or("does not expire".to_owned(), |time| format!("expires {time}"));
     let sentence = format!(
         "Created token `{name}`, which {expiry}. The token is shown only once:\n\n  {}\n\nPass it to a job as {}. \
-         To revoke it, run `my-credential-helper token revoke {id}`.",
+         To revoke it, run `{}`.",
         token.expose_secret(),
         provider.token_variable,
+        provider.command(&format!("token revoke {}", sanitize(&id))),
         name = sanitize(&name),
         expiry = sanitize(&expiry),
-        id = sanitize(&id),
     );
     let fields = json!({
         "token": token.expose_secret(), "id": id, "name": name, "token_prefix": token_prefix,
@@ -126,10 +126,12 @@ fn profile_id(engine: &Engine<'_>, provider: &Provider, slug: &str) -> Result<St
     })
 }
 
-fn with_hint(error: Error, code: Option<Code>) -> Error {
+fn with_hint(provider: &Provider, error: Error, code: Option<Code>) -> Error {
     match code {
-        Some(Code::TokenLimitReached) => error
-            .with_hint("run `my-credential-helper token list`, and revoke a token with `token revoke`"),
+        Some(Code::TokenLimitReached) => error.with_hint(format!(
+            "run `{}`, and revoke a token with `token revoke`",
+            provider.command("token list")
+        )),
         Some(Code::InvalidRequest) => error.with_hint(
             "use a name of 1 to 100 characters, and a lifetime such as `--expires-in 30d`, `12h` or `1y`",
         ),
@@ -158,7 +160,7 @@ fn revoke(
     yes: bool,
 ) -> Result<ToolOutput> {
     let tokens = engine.call_with_session(provider, "list the tokens", mycli::tokens)?;
-    let ApiToken { id, name, token_prefix, .. } = find(&tokens, which)?;
+    let ApiToken { id, name, token_prefix, .. } = find(provider, &tokens, which)?;
     let label = format!("`{}` ({})", sanitize(name), sanitize(token_prefix));
     if !yes && !terminal::confirm(&format!("Revoke the token {label}?"))? {
         return Err(Error::invalid("not confirmed; no token was revoked"));
@@ -171,7 +173,8 @@ fn revoke(
 }
 
 /// The token with this id, else the only token with this name.
-fn find<'a>(tokens: &'a [ApiToken], which: &str) -> Result<&'a ApiToken> {
+fn find<'a>(provider: &Provider, tokens: &'a [ApiToken], which: &str) -> Result<&'a ApiToken> {
+    let list = provider.command("token list");
     if let Some(token) = tokens.iter().find(|token| token.id == which) {
         return Ok(token);
     }
@@ -180,11 +183,11 @@ fn find<'a>(tokens: &'a [ApiToken], which: &str) -> Result<&'a ApiToken> {
         (Some(token), None) => Ok(token),
         (Some(_), Some(_)) => {
             Err(Error::invalid(format!("several tokens are named `{}`", sanitize(which)))
-                .with_hint("use the id of the token; run `my-credential-helper token list`"))
+                .with_hint(format!("use the id of the token; run `{list}`")))
         }
         (None, _) => {
             Err(Error::new(ErrorCode::NotFound, format!("unknown token `{}`", sanitize(which)))
-                .with_hint("run `my-credential-helper token list` for the list of tokens"))
+                .with_hint(format!("run `{list}` for the list of tokens")))
         }
     }
 }

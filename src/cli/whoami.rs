@@ -17,15 +17,14 @@ pub(super) fn run(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
         LoginKind::MagicLink => account(engine, &provider, output),
         LoginKind::ApiKey(Some(paths)) => key(engine, &provider, paths, output),
         LoginKind::OAuth(oauth) => user(engine, &provider, oauth, output),
-        LoginKind::ApiKey(None) => {
-            Err(local_only(format!("{} has no request for the owner of a key", provider.name)))
-        }
+        LoginKind::ApiKey(None) => Err(local_only(&provider, "key")),
     }
 }
 
-fn local_only(message: String) -> Error {
-    Error::invalid(message)
-        .with_hint("run `my-credential-helper status` for what is stored locally")
+fn local_only(provider: &Provider, what: &str) -> Error {
+    let hint = format!("run `{}` for what is stored locally", provider.command("status"));
+    Error::invalid(format!("{} has no request for the owner of a {what}", provider.name))
+        .with_hint(hint)
 }
 
 /// The account of mycli that the credential in force belongs to.
@@ -94,10 +93,7 @@ pub(super) fn userinfo(
 ) -> Result<(UserInfo, Resolved)> {
     let service = Service::new(engine.network, provider, oauth, Description::Stored)?;
     if service.endpoints.userinfo.is_none() {
-        return Err(local_only(format!(
-            "{} has no request for the owner of a token",
-            provider.name
-        )));
+        return Err(local_only(provider, "token"));
     }
     let (user, found) = engine
         .call(provider, "look up the owner of the token", |_, token| service.userinfo(token))?;

@@ -49,7 +49,10 @@ impl Context {
         if let Some(configuration) = self.configuration.get() {
             return Ok(configuration);
         }
-        let configuration = Configuration::load(&self.paths)?;
+        let configuration = Configuration {
+            variable: self.environment.text("MY_PROVIDER"),
+            ..Configuration::load(&self.paths)?
+        };
         Ok(self.configuration.get_or_init(|| configuration))
     }
 
@@ -94,11 +97,8 @@ impl Context {
     /// account.
     pub fn descriptor(&self, name: Option<&str>) -> Result<Provider> {
         let configuration = self.configuration()?;
-        let variable = || self.environment.text("MY_PROVIDER");
-        let name =
-            name.map(str::to_owned).or_else(|| self.overrides.provider.clone()).or_else(variable);
-        let name = name.as_deref().or(configuration.provider.as_deref());
-        let provider = configuration.provider(name.unwrap_or(Provider::DEFAULT_NAME))?;
+        let name = name.or(self.overrides.provider.as_deref());
+        let provider = configuration.provider(name.unwrap_or(configuration.default_provider()))?;
         match self.overrides.store {
             Some(store @ StoreChoice::Vault) => {
                 Ok(Provider { shared: configuration.shared(Some(store))?, ..provider })
@@ -173,7 +173,26 @@ impl Context {
 
     /// An error if the host is another provider's: only one of them could send its token there.
     pub fn check_free(&self, provider: &str, host: &HostPattern) -> Result<()> {
-        let configuration = self.configuration()?;
+        self.check_free_in(self.configuration()?, provider, host)
+    }
+
+    /// An error if a host of one of these providers is also another one's, as after an edit by hand.
+    pub fn check_hosts(&self, configuration: &Configuration, names: &[&str]) -> Result<()> {
+        let providers = names.iter().filter_map(|name| configuration.provider(name).ok());
+        for provider in providers {
+            for host in &provider.hosts {
+                self.check_free_in(configuration, &provider.name, host)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_free_in(
+        &self,
+        configuration: &Configuration,
+        provider: &str,
+        host: &HostPattern,
+    ) -> Result<()> {
         for name in configuration.names().into_iter().filter(|name| *name != provider) {
             // A misconfigured provider owns no host.
             let Ok(other) = configuration.provider(name) else { continue };

@@ -63,9 +63,9 @@ impl<'a> Editor<'a> {
         Ok(Self { paths, _lock: lock.ok_or_else(|| Error::temporary(message))? })
     }
 
-    /// Replaces the tables of the same names.
-    pub fn import(&self, import: &Import) -> Result<()> {
-        let Edit { path, after, .. } = plan(self.paths, None, |document| {
+    /// Plans the import of a job's file. `parsed` is the result as this program reads it.
+    pub fn import(&self, import: &Import) -> Result<(Edit, Configuration)> {
+        let edit = plan(self.paths, None, |document| {
             for (key, item) in import.document.iter() {
                 match item.as_table_like() {
                     None => drop(document.insert(key, item.clone())),
@@ -79,7 +79,18 @@ impl<'a> Editor<'a> {
             }
             Some(())
         })?;
-        Ok(atomic_file::prepare(&path, after.len(), Policy::Preserve)?.commit(&after)?)
+        let mut configuration: Configuration = toml::from_str(&edit.after)
+            .map_err(|error| Error::invalid(sanitize(error.message())))?;
+        configuration.resolve_paths(self.paths)?;
+        for name in import.providers() {
+            configuration.provider(name)?;
+        }
+        Ok((edit, configuration))
+    }
+
+    /// Writes a planned change.
+    pub fn write(&self, Edit { path, after, .. }: &Edit) -> Result<()> {
+        Ok(atomic_file::prepare(path, after.len(), Policy::Preserve)?.commit(after)?)
     }
 
     /// As [`set`], under the lock of this editor.
@@ -89,7 +100,7 @@ impl<'a> Editor<'a> {
 
     /// As [`Editor::set`], for several keys in one write.
     pub fn set_all(&self, provider: Option<&str>, changes: Changes<'_>) -> Result<()> {
-        let Edit { path, after, .. } = plan(self.paths, provider, |document| {
+        let edit = plan(self.paths, provider, |document| {
             let table = match provider {
                 None => document.as_table_mut(),
                 Some(name) => provider_table(document, name)?,
@@ -102,19 +113,17 @@ impl<'a> Editor<'a> {
             }
             Some(())
         })?;
-        Ok(atomic_file::prepare(&path, after.len(), Policy::Preserve)?.commit(&after)?)
+        self.write(&edit)
     }
 }
 
 /// The settings of a job's file: only `provider` and `[providers.NAME]`.
 pub struct Import {
     document: DocumentMut,
-    configuration: Configuration,
 }
 
 impl Import {
-    /// Fails for a file that this program could not use as its configuration.
-    pub fn parse(paths: &Paths, text: &str) -> Result<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         let document: DocumentMut = text
             .parse()
             .map_err(|error: toml_edit::TomlError| Error::invalid(sanitize(error.message())))?;
@@ -123,20 +132,13 @@ impl Import {
         {
             let message =
                 format!("has `{}`: only `provider` and `providers` are imported", sanitize(key));
-            return Err(Error::invalid(message));
+            let error = Error::invalid(message);
+            return Err(match key {
+                "stores" => error.with_hint("write `[stores.vault]` into config.toml itself"),
+                _ => error,
+            });
         }
-        let mut configuration: Configuration =
-            toml::from_str(text).map_err(|error| Error::invalid(sanitize(error.message())))?;
-        configuration.resolve_paths(paths)?;
-        for name in configuration.names() {
-            configuration.provider(name)?;
-        }
-        Ok(Self { document, configuration })
-    }
-
-    /// Whether the file changes this provider.
-    pub fn changes(&self, provider: &Provider) -> bool {
-        self.configuration.provider(&provider.name).ok().as_ref() != Some(provider)
+        Ok(Self { document })
     }
 
     pub fn providers(&self) -> Vec<&str> {

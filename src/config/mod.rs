@@ -20,8 +20,8 @@ use serde::Deserialize;
 use crate::error::{Error, Result, sanitize};
 use crate::model::known::{self, KnownService, TrustingService};
 use crate::model::{
-    Account, ClientAuthMethod, Grant, Header, HostPattern, KubernetesToken, LoginKind, Provider,
-    Target,
+    Account, ClientAuthMethod, Grant, Header, HostPattern, KubernetesToken, LoginKind, Origin,
+    Provider, Target,
 };
 use crate::sys::atomic_file;
 
@@ -36,6 +36,9 @@ pub use paths::Paths;
 pub struct Configuration {
     /// The default provider.
     pub provider: Option<String>,
+    /// The default provider of the environment, which precedes.
+    #[serde(skip)]
+    variable: Option<String>,
     /// Where new sessions and credentials are stored; by default in the keyring, if there is one.
     pub store: Option<StoreChoice>,
     /// Certificates to trust instead of those of the system (PEM).
@@ -152,6 +155,12 @@ impl Configuration {
         Ok(configuration)
     }
 
+    /// The name of the provider that is used if none is named.
+    pub fn default_provider(&self) -> &str {
+        let name = self.variable.as_deref().or(self.provider.as_deref());
+        name.unwrap_or(Provider::DEFAULT_NAME)
+    }
+
     /// Expands `~/`, and rejects a path that depends on the working directory.
     fn resolve_paths(&mut self, paths: &Paths) -> Result<()> {
         let files = self.providers.values_mut().flat_map(|settings| {
@@ -178,7 +187,8 @@ impl Configuration {
     /// A provider by name, with its default account: built in, with or without settings, or only configured.
     pub fn provider(&self, name: &str) -> Result<Provider> {
         let provider = self.described(name)?;
-        Ok(Provider { shared: self.shared(self.store_of(name))?, ..provider })
+        let is_default = name == self.default_provider();
+        Ok(Provider { is_default, shared: self.shared(self.store_of(name))?, ..provider })
     }
 
     fn described(&self, name: &str) -> Result<Provider> {
@@ -235,6 +245,15 @@ impl Configuration {
     pub fn configured_hosts(&self, provider: &str) -> impl Iterator<Item = Target> {
         let hosts = self.providers.get(provider).map_or(&[][..], |settings| &settings.hosts);
         hosts.iter().filter_map(|host| HostPattern::parse(host).ok()?.target())
+    }
+
+    /// The providers whose `hosts` in `config.toml` match an origin.
+    pub fn claims(&self, origin: &Origin) -> Vec<&str> {
+        let is_match =
+            |host: &String| HostPattern::parse(host).is_ok_and(|host| host.matches(origin));
+        let providers = self.providers.iter();
+        let claims = providers.filter(|(_, settings)| settings.hosts.iter().any(is_match));
+        claims.map(|(name, _)| name.as_str()).collect()
     }
 
     /// The default project of a provider's commands.

@@ -24,6 +24,8 @@ pub enum HomeProblem {
     Relative,
     #[error("{} belongs to another user", .0.display())]
     Foreign(PathBuf),
+    #[error("{} is writable by other users", .0.display())]
+    Writable(PathBuf),
     #[error("{}: {kind}", path.display())]
     Unreadable { path: PathBuf, kind: io::ErrorKind },
 }
@@ -39,6 +41,7 @@ impl HomeProblem {
                 let path = path.display();
                 format!("run the command as the owner of {path}, without `sudo`")
             }
+            Self::Writable(path) => format!("run `chmod o-w {}`", path.display()),
             Self::Unreadable { path, .. } => format!("make {} readable", path.display()),
         }
     }
@@ -93,9 +96,11 @@ impl Paths {
         matches!(self.home, Err(HomeProblem::Foreign(_)))
     }
 
-    /// `config.toml`; `None` if the home directory may not be used.
+    /// `config.toml`; `None` if the home directory may not be used. In a home directory that others can write, the read
+    /// fails and names the directory.
     pub fn configuration(&self) -> Option<&Path> {
-        self.home.is_ok().then_some(self.configuration.as_deref()).flatten()
+        let is_ours = matches!(self.home, Ok(_) | Err(HomeProblem::Writable(_)));
+        self.configuration.as_deref().filter(|_| is_ours)
     }
 }
 
@@ -113,6 +118,10 @@ fn check_owner(home: PathBuf) -> Result<(PathBuf, PathBuf), HomeProblem> {
                 return Err(HomeProblem::Unreadable { path: path.clone(), kind: error.kind() });
             }
         }
+    }
+    // Others could put another directory of this user in the place of `.my`.
+    if atomic_file::is_writable_by_others(&home) {
+        return Err(HomeProblem::Writable(home));
     }
     Ok((home, directory))
 }

@@ -72,12 +72,14 @@ pub enum Outcome {
         origin: String,
         provider: String,
     },
+    /// The provider owns only these hosts.
+    OtherHosts(String),
     Chosen(ChosenBy),
     /// Why the source of an identity is not present.
     Absent(String),
     /// The claims of the identity token, which are not verified.
     Identified(String),
-    /// The source is present, and the request for a token failed.
+    /// The source is present and failed; the error has the reason.
     NotAccepted,
     /// Why the settings of a provider are wrong.
     Misconfigured(String),
@@ -187,6 +189,7 @@ impl fmt::Display for Outcome {
             Self::Withheld { origin, provider } => {
                 write!(f, "withheld: {origin} is no host of {provider}")
             }
+            Self::OtherHosts(hosts) => write!(f, "hosts: {}", sanitize(hosts)),
             Self::Chosen(by) => by.fmt(f),
             Self::Absent(reason) => f.write_str(&sanitize(reason)),
             Self::Identified(claims) => write!(f, "claims, not verified: {claims}"),

@@ -74,6 +74,8 @@ pub struct CredentialRequest {
     pub token: TokenKind,
     pub tool: ToolTraits,
     pub rejection: Rejection,
+    /// Whether the attempts also list what has no credential for the target.
+    pub explain: bool,
 }
 
 impl CredentialRequest {
@@ -91,7 +93,7 @@ impl CredentialRequest {
         let origin =
             Some(&target.origin).filter(|origin| origin.is_loopback())?.with_other_scheme();
         let target = Target { origin, path: target.path.clone() };
-        Some(Self { target: Some(target), ..self.clone() })
+        Some(Self { target: Some(target), explain: false, ..self.clone() })
     }
 }
 

@@ -51,7 +51,8 @@ impl Engine<'_> {
         let outcome = match &found {
             Ok(_) => Searched::Found,
             Err(error) if error.is_no_credential() => Searched::NoEntry,
-            Err(error) => Searched::Unavailable(StoreFailure::Failed(error.message.clone())),
+            // The error has the reason.
+            Err(_) => Searched::NotAccepted,
         };
         trail.add(Subject::Session(Source::Vault), outcome);
         found.map(|session| StoredSession { session, source: Source::Vault })

@@ -6,7 +6,7 @@ use super::driver::Driver;
 use super::protocol::{self, Goal, Outcome};
 use crate::auth::Engine;
 use crate::auth::refresh::REFRESH_INTERVAL;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::http::SharedFailure;
 use crate::model::{
     FleetRole, Lease, Need, Outcome as Searched, Provider, Secret, Session, SharedRecord,
@@ -54,21 +54,21 @@ impl Engine<'_> {
         loaded
     }
 
-    /// The session in force, and what else the shared store says about it.
+    /// The session in force, and what else the shared store says about it, or the kind of its failure.
     pub fn load_shared(
         &self,
         provider: &Provider,
         settings: &SharedSettings,
-    ) -> (LoadedSessions, Option<SharedFacts>) {
+    ) -> (LoadedSessions, Result<SharedFacts, ErrorCode>) {
         let mut loaded = LoadedSessions::default();
         let (session, facts, outcome) = match self.read_shared(provider, settings) {
-            Ok((Some(session), facts)) => (Some(session), Some(facts), Searched::Found),
-            Ok((None, facts)) => (None, Some(facts), Searched::NoEntry),
+            Ok((Some(session), facts)) => (Some(session), Ok(facts), Searched::Found),
+            Ok((None, facts)) => (None, Ok(facts), Searched::NoEntry),
             Err(error) => {
                 let failure = StoreFailure::Failed(error.message);
                 loaded.problem = Some((Source::Vault, failure.clone()));
                 loaded.newest = self.copied_session(provider, settings);
-                (None, None, Searched::Unavailable(failure))
+                (None, Err(error.code), Searched::Unavailable(failure))
             }
         };
         loaded.trail.add(Subject::Session(Source::Vault), outcome);

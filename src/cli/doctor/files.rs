@@ -8,12 +8,17 @@ use crate::cli::setup::machine::Machine;
 use crate::sys::{atomic_file, os};
 
 pub(super) fn examine(engine: &Engine<'_>, machine: Option<&Machine>) -> Vec<Finding> {
+    // Before a file is read, which narrows its mode.
+    let modes = machine.map(modes);
     let mut findings: Vec<_> = machine.map(program).into_iter().collect();
     findings.push(match engine.context.configuration() {
         Err(error) => Finding::error("settings", error, "correct the file, or move it away"),
-        Ok(_) => Finding::fine("settings", "can be read"),
+        Ok(found) => match engine.context.check_hosts(found, &found.names()) {
+            Err(error) => Finding::error("settings", error, "remove the host from one of them"),
+            Ok(()) => Finding::fine("settings", "can be read"),
+        },
     });
-    findings.extend(machine.map(modes).into_iter().flatten());
+    findings.extend(modes.into_iter().flatten());
     findings
 }
 

@@ -68,10 +68,12 @@ fn ask(
     line: Option<&Vec<String>>,
     providers: &[String],
 ) -> Option<Finding> {
-    // kubectl and go send requests to https only.
     let name = subject.tool.name;
     if target.origin.scheme() == Scheme::Http && matches!(name, "kubectl" | "go") {
-        return None;
+        let message = format!(
+            "does not ask this program for {target}: {name} sends credentials to https only"
+        );
+        return Some(Finding::note(name, message));
     }
     if let Some(finding) = in_force::ask_tool(subject, target) {
         return Some(finding);

@@ -19,11 +19,11 @@ pub(super) fn examine(engine: &Engine<'_>) -> Vec<Finding> {
     let Ok(provider) = engine.context.provider(None) else { return Vec::new() };
     let Some(shared) = &provider.shared else { return Vec::new() };
     let deadline = Instant::now() + TIMEOUT;
-    let inspection = match inspect(engine.network, engine.clock, &provider, deadline) {
-        Ok(inspection) => inspection,
+    let (inspection, record) = match inspect(engine.network, engine.clock, &provider, deadline) {
+        Ok(found) => found,
         Err(error) => return vec![Finding::error(CHECK, error, SETUP)],
     };
-    let Inspection { location, record, mistakes, .. } = inspection;
+    let Inspection { location, mistakes, .. } = inspection;
     let state = describe(&record);
     let mut findings: Vec<_> = mistakes
         .into_iter()

@@ -41,8 +41,9 @@ impl Login<'_> {
         let pending = self.send_mail(&client)?;
         if self.arguments.no_wait {
             let sentence = format!(
-                "Sent an email with a link and a code to {}. To complete the login, run `my-credential-helper login --code CODE` with the six-digit code.",
-                sanitize(&pending.email)
+                "Sent an email with a link and a code to {}. To complete the login, run `{}` with the six-digit code.",
+                sanitize(&pending.email),
+                self.provider.command("login --code CODE")
             );
             let fields =
                 json!({ "pending": true, "account": pending.account, "email": pending.email });
@@ -188,7 +189,7 @@ impl Login<'_> {
         let hint = if context.is_job() {
             context.login_hint(&self.provider)
         } else {
-            "run `my-credential-helper login --email you@example.com`".to_owned()
+            format!("run `{}`", self.provider.command("login --email you@example.com"))
         };
         Error::invalid("no terminal to prompt for an email address").with_hint(hint)
     }

@@ -117,11 +117,12 @@ impl Login<'_> {
             (prefix, None) => format!("`{prefix}` followed by more characters"),
         };
         let hint = match provider.login {
-            LoginKind::MagicLink => {
-                "to log in by email without a terminal, run `my-credential-helper login --email you@example.com`"
-            }
+            LoginKind::MagicLink => format!(
+                "to log in by email without a terminal, run `{}`",
+                provider.command("login --email you@example.com")
+            ),
             LoginKind::ApiKey(_) | LoginKind::OAuth(_) => {
-                "copy the whole key; it is shown once, when it is created"
+                "copy the whole key; it is shown once, when it is created".to_owned()
             }
         };
         let message = format!("not a token of {}: expected {form}", provider.name);
@@ -138,9 +139,10 @@ impl Login<'_> {
             return Ok(());
         }
         let message = format!("already logged in to {} with a session", self.provider.title());
-        Err(Error::invalid(message).with_hint(
-            "use `--force` to replace it with the token; run `my-credential-helper whoami` to see its owner",
-        ))
+        Err(Error::invalid(message).with_hint(format!(
+            "use `--force` to replace it with the token; run `{}` to see its owner",
+            self.provider.command("whoami")
+        )))
     }
 
     fn owner(&self, client: &Client, token: &Secret) -> http::Result<Owner> {

@@ -28,7 +28,18 @@ pub(super) fn without_ours(
     hosts: &[HostPattern],
     text: &str,
 ) -> Result<String> {
-    layout::edit(text, |plain| (tool.remove)(&Removal { machine, hosts }, plain))
+    undone(machine, tool, hosts, None, text)
+}
+
+/// As [`without_ours`], with the text before the setup, if it is known.
+pub(super) fn undone(
+    machine: &Machine,
+    tool: &SetupTool,
+    hosts: &[HostPattern],
+    original: Option<&str>,
+    text: &str,
+) -> Result<String> {
+    layout::edit(text, |plain| (tool.remove)(&Removal { machine, hosts, original }, plain))
 }
 
 /// Writes or removes the backup of a file. A link is not followed: the folder may be a repository of somebody else.

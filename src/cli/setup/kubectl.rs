@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use super::copy::Copy;
@@ -48,9 +49,9 @@ fn add(request: &Request<'_>, text: &str) -> Result<String> {
     let command = request.command()?.verbatim();
     let arguments = [request.options, &["kubectl".to_owned()]].concat();
     let users = users(machine, text)?;
-    let is_wanted = |user: &&User| user.exec.as_ref().is_some_and(|it| it.runs(&arguments));
+    let is_wanted = |user: &&Named<User>| user.exec().is_some_and(|it| it.runs(&arguments));
     if let Some(known) = users.iter().find(is_wanted)
-        && known.exec.as_ref().is_some_and(|exec| exec.command == command)
+        && known.exec().is_some_and(|exec| exec.command == command)
     {
         return Ok(text.to_owned());
     }
@@ -82,8 +83,17 @@ fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
     if machine.require("kubectl").is_err() {
         return Ok(emptied(without_kubectl(text)));
     }
+    let Kubeconfig { users, contexts } = parsed(machine, text)?;
+    let former = removal.original.map(|text| parsed(machine, text)).transpose()?;
     let mut rest = text.to_owned();
-    for user in users(machine, text)?.iter().filter(|user| user.is_ours()) {
+    for user in users.iter().filter(|user| user.is_ours()) {
+        // kubectl refuses a context whose user does not exist.
+        for Named { name, .. } in contexts.iter().filter(|it| it.value.user == user.name) {
+            let former = former.iter().flat_map(|it| &it.contexts).find(|it| it.name == *name);
+            let former = former.map(|it| &it.value.user).filter(|it| **it != user.name);
+            let option = format!("--user={}", former.map_or("", String::as_str));
+            rest = change(machine, &rest, &["set-context".to_owned(), name.clone(), option])?;
+        }
         rest = change(machine, &rest, &["delete-user".to_owned(), user.name.clone()])?;
     }
     Ok(if rest == text { rest } else { emptied(rest) })
@@ -107,31 +117,46 @@ fn emptied(text: String) -> String {
     if text.lines().all(frame) { String::new() } else { text }
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Default, Deserialize)]
 struct Kubeconfig {
-    users: Option<Vec<NamedUser>>,
+    #[serde(default, deserialize_with = "or_default")]
+    users: Vec<Named<User>>,
+    #[serde(default, deserialize_with = "or_default")]
+    contexts: Vec<Named<Context>>,
 }
 
-#[derive(serde::Deserialize)]
-struct NamedUser {
+#[derive(Deserialize)]
+#[serde(bound = "T: Default + Deserialize<'de>")]
+struct Named<T> {
     name: String,
-    user: Option<Settings>,
+    #[serde(default, alias = "user", alias = "context", deserialize_with = "or_default")]
+    value: T,
 }
 
-#[derive(serde::Deserialize)]
-struct Settings {
+#[derive(Default, Deserialize)]
+struct User {
     exec: Option<Exec>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Default, Deserialize)]
+struct Context {
+    #[serde(default)]
+    user: String,
+}
+
+#[derive(Deserialize)]
 struct Exec {
     command: String,
     args: Option<Vec<String>>,
 }
 
-struct User {
-    name: String,
-    exec: Option<Exec>,
+/// kubectl prints `null` for an empty list.
+fn or_default<'de, T, D>(deserializer: D) -> std::result::Result<T, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Exec {
@@ -147,9 +172,13 @@ impl Exec {
     }
 }
 
-impl User {
+impl Named<User> {
+    fn exec(&self) -> Option<&Exec> {
+        self.value.exec.as_ref()
+    }
+
     fn is_ours(&self) -> bool {
-        is_our_name(&self.name) && self.exec.as_ref().is_some_and(Exec::is_this_program)
+        is_our_name(&self.name) && self.exec().is_some_and(Exec::is_this_program)
     }
 }
 
@@ -160,25 +189,26 @@ fn is_our_name(name: &str) -> bool {
 
 /// The users of the kubeconfig, by kubectl's own parser. None of a text that does not name this program: neither the name
 /// nor the command of a user is ours.
-fn users(machine: &Machine, text: &str) -> Result<Vec<User>> {
-    if !text.contains(USER) {
-        return Ok(Vec::new());
-    }
+fn users(machine: &Machine, text: &str) -> Result<Vec<Named<User>>> {
+    let is_named = text.contains(USER);
+    Ok(if is_named { parsed(machine, text)?.users } else { Vec::new() })
+}
+
+fn parsed(machine: &Machine, text: &str) -> Result<Kubeconfig> {
     let printed = run(machine, text, &["view", "--raw", "--output=json"].map(str::to_owned))?.0;
-    let parsed: Kubeconfig = serde_json::from_str(&printed)
-        .map_err(|_| Error::invalid_state("kubectl did not print its configuration as JSON"))?;
-    let users = parsed.users.unwrap_or_default().into_iter();
-    Ok(users.map(|user| User { name: user.name, exec: user.user.and_then(|it| it.exec) }).collect())
+    serde_json::from_str(&printed)
+        .map_err(|_| Error::invalid_state("kubectl did not print its configuration as JSON"))
 }
 
 /// Removes a user in the form that kubectl writes, where kubectl is no longer installed.
 fn without_kubectl(text: &str) -> String {
-    let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    let mut removed = Vec::new();
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut start =
         lines.iter().position(|line| line.trim_end() == "users:").unwrap_or(lines.len());
     while let Some(line) = lines.get(start) {
-        let is_in = |other: &&&str| indent(other) > indent(line) || other.trim().is_empty();
+        let is_in = |other: &&String| indent(other) > indent(line) || other.trim().is_empty();
         let end = start + 1 + lines[start + 1..].iter().take_while(is_in).count();
         let name = line.trim().strip_prefix("- name: ").unwrap_or_default();
         let runs_us = lines[start..end].iter().any(|line| {
@@ -186,6 +216,7 @@ fn without_kubectl(text: &str) -> String {
             command.and_then(Path::file_stem).is_some_and(|name| name == "my-credential-helper")
         });
         if is_our_name(name) && runs_us {
+            removed.push(format!("user: {name}"));
             lines.drain(start..end);
         } else {
             start = end;
@@ -195,7 +226,10 @@ fn without_kubectl(text: &str) -> String {
     if let Some(heading) = heading
         && lines.get(heading + 1).is_none_or(|next| !next.trim_start().starts_with('-'))
     {
-        lines[heading] = "users: []\n";
+        lines[heading] = "users: []\n".to_owned();
+    }
+    for line in lines.iter_mut().filter(|line| removed.iter().any(|user| line.trim() == user)) {
+        *line = line.replace(line.trim(), "user: \"\"");
     }
     lines.concat()
 }

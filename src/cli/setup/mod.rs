@@ -31,6 +31,7 @@ mod uv;
 mod vault;
 mod written;
 
+use std::collections::HashSet;
 use std::io::IsTerminal as _;
 
 use serde_json::json;
@@ -179,6 +180,7 @@ fn set_up(
     }
     let hosts = if named.is_empty() { &provider.hosts } else { &named };
     let configuration = engine.context.configuration()?;
+    // A tool is started without the variables of this shell.
     let default = configuration.provider.as_deref().unwrap_or(Provider::DEFAULT_NAME);
     let other = (*provider.name != *default).then_some(&*provider.name);
     let account = match &engine.context.overrides.account {
@@ -191,11 +193,12 @@ fn set_up(
         options.flat_map(|(option, value)| [option.to_owned(), value.to_owned()]).collect();
     let choice =
         Choice { hosts, is_portable: arguments.portable, options: &options, provider: other };
+    let written = Written::load(machine)?;
     let mut plans = Vec::new();
     for tool in tools {
         let plan = check_hosts(tool, hosts)
             .and_then(|()| check_account(tool, account.is_some(), &arguments.host))
-            .and_then(|()| Plan::set_up(machine, tool, &choice));
+            .and_then(|()| Plan::set_up(machine, tool, &choice, &written));
         keep(plan, arguments.all, output, &mut plans)?;
     }
     if plans.is_empty() {
@@ -232,7 +235,9 @@ fn undo(
         };
         keep(plan, arguments.all, output, &mut plans)?;
     }
-    let names: Vec<_> = plans.iter().map(|plan| plan.tool.name).collect();
+    let is_undone =
+        |tool: &&SetupTool| plans.iter().any(|plan| plan.tool.path(machine) == tool.path(machine));
+    let names: Vec<_> = ALL.iter().filter(is_undone).map(|tool| tool.name).collect();
     let mut change = HostChange::undo(engine, machine, &hosts, &names)?;
     for host in hosts.iter().map(ToString::to_string) {
         if !change.removed.contains(&host) && is_configured(engine, &host)? {
@@ -280,8 +285,14 @@ fn chosen(arguments: &Arguments, machine: &Machine) -> Result<Vec<&'static Setup
     }
     let is_undone = |tool: &SetupTool| arguments.undo && is_set_up(machine, tool).unwrap_or(true);
     let is_installed = |tool: &SetupTool| tool.program(machine).is_some();
-    let installed: Vec<_> =
+    let mut installed: Vec<_> =
         ALL.iter().filter(|tool| is_installed(tool) || is_undone(tool)).collect();
+    if arguments.undo {
+        // Two tools may have one file: it is listed for the one that is installed.
+        let mut files = HashSet::new();
+        installed.sort_by_key(|tool| !is_installed(tool));
+        installed.retain(|tool| files.insert(tool.path(machine)));
+    }
     if installed.is_empty() && !arguments.undo {
         return Err(Error::invalid("no supported tool is on PATH").with_hint(
             "specify a tool to set it up anyway; run `my-credential-helper setup --help` for the list of tools",

@@ -25,7 +25,7 @@ pub(super) struct Plan {
     /// The copy of the file as it was before `setup` first changed it.
     backup: Option<Edit>,
     /// Whether entries of ours remain.
-    is_connected: bool,
+    pub(super) is_connected: bool,
     notes: Vec<String>,
 }
 
@@ -50,6 +50,7 @@ impl Plan {
         machine: &Machine,
         tool: &'static SetupTool,
         choice: &Choice<'_>,
+        written: &Written,
     ) -> Result<Self> {
         let link = match choice.provider.filter(|_| tool.selection == Selection::LinkName) {
             Some(provider) => Link::for_provider(machine, tool, provider)?,
@@ -73,11 +74,17 @@ impl Plan {
             link.as_ref()
                 .and_then(|link| path_note(machine, tool, link).filter(|_| !names(&after, link))),
         );
-        // The first state without an entry of ours is the one to restore.
+        let backup = edit::backup(&path, before.clone())?;
+        // The first state is the one to restore. Entries of ours in it are the user's, if `setup` has left no trace.
         let is_first = before.is_some()
-            && after != text
-            && edit::without_ours(machine, tool, &[], text)? == text;
-        let backup = is_first.then(|| edit::backup(&path, before.clone()));
+            && if edit::without_ours(machine, tool, &[], text)? == text {
+                after != text
+            } else {
+                backup.before.is_none()
+                    && !written.has(&path)
+                    && !has_own_link(machine, tool, link.as_ref())?
+            };
+        let backup = is_first.then_some(backup);
         let after = (before.is_some() || !after.is_empty()).then_some(after);
         let is_made = |link: &Link| matches!(link.state, State::Missing | State::Stale);
         let has_file = after.is_some();
@@ -87,7 +94,6 @@ impl Plan {
         });
         let file = Edit { path, before, after, policy: Policy::Preserve };
         let links = link.into_iter().collect();
-        let backup = backup.transpose()?;
         Ok(Self { tool, links, file, backup, is_connected: true, notes })
     }
 
@@ -104,17 +110,32 @@ impl Plan {
         let before = edit::read(&path)?;
         let hosts = if tool.names_hosts { hosts } else { &[] };
         let text = before.as_deref().unwrap_or_default();
-        let rest = edit::without_ours(machine, tool, hosts, text)?;
+        let removed = edit::backup(&path, None)?;
+        let original = removed.before.as_deref();
+        let is_users = match original {
+            Some(original) if !written.has(&path) => {
+                edit::without_ours(machine, tool, &[], original)? != original
+            }
+            _ => false,
+        };
+        if is_users && !hosts.is_empty() {
+            return Self::unchanged(machine, tool);
+        }
+        let rest = edit::undone(machine, tool, hosts, original, text)?;
         if edit::without_ours(machine, tool, &[], &rest)? != rest {
             // Other hosts stay.
             let after = before.is_some().then_some(rest);
             let file = Edit { path, before, after, policy: Policy::Preserve };
             return Ok(Self::of_file(tool, file));
         }
-        let removed = edit::backup(&path, None)?;
         let (mut notes, mut backup) = (Vec::new(), None);
         let after = match (&before, &removed.before) {
             (None, _) => None,
+            (Some(text), _) if is_users => {
+                notes.push("the entries that were there before `setup` stay".to_owned());
+                backup = Some(removed);
+                Some(text.clone())
+            }
             (Some(text), Some(original))
                 if written.is_current(&path, text)
                     || differs_by_our_part(machine, tool, &rest, original)? =>
@@ -163,18 +184,24 @@ impl Plan {
         Self { tool, links: Vec::new(), file, backup: None, is_connected: true, notes: Vec::new() }
     }
 
-    /// For the record of written files: the changed file with its text, or without one if it is no longer only ours.
-    pub(super) fn written(&self, known: &Written) -> Option<(&Path, Option<&str>)> {
+    pub(super) fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// For the record of written files, if the file changes and keeps entries of ours: the text, if all changes are ours.
+    pub(super) fn written(&self, known: &Written) -> Option<Option<&str>> {
         let Edit { path, before, after, .. } = &self.file;
         let is_only_ours = self.written_backup().is_some()
-            || before.as_ref().is_some_and(|text| known.is_current(path, text));
-        let text = after.as_deref().filter(|_| self.is_connected && is_only_ours);
-        (before != after).then_some((path, text))
+            || before.as_ref().is_none_or(|text| known.is_current(path, text));
+        let text = after.as_deref().filter(|_| is_only_ours);
+        (self.is_connected && before != after).then_some(text)
     }
 
     /// Whether anything would change.
     pub(super) fn changes(&self) -> bool {
-        self.link_changes().next().is_some() || self.file.before != self.file.after
+        self.link_changes().next().is_some()
+            || self.file.before != self.file.after
+            || self.backup.is_some()
     }
 
     fn link_changes(&self) -> impl Iterator<Item = (&Link, LinkChange)> {
@@ -230,6 +257,14 @@ fn differs_by_our_part(
     // The tool may no longer be installed.
     let added = layout::edit(original, |plain| (tool.add)(&request, plain));
     added.map_or(Ok(false), |added| Ok(is_rest(&without(&added)?)))
+}
+
+/// Whether `setup` has made the link for this tool.
+fn has_own_link(machine: &Machine, tool: &SetupTool, link: Option<&Link>) -> Result<bool> {
+    let is_there = link.is_some_and(|link| {
+        link.state != State::Missing && link.is_where_setup_puts_it(machine, tool)
+    });
+    Ok(is_there && !is_shared(machine, tool, &[tool])?)
 }
 
 /// Whether another tool that stays set up needs the same link.

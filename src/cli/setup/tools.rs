@@ -100,6 +100,8 @@ pub(in crate::cli) struct Removal<'a> {
     pub(in crate::cli) machine: &'a Machine,
     /// The entries of these hosts only; all entries if it is empty.
     pub(in crate::cli) hosts: &'a [HostPattern],
+    /// The configuration before the setup, if it is known.
+    pub(in crate::cli) original: Option<&'a str>,
 }
 
 impl Removal<'_> {

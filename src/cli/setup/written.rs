@@ -14,7 +14,7 @@ use crate::sys::atomic_file::Policy;
 pub(super) struct Written {
     path: PathBuf,
     before: Option<String>,
-    /// The digest of each file, by path.
+    /// The digest of each file, by path; empty if something else has changed the file before `setup` did again.
     digests: BTreeMap<String, String>,
 }
 
@@ -28,6 +28,11 @@ impl Written {
         Ok(Self { path, before, digests })
     }
 
+    /// Whether `setup` wrote the file.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.digests.contains_key(&key(path))
+    }
+
     /// Whether the file is as `setup` wrote it.
     pub(super) fn is_current(&self, path: &Path, text: &str) -> bool {
         self.digests.get(&key(path)).is_some_and(|known| *known == hash(text))
@@ -36,10 +41,12 @@ impl Written {
     /// The change of the record; `None` if nothing changes.
     pub(super) fn edit(self, plans: &[Plan]) -> Option<Edit> {
         let mut digests = self.digests.clone();
-        for (path, text) in plans.iter().filter_map(|plan| plan.written(&self)) {
-            match text {
-                Some(text) => drop(digests.insert(key(path), hash(text))),
-                None => drop(digests.remove(&key(path))),
+        for plan in plans {
+            let path = key(plan.path());
+            match plan.written(&self) {
+                Some(text) => drop(digests.insert(path, text.map(hash).unwrap_or_default())),
+                None if plan.is_connected => {}
+                None => drop(digests.remove(&path)),
             }
         }
         let text = serde_json::to_string_pretty(&digests).unwrap_or_default() + "\n";

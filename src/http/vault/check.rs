@@ -27,11 +27,12 @@ pub struct Inspection {
     /// How this machine logs in.
     pub auth: String,
     pub location: String,
-    /// The record that this machine uses.
-    pub record: std::result::Result<Snapshot, SharedFailure>,
     /// Of the policy and the settings of the record; `None` if the server does not answer.
     pub mistakes: Option<Vec<Mistake>>,
 }
+
+/// The record that a machine uses.
+type Found = std::result::Result<Snapshot, SharedFailure>;
 
 #[derive(Deserialize)]
 struct Settings {
@@ -45,28 +46,46 @@ pub fn inspect(
     clock: &dyn Clock,
     provider: &Provider,
     deadline: Instant,
-) -> Result<Inspection> {
+) -> Result<(Inspection, Found)> {
     let store = VaultStore::new(network, clock, provider, deadline)?;
-    let part = *policy::parts(store.role).first().unwrap_or(&SharedPart::Refresh);
-    let record = store.read(part);
-    let can_answer =
-        !matches!(record, Err(SharedFailure::Unavailable(_) | SharedFailure::Busy { .. }));
-    let mistakes = can_answer.then(|| store.mistakes(&record)).flatten();
-    Ok(Inspection {
-        addresses: store.server.addresses.iter().map(ToString::to_string).collect(),
-        auth: store.settings.login.name().to_owned(),
-        location: store.location(part),
-        record,
-        mistakes,
-    })
+    let record = store.read(store.part());
+    let version = match &record {
+        Ok(found) => Some(found.version),
+        Err(SharedFailure::Unavailable(_) | SharedFailure::Busy { .. }) => None,
+        Err(_) => Some(0),
+    };
+    Ok((store.inspection(version), record))
+}
+
+/// As [`inspect`], with the version of a record that was read before: 0 for no record, `None` if the server does not
+/// answer.
+pub fn inspect_policy(
+    network: Network<'_>,
+    clock: &dyn Clock,
+    provider: &Provider,
+    deadline: Instant,
+    version: Option<u64>,
+) -> Result<Inspection> {
+    Ok(VaultStore::new(network, clock, provider, deadline)?.inspection(version))
 }
 
 impl VaultStore<'_> {
+    /// The part of the record that this machine reads first.
+    fn part(&self) -> SharedPart {
+        *policy::parts(self.role).first().unwrap_or(&SharedPart::Refresh)
+    }
+
+    fn inspection(&self, version: Option<u64>) -> Inspection {
+        Inspection {
+            addresses: self.server.addresses.iter().map(ToString::to_string).collect(),
+            auth: self.settings.login.name().to_owned(),
+            location: self.location(self.part()),
+            mistakes: version.and_then(|version| self.mistakes(version)),
+        }
+    }
+
     /// `None` if the server does not answer.
-    fn mistakes(
-        &self,
-        record: &std::result::Result<Snapshot, SharedFailure>,
-    ) -> Option<Vec<Mistake>> {
+    fn mistakes(&self, version: u64) -> Option<Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let rule = |part, provider| policy::rule(&self.settings, self.role, "data", part, provider);
         let needed: Vec<_> = policy::parts(self.role)
@@ -101,7 +120,7 @@ impl VaultStore<'_> {
                 fix: format!("allow it only what `setup vault` prints, not {}", secret.path),
             });
         }
-        if is_kv && record.as_ref().is_ok_and(|found| found.version > 0) {
+        if is_kv && version > 0 {
             for part in policy::parts(self.role) {
                 mistakes.extend(self.wrong_settings(*part));
             }
@@ -141,7 +160,7 @@ impl VaultStore<'_> {
 }
 
 /// The state of a record in a few words.
-pub fn describe(record: &std::result::Result<Snapshot, SharedFailure>) -> String {
+pub fn describe(record: &Found) -> String {
     match record {
         Err(failure) => failure.to_string(),
         Ok(Snapshot { record: None, .. }) => "no entry".to_owned(),

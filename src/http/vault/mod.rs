@@ -27,7 +27,7 @@ use crate::sys::clock::Clock;
 use record::Fields;
 use server::{Call, Refusal, Repeated, Server};
 
-pub use check::{Inspection, Mistake, describe, inspect};
+pub use check::{Inspection, Mistake, describe, inspect, inspect_policy};
 pub(super) use login::{Auth, login_path};
 pub use policy::{Rule, rules};
 pub(super) use server::headers;

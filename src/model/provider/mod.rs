@@ -28,6 +28,8 @@ const fn text(text: &'static str) -> Text {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
     pub name: Text,
+    /// Whether a command without `--provider` is for this provider.
+    pub is_default: bool,
     pub login: LoginKind,
     /// The API's base URL, unless another one is configured.
     pub api_url: Text,
@@ -195,6 +197,7 @@ impl Provider {
     /// mycli: login by magic link, JWT sessions, `myc_` API tokens; shares its storage with `my`.
     pub const MYCLI: Self = Self {
         name: text(Self::DEFAULT_NAME),
+        is_default: true,
         login: LoginKind::MagicLink,
         api_url: text("https://api.mycli.sh"),
         api_url_variable: Some(text("MY_API_URL")),
@@ -222,6 +225,7 @@ impl Provider {
     /// Microtica: `mic_` API keys in a header of their own, stored where Microtica's own tools read them.
     pub const MICROTICA: Self = Self {
         name: text("microtica"),
+        is_default: false,
         login: LoginKind::ApiKey(Some(ApiPaths {
             whoami: text("/api/v1/whoami"),
             projects: text("/api/v1/projects"),
@@ -257,6 +261,7 @@ impl Provider {
     pub fn new(name: &str, login: LoginKind, api_url: String, token_variable: String) -> Self {
         Self {
             name: name.to_owned().into(),
+            is_default: false,
             login,
             api_url: api_url.into(),
             api_url_variable: None,
@@ -301,7 +306,7 @@ impl Provider {
     /// A command line of this program for this provider and account, for a hint.
     pub fn command(&self, command: &str) -> String {
         let mut words = vec!["my-credential-helper"];
-        if self.name != Self::DEFAULT_NAME {
+        if self.name != Self::DEFAULT_NAME || !self.is_default {
             words.extend(["--provider", &self.name]);
         }
         if !self.account.is_default() {

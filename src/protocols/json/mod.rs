@@ -128,7 +128,7 @@ impl<'a> Arguments<'a> {
         while let Some(argument) = arguments.next() {
             let (name, attached) = split_option(argument);
             if name == "--explain" && operation == "get" {
-                presentation.explain = true;
+                (presentation.explain, request.explain) = (true, true);
                 continue;
             }
             if !matches!(name, "--provider" | "--account" | "--api-url") && operation != "get" {

@@ -527,6 +527,11 @@ pub fn narrow_directory(directory: &Path) -> bool {
         .is_ok_and(|found| found.is_dir() && platform::narrow_directory(directory, &found))
 }
 
+/// Whether other users can replace what is in a directory of this user.
+pub fn is_writable_by_others(directory: &Path) -> bool {
+    fs::metadata(directory).is_ok_and(|found| !platform::is_safe(&found))
+}
+
 /// The permission with which other users can read a file or a directory, and the command that removes it.
 pub struct Exposure {
     pub reason: String,

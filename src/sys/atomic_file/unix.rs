@@ -33,7 +33,7 @@ pub fn may_be_foreign(path: &Path) -> bool {
 }
 
 /// Whether no other user can replace what is in the directory.
-fn is_safe(directory: &Metadata) -> bool {
+pub(super) fn is_safe(directory: &Metadata) -> bool {
     const STICKY: u32 = 0o1000;
     match directory.mode() {
         mode if mode & STICKY != 0 => is_ours_or_roots(directory),

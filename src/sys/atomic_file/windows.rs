@@ -35,6 +35,10 @@ pub(super) fn is_ours(_: &Metadata) -> bool {
     true
 }
 
+pub(super) fn is_safe(_: &Metadata) -> bool {
+    true
+}
+
 pub(super) fn may_link(_: &Metadata) -> bool {
     true
 }

@@ -472,6 +472,157 @@ fn a_file_of_a_job_is_imported_on_request() {
     assert!(import(&["none.toml"]).messages.contains("none.toml does not exist"));
 }
 
+/// `acme` and `beta` with these hosts.
+fn two_providers(acme: &str, beta: &str) -> String {
+    let table = |name: &str, hosts: &str| {
+        let (upper, key) = (name.to_uppercase(), "kind = \"api_key\"");
+        format!(
+            "[providers.{name}]\n{key}\napi_url = \"https://api.{name}.dev\"\nhosts = [{hosts}]\n\
+             token_variable = \"{upper}_TOKEN\"\nheader = \"Authorization: Bearer\"\n"
+        )
+    };
+    format!("{}{}", table("acme", acme), table("beta", beta))
+}
+
+#[test]
+fn no_host_of_another_provider_is_imported() {
+    const FILE: &str = ".config/my-credential-helper/config.toml";
+    let home = Home::new();
+    let known = two_providers("\"git.acme.dev\"", "");
+    for (imported, message) in [
+        (
+            "[providers.x]\nkind = \"gitlab\"\nhosts = [\"*.acme.dev\"]\nclient_id = \"c\"\n"
+                .to_owned(),
+            "*.acme.dev is a host of the provider acme",
+        ),
+        (
+            "[providers.mycli]\nhosts = [\"https://api.acme.dev\"]\n".to_owned(),
+            "https://api.acme.dev is a host of the provider acme",
+        ),
+        (
+            two_providers("\"git.acme.dev\"", "\"git.acme.dev\""),
+            "git.acme.dev is a host of the provider ",
+        ),
+    ] {
+        home.write(FILE, &known);
+        home.write("job.toml", &imported);
+        let file = home.path().join("job.toml");
+        let outcome = home.run(&["config", "import", file.to_str().unwrap()]);
+        assert_eq!(outcome.status, 2, "{message}: {outcome:?}");
+        assert!(outcome.messages.contains(message), "{message}: {outcome:?}");
+        assert_eq!(home.read(FILE).as_ref(), Some(&known), "{message}");
+    }
+    // A provider that is replaced keeps no host.
+    home.write("job.toml", &two_providers("", "\"git.acme.dev\""));
+    let file = home.path().join("job.toml");
+    let outcome = home.run(&["config", "import", file.to_str().unwrap()]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+#[test]
+fn stores_are_not_imported_and_those_of_the_file_count() {
+    let home = Home::new();
+    let file = home.path().join("job.toml");
+    let import = || home.run(&["config", "import", file.to_str().unwrap()]);
+    home.write("job.toml", "[stores.vault]\naddresses = [\"https://bao.acme.dev\"]\n");
+    let outcome = import();
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(
+        outcome.messages.contains("has `stores`: only `provider` and `providers` are imported")
+            && outcome.messages.contains("hint: write `[stores.vault]` into config.toml"),
+        "{outcome:?}"
+    );
+    home.write("job.toml", "[providers.mycli]\nstore = \"vault\"\n");
+    let outcome = import();
+    assert!(outcome.messages.contains("no table [stores.vault]"), "{outcome:?}");
+    home.configure("[stores.vault]\naddresses = [\"https://127.0.0.1:1\"]\n");
+    let outcome = import();
+    assert_eq!(outcome.status, 0, "the table of config.toml is used: {outcome:?}");
+}
+
+/// Somebody has edited the file by hand.
+#[test]
+fn a_host_that_two_providers_list_gets_no_token() {
+    let mut home = Home::new();
+    home.set("ACME_TOKEN", "acme-token");
+    home.set("BETA_TOKEN", "beta-token");
+    home.configure(&two_providers("\"git.acme.dev\", \"a.dev\"", "\"*.acme.dev\""));
+    let get = |words: &[&str], host: &str| {
+        let url = format!("https://{host}/x");
+        home.run(&[&["get", "--format", "raw", "--url", &url], words].concat())
+    };
+    let outcome = get(&[], "git.acme.dev");
+    assert_eq!((outcome.status, &*outcome.output), (2, ""), "{outcome:?}");
+    let message = "https://git.acme.dev is in `hosts` of two providers: acme and beta";
+    assert!(outcome.messages.contains(message), "{outcome:?}");
+    for (words, host, token) in [
+        (&["--provider", "acme"][..], "git.acme.dev", "acme-token\n"),
+        (&["--provider", "beta"], "git.acme.dev", "beta-token\n"),
+        (&[], "a.dev", "acme-token\n"),
+        (&[], "x.acme.dev", "beta-token\n"),
+    ] {
+        assert_eq!(get(words, host).output, token, "{host}");
+    }
+    let found = home.run(&["doctor", "--json"]).json()["findings"].clone();
+    let is_reported = |it: &serde_json::Value| {
+        it["check"] == "settings"
+            && it["level"] == "problem"
+            && it["message"].as_str().is_some_and(|it| it.contains("is a host of the provider"))
+            && it["fix"].as_str().is_some_and(|it| it.contains("config remove hosts"))
+    };
+    assert_eq!(found.as_array().unwrap().iter().filter(|it| is_reported(it)).count(), 1, "{found}");
+}
+
+#[test]
+fn explain_names_what_was_searched_for_an_unknown_host() {
+    let home = Home::new();
+    home.configure(&two_providers("\"git.acme.dev\", \"*.a.dev\"", ""));
+    for words in [
+        &["get", "--explain", "--url", "https://other.dev/x"][..],
+        &["get", "--explain", "--format", "raw", "--url", "https://other.dev/x"],
+    ] {
+        let outcome = home.run(words);
+        assert_eq!(outcome.status, 1, "{outcome:?}");
+        let tried = "tried: mycli (hosts: api.mycli.sh), microtica (hosts: ";
+        for part in [
+            tried,
+            "acme (hosts: api.acme.dev, git.acme.dev, *.a.dev), beta (hosts: api.beta.dev)",
+            "beta (hosts: api.beta.dev), stored logins (no entry)",
+        ] {
+            assert!(outcome.messages.contains(part), "{part}: {outcome:?}");
+        }
+    }
+    // A tool gets the same answer as before.
+    let outcome = home.run(&["get", "--url", "https://other.dev/x"]);
+    assert!(!outcome.messages.contains("tried"), "{outcome:?}");
+}
+
+#[test]
+fn a_hint_names_mycli_where_another_provider_is_the_default() {
+    let mut home = Home::new();
+    let hints = |home: &Home| {
+        let get = home.run(&["get", "--url", "https://api.mycli.sh/x"]).messages;
+        let named = home.run(&["--provider", "mycli", "doctor"]).output;
+        let login = home.run(&["--provider", "mycli", "login"]).messages;
+        [get, named, login]
+    };
+    for hint in hints(&home) {
+        assert!(!hint.contains("--provider mycli"), "{hint}");
+    }
+    home.set("MY_PROVIDER", "acme");
+    home.configure(&two_providers("", ""));
+    for hint in hints(&home) {
+        assert!(hint.contains("`my-credential-helper --provider mycli login"), "{hint}");
+    }
+    home.unset("MY_PROVIDER");
+    home.configure(&format!("provider = \"acme\"\n{}", two_providers("", "")));
+    for hint in hints(&home) {
+        assert!(hint.contains("`my-credential-helper --provider mycli login"), "{hint}");
+    }
+    let hint = home.run(&["get"]).messages;
+    assert!(hint.contains("`my-credential-helper --provider acme login`"), "{hint}");
+}
+
 #[test]
 fn concurrent_changes_of_the_configuration_are_all_kept() {
     let home = Home::new();

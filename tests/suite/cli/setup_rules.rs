@@ -407,3 +407,182 @@ fn a_host_with_a_path_is_reported_as_one() {
         refused(&home, &["git", "--host", host], "it has a path; write only the host");
     }
 }
+
+/// What `setup` writes, as written by the user: by hand, before `setup`.
+fn by_hand(tool: &str, host: &str) -> (Home, String) {
+    let file = TOOLS.into_iter().find(|(name, ..)| *name == tool).unwrap().1;
+    let other = home();
+    setup(&other, &[tool, "--host", host]);
+    let home = home();
+    let path = |home: &Home| home.path().to_str().unwrap().to_owned();
+    let text = other.read(file).unwrap().replace(&path(&other), &path(&home));
+    home.write(file, &text);
+    (home, text)
+}
+
+#[test]
+fn undo_keeps_what_the_user_had_before_setup() {
+    for (tool, file, _) in TOOLS {
+        if matches!(tool, "git" | "kubectl") && !has_client(tool) {
+            continue;
+        }
+        let (home, text) = by_hand(tool, HOST);
+        let files = |home: &Home| {
+            let is_file = |(path, text): &(std::path::PathBuf, Option<Vec<u8>>)| {
+                text.is_some()
+                    && !path.ends_with("accounts.lock")
+                    && !path.ends_with("go/telemetry")
+            };
+            home.snapshot().into_iter().filter(is_file).collect::<Vec<_>>()
+        };
+        let before = files(&home);
+        setup(&home, &[tool, "--host", HOST]);
+        let again = setup(&home, &[tool, "--host", HOST]);
+        assert!(again.output.contains("nothing to change"), "{tool}: {again:?}");
+        assert_eq!(home.read(file).as_ref(), Some(&text), "{tool}: it was there already");
+        setup(&home, &[tool, "--undo"]);
+        assert_eq!(home.read(file).as_ref(), Some(&text), "{tool}");
+        assert_eq!(files(&home), before, "{tool}: no link, no backup and no record stays");
+    }
+}
+
+#[test]
+fn undo_keeps_what_the_user_had_after_a_later_change() {
+    for (tool, later) in [
+        ("pip", "index-url = https://a.dev/simple/\n"),
+        ("uv", "[[index]]\nurl = \"https://a.dev/simple/\"\n"),
+        ("cargo", "[net]\nretry = 1\n"),
+        ("bazel", "build --jobs=2\n"),
+    ] {
+        let (home, text) = by_hand(tool, HOST);
+        let file = TOOLS.into_iter().find(|(name, ..)| *name == tool).unwrap().1;
+        setup(&home, &[tool, "--host", HOST]);
+        let changed = format!("{text}{later}");
+        home.write(file, &changed);
+        setup(&home, &[tool, "--undo"]);
+        assert_eq!(home.read(file), Some(changed), "{tool}");
+    }
+}
+
+#[test]
+fn a_link_of_another_tool_does_not_prove_a_setup() {
+    let (home, text) = by_hand("uv", HOST);
+    setup(&home, &["pip"]);
+    setup(&home, &["uv"]);
+    setup(&home, &["uv", "--undo"]);
+    assert_eq!(home.read(".config/uv/uv.toml"), Some(text));
+    setup(&home, &["pip", "--undo"]);
+    assert_eq!(home.read(".config/pip/pip.conf"), None, "setup wrote this one");
+}
+
+#[test]
+fn undo_adds_nothing_of_its_own_to_an_entry_of_the_user() {
+    // A host by hand, then another one by `setup`.
+    for tool in ["docker", "bazel", "pnpm"] {
+        let (home, text) = by_hand(tool, "mine.acme.dev");
+        let file = TOOLS.into_iter().find(|(name, ..)| *name == tool).unwrap().1;
+        setup(&home, &[tool, "--host", HOST]);
+        assert_ne!(home.read(file).as_ref(), Some(&text), "{tool}");
+        setup(&home, &[tool, "--undo"]);
+        assert_eq!(home.read(file), Some(text), "{tool}");
+    }
+}
+
+#[test]
+fn a_setup_after_later_changes_is_still_undone() {
+    for (tool, file, _) in TOOLS {
+        if matches!(tool, "git" | "kubectl" | "docker" | "podman") {
+            continue;
+        }
+        let home = home();
+        setup(&home, &[tool, "--host", HOST]);
+        let later = if tool == "go" { "GOWORK=off\n" } else { "# later\n" };
+        let text = home.read(file).unwrap();
+        let comment = if tool == "pnpm" { "; later\n" } else { later };
+        home.write(file, &format!("{text}{comment}"));
+        setup(&home, &[tool, "--host", HOST, "--host", "other.acme.dev"]);
+        setup(&home, &[tool, "--host", HOST]);
+        setup(&home, &[tool, "--undo"]);
+        let left = home.read(file).unwrap_or_default();
+        let left = left.trim_start_matches("[global]\n");
+        assert_eq!(left.trim(), comment.trim(), "{tool}");
+    }
+}
+
+#[test]
+fn undo_leaves_no_context_with_a_removed_user() {
+    if !has_client("kubectl") {
+        return;
+    }
+    for is_installed in [true, false] {
+        let mut home = home();
+        let kubectl = |home: &Home, words: &[&str]| {
+            let outcome = home.run_client(&[&["kubectl", "config"], words].concat());
+            assert_eq!(outcome.status, 0, "{outcome:?}");
+            outcome.output
+        };
+        kubectl(&home, &["set-credentials", "ada", "--token=hunter2"]);
+        kubectl(&home, &["set-context", "dev", "--user=ada", "--cluster=k", "--namespace=n"]);
+        setup(&home, &["kubectl"]);
+        let (path, ours) = (home.path().to_owned(), "--user=my-credential-helper");
+        kubectl(&home, &["set-context", "dev", ours]);
+        kubectl(&home, &["set-context", "new", ours, "--cluster=k"]);
+        kubectl(&home, &["set-context", "other", "--user=my-credential-helper-not", "--cluster=k"]);
+        if !is_installed {
+            home.set("PATH", path.join(".local/bin"));
+        }
+        let outcome = setup(&home, &["kubectl", "--undo"]);
+        assert!(!outcome.output.contains("hunter2"), "{outcome:?}");
+        home.set("PATH", std::env::var_os("PATH").unwrap());
+        let user = |name: &str| {
+            let found = format!("{{.contexts[?(@.name==\"{name}\")].context.user}}");
+            kubectl(&home, &["view", "-o", &format!("jsonpath={found}")])
+        };
+        let users = ["dev", "new", "other"].map(user);
+        let expected = [if is_installed { "ada" } else { "" }, "", "my-credential-helper-not"];
+        assert_eq!(users, expected, "{is_installed}: {:?}", home.read(".kube/config"));
+        let names = kubectl(&home, &["view", "-o", "jsonpath={.users[*].name}"]);
+        assert_eq!(names, "ada", "{is_installed}");
+    }
+}
+
+#[test]
+fn undo_of_all_lists_each_file_once() {
+    let mut home = home();
+    let bin = home.path().join(".local/bin");
+    home.set("PATH", bin.as_os_str());
+    for (tool, twin) in [("terraform", "tofu"), ("docker", "podman"), ("podman", "docker")] {
+        symlink("/bin/true", bin.join(tool)).unwrap();
+        setup(&home, &[tool, "--host", HOST]);
+        let outcome = setup(&home, &["--all", "--undo", "--json"]).json();
+        let tools: Vec<_> =
+            outcome["tools"].as_array().unwrap().iter().map(|it| it["tool"].clone()).collect();
+        assert!(tools.contains(&json!(tool)) && !tools.contains(&json!(twin)), "{tools:?}");
+        assert_eq!(outcome["hosts_removed"], json!([HOST]));
+        std::fs::remove_file(bin.join(tool)).unwrap();
+    }
+    // A tool that is set up and not installed, whose twin is installed.
+    setup(&home, &["podman", "--host", HOST]);
+    symlink("/bin/true", bin.join("docker")).unwrap();
+    let outcome = setup(&home, &["--all", "--undo", "--json"]).json();
+    assert_eq!(outcome["hosts_removed"], json!([HOST]), "{outcome}");
+    assert_eq!(home.read(".docker/config.json"), None);
+}
+
+#[test]
+fn notes_are_printed_before_the_error() {
+    let mut home = home();
+    let bin = home.path().join(".local/bin");
+    home.set("PATH", bin.as_os_str());
+    for tool in ["bazel", "uv"] {
+        symlink("/bin/true", bin.join(tool)).unwrap();
+    }
+    for words in [&["setup", "--all"][..], &["--json", "setup", "--all"]] {
+        let outcome = home.run(words);
+        assert_eq!(outcome.status, 2, "{outcome:?}");
+        let place = |text: &str| {
+            outcome.messages.find(text).unwrap_or_else(|| panic!("{text}: {outcome:?}"))
+        };
+        assert!(place("note: bazel is configured by host") < place("error: "), "{outcome:?}");
+    }
+}

@@ -391,6 +391,54 @@ fn settings_below_a_directory_of_other_users_are_refused() {
     }
 }
 
+/// As sshd does: in a home that everybody may write, another user can put another `.my` in place.
+#[test]
+fn a_home_that_others_can_write_is_refused() {
+    let server = service();
+    let (mut home, session) = Home::logged_in(&server);
+    home.set("MY_NO_KEYRING", "1");
+    let mode = |mode| fs::set_permissions(home.path(), Permissions::from_mode(mode)).unwrap();
+    let fix = format!("chmod o-w {}", home.path().display());
+    for (directory_mode, is_accepted) in
+        [(0o755, true), (0o775, true), (0o1777, true), (0o777, false), (0o702, false)]
+    {
+        mode(directory_mode);
+        let before = home.snapshot();
+        let outcome = home.run(&["get", "--format", "raw"]);
+        let expected =
+            if is_accepted { format!("{}\n", session.access_token) } else { String::new() };
+        assert_eq!(outcome.output, expected, "{directory_mode:o}: {outcome:?}");
+        assert_eq!(outcome.messages.contains(&fix), !is_accepted, "{outcome:?}");
+        for words in [&["doctor"][..], &["status"]] {
+            let outcome = home.run(words);
+            let text = format!("{}{}", outcome.output, outcome.messages);
+            assert_eq!(text.contains("is writable by other users"), !is_accepted, "{text}");
+        }
+        if is_accepted {
+            continue;
+        }
+        for words in [
+            &["setup", "--yes", "bazel", "--host", "a.dev"][..],
+            &["config", "set", "store", "file"],
+            &["login", "--email", "me@acme.dev", "--no-wait"],
+        ] {
+            let outcome = home.run(words);
+            assert!(
+                outcome.status != 0 && outcome.messages.contains(&fix),
+                "{words:?}: {outcome:?}"
+            );
+        }
+        assert_eq!(home.snapshot(), before, "nothing is written there");
+    }
+    mode(0o777);
+    // The variable needs no home.
+    let mut command = home.command(crate::support::HELPER);
+    command.args(["get", "--format", "raw"]).env("MY_API_TOKEN", "myc_of_the_variable");
+    let outcome = crate::support::finish(crate::support::spawn(command), b"");
+    assert_eq!(outcome.output, "myc_of_the_variable\n", "{outcome:?}");
+    mode(0o700);
+}
+
 #[test]
 fn setup_makes_no_link_below_a_directory_of_another_user() {
     let Some(stranger) = Stranger::new() else { return };

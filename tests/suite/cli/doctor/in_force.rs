@@ -760,6 +760,36 @@ fn kubectl_is_asked_for_its_users() {
 }
 
 #[test]
+fn a_tool_that_asks_only_for_https_is_reported_with_the_reason() {
+    let server = service();
+    for (tool, changes) in [
+        ("go", &[][..]),
+        (
+            "kubectl",
+            &[
+                Run(USER),
+                Run(&["kubectl", "config", "set-context", "c", "--user=me", "--cluster=k"]),
+                Run(&["kubectl", "config", "set-cluster", "k", "--server=http://localhost:3000"]),
+            ],
+        ),
+    ] {
+        if !has_client(tool) {
+            continue;
+        }
+        let mut home = logged_in(&server, &[tool]).0;
+        home.set_up(tool, "localhost:3000");
+        changes.iter().for_each(|it| apply(&mut home, it));
+        let found = findings(&home, tool);
+        let message = format!(
+            "does not ask this program for http://localhost:3000: {tool} sends credentials to https only"
+        );
+        let is_expected = |it: &Value| it["level"] == "note" && it["message"] == message;
+        assert_eq!(found.iter().filter(|it| is_expected(it)).count(), 1, "{found:#?}");
+        assert!(found.iter().all(|it| it["level"] != "fine"), "{found:#?}");
+    }
+}
+
+#[test]
 fn a_kubeconfig_of_several_files_is_merged() {
     if !has_client("kubectl") {
         return;

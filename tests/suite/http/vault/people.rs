@@ -215,6 +215,39 @@ fn no_secret_of_the_store_is_printed_or_logged() {
     }
 }
 
+#[test]
+fn status_reads_the_record_once_and_names_a_failure_once() {
+    let record = "/v1/secret/data/my-credential-helper/refresh/acme/default";
+    for role in ["", "role = \"reader\"\n"] {
+        let part = if role.is_empty() { "refresh" } else { "access" };
+        let record = record.replace("/refresh/", &format!("/{part}/"));
+        let store =
+            Scripted::start(|_, _| (404, String::new(), json!({ "errors": [] }).to_string()));
+        let home = home(
+            &format!("{}{role}", addresses(&[&store.url])),
+            &[("VAULT_TOKEN", "hunter2"), ("MY_NO_KEYRING", "1")],
+        );
+        let outcome = home.run(&["status"]);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        let requests = store.requests();
+        let reads = requests.iter().filter(|it| it.method == "GET" && it.path.starts_with(&record));
+        let paths: Vec<_> =
+            requests.iter().map(|it| format!("{} {}", it.method, it.path)).collect();
+        assert_eq!(reads.count(), 1, "{role}: {paths:?}");
+    }
+    let home = home(&addresses(&["http://127.0.0.1:1"]), &[("VAULT_TOKEN", "hunter2")]);
+    for words in [&["get"][..], &["status"], &["doctor"], &["status", "--json"]] {
+        let outcome = home.run(words);
+        let text = format!("{}{}", outcome.output, outcome.messages);
+        for line in text.lines().filter(|line| line.contains("127.0.0.1:1")) {
+            let reasons =
+                line.matches("cannot connect").count().max(line.matches("refused").count());
+            assert!(reasons <= 1, "{words:?}: {line}");
+        }
+        assert!(text.contains("127.0.0.1:1"), "{words:?}: {text}");
+    }
+}
+
 /// The whole way, with the program: a person logs in on one machine, and another one uses the session.
 #[test]
 fn one_login_serves_another_machine() {

@@ -134,6 +134,7 @@ fn fields(request: &CredentialRequest) -> Map<String, Value> {
         token,
         tool: ToolTraits { auth_form, exact_path, needs_prefixes, .. },
         rejection,
+        explain: _,
     } = request;
     let fields = json!({
         "url": target.as_ref().map(ToString::to_string),
