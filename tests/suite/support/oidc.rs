@@ -121,6 +121,18 @@ impl Oidc {
         journal.as_array().into_iter().flatten().filter(|entry| entry["event"] == event).count()
     }
 
+    /// Redeems a refresh token; returns the status of the response.
+    pub(crate) fn redeem(&self, refresh_token: &str) -> u16 {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token),
+            ("client_id", "helper"),
+        ];
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let request = config.build().new_agent().post(format!("{}/token", self.url));
+        request.send_form(form).expect("the service answers").status().as_u16()
+    }
+
     /// Whether the service reports to a host that the token is active.
     pub(crate) fn is_active(&self, token: &str) -> bool {
         self.introspect(token)["active"] == true
