@@ -111,6 +111,11 @@ impl Oidc {
         self.test(&format!("delay-description?ms={}", time.as_millis()));
     }
 
+    /// The lifetime of the access tokens that it issues from now on, in seconds.
+    pub(crate) fn set_lifetime(&self, seconds: u64) {
+        self.test(&format!("lifetime?s={seconds}"));
+    }
+
     pub(crate) fn clear_journal(&self) {
         self.test("clear");
     }

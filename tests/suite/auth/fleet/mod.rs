@@ -2,6 +2,7 @@
 //! the login if a refresh token returns. `MY_TEST_FLEET` is the number of processes, and adds what needs minutes.
 
 mod faults;
+mod load;
 mod way;
 
 use std::process::Child;
