@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::way::{Direction, Traffic, Way};
 use super::{
-    LIFETIME, PENDING, RAW, distinct, finish_all, login, machine, record, share, start_at,
+    LIFETIME, PENDING, RAW, distinct, finish_all, login_for, machine, record, share, start_at,
 };
 use crate::support::bao_cluster::{BaoCluster, wait};
 use crate::support::oidc::Oidc;
@@ -46,16 +46,16 @@ const FAULTS: [Fault; 5] = [
 ];
 
 /// A machine, and its ways to the servers and to the service.
-struct Machine {
-    home: Home,
-    nodes: Vec<Way>,
-    service: Way,
+pub(super) struct Machine {
+    pub(super) home: Home,
+    pub(super) nodes: Vec<Way>,
+    pub(super) service: Way,
     /// How wrong its clock is.
     offset: Option<&'static str>,
 }
 
 impl Machine {
-    fn start(&self) -> Child {
+    pub(super) fn start(&self) -> Child {
         match self.offset {
             Some(offset) => start_at(&self.home, offset),
             None => self.home.start(&RAW),
@@ -64,10 +64,10 @@ impl Machine {
 }
 
 /// The cluster, which every run uses. Whoever kills a server has it alone.
-struct Cluster(RwLock<BaoCluster>);
+pub(super) struct Cluster(pub(super) RwLock<BaoCluster>);
 
 impl Cluster {
-    fn read(&self) -> RwLockReadGuard<'_, BaoCluster> {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, BaoCluster> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -76,27 +76,31 @@ impl Cluster {
     }
 }
 
-struct Run<'a> {
+pub(super) struct Run<'a> {
     cluster: &'a Cluster,
-    oidc: Oidc,
-    path: String,
-    machines: Vec<Machine>,
+    pub(super) oidc: Oidc,
+    pub(super) path: String,
+    pub(super) machines: Vec<Machine>,
     seed: Seed,
     /// The shared access token at the beginning, and whether it has expired.
-    old: String,
+    pub(super) old: String,
     is_expired: bool,
     began: Instant,
 }
 
 impl<'a> Run<'a> {
-    fn start(cluster: &'a Cluster, number: u64, mut seed: Seed, fault: Fault) -> Self {
+    /// The shared access token was issued `age` seconds ago, for `lifetime` seconds.
+    pub(super) fn start(
+        cluster: &'a Cluster,
+        folder: &str,
+        seed: Seed,
+        is_direct: bool,
+        (age, lifetime): (u64, u64),
+    ) -> Self {
         let oidc = Oidc::start().expect("it was there before");
-        let folder = format!("run-{number}");
         let path = format!("secret/data/{folder}/refresh/acme/default");
-        let (age, is_expired) =
-            if seed.below(3) == 0 { (LIFETIME - 100, false) } else { (LIFETIME + 60, true) };
         let bao = cluster.read();
-        let (old, fields) = login(&oidc, age);
+        let (old, fields) = login_for(&oidc, age, lifetime);
         share(&bao, &path, &fields);
         let urls = bao.urls();
         let mut order = bao.standbys();
@@ -105,8 +109,6 @@ impl<'a> Run<'a> {
             let service = Way::start(&oidc.url);
             order.rotate_left(at % 2);
             let mut urls: Vec<_> = order.iter().map(|at| urls[*at].clone()).collect();
-            // A server that was killed refuses connections itself.
-            let is_direct = fault == Fault::LeaderKilled;
             let nodes: Vec<_> =
                 urls.iter().filter(|_| !is_direct).map(|url| Way::start(url)).collect();
             if !is_direct {
@@ -120,7 +122,8 @@ impl<'a> Run<'a> {
         let machines = machines.collect();
         drop(bao);
         oidc.clear_journal();
-        Self { cluster, oidc, path, machines, seed, old, is_expired, began: Instant::now() }
+        let (is_expired, began) = (age > lifetime, Instant::now());
+        Self { cluster, oidc, path, machines, seed, old, is_expired, began }
     }
 
     fn sleep_below(&mut self, milliseconds: usize) {
@@ -182,17 +185,25 @@ impl<'a> Run<'a> {
     }
 
     /// Starts all, and returns the machine whose request to the service is held on its way.
-    fn hold(&mut self) -> (Vec<Vec<Child>>, usize) {
+    pub(super) fn hold(&mut self) -> (Vec<Vec<Child>>, usize) {
         for machine in &self.machines {
             machine.service.set(Direction::Request, Traffic::Held);
         }
-        let children = self.start_all();
-        let mut holder = None;
-        wait("a machine sends the request", || {
-            holder = self.machines.iter().position(|it| it.service.requests() > 0);
-            holder.is_some()
-        });
-        let holder = holder.unwrap();
+        let mut children = self.start_all();
+        let holder = loop {
+            std::thread::sleep(Duration::from_millis(20));
+            let holder = self.machines.iter().position(|it| it.service.requests() > 0);
+            if let Some(holder) = holder {
+                break holder;
+            }
+            let has_ended = |child: &mut Child| child.try_wait().expect("it is ours").is_some();
+            if children.iter_mut().flatten().all(has_ended) {
+                // Without a leader, since another run has killed it.
+                self.finish(children);
+                children = self.start_all();
+            }
+            assert!(self.began.elapsed() < TIMEOUT, "no machine sends the request");
+        };
         for (at, machine) in self.machines.iter().enumerate() {
             if at != holder {
                 machine.service.open();
@@ -201,14 +212,14 @@ impl<'a> Run<'a> {
         (children, holder)
     }
 
-    fn kill(&self, children: &mut [Vec<Child>], holder: usize) {
+    pub(super) fn kill(&self, children: &mut [Vec<Child>], holder: usize) {
         for mut child in children[holder].drain(..) {
             child.kill().expect("it is ours");
             child.wait().expect("it is ours");
         }
     }
 
-    fn finish(&self, children: Vec<Vec<Child>>) {
+    pub(super) fn finish(&self, children: Vec<Vec<Child>>) {
         self.check(&finish_all(children.into_iter().flatten().collect()));
     }
 
@@ -292,7 +303,7 @@ impl<'a> Run<'a> {
     }
 
     /// Every machine asks again and again, until all have the new token. One of them makes no call before a moment.
-    fn converge(&self, late: Option<(usize, Instant)>) -> String {
+    pub(super) fn converge(&self, late: Option<(usize, Instant)>) -> String {
         let start = Instant::now();
         loop {
             let may_ask = |at: &usize| late.is_none_or(|it| it.0 != *at || Instant::now() > it.1);
@@ -330,7 +341,12 @@ impl<'a> Run<'a> {
 
 fn run(cluster: &Cluster, begin: u64, number: u64) -> (Fault, Duration) {
     let fault = FAULTS[usize::try_from(number).unwrap() % FAULTS.len()];
-    let mut run = Run::start(cluster, number, Seed::new(begin.wrapping_add(number)), fault);
+    let mut seed = Seed::new(begin.wrapping_add(number));
+    let age = if seed.below(3) == 0 { LIFETIME - 100 } else { LIFETIME + 60 };
+    // A server that was killed refuses connections itself.
+    let is_direct = fault == Fault::LeaderKilled;
+    let folder = format!("run-{number}");
+    let mut run = Run::start(cluster, &folder, seed, is_direct, (age, LIFETIME));
     match fault {
         Fault::LeaderKilled => run.kill_leader(),
         Fault::HolderKilledAfterTheAnswer => run.kill_after_the_answer(),

@@ -3,6 +3,7 @@
 
 mod faults;
 mod load;
+mod namespaces;
 mod way;
 
 use std::process::Child;
