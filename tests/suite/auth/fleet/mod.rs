@@ -3,6 +3,7 @@
 
 mod faults;
 mod load;
+mod losses;
 mod namespaces;
 mod way;
 
