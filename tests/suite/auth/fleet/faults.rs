@@ -212,7 +212,7 @@ impl<'a> Run<'a> {
         (children, holder)
     }
 
-    pub(super) fn kill(&self, children: &mut [Vec<Child>], holder: usize) {
+    pub(super) fn kill(children: &mut [Vec<Child>], holder: usize) {
         for mut child in children[holder].drain(..) {
             child.kill().expect("it is ours");
             child.wait().expect("it is ours");
@@ -227,7 +227,7 @@ impl<'a> Run<'a> {
     fn kill_before_the_answer(&mut self) {
         let (mut children, holder) = self.hold();
         self.sleep_below(2000);
-        self.kill(&mut children, holder);
+        Self::kill(&mut children, holder);
         self.machines[holder].service.lose_held();
         self.machines[holder].service.open();
         self.finish(children);
@@ -252,7 +252,7 @@ impl<'a> Run<'a> {
             machine.home.read(PENDING).is_some_and(|text| text.contains("access_token"))
         });
         self.sleep_below(1500);
-        self.kill(&mut children, holder);
+        Self::kill(&mut children, holder);
         for way in &self.machines[holder].nodes {
             way.open();
         }

@@ -6,8 +6,6 @@ use std::io::Read as _;
 use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use super::faults::{Cluster, Run};
 use super::way::{Direction, Traffic, Way};
 use super::{LIFETIME, PENDING, RAW, record};
@@ -124,7 +122,7 @@ fn cause(cluster: &Cluster, cause: Cause, seed: u64) -> Losses {
             }
             machine.service.open();
             wait("the result is on the machine", || has_result(&run, holder));
-            run.kill(&mut children, holder);
+            Run::kill(&mut children, holder);
             machine.nodes.iter().for_each(Way::open);
             if cause == PendingFileDeleted {
                 std::fs::remove_file(machine.home.path().join(PENDING)).unwrap();
@@ -231,9 +229,7 @@ fn after_a_restored_snapshot_a_login_is_required() {
     assert_eq!(refreshed.status, 0, "{refreshed:?}");
     snapshot(&bao.nodes[0], &bao.root, Some(&before));
     wait("it is active", || bao.leader().is_some());
-    wait("the record is the old one", || {
-        record(&bao, &run.path)["access_token"] == Value::from(run.old.clone())
-    });
+    wait("the record is the old one", || record(&bao, &run.path)["access_token"] == *run.old);
     // The machine that has refreshed returns its copy.
     assert_eq!(run.machines[0].home.run(&RAW).output, refreshed.output);
     let outcome = run.machines[1].home.run(&RAW);
