@@ -64,6 +64,11 @@ fn counts(helper: &Path) -> anyhow::Result<BTreeMap<String, u64>> {
     home.write(".config/my-credential-helper/config.toml", CONFIGURATION);
     let configured = case(&["git", "get"]).asked(asked, "a-stored-password");
     counts.insert("git get, config.toml".to_owned(), count(&configured)?);
+    if let Some((_homes, cases)) = super::shared::cases(helper)? {
+        for case in &cases {
+            counts.insert(case.name.clone(), count(case)?);
+        }
+    }
     Ok(counts)
 }
 

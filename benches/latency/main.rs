@@ -13,6 +13,7 @@ mod keyring;
 mod measure;
 mod plot;
 mod report;
+mod shared;
 #[path = "../../tests/suite/support/mod.rs"]
 #[allow(dead_code, reason = "made for the tests, which use all of it")]
 mod support;
@@ -54,6 +55,7 @@ fn main() -> anyhow::Result<()> {
     }
     let runs = options.runs;
     let mut groups = file::groups(&helper, options.beside.as_deref(), runs)?;
+    groups.extend(shared::group(&helper, runs)?);
     groups.extend(keyring::group(&helper, runs)?);
     let crowds = crowd::measure(&helper, runs)?;
     let report = report::markdown(&groups, &crowds, runs, &helper)?;

@@ -426,12 +426,13 @@ impl Locks for MemoryLocks {
     }
 }
 
-struct NoLog;
+/// The messages of the debug log.
+#[derive(Default)]
+pub(super) struct MemoryLog(pub(super) RefCell<Vec<String>>);
 
-impl Log for NoLog {
+impl Log for MemoryLog {
     fn debug(&self, message: &dyn Fn() -> String) {
-        // A message that cannot be formatted is an error of the test.
-        let _ = message();
+        self.0.borrow_mut().push(message());
     }
 }
 
@@ -443,6 +444,7 @@ pub(super) struct Memory {
     pub(super) file: Rc<MemoryStore>,
     pub(super) endpoints: ScriptedEndpoints,
     pub(super) locks: MemoryLocks,
+    pub(super) log: MemoryLog,
     pub(super) clock: Rc<ManualClock>,
     pub(super) shared: Rc<MemoryShared>,
 }
@@ -485,6 +487,7 @@ impl Memory {
             file: Rc::new(MemoryStore::new(Source::File)),
             endpoints: ScriptedEndpoints::default(),
             locks: MemoryLocks::default(),
+            log: MemoryLog::default(),
             clock,
             shared,
         }
@@ -498,7 +501,7 @@ impl Memory {
             shared: &self.shared,
             locks: &self.locks,
             clock: &*self.clock,
-            log: &NoLog,
+            log: &self.log,
             network: Network {
                 context: &self.context,
                 log: StderrLog::default(),

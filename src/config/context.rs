@@ -69,7 +69,7 @@ impl Context {
             Some((account, _)) => account,
             None => self.configuration()?.account_in_use(&provider.name),
         };
-        Ok(provider.with_account(account))
+        self.check_store(provider.with_account(account))
     }
 
     /// The account of `--account` or `MY_ACCOUNT`.
@@ -101,13 +101,28 @@ impl Context {
         let provider = configuration.provider(name.unwrap_or(configuration.default_provider()))?;
         match self.overrides.store {
             Some(store @ StoreChoice::Vault) => {
-                Ok(Provider { shared: configuration.shared(Some(store))?, ..provider })
+                let shared = configuration.shared(Some(store))?;
+                Ok(Provider { shared, shared_accounts: None, ..provider })
             }
-            Some(store) if provider.shared.is_some() => {
+            _ => self.check_store(provider),
+        }
+    }
+
+    /// An error if `--store` names another store than that of the provider's account.
+    fn check_store(&self, provider: Provider) -> Result<Provider> {
+        match self.overrides.store {
+            Some(store) if store != StoreChoice::Vault && provider.shared.is_some() => {
                 let (name, store) = (&provider.name, store.name());
-                let message = format!("config.toml stores the sessions of {name} in vault");
-                let hint =
-                    format!("set `store = \"{store}\"` in [providers.{name}], or omit `--store`");
+                let message =
+                    format!("config.toml stores the sessions of {} in vault", provider.title());
+                let hint = match &provider.shared_accounts {
+                    Some(_) => format!(
+                        "remove the account from `vault_accounts` in [providers.{name}], or omit `--store`"
+                    ),
+                    None => format!(
+                        "set `store = \"{store}\"` in [providers.{name}], or omit `--store`"
+                    ),
+                };
                 Err(Error::invalid(message).with_hint(hint))
             }
             _ => Ok(provider),

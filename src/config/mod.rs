@@ -21,7 +21,7 @@ use crate::error::{Error, Result, sanitize};
 use crate::model::known::{self, KnownService, TrustingService};
 use crate::model::{
     Account, ClientAuthMethod, Grant, Header, HostPattern, KubernetesToken, LoginKind, Origin,
-    Provider, Target,
+    Provider, SharedAccounts, Target,
 };
 use crate::sys::atomic_file;
 
@@ -65,6 +65,8 @@ pub enum StoreChoice {
 struct ProviderSettings {
     kind: Option<ProviderKind>,
     store: Option<StoreChoice>,
+    /// Whatever `store` says, their sessions are in vault.
+    vault_accounts: Vec<Account>,
     api_url: Option<String>,
     hosts: Vec<String>,
     token_variable: Option<String>,
@@ -187,8 +189,17 @@ impl Configuration {
     /// A provider by name, with its default account: built in, with or without settings, or only configured.
     pub fn provider(&self, name: &str) -> Result<Provider> {
         let provider = self.described(name)?;
-        let is_default = name == self.default_provider();
-        Ok(Provider { is_default, shared: self.shared(self.store_of(name))?, ..provider })
+        let provider = Provider { is_default: name == self.default_provider(), ..provider };
+        let shared = self.shared(self.store_of(name))?;
+        let names = self.providers.get(name).map_or(&[][..], |settings| &settings.vault_accounts);
+        if shared.is_some() || names.is_empty() {
+            return Ok(Provider { shared, ..provider });
+        }
+        let settings = self.shared(Some(StoreChoice::Vault))?;
+        let accounts =
+            settings.map(|settings| SharedAccounts { names: names.to_vec(), settings: *settings });
+        let shared = accounts.as_ref().and_then(|accounts| accounts.settings_of(&provider.account));
+        Ok(Provider { shared, shared_accounts: accounts.map(Box::new), ..provider })
     }
 
     fn described(&self, name: &str) -> Result<Provider> {

@@ -272,7 +272,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::config::Configuration;
-    use crate::model::{FleetRole, JwtSource, Proof, SecretLocation, Vault, VaultLogin};
+    use crate::model::{Account, FleetRole, JwtSource, Proof, SecretLocation, Vault, VaultLogin};
 
     const ADDRESS: &str = "addresses = ['https://bao.acme.dev:8200/']\n";
 
@@ -314,6 +314,16 @@ mod tests {
         let found: Configuration = toml::from_str(text).unwrap();
         assert!(found.provider("mycli").unwrap().shared.is_some());
         assert_eq!(found.provider("microtica").unwrap().shared, None);
+        let text = "[stores.vault]\n[providers.mycli]\nvault_accounts = ['ci']\n";
+        let found: Configuration = toml::from_str(text).unwrap();
+        let mycli = found.provider("mycli").unwrap();
+        assert_eq!(mycli.shared, None);
+        for (name, is_shared) in [("ci", true), ("ada", false)] {
+            let account = Account::parse(name).unwrap();
+            assert_eq!(mycli.clone().with_account(account).shared.is_some(), is_shared, "{name}");
+        }
+        let ci = mycli.with_account(Account::parse("ci").unwrap());
+        assert_eq!(ci.with_account(Account::DEFAULT).shared, None);
         let found: Configuration = toml::from_str("store = 'vault'").unwrap();
         let error = found.provider("mycli").unwrap_err().message;
         assert_eq!(error, "`store` is vault, and config.toml has no table [stores.vault]");

@@ -232,9 +232,9 @@ impl Client {
         Ok(response)
     }
 
-    /// Sends JSON to a path of Vault's API; returns the response and the server's clock. Where there is no record, the
-    /// response has the status 404, and no error; `data` has what is known of a deleted one.
-    pub(super) fn vault<T: DeserializeOwned>(
+    /// Sends JSON to a path below the base URL, with these headers; returns the response and the server's clock. Where
+    /// there is no record, Vault's response has the status 404, and no error; `data` has what is known of a deleted one.
+    pub(super) fn send_json<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,

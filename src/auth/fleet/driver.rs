@@ -151,7 +151,7 @@ impl<'e> Driver<'e> {
         loop {
             let input = Input { boot: engine.clock.boot(), random: random(), event };
             let action = process.step(input);
-            engine.log.debug(&|| format!("shared session: {action:?}"));
+            engine.log.debug(&|| format!("shared session: {}", action.name()));
             event = match action {
                 Action::Read(part) => {
                     let read = self.store.read(part);
@@ -165,7 +165,16 @@ impl<'e> Driver<'e> {
                     engine.clock.sleep(delay);
                     Event::Waited
                 }
-                Action::Prepare => Event::Prepared(self.prepare()),
+                Action::Prepare => {
+                    let prepared = self.prepare();
+                    // The other processes of this machine do not wait for the service.
+                    if let (Ok(false), Some(session)) =
+                        (&prepared, process.alive(engine.clock.boot()))
+                    {
+                        engine.write_copy(self.files, self.settings, &session);
+                    }
+                    Event::Prepared(prepared)
+                }
                 Action::Redeem(session) => {
                     self.blocked.get_or_insert_with(signals::block);
                     let renewed = self.renewal.as_ref().map(|renewal| renewal.renew(&session));

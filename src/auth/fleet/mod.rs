@@ -75,8 +75,8 @@ impl Engine<'_> {
         if let (Some(copy), false) = (fresh, has_pending) {
             return Ok(copy.session.clone());
         }
-        let alive = copy.as_ref().map(|copy| &copy.session);
-        let alive = alive.filter(|session| !need.is_expired(session, self.clock.now()));
+        let is_alive = |session: &Session| !need.is_expired(session, self.clock.now());
+        let alive = copy.as_ref().map(|copy| &copy.session).filter(|session| is_alive(session));
         let not_refreshed = |error: Error, trail: &mut Trail| match alive {
             Some(session) if error.code == ErrorCode::TemporarilyUnavailable => {
                 let (provider, reason) = (provider.title(), error.message);
@@ -93,9 +93,9 @@ impl Engine<'_> {
             // The process that has the lock reads the store, and saves a result.
             let is_enough = |session: &Session| need.is_met(session, self.clock.now());
             let timeout = if alive.is_some_and(is_enough) { Duration::ZERO } else { LOCK_TIMEOUT };
-            match (driver.lock(timeout), files.copy(), alive) {
-                (Taken::Later, Some(copy), _) if is_fresh(&copy) => return Ok(copy.session),
-                (Taken::Held, _, Some(session)) => return Ok(session.clone()),
+            match (driver.lock(timeout), files.copy()) {
+                (Taken::Later, Some(copy)) if is_fresh(&copy) => return Ok(copy.session),
+                (Taken::Held, Some(copy)) if is_alive(&copy.session) => return Ok(copy.session),
                 // The record tells whether its token lives, and who refreshes it.
                 _ => {}
             }

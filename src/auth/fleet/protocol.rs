@@ -122,6 +122,24 @@ pub enum Action {
     End(Outcome),
 }
 
+impl Action {
+    /// For the debug log, without what is read or written.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Read(SharedPart::Refresh) => "read",
+            Self::Read(SharedPart::Access) => "read the record of the readers",
+            Self::CompareAndSet(SharedPart::Refresh, ..) => "check-and-set",
+            Self::CompareAndSet(SharedPart::Access, ..) => "check-and-set for the readers",
+            Self::Wait(_) => "wait",
+            Self::Prepare => "prepare",
+            Self::Redeem(_) => "redeem",
+            Self::SavePending(_) => "save the result on this machine",
+            Self::RemovePending => "remove the result from this machine",
+            Self::End(_) => "end",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The session by the clock of this machine, and why it was not refreshed or not saved.
@@ -308,6 +326,12 @@ impl Process {
 
     pub fn goal(&self) -> &Goal {
         &self.call.goal
+    }
+
+    /// The shared session by the clock of this machine, if its token lives.
+    pub fn alive(&self, boot: Duration) -> Option<Session> {
+        let found = self.found.as_ref().filter(|_| self.call.goal == Goal::Get)?;
+        self.is_alive(boot).then(|| shifted((**found).clone(), -self.offset()))
     }
 
     fn part(&self) -> SharedPart {
@@ -708,11 +732,9 @@ impl Process {
 
     /// The token that lives, or the failure.
     fn outcome(&self, reason: Failure, boot: Duration) -> Outcome {
-        match &self.found {
-            Some(found) if self.call.goal == Goal::Get && self.is_alive(boot) => {
-                self.session((**found).clone(), Some(reason))
-            }
-            _ => Outcome::Failed(reason),
+        match self.alive(boot) {
+            Some(session) => Outcome::Session(Box::new(session), Some(reason)),
+            None => Outcome::Failed(reason),
         }
     }
 

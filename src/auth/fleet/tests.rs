@@ -12,6 +12,7 @@ use crate::model::{
     FleetRole, Lease, LoginKind, Need, OAuth, Provider, Session, SharedPart, SharedRecord,
     SharedSession, SharedSettings, Snapshot, Timestamp, Trail, Warning,
 };
+use crate::store::fleet::{Copy, FleetFiles};
 use crate::sys::clock::Clock as _;
 use crate::sys::lock::RETRY_DELAY;
 
@@ -144,7 +145,7 @@ fn each_token_has_one_moment_at_which_it_is_read_again() {
         let memory = with(session("one", 0));
         let provider = acme(SIMPLE);
         token(&memory, &SIMPLE);
-        let files = super::FleetFiles::new(&memory.context, &provider, &SIMPLE);
+        let files = FleetFiles::new(&memory.context, &provider, &SIMPLE);
         let drawn = files.copy().expect("a copy").next_read;
         let seconds = drawn.unix() - NOW;
         assert!((660..=840).contains(&seconds), "{seconds} s");
@@ -195,6 +196,56 @@ fn a_lost_race_returns_the_token_that_lives() {
     assert!(error.message.contains("build-7 is refreshing"), "{error}");
     assert!(memory.clock.elapsed() <= super::TIMEOUT + Duration::from_secs(1));
     assert_eq!(redeemed(&memory), Vec::<String>::new());
+}
+
+#[test]
+fn processes_that_wait_return_the_copy_of_the_holder() {
+    let memory = with(due("old"));
+    let provider = acme(SIMPLE);
+    let copy_of = |memory: &Memory| FleetFiles::new(&memory.context, &provider, &SIMPLE);
+    let (files, found) = (copy_of(&memory), std::rc::Rc::new(std::cell::RefCell::new(None)));
+    let seen = found.clone();
+    let during = move || *seen.borrow_mut() = files.copy().map(|copy| copy.session.access_token);
+    memory.endpoints.after(Box::new(during), Ok(session("new", 0)));
+    assert_eq!(token(&memory, &SIMPLE), "access-new");
+    assert_eq!(*found.borrow(), Some(due("old").access_token), "before the service answers");
+    assert_eq!(
+        copy_of(&memory).copy().unwrap().session.access_token,
+        session("new", 0).access_token
+    );
+    // Without a copy at its start, and with another process that has the lock for longer than it waits.
+    let memory = with(due("old"));
+    memory.locks.held_for.set(u32::MAX);
+    let (files, session) = (copy_of(&memory), due("old"));
+    let next_read = Timestamp::from_unix(NOW);
+    let holder = move || files.write_copy(&Copy { session: session.clone(), next_read });
+    *memory.locks.meanwhile.borrow_mut() = Some(Box::new(holder));
+    assert_eq!(get(&memory, &SIMPLE).unwrap(), ("access-old".to_owned(), vec![]));
+    assert_eq!(requests(&memory), Vec::<String>::new());
+}
+
+#[test]
+fn the_debug_log_has_neither_ids_nor_tokens() {
+    let memory = with(expired("old"));
+    memory.shared.faults.borrow_mut().push_back(Fault::LostResponse);
+    memory.endpoints.will(Ok(session("new", 0)));
+    token(&memory, &SIMPLE);
+    let messages = memory.log.0.take();
+    let actions: Vec<_> =
+        messages.iter().filter_map(|it| it.strip_prefix("shared session: ")).collect();
+    let last = [
+        "save the result on this machine",
+        "check-and-set",
+        "remove the result from this machine",
+        "end",
+    ];
+    assert_eq!(actions[..4], ["read", "prepare", "check-and-set", "wait"]);
+    assert_eq!(actions[actions.len() - 4..], last);
+    let nonce = |text: &str| text.split(['"', ' ']).any(|word| word.len() >= 32);
+    for message in messages {
+        let is_secret = ["first", "access-", "\"old\""].iter().any(|it| message.contains(it));
+        assert!(!is_secret && !nonce(&message), "{message}");
+    }
 }
 
 /// A call that reads a record with the lease of another machine.

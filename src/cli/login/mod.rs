@@ -209,14 +209,25 @@ impl<'a> Login<'a> {
 
     /// Stores the choice of `--store vault`: no other call would find the session.
     fn configure_store(&self) -> Result<()> {
-        let Self { engine, provider, .. } = self;
-        let configured = engine.context.configuration()?.store_of(&provider.name);
-        if provider.shared.is_none() || configured == Some(StoreChoice::Vault) {
+        let Self { engine, provider: Provider { name, account, .. }, .. } = self;
+        let configured = engine.context.configuration()?.provider(name)?;
+        if self.provider.shared.is_none()
+            || configured.with_account(account.clone()).shared.is_some()
+        {
             return Ok(());
         }
-        let store = Some(StoreChoice::Vault.name().into());
-        edit::set(&engine.context.paths, Some(&provider.name), "store", store)?;
-        self.output.note(format!("set store = vault in [providers.{}]", provider.name));
+        let paths = &engine.context.paths;
+        let changed = if account.is_default() {
+            edit::set(paths, Some(name), "store", Some(StoreChoice::Vault.name().into()))?;
+            "set store = vault".to_owned()
+        } else {
+            edit::change_list(paths, name, "vault_accounts", |accounts| {
+                accounts.push(account.to_string());
+                Ok(())
+            })?;
+            format!("added {account} to vault_accounts")
+        };
+        self.output.note(format!("{changed} in [providers.{name}]"));
         Ok(())
     }
 

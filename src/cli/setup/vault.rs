@@ -13,8 +13,11 @@ use crate::model::{FleetRole, Proof, SecretsEngine, ToolOutput, Vault, VaultLogi
 pub(super) const NAME: &str = "vault";
 
 /// For every machine; the policy `default` of the server has them, too.
-const COMMON: [(&str, &[&str]); 2] =
-    [("auth/token/renew-self", &["update"]), ("sys/capabilities-self", &["update"])];
+const COMMON: [(&str, &[&str]); 3] = [
+    ("auth/token/lookup-self", &["read"]),
+    ("auth/token/renew-self", &["update"]),
+    ("sys/capabilities-self", &["update"]),
+];
 
 pub(super) fn run(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
     let settings = engine.context.configuration()?.vault()?;

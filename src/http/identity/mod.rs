@@ -51,7 +51,7 @@ pub(super) fn exchange(
             let base = network.context.configured_api_url(provider).map_err(HttpError::NotSent)?;
             let client = Client::for_identity(network, &base).map_err(HttpError::NotSent)?;
             let body = json!({ "role": role, "jwt": token.expose_secret() }).to_string();
-            let (response, _) = client.until(deadline).vault::<Response>(
+            let (response, _) = client.until(deadline).send_json::<Response>(
                 Method::POST,
                 &vault::login_path(mount),
                 &vault::headers(namespace.as_deref()),
@@ -101,11 +101,11 @@ pub fn revoke(network: Network<'_>, provider: &Provider, session: &Session) -> R
             let (path, headers) =
                 ("/v1/auth/token/revoke-self", vault::headers(namespace.as_deref()));
             let client = client.map_err(HttpError::NotSent)?;
-            client.vault::<IgnoredAny>(Method::POST, path, &headers, token, None, &[])?;
+            client.send_json::<IgnoredAny>(Method::POST, path, &headers, token, None, &[])?;
         }
         (Some(Exchange::Preset(preset)), _) if preset.is_revocable => {
             let client = Client::for_identity(network, &base).map_err(HttpError::NotSent)?;
-            client.vault::<IgnoredAny>(Method::DELETE, preset.path, &[], token, None, &[])?;
+            client.send_json::<IgnoredAny>(Method::DELETE, preset.path, &[], token, None, &[])?;
         }
         // A client that authenticates with an assertion would need another identity token.
         (Some(Exchange::TokenExchange { .. } | Exchange::JwtBearer), LoginKind::OAuth(oauth)) => {

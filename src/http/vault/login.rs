@@ -20,7 +20,8 @@ use crate::model::{
     IdentitySource, JwtSource, LoginKind, Origin, Proof, Provider, Secret, SecretLocation,
     Timestamp, Vault, VaultLogin, json as numbers,
 };
-use crate::sys::{atomic_file, lock};
+use crate::sys::atomic_file;
+use crate::sys::lock::{self, Locks as _};
 
 /// The longest lifetime of a token, in seconds.
 const MAX_LEASE: u64 = 366 * 24 * 3600;
@@ -131,13 +132,12 @@ pub(super) fn token(
     store: &VaultStore<'_>,
     rejected: Option<&Secret>,
 ) -> Result<(Secret, bool), SharedFailure> {
-    let context = store.server.network.context;
     let (mount, proof) = match &store.settings.login {
         VaultLogin::Token(file) => return given(store, file.clone()).map(|token| (token, true)),
         VaultLogin::Method { mount, proof } => (mount, proof),
     };
     let now = || store.server.clock.now();
-    let path = context.paths.in_home(&format!(".my/stores/{}.json", name(store))).ok();
+    let path = file(store);
     let read = || {
         let cached = path.as_deref().and_then(read_cached).unwrap_or_default();
         let is_rejected = rejected.is_some_and(|it| it.expose_secret() == cached.token);
@@ -164,7 +164,9 @@ pub(super) fn token(
         return Ok((found(&cached), false));
     }
     let is_alive = cached.is_alive(now());
-    let renewed = (is_alive && cached.renewable).then(|| renew(store, &cached)).flatten();
+    let renewed =
+        (is_alive && cached.renewable).then(|| renew(store, &found(&cached), &cached).ok());
+    let renewed = renewed.flatten();
     let result = renewed.map_or_else(|| log_in(store, mount, proof, &cached, path.as_ref()), Ok);
     match result {
         Ok(cached) => {
@@ -176,10 +178,11 @@ pub(super) fn token(
     }
 }
 
-/// The name of the file: another server, role or namespace has another token.
-fn name(store: &VaultStore<'_>) -> String {
+/// Another server, role or namespace has another token.
+fn file(store: &VaultStore<'_>) -> Option<PathBuf> {
     let Vault { addresses, namespace, login, .. } = &store.settings;
-    digest(&format!("{addresses:?} {namespace:?} {login:?}"))
+    let name = digest(&format!("{addresses:?} {namespace:?} {login:?}"));
+    store.server.network.context.paths.in_home(&format!(".my/stores/{name}.json")).ok()
 }
 
 fn digest(text: &str) -> String {
@@ -196,32 +199,78 @@ fn write(path: &Path, cached: &Cached) -> Result<(), atomic_file::WriteError> {
     atomic_file::write_fleeting(path, &text)
 }
 
-/// A token that somebody else maintains.
+/// A token that somebody else provides.
 fn given(store: &VaultStore<'_>, file: Option<PathBuf>) -> Result<Secret, SharedFailure> {
     if let Some(token) = &store.given {
         return Ok(token.clone());
     }
     let home = || store.server.network.context.paths.in_home(".vault-token");
     let file = file.map_or_else(home, Ok).map_err(|problem| denied(&problem))?;
-    secret(store, &SecretLocation::File(file)).map_err(|failure| match failure {
+    let token = secret(store, &SecretLocation::File(file)).map_err(|failure| match failure {
         SharedFailure::Denied(why) => {
             SharedFailure::Denied(format!("{why}, and VAULT_TOKEN is not set"))
         }
         failure => failure,
-    })
+    })?;
+    maintain(store, &token);
+    Ok(token)
+}
+
+/// Renews the token of a file when two thirds of its lifetime have passed; it stays the same token. This machine stores its
+/// lifetime, for which it asks the server once, and a hash of it.
+fn maintain(store: &VaultStore<'_>, token: &Secret) {
+    let (Some(path), now) = (file(store), store.server.clock.now()) else { return };
+    let hash = digest(token.expose_secret());
+    let read = || read_cached(&path).filter(|cached| cached.token == hash);
+    let is_done =
+        |known: &Option<Cached>| known.as_ref().is_some_and(|it| !it.renewable || it.is_fresh(now));
+    if is_done(&read()) {
+        return;
+    }
+    let Ok(Some(_lock)) = lock::FileLocks.try_lock(&path.with_extension("lock")) else { return };
+    let known = read();
+    if is_done(&known) {
+        return;
+    }
+    let found = match &known {
+        Some(cached) => renew(store, token, cached),
+        None => look_up(store, token),
+    };
+    let found = match found {
+        Ok(found) => found,
+        // Its policy does not allow that, or it has expired.
+        Err(Refusal::Decision(_)) => Cached::default(),
+        Err(Refusal::Failure(_)) => return,
+    };
+    let _ = write(&path, &Cached { token: hash, ..found });
+}
+
+/// <https://openbao.org/api-docs/auth/token/#lookup-a-token-self>
+fn look_up(store: &VaultStore<'_>, token: &Secret) -> Result<Cached, Refusal> {
+    #[derive(Deserialize)]
+    struct Facts {
+        ttl: Value,
+        #[serde(default)]
+        renewable: bool,
+    }
+    let call = Call::get("/v1/auth/token/lookup-self");
+    let (response, _) = store.server.request::<Response<Facts>>(&call, Some(token))?;
+    let facts = response.data.ok_or_else(|| denied(&"the server does not know its token"))?;
+    let lifetime = numbers::number(&facts.ttl, 1..=MAX_LEASE);
+    let received_at = store.server.clock.now().unix();
+    Ok(Cached { received_at, lifetime, renewable: facts.renewable, ..Cached::default() })
 }
 
 fn denied(why: &dyn std::fmt::Display) -> SharedFailure {
     SharedFailure::Denied(format!("cannot log in to the server: {why}"))
 }
 
-/// `None` if the token cannot be renewed: then a login replaces it.
-fn renew(store: &VaultStore<'_>, cached: &Cached) -> Option<Cached> {
-    let token = Secret::new(cached.token.clone());
+/// If the token cannot be renewed, a login replaces it.
+fn renew(store: &VaultStore<'_>, token: &Secret, cached: &Cached) -> Result<Cached, Refusal> {
     let body = Secret::new("{}");
     let call = Call::post("/v1/auth/token/renew-self", &body);
-    let (response, _) = store.server.request(&call, Some(&token)).ok()?;
-    issued(store, response, cached).ok()
+    let (response, _) = store.server.request(&call, Some(token))?;
+    Ok(issued(store, response, cached)?)
 }
 
 fn log_in(

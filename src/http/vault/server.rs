@@ -160,7 +160,7 @@ impl<'a> Server<'a> {
         }
         let headers = headers(self.namespace.as_deref());
         let Call { method, path, body, secrets, .. } = call;
-        client.clone().until(now + remaining / left).vault(
+        client.clone().until(now + remaining / left).send_json(
             method.clone(),
             path,
             &headers,

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 pub use account::Account;
 pub use identity::{Algorithm, Exchange, Identity, IdentitySource, Preset, SigningKey};
 pub use oauth::{ClientAuthMethod, Endpoints, Grant, KubernetesToken, OAuth, SecretLocation};
-pub use shared::{FleetRole, SharedSettings};
+pub use shared::{FleetRole, SharedAccounts, SharedSettings};
 pub use vault::{JwtSource, Proof, SecretsEngine, Vault, VaultLogin};
 
 pub type Text = Cow<'static, str>;
@@ -55,8 +55,9 @@ pub struct Provider {
     pub key: StorageKey,
     /// How a job logs in without a stored secret.
     pub identity: Option<Box<Identity>>,
-    /// The store that other machines share; `None` if the session is stored on this machine.
+    /// The store that other machines share; `None` if the session of this account is stored on this machine.
     pub shared: Option<Box<SharedSettings>>,
+    pub shared_accounts: Option<Box<SharedAccounts>>,
 }
 
 /// How a person logs in.
@@ -220,6 +221,7 @@ impl Provider {
         },
         identity: None,
         shared: None,
+        shared_accounts: None,
     };
 
     /// Microtica: `mic_` API keys in a header of their own, stored where Microtica's own tools read them.
@@ -252,6 +254,7 @@ impl Provider {
         },
         identity: None,
         shared: None,
+        shared_accounts: None,
     };
 
     /// The provider of a request that names none.
@@ -277,6 +280,7 @@ impl Provider {
             key: StorageKey::new(name, &Account::DEFAULT),
             identity: None,
             shared: None,
+            shared_accounts: None,
         }
     }
 
@@ -288,7 +292,11 @@ impl Provider {
             return self;
         }
         let key = StorageKey { service: self.key.service, ..StorageKey::new(&self.name, &account) };
-        Self { account, key, ..self }
+        let shared = match &self.shared_accounts {
+            Some(accounts) => accounts.settings_of(&account),
+            None => self.shared,
+        };
+        Self { account, key, shared, ..self }
     }
 
     /// The name in a message, with the account if it is not the default one.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::model::Account;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedSettings {
     pub role: FleetRole,
@@ -11,6 +13,19 @@ pub struct SharedSettings {
     pub cache_max_age: Option<Duration>,
     /// Whether a refreshed session may be stored on this machine until the shared store has it.
     pub pending: bool,
+}
+
+/// The accounts of a provider whose sessions other machines share, if not all of them do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedAccounts {
+    pub names: Vec<Account>,
+    pub settings: SharedSettings,
+}
+
+impl SharedAccounts {
+    pub fn settings_of(&self, account: &Account) -> Option<Box<SharedSettings>> {
+        self.names.contains(account).then(|| Box::new(self.settings.clone()))
+    }
 }
 
 /// What this machine may do with the shared session.

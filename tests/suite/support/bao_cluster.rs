@@ -19,8 +19,17 @@ pub(crate) struct BaoCluster {
     _home: tempfile::TempDir,
 }
 
+/// Where a server runs.
+pub(crate) struct Place {
+    pub(crate) api: String,
+    pub(crate) cluster: String,
+    /// What begins its command line.
+    pub(crate) prefix: Vec<String>,
+}
+
 pub(crate) struct Node {
     pub(crate) url: String,
+    prefix: Vec<String>,
     configuration: std::path::PathBuf,
     child: Option<Child>,
 }
@@ -50,8 +59,12 @@ impl Node {
     }
 
     fn start(&mut self) {
-        let mut command = Command::new("bao");
-        command.args(["server", "-log-level=error", "-config"]).arg(&self.configuration);
+        let line = [&self.prefix[..], &["bao".to_owned()]].concat();
+        let mut command = Command::new(&line[0]);
+        command
+            .args(&line[1..])
+            .args(["server", "-log-level=error", "-config"])
+            .arg(&self.configuration);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(command.spawn().expect("bao starts"));
     }
@@ -96,18 +109,23 @@ pub(crate) fn wait(what: &str, mut is_true: impl FnMut() -> bool) {
 impl BaoCluster {
     /// Starts a cluster with KV version 2 at `secret`; `None`, with a message, if it is not installed.
     pub(crate) fn start(size: u8, standby_reads: bool) -> Option<Self> {
+        let address = |node: u8| free_address().replace("127.0.0.1", &format!("127.0.0.{node}"));
+        let place = |node| Place { api: address(node), cluster: address(node), prefix: Vec::new() };
+        Self::start_at(&(1..=size).map(place).collect::<Vec<_>>(), standby_reads)
+    }
+
+    /// The same, with a server at each place.
+    pub(crate) fn start_at(places: &[Place], standby_reads: bool) -> Option<Self> {
         if !has_client("bao") {
             return None;
         }
         let home = tempfile::tempdir().unwrap();
-        let address = |node: u8| free_address().replace("127.0.0.1", &format!("127.0.0.{node}"));
-        let addresses: Vec<_> = (1..=size).map(|node| (address(node), address(node))).collect();
-        let join: Vec<_> = addresses
+        let join: Vec<_> = places
             .iter()
-            .map(|(api, _)| json!({ "leader_api_addr": format!("http://{api}") }))
+            .map(|Place { api, .. }| json!({ "leader_api_addr": format!("http://{api}") }))
             .collect();
         let mut nodes = Vec::new();
-        for (at, (api, cluster)) in addresses.iter().enumerate() {
+        for (at, Place { api, cluster, prefix }) in places.iter().enumerate() {
             let data = home.path().join(format!("data-{at}"));
             std::fs::create_dir(&data).unwrap();
             let settings = json!({
@@ -118,7 +136,8 @@ impl BaoCluster {
             });
             let configuration = home.path().join(format!("node-{at}.json"));
             std::fs::write(&configuration, settings.to_string()).unwrap();
-            let mut node = Node { url: format!("http://{api}"), configuration, child: None };
+            let (url, prefix) = (format!("http://{api}"), prefix.clone());
+            let mut node = Node { url, prefix, configuration, child: None };
             node.start();
             nodes.push(node);
         }

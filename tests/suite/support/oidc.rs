@@ -111,6 +111,11 @@ impl Oidc {
         self.test(&format!("delay-description?ms={}", time.as_millis()));
     }
 
+    /// The lifetime of the access tokens that it issues from now on, in seconds.
+    pub(crate) fn set_lifetime(&self, seconds: u64) {
+        self.test(&format!("lifetime?s={seconds}"));
+    }
+
     pub(crate) fn clear_journal(&self) {
         self.test("clear");
     }
@@ -119,6 +124,18 @@ impl Oidc {
     pub(crate) fn count(&self, event: &str) -> usize {
         let journal = self.test("journal");
         journal.as_array().into_iter().flatten().filter(|entry| entry["event"] == event).count()
+    }
+
+    /// Redeems a refresh token; returns the status of the response.
+    pub(crate) fn redeem(&self, refresh_token: &str) -> u16 {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token),
+            ("client_id", "helper"),
+        ];
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let request = config.build().new_agent().post(format!("{}/token", self.url));
+        request.send_form(form).expect("the service answers").status().as_u16()
     }
 
     /// Whether the service reports to a host that the token is active.

@@ -8,13 +8,17 @@ pub(crate) struct Seed {
 }
 
 impl Seed {
+    pub(crate) fn new(number: u64) -> Self {
+        Self { number, state: number }
+    }
+
     /// From `MY_TEST_SEED`, or from the clock.
     pub(crate) fn from_environment() -> Self {
         let now =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let number = number("MY_TEST_SEED", now);
         println!("MY_TEST_SEED={number}");
-        Self { number, state: number }
+        Self::new(number)
     }
 
     /// A number below this one.

@@ -59,7 +59,42 @@ fn a_token_file_is_read_for_configured_addresses() {
     let failure = other.read().unwrap_err();
     assert!(matches!(failure, SharedFailure::Denied(_)), "{failure:?}");
     message(&failure);
-    assert!(stored(&machine).is_empty(), "it is somebody else's");
+    let found = stored(&machine).remove(0);
+    assert!(!found.to_string().contains(&token), "it is somebody else's: {found}");
+}
+
+#[test]
+fn the_token_of_a_file_is_renewed_after_two_thirds() {
+    let Some(bao) = OpenBao::start() else { return };
+    allow(&bao);
+    let made = json!({ "policies": ["fleet", "default"], "ttl": "1h", "renewable": true });
+    let made = bao.write("auth/token/create", &made);
+    let token = made["auth"]["client_token"].as_str().unwrap();
+    let machine = Machine::new(&addresses(&[&bao.url]), &[]);
+    std::fs::write(token_file(machine.home.path()), token).unwrap();
+    let requests = |run: &dyn Fn()| {
+        let before = bao.audit().len();
+        run();
+        let found = OpenBao::audited(&bao.audit().split_off(before)).into_iter();
+        found.filter(|it| it.contains("auth/token/")).collect::<Vec<_>>()
+    };
+    let read = || assert_eq!(machine.read(), Ok((None, 0)));
+    assert_eq!(requests(&read), ["read auth/token/lookup-self"]);
+    assert_eq!(requests(&read), [""; 0]);
+    let found = stored(&machine).remove(0);
+    assert!((3590..=3600).contains(&found["lifetime"].as_u64().unwrap()), "{found}");
+    assert!(!found.to_string().contains(token), "{found}");
+    let path = std::fs::read_dir(machine.home.path().join(".my/stores")).unwrap();
+    let mut path = path.map(|it| it.unwrap().path());
+    let path = path.find(|it| it.extension().unwrap() == "json").unwrap();
+    let mut older = found.clone();
+    older["received_at"] = json!(found["received_at"].as_i64().unwrap() - 2500);
+    std::fs::write(&path, older.to_string()).unwrap();
+    assert_eq!(requests(&read), ["update auth/token/renew-self"]);
+    assert_eq!(requests(&read), [""; 0]);
+    let renewed = stored(&machine).remove(0);
+    assert_eq!((&renewed["token"], &renewed["lifetime"]), (&found["token"], &json!(3600)));
+    assert!(renewed["received_at"].as_i64() >= found["received_at"].as_i64());
 }
 
 fn app_role(bao: &OpenBao, role: &Value) -> String {

@@ -288,3 +288,33 @@ fn one_login_serves_another_machine() {
     let outcome = machine("store = \"vault\"\n").run(&["get"]);
     assert_eq!(outcome.status, 1, "{outcome:?}");
 }
+
+#[test]
+fn one_account_is_in_vault_and_another_on_this_machine() {
+    let (Some(bao), server) = (OpenBao::start(), service()) else { return };
+    let mut home = Home::at(&server);
+    home.configure(&format!("[stores.vault]\n{}", addresses(&[&bao.url])));
+    home.set("BAO_TOKEN", "root");
+    home.set("MY_NO_KEYRING", "1");
+    assert_eq!(home.log_in(&server, "me@acme.dev", &[]).status, 0);
+    let ci = ["--account", "ci", "--store", "vault"];
+    let outcome = home.log_in(&server, "ci@acme.dev", &ci);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(outcome.messages.contains("added ci to vault_accounts"), "{outcome:?}");
+    let token = |account: &str| {
+        let outcome = home.run(&["get", "--format", "raw", "--account", account]);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        outcome.output.trim_end().to_owned()
+    };
+    let path = |account: &str| format!("secret/data/my-credential-helper/refresh/mycli/{account}");
+    let stored = bao.read("root", &path("ci"))["data"]["data"]["access_token"].clone();
+    assert_eq!(json!(token("ci")), stored);
+    assert_ne!(json!(token("default")), stored);
+    let url = format!("{}/v1/{}", bao.url, path("default"));
+    assert!(ureq::get(url).header("X-Vault-Token", "root").call().is_err(), "404");
+    // Elsewhere, no call would find the session.
+    let line = ["login", "--email", "ci@acme.dev", "--account", "ci", "--store", "file", "--force"];
+    let outcome = home.run(&line);
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(outcome.messages.contains("`vault_accounts` in [providers.mycli]"), "{outcome:?}");
+}

@@ -24,6 +24,7 @@ async function start() {
   const journal = [];
   let delay = 0;
   let delayDescription = 0;
+  let lifetime = 900;
   let assertion = '';
   let gate = Promise.resolve();
   let release = () => {};
@@ -53,7 +54,7 @@ async function start() {
     pkce: { required: () => true },
     issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: true,
-    ttl: { AccessToken: 900, ClientCredentials: 900, RefreshToken: 14 * 86400, Grant: 14 * 86400, Session: 86400, Interaction: 3600, DeviceCode: 600, IdToken: 900, AuthorizationCode: 60 },
+    ttl: { AccessToken: () => lifetime, ClientCredentials: 900, RefreshToken: 14 * 86400, Grant: 14 * 86400, Session: 86400, Interaction: 3600, DeviceCode: 600, IdToken: 900, AuthorizationCode: 60 },
     claims: { openid: ['sub', 'email'] },
     findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@acme.dev` }) }),
     cookies: { keys: ['of a test'] },
@@ -111,6 +112,7 @@ async function start() {
       case '/test/id-token': return tell(await verified(url.searchParams.get('token')));
       case '/test/journal': return tell(journal);
       case '/test/assertion': return tell({ assertion });
+      case '/test/lifetime': lifetime = Number(url.searchParams.get('s')); return tell({});
       case '/test/clear': journal.length = 0; return tell({});
       case '/test/delay': delay = Number(url.searchParams.get('ms')); return tell({});
       case '/test/hold': gate = new Promise((done) => { release = done; }); return tell({});

@@ -1,11 +1,13 @@
 //! A session that machines share: real processes of several machines, a real cluster and a real OAuth service, which ends
 //! the login if a refresh token returns. `MY_TEST_FLEET` is the number of processes, and adds what needs minutes.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+mod faults;
+mod load;
+mod losses;
+mod namespaces;
+mod way;
+
 use std::process::Child;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
@@ -16,6 +18,7 @@ use crate::support::oidc::Oidc;
 use crate::support::openbao::OpenBao;
 use crate::support::seed::number;
 use crate::support::{HELPER, Home, Outcome, finish, has_client, rfc3339, service, spawn};
+use way::Way;
 
 const RAW: [&str; 3] = ["get", "--format", "raw"];
 const RECORD: &str = "secret/data/my-credential-helper/refresh/acme/default";
@@ -53,26 +56,13 @@ impl Fleet {
 
     /// The fields of the record.
     fn record(&self) -> Value {
-        let leader = &self.bao.nodes[self.bao.leader().expect("a leader")];
-        let (status, body) = leader.send("GET", RECORD, &self.bao.root, &Value::Null);
-        assert_eq!(status, 200, "{body}");
-        body["data"]["data"].clone()
+        record(&self.bao, RECORD)
     }
 
     /// Stores a new login whose access token was issued so many seconds ago, on every server.
     fn share(&self, age: u64) -> String {
         let (access_token, fields) = login(&self.oidc, age);
-        let path = RECORD.replace("/data/", "/metadata/");
-        self.bao.write(&path, &json!({ "max_versions": 1, "cas_required": true }));
-        let version = |node: &Node| {
-            let (_, body) = node.send("GET", RECORD, &self.bao.root, &Value::Null);
-            body["data"]["metadata"]["version"].as_u64().unwrap_or(0)
-        };
-        let last = version(&self.bao.nodes[self.bao.leader().expect("a leader")]);
-        self.bao.write(RECORD, &json!({ "options": { "cas": last }, "data": fields }));
-        wait("every server has the login", || {
-            self.bao.nodes.iter().all(|node| version(node) == last + 1)
-        });
+        share(&self.bao, RECORD, &fields);
         self.oidc.clear_journal();
         access_token
     }
@@ -97,6 +87,27 @@ impl Fleet {
     }
 }
 
+/// The fields of a record.
+fn record(bao: &BaoCluster, path: &str) -> Value {
+    let leader = &bao.nodes[bao.leader().expect("a leader")];
+    let (status, body) = leader.send("GET", path, &bao.root, &Value::Null);
+    assert_eq!(status, 200, "{body}");
+    body["data"]["data"].clone()
+}
+
+/// Writes a record, and waits until every server has it.
+fn share(bao: &BaoCluster, path: &str, fields: &Value) {
+    let metadata = path.replace("/data/", "/metadata/");
+    bao.write(&metadata, &json!({ "max_versions": 1, "cas_required": true }));
+    let version = |node: &Node| {
+        let (_, body) = node.send("GET", path, &bao.root, &Value::Null);
+        body["data"]["metadata"]["version"].as_u64().unwrap_or(0)
+    };
+    let last = version(&bao.nodes[bao.leader().expect("a leader")]);
+    bao.write(path, &json!({ "options": { "cas": last }, "data": fields }));
+    wait("every server has the login", || bao.nodes.iter().all(|node| version(node) == last + 1));
+}
+
 fn machine(oidc: &Oidc, token: &str, provider: &str, vault: &str) -> Home {
     let more =
         format!("client_id = \"helper\"\nstore = \"vault\"\n{provider}\n[stores.vault]\n{vault}");
@@ -109,12 +120,17 @@ fn machine(oidc: &Oidc, token: &str, provider: &str, vault: &str) -> Home {
 
 /// A login at the service, as a record: the access token, and the fields.
 fn login(oidc: &Oidc, age: u64) -> (String, Value) {
+    login_for(oidc, age, LIFETIME)
+}
+
+/// The same, whose access token lives so many seconds.
+fn login_for(oidc: &Oidc, age: u64, lifetime: u64) -> (String, Value) {
     let (access_token, refresh_token) = oidc.seed("ada");
     let issued = SystemTime::now() - Duration::from_secs(age);
     let fields = json!({
         "format": "1", "login_id": format!("login-{refresh_token}"), "service": oidc.url,
         "access_token": access_token, "refresh_token": refresh_token,
-        "expires_at": rfc3339(issued + Duration::from_secs(LIFETIME)),
+        "expires_at": rfc3339(issued + Duration::from_secs(lifetime)),
         "logged_in_at": rfc3339(issued), "last_refreshed_at": rfc3339(issued),
     });
     (access_token, fields)
@@ -214,61 +230,19 @@ fn a_result_outlives_the_leader_without_standby_reads() {
     a_leader_is_lost(false);
 }
 
-/// The way to the service, which can be cut: then a request reaches nobody, also later.
-struct Way {
-    url: String,
-    is_cut: Arc<AtomicBool>,
-    requests: Arc<AtomicBool>,
-}
-
-impl Way {
-    fn start(to: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let to = to.trim_start_matches("http://").to_owned();
-        let [is_cut, requests] = [false, false].map(|it| Arc::new(AtomicBool::new(it)));
-        let (cut, seen) = (is_cut.clone(), requests.clone());
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let (to, cut, seen) = (to.clone(), cut.clone(), seen.clone());
-                std::thread::spawn(move || forward(client, &to, &cut, &seen));
-            }
-        });
-        Self { url, is_cut, requests }
-    }
-}
-
-fn forward(client: TcpStream, to: &str, is_cut: &AtomicBool, requests: &AtomicBool) {
-    let mut server = TcpStream::connect(to).expect("the service listens");
-    let (mut from_server, mut to_client) =
-        (server.try_clone().unwrap(), client.try_clone().unwrap());
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut from_server, &mut to_client);
-    });
-    let (mut client, mut bytes) = (client, [0; 4096]);
-    while let Ok(length @ 1..) = client.read(&mut bytes) {
-        if is_cut.load(Ordering::Relaxed) {
-            requests.store(true, Ordering::Relaxed);
-        } else if server.write_all(&bytes[..length]).is_err() {
-            return;
-        }
-    }
-    let _ = server.shutdown(std::net::Shutdown::Both);
-}
-
 #[test]
 fn a_lease_whose_holder_was_killed_is_not_taken_at_once() {
     let Some(fleet) = Fleet::start(1, true) else { return };
     let way = Way::start(&fleet.oidc.url);
+    way.cut();
     let setting = format!("token_endpoint = \"{}/token\"", way.url);
     let machines = [0, 1].map(|at| fleet.machine_with(at, &setting));
     fleet.share(LIFETIME + 60);
-    way.is_cut.store(true, Ordering::Relaxed);
     let mut holder = machines[0].start(&RAW);
-    wait("the request is sent", || way.requests.load(Ordering::Relaxed));
+    wait("the request is sent", || way.requests() > 0);
     holder.kill().unwrap();
     holder.wait().unwrap();
-    way.is_cut.store(false, Ordering::Relaxed);
+    way.open();
     let nonce = fleet.record()["lease_nonce"].clone();
     assert!(nonce.is_string(), "{nonce}");
     let begun = SystemTime::now();
@@ -325,10 +299,14 @@ fn a_result_that_the_store_lacks_is_finished_by_the_next_call() {
 }
 
 /// A program of this machine whose clock is wrong.
-fn run_at(home: &Home, offset: &str) -> Outcome {
+fn start_at(home: &Home, offset: &str) -> Child {
     let mut command = home.command("faketime");
     command.args(["-f", offset, HELPER]).args(RAW).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    finish(spawn(command), b"")
+    spawn(command)
+}
+
+fn run_at(home: &Home, offset: &str) -> Outcome {
+    finish(start_at(home, offset), b"")
 }
 
 #[test]
