@@ -1,5 +1,7 @@
 //! What the requests to an OAuth service have in them, and what its errors tell a person, at a service that is a script.
 
+use std::sync::Mutex;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use my_credential_helper::model::Timestamp;
@@ -201,6 +203,7 @@ fn a_forbidden_owner_names_the_missing_scope() {
 fn come_back_with(home: &mut Home, parameters: &str) -> Outcome {
     let script = format!(
         "#!/bin/sh\npage=$(curl -s -o /dev/null -w '%{{redirect_url}}' \"$1\")\n\
+         curl -s -o /dev/null \"$page\"\n\
          state=$(printf %s \"$page\" | sed 's/.*[?&]state=//;s/&.*//')\n\
          curl -s -o /dev/null \"${{1%/*}}/callback?{parameters}&state=$state\"\n"
     );
@@ -229,4 +232,54 @@ fn an_authorization_that_must_be_revoked_by_hand_is_named() {
         assert!(outcome.messages.contains("could not revoke the session"), "{outcome:?}");
         assert_eq!(names_page(&outcome), kind == "gitea", "{outcome:?}");
     }
+}
+
+fn id_token(nonce: &Value) -> Value {
+    let encode = |part: Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
+    let claims = json!({ "iat": 1_700_000_000, "exp": 1_700_000_300, "nonce": nonce });
+    format!("{}.{}.c2ln", encode(json!({ "alg": "RS256" })), encode(claims)).into()
+}
+
+/// Glewlwyd requires a nonce.
+#[test]
+fn an_id_token_of_another_login_is_rejected() {
+    let cases: [(fn(&str) -> Value, bool); 6] = [
+        (|nonce| id_token(&nonce.into()), true),
+        (|_| Value::Null, true),
+        // Encrypted: it has five parts.
+        (|_| "eyJ.eyJ.eyJ.eyJ.eyJ".into(), true),
+        (|_| id_token(&"of-another-login".into()), false),
+        (|_| id_token(&Value::Null), false),
+        (|_| id_token(&7.into()), false),
+    ];
+    for (index, (issue, is_accepted)) in cases.into_iter().enumerate() {
+        let nonce = Mutex::new(String::new());
+        let service = service(json!({}), move |request| {
+            let query = request.path.strip_prefix("/page?").unwrap_or_default();
+            let mut sent = url::form_urlencoded::parse(query.as_bytes());
+            if let Some((_, value)) = sent.find(|(name, _)| name == "nonce") {
+                *nonce.lock().unwrap() = value.into_owned();
+            }
+            let mut issued: Value = serde_json::from_str(TOKENS).unwrap();
+            issued["id_token"] = issue(&nonce.lock().unwrap());
+            ok(&issued)
+        });
+        let mut home = home(&service, "oauth", "scopes = ['openid']");
+        let outcome = come_back_with(&mut home, "code=c");
+        assert_eq!(outcome.status == 0, is_accepted, "{index}: {outcome:?}");
+        assert_eq!(home.read(SESSION).is_some(), is_accepted, "{index}: {outcome:?}");
+        let is_named =
+            outcome.messages.contains("the ID token of the response is of another login");
+        assert_eq!(is_named, !is_accepted, "{index}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_login_without_openid_sends_no_nonce() {
+    let service = service(json!({}), tokens);
+    let mut home = home(&service, "oauth", "scopes = ['repo']");
+    assert_eq!(come_back_with(&mut home, "code=c").status, 0);
+    let requests = service.requests();
+    let page = requests.iter().find(|request| request.path.starts_with("/page?")).unwrap();
+    assert!(!page.path.contains("nonce"), "{page:?}");
 }
