@@ -283,3 +283,49 @@ fn a_login_without_openid_sends_no_nonce() {
     let page = requests.iter().find(|request| request.path.starts_with("/page?")).unwrap();
     assert!(!page.path.contains("nonce"), "{page:?}");
 }
+
+/// django-oauth-toolkit lists the endpoint for a revocation only by RFC 8414.
+#[test]
+fn missing_endpoints_are_read_from_the_other_metadata() {
+    const OTHER: &str = "/.well-known/oauth-authorization-server";
+    // What the other metadata says, and whether the helper may use it.
+    let cases: [(u16, fn(&str) -> Value, bool); 6] = [
+        (200, |url| json!({ "issuer": url }), true),
+        (200, |url| json!({ "issuer": url, "token_endpoint": format!("{url}/other") }), true),
+        (200, |_| json!({ "issuer": "https://evil.dev" }), false),
+        (200, |url| json!({ "issuer": url, "token_endpoint": "http://evil.dev" }), false),
+        (200, |_| json!(["no metadata"]), false),
+        (500, |url| json!({ "issuer": url }), false),
+    ];
+    for (index, (status, metadata, is_used)) in cases.into_iter().enumerate() {
+        let service = service(json!({}), move |request| {
+            let host = request.head.lines().find_map(|line| line.strip_prefix("host: "));
+            let url = format!("http://{}", host.unwrap_or_default());
+            let mut fields = metadata(&url);
+            if fields.is_object() {
+                fields["revocation_endpoint"] = format!("{url}/revoke").into();
+            }
+            if request.path == OTHER {
+                (status, String::new(), fields.to_string())
+            } else {
+                tokens(request)
+            }
+        });
+        let home = home(&service, "oauth", "");
+        assert_eq!(home.run(&["login", "--device"]).status, 0, "{index}");
+        let outcome = home.run(&["logout"]);
+        let paths: Vec<_> = service.requests().into_iter().map(|it| it.path).collect();
+        assert_eq!(
+            paths.contains(&"/revoke".to_owned()),
+            is_used,
+            "{index}: {paths:?} {outcome:?}"
+        );
+        assert_eq!(outcome.messages.contains("could not revoke"), !is_used, "{index}: {outcome:?}");
+        assert!(!paths.contains(&"/other".to_owned()), "{index}: {paths:?}");
+        // Once for the login; the logout uses what is stored.
+        assert_eq!(paths.iter().filter(|path| *path == OTHER).count(), 1, "{index}: {paths:?}");
+    }
+    let complete = service(json!({ "revocation_endpoint": "http://127.0.0.1/revoke" }), tokens);
+    assert_eq!(home(&complete, "oauth", "").run(&["login", "--device"]).status, 0);
+    assert!(complete.requests().iter().all(|it| it.path != OTHER), "nothing is missing");
+}
