@@ -284,6 +284,26 @@ fn a_login_without_openid_sends_no_nonce() {
     assert!(!page.path.contains("nonce"), "{page:?}");
 }
 
+/// django-oauth-toolkit sends no `iss` with an error.
+#[test]
+fn an_error_without_iss_is_reported() {
+    for (parameters, part) in [
+        ("error=access_denied", "acme rejected the login (access_denied)"),
+        ("error=access_denied&iss=https://evil.dev", "acme rejected the login (access_denied)"),
+        ("code=c&error=access_denied", "acme rejected the login (access_denied)"),
+        ("code=c", "`iss` parameter mismatch"),
+        ("code=c&iss=https://evil.dev", "`iss` parameter mismatch"),
+    ] {
+        let description = json!({ "authorization_response_iss_parameter_supported": true });
+        let service = service(description, tokens);
+        let mut home = home(&service, "oauth", "");
+        let outcome = come_back_with(&mut home, parameters);
+        assert_eq!((outcome.status, home.read(SESSION)), (4, None), "{parameters}: {outcome:?}");
+        assert!(outcome.messages.contains(part), "{parameters}: {outcome:?}");
+        assert!(service.requests().iter().all(|it| it.path != "/token"), "{parameters}");
+    }
+}
+
 /// django-oauth-toolkit lists the endpoint for a revocation only by RFC 8414.
 #[test]
 fn missing_endpoints_are_read_from_the_other_metadata() {
