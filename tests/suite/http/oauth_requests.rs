@@ -180,12 +180,19 @@ fn a_lifetime_of_zero_counts_as_missing() {
 
 #[test]
 fn a_forbidden_owner_names_the_missing_scope() {
-    let service = service(json!({}), |request| match &*request.path {
-        "/userinfo" => (403, String::new(), r#"{"error":"insufficient_scope"}"#.to_owned()),
-        _ => (200, String::new(), TOKENS.to_owned()),
-    });
+    let insufficient = r#"{"error":"insufficient_scope"}"#;
+    let shown = "insufficient_scope (status 403)";
     let more = "client_secret_variable = 'SECRET'\ngrant = 'client_credentials'";
-    for (more, hint) in [("", "may lack the scope"), (more, "flow logs in no person")] {
+    for (more, status, body, shown, hint) in [
+        ("", 403, insufficient, shown, "may lack the scope"),
+        (more, 403, insufficient, shown, "flow logs in no person"),
+        // Glewlwyd.
+        (more, 404, "", "status 404", "flow logs in no person"),
+    ] {
+        let service = service(json!({}), move |request| match &*request.path {
+            "/userinfo" => (status, String::new(), body.to_owned()),
+            _ => tokens(request),
+        });
         let mut home = home(&service, "oauth", more);
         home.set("SECRET", "hush");
         let flow: &[&str] = if more.is_empty() { &["login", "--device"] } else { &["login"] };
@@ -193,7 +200,7 @@ fn a_forbidden_owner_names_the_missing_scope() {
         let outcome = home.run(&["whoami"]);
         assert_eq!(outcome.status, 4, "{outcome:?}");
         let scopes = "`scopes` in [providers.acme]";
-        for part in ["insufficient_scope (status 403)", "`openid`", scopes, hint] {
+        for part in [shown, "`openid`", scopes, hint] {
             assert!(outcome.messages.contains(part), "{outcome:?}");
         }
     }
@@ -348,4 +355,29 @@ fn missing_endpoints_are_read_from_the_other_metadata() {
     let complete = service(json!({ "revocation_endpoint": "http://127.0.0.1/revoke" }), tokens);
     assert_eq!(home(&complete, "oauth", "").run(&["login", "--device"]).status, 0);
     assert!(complete.requests().iter().all(|it| it.path != OTHER), "nothing is missing");
+}
+
+/// Glewlwyd returns status 400 without a body for a session that it has ended, and for a wrong request.
+#[test]
+fn a_rejection_without_a_reason_names_the_login() {
+    let log_in =
+        "if the service rejects it again, log in with `--force`; the session is still stored";
+    let try_again = "try again in a moment; the session is still stored";
+    for (status, body, hint) in [
+        (400, "", log_in),
+        (403, "", log_in),
+        (400, r#"{"error":"invalid_request"}"#, log_in),
+        (429, "", try_again),
+        (503, "", try_again),
+    ] {
+        let service = service(json!({}), move |_| (status, String::new(), body.to_owned()));
+        let home = home(&service, "oauth", "");
+        let then = "2020-01-01T00:00:00Z";
+        let session = json!({ "access_token": "a", "refresh_token": "r", "expires_at": then, "logged_in_at": then });
+        home.write(SESSION, &session.to_string());
+        let outcome = home.run(&["get", "--format", "raw"]);
+        assert_eq!(outcome.status, 3, "{outcome:?}");
+        assert!(outcome.messages.contains(&format!("hint: {hint}")), "{status}: {outcome:?}");
+        assert_eq!(home.read(SESSION), Some(session.to_string()), "{status}");
+    }
 }
