@@ -125,7 +125,7 @@ impl Engine<'_> {
 fn owner_hint(provider: &Provider, oauth: &OAuth, error: &HttpError) -> Option<String> {
     let name = &provider.name;
     match (oauth.grant, error.status()?) {
-        (Grant::ClientCredentials, 401 | 403) => Some(format!(
+        (Grant::ClientCredentials, 401 | 403 | 404) => Some(format!(
             "the client credentials flow logs in no person; some services report the client if `scopes` in \
              [providers.{name}] of config.toml has `openid`"
         )),

@@ -546,7 +546,7 @@ pub(super) fn failed() -> RenewalError {
     RenewalError::Failed(service_error(503, ""))
 }
 
-fn service_error(status: u16, code: &str) -> HttpError {
+pub(super) fn service_error(status: u16, code: &str) -> HttpError {
     ServiceError { status, code: code.to_owned(), ..ServiceError::default() }.into()
 }
 

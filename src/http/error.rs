@@ -59,6 +59,11 @@ impl HttpError {
         self.status().is_some_and(|status| status < 500)
     }
 
+    /// Whether the service rejected the request, and will again.
+    pub fn is_rejection(&self) -> bool {
+        self.is_decision() && !self.is_temporary()
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_temporary(&self) -> bool {
         !matches!(self, Self::NotSent(_)) && !matches!(self.status(), Some(400..=428 | 430..=499))

@@ -15,6 +15,10 @@ use crate::error::{Error, Result};
 /// How far a `last_refreshed_at` may lie in the future before the session counts as stale.
 const CLOCK_TOLERANCE: Duration = Duration::seconds(60);
 
+/// How long before its expiry a token counts as stale at least: a service that counts whole seconds rejects it up to a
+/// second earlier, and the requests take time.
+const MIN_LEEWAY: Duration = Duration::seconds(2);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A short-lived token of a provider, and possibly a refresh token.
@@ -104,7 +108,8 @@ impl Session {
     /// `min_validity`, of which at most half the lifetime is used, or every call would refresh.
     fn leeway(&self, min_validity: Duration) -> Duration {
         let lifetime = self.expires_at.since(self.received_at()).max(Duration::ZERO);
-        Ord::min(lifetime / 10, Duration::MINUTE).max(Ord::min(min_validity, lifetime / 2))
+        let min = Ord::max(min_validity, MIN_LEEWAY);
+        Ord::min(lifetime / 10, Duration::MINUTE).max(Ord::min(min, lifetime / 2))
     }
 
     /// The expiry that tools receive; `None` if the token does not expire. Until the token is stale, it is the time
@@ -265,7 +270,8 @@ mod tests {
 
     #[test]
     fn a_token_is_stale_a_minute_or_a_tenth_before_its_expiry() {
-        for (lifetime, margin) in [(900, 60), (100, 10)] {
+        // Glewlwyd rejects a token of 3 s after 2.1 s if it issued it at the end of a second.
+        for (lifetime, margin) in [(900, 60), (100, 10), (20, 2), (10, 2), (4, 2), (2, 1)] {
             let (session, received) = session(lifetime);
             let at = |seconds| received.plus(Duration::seconds(seconds));
             assert!(session.is_fresh(at(lifetime - margin - 1), Duration::ZERO));

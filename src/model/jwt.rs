@@ -30,6 +30,13 @@ pub fn lifetime(token: &Secret) -> Option<u64> {
     Some(u64::try_from(exp?.saturating_sub(iat?)).unwrap_or(0))
 }
 
+/// The nonce of an ID token: the login that it belongs to.
+pub fn nonce(token: &Secret) -> Option<String> {
+    let claims: Value =
+        jsonwebtoken::dangerous::insecure_decode_claims(token.expose_secret()).ok()?;
+    claims["nonce"].as_str().map(str::to_owned)
+}
+
 /// Who an identity token is about, and who it is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct IdentityClaims {

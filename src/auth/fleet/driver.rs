@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::protocol::{Action, Call, Event, Failure, Goal, Input, Outcome, Process, SAVE_TIMEOUT};
 use crate::auth::Engine;
+use crate::auth::refresh::REJECTED_HINT;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{HttpError, Renewal, RenewalError, SharedFailure, SharedStore};
 use crate::model::{
@@ -291,10 +292,13 @@ impl<'e> Driver<'e> {
             }
             Failure::Superseded => Error::invalid_state(format!("{location}: {reason}"))
                 .with_hint("log in again if your login is to be the one in force"),
-            _ => Error::temporary(format!(
+            failure => Error::temporary(format!(
                 "no token for {title}; the session in {location} could not be refreshed: {reason}"
             ))
-            .with_hint("try again in a moment; the session is still stored"),
+            .with_hint(match failure {
+                Failure::RequestRejected(_) => REJECTED_HINT,
+                _ => "try again in a moment; the session is still stored",
+            }),
         }
     }
 }

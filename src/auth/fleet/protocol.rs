@@ -176,6 +176,9 @@ pub enum Failure {
     /// The request failed, and the refresh token is not spent.
     #[error("{0}")]
     Failed(String),
+    /// As `Failed`; the service rejected the request.
+    #[error("{0}")]
+    RequestRejected(String),
     /// Something on this machine prevents the request.
     #[error("{0}")]
     Unprepared(String),
@@ -576,9 +579,11 @@ impl Process {
                 let record = record.without_lease(None);
                 (Task::Release(held, Some(Failure::ClientRejected(reason))), record)
             }
-            RenewalError::Failed(_) => {
+            RenewalError::Failed(error) => {
+                let is_rejection = error.is_rejection();
+                let failure = if is_rejection { Failure::RequestRejected } else { Failure::Failed };
                 let record = record.without_lease(None);
-                (Task::Release(held, Some(Failure::Failed(reason))), record)
+                (Task::Release(held, Some(failure(reason))), record)
             }
         };
         (self.task, self.limit) = (task, self.call.deadline.max(boot + REQUEST_WINDOW));

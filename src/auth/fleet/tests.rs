@@ -5,9 +5,11 @@ use super::protocol::{
     Action, Call, Event, Failure, Goal, Input, LEASE_LIFETIME, OBSERVATION, Outcome, Process,
     REQUEST_WINDOW,
 };
-use crate::auth::testing::{Fault, Memory, NOW, ended, expired, failed, interrupted, session};
+use crate::auth::testing::{
+    Fault, Memory, NOW, ended, expired, failed, interrupted, service_error, session,
+};
 use crate::error::{ErrorCode, Result};
-use crate::http::SharedFailure;
+use crate::http::{RenewalError, SharedFailure};
 use crate::model::{
     FleetRole, Lease, LoginKind, Need, OAuth, Provider, Session, SharedPart, SharedRecord,
     SharedSession, SharedSettings, Snapshot, Timestamp, Trail, Warning,
@@ -509,6 +511,18 @@ fn a_failed_request_releases_the_lease_and_a_lost_one_does_not() {
     );
     assert_eq!(found.unwrap().session.access_token, session("new", 0).access_token);
     assert_eq!(requests(&memory).iter().filter(|request| *request == "lease").count(), 2);
+}
+
+#[test]
+fn a_rejection_without_a_reason_names_the_login() {
+    for (status, hint) in [(400, "log in with `--force`"), (503, "try again in a moment")] {
+        let memory = with(expired("old"));
+        memory.endpoints.will(Err(RenewalError::Failed(service_error(status, ""))));
+        let error = get(&memory, &UNCACHED).unwrap_err();
+        assert_eq!(error.code, ErrorCode::TemporarilyUnavailable);
+        assert!(error.hint.as_ref().is_some_and(|it| it.contains(hint)), "{status}: {error:?}");
+        assert!(memory.shared.shared().lease.is_none(), "the session stays");
+    }
 }
 
 #[test]

@@ -35,6 +35,10 @@ const MIN_LOGIN_AGE: Validity = Validity::minutes(30);
 /// The shortest time between two refreshes that tools force.
 const FORCED_INTERVAL: Validity = Validity::MINUTE;
 
+/// Glewlwyd does not say whether it rejected the session or the request: it returns status 400 without a body.
+pub(super) const REJECTED_HINT: &str =
+    "if the service rejects it again, log in with `--force`; the session is still stored";
+
 /// The source of the report that a token was rejected.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ForcedBy {

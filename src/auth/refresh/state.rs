@@ -14,7 +14,7 @@
 use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Timeouts, last_refreshed, lock_timeout};
+use super::{REJECTED_HINT, Timeouts, last_refreshed, lock_timeout};
 use crate::auth::{Engine, resolve};
 use crate::config::StoreChoice;
 use crate::error::{Error, ErrorCode, Result};
@@ -325,6 +325,9 @@ impl<'r> Refresh<'r> {
                 hint: "check `client_id` and the client secret in config.toml; the session is still stored",
                 ..failure
             },
+            RenewalError::Failed(error) if error.is_rejection() => {
+                Failure { hint: REJECTED_HINT, ..failure }
+            }
             // The service accepts a replaced token once.
             RenewalError::Interrupted(_)
                 if self.provider.login.has_grace() && self.renewals == 1 =>

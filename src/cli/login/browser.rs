@@ -91,7 +91,7 @@ fn shown_whole(url: &str) -> String {
     url.chars().filter(char::is_ascii_graphic).collect()
 }
 
-/// The code, if `iss` is that of the service (RFC 9207).
+/// The code, if `iss` is that of the service (RFC 9207); the error that the callback has.
 fn authorization_code(
     engine: &Engine<'_>,
     service: &Service<'_>,
@@ -105,13 +105,14 @@ fn authorization_code(
     };
     let issuer =
         service.issuer.as_deref().filter(|_| service.sends_issuer || value("iss").is_some());
-    if let Some(issuer) = issuer
-        && value("iss") != Some(issuer)
-    {
-        return rejected(format!("`iss` parameter mismatch in the callback: expected {issuer}"));
-    }
     match (value("code"), value("error")) {
-        (Some(code), None) => Ok(Secret::new(code)),
+        (Some(code), None) => match issuer {
+            Some(issuer) if value("iss") != Some(issuer) => {
+                rejected(format!("`iss` parameter mismatch in the callback: expected {issuer}"))
+            }
+            _ => Ok(Secret::new(code)),
+        },
+        // Ends the login, whoever sends it: django-oauth-toolkit leaves `iss` out.
         (_, Some(error)) => {
             let description = value("error_description")
                 .filter(|_| engine.network.descriptions)

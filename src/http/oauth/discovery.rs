@@ -102,18 +102,30 @@ pub(super) fn metadata(
 /// Requests the description, and stores it.
 fn request(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<Metadata> {
     let failed = |error: &HttpError| error::failed(issuer, "read the discovery document", error);
-    let mut first = None;
+    let (mut found, mut first): (Option<Metadata>, _) = (None, None);
     for url in addresses(issuer)? {
-        match Client::new(network, provider, &url)?.get::<Metadata>(None) {
-            Ok(metadata) => {
-                let metadata =
-                    Metadata { fetched_at: clock::now().unix(), ..metadata.check(issuer)? };
-                save(network, provider, &metadata);
-                return Ok(metadata);
+        let response = Client::new(network, provider, &url)?.get::<Metadata>(None);
+        match (&mut found, response) {
+            (None, Ok(metadata)) => found = Some(metadata.check(issuer)?),
+            (None, Err(error)) if error.is_decision() => first = first.or(Some(error)),
+            (None, Err(error)) => return Err(failed(&error)),
+            (Some(found), response) => {
+                let other = response.ok().and_then(|other| other.check(issuer).ok());
+                let others = other.map(|other| other.endpoints).unwrap_or_default();
+                found.endpoints = found.endpoints.clone().or(others);
             }
-            Err(error) if error.is_decision() => first = first.or(Some(error)),
-            Err(error) => return Err(failed(&error)),
         }
+        // OpenID Connect Discovery does not define these two: django-oauth-toolkit lists the first one only by RFC 8414.
+        if found.as_ref().is_some_and(|Metadata { endpoints, .. }| {
+            endpoints.revocation.is_some() && endpoints.device_authorization.is_some()
+        }) {
+            break;
+        }
+    }
+    if let Some(found) = found {
+        let metadata = Metadata { fetched_at: clock::now().unix(), ..found };
+        save(network, provider, &metadata);
+        return Ok(metadata);
     }
     let error =
         first.map_or_else(|| Error::invalid_state("no discovery document"), |error| failed(&error));

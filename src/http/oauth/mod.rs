@@ -58,6 +58,7 @@ pub struct AuthorizationRequest {
     pub url: String,
     /// The service returns the `state`, so that no other page can log a person in.
     pub state: CsrfToken,
+    nonce: Option<CsrfToken>,
     verifier: PkceCodeVerifier,
     redirect: RedirectUrl,
 }
@@ -191,12 +192,18 @@ impl<'a> Service<'a> {
             .requests()?
             .set_auth_uri(AuthUrl::new(page.to_owned()).map_err(invalid_url)?)
             .set_redirect_uri(redirect.clone());
+        // OpenID Connect Core, 3.1.2.1: optional in this flow. Glewlwyd requires it.
+        let is_openid = self.oauth.scopes.iter().any(|scope| &**scope == "openid");
+        let nonce = is_openid.then(CsrfToken::new_random);
         let mut page = requests.authorize_url(CsrfToken::new_random).add_scopes(self.scopes());
+        if let Some(nonce) = &nonce {
+            page = page.add_extra_param("nonce", nonce.secret());
+        }
         for (name, value) in &self.oauth.parameters {
             page = page.add_extra_param(&**name, &**value);
         }
         let (url, state) = page.set_pkce_challenge(challenge).url();
-        Ok(AuthorizationRequest { url: url.into(), state, verifier, redirect })
+        Ok(AuthorizationRequest { url: url.into(), state, nonce, verifier, redirect })
     }
 
     /// Exchanges the code that the page returned.
@@ -205,14 +212,20 @@ impl<'a> Service<'a> {
         authorization: AuthorizationRequest,
         code: &Secret,
     ) -> Result<TokenResponse> {
-        let AuthorizationRequest { verifier, redirect, .. } = authorization;
+        let AuthorizationRequest { verifier, redirect, nonce, .. } = authorization;
         let secret = Secret::new(verifier.secret());
-        self.requests()?
+        let issued: TokenResponse = self
+            .requests()?
             .set_redirect_uri(redirect)
             .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
             .set_pkce_verifier(verifier)
             .request(&self.sender(self.token_client()?, &[code, &secret]))
-            .map_err(failure)
+            .map_err(failure)?;
+        if nonce.is_some_and(|nonce| !issued.is_for(&nonce)) {
+            let message = "the ID token of the response is of another login";
+            return Err(HttpError::Malformed(message.to_owned()));
+        }
+        Ok(issued)
     }
 
     /// Logs in with the client credentials (RFC 6749, 4.4).

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use oauth2::basic::BasicTokenType;
 use oauth2::{
-    AccessToken, ErrorResponseType, HttpResponse, RefreshToken, RequestTokenError, Scope,
-    StandardErrorResponse,
+    AccessToken, CsrfToken, ErrorResponseType, HttpResponse, RefreshToken, RequestTokenError,
+    Scope, StandardErrorResponse,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -70,6 +70,12 @@ impl oauth2::TokenResponse for TokenResponse {
 }
 
 impl TokenResponse {
+    /// Whether an ID token has the nonce that was sent (OpenID Connect Core, 3.1.3.7). An encrypted one cannot be read.
+    pub(super) fn is_for(&self, nonce: &CsrfToken) -> bool {
+        let id_token = self.id_token.as_str().map(Secret::new).filter(Secret::is_jwt);
+        id_token.is_none_or(|token| jwt::nonce(&token).as_ref() == Some(nonce.secret()))
+    }
+
     /// The session, received `now`.
     pub fn into_session(self, now: Timestamp) -> Result<Session> {
         let access_token = usable(self.access_token.into_secret())?;

@@ -8,4 +8,5 @@ mod oauth_requests;
 mod proxies;
 mod redirects;
 mod roots;
+mod services;
 mod vault;

@@ -1,5 +1,7 @@
 //! What the requests to an OAuth service have in them, and what its errors tell a person, at a service that is a script.
 
+use std::sync::Mutex;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use my_credential_helper::model::Timestamp;
@@ -178,12 +180,19 @@ fn a_lifetime_of_zero_counts_as_missing() {
 
 #[test]
 fn a_forbidden_owner_names_the_missing_scope() {
-    let service = service(json!({}), |request| match &*request.path {
-        "/userinfo" => (403, String::new(), r#"{"error":"insufficient_scope"}"#.to_owned()),
-        _ => (200, String::new(), TOKENS.to_owned()),
-    });
+    let insufficient = r#"{"error":"insufficient_scope"}"#;
+    let shown = "insufficient_scope (status 403)";
     let more = "client_secret_variable = 'SECRET'\ngrant = 'client_credentials'";
-    for (more, hint) in [("", "may lack the scope"), (more, "flow logs in no person")] {
+    for (more, status, body, shown, hint) in [
+        ("", 403, insufficient, shown, "may lack the scope"),
+        (more, 403, insufficient, shown, "flow logs in no person"),
+        // Glewlwyd.
+        (more, 404, "", "status 404", "flow logs in no person"),
+    ] {
+        let service = service(json!({}), move |request| match &*request.path {
+            "/userinfo" => (status, String::new(), body.to_owned()),
+            _ => tokens(request),
+        });
         let mut home = home(&service, "oauth", more);
         home.set("SECRET", "hush");
         let flow: &[&str] = if more.is_empty() { &["login", "--device"] } else { &["login"] };
@@ -191,7 +200,7 @@ fn a_forbidden_owner_names_the_missing_scope() {
         let outcome = home.run(&["whoami"]);
         assert_eq!(outcome.status, 4, "{outcome:?}");
         let scopes = "`scopes` in [providers.acme]";
-        for part in ["insufficient_scope (status 403)", "`openid`", scopes, hint] {
+        for part in [shown, "`openid`", scopes, hint] {
             assert!(outcome.messages.contains(part), "{outcome:?}");
         }
     }
@@ -201,6 +210,7 @@ fn a_forbidden_owner_names_the_missing_scope() {
 fn come_back_with(home: &mut Home, parameters: &str) -> Outcome {
     let script = format!(
         "#!/bin/sh\npage=$(curl -s -o /dev/null -w '%{{redirect_url}}' \"$1\")\n\
+         curl -s -o /dev/null \"$page\"\n\
          state=$(printf %s \"$page\" | sed 's/.*[?&]state=//;s/&.*//')\n\
          curl -s -o /dev/null \"${{1%/*}}/callback?{parameters}&state=$state\"\n"
     );
@@ -228,5 +238,146 @@ fn an_authorization_that_must_be_revoked_by_hand_is_named() {
         let outcome = home.run(&["logout"]);
         assert!(outcome.messages.contains("could not revoke the session"), "{outcome:?}");
         assert_eq!(names_page(&outcome), kind == "gitea", "{outcome:?}");
+    }
+}
+
+fn id_token(nonce: &Value) -> Value {
+    let encode = |part: Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
+    let claims = json!({ "iat": 1_700_000_000, "exp": 1_700_000_300, "nonce": nonce });
+    format!("{}.{}.c2ln", encode(json!({ "alg": "RS256" })), encode(claims)).into()
+}
+
+/// Glewlwyd requires a nonce.
+#[test]
+fn an_id_token_of_another_login_is_rejected() {
+    let cases: [(fn(&str) -> Value, bool); 6] = [
+        (|nonce| id_token(&nonce.into()), true),
+        (|_| Value::Null, true),
+        // Encrypted: it has five parts.
+        (|_| "eyJ.eyJ.eyJ.eyJ.eyJ".into(), true),
+        (|_| id_token(&"of-another-login".into()), false),
+        (|_| id_token(&Value::Null), false),
+        (|_| id_token(&7.into()), false),
+    ];
+    for (index, (issue, is_accepted)) in cases.into_iter().enumerate() {
+        let nonce = Mutex::new(String::new());
+        let service = service(json!({}), move |request| {
+            let query = request.path.strip_prefix("/page?").unwrap_or_default();
+            let mut sent = url::form_urlencoded::parse(query.as_bytes());
+            if let Some((_, value)) = sent.find(|(name, _)| name == "nonce") {
+                *nonce.lock().unwrap() = value.into_owned();
+            }
+            let mut issued: Value = serde_json::from_str(TOKENS).unwrap();
+            issued["id_token"] = issue(&nonce.lock().unwrap());
+            ok(&issued)
+        });
+        let mut home = home(&service, "oauth", "scopes = ['openid']");
+        let outcome = come_back_with(&mut home, "code=c");
+        assert_eq!(outcome.status == 0, is_accepted, "{index}: {outcome:?}");
+        assert_eq!(home.read(SESSION).is_some(), is_accepted, "{index}: {outcome:?}");
+        let is_named =
+            outcome.messages.contains("the ID token of the response is of another login");
+        assert_eq!(is_named, !is_accepted, "{index}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_login_without_openid_sends_no_nonce() {
+    let service = service(json!({}), tokens);
+    let mut home = home(&service, "oauth", "scopes = ['repo']");
+    assert_eq!(come_back_with(&mut home, "code=c").status, 0);
+    let requests = service.requests();
+    let page = requests.iter().find(|request| request.path.starts_with("/page?")).unwrap();
+    assert!(!page.path.contains("nonce"), "{page:?}");
+}
+
+/// django-oauth-toolkit sends no `iss` with an error.
+#[test]
+fn an_error_without_iss_is_reported() {
+    for (parameters, part) in [
+        ("error=access_denied", "acme rejected the login (access_denied)"),
+        ("error=access_denied&iss=https://evil.dev", "acme rejected the login (access_denied)"),
+        ("code=c&error=access_denied", "acme rejected the login (access_denied)"),
+        ("code=c", "`iss` parameter mismatch"),
+        ("code=c&iss=https://evil.dev", "`iss` parameter mismatch"),
+    ] {
+        let description = json!({ "authorization_response_iss_parameter_supported": true });
+        let service = service(description, tokens);
+        let mut home = home(&service, "oauth", "");
+        let outcome = come_back_with(&mut home, parameters);
+        assert_eq!((outcome.status, home.read(SESSION)), (4, None), "{parameters}: {outcome:?}");
+        assert!(outcome.messages.contains(part), "{parameters}: {outcome:?}");
+        assert!(service.requests().iter().all(|it| it.path != "/token"), "{parameters}");
+    }
+}
+
+/// django-oauth-toolkit lists the endpoint for a revocation only by RFC 8414.
+#[test]
+fn missing_endpoints_are_read_from_the_other_metadata() {
+    const OTHER: &str = "/.well-known/oauth-authorization-server";
+    // What the other metadata says, and whether the helper may use it.
+    let cases: [(u16, fn(&str) -> Value, bool); 6] = [
+        (200, |url| json!({ "issuer": url }), true),
+        (200, |url| json!({ "issuer": url, "token_endpoint": format!("{url}/other") }), true),
+        (200, |_| json!({ "issuer": "https://evil.dev" }), false),
+        (200, |url| json!({ "issuer": url, "token_endpoint": "http://evil.dev" }), false),
+        (200, |_| json!(["no metadata"]), false),
+        (500, |url| json!({ "issuer": url }), false),
+    ];
+    for (index, (status, metadata, is_used)) in cases.into_iter().enumerate() {
+        let service = service(json!({}), move |request| {
+            let host = request.head.lines().find_map(|line| line.strip_prefix("host: "));
+            let url = format!("http://{}", host.unwrap_or_default());
+            let mut fields = metadata(&url);
+            if fields.is_object() {
+                fields["revocation_endpoint"] = format!("{url}/revoke").into();
+            }
+            if request.path == OTHER {
+                (status, String::new(), fields.to_string())
+            } else {
+                tokens(request)
+            }
+        });
+        let home = home(&service, "oauth", "");
+        assert_eq!(home.run(&["login", "--device"]).status, 0, "{index}");
+        let outcome = home.run(&["logout"]);
+        let paths: Vec<_> = service.requests().into_iter().map(|it| it.path).collect();
+        assert_eq!(
+            paths.contains(&"/revoke".to_owned()),
+            is_used,
+            "{index}: {paths:?} {outcome:?}"
+        );
+        assert_eq!(outcome.messages.contains("could not revoke"), !is_used, "{index}: {outcome:?}");
+        assert!(!paths.contains(&"/other".to_owned()), "{index}: {paths:?}");
+        // Once for the login; the logout uses what is stored.
+        assert_eq!(paths.iter().filter(|path| *path == OTHER).count(), 1, "{index}: {paths:?}");
+    }
+    let complete = service(json!({ "revocation_endpoint": "http://127.0.0.1/revoke" }), tokens);
+    assert_eq!(home(&complete, "oauth", "").run(&["login", "--device"]).status, 0);
+    assert!(complete.requests().iter().all(|it| it.path != OTHER), "nothing is missing");
+}
+
+/// Glewlwyd returns status 400 without a body for a session that it has ended, and for a wrong request.
+#[test]
+fn a_rejection_without_a_reason_names_the_login() {
+    let log_in =
+        "if the service rejects it again, log in with `--force`; the session is still stored";
+    let try_again = "try again in a moment; the session is still stored";
+    for (status, body, hint) in [
+        (400, "", log_in),
+        (403, "", log_in),
+        (400, r#"{"error":"invalid_request"}"#, log_in),
+        (429, "", try_again),
+        (503, "", try_again),
+    ] {
+        let service = service(json!({}), move |_| (status, String::new(), body.to_owned()));
+        let home = home(&service, "oauth", "");
+        let then = "2020-01-01T00:00:00Z";
+        let session = json!({ "access_token": "a", "refresh_token": "r", "expires_at": then, "logged_in_at": then });
+        home.write(SESSION, &session.to_string());
+        let outcome = home.run(&["get", "--format", "raw"]);
+        assert_eq!(outcome.status, 3, "{outcome:?}");
+        assert!(outcome.messages.contains(&format!("hint: {hint}")), "{status}: {outcome:?}");
+        assert_eq!(home.read(SESSION), Some(session.to_string()), "{status}");
     }
 }

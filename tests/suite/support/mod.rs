@@ -15,6 +15,7 @@ pub(crate) mod protected;
 pub(crate) mod scripted;
 pub(crate) mod secret_service;
 pub(crate) mod seed;
+pub(crate) mod services;
 pub(crate) mod strace;
 pub(crate) mod stranger;
 pub(crate) mod terminal;

@@ -80,7 +80,8 @@ async function start() {
     const [redirectUri, codeChallenge] = [asked.get('redirect_uri'), asked.get('code_challenge')];
     const bound = { redirectUri, codeChallenge, codeChallengeMethod: 'S256' };
     const common = await agreed('ada', asked.get('client_id'));
-    return { code: await new provider.AuthorizationCode({ ...common, ...bound }).save() };
+    const nonce = asked.get('nonce') ?? undefined;
+    return { code: await new provider.AuthorizationCode({ ...common, ...bound, nonce }).save() };
   }
 
   // A login that has been made: what a browser would bring, without one.

@@ -1,0 +1,271 @@
+//! Logins, refreshes and their end at services that others have written: django-oauth-toolkit and glewlwyd. Both end a
+//! login whose refresh token comes back. `MY_TEST_PROCESSES` and `MY_TEST_POLLS` make runs longer.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::time::Duration;
+
+use fs2::FileExt as _;
+use serde_json::Value;
+
+use crate::support::oidc::SESSION;
+use crate::support::services::{Kind, RealService, decide};
+use crate::support::{Home, finish};
+
+const RAW: [&str; 3] = ["get", "--format", "raw"];
+
+fn number(name: &str, otherwise: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Moves the expiry of the session into the past.
+fn age(home: &Home) {
+    let mut session: Value = serde_json::from_str(&home.read(SESSION).expect("a session")).unwrap();
+    for field in ["expires_at", "last_refreshed_at", "logged_in_at"] {
+        session[field] = "2020-01-01T00:00:00Z".into();
+    }
+    home.write(SESSION, &session.to_string());
+}
+
+fn log_in_and_out(kind: Kind) {
+    let Some(mut service) = RealService::start(kind, 900) else { return };
+    let home = service.logged_in();
+    let token = home.token();
+    assert!(service.accepts(&token));
+    let who = home.run(&["whoami", "--json"]).json();
+    assert!(who["id"].is_string(), "{who}");
+    let status = home.run(&["status", "--check", "--json"]).json();
+    assert!(status["service"].as_str().is_some_and(|it| it.starts_with("accepts")), "{status}");
+    let id_token = home.run(&["get", "--format", "id-token"]);
+    assert!(id_token.status == 0 && id_token.output.trim_end() != token, "{id_token:?}");
+    age(&home);
+    let next = home.token();
+    assert!(next != token && service.accepts(&next));
+    assert_eq!(service.refreshes(), (1, 0));
+    let outcome = home.run(&["logout", "--json"]);
+    assert_eq!(home.run(&RAW).status, 1);
+    // Glewlwyd revokes no token of a client without a secret.
+    let is_revoked = kind == Kind::Django;
+    assert_eq!(outcome.json()["revoked"], is_revoked, "{outcome:?}");
+    assert_eq!(service.accepts(&next), !is_revoked, "{outcome:?}");
+    assert_eq!(outcome.messages.contains("status 401"), !is_revoked, "{outcome:?}");
+}
+
+#[test]
+fn django_logs_in_and_out() {
+    log_in_and_out(Kind::Django);
+}
+
+#[test]
+fn glewlwyd_logs_in_and_out() {
+    log_in_and_out(Kind::Glewlwyd);
+}
+
+#[test]
+fn glewlwyd_revokes_the_token_of_a_client_with_a_secret() {
+    let Some(service) = RealService::start(Kind::Glewlwyd, 900) else { return };
+    let registered =
+        service.home("browser").read(".config/my-credential-helper/config.toml").unwrap();
+    let port = registered.lines().find(|line| line.starts_with("redirect_port")).expect("a port");
+    let mut home =
+        service.home(&format!("{port}\nclient_id = \"desk\"\nclient_secret_variable = \"DESK\""));
+    home.set("DESK", "hush");
+    home.write("decision", "allow");
+    let outcome = home.run(&["login", "--browser"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let refresh_token = home.read(SESSION).expect("a session");
+    let outcome = home.run(&["logout", "--json"]);
+    assert_eq!(outcome.json()["revoked"], true, "{outcome:?}");
+    home.write(SESSION, &refresh_token);
+    age(&home);
+    let outcome = home.run(&RAW);
+    assert!(outcome.status == 3 && outcome.messages.contains("status 400"), "{outcome:?}");
+}
+
+/// Starts a login with a device code, and lets the person decide.
+fn log_in_by_code(service: &RealService, decision: &str) -> (Home, i32, String) {
+    let home = service.home("device");
+    let mut login = home.start(&["login", "--device"]);
+    let mut lines = BufReader::new(login.stderr.take().expect("a pipe")).lines();
+    let told = lines.next().expect("a line").expect("UTF-8");
+    let words: Vec<_> = told.split(' ').collect();
+    decide(words[1], decision, words.last().expect("a code").trim_end_matches('.'));
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    (home, finish_login(login), rest.join("\n"))
+}
+
+fn finish_login(login: std::process::Child) -> i32 {
+    login.wait_with_output().expect("it ends").status.code().expect("a status")
+}
+
+fn log_in_with_a_device(kind: Kind) {
+    let Some(service) = RealService::start(kind, 900) else { return };
+    let (home, status, messages) = log_in_by_code(&service, "allow");
+    assert_eq!(status, 0, "{messages}");
+    assert!(service.accepts(&home.token()));
+}
+
+#[test]
+fn django_accepts_a_device_code() {
+    log_in_with_a_device(Kind::Django);
+}
+
+#[test]
+fn glewlwyd_accepts_a_device_code() {
+    log_in_with_a_device(Kind::Glewlwyd);
+}
+
+/// The pages of Glewlwyd have no button for it.
+#[test]
+fn a_denial_at_django_is_reported() {
+    let Some(service) = RealService::start(Kind::Django, 900) else { return };
+    let (home, status, messages) = log_in_by_code(&service, "deny");
+    assert_eq!((status, home.read(SESSION)), (4, None), "{messages}");
+    assert!(messages.contains("the login to acme was denied"), "{messages}");
+    let home = service.home("browser");
+    home.write("decision", "deny");
+    let outcome = home.run(&["login", "--browser"]);
+    assert_eq!((outcome.status, home.read(SESSION)), (4, None), "{outcome:?}");
+    assert!(outcome.messages.contains("acme rejected the login (access_denied)"), "{outcome:?}");
+}
+
+fn refresh_in_a_crowd(kind: Kind) {
+    let Some(mut service) = RealService::start(kind, 900) else { return };
+    let home = service.logged_in();
+    let processes = number("MY_TEST_PROCESSES", 64);
+    for round in 1..=2 {
+        age(&home);
+        let children: Vec<_> = (0..processes).map(|_| home.start(&RAW)).collect();
+        let mut tokens: Vec<_> = children
+            .into_iter()
+            .map(|child| {
+                let outcome = finish(child, b"");
+                assert_eq!((outcome.status, &*outcome.messages), (0, ""), "each is served");
+                outcome.output
+            })
+            .collect();
+        tokens.dedup();
+        assert_eq!(tokens.len(), 1, "round {round}: all of them the same");
+        assert_eq!(service.refreshes(), (round, 0), "and none was rejected");
+        assert!(service.accepts(tokens[0].trim_end()), "round {round}: still logged in");
+    }
+}
+
+#[test]
+fn sixty_four_processes_make_one_refresh_at_django() {
+    refresh_in_a_crowd(Kind::Django);
+}
+
+#[test]
+fn sixty_four_processes_make_one_refresh_at_glewlwyd() {
+    refresh_in_a_crowd(Kind::Glewlwyd);
+}
+
+fn poll(kind: Kind) {
+    let Some(mut service) = RealService::start(kind, 3) else { return };
+    let home = service.logged_in();
+    let polls = number("MY_TEST_POLLS", 60);
+    for poll in 0..polls {
+        let token = home.token();
+        assert!(service.accepts(&token), "poll {poll}");
+        std::thread::sleep(Duration::from_millis(if polls > 60 { 10 } else { 100 }));
+    }
+    let (renewed, rejected) = service.refreshes();
+    assert!(renewed >= 2 && rejected == 0, "{renewed} {rejected}");
+}
+
+#[test]
+fn no_poll_gets_a_token_that_django_rejects() {
+    poll(Kind::Django);
+}
+
+#[test]
+fn no_poll_gets_a_token_that_glewlwyd_rejects() {
+    poll(Kind::Glewlwyd);
+}
+
+fn end_a_session(kind: Kind) {
+    let Some(mut service) = RealService::start(kind, 900) else { return };
+    let mut home = service.logged_in();
+    service.end_logins();
+    age(&home);
+    // The log says when a process has read the session, and waits for the lock.
+    home.set("MY_LOG", "debug");
+    let lock = std::fs::File::create(home.path().join(".my/sessions/acme/default.lock")).unwrap();
+    lock.lock_exclusive().unwrap();
+    let children: Vec<_> = (0..8)
+        .map(|_| {
+            let mut child = home.start(&RAW);
+            let mut log = BufReader::new(child.stderr.take().unwrap());
+            let mut line = String::new();
+            while !line.contains("refreshing it") {
+                line.clear();
+                assert!(log.read_line(&mut line).unwrap() > 0, "it refreshes");
+            }
+            (child, log)
+        })
+        .collect();
+    drop(lock);
+    for (mut child, mut log) in children {
+        let mut messages = String::new();
+        log.read_to_string(&mut messages).unwrap();
+        let status = child.wait().unwrap().code();
+        let (expected, reasons, hint): (_, &[&str], _) = match kind {
+            Kind::Django => (
+                1,
+                &["is no longer valid: invalid_grant", "was removed while another process"],
+                "login`",
+            ),
+            // It does not say that the session has ended.
+            Kind::Glewlwyd => (3, &["the service returned status 400"], "log in with `--force`"),
+        };
+        assert_eq!(status, Some(expected), "{messages}");
+        assert!(reasons.iter().any(|reason| messages.contains(reason)), "{messages}");
+        assert!(messages.contains(hint) && messages.contains("ACME_TOKEN (not set)"), "{messages}");
+    }
+    assert_eq!(service.refreshes(), (0, if kind == Kind::Django { 1 } else { 8 }));
+    home.unset("MY_LOG");
+    let outcome = home.run(&["login", "--browser"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(service.accepts(&home.token()), "logged in again");
+}
+
+#[test]
+fn every_process_reports_the_end_of_a_session_at_django() {
+    end_a_session(Kind::Django);
+}
+
+#[test]
+fn every_process_reports_the_end_of_a_session_at_glewlwyd() {
+    end_a_session(Kind::Glewlwyd);
+}
+
+fn use_client_credentials(kind: Kind) {
+    let Some(service) = RealService::start(kind, 900) else { return };
+    let mut home = service.home("client_id = \"ci\"\nclient_secret_variable = \"ROBOT\"");
+    // A client has no OpenID Connect.
+    let config = home.read(".config/my-credential-helper/config.toml").unwrap();
+    home.configure(&config.replace("\"openid\", ", ""));
+    let log_in = ["login", "--client-credentials"];
+    let missing = home.run(&log_in);
+    assert!(missing.status == 2 && missing.messages.contains("ROBOT is not set"), "{missing:?}");
+    home.set("ROBOT", "wrong");
+    let wrong = home.run(&log_in);
+    assert_eq!(wrong.status, 4, "{wrong:?}");
+    home.set("ROBOT", "hush");
+    assert_eq!(home.run(&log_in).status, 0);
+    let first = home.token();
+    age(&home);
+    assert!(home.token() != first, "it asks again");
+    let who = home.run(&["whoami"]);
+    assert!(who.status == 4 && who.messages.contains("logs in no person"), "{who:?}");
+}
+
+#[test]
+fn django_issues_tokens_for_client_credentials() {
+    use_client_credentials(Kind::Django);
+}
+
+#[test]
+fn glewlwyd_issues_tokens_for_client_credentials() {
+    use_client_credentials(Kind::Glewlwyd);
+}
