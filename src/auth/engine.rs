@@ -81,9 +81,9 @@ impl Engine<'_> {
             Operation::Store(request) => self.store(request),
             Operation::Erase(request) => self.erase(&request).map(Response::Erased),
             Operation::EraseLegacy(url, request, error) => self.erase_legacy(&url, &request, error),
-            Operation::List => self.in_time(|engine| engine.list()).map(listed),
+            Operation::List => self.in_time(|engine| engine.list().map(listed)),
             Operation::ListServable(tool) => {
-                self.in_time(|engine| engine.list_servable(tool)).map(listed)
+                self.in_time(|engine| engine.list_servable(tool).map(listed))
             }
             Operation::Capabilities => {
                 self.context.configuration()?;

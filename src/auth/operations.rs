@@ -159,8 +159,12 @@ impl Engine<'_> {
         let warning = self.register_account(provider)?;
         let text = session::encode(&provider.key, session);
         let stored = self.stores.write_new(self.context.store_choice()?, &provider.key, &text)?;
-        // If the other store cannot be reached, its session stays the older one, and is not in force.
-        let _ = self.stores.get(stored.source.other()).delete(&provider.key);
+        // If the other store cannot be reached, its session stays the older one, and is not in force. A refresh removes it;
+        // a token that is never refreshed is remembered.
+        let removed = self.stores.get(stored.source.other()).delete(&provider.key);
+        if removed.is_err() && stored.source == Source::File && session.refresh_token.is_none() {
+            let _ = left::remember(&self.stores, &provider.key, self.clock.now());
+        }
         last_refreshed::forget(&self.stores, provider);
         Ok((stored, warning))
     }

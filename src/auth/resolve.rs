@@ -354,14 +354,14 @@ impl Engine<'_> {
         let need = Need { min_validity: request.min_validity, id_token };
         let mut stored = match mode {
             RefreshMode::Perform => self.shared_session(provider, settings, need, trail)?,
-            RefreshMode::Assume => match self.copied_session(provider, settings) {
-                Some(copied) => copied,
-                None => {
+            RefreshMode::Assume => {
+                let load = || {
                     let mut loaded = self.load(provider);
                     let newest = loaded.newest.take();
-                    newest.ok_or_else(|| no_session(&loaded, provider, self.context))?
-                }
-            },
+                    newest.ok_or_else(|| no_session(&loaded, provider, self.context))
+                };
+                self.copied_session(provider, settings).map_or_else(load, Ok)?
+            }
         };
         let token = &need.select(&stored.session).access_token;
         if mode == RefreshMode::Perform

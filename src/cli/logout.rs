@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::http::oauth::{Description, Service};
 use crate::http::{self, Client, mycli};
 use crate::model::{Kind, LoginKind, Provider, Session, Source, ToolOutput};
-use crate::store::session::StoredSession;
+use crate::store::session::{LoadedSessions, StoredSession};
 
 #[derive(clap::Args)]
 #[command(
@@ -67,17 +67,13 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
     if let Some(session) = engine.end_identity(provider) {
         return Ok(end_job(engine, provider, &session, output));
     }
-    let mut keyring = None;
-    let stored = match &provider.shared {
+    let (stored, keyring) = if let Some(settings) = &provider.shared {
         // The other machines must not refresh what is revoked.
-        Some(settings) => engine
-            .log_out_shared(provider, settings)?
-            .map(|session| StoredSession { session, source: Source::Vault }),
-        None => {
-            let loaded = engine.load(provider);
-            keyring = loaded.trail.keyring_out_of_reach().cloned();
-            loaded.newest
-        }
+        let ended = engine.log_out_shared(provider, settings)?;
+        (ended.map(|session| StoredSession { session, source: Source::Vault }), None)
+    } else {
+        let LoadedSessions { newest, trail, .. } = engine.load(provider);
+        (newest, trail.keyring_out_of_reach().cloned())
     };
     let is_oauth = matches!(provider.login, LoginKind::OAuth(_));
     let revocable =

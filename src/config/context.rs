@@ -229,7 +229,7 @@ impl Context {
         Ok(())
     }
 
-    /// Whether this is a CI job. Azure Pipelines, Jenkins and TeamCity do not set `CI`.
+    /// Whether this is a CI job. Some CI systems do not set `CI`.
     pub fn is_job(&self) -> bool {
         let is_set = |name| self.environment.get(name).is_some_and(|value| value != "false");
         ["CI", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION"].into_iter().any(is_set)

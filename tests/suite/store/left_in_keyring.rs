@@ -115,6 +115,33 @@ fn an_account_that_was_logged_out_leaves_no_item() {
     }
 }
 
+/// No refresh would remove it.
+#[test]
+fn a_token_that_is_stored_again_leaves_no_item() {
+    let Some(mut desk) = Desk::start() else { return };
+    for (provider, account) in [("mycli", "default"), ("mycli", "work"), ("microtica", "work")] {
+        let of = ["--provider", provider, "--account", account];
+        let store = |home: &Home, secret: &str| {
+            let body = json!({ "provider": provider, "secret": secret });
+            let outcome = home.run_with(&[&of[..], &["store"]].concat(), body.to_string());
+            assert_eq!(outcome.status, 0, "{outcome:?}");
+        };
+        store(&desk.home, "first-token");
+        assert_eq!(desk.keyring.attributes_of(&[]).len(), 1, "{of:?}");
+        desk.home.set(BUS, "");
+        store(&desk.home, "second-token");
+        desk.home.use_keyring(&desk.keyring);
+        let get = [&of[..], &["get", "--format", "raw"]].concat();
+        assert_eq!(desk.home.run(&get).output, "second-token\n", "{of:?}");
+        assert_eq!(desk.keyring.attributes_of(&[]).len(), 0, "{of:?}");
+        store(&desk.home, "third-token");
+        assert_eq!(desk.home.run(&["list"]).status, 0);
+        assert_eq!(desk.home.run(&get).output, "third-token\n", "{of:?}");
+        assert_eq!(desk.home.run(&[&of[..], &["logout"]].concat()).status, 0);
+        assert_eq!(desk.keyring.attributes_of(&[]).len(), 0, "{of:?}");
+    }
+}
+
 type Call = fn(&Home, &str) -> Outcome;
 
 /// Each tool that stores: how it stores a secret, and how it erases it.

@@ -84,7 +84,8 @@ pub(crate) fn calls_of(home: &Home, arguments: &[String], input: &str) -> (Outco
         threads.entry(name.to_owned()).or_default().insert(thread.to_owned());
         if is_ours(line) {
             let (name, shown) = (name.to_owned(), rest.trim_start().to_owned());
-            let is_to_bus = shown.contains("<UNIX");
+            // The program itself is loaded with `read`.
+            let is_to_bus = shown.contains("<UNIX") && !matches!(&*name, "read" | "write");
             calls.push(Call { name, number: *count, is_shared: false, is_to_bus, shown });
         }
     }
