@@ -1,10 +1,12 @@
 //! Whether PATH finds this program, whether its settings can be read, and the modes of the files with secrets.
 
-use std::path::Path;
+use std::fs::Metadata;
+use std::path::PathBuf;
 
 use super::finding::Finding;
 use crate::auth::Engine;
 use crate::cli::setup::machine::Machine;
+use crate::error::Error;
 use crate::sys::{atomic_file, os};
 
 pub(super) fn examine(engine: &Engine<'_>, machine: Option<&Machine>) -> Vec<Finding> {
@@ -39,24 +41,26 @@ fn program(machine: &Machine) -> Finding {
     }
 }
 
+/// A user may have a hundred thousand stored logins.
+const MAX_ENTRIES: usize = 1000;
+
 /// The files and directories below `~/.my` that others can read. Reading a file narrows its mode too; here it is reported.
 fn modes(machine: &Machine) -> Vec<Finding> {
-    let root = machine.home.join(".my");
     let mut findings = Vec::new();
-    let mut waiting = vec![(root, 0)];
+    let mut waiting = vec![(machine.home.join(".my"), 0)];
     while let Some((path, depth)) = waiting.pop() {
         let Ok(metadata) = path.symlink_metadata() else { continue };
         if metadata.is_symlink() {
-            findings.push(linked(&path));
+            let message = format!("{} is a symbolic link, which is not followed", path.display());
+            findings.push(Finding::problem("files", message, "replace the link with the file"));
             continue;
         }
-        findings.extend(mode(&path, &metadata));
         // The depth of stored logins.
         if metadata.is_dir() && depth < 3 {
-            let entries =
-                std::fs::read_dir(&path).into_iter().flatten().flatten().take(MAX_ENTRIES);
-            waiting.extend(entries.map(|entry| (entry.path(), depth + 1)));
+            let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
+            waiting.extend(entries.take(MAX_ENTRIES).map(|entry| (entry.path(), depth + 1)));
         }
+        findings.extend(mode(path, metadata));
     }
     if findings.is_empty() {
         findings.push(Finding::fine("files", "not readable by other users"));
@@ -64,21 +68,11 @@ fn modes(machine: &Machine) -> Vec<Finding> {
     findings
 }
 
-/// A user may have a hundred thousand stored logins.
-const MAX_ENTRIES: usize = 1000;
-
-fn linked(path: &Path) -> Finding {
-    let message = format!("{} is a symbolic link, which is not followed", path.display());
-    Finding::problem("files", message, "replace the link with the file")
-}
-
-fn mode(path: &Path, metadata: &std::fs::Metadata) -> Option<Finding> {
-    let atomic_file::Exposure { reason, fix } = atomic_file::exposure(path, metadata)?;
+fn mode(path: PathBuf, metadata: Metadata) -> Option<Finding> {
+    let atomic_file::Exposure { reason, fix } = atomic_file::exposure(&path, &metadata)?;
     let message = format!("{} {reason}", path.display());
-    let (path, metadata) = (path.to_owned(), metadata.clone());
     Some(Finding::problem("files", message, fix).with_repair(move || {
-        atomic_file::make_private(&path, &metadata).map_err(|error| {
-            crate::error::Error::invalid_state(format!("{}: {}", path.display(), error.kind()))
-        })
+        atomic_file::make_private(&path, &metadata)
+            .map_err(|error| Error::invalid_state(format!("{}: {}", path.display(), error.kind())))
     }))
 }

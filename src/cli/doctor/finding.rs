@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use crossterm::style::Stylize as _;
+use crossterm::style::{Color, Stylize as _};
 
 use crate::cli::terminal;
 use crate::error::{Error, Result, sanitize};
@@ -32,20 +32,15 @@ impl Level {
         if !std::io::stdout().is_terminal() {
             return text;
         }
-        let mark = match self {
-            Self::Fine => '✓',
-            Self::Note => '·',
-            Self::Warning => '!',
-            Self::Problem => '✗',
+        let (mark, colour) = match self {
+            Self::Fine => ('✓', Color::Green),
+            Self::Note => ('·', Color::Reset),
+            Self::Warning => ('!', Color::Yellow),
+            Self::Problem => ('✗', Color::Red),
         };
         let text = format!("{mark} {text}");
-        match self {
-            _ if !terminal::shows_colour(false) => text,
-            Self::Fine => text.green().to_string(),
-            Self::Note => text,
-            Self::Warning => text.yellow().to_string(),
-            Self::Problem => text.red().to_string(),
-        }
+        let is_plain = colour == Color::Reset || !terminal::shows_colour(false);
+        if is_plain { text } else { text.with(colour).to_string() }
     }
 }
 
@@ -105,28 +100,26 @@ impl Finding {
 
 /// A line for each finding; with `--quiet` for warnings and problems only.
 pub(super) fn report(findings: &[Finding], fixed: &[String], quiet: bool) -> String {
-    let mut lines: Vec<String> =
-        fixed.iter().map(|message| format!("fixed    {}\n", sanitize(message))).collect();
+    let fixed = fixed.iter().map(|message| format!("fixed    {}\n", sanitize(message)));
     let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
     let is_reported = |finding: &&Finding| !quiet || finding.level >= Level::Warning;
-    lines.extend(findings.iter().filter(is_reported).map(
-        |Finding { check, level, message, fix, .. }| {
-            let fix = fix.as_ref().map_or_else(String::new, |fix| format!("; {}", sanitize(fix)));
-            format!("{} {check:<width$}  {}{fix}\n", level.label(), sanitize(message))
-        },
-    ));
+    let line = |Finding { check, level, message, fix, .. }: &Finding| {
+        let fix = fix.as_ref().map_or_else(String::new, |fix| format!("; {}", sanitize(fix)));
+        format!("{} {check:<width$}  {}{fix}\n", level.label(), sanitize(message))
+    };
+    let lines: String = fixed.chain(findings.iter().filter(is_reported).map(line)).collect();
     if quiet {
-        return lines.concat();
+        return lines;
     }
     let problems = findings.iter().filter(|finding| finding.level == Level::Problem).count();
     let repairs = findings.iter().filter(|finding| finding.repair.is_some()).count();
-    lines.push(match (problems, repairs) {
-        (0, _) => "\nNo problems found.\n".to_owned(),
-        (1, 0) => "\n1 problem.\n".to_owned(),
-        (count, 0) => format!("\n{count} problems.\n"),
+    let end = match (problems, repairs) {
+        (0, _) => "No problems found.".to_owned(),
+        (1, 0) => "1 problem.".to_owned(),
+        (count, 0) => format!("{count} problems."),
         (count, repairs) => {
-            format!("\nProblems: {count}; `my-credential-helper doctor --fix` repairs {repairs}.\n")
+            format!("Problems: {count}; `my-credential-helper doctor --fix` repairs {repairs}.")
         }
-    });
-    lines.concat()
+    };
+    format!("{lines}\n{end}\n")
 }

@@ -12,21 +12,16 @@ pub(super) fn examine(engine: &Engine<'_>) -> Vec<Finding> {
         return Vec::new();
     };
     let event = context.environment.text("GITHUB_EVENT_NAME");
-    let message = format!("{source}: {state}");
     if is_present && event.as_deref() == Some("pull_request_target") {
         let why = "a job of pull_request_target has an identity, and may run the code of a fork";
-        return vec![Finding::problem(
-            check,
-            why,
-            "use the event pull_request, without `id-token`",
-        )];
+        let fix = "use the event pull_request, without `id-token`";
+        return vec![Finding::problem(check, why, fix)];
     }
+    let message = format!("{source}: {state}");
+    if is_present {
+        return vec![Finding::fine(check, message)];
+    }
+    let note = Finding::note(check, message);
     let is_job = context.is_job();
-    vec![match is_present {
-        true => Finding::fine(check, message),
-        false if is_job => {
-            Finding::note(check, message).with_fix(identity.source.hint(&identity.audience))
-        }
-        false => Finding::note(check, message),
-    }]
+    vec![if is_job { note.with_fix(identity.source.hint(&identity.audience)) } else { note }]
 }

@@ -56,10 +56,11 @@ pub(super) fn provider(engine: &Engine<'_>) -> Result<Provider> {
 /// The first provider, then every other one, each with the account in use.
 fn providers(engine: &Engine<'_>, first: Provider) -> Vec<Provider> {
     let names = engine.context.configuration().map(|it| it.names()).unwrap_or_default();
-    let others = names.into_iter().filter(|name| *name != first.name);
-    let others: Vec<_> =
-        others.filter_map(|name| engine.context.provider(Some(name)).ok()).collect();
-    [first].into_iter().chain(others).collect()
+    let mut others: Vec<_> =
+        names.iter().filter_map(|name| engine.context.provider(Some(name)).ok()).collect();
+    others.retain(|provider| provider.name != first.name);
+    others.insert(0, first);
+    others
 }
 
 /// A provider that is not the first is examined if it has a credential.
@@ -76,9 +77,9 @@ fn login(engine: &Engine<'_>, provider: &Provider, is_first: bool) -> Result<(Ve
     } else {
         let loaded = engine.load(provider);
         let Some(stored) = loaded.newest else {
-            let tried = loaded.trail.attempts.iter();
-            let tried: Vec<_> =
-                tried.map(|attempt| format!("{}: {}", attempt.subject, attempt.outcome)).collect();
+            let tried =
+                loaded.trail.attempts.iter().map(|it| format!("{}: {}", it.subject, it.outcome));
+            let tried: Vec<_> = tried.collect();
             let message = format!("not logged in to {} ({})", provider.title(), tried.join(", "));
             let fix = engine.context.login_hint(provider);
             let problem = || Finding::problem("login", message, fix);
@@ -96,6 +97,7 @@ fn login(engine: &Engine<'_>, provider: &Provider, is_first: bool) -> Result<(Ve
     if !is_variable && let Some(problem) = unwritable(engine, provider) {
         return Ok((vec![problem], true));
     }
+    let login = format!("run `{}`", provider.command("login --force"));
     let finding = match status::check(engine, provider) {
         Ok(outcome) if is_variable => Finding::note("login", format!("{location}; {outcome}")),
         Ok(outcome) => Finding::fine("login", format!("{location}; {outcome}")),
@@ -103,9 +105,7 @@ fn login(engine: &Engine<'_>, provider: &Provider, is_first: bool) -> Result<(Ve
         Err(error) if error.code == ErrorCode::TemporarilyUnavailable => {
             Finding::note("login", format!("{location}; not checked: {}", error.message))
         }
-        Err(error) => {
-            Finding::error("login", error, &format!("run `{}`", provider.command("login --force")))
-        }
+        Err(error) => Finding::error("login", error, &login),
     };
     Ok((vec![finding], true))
 }
@@ -116,34 +116,27 @@ fn unwritable(engine: &Engine<'_>, provider: &Provider) -> Option<Finding> {
     let folder = path.ancestors().skip(1).find(|folder| folder.is_dir())?;
     let inside = folder.join(path.file_name()?);
     let reason = atomic_file::prepare(&inside, SESSION_SIZE, Policy::Preserve).err()?;
-    let message = format!("no session can be saved: {reason}");
+    let (folder, variable) = (folder.display(), &provider.token_variable);
     let fix = format!(
-        "make {} writable and free some space there, or set {} to a token, which is not saved",
-        folder.display(),
-        provider.token_variable
+        "make {folder} writable and free some space there, or set {variable} to a token, which is not saved"
     );
-    Some(Finding::problem("login", message, fix))
+    Some(Finding::problem("login", format!("no session can be saved: {reason}"), fix))
 }
 
 fn describe_keyring(failure: StoreFailure) -> Finding {
-    match failure {
+    let fix = match failure {
         StoreFailure::Off(reason) => {
-            Finding::note("keyring", format!("not used: {reason}; sessions are stored in a file"))
+            let message = format!("not used: {reason}; sessions are stored in a file");
+            return Finding::note("keyring", message);
         }
-        StoreFailure::Locked => Finding::problem(
-            "keyring",
-            "locked",
-            "unlock it by logging in to the desktop, or with `gnome-keyring-daemon --unlock`",
-        ),
-        StoreFailure::TimedOut => Finding::problem(
-            "keyring",
-            "did not respond in time",
-            "set MY_NO_KEYRING, and log in again to use the file",
-        ),
-        failure @ (StoreFailure::Failed(_) | StoreFailure::NotOneLine) => Finding::problem(
-            "keyring",
-            failure.to_string(),
-            "set MY_NO_KEYRING, and log in again to use the file",
-        ),
-    }
+        StoreFailure::Locked => {
+            "unlock it by logging in to the desktop, or with `gnome-keyring-daemon --unlock`"
+        }
+        _ => "set MY_NO_KEYRING, and log in again to use the file",
+    };
+    let message = match failure {
+        StoreFailure::TimedOut => "did not respond in time".to_owned(),
+        failure => failure.to_string(),
+    };
+    Finding::problem("keyring", message, fix)
 }

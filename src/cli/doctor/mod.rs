@@ -33,24 +33,20 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments, output: &Output) -
     let mut findings = examine(engine);
     let mut fixed = Vec::new();
     if arguments.fix {
-        let (mut repaired, mut failed) = (Vec::new(), Vec::new());
+        let mut failed = Vec::new();
         for Finding { check, message, repair, .. } in &findings {
+            let by_hand = "repair it by hand, as the other message says";
             match repair.as_ref().map(|repair| repair()) {
                 None => {}
-                Some(Ok(())) => repaired.push(message.clone()),
-                Some(Err(error)) => failed.push(Finding::error(
-                    check,
-                    error,
-                    "repair it by hand, as the other message says",
-                )),
+                Some(Ok(())) => fixed.push(message.clone()),
+                Some(Err(error)) => failed.push(Finding::error(check, error, by_hand)),
             }
         }
-        if !repaired.is_empty() || !failed.is_empty() {
+        if !fixed.is_empty() || !failed.is_empty() {
             findings = examine(engine);
             // A repair without effect is not reported as one.
-            repaired.retain(|message| findings.iter().all(|finding| finding.message != *message));
+            fixed.retain(|message| findings.iter().all(|finding| finding.message != *message));
             findings.extend(failed);
-            fixed = repaired;
         }
     }
     let is_ok = findings.iter().all(|finding| finding.level != Level::Problem);
@@ -77,10 +73,8 @@ fn examine(engine: &Engine<'_>) -> Vec<Finding> {
         Ok(machine) => findings.extend(tool::examine(engine, &machine, &providers)),
         Err(error) => {
             findings.push(Finding::error("home", error, "set HOME to your home directory"));
-            findings.push(Finding::note(
-                "tools",
-                "not checked: their configuration is in the home directory",
-            ));
+            let message = "not checked: their configuration is in the home directory";
+            findings.push(Finding::note("tools", message));
         }
     }
     findings

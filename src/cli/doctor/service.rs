@@ -15,40 +15,31 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const AGREES: u64 = 60;
 
 pub(super) fn examine(engine: &Engine<'_>, provider: Result<Provider>) -> Vec<Finding> {
-    provider.and_then(|provider| examined(engine, &provider)).unwrap_or_else(|error| {
-        vec![Finding::problem(
-            "service",
-            error.message,
-            "run `my-credential-helper config list` to see where the URL is set",
-        )]
-    })
+    let fix = "run `my-credential-helper config list` to see where the URL is set";
+    provider
+        .and_then(|provider| examined(engine, &provider))
+        .unwrap_or_else(|error| vec![Finding::problem("service", error.message, fix)])
 }
 
 fn examined(engine: &Engine<'_>, provider: &Provider) -> Result<Vec<Finding>> {
     let url = engine.context.api_url(provider, None)?;
     let client = Client::new(engine.network, provider, &url)?.until(Instant::now() + TIMEOUT);
-    let theirs = match client.time() {
+    let time = match client.time() {
+        Ok(time) => time,
         Err(error) => {
             let message = format!("cannot reach {url}: {error}");
-            return Ok(vec![Finding::problem(
-                "service",
-                message,
-                "check the network and the proxy; for a private certificate authority, run `my-credential-helper config set ca_file FILE`",
-            )]);
+            let fix = "check the network and the proxy; for a private certificate authority, run `my-credential-helper config set ca_file FILE`";
+            return Ok(vec![Finding::problem("service", message, fix)]);
         }
-        Ok(None) => return Ok(vec![Finding::fine("service", format!("{url} is reachable"))]),
-        Ok(Some(time)) => time,
     };
-    let behind = theirs.since(engine.clock.now()).whole_seconds();
-    let reached = Finding::fine("service", format!("{url} is reachable"));
-    if behind.unsigned_abs() <= AGREES {
-        return Ok(vec![reached]);
+    let mut findings = vec![Finding::fine("service", format!("{url} is reachable"))];
+    let behind = time.map_or(0, |time| time.since(engine.clock.now()).whole_seconds());
+    if behind.unsigned_abs() > AGREES {
+        let direction = if behind > 0 { "behind" } else { "ahead of" };
+        let seconds = behind.unsigned_abs();
+        let message = format!("the clock of this machine is {seconds} s {direction} the service");
+        let fix = "run `sudo timedatectl set-ntp true` to set the clock";
+        findings.push(Finding::problem("clock", message, fix));
     }
-    let direction = if behind > 0 { "behind" } else { "ahead of" };
-    let message =
-        format!("the clock of this machine is {} s {direction} the service", behind.unsigned_abs());
-    Ok(vec![
-        reached,
-        Finding::problem("clock", message, "run `sudo timedatectl set-ntp true` to set the clock"),
-    ])
+    Ok(findings)
 }

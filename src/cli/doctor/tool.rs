@@ -1,7 +1,7 @@
 //! The installed tools: whether the configuration in force names this program, whether the tool finds it, and whether the
 //! tool gets a credential for the request that it would send.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::finding::{Finding, Level};
 use super::in_force::{self, InForce, Subject};
@@ -25,11 +25,8 @@ pub(super) fn examine(
     for tool in ALL {
         let Some(program) = tool.program(machine) else { continue };
         let subject = Subject { engine, machine, tool, program: &program };
-        let InForce { mut commands, targets, lines, findings: mut found } =
-            in_force::inspect(&subject).unwrap_or_else(|error| {
-                let finding = Finding::error(tool.name, error, "correct the file");
-                InForce { findings: vec![finding], ..InForce::default() }
-            });
+        let InForce { mut commands, targets, lines, findings: mut found, .. } =
+            InForce::new(&subject);
         commands.sort();
         commands.dedup();
         if commands.is_empty() {
@@ -37,7 +34,7 @@ pub(super) fn examine(
                 let provider = engine.context.provider(None);
                 let has_hosts = provider.is_ok_and(|provider| !provider.hosts.is_empty());
                 let host = if tool.names_hosts && !has_hosts { " --host HOST" } else { "" };
-                let fix = format!("`my-credential-helper setup {}{host}`", tool.name);
+                let fix = format!("{}{host}`", setup_line(tool).trim_end_matches('`'));
                 found.push(Finding::note(tool.name, "is not set up").with_fix(fix));
             }
         } else {
@@ -47,11 +44,9 @@ pub(super) fn examine(
         }
         let is_asked = !commands.is_empty() && found.iter().all(|it| it.level != Level::Problem);
         findings.append(&mut found);
-        if is_asked {
-            findings.extend(targets.iter().filter_map(|target| {
-                let line = lines.iter().find(|(other, _)| other == target).map(|(_, line)| line);
-                ask(&subject, target, line, providers)
-            }));
+        for target in targets.iter().filter(|_| is_asked) {
+            let line = lines.iter().find(|(other, _)| other == target).map(|(_, line)| line);
+            findings.extend(ask(&subject, target, line, providers));
         }
     }
     if is_any_set_up {
@@ -93,7 +88,12 @@ const WORK_IF_OLD: [&str; 3] = ["git", "pip", "pnpm"];
 /// A program that is too old for something.
 pub(super) fn old(machine: &Machine, tool: &SetupTool, program: &Path) -> Option<Finding> {
     let (major, minor, lacks) = tool.least?;
-    let printed = machine.launcher.child(program).ok()?.args(tool.version).run().ok()??;
+    let arguments = match tool.name {
+        "kubectl" => &["version", "--client"][..],
+        "go" => &["version"],
+        _ => &["--version"],
+    };
+    let printed = machine.launcher.child(program).ok()?.args(arguments).run().ok()??;
     let (own_major, own_minor) = version(&printed)?;
     let message = format!("{} {own_major}.{own_minor} {lacks}", tool.name);
     let finding = if WORK_IF_OLD.contains(&tool.name) {
@@ -116,9 +116,13 @@ fn version(text: &str) -> Option<(u32, u32)> {
     text.split_whitespace().find_map(number)
 }
 
+fn setup_line(tool: &SetupTool) -> String {
+    format!("`my-credential-helper setup {}`", tool.name)
+}
+
 /// The reason why the command in the tool's configuration does not run this program.
 fn not_run(machine: &Machine, tool: &'static SetupTool, command: &str) -> Option<Finding> {
-    let again = format!("`my-credential-helper setup {}`", tool.name);
+    let problem = |message, fix| Some(Finding::problem(tool.name, message, fix));
     let path = Path::new(command);
     let link = Link::detect(machine, tool);
     let is_plugin = matches!(tool.name, "terraform" | "tofu");
@@ -126,52 +130,34 @@ fn not_run(machine: &Machine, tool: &'static SetupTool, command: &str) -> Option
         if let Some(link) = link.filter(|link| is_plugin || link.path == path) {
             return broken(tool, link);
         }
-        return not_this_program(machine, tool, path, again);
+        let shown = path.display();
+        return match path.is_file() {
+            _ if machine.is_this_program(path) => None,
+            true => problem(
+                format!("{shown} is another program, or another copy of this one"),
+                setup_line(tool),
+            ),
+            false => problem(format!("{shown} does not exist"), setup_line(tool)),
+        };
     }
     let found = machine.find(command);
-    if let Some(found) = &found
-        && machine.is_this_program(found)
-    {
+    if found.as_ref().is_some_and(|found| machine.is_this_program(found)) {
         return None;
     }
-    if let Some(link) = link {
-        let folder = link.path.parent().unwrap_or(&link.path).to_owned();
-        let shown = link.path.display().to_string();
-        return broken(tool, link).or_else(|| Some(not_first(tool, &shown, &folder, found)));
-    }
-    let folder = machine.program.parent().unwrap_or(&machine.program);
-    Some(not_first(tool, command, folder, found))
-}
-
-fn not_this_program(
-    machine: &Machine,
-    tool: &SetupTool,
-    path: &Path,
-    again: String,
-) -> Option<Finding> {
-    if machine.is_this_program(path) {
-        return None;
-    }
-    let path = path.display();
-    if !Path::new(&path.to_string()).is_file() {
-        return Some(Finding::problem(tool.name, format!("{path} does not exist"), again));
-    }
-    let message = format!("{path} is another program, or another copy of this one");
-    Some(Finding::problem(tool.name, message, again))
-}
-
-fn not_first(tool: &SetupTool, name: &str, folder: &Path, found: Option<PathBuf>) -> Finding {
-    let message = match found {
-        Some(found) => format!("{} comes first on PATH", found.display()),
-        None => format!("{name} is not on PATH"),
-    };
-    Finding::problem(tool.name, message, os::path_line(folder))
+    let path = link.as_ref().map_or(&machine.program, |link| &link.path).clone();
+    let name = link.as_ref().map_or_else(|| command.to_owned(), |_| path.display().to_string());
+    link.and_then(|link| broken(tool, link)).or_else(|| {
+        let message = match found {
+            Some(found) => format!("{} comes first on PATH", found.display()),
+            None => format!("{name} is not on PATH"),
+        };
+        problem(message, os::path_line(path.parent().unwrap_or(&path)))
+    })
 }
 
 /// The problem of the link of a tool, if any.
 fn broken(tool: &SetupTool, link: Link) -> Option<Finding> {
     let path = link.path.display();
-    let again = format!("`my-credential-helper setup {}`", tool.name);
     let message = match link.state {
         State::Right => return None,
         State::Foreign => {
@@ -181,7 +167,8 @@ fn broken(tool: &SetupTool, link: Link) -> Option<Finding> {
         State::Missing => format!("{path} is missing"),
         State::Stale => format!("{path} points to another program"),
     };
-    Some(Finding::problem(tool.name, message, again).with_repair(move || link.make()))
+    let problem = Finding::problem(tool.name, message, setup_line(tool));
+    Some(problem.with_repair(move || link.make()))
 }
 
 /// Sends the protocol of the tool the request that the tool would send.

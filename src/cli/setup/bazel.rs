@@ -1,9 +1,9 @@
 //! Bazel: a credential helper for each host, a line each in `~/.bazelrc`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::machine::Machine;
-use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool, no_notes};
+use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool, is_named};
 use super::{lines, link};
 use crate::error::Result;
 use crate::model::HostPattern;
@@ -17,9 +17,8 @@ pub(super) const TOOL: SetupTool = SetupTool {
     file,
     add,
     remove,
-    notes: no_notes,
+    notes: |_, _| Vec::new(),
     probe: Probe { arguments: &["get"], input: "{\"uri\":\"{url}/\"}", proof: "Authorization" },
-    version: &["--version"],
     least: Some((7, 0, "has only `--experimental_credential_helper`")),
 };
 
@@ -36,17 +35,12 @@ fn scope(pattern: &HostPattern) -> String {
 }
 
 fn add(request: &Request<'_>, text: &str) -> Result<String> {
-    let command = escaped(&request.command()?.verbatim());
-    let mut text = text.to_owned();
-    for scope in request.hosts.iter().map(scope) {
-        let line = format!("common {OPTION}{scope}={command}");
-        let is_former =
-            |known: &str| own_scope(request.machine, known).is_some_and(|known| known == scope);
-        if text.lines().all(|known| known.trim() != line) {
-            text = lines::with(&lines::without(&text, is_former), &line);
-        }
-    }
-    Ok(text)
+    let command = escaped(&request.command()?);
+    let scopes = request.hosts.iter().map(scope);
+    Ok(scopes.fold(text.to_owned(), |text, scope| {
+        let is_former = |known: &str| own_scope(request.machine, known).as_ref() == Some(&scope);
+        lines::replaced(&text, &format!("common {OPTION}{scope}={command}"), is_former)
+    }))
 }
 
 fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
@@ -65,8 +59,8 @@ fn own_scope(machine: &Machine, line: &str) -> Option<String> {
     let words = words(line);
     let [command, option] = &*words else { return None };
     let (scope, path) = option.strip_prefix(OPTION)?.split_once('=')?;
-    let is_ours = Path::new(path).file_stem().is_some_and(|name| name == LINK);
-    (is_ours && command.starts_with(|c: char| c.is_ascii_alphabetic())).then(|| scope.to_owned())
+    (is_named(path, LINK) && command.starts_with(|c: char| c.is_ascii_alphabetic()))
+        .then(|| scope.to_owned())
 }
 
 /// A word of a line, in which Bazel interprets these characters.

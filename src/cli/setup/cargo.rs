@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
-use super::link;
 use super::machine::Machine;
-use super::tools::{Folder, Named, Probe, Removal, Request, Selection, SetupTool};
-use crate::error::{Error, Result, sanitize};
+use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool, is_named};
+use super::{edit, link};
+use crate::error::{Error, Result};
 
 pub(super) const TOOL: SetupTool = SetupTool {
     name: "cargo",
@@ -24,7 +24,6 @@ pub(super) const TOOL: SetupTool = SetupTool {
         input: "{\"v\":1,\"registry\":{\"index-url\":\"sparse+{url}/\"},\"kind\":\"get\",\"operation\":\"read\",\"args\":[]}\n",
         proof: "\"Ok\"",
     },
-    version: &["--version"],
     least: Some((1, 74, "does not support credential providers; use 1.74 or later")),
 };
 
@@ -40,17 +39,14 @@ fn file(machine: &Machine) -> PathBuf {
 }
 
 fn parsed(text: &str) -> Result<DocumentMut> {
-    text.parse().map_err(|error: toml_edit::TomlError| {
-        Error::invalid(format!("cannot read cargo's config.toml: {}", sanitize(error.message())))
-    })
+    edit::parse_toml("cargo's config.toml", text)
 }
 
 /// Whether cargo runs this program for the provider. Version 0.1.0 wrote a path with blanks, which cargo splits.
 fn is_ours(machine: &Machine, value: &Value) -> bool {
     let Some(text) = value.as_str() else { return false };
     let mut words = text.split_whitespace();
-    let name = words.next().map(std::path::Path::new).and_then(std::path::Path::file_stem);
-    words.next().is_none() && name.is_some_and(|name| name == LINK)
+    words.next().is_some_and(|word| is_named(word, LINK)) && words.next().is_none()
         || link::is_own_path(machine, LINK, text)
 }
 
@@ -66,8 +62,8 @@ fn add(request: &Request<'_>, text: &str) -> Result<String> {
     let providers = providers.as_array_mut().ok_or_else(unusable)?;
     // cargo splits a provider at blanks; an alias is a list (cargo, `PathAndArgs`).
     let (provider, alias) = match request.command()? {
-        Named::Path(path) if path.contains(char::is_whitespace) => (LINK.to_owned(), Some(path)),
-        command => (command.verbatim(), None),
+        path if path.contains(char::is_whitespace) => (LINK.to_owned(), Some(path)),
+        command => (command, None),
     };
     let index = providers.iter().position(|value| is_ours(request.machine, value));
     match index {
@@ -89,53 +85,39 @@ fn add(request: &Request<'_>, text: &str) -> Result<String> {
 /// The path of an alias that `setup` wrote.
 fn alias_path(item: &Item) -> Option<&str> {
     let list = item.as_array().filter(|list| list.len() == 1)?;
-    list.get(0)?
-        .as_str()
-        .filter(|path| std::path::Path::new(path).file_stem().is_some_and(|name| name == LINK))
+    list.get(0)?.as_str().filter(|path| is_named(path, LINK))
 }
 
 fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
-    let mut document = parsed(text)?;
-    if !remove_provider(removal.machine, &mut document) {
+    let (mut document, mut is_removed) = (parsed(text)?, false);
+    edit::change_table(document.as_table_mut(), "registry", |registry| {
+        let Some(providers) = registry.get_mut(KEY).and_then(Item::as_array_mut) else { return };
+        let count = providers.len();
+        providers.retain(|value| !is_ours(removal.machine, value));
+        is_removed = providers.len() < count;
+        // What is left is the default of cargo.
+        if is_removed && providers.iter().all(|value| value.as_str() == Some("cargo:token")) {
+            registry.remove(KEY);
+        }
+    });
+    if !is_removed {
         return Ok(text.to_owned());
     }
-    let aliases = document.get_mut(ALIASES).and_then(Item::as_table_like_mut);
-    if let Some(aliases) = aliases.filter(|it| it.get(LINK).and_then(alias_path).is_some()) {
-        aliases.remove(LINK);
-        if aliases.is_empty() {
-            document.remove(ALIASES);
+    edit::change_table(document.as_table_mut(), ALIASES, |aliases| {
+        if aliases.get(LINK).and_then(alias_path).is_some() {
+            aliases.remove(LINK);
         }
-    }
+    });
     Ok(document.to_string())
 }
 
-/// Returns whether a provider of ours was there.
-fn remove_provider(machine: &Machine, document: &mut DocumentMut) -> bool {
-    let Some(registry) = document.get_mut("registry").and_then(Item::as_table_like_mut) else {
-        return false;
-    };
-    let Some(providers) = registry.get_mut(KEY).and_then(Item::as_array_mut) else { return false };
-    let count = providers.len();
-    providers.retain(|value| !is_ours(machine, value));
-    if providers.len() == count {
-        return false;
-    }
-    // What is left is the default of cargo.
-    if providers.iter().all(|value| value.as_str() == Some("cargo:token")) {
-        registry.remove(KEY);
-        if registry.is_empty() {
-            document.remove("registry");
-        }
-    }
-    true
-}
-
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
-    let known = parsed(text).ok().and_then(|document| document.get("registries").map(|_| ()));
-    match (known, request.origins().first()) {
-        (None, Some(origin)) => vec![format!(
+    let has_registries = parsed(text).is_ok_and(|document| document.contains_key("registries"));
+    let origin = request.origins().into_iter().next().filter(|_| !has_registries);
+    let note = |origin| {
+        format!(
             "add your registry to the same file: `[registries.my]` and `index = \"sparse+{origin}/PATH/\"`"
-        )],
-        _ => Vec::new(),
-    }
+        )
+    };
+    origin.map(note).into_iter().collect()
 }

@@ -8,10 +8,17 @@ use similar::{DiffOp, TextDiff};
 use crate::error::sanitize;
 
 /// The changed lines, `-` before and `+` after.
-pub(super) fn lines(before: &str, after: &str) -> Vec<String> {
+pub(super) fn lines<'a>(before: &'a str, after: &'a str) -> Vec<String> {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
-    // A tool that rewrites its file may format a line differently, which is noise and may show secrets.
-    let (in_old, in_new) = (counts(&old), counts(&new));
+    // How often each line occurs, without its indent: a tool that rewrites its file may format a line differently, which
+    // is noise and may show secrets.
+    let counts = |lines: &[&'a str]| {
+        lines.iter().fold(HashMap::new(), |mut counts, line| {
+            *counts.entry(line.trim()).or_insert(0) += 1;
+            counts
+        })
+    };
+    let (in_old, in_new): (HashMap<_, i32>, _) = (counts(&old), counts(&new));
     let mut changed = Vec::new();
     for op in TextDiff::from_slices(&old, &new).ops() {
         let (removed, added) = (&old[op.old_range()], &new[op.new_range()]);
@@ -24,36 +31,16 @@ pub(super) fn lines(before: &str, after: &str) -> Vec<String> {
                 }
             }
             _ => {
-                let is_more = |line: &str, these: &Counts<'_>, others: &Counts<'_>| {
-                    these.get(line.trim()) > others.get(line.trim())
-                };
-                changed.extend(
-                    removed
-                        .iter()
-                        .filter(|line| is_more(line, &in_old, &in_new))
-                        .map(|line| format!("- {}", masked(line))),
-                );
-                changed.extend(
-                    added
-                        .iter()
-                        .filter(|line| is_more(line, &in_new, &in_old))
-                        .map(|line| format!("+ {}", masked(line))),
-                );
+                let sides = [('-', removed, &in_old, &in_new), ('+', added, &in_new, &in_old)];
+                for (sign, lines, own, other) in sides {
+                    let is_more = |line: &&&str| own.get(line.trim()) > other.get(line.trim());
+                    let lines = lines.iter().filter(is_more);
+                    changed.extend(lines.map(|line| format!("{sign} {}", masked(line))));
+                }
             }
         }
     }
     changed
-}
-
-/// How often each line occurs, without its indent.
-type Counts<'a> = HashMap<&'a str, usize>;
-
-fn counts<'a>(lines: &[&'a str]) -> Counts<'a> {
-    let mut counts = HashMap::new();
-    for line in lines {
-        *counts.entry(line.trim()).or_default() += 1;
-    }
-    counts
 }
 
 /// Two lines without what they have in common at both ends, once that is long or may be a secret.

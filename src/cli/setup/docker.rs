@@ -22,7 +22,6 @@ pub(super) const DOCKER: SetupTool = SetupTool {
     remove,
     notes,
     probe: Probe { arguments: &["get"], input: "{host}", proof: "Secret" },
-    version: &["--version"],
     least: None,
 };
 
@@ -76,9 +75,8 @@ fn add(request: &Request<'_>, text: &str) -> Result<String> {
 fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
     let is_removed = |entry: &CstObjectProp| {
         let name = entry.name().and_then(|name| name.decoded_value().ok()).unwrap_or_default();
-        let is_key = |host: String| keys(&host).contains(&name);
         let is_entry = |host: &HostPattern| {
-            host.target().is_some_and(|target| is_key(target.origin.host_and_port()))
+            host.target().is_some_and(|it| keys(&it.origin.host_and_port()).contains(&name))
         };
         helper_name(entry).as_deref() == Some("my") && removal.includes(is_entry)
     };
@@ -100,15 +98,13 @@ fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let Ok((_, object)) = parse(text) else { return Vec::new() };
     let mut notes = request.wildcard_notes();
-    if let Some(store) =
-        object.get("credsStore").as_ref().and_then(helper_name).filter(|store| store != "my")
-    {
+    let other = |entry: Option<CstObjectProp>| helper_name(&entry?).filter(|it| it != "my");
+    if let Some(store) = other(object.get("credsStore")) {
         notes.push(format!("`{store}` is still used for all other registries"));
     }
     let helpers = object.object_value(HELPERS);
     for host in request.exact_hosts().iter().flat_map(|host| keys(host)) {
-        let entry = helpers.as_ref().and_then(|helpers| helpers.get(&host));
-        if let Some(other) = entry.as_ref().and_then(helper_name).filter(|helper| helper != "my") {
+        if let Some(other) = other(helpers.as_ref().and_then(|helpers| helpers.get(&host))) {
             notes.push(format!("`{other}` is already the helper for {host} and was not changed; remove it from `credHelpers` to use this program"));
         }
     }

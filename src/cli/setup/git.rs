@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use super::copy::Copy;
 use super::link;
 use super::machine::Machine;
-use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool, shown_commands};
+use super::tools::{
+    Folder, Probe, Removal, Request, Selection, SetupTool, is_named, shown_commands,
+};
 use crate::error::{Error, Result};
 use crate::model::HostPattern;
 use crate::sys::process::Child;
@@ -25,7 +27,6 @@ pub(super) const TOOL: SetupTool = SetupTool {
         input: "protocol={scheme}\nhost={host}\n\n",
         proof: "password=",
     },
-    version: &["--version"],
     least: Some((2, 46, "sends the token as a password; 2.46 and later support Bearer")),
 };
 
@@ -94,10 +95,9 @@ fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
     keys.dedup();
     for key in keys {
         let url = key.strip_prefix("credential.").and_then(|rest| rest.strip_suffix(".helper"));
-        let before = git.values(key)?;
-        let after = without_ours(machine, &before);
-        if after != before && is_removed(url.unwrap_or_default()) {
-            git.set(key, &before, &after)?;
+        if is_removed(url.unwrap_or_default()) {
+            let before = git.values(key)?;
+            git.set(key, &before, &without_ours(machine, &before))?;
         }
     }
     copy.text()
@@ -159,12 +159,9 @@ fn is_ours(machine: &Machine, helper: &str) -> bool {
         return false;
     }
     let Ok(words) = shell_words::split(command) else { return false };
-    let name = |word: &String| Path::new(word).file_stem().map(ToOwned::to_owned);
     match &*words {
-        [program] => name(program).is_some_and(|name| name == LINK),
-        [program, .., operation] => {
-            name(program).is_some_and(|name| name == "my-credential-helper") && operation == "git"
-        }
+        [program] => is_named(program, LINK),
+        [program, .., operation] => is_named(program, "my-credential-helper") && operation == "git",
         [] => false,
     }
 }
@@ -180,11 +177,10 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
         return Vec::new();
     }
     let hosts: Vec<_> = request.hosts.iter().map(ToString::to_string).collect();
-    let others: Vec<_> = others.iter().map(String::as_str).collect();
+    let others = shown_commands(&others.iter().map(String::as_str).collect::<Vec<_>>());
+    let hosts = hosts.join(", ");
     vec![format!(
-        "{} is still used for all other hosts; only this program is used for {}",
-        shown_commands(&others),
-        hosts.join(", ")
+        "{others} is still used for all other hosts; only this program is used for {hosts}"
     )]
 }
 

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use super::lines;
 use super::machine::Machine;
 use super::tools::{
-    Named, Probe, Removal, Request, Selection, SetupTool, shown_commands, unusable_path,
+    Probe, Removal, Request, Selection, SetupTool, is_named, shown_commands, unusable_path,
 };
 use crate::error::Result;
+use crate::model::Origin;
 
 pub(super) const TOOL: SetupTool = SetupTool {
     name: "go",
@@ -20,7 +21,6 @@ pub(super) const TOOL: SetupTool = SetupTool {
     remove,
     notes,
     probe: Probe { arguments: &["goauth"], input: "", proof: "Authorization" },
-    version: &["version"],
     least: Some((1, 24, "does not support GOAUTH; use 1.24 or later")),
 };
 
@@ -28,7 +28,7 @@ const PROGRAM: &str = "my-credential-helper";
 const KEY: &str = "GOAUTH=";
 
 fn file(machine: &Machine) -> PathBuf {
-    let folder = machine.roaming().unwrap_or_else(|| {
+    let folder = machine.roaming.clone().unwrap_or_else(|| {
         if cfg!(target_os = "macos") {
             machine.home.join("Library/Application Support")
         } else {
@@ -51,8 +51,7 @@ fn methods(text: &str) -> Vec<&str> {
 /// Whether go runs this program for the method. Version 0.1.0 wrote a path with blanks without quotes.
 fn is_ours(machine: &Machine, method: &str) -> bool {
     let words = words(method);
-    let is_program = |word: &&str| Path::new(word).file_stem().is_some_and(|it| it == PROGRAM);
-    words.first().is_some_and(is_program) && words.last() == Some(&"goauth")
+    words.first().is_some_and(|word| is_named(word, PROGRAM)) && words.last() == Some(&"goauth")
         || method.strip_suffix(" goauth").is_some_and(|path| Path::new(path) == machine.program)
 }
 
@@ -76,29 +75,18 @@ pub(in crate::cli) fn words(mut text: &str) -> Vec<&str> {
 
 /// The command of this program. go splits `GOAUTH` at each `;`, and a word has one kind of quotes.
 fn command(request: &Request<'_>) -> Result<String> {
-    let program = match request.command()? {
-        Named::Name(name) => name,
-        Named::Path(path) => {
-            let quote = ["", "'", "\""].into_iter().find(|quote| {
-                let word = format!("{quote}{path}{quote}");
-                !path.contains(';') && words(&word) == [&*path]
-            });
-            let quote = quote.ok_or_else(|| {
-                unusable_path(request.link, "has characters that cannot be quoted in GOAUTH")
-            })?;
-            format!("{quote}{path}{quote}")
-        }
-    };
+    let path = request.command()?;
+    let quoted = ["", "'", "\""].map(|quote| format!("{quote}{path}{quote}"));
+    let is_read_back = |word: &String| !path.contains(';') && words(word) == [&*path];
+    let program = quoted.into_iter().find(is_read_back).ok_or_else(|| {
+        unusable_path(request.link, "has characters that cannot be quoted in GOAUTH")
+    })?;
     Ok([&[program], request.options, &["goauth".to_owned()]].concat().join(" "))
 }
 
 fn add(request: &Request<'_>, text: &str) -> Result<String> {
     let (before, own) = (methods(text), command(request)?);
-    let mut after: Vec<&str> = before
-        .iter()
-        .copied()
-        .filter(|method| *method != "off" && !is_ours(request.machine, method))
-        .collect();
+    let mut after = others(request.machine, text);
     // The default of go.
     if before.is_empty() && request.machine.home.join(".netrc").is_file() {
         after.push("netrc");
@@ -110,10 +98,16 @@ fn add(request: &Request<'_>, text: &str) -> Result<String> {
     Ok(with(text, &after))
 }
 
+/// The methods of other programs.
+fn others<'a>(machine: &Machine, text: &'a str) -> Vec<&'a str> {
+    let mut methods = methods(text);
+    methods.retain(|method| *method != "off" && !is_ours(machine, method));
+    methods
+}
+
 fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
-    let before = methods(text);
-    let rest: Vec<_> =
-        before.iter().copied().filter(|method| !is_ours(removal.machine, method)).collect();
+    let (before, mut rest) = (methods(text), methods(text));
+    rest.retain(|method| !is_ours(removal.machine, method));
     Ok(if rest == before { text.to_owned() } else { with(text, &rest) })
 }
 
@@ -132,20 +126,14 @@ fn with(text: &str, methods: &[&str]) -> String {
 
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let mut notes = Vec::new();
-    let others: Vec<_> = methods(text)
-        .into_iter()
-        .filter(|method| *method != "off" && !is_ours(request.machine, method))
-        .collect();
+    let others = others(request.machine, text);
     if !others.is_empty() {
-        notes.push(format!(
-            "{} was not changed, and is tried before this program",
-            shown_commands(&others)
-        ));
+        let others = shown_commands(&others);
+        notes.push(format!("{others} was not changed, and is tried before this program"));
     }
     if !text.contains("GOPRIVATE=") && !text.contains("GOPROXY=") {
-        let host =
-            request.hosts.iter().find_map(|host| Some(host.target()?.origin.host().to_owned()));
-        let host = host.unwrap_or_else(|| "HOST".to_owned());
+        let origins = request.origins();
+        let host = origins.first().map_or("HOST", Origin::host);
         notes.push(format!(
             "for modules that are fetched directly from their host, run `go env -w GOPRIVATE={host}`"
         ));

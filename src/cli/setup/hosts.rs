@@ -2,19 +2,17 @@
 //! added it and no other tool needs it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use toml_edit::{Array, DocumentMut, Item, Value};
 
-use super::edit::{self, Edit};
+use super::edit::{self, Edit, Record};
 use super::machine::Machine;
 use crate::auth::Engine;
 use crate::config::accounts::Pattern;
 use crate::config::edit as settings;
 use crate::error::{Error, Result};
 use crate::model::{Account, HostPattern, Provider};
-use crate::sys::atomic_file::Policy;
 
 /// The changes of `setup` in `config.toml` and in its record of added hosts.
 #[derive(Default)]
@@ -27,10 +25,11 @@ pub(super) struct HostChange {
 }
 
 /// Provider, host, and how `setup` came to it.
-#[derive(Default, Deserialize, Serialize, PartialEq)]
-struct Record(BTreeMap<String, BTreeMap<String, Entry>>);
+type Entries = BTreeMap<String, BTreeMap<String, Entry>>;
 
-#[derive(Default, Deserialize, Serialize, PartialEq)]
+const RECORD: &str = "setup.json";
+
+#[derive(Default, Deserialize, Serialize)]
 struct Entry {
     /// The tools that were set up for the host.
     tools: BTreeSet<String>,
@@ -51,30 +50,25 @@ impl HostChange {
         (hosts, new): (&[HostPattern], Vec<String>),
         tools: &[&str],
     ) -> Result<Self> {
-        let (path, before, mut record) = load(machine)?;
-        let entries = record.0.entry(provider.name.to_string()).or_default();
-        for host in hosts.iter().filter(|_| account.is_some()) {
-            let recorded =
-                entries.get(&host.to_string()).and_then(|entry| entry.account.as_deref());
+        let mut record: Record<Entries> = Record::load(machine, RECORD)?;
+        let entries = record.value.entry(provider.name.to_string()).or_default();
+        for host in hosts {
+            let name = host.to_string();
+            let recorded = entries.get(&name).and_then(|entry| entry.account.as_deref());
             check_account(engine, host, account, recorded)?;
-        }
-        for host in hosts.iter().map(ToString::to_string) {
-            let is_new = new.contains(&host);
-            if is_new || account.is_some() || entries.contains_key(&host) {
-                let entry = entries.entry(host).or_default();
+            let is_new = new.contains(&name);
+            if is_new || account.is_some() || entries.contains_key(&name) {
+                let entry = entries.entry(name).or_default();
                 entry.added |= is_new;
                 entry.tools.extend(tools.iter().map(ToString::to_string));
                 entry.account = account.map(ToString::to_string).or(entry.account.take());
             }
         }
-        let mut report: Vec<_> = new
-            .iter()
-            .map(|host| format!("{host} is added to the hosts of {}.\n", provider.name))
-            .collect();
+        let added = |host| format!("{host} is added to the hosts of {}.\n", provider.name);
+        let mut report: Vec<_> = new.iter().map(added).collect();
         if let Some(account) = account {
-            report.extend(
-                hosts.iter().map(|host| format!("The account {account} is used for {host}.\n")),
-            );
+            let used = |host| format!("The account {account} is used for {host}.\n");
+            report.extend(hosts.iter().map(used));
         }
         let change = |document: &mut DocumentMut| {
             if !new.is_empty() {
@@ -95,7 +89,7 @@ impl HostChange {
         if !new.is_empty() || account.is_some() {
             edits.extend(configuration(engine, Some(&provider.name), change)?);
         }
-        edits.extend(record.edit(path, before));
+        edits.extend(written(record));
         Ok(Self { added: new, removed: Vec::new(), report, edits })
     }
 
@@ -106,36 +100,37 @@ impl HostChange {
         hosts: &[HostPattern],
         tools: &[&str],
     ) -> Result<Self> {
-        let (path, before, mut record) = load(machine)?;
+        let mut record: Record<Entries> = Record::load(machine, RECORD)?;
         let is_undone =
             |host: &str| hosts.is_empty() || hosts.iter().any(|undone| undone.to_string() == host);
         let mut unused = Vec::new();
-        for (provider, entries) in &mut record.0 {
+        for (provider, entries) in &mut record.value {
             entries.retain(|host, entry| {
                 let count = entry.tools.len();
                 entry.tools.retain(|tool| !is_undone(host) || !tools.contains(&&**tool));
-                let is_unused = entry.tools.is_empty() && count > 0;
-                if is_unused {
+                let is_used = !entry.tools.is_empty() || count == 0;
+                if !is_used {
                     unused.push((provider.clone(), host.clone(), std::mem::take(entry)));
                 }
-                !is_unused
+                is_used
             });
         }
-        record.0.retain(|_, entries| !entries.is_empty());
+        record.value.retain(|_, entries| !entries.is_empty());
         let mut change = Self::default();
         for (provider, host, _) in unused.iter().filter(|(.., entry)| entry.added) {
             change.report.push(format!("{host} is removed from the hosts of {provider}.\n"));
             change.removed.push(host.clone());
         }
+        let remove_all = |document: &mut DocumentMut| {
+            for (provider, host, entry) in &unused {
+                remove(document, provider, host, entry);
+            }
+            Some(())
+        };
         if !unused.is_empty() {
-            change.edits.extend(configuration(engine, None, |document| {
-                for (provider, host, entry) in &unused {
-                    remove(document, provider, host, entry);
-                }
-                Some(())
-            })?);
+            change.edits.extend(configuration(engine, None, remove_all)?);
         }
-        change.edits.extend(record.edit(path, before));
+        change.edits.extend(written(record));
         Ok(change)
     }
 }
@@ -147,49 +142,40 @@ fn check_account(
     account: Option<&Account>,
     recorded: Option<&str>,
 ) -> Result<()> {
-    let Some(target) = host.target() else { return Ok(()) };
-    let known = engine.context.configuration()?.account_pattern(&target);
-    let is_other = |pattern: &&Pattern| {
-        Some(&pattern.account) != account
-            && Some(&*pattern.account) != recorded
-            && !pattern.text.contains('*')
-    };
-    known.filter(is_other).map_or(Ok(()), |pattern| {
-        let message =
-            format!("config.toml selects the account {} for {}", pattern.account, pattern.text);
-        Err(Error::invalid(message)
-            .with_hint("change the line in `[accounts]`; it was not changed"))
-    })
+    let (Some(target), Some(account)) = (host.target(), account) else { return Ok(()) };
+    match engine.context.configuration()?.account_pattern(&target) {
+        Some(Pattern { account: other, text, .. })
+            if other != account && Some(&**other) != recorded && !text.contains('*') =>
+        {
+            let message = format!("config.toml selects the account {other} for {text}");
+            Err(Error::invalid(message)
+                .with_hint("change the line in `[accounts]`; it was not changed"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Removes a host and its account, and the tables that become empty.
 fn remove(document: &mut DocumentMut, provider: &str, host: &str, entry: &Entry) {
-    let providers = document.get_mut("providers").and_then(Item::as_table_like_mut);
-    if let Some(providers) = providers.filter(|_| entry.added) {
-        if let Some(table) = providers.get_mut(provider).and_then(Item::as_table_like_mut) {
-            if let Some(hosts) = table.get_mut("hosts").and_then(Item::as_array_mut) {
-                let is_host = |value: &Value| value.as_str() == Some(host);
-                hosts.retain(|value| !is_host(value));
-                if hosts.is_empty() {
-                    table.remove("hosts");
+    if entry.added {
+        let is_other = |value: &Value| value.as_str() != Some(host);
+        edit::change_table(document.as_table_mut(), "providers", |providers| {
+            edit::change_table(providers, provider, |table| {
+                if let Some(hosts) = table.get_mut("hosts").and_then(Item::as_array_mut) {
+                    hosts.retain(is_other);
+                    if hosts.is_empty() {
+                        table.remove("hosts");
+                    }
                 }
-            }
-            if table.is_empty() {
-                providers.remove(provider);
-            }
-        }
-        if providers.is_empty() {
-            document.remove("providers");
-        }
+            });
+        });
     }
-    let accounts = document.get_mut("accounts").and_then(Item::as_table_like_mut);
-    if let (Some(accounts), Some(account)) = (accounts, &entry.account) {
-        if accounts.get(host).and_then(Item::as_str) == Some(account) {
-            accounts.remove(host);
-        }
-        if accounts.is_empty() {
-            document.remove("accounts");
-        }
+    if let Some(account) = &entry.account {
+        edit::change_table(document.as_table_mut(), "accounts", |accounts| {
+            if accounts.get(host).and_then(Item::as_str) == Some(account) {
+                accounts.remove(host);
+            }
+        });
     }
 }
 
@@ -201,27 +187,11 @@ fn configuration(
 ) -> Result<Option<Edit>> {
     let settings::Edit { path, before, after } =
         settings::plan(&engine.context.paths, provider, change)?;
-    let after = Some(after).filter(|after| !after.is_empty());
-    let edit = Edit { path, before, after, policy: Policy::Preserve };
-    Ok(Some(edit).filter(|edit| edit.before != edit.after))
+    let edit = Edit::new(path, before, Some(after).filter(|after| !after.is_empty()));
+    Ok(edit.is_change().then_some(edit))
 }
 
-fn load(machine: &Machine) -> Result<(PathBuf, Option<String>, Record)> {
-    let path = machine.own_folder().with_file_name("setup.json");
-    let before = edit::read(&path)?;
-    let record = match &before {
-        None => Record::default(),
-        Some(text) => serde_json::from_str(text).map_err(|_| {
-            Error::invalid(format!("cannot read {}", path.display())).with_hint("remove the file")
-        })?,
-    };
-    Ok((path, before, record))
-}
-
-impl Record {
-    fn edit(&self, path: PathBuf, before: Option<String>) -> Option<Edit> {
-        let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
-        let after = self.0.values().any(|entries| !entries.is_empty()).then_some(text);
-        (before != after).then_some(Edit { path, before, after, policy: Policy::Preserve })
-    }
+fn written(record: Record<Entries>) -> Option<Edit> {
+    let is_empty = record.value.values().all(BTreeMap::is_empty);
+    record.edit(is_empty)
 }

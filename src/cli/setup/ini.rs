@@ -48,14 +48,11 @@ impl<'a> Ini<'a> {
                 is_in_option = false;
                 continue;
             }
-            let (Some((section, _)), Some((key, value))) =
-                (ini.headings.last(), content.split_once(['=', ':']))
-            else {
-                let message = format!("pip cannot read line {} of its configuration", index + 1);
-                return Err(
-                    Error::invalid(message).with_hint("correct the line; nothing was changed")
-                );
-            };
+            let option = ini.headings.last().zip(content.split_once(['=', ':']));
+            let ((section, _), (key, value)) = option.ok_or_else(|| {
+                Error::invalid(format!("pip cannot read line {} of its configuration", index + 1))
+                    .with_hint("correct the line; nothing was changed")
+            })?;
             let key = key.trim().to_lowercase().replace('_', "-");
             ini.options.push(IniOption {
                 section: section.clone(),

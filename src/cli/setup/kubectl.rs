@@ -1,13 +1,13 @@
 //! kubectl and other clients of Kubernetes: a user of the kubeconfig that asks this program, by `kubectl config`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::copy::Copy;
 use super::machine::Machine;
-use super::tools::{Probe, Removal, Request, Selection, SetupTool};
+use super::tools::{Probe, Removal, Request, Selection, SetupTool, is_named};
 use crate::error::{Error, Result};
 
 pub(super) const TOOL: SetupTool = SetupTool {
@@ -21,11 +21,10 @@ pub(super) const TOOL: SetupTool = SetupTool {
     remove,
     notes,
     probe: Probe { arguments: &["kubectl"], input: "", proof: "\"token\"" },
-    version: &["version", "--client"],
     least: Some((1, 22, "does not support exec plugins of `v1`; use 1.22 or later")),
 };
 
-/// The user of the kubeconfig. Version 0.1.0 wrote the other one, which somebody else may have too.
+/// This program, and the user of the kubeconfig. Version 0.1.0 wrote the other one, which somebody else may have too.
 const USER: &str = "my-credential-helper";
 const FORMER_USER: &str = "mycli";
 
@@ -45,19 +44,16 @@ fn user(request: &Request<'_>) -> String {
 }
 
 fn add(request: &Request<'_>, text: &str) -> Result<String> {
-    let (machine, name) = (request.machine, user(request));
-    let command = request.command()?.verbatim();
+    let (machine, command) = (request.machine, request.command()?);
     let arguments = [request.options, &["kubectl".to_owned()]].concat();
     let users = users(machine, text)?;
-    let is_wanted = |user: &&Named<User>| user.exec().is_some_and(|it| it.runs(&arguments));
-    if let Some(known) = users.iter().find(is_wanted)
-        && known.exec().is_some_and(|exec| exec.command == command)
-    {
+    let known = users.iter().find(|user| runs_us(user) && arguments_of(user) == arguments);
+    if known.is_some_and(|user| text_of(user, COMMAND) == command) {
         return Ok(text.to_owned());
     }
     // The user of version 0.1.0 stays the one of its contexts.
-    let name = users.iter().find(is_wanted).map_or(name, |user| user.name.clone());
-    if users.iter().any(|user| user.name == name && !user.is_ours()) {
+    let name = known.map_or_else(|| user(request), |user| text_of(user, "/name").to_owned());
+    if users.iter().any(|user| text_of(user, "/name") == name && !is_ours(user)) {
         let message = format!("the kubeconfig has a user `{name}` that does not run this program");
         return Err(Error::invalid(message).with_hint("rename that user; it was not changed"));
     }
@@ -70,9 +66,9 @@ fn add(request: &Request<'_>, text: &str) -> Result<String> {
         "--exec-interactive-mode=IfAvailable",
         "--exec-provide-cluster-info=true",
     ];
-    let arguments = arguments.iter().map(|word| format!("--exec-arg={word}"));
-    let words = words.iter().map(ToString::to_string).chain(arguments);
-    change(machine, text, &words.collect::<Vec<_>>())
+    let arguments: Vec<_> = arguments.iter().map(|word| format!("--exec-arg={word}")).collect();
+    let arguments = arguments.iter().map(String::as_str);
+    change(machine, text, &words.into_iter().chain(arguments).collect::<Vec<_>>())
 }
 
 fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
@@ -83,103 +79,62 @@ fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
     if machine.require("kubectl").is_err() {
         return Ok(emptied(without_kubectl(text)));
     }
-    let Kubeconfig { users, contexts } = parsed(machine, text)?;
-    let former = removal.original.map(|text| parsed(machine, text)).transpose()?;
+    let configuration = parsed(machine, text)?;
+    let original = removal.original.map(|text| parsed(machine, text)).transpose()?;
     let mut rest = text.to_owned();
-    for user in users.iter().filter(|user| user.is_ours()) {
+    for user in list(&configuration, "users").filter(|user| is_ours(user)) {
+        let user = text_of(user, "/name");
         // kubectl refuses a context whose user does not exist.
-        for Named { name, .. } in contexts.iter().filter(|it| it.value.user == user.name) {
-            let former = former.iter().flat_map(|it| &it.contexts).find(|it| it.name == *name);
-            let former = former.map(|it| &it.value.user).filter(|it| **it != user.name);
-            let option = format!("--user={}", former.map_or("", String::as_str));
-            rest = change(machine, &rest, &["set-context".to_owned(), name.clone(), option])?;
+        for context in list(&configuration, "contexts").filter(|it| text_of(it, CONTEXT) == user) {
+            let name = text_of(context, "/name");
+            let mut former = original.iter().flat_map(|it| list(it, "contexts"));
+            let former = former.find(|it| text_of(it, "/name") == name);
+            let former = former.map(|it| text_of(it, CONTEXT)).filter(|it| *it != user);
+            let former = former.unwrap_or_default();
+            rest = change(machine, &rest, &["set-context", name, &format!("--user={former}")])?;
         }
-        rest = change(machine, &rest, &["delete-user".to_owned(), user.name.clone()])?;
+        rest = change(machine, &rest, &["delete-user", user])?;
     }
     Ok(if rest == text { rest } else { emptied(rest) })
 }
 
 /// Nothing, where nothing is left but the frame that kubectl wrote.
 fn emptied(text: String) -> String {
-    const FRAME: [&str; 7] = [
-        "apiVersion: v1",
-        "kind: Config",
-        "clusters:",
-        "contexts:",
-        "users:",
-        "current-context: \"\"",
-        "preferences:",
-    ];
-    let frame = |line: &str| {
-        let line = line.trim_end_matches(" null").trim_end_matches(" []").trim_end_matches(" {}");
-        FRAME.contains(&line)
+    const KEYS: &str = "apiVersion kind clusters contexts users current-context preferences";
+    const VALUES: [&str; 7] = ["v1", "Config", "null", "[]", "{}", "\"\"", ""];
+    let is_frame = |line: &str| {
+        let (key, value) = line.split_once(':').unwrap_or_default();
+        KEYS.split(' ').any(|it| it == key) && VALUES.contains(&value.trim())
     };
-    if text.lines().all(frame) { String::new() } else { text }
+    if text.lines().all(is_frame) { String::new() } else { text }
 }
 
-#[derive(Default, Deserialize)]
-struct Kubeconfig {
-    #[serde(default, deserialize_with = "or_default")]
-    users: Vec<Named<User>>,
-    #[serde(default, deserialize_with = "or_default")]
-    contexts: Vec<Named<Context>>,
+const COMMAND: &str = "/user/exec/command";
+const CONTEXT: &str = "/context/user";
+
+/// The entries of a list, which may be `null`.
+pub(in crate::cli) fn list<'a>(
+    configuration: &'a Value,
+    name: &str,
+) -> impl Iterator<Item = &'a Value> {
+    configuration.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
-#[derive(Deserialize)]
-#[serde(bound = "T: Default + Deserialize<'de>")]
-struct Named<T> {
-    name: String,
-    #[serde(default, alias = "user", alias = "context", deserialize_with = "or_default")]
-    value: T,
+pub(in crate::cli) fn text_of<'a>(value: &'a Value, path: &str) -> &'a str {
+    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }
 
-#[derive(Default, Deserialize)]
-struct User {
-    exec: Option<Exec>,
+fn arguments_of(user: &Value) -> Vec<&str> {
+    let arguments = user.pointer("/user/exec/args").and_then(Value::as_array);
+    arguments.into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-#[derive(Default, Deserialize)]
-struct Context {
-    #[serde(default)]
-    user: String,
+fn runs_us(user: &Value) -> bool {
+    is_named(text_of(user, COMMAND), USER) && arguments_of(user).last() == Some(&"kubectl")
 }
 
-#[derive(Deserialize)]
-struct Exec {
-    command: String,
-    args: Option<Vec<String>>,
-}
-
-/// kubectl prints `null` for an empty list.
-fn or_default<'de, T, D>(deserializer: D) -> std::result::Result<T, D::Error>
-where
-    T: Default + Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-impl Exec {
-    /// Whether it runs this program with these arguments.
-    fn runs(&self, arguments: &[String]) -> bool {
-        self.is_this_program() && self.args.as_deref() == Some(arguments)
-    }
-
-    fn is_this_program(&self) -> bool {
-        let name = Path::new(&self.command).file_stem();
-        name.is_some_and(|name| name == "my-credential-helper")
-            && self.args.as_ref().is_some_and(|args| args.last().is_some_and(|it| it == "kubectl"))
-    }
-}
-
-impl Named<User> {
-    fn exec(&self) -> Option<&Exec> {
-        self.value.exec.as_ref()
-    }
-
-    fn is_ours(&self) -> bool {
-        is_our_name(&self.name) && self.exec().is_some_and(Exec::is_this_program)
-    }
+fn is_ours(user: &Value) -> bool {
+    is_our_name(text_of(user, "/name")) && runs_us(user)
 }
 
 fn is_our_name(name: &str) -> bool {
@@ -187,15 +142,18 @@ fn is_our_name(name: &str) -> bool {
     name == FORMER_USER || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// The users of the kubeconfig, by kubectl's own parser. None of a text that does not name this program: neither the name
-/// nor the command of a user is ours.
-fn users(machine: &Machine, text: &str) -> Result<Vec<Named<User>>> {
-    let is_named = text.contains(USER);
-    Ok(if is_named { parsed(machine, text)?.users } else { Vec::new() })
+/// The users of the kubeconfig. None of a text that does not name this program: neither the name nor the command of a user
+/// is ours.
+fn users(machine: &Machine, text: &str) -> Result<Vec<Value>> {
+    if !text.contains(USER) {
+        return Ok(Vec::new());
+    }
+    Ok(list(&parsed(machine, text)?, "users").cloned().collect())
 }
 
-fn parsed(machine: &Machine, text: &str) -> Result<Kubeconfig> {
-    let printed = run(machine, text, &["view", "--raw", "--output=json"].map(str::to_owned))?.0;
+/// The kubeconfig, by kubectl's own parser.
+fn parsed(machine: &Machine, text: &str) -> Result<Value> {
+    let printed = run(machine, text, &["view", "--raw", "--output=json"])?.0;
     serde_json::from_str(&printed)
         .map_err(|_| Error::invalid_state("kubectl did not print its configuration as JSON"))
 }
@@ -212,8 +170,7 @@ fn without_kubectl(text: &str) -> String {
         let end = start + 1 + lines[start + 1..].iter().take_while(is_in).count();
         let name = line.trim().strip_prefix("- name: ").unwrap_or_default();
         let runs_us = lines[start..end].iter().any(|line| {
-            let command = line.trim().strip_prefix("command: ").map(Path::new);
-            command.and_then(Path::file_stem).is_some_and(|name| name == "my-credential-helper")
+            line.trim().strip_prefix("command: ").is_some_and(|command| is_named(command, USER))
         });
         if is_our_name(name) && runs_us {
             removed.push(format!("user: {name}"));
@@ -226,7 +183,7 @@ fn without_kubectl(text: &str) -> String {
     if let Some(heading) = heading
         && lines.get(heading + 1).is_none_or(|next| !next.trim_start().starts_with('-'))
     {
-        lines[heading] = "users: []\n".to_owned();
+        "users: []\n".clone_into(&mut lines[heading]);
     }
     for line in lines.iter_mut().filter(|line| removed.iter().any(|user| line.trim() == user)) {
         *line = line.replace(line.trim(), "user: \"\"");
@@ -234,12 +191,12 @@ fn without_kubectl(text: &str) -> String {
     lines.concat()
 }
 
-fn change(machine: &Machine, text: &str, arguments: &[String]) -> Result<String> {
+fn change(machine: &Machine, text: &str, arguments: &[&str]) -> Result<String> {
     run(machine, text, arguments)?.1.text()
 }
 
 /// Runs `kubectl config` on a copy; returns what it prints, and the copy.
-fn run(machine: &Machine, text: &str, arguments: &[String]) -> Result<(Zeroizing<String>, Copy)> {
+fn run(machine: &Machine, text: &str, arguments: &[&str]) -> Result<(Zeroizing<String>, Copy)> {
     let (kubectl, copy) = (machine.require("kubectl")?, Copy::new(machine, text)?);
     let kubectl = machine.launcher.child(&kubectl)?.args(["config", "--kubeconfig"]);
     let printed = kubectl.args([copy.path()]).args(arguments).succeed()?;
@@ -248,8 +205,8 @@ fn run(machine: &Machine, text: &str, arguments: &[String]) -> Result<(Zeroizing
 
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let known = users(request.machine, text).unwrap_or_default();
-    let mut known = known.iter().filter(|user| user.is_ours());
-    let name = known.next().map_or_else(|| user(request), |user| user.name.clone());
+    let known = known.iter().find(|user| is_ours(user));
+    let name = known.map_or_else(|| user(request), |user| text_of(user, "/name").to_owned());
     let is_used = text.lines().any(|line| line.trim() == format!("user: {name}"));
     let note =
         format!("run `kubectl config set-context CONTEXT --user={name}` to use it in a context");

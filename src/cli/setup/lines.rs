@@ -9,6 +9,12 @@ pub(super) fn with(text: &str, line: &str) -> String {
     format!("{text}{gap}{line}\n")
 }
 
+/// The text with this line in place of former ones; the same text if it has the line.
+pub(super) fn replaced(text: &str, line: &str, is_former: impl Fn(&str) -> bool) -> String {
+    let has_line = text.lines().any(|known| known.trim() == line);
+    if has_line { text.to_owned() } else { with(&without(text, is_former), line) }
+}
+
 /// The text without the lines that are ours.
 pub(super) fn without(text: &str, is_ours: impl Fn(&str) -> bool) -> String {
     text.split_inclusive('\n').filter(|line| !is_ours(line.trim())).collect()

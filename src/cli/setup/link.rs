@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::machine::Machine;
+use super::terraform;
 use super::tools::{Folder, SetupTool};
-use crate::error::{Error, Result, sanitize};
+use crate::error::{Error, Result};
 use crate::sys::atomic_file;
 use crate::sys::os::{self, link};
 
@@ -37,20 +38,10 @@ impl Link {
         Some(Self::named(machine, name, folder))
     }
 
-    /// The link for one provider, of a tool that passes no provider.
-    pub(super) fn for_provider(
-        machine: &Machine,
-        tool: &SetupTool,
-        name: &str,
-    ) -> Result<Option<Self>> {
-        let Some((link, folder)) = tool.link else { return Ok(None) };
-        let link = format!("{link}-{name}");
-        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
-            let message =
-                format!("the provider `{}` cannot be part of a file name", sanitize(name));
-            return Err(Error::invalid(message).with_hint("rename it in config.toml"));
-        }
-        Ok(Some(Self::named(machine, &link, folder)))
+    /// The link for one provider, of a tool that passes no provider. The name of a provider is a part of a file name.
+    pub(super) fn for_provider(machine: &Machine, tool: &SetupTool, name: &str) -> Option<Self> {
+        let (link, folder) = tool.link?;
+        Some(Self::named(machine, &format!("{link}-{name}"), folder))
     }
 
     fn named(machine: &Machine, name: &str, folder: Folder) -> Self {
@@ -82,23 +73,12 @@ impl Link {
         }
     }
 
-    /// Fails where [`Link::make`] is known to fail.
-    pub(super) fn check(&self) -> Result<()> {
-        if self.state == State::Foreign {
-            return Err(self.blocked());
-        }
-        Ok(atomic_file::check_removal(&self.path)?)
-    }
-
+    /// Makes a link that is missing or stale.
     pub(in crate::cli) fn make(&self) -> Result<()> {
-        match self.state {
-            State::Right => Ok(()),
-            State::Foreign => Err(self.blocked()),
-            State::Missing | State::Stale => self.put(&self.target),
-        }
+        self.put(&self.target)
     }
 
-    /// Puts back what was there before [`Link::make`] or [`Link::remove`].
+    /// Puts back what was there before [`Link::make`], or before it was removed.
     pub(super) fn restore(&self) -> Result<()> {
         match &self.former {
             Some(former) => self.put(former),
@@ -118,23 +98,15 @@ impl Link {
         Ok(beside.and_then(|link| Ok(link.persist(&self.path)?)).map(drop).with_context(making)?)
     }
 
-    /// Removes the link, where it is one of ours.
-    pub(super) fn remove(&self) -> Result<()> {
-        if self.former.is_some() {
-            // Two tools may share it.
-            atomic_file::remove(&self.path)?;
-        }
-        Ok(())
-    }
-
     /// The links for single providers, `my-token-helper-acme`, of a tool that passes no provider.
     pub(super) fn of_providers(machine: &Machine, tool: &SetupTool) -> Vec<Self> {
         let Some((name, folder)) = tool.link else { return Vec::new() };
         let entries = std::fs::read_dir(folder_path(machine, folder));
         let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
         let is_link = |path: &PathBuf| {
-            let stem = path.file_stem().and_then(|stem| stem.to_str());
-            stem.and_then(|stem| provider_of(stem, name)).is_some()
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let provider = stem.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+            provider.is_some_and(|provider| !provider.is_empty())
         };
         paths.filter(is_link).map(|path| Self::at(machine, path)).collect()
     }
@@ -149,11 +121,6 @@ impl Link {
         Error::invalid(format!("{} exists and is not a link to this program", self.path.display()))
             .with_hint("move it away, and run the command again; it was not changed")
     }
-}
-
-/// The provider in the name of a link for one provider.
-fn provider_of<'a>(stem: &'a str, name: &str) -> Option<&'a str> {
-    stem.strip_prefix(name)?.strip_prefix('-').filter(|provider| !provider.is_empty())
 }
 
 /// Whether a text is the path of one of our links as version 0.1.0 wrote it: without quotes, so that a path with blanks
@@ -183,15 +150,13 @@ fn state(machine: &Machine, path: &Path) -> State {
 fn folder_path(machine: &Machine, folder: Folder) -> PathBuf {
     match folder {
         Folder::Ours => machine.own_folder(),
-        Folder::TerraformPlugins => match machine.roaming() {
-            Some(folder) => folder.join("terraform.d/plugins"),
-            None => machine.home.join(".terraform.d/plugins"),
-        },
+        Folder::TerraformPlugins => {
+            terraform::home_file(machine, ".terraform.d", "terraform.d").join("plugins")
+        }
         Folder::Programs => {
-            let beside = machine
-                .program
-                .parent()
-                .filter(|beside| beside.starts_with(&machine.home) && machine.is_on_path(beside));
+            let is_own =
+                |beside: &&Path| beside.starts_with(&machine.home) && machine.is_on_path(beside);
+            let beside = machine.program.parent().filter(is_own);
             beside.map_or_else(|| machine.home.join(".local/bin"), Path::to_owned)
         }
     }

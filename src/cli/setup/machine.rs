@@ -15,7 +15,8 @@ pub(in crate::cli) struct Machine {
     pub(in crate::cli) program: PathBuf,
     pub(in crate::cli) home: PathBuf,
     pub(in crate::cli) launcher: Launcher,
-    roaming: Option<PathBuf>,
+    /// `%APPDATA%` on Windows.
+    pub(super) roaming: Option<PathBuf>,
 }
 
 impl Machine {
@@ -65,11 +66,6 @@ impl Machine {
     /// directory.
     pub(super) fn variable(&self, name: &str) -> Option<PathBuf> {
         self.launcher.variable(name).map(PathBuf::from)
-    }
-
-    /// `%APPDATA%` on Windows.
-    pub(super) fn roaming(&self) -> Option<PathBuf> {
-        self.roaming.clone()
     }
 
     /// `~/.config`, or `XDG_CONFIG_HOME`.

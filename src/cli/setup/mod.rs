@@ -16,14 +16,14 @@ mod git;
 pub(super) mod go;
 mod hosts;
 mod ini;
-mod kubectl;
+pub(super) mod kubectl;
 mod layout;
 mod lines;
 pub(super) mod link;
 pub(super) mod machine;
 mod pip;
 mod plan;
-mod pnpm;
+pub(super) mod pnpm;
 pub(super) mod terraform;
 pub(super) mod tools;
 mod transaction;
@@ -50,7 +50,7 @@ use transaction::Step;
 use written::Written;
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper setup git --host git.acme.dev\n  \
                         my-credential-helper setup --all --dry-run\n  my-credential-helper setup docker --undo")]
 pub(super) struct Arguments {
@@ -87,12 +87,9 @@ pub(super) fn run(
         return vault::run(engine, output);
     }
     let machine = Machine::detect(engine)?;
-    let tools = chosen(arguments, &machine)?;
-    let (plans, hosts) = if arguments.undo {
-        undo(engine, arguments, output, &machine, &tools)?
-    } else {
-        set_up(engine, arguments, output, &machine, &tools)?
-    };
+    let (tools, written) = (chosen(arguments, &machine)?, Written::load(&machine)?);
+    let setup = Setup { engine, arguments, output, machine: &machine, tools, written };
+    let (plans, hosts) = if arguments.undo { setup.undo()? } else { setup.set_up()? };
     let mut report = report(&hosts, &plans, arguments.dry_run);
     let changes = !hosts.edits.is_empty() || plans.iter().any(Plan::changes);
     if changes && !arguments.dry_run {
@@ -113,7 +110,7 @@ pub(super) fn run(
         let _editor =
             is_locked.then(|| settings::Editor::lock(&engine.context.paths)).transpose()?;
         let hosts = hosts.edits.iter().cloned().map(Step::Edit);
-        let written = Written::load(&machine)?.edit(&plans).map(Step::Edit);
+        let written = setup.written.edit(&plans).map(Step::Edit);
         transaction::run(hosts.chain(plans.iter().flat_map(Plan::steps)).chain(written))?;
     }
     let tools: Vec<_> = plans.iter().map(Plan::fields).collect();
@@ -139,144 +136,126 @@ pub(super) fn offer(engine: &Engine<'_>, login: ToolOutput, output: &Output) -> 
         return login;
     }
     terminal::print(format!("{}{}", *login.output, login.messages).trim_end());
-    let arguments = Arguments {
-        tool: None,
-        all: true,
-        host: Vec::new(),
-        dry_run: false,
-        undo: false,
-        portable: false,
-        yes: false,
-    };
     let question = format!("Connect the installed tools ({})?", names.join(", "));
-    let result = match terminal::confirm_interactive(&question) {
-        Ok(true) => run(engine, &arguments, output),
-        _ => Ok(ToolOutput::default()),
-    };
-    let provider = engine.context.provider(None);
-    let later = provider.map(|it| it.command("setup --all")).unwrap_or_default();
-    let later = format!("run `{later}` to connect the tools later");
-    match result {
-        Ok(done) if !done.output.is_empty() => done,
-        Ok(_) => ToolOutput::default().with_note(later),
-        Err(error) => ToolOutput::default().with_note(error.message).with_note(later),
-    }
-}
-
-/// Plans the setup of the tools. With `--all`, a tool that cannot be set up is a note.
-fn set_up(
-    engine: &Engine<'_>,
-    arguments: &Arguments,
-    output: &Output,
-    machine: &Machine,
-    tools: &[&'static SetupTool],
-) -> Result<(Vec<Plan>, HostChange)> {
-    let provider = engine.context.provider(None)?;
-    let api = engine.context.api_origin(&provider, None)?;
-    let named = parsed(&arguments.host, tools)?;
-    let new_hosts = new_hosts(&provider, &api, &named);
-    for host in named.iter().filter(|host| new_hosts.contains(&host.to_string())) {
-        engine.context.check_free(&provider.name, host)?;
-    }
-    let hosts = if named.is_empty() { &provider.hosts } else { &named };
-    let configuration = engine.context.configuration()?;
-    // A tool is started without the variables of this shell.
-    let default = configuration.provider.as_deref().unwrap_or(Provider::DEFAULT_NAME);
-    let other = (*provider.name != *default).then_some(&*provider.name);
-    let account = match &engine.context.overrides.account {
-        Some(name) => Some(engine.context.account(&provider.name, name)?),
-        None => None,
-    };
-    let account_option = account.as_ref().map(|account| ("--account", &**account));
-    let options = other.map(|name| ("--provider", name)).into_iter().chain(account_option);
-    let options: Vec<_> =
-        options.flat_map(|(option, value)| [option.to_owned(), value.to_owned()]).collect();
-    let choice =
-        Choice { hosts, is_portable: arguments.portable, options: &options, provider: other };
-    let written = Written::load(machine)?;
-    let mut plans = Vec::new();
-    for tool in tools {
-        let plan = check_hosts(tool, hosts)
-            .and_then(|()| check_account(tool, account.is_some(), &arguments.host))
-            .and_then(|()| Plan::set_up(machine, tool, &choice, &written));
-        keep(plan, arguments.all, output, &mut plans)?;
-    }
-    if plans.is_empty() {
-        return Ok((plans, HostChange::default()));
-    }
-    let selects_by_host = plans.iter().any(|plan| plan.tool.selection == Selection::Host);
-    let account = account.filter(|_| selects_by_host);
-    let names: Vec<_> = plans.iter().map(|plan| plan.tool.name).collect();
-    let change = (named.as_slice(), new_hosts);
-    let hosts = HostChange::add(engine, machine, &provider, account.as_ref(), change, &names)?;
-    Ok((plans, hosts))
-}
-
-fn undo(
-    engine: &Engine<'_>,
-    arguments: &Arguments,
-    output: &Output,
-    machine: &Machine,
-    tools: &[&'static SetupTool],
-) -> Result<(Vec<Plan>, HostChange)> {
-    let overrides = &engine.context.overrides;
-    if overrides.provider.is_some() || overrides.account.is_some() {
-        return Err(Error::invalid("`--undo` is for every provider and account")
-            .with_hint("omit `--provider` and `--account`, and specify a host with `--host`"));
-    }
-    let hosts = parsed(&arguments.host, tools)?;
-    let written = Written::load(machine)?;
-    let mut plans = Vec::new();
-    for tool in tools {
-        let plan = if hosts.is_empty() || tool.names_hosts {
-            Plan::undo(machine, tool, &hosts, tools, &written)
-        } else {
-            Plan::unchanged(machine, tool)
-        };
-        keep(plan, arguments.all, output, &mut plans)?;
-    }
-    let is_undone =
-        |tool: &&SetupTool| plans.iter().any(|plan| plan.tool.path(machine) == tool.path(machine));
-    let names: Vec<_> = ALL.iter().filter(is_undone).map(|tool| tool.name).collect();
-    let mut change = HostChange::undo(engine, machine, &hosts, &names)?;
-    for host in hosts.iter().map(ToString::to_string) {
-        if !change.removed.contains(&host) && is_configured(engine, &host)? {
-            change.report.push(format!(
-                "{host} stays in `hosts`: another tool uses it, or `setup` did not add it.\n"
-            ));
+    let mut result = ToolOutput::default();
+    if let Ok(true) = terminal::confirm_interactive(&question) {
+        match run(engine, &Arguments { all: true, ..Arguments::default() }, output) {
+            Ok(done) if !done.output.is_empty() => return done,
+            Ok(_) => {}
+            Err(error) => result = result.with_note(error.message),
         }
     }
-    Ok((plans, change))
+    let provider = engine.context.provider(None);
+    let later = provider.map(|it| it.command("setup --all")).unwrap_or_default();
+    result.with_note(format!("run `{later}` to connect the tools later"))
+}
+
+/// A call of `setup`.
+struct Setup<'a> {
+    engine: &'a Engine<'a>,
+    arguments: &'a Arguments,
+    output: &'a Output,
+    machine: &'a Machine,
+    tools: Vec<&'static SetupTool>,
+    written: Written,
+}
+
+impl Setup<'_> {
+    /// Plans the setup of the tools.
+    fn set_up(&self) -> Result<(Vec<Plan>, HostChange)> {
+        let Self { engine, arguments, machine, .. } = *self;
+        let provider = engine.context.provider(None)?;
+        let api = engine.context.api_origin(&provider, None)?;
+        let named = parsed(&arguments.host, &self.tools)?;
+        let new_hosts = new_hosts(&provider, &api, &named);
+        for host in named.iter().filter(|host| new_hosts.contains(&host.to_string())) {
+            engine.context.check_free(&provider.name, host)?;
+        }
+        let hosts = if named.is_empty() { &provider.hosts } else { &named };
+        // A tool is started without the variables of this shell.
+        let default = engine.context.configuration()?.provider.as_deref();
+        let default = default.unwrap_or(Provider::DEFAULT_NAME);
+        let other = (*provider.name != *default).then_some(&*provider.name);
+        let account = engine.context.overrides.account.as_ref();
+        let account =
+            account.map(|name| engine.context.account(&provider.name, name)).transpose()?;
+        let options = [("--provider", other), ("--account", account.as_deref())];
+        let options = options.iter().filter_map(|(option, value)| Some([*option, (*value)?]));
+        let options: Vec<_> = options.flatten().map(str::to_owned).collect();
+        let choice =
+            Choice { hosts, is_portable: arguments.portable, options: &options, provider: other };
+        let plans = self.plan_each(|tool| {
+            check_hosts(tool, hosts)?;
+            check_account(tool, account.is_some(), &arguments.host)?;
+            Plan::set_up(machine, tool, &choice, &self.written)
+        })?;
+        if plans.is_empty() {
+            return Ok((plans, HostChange::default()));
+        }
+        let selects_by_host = plans.iter().any(|plan| plan.tool.selection == Selection::Host);
+        let account = account.filter(|_| selects_by_host);
+        let names: Vec<_> = plans.iter().map(|plan| plan.tool.name).collect();
+        let change = (named.as_slice(), new_hosts);
+        let hosts = HostChange::add(engine, machine, &provider, account.as_ref(), change, &names)?;
+        Ok((plans, hosts))
+    }
+
+    fn undo(&self) -> Result<(Vec<Plan>, HostChange)> {
+        let Self { engine, machine, .. } = *self;
+        let overrides = &engine.context.overrides;
+        if overrides.provider.is_some() || overrides.account.is_some() {
+            return Err(Error::invalid("`--undo` is for every provider and account")
+                .with_hint("omit `--provider` and `--account`, and specify a host with `--host`"));
+        }
+        let hosts = parsed(&self.arguments.host, &self.tools)?;
+        let plans = self.plan_each(|tool| {
+            if !hosts.is_empty() && !tool.names_hosts {
+                return Plan::unchanged(machine, tool);
+            }
+            Plan::undo(machine, tool, &hosts, &self.tools, &self.written)
+        })?;
+        let is_undone = |tool: &&SetupTool| {
+            plans.iter().any(|plan| plan.tool.path(machine) == tool.path(machine))
+        };
+        let names: Vec<_> = ALL.iter().filter(is_undone).map(|tool| tool.name).collect();
+        let mut change = HostChange::undo(engine, machine, &hosts, &names)?;
+        for host in hosts.iter().map(ToString::to_string) {
+            if !change.removed.contains(&host) && is_configured(engine, &host)? {
+                change.report.push(format!(
+                    "{host} stays in `hosts`: another tool uses it, or `setup` did not add it.\n"
+                ));
+            }
+        }
+        Ok((plans, change))
+    }
+
+    /// With `--all`, an error for one tool is a note, and does not prevent the setup of the others.
+    fn plan_each(&self, plan: impl Fn(&'static SetupTool) -> Result<Plan>) -> Result<Vec<Plan>> {
+        let mut plans = Vec::new();
+        for tool in &self.tools {
+            match plan(tool) {
+                Ok(plan) => plans.push(plan),
+                Err(Error { message, hint, .. }) if self.arguments.all => {
+                    self.output.note(format!("{message}; {}", hint.unwrap_or_default()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(plans)
+    }
 }
 
 fn is_configured(engine: &Engine<'_>, host: &str) -> Result<bool> {
     let configuration = engine.context.configuration()?;
-    for name in configuration.names() {
-        if configuration.provider(name)?.hosts.iter().any(|known| known.to_string() == host) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// With `--all`, an error for one tool does not prevent the setup of the others.
-fn keep(plan: Result<Plan>, all: bool, output: &Output, plans: &mut Vec<Plan>) -> Result<()> {
-    match plan {
-        Ok(plan) => plans.push(plan),
-        Err(Error { message, hint, .. }) if all => {
-            output.note(format!("{message}; {}", hint.unwrap_or_default()));
-        }
-        Err(error) => return Err(error),
-    }
-    Ok(())
+    let providers = configuration.names().into_iter().map(|name| configuration.provider(name));
+    let providers = providers.collect::<Result<Vec<_>>>()?;
+    Ok(providers.iter().flat_map(|it| &it.hosts).any(|known| known.to_string() == host))
 }
 
 /// Whether a tool's configuration has entries of ours.
 pub(super) fn is_set_up(machine: &Machine, tool: &SetupTool) -> Result<bool> {
-    match edit::read(&tool.path(machine))? {
-        Some(text) => Ok(edit::without_ours(machine, tool, &[], &text)? != text),
-        None => Ok(false),
-    }
+    let text = edit::read(&tool.path(machine))?;
+    text.map_or(Ok(false), |text| edit::has_ours(machine, tool, &text))
 }
 
 fn chosen(arguments: &Arguments, machine: &Machine) -> Result<Vec<&'static SetupTool>> {
@@ -305,11 +284,10 @@ fn check_hosts(tool: &SetupTool, hosts: &[HostPattern]) -> Result<()> {
     if !tool.names_hosts || !hosts.is_empty() {
         return Ok(());
     }
-    let message =
-        format!("{} is configured by host, and the provider has no configured hosts", tool.name);
+    let name = tool.name;
+    let message = format!("{name} is configured by host, and the provider has no configured hosts");
     Err(Error::invalid(message).with_hint(format!(
-        "specify the host that the token may be sent to: `my-credential-helper setup {} --host HOST`",
-        tool.name
+        "specify the host that the token may be sent to: `my-credential-helper setup {name} --host HOST`"
     )))
 }
 
@@ -330,13 +308,11 @@ fn check_account(tool: &SetupTool, is_named: bool, hosts: &[String]) -> Result<(
 
 /// The hosts of `--host` that are not the provider's yet.
 fn new_hosts(provider: &Provider, api: &Origin, named: &[HostPattern]) -> Vec<String> {
-    let mut new = Vec::new();
-    for pattern in named {
-        let is_api = pattern.target().is_some_and(|target| target.origin == *api);
-        if !is_api && !provider.hosts.contains(pattern) && !new.contains(&pattern.to_string()) {
-            new.push(pattern.to_string());
-        }
-    }
+    let is_api = |host: &HostPattern| host.target().is_some_and(|target| target.origin == *api);
+    let is_new = |host: &&HostPattern| !is_api(host) && !provider.hosts.contains(host);
+    let mut new: Vec<_> = named.iter().filter(is_new).map(ToString::to_string).collect();
+    let mut known = HashSet::new();
+    new.retain(|host| known.insert(host.clone()));
     new
 }
 
@@ -352,11 +328,10 @@ fn parsed(hosts: &[String], tools: &[&SetupTool]) -> Result<Vec<HostPattern>> {
 }
 
 fn report(hosts: &HostChange, plans: &[Plan], dry_run: bool) -> String {
-    let end = dry_run.then(|| "Nothing was changed (--dry-run).\n".to_owned());
-    let hosts = hosts.report.iter().cloned();
-    let parts: Vec<_> = hosts.chain(plans.iter().map(Plan::to_string)).chain(end).collect();
-    if parts.is_empty() {
-        return "No tool is set up.".to_owned();
+    let mut parts = hosts.report.clone();
+    parts.extend(plans.iter().map(Plan::to_string));
+    if dry_run {
+        parts.push("Nothing was changed (--dry-run).\n".to_owned());
     }
-    parts.join("\n")
+    if parts.is_empty() { "No tool is set up.".to_owned() } else { parts.join("\n") }
 }

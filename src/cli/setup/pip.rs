@@ -18,7 +18,6 @@ pub(super) const TOOL: SetupTool = SetupTool {
     remove,
     notes,
     probe: Probe { arguments: &["--mode", "creds", "get", "{url}/"], input: "", proof: "token" },
-    version: &["--version"],
     least: Some((
         26,
         2,
@@ -39,7 +38,7 @@ fn file(machine: &Machine) -> PathBuf {
     if let Some(path) = machine.variable("PIP_CONFIG_FILE").filter(|path| path.is_absolute()) {
         return path;
     }
-    if let Some(folder) = machine.roaming() {
+    if let Some(folder) = &machine.roaming {
         return folder.join("pip/pip.ini");
     }
     let current = machine.configuration().join("pip/pip.conf");
@@ -66,11 +65,8 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let Ok(file) = Ini::parse(text) else { return Vec::new() };
     let mut notes = Vec::new();
     let overrides = |option: &&IniOption| option.section != "global" && option.key == KEY;
-    if let Some(other) = file.options.iter().find(overrides) {
-        notes.push(format!(
-            "`{KEY} = {}` in `[{}]` takes precedence for that command",
-            other.value, other.section
-        ));
+    if let Some(IniOption { section, value, .. }) = file.options.iter().find(overrides) {
+        notes.push(format!("`{KEY} = {value}` in `[{section}]` takes precedence for that command"));
     }
     let is_index = |option: &IniOption| matches!(&*option.key, "index-url" | "extra-index-url");
     if !file.options.iter().any(is_index) {

@@ -1,7 +1,7 @@
 //! The plan of `setup` for one tool: its link, the change of its configuration, and notes for the user.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -14,12 +14,15 @@ use super::written::Written;
 use super::{difference, layout};
 use crate::error::Result;
 use crate::model::HostPattern;
-use crate::sys::atomic_file::{self, Policy};
-use crate::sys::os;
+use crate::store::url_credentials::hash;
+use crate::sys::{atomic_file, os};
 
 pub(super) struct Plan {
     pub(super) tool: &'static SetupTool,
-    links: Vec<(Link, Option<LinkChange>)>,
+    /// The link of the tool, which may stay as it is.
+    link: Option<PathBuf>,
+    made: Vec<Link>,
+    removed: Vec<Link>,
     /// The tool's configuration.
     file: Edit,
     /// The copy of the file as it was before `setup` first changed it.
@@ -27,12 +30,6 @@ pub(super) struct Plan {
     /// Whether entries of ours remain.
     pub(super) is_connected: bool,
     notes: Vec<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LinkChange {
-    Made,
-    Removed,
 }
 
 /// The choice of hosts, provider and account for all tools.
@@ -53,48 +50,44 @@ impl Plan {
         written: &Written,
     ) -> Result<Self> {
         let link = match choice.provider.filter(|_| tool.selection == Selection::LinkName) {
-            Some(provider) => Link::for_provider(machine, tool, provider)?,
+            Some(provider) => Link::for_provider(machine, tool, provider),
             None => Link::detect(machine, tool),
         };
         if let Some(link) = &link {
             link.check_place(machine)?;
         }
-        let path = atomic_file::target(&tool.path(machine))?;
+        let named = tool.path(machine);
+        let path = atomic_file::target(&named)?;
         let before = edit::read(&path)?;
         let text = before.as_deref().unwrap_or_default();
         let program = link.as_ref().map_or(&machine.program, |link| &link.path);
         let &Choice { hosts, is_portable, options, .. } = choice;
-        let request = Request { machine, hosts, link: program, is_portable, options };
+        let request = Request { machine, file: &named, hosts, link: program, is_portable, options };
         let mut notes = Vec::new();
         let after = layout::edit(text, |plain| {
             notes = (tool.notes)(&request, plain);
             (tool.add)(&request, plain)
         })?;
-        notes.extend(
-            link.as_ref()
-                .and_then(|link| path_note(machine, tool, link).filter(|_| !names(&after, link))),
-        );
+        let unnamed = link.as_ref().filter(|link| !names(&after, link));
+        notes.extend(unnamed.and_then(|link| path_note(machine, tool, link)));
         let backup = edit::backup(&path, before.clone())?;
         // The first state is the one to restore. Entries of ours in it are the user's, if `setup` has left no trace.
         let is_first = before.is_some()
-            && if edit::without_ours(machine, tool, &[], text)? == text {
-                after != text
-            } else {
+            && if edit::has_ours(machine, tool, text)? {
                 backup.before.is_none()
                     && !written.has(&path)
                     && !has_own_link(machine, tool, link.as_ref())?
+            } else {
+                after != text
             };
         let backup = is_first.then_some(backup);
         let after = (before.is_some() || !after.is_empty()).then_some(after);
-        let is_made = |link: &Link| matches!(link.state, State::Missing | State::Stale);
-        let has_file = after.is_some();
-        let link = link.map(|link| {
-            let change = (has_file && is_made(&link)).then_some(LinkChange::Made);
-            (link, change)
-        });
-        let file = Edit { path, before, after, policy: Policy::Preserve };
-        let links = link.into_iter().collect();
-        Ok(Self { tool, links, file, backup, is_connected: true, notes })
+        let is_made =
+            |link: &&Link| after.is_some() && matches!(link.state, State::Missing | State::Stale);
+        let made = link.iter().filter(is_made).cloned().collect();
+        let file = Edit::new(path, before, after);
+        let link = link.map(|link| link.path);
+        Ok(Self { made, backup, notes, ..Self::of_file(tool, link, file) })
     }
 
     /// Disconnects the tool, or `hosts` only: restores the backup if nothing else has changed since, else removes our
@@ -113,20 +106,17 @@ impl Plan {
         let removed = edit::backup(&path, None)?;
         let original = removed.before.as_deref();
         let is_users = match original {
-            Some(original) if !written.has(&path) => {
-                edit::without_ours(machine, tool, &[], original)? != original
-            }
+            Some(original) if !written.has(&path) => edit::has_ours(machine, tool, original)?,
             _ => false,
         };
         if is_users && !hosts.is_empty() {
             return Self::unchanged(machine, tool);
         }
         let rest = edit::undone(machine, tool, hosts, original, text)?;
-        if edit::without_ours(machine, tool, &[], &rest)? != rest {
+        if edit::has_ours(machine, tool, &rest)? {
             // Other hosts stay.
             let after = before.is_some().then_some(rest);
-            let file = Edit { path, before, after, policy: Policy::Preserve };
-            return Ok(Self::of_file(tool, file));
+            return Ok(Self::of_file(tool, None, Edit::new(path, before, after)));
         }
         let (mut notes, mut backup) = (Vec::new(), None);
         let after = match (&before, &removed.before) {
@@ -144,80 +134,68 @@ impl Plan {
                 removed.before
             }
             (Some(text), original) => {
-                if original.is_some() {
-                    notes.push(format!(
-                        "the file has been changed since; the original is in {}",
-                        removed.path.display()
-                    ));
-                }
+                let place = removed.path.display();
+                let note = format!("the file has been changed since; the original is in {place}");
+                notes.extend(original.as_ref().map(|_| note));
                 let is_nothing = rest != *text && matches!(rest.trim(), "" | "{}");
                 Some(rest).filter(|_| !is_nothing)
             }
         };
-        let is_ours = |link: &Link| matches!(link.state, State::Right | State::Stale);
-        let mut links = Vec::new();
-        let shared = is_shared(machine, tool, undone)?;
-        if let Some(link) =
-            Link::detect(machine, tool).filter(|link| link.is_where_setup_puts_it(machine, tool))
-        {
-            let change = (is_ours(&link) && !shared).then_some(LinkChange::Removed);
-            links.push((link, change));
+        let own = Link::detect(machine, tool);
+        let own = own.filter(|link| link.is_where_setup_puts_it(machine, tool));
+        let link = own.as_ref().map(|link| link.path.clone());
+        let mut links: Vec<_> = own.into_iter().collect();
+        if is_shared(machine, tool, undone)? {
+            links.clear();
         }
         if tool.selection == Selection::LinkName {
-            let of_providers = Link::of_providers(machine, tool).into_iter().filter(is_ours);
-            links.extend(of_providers.map(|link| (link, Some(LinkChange::Removed))));
+            links.extend(Link::of_providers(machine, tool));
         }
-        let file = Edit { path, before, after, policy: Policy::Preserve };
-        Ok(Self { tool, links, file, backup, is_connected: false, notes })
+        links.retain(|link| matches!(link.state, State::Right | State::Stale));
+        let plan = Self::of_file(tool, link, Edit::new(path, before, after));
+        Ok(Self { removed: links, backup, is_connected: false, notes, ..plan })
     }
 
     /// Leaves the tool as it is.
     pub(super) fn unchanged(machine: &Machine, tool: &'static SetupTool) -> Result<Self> {
         let path = atomic_file::target(&tool.path(machine))?;
         let before = edit::read(&path)?;
-        let file = Edit { path, after: before.clone(), before, policy: Policy::Preserve };
-        Ok(Self::of_file(tool, file))
+        Ok(Self::of_file(tool, None, Edit::new(path, before.clone(), before)))
     }
 
     /// Changes nothing but the tool's configuration, which keeps entries of ours.
-    fn of_file(tool: &'static SetupTool, file: Edit) -> Self {
-        Self { tool, links: Vec::new(), file, backup: None, is_connected: true, notes: Vec::new() }
+    fn of_file(tool: &'static SetupTool, link: Option<PathBuf>, file: Edit) -> Self {
+        let (made, removed, notes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { tool, link, made, removed, file, backup: None, is_connected: true, notes }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.file.path
     }
 
-    /// For the record of written files, if the file changes and keeps entries of ours: the text, if all changes are ours.
-    pub(super) fn written(&self, known: &Written) -> Option<Option<&str>> {
+    /// For the record of written files, if the file changes and keeps entries of ours: the digest, which is empty if not all
+    /// changes are ours.
+    pub(super) fn written(&self, known: &Written) -> Option<String> {
         let Edit { path, before, after, .. } = &self.file;
         let is_only_ours = self.written_backup().is_some()
             || before.as_ref().is_none_or(|text| known.is_current(path, text));
-        let text = after.as_deref().filter(|_| is_only_ours);
-        (self.is_connected && before != after).then_some(text)
+        let digest = after.as_deref().filter(|_| is_only_ours).map(hash).unwrap_or_default();
+        (self.is_connected && self.file.is_change()).then_some(digest)
     }
 
     /// Whether anything would change.
     pub(super) fn changes(&self) -> bool {
-        self.link_changes().next().is_some()
-            || self.file.before != self.file.after
-            || self.backup.is_some()
-    }
-
-    fn link_changes(&self) -> impl Iterator<Item = (&Link, LinkChange)> {
-        self.links.iter().filter_map(|(link, change)| Some((link, (*change)?)))
+        self.steps().next().is_some()
     }
 
     /// In the order that leaves the least behind if the process is killed: the backup exists before the file changes,
     /// and until it is restored.
     pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
-        let links = self.link_changes().map(|(link, change)| match change {
-            LinkChange::Made => Step::MakeLink(link.clone()),
-            LinkChange::Removed => Step::RemoveLink(link.clone()),
-        });
-        let file = Some(&self.file).filter(|file| file.before != file.after);
+        let file = Some(&self.file).filter(|file| file.is_change());
         let removed = self.backup.as_ref().filter(|backup| backup.after.is_none());
         let edits = [self.written_backup(), file, removed].into_iter().flatten().cloned();
+        let links = self.made.iter().cloned().map(Step::MakeLink);
+        let links = links.chain(self.removed.iter().cloned().map(Step::RemoveLink));
         links.chain(edits.map(Step::Edit))
     }
 
@@ -230,7 +208,7 @@ impl Plan {
         json!({
             "tool": self.tool.name,
             "changed": self.changes(),
-            "link": self.links.first().map(|(link, _)| link.path.to_string_lossy()),
+            "link": self.link.as_ref().map(|link| link.to_string_lossy()),
             "file": self.file.path.to_string_lossy(),
             "backup": self.written_backup().map(|backup| backup.path.to_string_lossy()),
             "notes": self.notes,
@@ -246,14 +224,14 @@ fn differs_by_our_part(
     rest: &str,
     original: &str,
 ) -> Result<bool> {
-    let without = |text: &str| edit::without_ours(machine, tool, &[], text);
+    let without = |text: &str| edit::without_ours(machine, tool, text);
     // A line that was added may have ended the one before it.
     let is_rest = |other: &str| other.trim_end() == rest.trim_end();
     if is_rest(&without(original)?) {
         return Ok(true);
     }
-    let (hosts, link) = (&[][..], &*machine.program);
-    let request = Request { machine, hosts, link, is_portable: true, options: &[] };
+    let (file, hosts, link) = (&*tool.path(machine), &[][..], &*machine.program);
+    let request = Request { machine, file, hosts, link, is_portable: true, options: &[] };
     // The tool may no longer be installed.
     let added = layout::edit(original, |plain| (tool.add)(&request, plain));
     added.map_or(Ok(false), |added| Ok(is_rest(&without(&added)?)))
@@ -272,11 +250,7 @@ fn is_shared(machine: &Machine, tool: &SetupTool, undone: &[&SetupTool]) -> Resu
     let name = |tool: &SetupTool| tool.link.map(|(name, _)| name);
     let stays = |other: &SetupTool| undone.iter().all(|tool| tool.name != other.name);
     for other in ALL.iter().filter(|other| stays(other) && name(other) == name(tool)) {
-        let path = other.path(machine);
-        let text = if path == tool.path(machine) { None } else { edit::read(&path)? };
-        if let Some(text) = text
-            && edit::without_ours(machine, other, &[], &text)? != text
-        {
+        if other.path(machine) != tool.path(machine) && super::is_set_up(machine, other)? {
             return Ok(true);
         }
     }
@@ -294,17 +268,20 @@ fn path_note(machine: &Machine, tool: &SetupTool, link: &Link) -> Option<String>
     let (name, folder) = tool.link.filter(|(_, folder)| *folder != Folder::TerraformPlugins)?;
     let parent = link.path.parent()?;
     let line = format!("{}: {}", os::PATH_INSTRUCTION, os::path_line(parent));
-    match machine.find(name) {
-        Some(found) if !machine.is_this_program(&found) => Some(format!(
-            "{} comes first on PATH; to put this program before it, {line}",
-            found.display()
-        )),
-        _ if machine.is_on_path(parent) => None,
-        _ if folder == Folder::Programs => {
-            Some(format!("{} is not on PATH; for tools to find the link, {line}", parent.display()))
-        }
-        _ => Some(format!("for {} to find it, {line}", tool.name)),
+    let other = machine.find(name).filter(|found| !machine.is_this_program(found));
+    if other.is_none() && machine.is_on_path(parent) {
+        return None;
     }
+    let parent = parent.display();
+    Some(match other.as_ref().map(|found| found.display()) {
+        Some(other) => {
+            format!("{other} comes first on PATH; to put this program before it, {line}")
+        }
+        None if folder == Folder::Programs => {
+            format!("{parent} is not on PATH; for tools to find the link, {line}")
+        }
+        None => format!("for {} to find it, {line}", tool.name),
+    })
 }
 
 impl fmt::Display for Plan {
@@ -313,21 +290,18 @@ impl fmt::Display for Plan {
         let Edit { path, before, after, .. } = file;
         if self.changes() {
             writeln!(f, "{}:", tool.name)?;
-            for (link, change) in self.link_changes() {
-                let what = match change {
-                    LinkChange::Made => "is linked to this program",
-                    LinkChange::Removed => "is removed",
-                };
-                writeln!(f, "  {} {what}", link.path.display())?;
+            for link in &self.made {
+                writeln!(f, "  {} is linked to this program", link.path.display())?;
             }
-            if before != after {
+            for link in &self.removed {
+                writeln!(f, "  {} is removed", link.path.display())?;
+            }
+            if file.is_change() {
                 let [old, new] = [before, after].map(|text| text.as_deref().unwrap_or_default());
-                let what = if after.is_none() {
-                    " is removed"
-                } else if before.is_none() {
-                    ", a new file"
-                } else {
-                    ""
+                let what = match (before, after) {
+                    (_, None) => " is removed",
+                    (None, _) => ", a new file",
+                    _ => "",
                 };
                 writeln!(f, "  {}{what}", path.display())?;
                 for line in difference::lines(old, new) {

@@ -19,7 +19,6 @@ pub(super) const TOOL: SetupTool = SetupTool {
     remove,
     notes,
     probe: Probe { arguments: &[], input: "", proof: "Bearer " },
-    version: &["--version"],
     least: Some((9, 0, "is older than the versions that this program is tested with")),
 };
 
@@ -52,27 +51,22 @@ fn helper(request: &Request<'_>) -> Result<String> {
 
 fn add(request: &Request<'_>, text: &str) -> Result<String> {
     let helper = helper(request)?;
-    let mut text = text.to_owned();
-    for host in request.exact_hosts() {
-        let is_former = |line: &str| own_host(line) == Some(&host);
-        let line = format!("{}{helper}", key(&host));
-        if text.lines().all(|known| known.trim() != line) {
-            text = lines::with(&lines::without(&text, is_former), &line);
-        }
-    }
-    Ok(text)
-}
-
-fn key(host: &str) -> String {
-    format!("//{host}/:tokenHelper=")
+    Ok(request.exact_hosts().iter().fold(text.to_owned(), |text, host| {
+        let line = format!("//{host}/:tokenHelper={helper}");
+        lines::replaced(&text, &line, |known| own_host(known) == Some(host))
+    }))
 }
 
 /// The host of a line of ours.
 fn own_host(line: &str) -> Option<&str> {
     let (host, helper) = line.strip_prefix("//")?.split_once("/:tokenHelper=")?;
-    let name = std::path::Path::new(helper).file_stem()?.to_str()?;
-    let is_ours = name == LINK || name.strip_prefix(LINK).is_some_and(|rest| rest.starts_with('-'));
-    is_ours.then_some(host)
+    is_ours(helper).then_some(host)
+}
+
+/// The link may name the provider: `my-token-helper-acme`.
+pub(in crate::cli) fn is_ours(helper: &str) -> bool {
+    let name = std::path::Path::new(helper).file_stem().unwrap_or_default().to_string_lossy();
+    name.strip_prefix(LINK).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {

@@ -21,23 +21,15 @@ pub(super) const TERRAFORM: SetupTool = SetupTool {
     names_hosts: false,
     selection: Selection::Host,
     file: terraform_file,
-    add: |request, text| add(request, &terraform_file(request.machine), text),
+    add,
     remove,
-    notes: |request, text| notes(request, &terraform_file(request.machine), text),
+    notes,
     probe: Probe { arguments: &["get", "{host}"], input: "", proof: "\"token\"" },
-    version: &["--version"],
     least: Some((0, 12, "does not support credentials helpers; use 0.12 or later")),
 };
 
-pub(super) const TOFU: SetupTool = SetupTool {
-    name: "tofu",
-    programs: &["tofu"],
-    file: tofu_file,
-    add: |request, text| add(request, &tofu_file(request.machine), text),
-    notes: |request, text| notes(request, &tofu_file(request.machine), text),
-    least: None,
-    ..TERRAFORM
-};
+pub(super) const TOFU: SetupTool =
+    SetupTool { name: "tofu", programs: &["tofu"], file: tofu_file, least: None, ..TERRAFORM };
 
 const LINE: &str = "credentials_helper \"my\" {}";
 const BLOCK: &str = "credentials_helper";
@@ -49,8 +41,8 @@ fn named_file(machine: &Machine) -> Option<PathBuf> {
 }
 
 /// The file of that name in the folder of the user, and on Windows in `%APPDATA%`.
-fn home_file(machine: &Machine, unix: &str, windows: &str) -> PathBuf {
-    match machine.roaming() {
+pub(super) fn home_file(machine: &Machine, unix: &str, windows: &str) -> PathBuf {
+    match &machine.roaming {
         Some(folder) => folder.join(windows),
         None => machine.home.join(unix),
     }
@@ -121,31 +113,29 @@ pub(in crate::cli) fn blocks(text: &str, file: &Path) -> Result<Vec<(String, Str
     Ok(body.blocks().map(|block| (block.ident.to_string(), label(block))).collect())
 }
 
-/// Whether a helper is configured in a text, and whether it is ours.
-fn found(text: &str, file: &Path) -> Result<Option<bool>> {
-    let mut blocks = blocks(text, file)?.into_iter();
-    Ok(blocks.find(|(kind, _)| kind == BLOCK).map(|(_, label)| label == NAME))
-}
-
-/// The file with a helper that is not `file`.
-fn elsewhere(machine: &Machine, file: &Path) -> Result<Option<(PathBuf, bool)>> {
-    for other in files(machine, file).split_off(1) {
-        let text = edit::read(&other)?.unwrap_or_default();
-        if let Some(is_ours) = found(&text, &other)? {
-            return Ok(Some((other, is_ours)));
+/// The file with a helper, the tool's own or another one, and whether the helper is ours.
+fn found(request: &Request<'_>, text: &str) -> Result<Option<(PathBuf, bool)>> {
+    for file in files(request.machine, request.file) {
+        let other = if file == request.file { None } else { Some(edit::read(&file)?) };
+        let text = other.map_or_else(|| text.to_owned(), Option::unwrap_or_default);
+        let blocks = blocks(&text, &file)?;
+        if let Some((_, label)) = blocks.iter().find(|(kind, _)| kind == BLOCK) {
+            return Ok(Some((file, label == NAME)));
         }
     }
     Ok(None)
 }
 
-fn add(request: &Request<'_>, file: &Path, text: &str) -> Result<String> {
-    let is_free = found(text, file)?.is_none() && elsewhere(request.machine, file)?.is_none();
-    if is_free && text.trim_start().starts_with('{') {
-        return Err(Error::invalid(format!("{} is JSON", file.display()))
+fn add(request: &Request<'_>, text: &str) -> Result<String> {
+    if found(request, text)?.is_some() {
+        return Ok(text.to_owned());
+    }
+    if text.trim_start().starts_with('{') {
+        return Err(Error::invalid(format!("{} is JSON", request.file.display()))
             .with_hint("add `\"credentials_helper\": {\"my\": {}}` yourself"));
     }
     let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    Ok(if is_free { format!("{text}{gap}{LINE}\n") } else { text.to_owned() })
+    Ok(format!("{text}{gap}{LINE}\n"))
 }
 
 fn remove(_: &Removal<'_>, text: &str) -> Result<String> {
@@ -161,14 +151,13 @@ fn remove(_: &Removal<'_>, text: &str) -> Result<String> {
     Ok(format!("{}{rest}", &text[..start]))
 }
 
-fn notes(request: &Request<'_>, file: &Path, text: &str) -> Vec<String> {
-    let here = found(text, file).ok().flatten().map(|is_ours| (file.to_owned(), is_ours));
-    let found = here.or_else(|| elsewhere(request.machine, file).ok().flatten());
-    let note = |file: &Path| {
+fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
+    let other = found(request, text).ok().flatten().filter(|(_, is_ours)| !is_ours);
+    let note = |(file, _): (PathBuf, bool)| {
         format!(
             "{} has another credentials helper, and terraform accepts only one; replace it with: {LINE}",
             file.display()
         )
     };
-    found.filter(|(_, is_ours)| !is_ours).map(|(file, _)| note(&file)).into_iter().collect()
+    other.map(note).into_iter().collect()
 }

@@ -44,8 +44,6 @@ pub(in crate::cli) struct SetupTool {
     pub(in crate::cli) notes: fn(&Request<'_>, &str) -> Vec<String>,
     /// A request of the tool.
     pub(in crate::cli) probe: Probe,
-    /// The arguments with which the program prints its version.
-    pub(in crate::cli) version: &'static [&'static str],
     /// The lowest version that supports the setup, and what an earlier one lacks.
     pub(in crate::cli) least: Option<(u32, u32, &'static str)>,
 }
@@ -85,6 +83,8 @@ pub(in crate::cli) enum Folder {
 /// The input of `add`, which writes into a tool's configuration.
 pub(in crate::cli) struct Request<'a> {
     pub(in crate::cli) machine: &'a Machine,
+    /// The tool's own configuration.
+    pub(in crate::cli) file: &'a Path,
     /// The hosts that the tool is set up for.
     pub(in crate::cli) hosts: &'a [HostPattern],
     /// The link, or this program for a tool without one.
@@ -111,32 +111,16 @@ impl Removal<'_> {
     }
 }
 
-/// A program as a configuration names it.
-pub(super) enum Named {
-    /// PATH finds it.
-    Name(String),
-    /// The absolute path. It needs the quoting of the tool that reads it.
-    Path(String),
-}
-
-impl Named {
-    /// For a tool that reads every character of a path as it is.
-    pub(super) fn verbatim(self) -> String {
-        match self {
-            Self::Name(text) | Self::Path(text) => text,
-        }
-    }
-}
-
 impl Request<'_> {
-    /// The link's name if PATH finds it or the configuration is portable, else its path.
-    pub(super) fn command(&self) -> Result<Named> {
+    /// The link's name if PATH finds it or the configuration is portable, else its path, which needs the quoting of the
+    /// tool that reads it.
+    pub(super) fn command(&self) -> Result<String> {
         let folder = self.link.parent().unwrap_or(self.link);
         if self.is_portable || self.machine.is_on_path(folder) {
             let name = self.link.file_stem().unwrap_or_default();
-            return Ok(Named::Name(name.to_string_lossy().into_owned()));
+            return Ok(name.to_string_lossy().into_owned());
         }
-        self.path().map(Named::Path)
+        self.path()
     }
 
     /// The link's path. A configuration is UTF-8, and none of the tools has an escape for a control character.
@@ -202,7 +186,7 @@ impl SetupTool {
     }
 }
 
-/// For a tool without notes.
-pub(super) fn no_notes(_: &Request<'_>, _: &str) -> Vec<String> {
-    Vec::new()
+/// Whether a command is this program: by the stem of its file name.
+pub(in crate::cli) fn is_named(command: &str, name: &str) -> bool {
+    Path::new(command).file_stem().is_some_and(|stem| stem == name)
 }

@@ -19,13 +19,6 @@ pub(super) enum Step {
     Edit(Edit),
 }
 
-impl Step {
-    fn permissions(&self) -> Option<Permissions> {
-        let Self::Edit(edit) = self else { return None };
-        std::fs::metadata(&edit.path).ok().map(|metadata| metadata.permissions())
-    }
-}
-
 /// Does all steps in their order, or none.
 pub(super) fn run(steps: impl IntoIterator<Item = Step>) -> Result<()> {
     let mut distinct: Vec<Step> = Vec::new();
@@ -47,8 +40,6 @@ pub(super) fn run(steps: impl IntoIterator<Item = Step>) -> Result<()> {
 /// Everything of a step that can fail before anything changes. Directories that it creates are added to `created`.
 fn check(step: Step, created: &mut Vec<PathBuf>) -> Result<(Step, Option<Prepared>)> {
     let prepared = match &step {
-        Step::MakeLink(link) => link.check().map(|()| None)?,
-        Step::RemoveLink(Link { path, .. }) => atomic_file::check_removal(path).map(|()| None)?,
         Step::Edit(Edit { path, before, .. }) if edit::read(path)? != *before => {
             return Err(changed_meanwhile(path));
         }
@@ -56,27 +47,26 @@ fn check(step: Step, created: &mut Vec<PathBuf>) -> Result<(Step, Option<Prepare
             created.extend(missing_folders(path));
             Some(atomic_file::prepare(path, after.len(), *policy)?)
         }
-        Step::Edit(Edit { path, .. }) => atomic_file::check_removal(path).map(|()| None)?,
+        Step::MakeLink(Link { path, .. })
+        | Step::RemoveLink(Link { path, .. })
+        | Step::Edit(Edit { path, .. }) => {
+            atomic_file::check_removal(path)?;
+            None
+        }
     };
     Ok((step, prepared))
 }
 
 fn changed_meanwhile(path: &Path) -> Error {
-    Error::invalid_state(format!(
-        "{} was changed by another program during the setup",
-        path.display()
-    ))
-    .with_hint("run the command again; nothing was changed")
+    let path = path.display();
+    Error::invalid_state(format!("{path} was changed by another program during the setup"))
+        .with_hint("run the command again; nothing was changed")
 }
 
 /// The directories above a path that do not exist, the outermost first.
 fn missing_folders(path: &Path) -> Vec<PathBuf> {
-    let mut missing: Vec<_> = path
-        .ancestors()
-        .skip(1)
-        .take_while(|folder| !folder.exists())
-        .map(Path::to_owned)
-        .collect();
+    let missing = path.ancestors().skip(1).take_while(|folder| !folder.exists());
+    let mut missing: Vec<_> = missing.map(Path::to_owned).collect();
     missing.reverse();
     missing
 }
@@ -86,17 +76,22 @@ fn apply(steps: Vec<(Step, Option<Prepared>)>, created: &mut Vec<PathBuf>) -> Re
     let _held = signals::block();
     let mut done = Vec::new();
     for (step, prepared) in steps {
-        let permissions = step.permissions();
+        let permissions = match &step {
+            Step::Edit(edit) => std::fs::metadata(&edit.path).map(|found| found.permissions()).ok(),
+            _ => None,
+        };
         let result = match (&step, prepared) {
             (Step::MakeLink(link), _) => {
                 created.extend(missing_folders(&link.path));
                 link.make()
             }
-            (Step::RemoveLink(link), _) => link.remove(),
             (Step::Edit(Edit { after: Some(after), .. }), Some(prepared)) => {
                 prepared.commit(after).map_err(Error::from)
             }
-            (Step::Edit(edit), _) => atomic_file::remove(&edit.path).map(drop).map_err(Error::from),
+            // Two tools may share a link.
+            (Step::RemoveLink(Link { path, .. }) | Step::Edit(Edit { path, .. }), _) => {
+                atomic_file::remove(path).map(drop).map_err(Error::from)
+            }
         };
         if let Err(error) = result {
             return Err(roll_back(done, error));

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use toml_edit::{DocumentMut, Item, value};
 
+use super::edit;
 use super::machine::Machine;
 use super::pip::LINK;
 use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool};
-use crate::error::{Error, Result, sanitize};
+use crate::error::Result;
 
 pub(super) const TOOL: SetupTool = SetupTool {
     name: "uv",
@@ -20,21 +21,19 @@ pub(super) const TOOL: SetupTool = SetupTool {
     remove,
     notes,
     probe: Probe { arguments: &["get", "{url}/", "token"], input: "", proof: "" },
-    version: &["--version"],
     least: None,
 };
 
 const KEY: &str = "keyring-provider";
 
 fn file(machine: &Machine) -> PathBuf {
-    let file = machine.roaming().unwrap_or_else(|| machine.configuration()).join("uv/uv.toml");
+    let file =
+        machine.roaming.clone().unwrap_or_else(|| machine.configuration()).join("uv/uv.toml");
     machine.variable("UV_CONFIG_FILE").unwrap_or(file)
 }
 
 fn parsed(text: &str) -> Result<DocumentMut> {
-    text.parse().map_err(|error: toml_edit::TomlError| {
-        Error::invalid(format!("cannot read uv.toml: {}", sanitize(error.message())))
-    })
+    edit::parse_toml("uv.toml", text)
 }
 
 fn add(_: &Request<'_>, text: &str) -> Result<String> {
@@ -61,13 +60,12 @@ fn remove(_: &Removal<'_>, text: &str) -> Result<String> {
 }
 
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
+    let always = "`authenticate = \"always\"`";
     if text.contains("[[index]]") {
-        return vec![
-            "add `authenticate = \"always\"` to each `[[index]]` that needs the token".to_owned(),
-        ];
+        return vec![format!("add {always} to each `[[index]]` that needs the token")];
     }
     vec![format!(
-        "add your index to the same file: `[[index]]`, `url = \"{}/simple/\"`, `authenticate = \"always\"`",
+        "add your index to the same file: `[[index]]`, `url = \"{}/simple/\"`, {always}",
         request.example_url()
     )]
 }

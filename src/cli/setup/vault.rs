@@ -49,6 +49,10 @@ fn policy(settings: &Vault, role: FleetRole) -> String {
     })
 }
 
+/// What binds a role to its machines, for the administrator to fill in.
+const KUBERNETES: &str = " bound_service_account_names=NAME bound_service_account_namespaces=NAMESPACE audience=AUDIENCE";
+const JWT: &str = " role_type=jwt user_claim=sub bound_audiences=AUDIENCE bound_subject=SUBJECT";
+
 fn commands(settings: &Vault) -> Vec<String> {
     let Vault { mount, path, login, .. } = settings;
     let name = |role: &str| format!("{}-{role}", path.replace('/', "-"));
@@ -65,22 +69,13 @@ fn commands(settings: &Vault) -> Vec<String> {
         commands.push(format!("{token} -policy={policy}"));
         return commands;
     };
+    let refresher = name("refresher");
     let (method, role, proof) = match proof {
-        Proof::AppRole { .. } => ("approle", name("refresher"), String::new()),
-        Proof::Jwt { role, is_kubernetes: true, .. } => (
-            "kubernetes",
-            role.to_string(),
-            " bound_service_account_names=NAME bound_service_account_namespaces=NAMESPACE audience=AUDIENCE"
-                .to_owned(),
-        ),
-        Proof::Jwt { role, .. } => (
-            "jwt",
-            role.to_string(),
-            " role_type=jwt user_claim=sub bound_audiences=AUDIENCE bound_subject=SUBJECT".to_owned(),
-        ),
+        Proof::AppRole { .. } => ("approle", &*refresher, ""),
+        Proof::Jwt { role, is_kubernetes: true, .. } => ("kubernetes", &**role, KUBERNETES),
+        Proof::Jwt { role, .. } => ("jwt", &**role, JWT),
         Proof::Certificate { role, .. } => {
-            let role = role.as_deref().unwrap_or("runner").to_owned();
-            ("cert", role, " certificate=@runner.crt".to_owned())
+            ("cert", role.as_deref().unwrap_or("runner"), " certificate=@runner.crt")
         }
     };
     let folder = if method == "cert" { "certs" } else { "role" };

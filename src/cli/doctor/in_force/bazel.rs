@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{InForce, Subject, is_named, target_of};
+use super::{InForce, is_named, target_of};
 use crate::cli::setup::{bazel, edit};
 use crate::error::{Result, sanitize};
 
@@ -19,56 +19,49 @@ struct Helper {
     place: PathBuf,
 }
 
-pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
+pub(super) fn inspect(in_force: &mut InForce<'_>) -> Result<()> {
     let mut helpers = Vec::new();
     // The user's file is read after that of the system.
-    for path in [PathBuf::from("/etc/bazel.bazelrc"), subject.file()] {
+    for path in [PathBuf::from("/etc/bazel.bazelrc"), in_force.subject.file()] {
         read(&path, MAX_DEPTH, &mut helpers)?;
     }
-    let mut in_force = InForce::default();
-    let ours: Vec<_> = helpers.iter().filter(|helper| is_ours(helper)).collect();
+    let ours = helpers.iter().filter(|helper| helper.is_ours());
+    let ours: Vec<_> = ours.map(|helper| helper.pattern.clone()).collect();
     if ours.is_empty() {
-        return Ok(in_force);
+        return Ok(());
     }
-    let named = ours.iter().map(|helper| helper.pattern.clone()).filter(|it| !it.is_empty());
-    let named: Vec<_> = named.collect();
-    let count = named.len();
-    let hosts = subject.hosts().into_iter().map(|target| target.origin.host().to_owned());
-    for (index, host) in named.into_iter().chain(hosts).enumerate() {
+    let known = in_force.subject.hosts();
+    let named = ours.iter().filter(|it| !it.is_empty()).map(|host| (host.clone(), true));
+    let hosts = known.iter().map(|target| (target.origin.host().to_owned(), false));
+    for (host, is_named) in named.chain(hosts) {
         // Bazel knows no ports: the host with the port of the provider is the one that is asked for.
-        let known = subject.hosts().into_iter().find(|target| target.origin.host() == host);
+        let known = known.iter().find(|target| target.origin.host() == host).cloned();
         let Some(target) = known.or_else(|| target_of(&host)) else { continue };
         if in_force.targets.contains(&target) {
             continue;
         }
-        match helpers
-            .iter()
-            .filter(|it| it.matches(target.origin.host()))
-            .max_by_key(|it| it.rank())
-        {
-            Some(helper) if is_ours(helper) => {
+        let matching = helpers.iter().filter(|it| it.matches(target.origin.host()));
+        match matching.max_by_key(|it| it.rank()) {
+            Some(helper) if helper.is_ours() => {
                 in_force.commands.push(helper.command.clone());
                 in_force.targets.push(target);
             }
-            Some(other) if index < count => {
+            Some(other) if is_named => {
                 let place = other.place.display();
                 let what = format!("`{}` in {place}", super::first_word(&other.command));
-                let fix = format!("remove it from {place}");
-                in_force.findings.push(subject.precedes(&what, &target.origin, fix));
+                in_force.precedes(&what, &target.origin, format!("remove it from {place}"));
             }
-            _ => in_force.findings.push(subject.not_set_up_for(&target, &sanitize(&host))),
+            _ => in_force.not_set_up_for(&target, &sanitize(&host)),
         }
     }
-    in_force.commands.sort();
-    in_force.commands.dedup();
-    Ok(in_force)
-}
-
-fn is_ours(helper: &Helper) -> bool {
-    is_named(&helper.command, NAME)
+    Ok(())
 }
 
 impl Helper {
+    fn is_ours(&self) -> bool {
+        is_named(&self.command, NAME)
+    }
+
     fn matches(&self, host: &str) -> bool {
         match self.pattern.strip_prefix("*.") {
             _ if self.pattern.is_empty() => true,

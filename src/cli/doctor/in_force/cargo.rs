@@ -1,18 +1,17 @@
 //! cargo: the provider of a registry, else the global providers, the last of which is asked first. `cargo config get` exists
 //! in nightly versions only, so the file and the variables are read here.
 
-use toml_edit::{DocumentMut, Item};
+use toml_edit::Item;
 
-use super::{InForce, Subject, first_word, is_named};
+use super::{InForce, first_word, is_named};
 use crate::error::Result;
 use crate::model::Target;
 
 const NAME: &str = "cargo-credential-my";
 
-pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
-    let (file, document) = (subject.file(), subject.read_toml()?);
-    let mut in_force = InForce::default();
-    let place = file.display().to_string();
+pub(super) fn inspect(in_force: &mut InForce<'_>) -> Result<()> {
+    let subject = in_force.subject;
+    let (place, document) = (subject.file().display().to_string(), subject.read_toml()?);
     let global = "CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS";
     let registry = document.get("registry").and_then(Item::as_table_like);
     let mut providers: Vec<(String, &str)> = Vec::new();
@@ -23,15 +22,17 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
     let variable = subject.variable(global).unwrap_or_default();
     providers.extend(variable.split_whitespace().map(|name| (name.to_owned(), global)));
     let position = providers.iter().rposition(|(provider, _)| is_ours(provider));
-    for (name, index) in registries(subject, &document) {
-        let Some(target) = target_of_index(&index).filter(|it| subject.owner(it).is_some()) else {
-            continue;
-        };
-        let upper = name.to_uppercase().replace('-', "_");
-        let variable = format!("CARGO_REGISTRIES_{upper}_CREDENTIAL_PROVIDER");
-        let of_file =
-            document.get("registries").and_then(|it| it.get(&name)?.get("credential-provider"));
-        let (own, place) = match (subject.variable(&variable), of_file) {
+    let registries = document.get("registries").and_then(Item::as_table_like);
+    for (name, registry) in registries.into_iter().flat_map(|table| table.iter()) {
+        let variable =
+            |key| format!("CARGO_REGISTRIES_{}_{key}", name.to_uppercase().replace('-', "_"));
+        let index = registry.get("index").and_then(Item::as_str).map(str::to_owned);
+        let index = subject.variable(&variable("INDEX")).or(index).unwrap_or_default();
+        let target = Target::parse(index.strip_prefix("sparse+").unwrap_or(&index)).ok();
+        let Some(target) = target.filter(|it| subject.owner(it).is_some()) else { continue };
+        let variable = variable("CREDENTIAL_PROVIDER");
+        let (own, place) = match (subject.variable(&variable), registry.get("credential-provider"))
+        {
             (Some(value), _) => (Some(first_word(&value)), &*variable),
             (None, Some(item)) => (strings(item).into_iter().next(), &*place),
             (None, None) => (None, &*place),
@@ -43,8 +44,7 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
                     "`{}`, the `credential-provider` of [registries.{name}] in {place},",
                     first_word(&own)
                 );
-                let fix = format!("remove it from {place}");
-                in_force.findings.push(subject.precedes(&what, &target.origin, fix));
+                in_force.precedes(&what, &target.origin, format!("remove it from {place}"));
             }
             Some(_) => continue,
             None if position.is_none() => continue,
@@ -59,7 +59,7 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
             let fix = format!(
                 "put it before {NAME} in `global-credential-providers`: the last provider is asked first"
             );
-            in_force.findings.push(subject.precedes(&what, &"every registry", fix));
+            in_force.precedes(&what, &"every registry", fix);
         }
         if in_force.targets.is_empty() && in_force.findings.is_empty() {
             in_force.targets = subject.any_host();
@@ -68,9 +68,9 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
     let has_commands = !in_force.commands.is_empty();
     if has_commands && document.get("credential-alias").is_some_and(|it| it.get(NAME).is_some()) {
         let message = format!("[credential-alias] in {place} gives `{NAME}` to another program");
-        in_force.findings.push(subject.problem(message, format!("remove it from {place}")));
+        in_force.problem(message, format!("remove it from {place}"));
     }
-    Ok(in_force)
+    Ok(())
 }
 
 fn is_ours(provider: &str) -> bool {
@@ -81,22 +81,4 @@ fn is_ours(provider: &str) -> bool {
 fn strings(item: &Item) -> Vec<String> {
     let list = item.as_array().into_iter().flatten().filter_map(|value| value.as_str());
     item.as_str().into_iter().chain(list).map(str::to_owned).collect()
-}
-
-/// Name and index of each registry.
-fn registries(subject: &Subject<'_>, document: &DocumentMut) -> Vec<(String, String)> {
-    let table = document.get("registries").and_then(Item::as_table_like);
-    let entries = table.into_iter().flat_map(|table| table.iter());
-    entries
-        .filter_map(|(name, registry)| {
-            let variable =
-                format!("CARGO_REGISTRIES_{}_INDEX", name.to_uppercase().replace('-', "_"));
-            let index = registry.get("index").and_then(Item::as_str).map(str::to_owned);
-            Some((name.to_owned(), subject.variable(&variable).or(index)?))
-        })
-        .collect()
-}
-
-fn target_of_index(index: &str) -> Option<Target> {
-    Target::parse(index.strip_prefix("sparse+").unwrap_or(index)).ok()
 }

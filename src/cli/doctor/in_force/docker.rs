@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-
 use toml_edit::{DocumentMut, Value as TomlValue};
 
 use super::{InForce, Subject, target_of};
@@ -20,31 +19,29 @@ const NAME: &str = "my";
 /// Whatever a tool uses before the helper for a host.
 type Before = fn(&Subject<'_>, &str) -> Option<Finding>;
 
-pub(super) fn inspect(subject: &Subject<'_>, before: Before) -> Result<InForce> {
-    let mut in_force = InForce::default();
-    let file = subject.file();
-    let text = subject.read()?;
+pub(super) fn inspect(in_force: &mut InForce<'_>, before: Before) -> Result<()> {
+    let subject = in_force.subject;
+    let (file, text) = (subject.file().display().to_string(), subject.read()?);
     if text.trim().is_empty() {
-        return Ok(in_force);
+        return Ok(());
     }
-    let configuration: Value = serde_json::from_str(&text).map_err(|_| {
-        Error::invalid(format!("{} is not JSON", file.display())).with_hint("correct the file")
-    })?;
+    let configuration: Value = serde_json::from_str(&text)
+        .map_err(|_| Error::invalid(format!("{file} is not JSON")).with_hint("correct the file"))?;
     let helpers = configuration.get("credHelpers").and_then(Value::as_object);
     let helper_of = |host: &str| helpers.and_then(|helpers| helpers.get(host)?.as_str());
     let store = configuration.get("credsStore").and_then(Value::as_str).unwrap_or_default();
     let is_ours = |(_, helper): &(&String, &Value)| *helper == NAME;
     let keys: Vec<_> = helpers.into_iter().flatten().filter(is_ours).map(|(key, _)| key).collect();
     if keys.is_empty() && store != NAME {
-        return Ok(in_force);
+        return Ok(());
     }
     in_force.commands.push(COMMAND.to_owned());
     for key in keys {
         // docker asks by the host, and only for Docker Hub by a URL; podman asks for that by the name in images.
         if key.contains("://") && key != "https://index.docker.io/v1/" {
             let message = format!("{} never asks for `{}`", subject.tool.name, sanitize(key));
-            let fix = format!("remove the scheme and the path of the key in {}", file.display());
-            in_force.findings.push(subject.problem(message, fix));
+            in_force
+                .problem(message, format!("remove the scheme and the path of the key in {file}"));
         } else if key != "docker.io" {
             in_force.targets.extend(target_of(key));
         }
@@ -53,42 +50,37 @@ pub(super) fn inspect(subject: &Subject<'_>, before: Before) -> Result<InForce> 
         if in_force.targets.iter().any(|known| super::is_same_host(&known.origin, &target.origin)) {
             continue;
         }
-        match helper_of(&target.origin.host_and_port()) {
+        let host = target.origin.host_and_port();
+        match helper_of(&host) {
             None if store == NAME => in_force.targets.push(target),
-            None => {
-                let host = target.origin.host_and_port();
-                in_force.findings.push(subject.not_set_up_for(&target, &host));
-            }
+            None => in_force.not_set_up_for(&target, &host),
             Some(other) => {
-                let what = format!("`{}` in {}", sanitize(other), file.display());
-                let message = format!("{what} is the helper for {}", target.origin);
-                in_force.findings.push(Finding::note(subject.tool.name, message));
+                let (other, origin) = (sanitize(other), &target.origin);
+                in_force.note(format!("`{other}` in {file} is the helper for {origin}"));
             }
         }
     }
     if in_force.targets.is_empty() && store == NAME {
-        let is_free = |host: &str| helper_of(host).is_none();
         in_force.targets = subject.any_host();
-        in_force.targets.retain(|target| is_free(&target.origin.host_and_port()));
+        in_force.targets.retain(|target| helper_of(&target.origin.host_and_port()).is_none());
     }
     let hosts = in_force.targets.iter().map(|target| target.origin.host_and_port());
     in_force.findings.extend(hosts.filter_map(|host| before(subject, &host)));
-    Ok(in_force)
+    Ok(())
 }
 
 /// docker 28.3 and later read `auths` of a variable first (docker/cli, cli/config/configfile).
 pub(super) fn of_docker(subject: &Subject<'_>, host: &str) -> Option<Finding> {
     let variable = subject.variable("DOCKER_AUTH_CONFIG")?;
     let configuration: Value = serde_json::from_str(&variable).ok()?;
-    has_login(&configuration, host).then(|| {
-        subject.precedes("DOCKER_AUTH_CONFIG", &host, "run `unset DOCKER_AUTH_CONFIG`".to_owned())
-    })
+    let fix = "run `unset DOCKER_AUTH_CONFIG`";
+    has_login(&configuration, host).then(|| subject.precedes("DOCKER_AUTH_CONFIG", &host, fix))
 }
 
 /// podman reads its own files first, and docker's only without `REGISTRY_AUTH_FILE` (containers-auth.json(5)).
 pub(super) fn of_podman(subject: &Subject<'_>, host: &str) -> Option<Finding> {
     if subject.variable("REGISTRY_AUTH_FILE").is_some() {
-        let fix = "run `unset REGISTRY_AUTH_FILE`".to_owned();
+        let fix = "run `unset REGISTRY_AUTH_FILE`";
         return Some(subject.precedes("the file of REGISTRY_AUTH_FILE", &host, fix));
     }
     let configuration = subject.machine.configuration();
@@ -116,19 +108,18 @@ fn other_helpers(subject: &Subject<'_>, own: &Path, host: &str) -> Option<Findin
         let known = [own, system].map(|folder| folder.join("registries.conf"));
         known.into_iter().find(|path| path.exists()).unwrap_or_default()
     });
-    let mut paths = vec![main];
-    for folder in [system, own] {
+    let parts = |folder: &Path| {
         let entries = std::fs::read_dir(folder.join("registries.conf.d")).into_iter().flatten();
         let mut parts: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
         parts.retain(|path| path.extension().is_some_and(|it| it == "conf"));
         parts.sort();
-        paths.extend(parts);
-    }
+        parts
+    };
+    let paths = [vec![main], parts(system), parts(own)].concat();
     let (path, helpers) = paths.into_iter().rev().find_map(|path| {
         let document: DocumentMut = edit::read(&path).ok()??.parse().ok()?;
-        let helpers = document.get("credential-helpers")?.as_array()?;
-        let helpers: Vec<_> =
-            helpers.iter().filter_map(TomlValue::as_str).map(str::to_owned).collect();
+        let helpers = document.get("credential-helpers")?.as_array()?.iter();
+        let helpers: Vec<_> = helpers.filter_map(TomlValue::as_str).map(str::to_owned).collect();
         (!helpers.is_empty()).then_some((path, helpers))
     })?;
     let path = path.display();
@@ -154,10 +145,7 @@ fn has_login(configuration: &Value, host: &str) -> bool {
         let key = key.trim_start_matches("https://").trim_start_matches("http://");
         key.split('/').next() == Some(host)
     };
-    ["auths", "credHelpers"].iter().any(|field| {
-        let entries = configuration.get(field).and_then(Value::as_object);
-        entries.is_some_and(|entries| {
-            entries.iter().any(|(key, value)| is_of_host(key) && value != NAME)
-        })
-    })
+    let fields = ["auths", "credHelpers"].iter().filter_map(|field| configuration.get(field));
+    let mut entries = fields.filter_map(Value::as_object).flatten();
+    entries.any(|(key, value)| is_of_host(key) && value != NAME)
 }

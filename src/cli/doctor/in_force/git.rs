@@ -19,47 +19,40 @@ struct Entry {
     value: String,
 }
 
-/// A helper that git runs for a URL.
-enum Helper {
-    /// The program, with its options.
-    Ours(Vec<String>),
-    Other,
-}
-
 /// Returned to git in place of the token, so that git's answer shows whether git has asked this program.
 const PROOF: &str = "asked-by-git-credential-fill";
 
-pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
+/// A file without settings.
+const NULL: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
+
+pub(super) fn inspect(in_force: &mut InForce<'_>) -> Result<()> {
+    let subject = in_force.subject;
     let entries = entries(subject)?;
-    let mut in_force = InForce::default();
-    let is_ours = |entry: &&Entry| matches!(entry.helper(), Some(Helper::Ours(_)));
-    if !entries.iter().any(|entry| is_ours(&entry)) {
-        return Ok(in_force);
+    let ours: Vec<_> = entries.iter().filter(|entry| entry.line().is_some()).collect();
+    if ours.is_empty() {
+        return Ok(());
     }
-    let mut urls: Vec<String> =
-        entries.iter().filter(is_ours).filter_map(|e| e.section.clone()).collect();
-    let named = urls.len();
-    urls.extend(subject.hosts().iter().map(ToString::to_string));
-    for (index, url) in urls.iter().enumerate() {
-        let Some(target) = target_of(url) else { continue };
+    let named = ours.iter().filter_map(|entry| Some((entry.section.clone()?, true)));
+    let hosts = subject.hosts().into_iter().map(|target| (target.to_string(), false));
+    for (url, is_named) in named.chain(hosts) {
+        let Some(target) = target_of(&url) else { continue };
         if in_force.targets.contains(&target) {
             continue;
         }
         let helpers = helpers_for(subject, &entries, &target)?;
-        let Some(position) = helpers.iter().position(is_ours) else {
-            in_force.findings.push(match helpers.last() {
-                _ if index >= named => subject.not_set_up_for(&target, &target.origin),
-                Some(other) => other.precedes(subject, &target),
-                None => {
-                    let message = format!("the helper for {target} is reset by a later empty `helper`");
-                    subject.problem(message, "remove the later line; `git config --show-origin --get-all credential.helper` shows its file")
-                }
-            });
+        let line = helpers.iter().enumerate().find_map(|(at, entry)| Some((at, entry.line()?)));
+        let Some((position, line)) = line else {
+            match helpers.last() {
+                _ if !is_named => in_force.not_set_up_for(&target, &target.origin),
+                Some(other) => other.precede(in_force, &target),
+                None => in_force.problem(
+                    format!("the helper for {target} is reset by a later empty `helper`"),
+                    "remove the later line; `git config --show-origin --get-all credential.helper` shows its file",
+                ),
+            }
             continue;
         };
-        in_force
-            .findings
-            .extend(helpers[..position].iter().map(|it| it.precedes(subject, &target)));
+        helpers[..position].iter().for_each(|it| it.precede(in_force, &target));
         if let Some(store) = helpers[position..].iter().find(|entry| entry.is_plain_store()) {
             let message = format!(
                 "`store` in {} also gets the token for {target}, and writes it in the clear",
@@ -68,28 +61,22 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
             let fix = "remove it, or run `my-credential-helper setup git`, which puts an empty helper before this program";
             in_force.findings.push(Finding::warning(subject.tool.name, message, fix));
         }
-        if let Some(Helper::Ours(line)) = helpers[position].helper() {
-            in_force.commands.extend(line.first().cloned());
-            in_force.lines.push((target.clone(), line));
-        }
+        in_force.commands.extend(line.first().cloned());
+        in_force.lines.push((target.clone(), line));
         in_force.targets.push(target);
     }
     if subject.variable("GIT_CONFIG_PARAMETERS").is_some() {
-        let message = "GIT_CONFIG_PARAMETERS is set, by `git -c`; it is not looked at";
-        in_force.findings.push(Finding::note(subject.tool.name, message));
+        in_force.note("GIT_CONFIG_PARAMETERS is set, by `git -c`; it is not looked at");
     }
-    in_force.findings.extend(netrc::examine(subject, &in_force.targets));
-    Ok(in_force)
+    netrc::examine(in_force);
+    Ok(())
 }
 
 impl Entry {
-    /// `None` for the empty helper, which resets the list. git runs a value that begins with `!` or is an absolute path in
-    /// a shell, and takes every other one for a part of a name (credential.c).
-    fn helper(&self) -> Option<Helper> {
+    /// This program with its options, if git runs it. git runs a value that begins with `!` or is an absolute path in a
+    /// shell, and takes every other one for a part of a name (credential.c).
+    fn line(&self) -> Option<Vec<String>> {
         let value = self.value.trim();
-        if value.is_empty() {
-            return None;
-        }
         let shell = value.strip_prefix('!');
         let mut words = shell_words::split(shell.unwrap_or(value)).unwrap_or_default();
         let first = words.first_mut()?;
@@ -105,10 +92,10 @@ impl Entry {
             }
             [] => false,
         };
-        let Some(at) = (0..last).find(is_program) else { return Some(Helper::Other) };
+        let at = (0..last).find(is_program)?;
         // git adds the operation; what ends a command is the shell's.
         let is_own = |word: &String| !word.contains(['$', ';', '&', '|', '}']);
-        Some(Helper::Ours(words.drain(at..).take_while(is_own).collect()))
+        Some(words.drain(at..).take_while(is_own).collect())
     }
 
     fn is_plain_store(&self) -> bool {
@@ -120,9 +107,10 @@ impl Entry {
         self.from.strip_prefix("file:").unwrap_or("GIT_CONFIG_COUNT")
     }
 
-    fn precedes(&self, subject: &Subject<'_>, target: &Target) -> Finding {
+    /// Reports that git runs this helper first.
+    fn precede(&self, in_force: &mut InForce<'_>, target: &Target) {
         let (name, place) = (shown_commands(&[&self.value]), sanitize(self.place()));
-        subject.precedes(&format!("{name} in {place}"), target, format!("remove it from {place}"))
+        in_force.precedes(&format!("{name} in {place}"), target, format!("remove it from {place}"));
     }
 }
 
@@ -130,17 +118,15 @@ impl Entry {
 fn entries(subject: &Subject<'_>) -> Result<Vec<Entry>> {
     let pattern = r"^credential\.(.*\.)?helper$";
     let words = ["config", "--null", "--show-origin", "--get-regexp", pattern];
-    let git = with_variables(subject, git(subject)?);
-    let Some(text) = git.args(words).run()? else {
+    let git = || Ok::<_, Error>(with_variables(subject, git(subject)?));
+    let Some(text) = git()?.args(words).run()? else {
         // git exits with 1 for no entry, and with another status for a file that it cannot read.
-        return match with_variables(subject, self::git(subject)?)
-            .args(["config", "--list"])
-            .run()?
-        {
-            Some(_) => Ok(Vec::new()),
-            None => Err(Error::invalid("git cannot read its configuration")
-                .with_hint("run `git config --list` for the reason")),
+        let listed = git()?.args(["config", "--list"]).run()?;
+        let unreadable = || {
+            Error::invalid("git cannot read its configuration")
+                .with_hint("run `git config --list` for the reason")
         };
+        return listed.map(|_| Vec::new()).ok_or_else(unreadable);
     };
     let mut fields = text.split('\0');
     let mut entries = Vec::new();
@@ -164,8 +150,7 @@ fn helpers_for<'a>(
         let section = entry.section.as_ref().filter(|section| section.contains("://"))?;
         Some((format!("credential.{section}.entry{index}"), "1".to_owned()))
     });
-    let null = if cfg!(windows) { "NUL" } else { "/dev/null" };
-    let git = git(subject)?.env("GIT_CONFIG_GLOBAL", null).env("GIT_CONFIG_NOSYSTEM", "1");
+    let git = git(subject)?.env("GIT_CONFIG_GLOBAL", NULL).env("GIT_CONFIG_NOSYSTEM", "1");
     let git = set_variables(git, sections.collect());
     let url = target.to_string();
     let matching = git.args(["config", "--get-urlmatch", "credential", &url]).run()?;
@@ -177,20 +162,13 @@ fn helpers_for<'a>(
             matching.lines().any(|line| line.starts_with(&key))
         }
         // Without a scheme, the parts that are there have to be equal (credential.c, match_partial_url).
-        Some(section) => {
-            let host = section.rsplit('@').next().unwrap_or_default();
-            host == target.origin.host_and_port()
-        }
+        Some(section) => section.rsplit('@').next() == Some(&target.origin.host_and_port()),
     };
-    let mut helpers = Vec::new();
-    for (_, entry) in entries.iter().enumerate().filter(|it| is_match(*it)) {
-        if entry.value.trim().is_empty() {
-            helpers.clear();
-        } else {
-            helpers.push(entry);
-        }
-    }
-    Ok(helpers)
+    let matching = entries.iter().enumerate().filter(|it| is_match(*it));
+    let matching: Vec<_> = matching.map(|(_, entry)| entry).collect();
+    // An empty value resets the list.
+    let helpers = matching.rsplit(|entry| entry.value.trim().is_empty()).next();
+    Ok(helpers.unwrap_or_default().to_vec())
 }
 
 /// Asks git for a credential. This program answers with [`PROOF`] as the token of the variable, and git runs no other
@@ -199,43 +177,34 @@ pub(super) fn ask(subject: &Subject<'_>, target: &Target) -> Option<Finding> {
     let provider = subject.owner(target)?;
     let (scheme, host) = (target.origin.scheme().name(), target.origin.host_and_port());
     let path = target.path.as_str();
-    let git = with_variables(subject, git(subject).ok()?).env(&provider.token_variable, PROOF);
+    let mut git = with_variables(subject, git(subject).ok()?).env(&provider.token_variable, PROOF);
     // No prompt of git, and none of Git Credential Manager.
-    let git =
+    git =
         git.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "").env("GCM_INTERACTIVE", "never");
-    let url =
-        provider.api_url_variable.as_deref().and_then(|name| Some((name, subject.variable(name)?)));
-    let git = url.into_iter().fold(git, |git, (name, url)| git.env(name, url));
+    let url = provider.api_url_variable.as_deref();
+    if let Some((name, url)) = url.and_then(|name| Some((name, subject.variable(name)?))) {
+        git = git.env(name, url);
+    }
     let input = format!("protocol={scheme}\nhost={host}\npath={path}\n\n");
-    let answer = git.args(["credential", "fill"]).input(&input).run();
-    let is_proven =
-        |line: &str| line == format!("password={PROOF}") || line == format!("credential={PROOF}");
-    if matches!(&answer, Ok(Some(text)) if text.lines().any(is_proven)) {
+    let answer = git.args(["credential", "fill"]).input(&input).run().ok().flatten();
+    let proofs = [format!("password={PROOF}"), format!("credential={PROOF}")];
+    let is_proven = |text: &str| text.lines().any(|line| proofs.iter().any(|it| it == line));
+    if answer.is_some_and(|text| is_proven(&text)) {
         return None;
     }
     let message = format!("git does not take the credential of this program for {target}");
-    Some(
-        subject.problem(
-            message,
-            "run `GIT_TRACE=1 git credential fill` to see which helpers git runs",
-        ),
-    )
+    let fix = "run `GIT_TRACE=1 git credential fill` to see which helpers git runs";
+    Some(subject.problem(message, fix))
 }
 
 /// git outside of every repository.
 fn git(subject: &Subject<'_>) -> Result<Child> {
-    let null = if cfg!(windows) { "NUL" } else { "/dev/null" };
-    Ok(subject.machine.launcher.child(subject.program)?.env("GIT_DIR", null))
+    Ok(subject.machine.launcher.child(subject.program)?.env("GIT_DIR", NULL))
 }
 
 /// git with the configuration of the variables: of `GIT_CONFIG_COUNT` the credential helpers, since other keys run
 /// programs or contain headers with a secret.
-fn with_variables(subject: &Subject<'_>, mut git: Child) -> Child {
-    for name in ["GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"] {
-        if let Some(value) = subject.variable(name) {
-            git = git.env(name, value);
-        }
-    }
+fn with_variables(subject: &Subject<'_>, git: Child) -> Child {
     let count = subject.variable("GIT_CONFIG_COUNT").and_then(|count| count.trim().parse().ok());
     let setting = |index: usize| {
         let key = subject.variable(&format!("GIT_CONFIG_KEY_{index}"))?;
@@ -243,14 +212,16 @@ fn with_variables(subject: &Subject<'_>, mut git: Child) -> Child {
         let value = subject.variable(&format!("GIT_CONFIG_VALUE_{index}")).unwrap_or_default();
         is_credential.then_some((key, value))
     };
-    set_variables(git, (0..count.unwrap_or(0).min(1000)).filter_map(setting).collect())
+    let git = set_variables(git, (0..count.unwrap_or(0).min(1000)).filter_map(setting).collect());
+    let names = ["GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"];
+    let variables = names.iter().filter_map(|name| Some((name, subject.variable(name)?)));
+    variables.fold(git, |git, (name, value)| git.env(name, value))
 }
 
-fn set_variables(mut git: Child, settings: Vec<(String, String)>) -> Child {
-    git = git.env("GIT_CONFIG_COUNT", settings.len().to_string());
-    for (index, (key, value)) in settings.into_iter().enumerate() {
-        git = git.env(&format!("GIT_CONFIG_KEY_{index}"), key);
-        git = git.env(&format!("GIT_CONFIG_VALUE_{index}"), value);
-    }
-    git
+fn set_variables(git: Child, settings: Vec<(String, String)>) -> Child {
+    let git = git.env("GIT_CONFIG_COUNT", settings.len().to_string());
+    settings.into_iter().enumerate().fold(git, |git, (index, (key, value))| {
+        let git = git.env(&format!("GIT_CONFIG_KEY_{index}"), key);
+        git.env(&format!("GIT_CONFIG_VALUE_{index}"), value)
+    })
 }

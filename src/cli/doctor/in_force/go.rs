@@ -1,12 +1,11 @@
 //! go: `go env GOAUTH`. Of two methods that have a credential for a URL the first is used (cmd/go/internal/auth).
 
 use super::{InForce, Subject, first_word, is_named, netrc};
-use crate::cli::doctor::finding::Finding;
 use crate::cli::setup::go;
 use crate::error::Result;
 
-pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
-    let mut in_force = InForce::default();
+pub(super) fn inspect(in_force: &mut InForce<'_>) -> Result<()> {
+    let subject = in_force.subject;
     let value = goauth(subject, &["GOAUTH", "GOENV"])?;
     let methods: Vec<_> = value.split(';').map(str::trim).filter(|it| !it.is_empty()).collect();
     let Some(position) = methods.iter().position(|method| is_ours(method)) else {
@@ -15,11 +14,11 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
             {
                 let message =
                     format!("the variable {variable} replaces the GOAUTH that `setup` has set");
-                in_force.findings.push(subject.problem(message, format!("run `unset {variable}`")));
+                in_force.problem(message, format!("run `unset {variable}`"));
                 break;
             }
         }
-        return Ok(in_force);
+        return Ok(());
     };
     let words = go::words(methods[position]).into_iter().take_while(|word| *word != "goauth");
     let line: Vec<_> = words.map(str::to_owned).collect();
@@ -28,20 +27,17 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
     in_force.lines = in_force.targets.iter().map(|it| (it.clone(), line.clone())).collect();
     if methods.contains(&"off") {
         let message = "GOAUTH has `off` and another method, which go refuses";
-        in_force
-            .findings
-            .push(subject.problem(message, "run `go env -u GOAUTH`, and `setup` again"));
+        in_force.problem(message, "run `go env -u GOAUTH`, and `setup` again");
     }
     for method in &methods[..position] {
         if *method == "netrc" {
-            in_force.findings.extend(netrc::examine(subject, &in_force.targets));
+            netrc::examine(in_force);
         } else {
-            let message =
-                format!("`{}` in GOAUTH is tried before this program", first_word(method));
-            in_force.findings.push(Finding::note(subject.tool.name, message));
+            let method = first_word(method);
+            in_force.note(format!("`{method}` in GOAUTH is tried before this program"));
         }
     }
-    Ok(in_force)
+    Ok(())
 }
 
 fn is_ours(method: &str) -> bool {

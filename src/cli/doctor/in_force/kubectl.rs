@@ -2,33 +2,34 @@
 
 use serde_json::Value;
 
-use super::{InForce, Subject, is_named};
+use super::{InForce, is_named};
 use crate::cli::doctor::finding::Finding;
+use crate::cli::setup::kubectl::{self, text_of};
 use crate::error::{Error, Result, sanitize};
 use crate::model::Target;
 
-pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
+pub(super) fn inspect(in_force: &mut InForce<'_>) -> Result<()> {
+    let subject = in_force.subject;
     // The launcher passes a variable with an absolute path; this one has several.
-    let mut kubectl = subject.machine.launcher.child(subject.program)?;
+    let mut child = subject.machine.launcher.child(subject.program)?;
     if let Some(files) = subject.variable("KUBECONFIG") {
         let relative = std::env::split_paths(&files)
             .any(|path| !path.as_os_str().is_empty() && !path.is_absolute());
         if relative {
             let message =
                 "KUBECONFIG has a relative path: each directory has its own configuration";
-            let finding = subject.problem(message, "set KUBECONFIG to absolute paths");
-            return Ok(InForce { findings: vec![finding], ..InForce::default() });
+            in_force.problem(message, "set KUBECONFIG to absolute paths");
+            return Ok(());
         }
-        kubectl = kubectl.env("KUBECONFIG", files);
+        child = child.env("KUBECONFIG", files);
     }
-    let text = kubectl.args(["config", "view", "--output=json"]).run()?;
+    let text = child.args(["config", "view", "--output=json"]).run()?;
     let configuration: Value =
         text.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(|| {
             Error::invalid("kubectl cannot read its configuration")
                 .with_hint("run `kubectl config view` for the reason")
         })?;
-    let list = |name: &str| configuration.get(name).and_then(Value::as_array).into_iter().flatten();
-    let mut in_force = InForce::default();
+    let list = |name| kubectl::list(&configuration, name);
     for entry in list("users") {
         let (name, user) = (text_of(entry, "/name"), entry.get("user").unwrap_or(&Value::Null));
         let command = text_of(user, "/exec/command");
@@ -43,11 +44,7 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
             secrets.iter().find(|name| user.get(**name).is_some_and(|it| *it != ""))
         {
             let fix = format!("run `kubectl config unset users.{shown}.{secret}`");
-            in_force.findings.push(subject.precedes(
-                &format!("its `{secret}`"),
-                &format!("user `{shown}`"),
-                fix,
-            ));
+            in_force.precedes(&format!("its `{secret}`"), &format!("user `{shown}`"), fix);
         }
         let arguments = user.pointer("/exec/args").and_then(Value::as_array).into_iter().flatten();
         let arguments: Vec<_> = arguments.filter_map(Value::as_str).collect();
@@ -58,9 +55,7 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
         if position.is_none() {
             let message =
                 format!("user `{shown}` runs this program without the argument `kubectl`");
-            in_force
-                .findings
-                .push(subject.problem(message, "`my-credential-helper setup kubectl`"));
+            in_force.problem(message, "`my-credential-helper setup kubectl`");
         }
         let contexts: Vec<_> =
             list("contexts").filter(|context| text_of(context, "/context/user") == name).collect();
@@ -80,11 +75,7 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
             }
         }
     }
-    Ok(in_force)
-}
-
-fn text_of<'a>(value: &'a Value, path: &str) -> &'a str {
-    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
+    Ok(())
 }
 
 /// The description of the cluster that kubectl gives to an exec plugin.

@@ -19,13 +19,13 @@ use super::finding::Finding;
 use crate::auth::Engine;
 use crate::cli::setup::edit;
 use crate::cli::setup::machine::Machine;
-use crate::cli::setup::tools::SetupTool;
+use crate::cli::setup::tools::{SetupTool, is_named};
 use crate::error::{Error, Result, sanitize};
 use crate::model::{HostPattern, Origin, Provider, Target};
 
 /// The configuration in force of a tool. A tool that is not set up has no commands.
-#[derive(Default)]
-pub(super) struct InForce {
+pub(super) struct InForce<'a> {
+    subject: &'a Subject<'a>,
     /// The commands that the tool runs for this program: a name for PATH, or a path.
     pub(super) commands: Vec<String>,
     /// The URLs for which the tool asks this program.
@@ -44,22 +44,61 @@ pub(super) struct Subject<'a> {
     pub(super) program: &'a Path,
 }
 
-pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
-    if let Some(finding) = relative_path(subject) {
-        return Ok(InForce { findings: vec![finding], ..InForce::default() });
+impl<'a> InForce<'a> {
+    /// Where the tool's configuration cannot be read, a finding has the reason.
+    pub(super) fn new(subject: &'a Subject<'a>) -> Self {
+        let (commands, targets, lines) = (Vec::new(), Vec::new(), Vec::new());
+        let findings: Vec<_> = relative_path(subject).into_iter().collect();
+        let mut in_force = Self { subject, commands, targets, lines, findings };
+        if in_force.findings.is_empty()
+            && let Err(error) = in_force.inspect()
+        {
+            in_force.commands.clear();
+            in_force.findings = vec![Finding::error(subject.tool.name, error, "correct the file")];
+        }
+        in_force
     }
-    match subject.tool.name {
-        "git" => git::inspect(subject),
-        "docker" => docker::inspect(subject, docker::of_docker),
-        "podman" => docker::inspect(subject, docker::of_podman),
-        "cargo" => cargo::inspect(subject),
-        "bazel" => bazel::inspect(subject),
-        "kubectl" => kubectl::inspect(subject),
-        "terraform" | "tofu" => terraform::inspect(subject),
-        "go" => go::inspect(subject),
-        "pnpm" => pnpm::inspect(subject),
-        "pip" => pip::inspect_pip(subject),
-        _ => pip::inspect_uv(subject),
+
+    fn inspect(&mut self) -> Result<()> {
+        match self.subject.tool.name {
+            "git" => git::inspect(self),
+            "docker" => docker::inspect(self, docker::of_docker),
+            "podman" => docker::inspect(self, docker::of_podman),
+            "cargo" => cargo::inspect(self),
+            "bazel" => bazel::inspect(self),
+            "kubectl" => kubectl::inspect(self),
+            "terraform" | "tofu" => terraform::inspect(self),
+            "go" => go::inspect(self),
+            "pnpm" => pnpm::inspect(self),
+            "pip" => pip::inspect_pip(self),
+            _ => pip::inspect_uv(self),
+        }
+    }
+
+    fn problem(&mut self, message: impl Into<String>, fix: impl Into<String>) {
+        self.findings.push(self.subject.problem(message, fix));
+    }
+
+    fn note(&mut self, message: impl Into<String>) {
+        self.findings.push(Finding::note(self.subject.tool.name, message));
+    }
+
+    /// As [`Subject::precedes`].
+    fn precedes(&mut self, what: &str, target: &dyn std::fmt::Display, fix: impl Into<String>) {
+        self.findings.push(self.subject.precedes(what, target, fix));
+    }
+
+    /// The fix names the provider that owns the target: `setup` would add the host to the default one.
+    fn not_set_up_for(&mut self, target: &Target, host: &dyn std::fmt::Display) {
+        let subject = self.subject;
+        let default = subject.engine.context.provider(None).map(|provider| provider.name).ok();
+        let owner = subject.owner(target).map(|owner| owner.name);
+        let other = owner.filter(|name| Some(name) != default.as_ref());
+        let option = other.map_or_else(String::new, |name| format!("--provider {name} "));
+        let tool = subject.tool.name;
+        let fix = format!("`my-credential-helper {option}setup {tool} --host {host}`");
+        let finding = Finding::note(tool, format!("is not set up for {host}"));
+        self.findings.push(finding.with_fix(fix));
     }
 }
 
@@ -112,19 +151,14 @@ impl Subject<'_> {
     }
 
     /// Something that the tool uses before it asks this program.
-    fn precedes(&self, what: &str, target: &dyn std::fmt::Display, fix: String) -> Finding {
+    fn precedes(
+        &self,
+        what: &str,
+        target: &dyn std::fmt::Display,
+        fix: impl Into<String>,
+    ) -> Finding {
         let message = format!("{what} takes precedence over this program for {target}");
         self.problem(message, fix)
-    }
-
-    /// The fix names the provider that owns the target: `setup` would add the host to the default one.
-    fn not_set_up_for(&self, target: &Target, host: &dyn std::fmt::Display) -> Finding {
-        let default = self.engine.context.provider(None).map(|provider| provider.name).ok();
-        let owner = self.owner(target).map(|owner| owner.name);
-        let other = owner.filter(|name| Some(name) != default.as_ref());
-        let option = other.map_or_else(String::new, |name| format!("--provider {name} "));
-        let fix = format!("`my-credential-helper {option}setup {} --host {host}`", self.tool.name);
-        Finding::note(self.tool.name, format!("is not set up for {host}")).with_fix(fix)
     }
 
     /// The file that `setup` edits.
@@ -149,15 +183,16 @@ impl Subject<'_> {
         self.engine.context.environment.text(name)
     }
 
+    fn providers(&self) -> Vec<Provider> {
+        let context = self.engine.context;
+        let names = context.configuration().map(|it| it.names()).unwrap_or_default();
+        names.iter().filter_map(|name| context.provider(Some(name)).ok()).collect()
+    }
+
     /// The hosts of every provider, without patterns.
     fn hosts(&self) -> Vec<Target> {
-        let configuration = self.engine.context.configuration();
-        let names = configuration.map(|it| it.names()).unwrap_or_default();
-        let providers =
-            names.iter().filter_map(|name| self.engine.context.provider(Some(name)).ok());
         // The hosts of a known service are not necessarily the user's.
-        let hosts = providers.flat_map(|provider| self.configured_hosts(&provider));
-        hosts.collect()
+        self.providers().iter().flat_map(|provider| self.configured_hosts(provider)).collect()
     }
 
     fn configured_hosts(&self, provider: &Provider) -> Vec<Target> {
@@ -176,19 +211,11 @@ impl Subject<'_> {
 
     /// The provider whose token may be sent to the target.
     pub(super) fn owner(&self, target: &Target) -> Option<Provider> {
-        let context = self.engine.context;
-        let names = context.configuration().ok()?.names();
-        let mut providers = names.iter().filter_map(|name| context.provider(Some(name)).ok());
-        providers.find(|provider| {
-            let api = context.api_origin(provider, None);
+        self.providers().into_iter().find(|provider| {
+            let api = self.engine.context.api_origin(provider, None);
             api.is_ok_and(|api| provider.owns(target, &api))
         })
     }
-}
-
-/// Whether a command is this program: by the stem of its file name.
-fn is_named(command: &str, name: &str) -> bool {
-    Path::new(command).file_stem().is_some_and(|stem| stem == name)
 }
 
 /// A command without its arguments, which may contain a secret.

@@ -1,35 +1,30 @@
 //! pnpm: the lines of the user's `.npmrc` for each registry, and pnpm's own files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{InForce, Subject, target_of};
-use crate::cli::setup::edit;
+use super::{InForce, target_of};
+use crate::cli::setup::{edit, pnpm};
 use crate::error::Result;
-
-const NAME: &str = "my-token-helper";
 
 /// The settings with a secret.
 const SECRETS: [&str; 5] = ["_authToken", "_auth", "username", "_password", "cert"];
 
-pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
-    let mut in_force = InForce::default();
-    let file = subject.file();
+pub(super) fn inspect(in_force: &mut InForce<'_>) -> Result<()> {
+    let (subject, file) = (in_force.subject, in_force.subject.file());
     let settings = settings(&file)?;
-    let ours =
-        settings.iter().filter(|(key, value)| key.ends_with(":tokenHelper") && is_ours(value));
+    let ours = settings
+        .iter()
+        .filter(|(key, value)| key.ends_with(":tokenHelper") && pnpm::is_ours(value));
     for (key, command) in ours {
         let registry = key.trim_end_matches(":tokenHelper");
         let host = registry.trim_matches('/');
         in_force.commands.push(command.clone());
         if !Path::new(command).is_absolute() {
-            let message = format!(
-                "pnpm refuses `{}`, which is not an absolute path",
-                super::first_word(command)
-            );
-            in_force.findings.push(subject.problem(message, "`my-credential-helper setup pnpm`"));
+            let command = super::first_word(command);
+            let message = format!("pnpm refuses `{command}`, which is not an absolute path");
+            in_force.problem(message, "`my-credential-helper setup pnpm`");
         }
-        let own = subject.machine.launcher.variable("XDG_CONFIG_HOME").map(PathBuf::from);
-        let own = own.unwrap_or_else(|| subject.machine.home.join(".config")).join("pnpm");
+        let own = subject.machine.configuration().join("pnpm");
         for path in [file.clone(), own.join("rc"), own.join("auth.ini")] {
             let settings = self::settings(&path)?;
             let secret = settings.iter().find_map(|(key, _)| {
@@ -39,11 +34,7 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
             if let Some(secret) = secret {
                 let place = path.display();
                 let fix = format!("remove the line `{registry}:{secret}` from {place}");
-                in_force.findings.push(subject.precedes(
-                    &format!("`{secret}` in {place}"),
-                    &host,
-                    fix,
-                ));
+                in_force.precedes(&format!("`{secret}` in {place}"), &host, fix);
             }
         }
         if let Some(target) = target_of(host) {
@@ -51,13 +42,7 @@ pub(super) fn inspect(subject: &Subject<'_>) -> Result<InForce> {
             in_force.targets.push(target);
         }
     }
-    Ok(in_force)
-}
-
-/// The link may name the provider: `my-token-helper-acme`.
-fn is_ours(command: &str) -> bool {
-    let name = Path::new(command).file_stem().unwrap_or_default().to_string_lossy();
-    name.strip_prefix(NAME).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    Ok(())
 }
 
 /// Keys and values; pnpm expands variables in them, of which ours has none.

@@ -778,7 +778,9 @@ fn a_tool_that_asks_only_for_https_is_reported_with_the_reason() {
         }
         let mut home = logged_in(&server, &[tool]).0;
         home.set_up(tool, "localhost:3000");
-        changes.iter().for_each(|it| apply(&mut home, it));
+        for change in changes {
+            apply(&mut home, change);
+        }
         let found = findings(&home, tool);
         let message = format!(
             "does not ask this program for http://localhost:3000: {tool} sends credentials to https only"
