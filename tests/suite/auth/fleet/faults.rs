@@ -77,7 +77,7 @@ impl Cluster {
 }
 
 pub(super) struct Run<'a> {
-    cluster: &'a Cluster,
+    pub(super) cluster: &'a Cluster,
     pub(super) oidc: Oidc,
     pub(super) path: String,
     pub(super) machines: Vec<Machine>,

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{RAW, RECORD, login_for, machine};
 use crate::support::oidc::Oidc;
@@ -45,6 +45,14 @@ fn ask(machines: &[Home], interval: Duration, end: Instant) {
     });
 }
 
+/// Of two machines that read the record at the same moment, one gets the lease.
+fn is_refused(line: &str) -> bool {
+    let entry: Value = serde_json::from_str(line).expect("JSON");
+    entry["type"] == "response"
+        && entry["request"]["operation"] == "update"
+        && entry["error"].is_string()
+}
+
 #[test]
 fn each_machine_reads_each_token_once() {
     let (Some(bao), Some(oidc)) = (OpenBao::start(), Oidc::start()) else { return };
@@ -58,15 +66,21 @@ fn each_machine_reads_each_token_once() {
     oidc.clear_journal();
     let before = bao.audit().len();
     let lifetime = Duration::from_secs(lifetime);
-    ask(&machines, lifetime / CALLS, Instant::now() + 3 * lifetime);
-    let requests = OpenBao::audited(&bao.audit().split_off(before));
+    ask(&machines, lifetime / CALLS, Instant::now() + 2 * lifetime);
+    let log = bao.audit().split_off(before);
+    let requests = OpenBao::audited(&log);
     let of = |operation: &str| requests.iter().filter(|it| it.starts_with(operation)).count();
     let (reads, writes) = (of("read"), of("update"));
+    let refused = log.lines().filter(|line| is_refused(line)).count();
     let tokens = oidc.count("token request") + 1;
-    println!("{count} machines, {tokens} tokens of {lifetime:?}: {reads} reads, {writes} writes");
+    println!(
+        "{count} machines, {tokens} tokens of {lifetime:?}: {reads} reads, {writes} writes, {refused} of them refused"
+    );
     assert_eq!(oidc.count("grant.revoked"), 0);
-    assert!(tokens > 3, "{tokens} tokens");
-    assert_eq!((writes, requests.len()), (2 * (tokens - 1), reads + writes));
+    assert!(tokens > 2, "{tokens} tokens");
+    let refreshes = tokens - 1;
+    assert_eq!((writes - refused, requests.len()), (2 * refreshes, reads + writes));
+    assert!(refused <= 4 * refreshes, "{refused} machines lost a race");
     let most = usize::try_from(count).unwrap() * tokens;
     assert!(reads * 10 <= most * 11, "{reads} reads, and {most} machines that need a new token");
 }

@@ -153,13 +153,15 @@ fn losses(run: &Run<'_>) -> Losses {
         })
         .collect();
     let is_active = |token: &str| run.oidc.is_active(token.trim_end());
-    let is_lost = outcomes.iter().any(|it| it.status != 0 || !is_active(&it.output));
-    // Otherwise the store does not know yet that the service has ended the login.
-    if outcomes.iter().any(|it| it.status == 1) {
-        let status = run.machines[0].home.run(&["status"]);
-        assert!(status.output.contains("invalid_grant"), "`status` names the cause: {status:?}");
+    let mut is_lost = outcomes.iter().any(|it| it.status != 0 || !is_active(&it.output));
+    for outcome in outcomes.iter().filter(|it| it.status != 0) {
+        assert!(outcome.messages.contains("invalid_grant"), "{outcome:?}");
     }
     let requests = run.oidc.count("token request");
+    // Of a token that lives, only the next refresh tells.
+    let record = record(&run.cluster.read(), &run.path);
+    let refresh_token = record["refresh_token"].as_str().expect("a refresh token");
+    is_lost |= run.oidc.redeem(refresh_token) != 200;
     Losses { runs: 1, sent_twice: usize::from(requests > 1), lost: usize::from(is_lost) }
 }
 
