@@ -63,7 +63,8 @@ impl<'a> Editor<'a> {
         Ok(Self { paths, _lock: lock.ok_or_else(|| Error::temporary(message))? })
     }
 
-    /// Replaces the tables of the same names.
+    /// Replaces the tables of the same names. The accounts stay: of an account that is not listed, no later change would
+    /// notice the session.
     pub fn import(&self, import: &Import) -> Result<()> {
         let Edit { path, after, .. } = plan(self.paths, None, |document| {
             for (key, item) in import.document.iter() {
@@ -71,8 +72,12 @@ impl<'a> Editor<'a> {
                     None => drop(document.insert(key, item.clone())),
                     Some(providers) => {
                         for (name, provider) in providers.iter() {
-                            *provider_table(document, name)? =
-                                provider.clone().into_table().ok()?;
+                            let table = provider_table(document, name)?;
+                            let own = ["account", "accounts"].map(|key| table.remove_entry(key));
+                            *table = provider.clone().into_table().ok()?;
+                            for (key, item) in own.into_iter().flatten() {
+                                table.insert_formatted(&key, item);
+                            }
                         }
                     }
                 }
