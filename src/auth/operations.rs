@@ -141,7 +141,10 @@ impl Engine<'_> {
         session: &Session,
     ) -> Result<Saved> {
         let warning = self.register_account(provider)?;
-        Ok((self.save_shared(provider, settings, session)?, warning))
+        let stored = self.save_shared(provider, settings, session)?;
+        // As after a login of this machine: the old session is not in force.
+        let _ = self.forget_session(&provider.of_this_machine(), None);
+        Ok((stored, warning))
     }
 
     /// As [`Engine::save_session`], for a session of a new login, which the service issues once: saves it even if the
@@ -248,10 +251,11 @@ impl Engine<'_> {
     /// marked, since other machines use it.
     pub fn forget_session(&self, provider: &Provider, secret: Option<&Secret>) -> Result<bool> {
         if let Some(settings) = &provider.shared {
-            return match secret {
-                Some(secret) => self.refuse_shared(provider, settings, secret),
-                None => Ok(self.log_out_shared(provider, settings)?.is_some()),
+            let Some(secret) = secret else {
+                let ended = self.log_out_shared(provider, settings)?.is_some();
+                return Ok(self.forget_session(&provider.of_this_machine(), None)? || ended);
             };
+            return self.refuse_shared(provider, settings, secret);
         }
         let _lock = self.lock_session(&provider.key, LOCK_TIMEOUT)?;
         let (mut erased, mut problem) = (false, None);

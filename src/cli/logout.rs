@@ -67,6 +67,13 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
     if let Some(session) = engine.end_identity(provider) {
         return Ok(end_job(engine, provider, &session, output));
     }
+    let own = provider.of_this_machine();
+    // Of before the shared store.
+    if provider.shared.is_some()
+        && let Some(stored) = engine.load(&own).newest
+    {
+        let _ = revoke(engine, &own, &stored);
+    }
     let (stored, keyring) = if let Some(settings) = &provider.shared {
         // The other machines must not refresh what is revoked.
         let ended = engine.log_out_shared(provider, settings)?;
@@ -82,8 +89,7 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
     // reported as logged in.
     let revoked = revocable.map(|stored| revoke(engine, provider, stored));
     Pending::forget_account(engine, provider);
-    let was_logged_in =
-        provider.shared.is_none() && engine.forget_session(provider, None)? || stored.is_some();
+    let was_logged_in = engine.forget_session(&own, None)? || stored.is_some();
     let warning = engine.unregister_account(provider)?;
     let fields = json!({
         "provider": provider.name, "account": &*provider.account, "logged_out": was_logged_in,

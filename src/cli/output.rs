@@ -91,7 +91,7 @@ impl Output {
 
     /// The value itself, also with `--quiet`.
     pub(super) fn value(&self, value: &str, fields: &Value) -> ToolOutput {
-        self.print(fields, || ToolOutput::success(format!("{value}\n")))
+        self.print(fields, || ToolOutput::success(printable(&format!("{value}\n"))))
     }
 
     /// A sentence about what was done.

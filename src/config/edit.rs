@@ -63,7 +63,8 @@ impl<'a> Editor<'a> {
         Ok(Self { paths, _lock: lock.ok_or_else(|| Error::temporary(message))? })
     }
 
-    /// Plans the import of a job's file. `parsed` is the result as this program reads it.
+    /// Plans the import of a job's file, which replaces the tables of the same names, and returns the result as this program
+    /// reads it. The accounts stay: of an account that is not listed, no later change would notice the session.
     pub fn import(&self, import: &Import) -> Result<(Edit, Configuration)> {
         let edit = plan(self.paths, None, |document| {
             for (key, item) in import.document.iter() {
@@ -71,8 +72,13 @@ impl<'a> Editor<'a> {
                     None => drop(document.insert(key, item.clone())),
                     Some(providers) => {
                         for (name, provider) in providers.iter() {
-                            *provider_table(document, name)? =
-                                provider.clone().into_table().ok()?;
+                            let table = provider_table(document, name)?;
+                            let own = ["account", "accounts", "vault_accounts"]
+                                .map(|key| table.remove_entry(key));
+                            *table = provider.clone().into_table().ok()?;
+                            for (key, item) in own.into_iter().flatten() {
+                                table.insert_formatted(&key, item);
+                            }
                         }
                     }
                 }

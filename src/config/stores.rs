@@ -6,14 +6,17 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::identity::IdentitySettings;
-use super::{Configuration, StoreChoice};
+use super::{Configuration, Context, StoreChoice};
 use crate::error::{Error, Result, sanitize};
 use crate::model::{
-    FleetRole, JwtSource, LoginKind, Proof, Provider, SecretLocation, SecretsEngine,
-    SharedSettings, Vault, VaultLogin,
+    FleetRole, JwtSource, LoginKind, Origin, Proof, Provider, Secret, SecretLocation,
+    SecretsEngine, SharedSettings, Vault, VaultLogin,
 };
 
 const METHODS: [&str; 5] = ["token", "approle", "kubernetes", "jwt", "cert"];
+
+/// The prefixes of the variables of both projects; `bao` reads them in this order, too.
+const PREFIXES: [&str; 2] = ["BAO", "VAULT"];
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -92,6 +95,48 @@ impl Configuration {
                 .with_hint("add the table with `addresses` and `auth`; see protocol/FLEET.md")
         };
         self.stores.vault.as_ref().ok_or_else(missing)
+    }
+}
+
+impl Context {
+    /// [`Configuration::vault`] with the server and the token of the environment. A token goes to the address that is set
+    /// with it, which has to be a configured one if there is any: a repository may set variables, too.
+    pub fn vault(&self) -> Result<(Vault, Option<Secret>)> {
+        let mut settings = self.configuration()?.vault()?;
+        let environment = &self.environment;
+        let variable = |prefix: &str, name: &str| environment.text(&format!("{prefix}_{name}"));
+        let is_token = matches!(settings.login, VaultLogin::Token(_));
+        let found = PREFIXES.iter().find_map(|prefix| Some((prefix, variable(prefix, "TOKEN")?)));
+        let mut given = None;
+        if let Some((prefix, token)) = found.filter(|_| is_token) {
+            let address = variable(prefix, "ADDR");
+            if let Some(address) = address.as_deref().map(|it| it.trim().trim_end_matches('/')) {
+                let origin = Provider::api_origin(address).map_err(|error| Error {
+                    message: format!("{prefix}_ADDR: {}", error.message),
+                    ..error
+                })?;
+                let is_it =
+                    |other: &str| Provider::api_origin(other).is_ok_and(|it: Origin| it == origin);
+                if settings.addresses.is_empty() {
+                    settings.addresses = vec![address.to_owned().into()];
+                } else if !settings.addresses.iter().any(|other| is_it(other)) {
+                    let message = format!(
+                        "{prefix}_ADDR names {origin}, which is not one of `addresses` in [stores.vault]"
+                    );
+                    let hint = format!("`unset {prefix}_ADDR {prefix}_TOKEN`, or add the address");
+                    return Err(Error::invalid(message).with_hint(hint));
+                }
+                let namespace = variable(prefix, "NAMESPACE");
+                settings.namespace = namespace.map(Into::into).or(settings.namespace);
+            }
+            given = Some(Secret::trimmed(&token));
+        }
+        if settings.addresses.is_empty() {
+            let message = "[stores.vault] has no `addresses`";
+            return Err(Error::invalid(message)
+                .with_hint("set `addresses`, or both VAULT_ADDR and VAULT_TOKEN"));
+        }
+        Ok((settings, given))
     }
 }
 

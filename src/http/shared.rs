@@ -30,6 +30,11 @@ pub trait SharedStore {
 
     /// The address and the path of a record, for people.
     fn location(&self, part: SharedPart) -> String;
+
+    /// Whether a location is that of the record, by the address of any server of the cluster.
+    fn is_location(&self, part: SharedPart, text: &str) -> bool {
+        text == self.location(part)
+    }
 }
 
 /// Why a request to a shared store failed.

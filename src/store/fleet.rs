@@ -73,19 +73,21 @@ impl FleetFiles {
         let memory = memory.filter(|folder| {
             folder.is_absolute() && matches!(atomic_file::is_ours(folder), Ok(Some(true)))
         });
+        let vault = context.vault().map(|(vault, _)| vault);
         let copy = memory.map(|folder| folder.join("my-credential-helper-shared"));
         Self {
             copy: settings.cache.then(|| file(copy.as_ref().or(home.as_ref())?, "copy")).flatten(),
             pending: settings.pending.then(|| in_home("pending")).flatten(),
             seen: in_home("seen"),
-            settings: format!("{home:?} {:?}", provider.shared),
+            settings: format!("{home:?} {:?} {:?}", provider.shared, vault.ok()),
             key: StorageKey { format: StoredFormat::Session, ..provider.key.clone() },
         }
     }
 
     /// A copy that cannot be read counts as missing.
     pub fn copy(&self) -> Option<Copy> {
-        let stored: StoredCopy<Secret> = read(self.copy.as_ref()?)?;
+        let text = atomic_file::read_own(self.copy.as_ref()?)?;
+        let stored: StoredCopy<Secret> = serde_json::from_str(text.expose_secret()).ok()?;
         let session = self.decode(&stored.session)?;
         let next_read = Timestamp::parse(&stored.next_read)?;
         (stored.settings == self.settings).then_some(Copy { session, next_read })
@@ -113,17 +115,12 @@ impl FleetFiles {
         self.pending.as_ref().is_some_and(|path| path.symlink_metadata().is_ok())
     }
 
-    /// The result for the record at `location`.
-    pub fn pending(&self, location: &str) -> Option<PendingResult> {
+    /// The result for the record at a location that `is_here` accepts.
+    pub fn pending(&self, is_here: impl FnOnce(&str) -> bool) -> Option<PendingResult> {
         let stored: StoredResult<Secret> = read(self.pending.as_ref()?)?;
         let StoredResult { login_id, version, redeemed, .. } = stored;
         let session = self.decode(&stored.session)?;
-        (stored.location == location).then_some(PendingResult {
-            login_id,
-            version,
-            redeemed,
-            session,
-        })
+        is_here(&stored.location).then_some(PendingResult { login_id, version, redeemed, session })
     }
 
     /// Ensures that a result can be stored, before a refresh token is spent on it; `None` if it is never stored here.

@@ -74,8 +74,8 @@ impl JobCache {
 
     /// An entry that cannot be read counts as missing.
     pub fn read(&self) -> Option<Entry> {
-        let contents = atomic_file::read(&self.path).ok()??;
-        let stored: Stored = serde_json::from_slice(&self.open(&contents.text)?).ok()?;
+        let sealed = atomic_file::read_own(&self.path)?;
+        let stored: Stored = serde_json::from_slice(&self.open(&sealed)?).ok()?;
         let expires_at = Timestamp::parse(&stored.expires_at)?;
         let received_at = Timestamp::parse(&stored.received_at)?;
         let session = Session::api_token(Secret::new(stored.token), Some(expires_at), received_at);

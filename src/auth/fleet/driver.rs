@@ -104,6 +104,11 @@ impl<'e> Driver<'e> {
         self.store.read(self.part())
     }
 
+    /// The result that the store does not have yet.
+    fn pending(&self) -> Option<PendingResult> {
+        self.files.pending(|location| self.store.is_location(SharedPart::Refresh, location))
+    }
+
     /// Processes of one machine queue at the lock of the session, so that they send one request for the lease.
     pub(super) fn lock(&mut self, timeout: Duration) -> Taken {
         if let Some((taken, _)) = &self.lock {
@@ -130,8 +135,7 @@ impl<'e> Driver<'e> {
         let (engine, login) = (self.engine, &self.provider.login);
         let (boot, now) = (engine.clock.boot(), engine.clock.now());
         // A process without the lock would remove a later result of the one that has it.
-        let location = self.store.location(SharedPart::Refresh);
-        let pending = self.lock.as_ref().and_then(|_| self.files.pending(&location));
+        let pending = self.lock.as_ref().and_then(|_| self.pending());
         let mut process = Process::new(Call {
             goal,
             role: self.settings.role,
@@ -205,7 +209,7 @@ impl<'e> Driver<'e> {
             _ => {}
         }
         // Its refresh token replaces the one of the record.
-        if self.files.pending(&self.store.location(SharedPart::Refresh)).is_some() {
+        if self.pending().is_some() {
             return Err("the shared store does not have the last session yet".to_owned());
         }
         let failed = |driver: &mut Self, error: Error| {

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::copy::Copy;
-use super::link;
 use super::machine::Machine;
 use super::tools::{
     Folder, Probe, Removal, Request, Selection, SetupTool, is_named, shown_commands,
 };
+use super::{edit, link};
 use crate::error::{Error, Result};
 use crate::model::HostPattern;
+use crate::sys::atomic_file::{self, Policy};
 use crate::sys::process::Child;
 
 pub(super) const TOOL: SetupTool = SetupTool {
@@ -149,6 +150,14 @@ fn without_ours(machine: &Machine, values: &[String]) -> Vec<String> {
     rest
 }
 
+/// A value as git writes it (config.c, `write_pair`).
+fn quoted(value: &str) -> String {
+    let needs_quotes = value.starts_with(' ') || value.ends_with(' ');
+    let quote = if needs_quotes || value.contains([';', '#', '\r']) { "\"" } else { "" };
+    let escaped = value.replace('\\', r"\\").replace('"', "\\\"");
+    format!("{quote}{}{quote}", escaped.replace('\n', r"\n").replace('\t', r"\t"))
+}
+
 /// Whether git runs this program for the helper. Version 0.1.0 wrote the path without quotes.
 fn is_ours(machine: &Machine, helper: &str) -> bool {
     if helper == "my" || link::is_own_path(machine, LINK, helper) {
@@ -232,14 +241,18 @@ impl<'a> Git<'a> {
         Ok(values.split_terminator('\0').map(str::to_owned).collect())
     }
 
-    /// Replaces the values of a key, if they change.
+    /// Replaces the values of a key, if they change. A helper of somebody else may contain a password, and every user sees
+    /// the arguments of git: it adds a mark, which the value then replaces.
     fn set(&self, key: &str, before: &[String], after: &[String]) -> Result<()> {
         if before == after {
             return Ok(());
         }
         self.config(&["--unset-all", key])?.succeed()?;
         for value in after {
-            self.config(&["--add", key, value])?.succeed()?;
+            let mark = uuid::Uuid::new_v4().simple().to_string();
+            self.config(&["--add", key, &mark])?.succeed()?;
+            let text = edit::read(self.file)?.unwrap_or_default().replace(&mark, &quoted(value));
+            atomic_file::prepare(self.file, text.len(), Policy::Backup)?.commit(&text)?;
         }
         Ok(())
     }

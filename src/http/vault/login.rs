@@ -13,21 +13,16 @@ use super::super::client::segment;
 use super::super::{identity, issued};
 use super::server::{Call, Refusal, Repeated};
 use super::{Response, VaultStore};
-use crate::config::Context;
-use crate::error::{Error, Result};
 use crate::http::SharedFailure;
 use crate::model::{
-    IdentitySource, JwtSource, LoginKind, Origin, Proof, Provider, Secret, SecretLocation,
-    Timestamp, Vault, VaultLogin, json as numbers,
+    IdentitySource, JwtSource, LoginKind, Proof, Provider, Secret, SecretLocation, Timestamp,
+    Vault, VaultLogin, json as numbers,
 };
 use crate::sys::atomic_file;
 use crate::sys::lock::{self, Locks as _};
 
 /// The longest lifetime of a token, in seconds.
 const MAX_LEASE: u64 = 366 * 24 * 3600;
-
-/// The prefixes of the variables of both projects; `bao` reads them in this order, too.
-const PREFIXES: [&str; 2] = ["BAO", "VAULT"];
 
 /// The part of a login's response that has the token.
 #[derive(Deserialize)]
@@ -52,45 +47,6 @@ impl Auth {
 pub(in crate::http) fn login_path(mount: &str) -> String {
     let mount: Vec<_> = mount.split('/').map(segment).collect();
     format!("/v1/auth/{}/login", mount.join("/"))
-}
-
-/// The settings with the server and the token of the environment. A token goes to the address that is set with it, which has
-/// to be a configured one if there is any: a repository may set variables, too.
-pub(super) fn resolve(context: &Context, mut settings: Vault) -> Result<(Vault, Option<Secret>)> {
-    let environment = &context.environment;
-    let variable = |prefix: &str, name: &str| environment.text(&format!("{prefix}_{name}"));
-    let is_token = matches!(settings.login, VaultLogin::Token(_));
-    let found = PREFIXES.iter().find_map(|prefix| Some((prefix, variable(prefix, "TOKEN")?)));
-    let mut given = None;
-    if let Some((prefix, token)) = found.filter(|_| is_token) {
-        let address = variable(prefix, "ADDR");
-        if let Some(address) = address.as_deref().map(|it| it.trim().trim_end_matches('/')) {
-            let origin = Provider::api_origin(address).map_err(|error| Error {
-                message: format!("{prefix}_ADDR: {}", error.message),
-                ..error
-            })?;
-            let is_it =
-                |other: &str| Provider::api_origin(other).is_ok_and(|it: Origin| it == origin);
-            if settings.addresses.is_empty() {
-                settings.addresses = vec![address.to_owned().into()];
-            } else if !settings.addresses.iter().any(|other| is_it(other)) {
-                let message = format!(
-                    "{prefix}_ADDR names {origin}, which is not one of `addresses` in [stores.vault]"
-                );
-                let hint = format!("`unset {prefix}_ADDR {prefix}_TOKEN`, or add the address");
-                return Err(Error::invalid(message).with_hint(hint));
-            }
-            let namespace = variable(prefix, "NAMESPACE");
-            settings.namespace = namespace.map(Into::into).or(settings.namespace);
-        }
-        given = Some(Secret::trimmed(&token));
-    }
-    if settings.addresses.is_empty() {
-        let message = "[stores.vault] has no `addresses`";
-        return Err(Error::invalid(message)
-            .with_hint("set `addresses`, or both VAULT_ADDR and VAULT_TOKEN"));
-    }
-    Ok((settings, given))
 }
 
 /// What is stored on this machine.

@@ -94,7 +94,11 @@ impl<'a> VaultStore<'a> {
         deadline: Instant,
     ) -> error::Result<Self> {
         let context = network.context;
-        let (settings, given) = login::resolve(context, context.configuration()?.vault()?)?;
+        let configuration = context.configuration()?;
+        let (settings, given) = context.vault()?;
+        if settings.engine == SecretsEngine::OAuthApp {
+            oauthapp::check_name(configuration, provider)?;
+        }
         let service = match &provider.key.service {
             Some(service) => service.to_string(),
             None => context.configured_api_url(provider)?,
@@ -120,6 +124,13 @@ impl<'a> VaultStore<'a> {
             }
             SecretsEngine::OAuthApp => format!("creds/{}", oauthapp::name(name, account)),
         }
+    }
+
+    /// With the namespace before the path, as the server writes it itself.
+    fn location_at(&self, part: SharedPart, address: &str) -> String {
+        let Vault { namespace, mount, .. } = &self.settings;
+        let path = namespace.iter().chain([mount]).map(|name| format!("{name}/"));
+        format!("{}{} at {address}", path.collect::<String>(), self.record(part))
     }
 
     /// The path of the API to the data or the metadata of a record.
@@ -278,6 +289,10 @@ impl SharedStore for VaultStore<'_> {
     }
 
     fn location(&self, part: SharedPart) -> String {
-        format!("{}/{} at {}", self.settings.mount, self.record(part), self.server.address())
+        self.location_at(part, self.server.address())
+    }
+
+    fn is_location(&self, part: SharedPart, text: &str) -> bool {
+        self.server.addresses.iter().any(|address| text == self.location_at(part, address))
     }
 }

@@ -5,11 +5,14 @@ use serde::Deserialize;
 
 use super::VaultStore;
 use super::server::Call;
+use crate::config::Configuration;
+use crate::error::{Error, Result};
 use crate::http::client::segment;
 use crate::http::issued::is_usable;
 use crate::http::{SharedFailure, SharedStore as _};
 use crate::model::{
-    Account, Secret, Session, SharedPart, SharedRecord, SharedSession, Snapshot, Timestamp,
+    Account, Provider, Secret, Session, SharedPart, SharedRecord, SharedSession, Snapshot,
+    Timestamp,
 };
 
 #[derive(Deserialize)]
@@ -22,6 +25,18 @@ struct Issued {
 /// The name of an account's credential: `acme`, or `acme-work`.
 pub(super) fn name(provider: &str, account: &Account) -> String {
     if account.is_default() { provider.to_owned() } else { format!("{provider}-{account}") }
+}
+
+/// An error if the name is, or begins as, that of another provider, whose token would be sent to the hosts of this one.
+pub(super) fn check_name(configuration: &Configuration, provider: &Provider) -> Result<()> {
+    let own = name(&provider.name, &provider.account);
+    let is_its = |other: &&str| {
+        let rest = own.strip_prefix(*other).filter(|_| other.len() > provider.name.len());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    let Some(other) = configuration.names().into_iter().find(is_its) else { return Ok(()) };
+    let message = format!("`{own}` at the server is a credential of the provider {other}");
+    Err(Error::invalid(message).with_hint("select another name for the account"))
 }
 
 /// The token as a record that has one version.

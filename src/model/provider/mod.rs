@@ -299,6 +299,12 @@ impl Provider {
         Self { account, key, shared, ..self }
     }
 
+    /// The same provider, with the sessions that only this machine stores.
+    #[must_use]
+    pub fn of_this_machine(&self) -> Self {
+        Self { shared: None, ..self.clone() }
+    }
+
     /// The name in a message, with the account if it is not the default one.
     pub fn title(&self) -> String {
         if self.account.is_default() {

@@ -136,6 +136,13 @@ pub fn read(path: &Path) -> Result<Option<Contents>, FileError> {
     Ok(Some(Contents { text: text(&file, &metadata)?, repaired }))
 }
 
+/// As [`read`], for a file in a directory that a variable names, which can be made again: `None` if others can read it. A
+/// program that unpacks an archive or a repository there has written such a file.
+pub fn read_own(path: &Path) -> Option<Secret> {
+    let (file, metadata) = open(path, platform::no_follow, MAX_MIB).ok()??;
+    platform::is_private(&metadata).then(|| text(&file, &metadata).ok())?
+}
+
 /// Reads a file without a secret, such as `config.toml`. The file may be a link and readable by all. An error if a user
 /// other than its owner and root can write or replace the file.
 pub fn read_public(path: &Path) -> Result<Option<String>, FileError> {

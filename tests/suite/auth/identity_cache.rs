@@ -163,6 +163,30 @@ fn a_rotated_file_of_one_subject_shares_the_token() {
     assert!(outcome.status != 0 && outcome.messages.contains("its aud is"), "{outcome:?}");
 }
 
+/// A repository can contain such a file, and set the variable that names its folder.
+#[test]
+fn a_cached_token_that_others_could_read_is_not_used() {
+    let service = service();
+    let mut home = home(&service.url, "");
+    let file = home.write("token", &identity_token("a", &json!(AUDIENCE)));
+    let identity = format!("source = \"file\"\nfile = {file:?}\nexchange = \"jwt-bearer\"");
+    configure(&home, &service.url, &identity);
+    keep_a_folder(&mut home, "RUNNER_TEMP");
+    token(&home);
+    let entries = home.path().join("job/my-credential-helper-identity").read_dir().unwrap();
+    let mut paths = entries.map(|entry| entry.unwrap().path());
+    let path = paths.find(|path| path.extension().is_none()).expect("the token is cached");
+    for (mode, expected) in [(0o600, "planted-token-of-a"), (0o644, "hunter2-token-of-a")] {
+        let text = STANDARD_NO_PAD.decode(std::fs::read(&path).unwrap()).unwrap();
+        let text = String::from_utf8(text).unwrap().replace("hunter2", "planted");
+        std::fs::write(&path, STANDARD_NO_PAD.encode(text)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        // The service accepts a token once.
+        home.write("token", &identity_token("a", &json!(AUDIENCE)));
+        assert_eq!(token(&home), expected, "{mode:o}");
+    }
+}
+
 #[test]
 fn a_folder_of_another_user_or_a_relative_one_is_not_used() {
     let (runner, service) = (runner(), service());

@@ -354,6 +354,10 @@ fn the_path_of_the_configuration_is_printed() {
     assert_eq!(home.run(&["config", "path", "--json"]).json()["path"], path.to_str().unwrap());
     home.write(CONFIGURATION, "not TOML");
     assert_eq!(home.run(&["config", "path"]).status, 0, "so that it can be corrected");
+    let mut home = home;
+    home.set("XDG_CONFIG_HOME", home.path().join("a\u{1b}[2J"));
+    let printed = home.run(&["config", "path"]).output;
+    assert!(printed.contains("a\\u{1b}[2J"), "{printed:?}");
 }
 
 #[test]
@@ -621,6 +625,30 @@ fn a_hint_names_mycli_where_another_provider_is_the_default() {
     }
     let hint = home.run(&["get"]).messages;
     assert!(hint.contains("`my-credential-helper --provider acme login`"), "{hint}");
+}
+
+/// The accounts are those of this machine: a key of an account that is no longer listed would get another service.
+#[test]
+fn an_import_keeps_the_accounts_of_a_provider() {
+    let home = Home::new();
+    let imported = "[providers.acme]\nkind = \"api_key\"\napi_url = \"https://api.acme.dev\"\n\
+                    token_variable = \"ACME_KEY\"\nhosts = [\"git.acme.dev\"]\n";
+    let import = |text: &str| {
+        let file = home.write("identity.toml", text);
+        home.run(&["config", "import", file.to_str().unwrap()])
+    };
+    home.configure(&format!("{imported}# mine\naccounts = [\"work\"]\naccount = \"work\"\n"));
+    home.write(
+        ".my/sessions/acme/work.json",
+        "{\"access_token\":\"hunter2\",\"expires_at\":\"9999-12-31T00:00:00Z\"}",
+    );
+    assert_eq!(import(imported).status, 0);
+    let accounts = home.run(&["account", "list"]).output;
+    assert!(accounts.contains("work *"), "{accounts}");
+    let outcome = import(&imported.replace("acme.dev", "evil.dev"));
+    assert!(outcome.status != 0 && outcome.messages.contains("logged in to acme"), "{outcome:?}");
+    assert_eq!(home.run(&["logout", "--all"]).status, 0);
+    assert_eq!(home.read(".my/sessions/acme/work.json"), None);
 }
 
 #[test]

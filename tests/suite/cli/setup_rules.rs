@@ -1,12 +1,12 @@
 //! The rules of `setup` besides the matrix: who may be changed, which host, account and provider, and what undo removes.
 
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use serde_json::json;
 
 use super::setup::{TOOLS, had_before};
-use crate::support::{HELPER, Home, Outcome, has_client};
+use crate::support::{HELPER, Home, Outcome, finish, has_client, spawn};
 
 const HOST: &str = "acme.mycli.sh";
 
@@ -132,6 +132,53 @@ fn helpers_of_others_are_never_taken_for_ours() {
         setup(&home, &[tool, "--undo"]);
         assert_eq!(home.read(file).unwrap(), text, "{tool}");
     }
+}
+
+/// git writes them again, and every user sees its arguments.
+#[test]
+fn helpers_of_others_are_in_no_argument_and_stay_as_they_are() {
+    if !has_client("git") {
+        return;
+    }
+    let mut home = home();
+    let helpers = [
+        "!f() { echo \"password=hunter2\"; }; f # \\d\t",
+        " --file='hunter2' ",
+        "plain",
+        "",
+        "cache --socket hunter2",
+    ];
+    let git = |home: &Home, words: &[&str]| {
+        let mut command = home.command("git");
+        command.args(["config", "--global"]).args(words);
+        finish(spawn(command), b"").output
+    };
+    let key = format!("credential.https://{HOST}.helper");
+    for helper in helpers {
+        git(&home, &["--add", &key, helper]);
+    }
+    let path = std::env::var_os("PATH").unwrap();
+    let mut real = std::env::split_paths(&path).map(|folder| folder.join("git"));
+    let real = real.find(|path| path.is_file()).unwrap();
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >>\"$HOME/own/arguments\"\nexec {} \"$@\"\n",
+        real.display()
+    );
+    let program = home.write("own/git", &script);
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let own = program.parent().unwrap();
+    home.put_on_path(own);
+    let values = |home: &Home| git(home, &["--null", "--get-all", &key]);
+    let before = values(&home);
+    setup(&home, &["git", "--host", HOST]);
+    // A helper behind ours, so that the next setup moves ours, and undo restores no backup.
+    git(&home, &["--add", &key, "last hunter2"]);
+    std::fs::write(own.join("arguments"), "").unwrap();
+    setup(&home, &["git", "--host", HOST]);
+    setup(&home, &["git", "--undo"]);
+    assert_eq!(values(&home), format!("{before}last hunter2\0"));
+    let arguments = home.read("own/arguments").unwrap();
+    assert!(arguments.contains("--add") && !arguments.contains("hunter2"), "{arguments}");
 }
 
 #[test]

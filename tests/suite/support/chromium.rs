@@ -14,7 +14,8 @@ use thirtyfour::prelude::{WebDriver, WebDriverResult};
 /// Waits until its standard input is closed, which needs no signal and no regular exit; then kills the group of
 /// chromedriver, in which Chromium is: chromedriver itself leaves it running. Only chromedriver holds the standard output,
 /// which therefore ends if it does not start.
-const KEEPER: &str = r#"setsid "$@" & exec >&-; read -r _; kill -s KILL -- "-$!"; wait; rm -rf "$HOME""#;
+const KEEPER: &str =
+    r#"setsid "$@" & exec >&-; read -r _; kill -s KILL -- "-$!"; wait; rm -rf "$HOME""#;
 
 const FLAGS: [&str; 10] = [
     "--headless",

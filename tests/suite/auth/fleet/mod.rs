@@ -7,6 +7,8 @@ mod losses;
 mod namespaces;
 mod way;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Child;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,6 +18,7 @@ use crate::support::bao_cluster::{BaoCluster, Node, wait};
 use crate::support::http::{is_accepted, redeem};
 use crate::support::oidc::Oidc;
 use crate::support::openbao::OpenBao;
+use crate::support::ports::free_address;
 use crate::support::seed::number;
 use crate::support::{HELPER, Home, Outcome, finish, has_client, rfc3339, service, spawn};
 use way::Way;
@@ -274,10 +277,15 @@ fn wait_long(what: &str, mut is_true: impl FnMut() -> bool) {
     }
 }
 
-#[test]
-fn a_result_that_the_store_lacks_is_finished_by_the_next_call() {
+/// A result that the store does not have; `is_first_down`: the first address of the cluster does not answer.
+fn a_result_is_finished(is_first_down: bool) {
     let Some(mut fleet) = Fleet::start(1, true) else { return };
-    let machines = [0, 1].map(|at| fleet.machine(at));
+    let mut machines = [0, 1].map(|at| fleet.machine(at));
+    if is_first_down {
+        let addresses = [format!("http://{}", free_address()), fleet.bao.urls()[0].clone()];
+        let settings = format!("addresses = {addresses:?}");
+        machines[0] = machine(&fleet.oidc, &fleet.bao.root, "", &settings);
+    }
     fleet.share(LIFETIME + 60);
     fleet.oidc.hold();
     let mut holder = machines[0].start(&RAW);
@@ -291,11 +299,25 @@ fn a_result_that_the_store_lacks_is_finished_by_the_next_call() {
     holder.kill().unwrap();
     holder.wait().unwrap();
     assert!(has_pending());
+    // A mode that somebody has widened loses no login.
+    std::fs::set_permissions(machines[0].path().join(PENDING), Permissions::from_mode(0o644))
+        .unwrap();
     fleet.bao.restart(0);
     wait("it is active", || fleet.bao.leader().is_some());
     let token = served(machines[0].run(&RAW));
     assert!(!has_pending());
     assert_eq!(fleet.lives_on(&machines), token);
+}
+
+#[test]
+fn a_result_that_the_store_lacks_is_finished_by_the_next_call() {
+    a_result_is_finished(false);
+}
+
+/// The result is for the cluster, and not for the server that answered.
+#[test]
+fn a_result_is_found_again_through_another_server() {
+    a_result_is_finished(true);
 }
 
 /// A program of this machine whose clock is wrong.

@@ -318,3 +318,31 @@ fn one_account_is_in_vault_and_another_on_this_machine() {
     assert_eq!(outcome.status, 2, "{outcome:?}");
     assert!(outcome.messages.contains("`vault_accounts` in [providers.mycli]"), "{outcome:?}");
 }
+
+/// A session of before the shared store, with its refresh token.
+#[test]
+fn a_shared_login_and_a_logout_leave_no_session_here() {
+    let Some(bao) = OpenBao::start() else { return };
+    let server = service();
+    let own = |home: &Home| home.read(".my/credentials.json");
+    let machine = |store: &str| {
+        let mut home = Home::at(&server);
+        home.set("BAO_TOKEN", "root");
+        let vault = format!("[stores.vault]\n{}", addresses(&[&bao.url]));
+        home.configure(&vault);
+        assert_eq!(home.log_in(&server, "me@acme.dev", &[]).status, 0);
+        assert!(own(&home).is_some());
+        home.configure(&format!("{store}{vault}"));
+        home
+    };
+    let home = machine("");
+    let outcome = home.log_in(&server, "me@acme.dev", &["--store", "vault", "--force"]);
+    assert_eq!((outcome.status, own(&home)), (0, None), "{outcome:?}");
+    let home = machine("store = \"vault\"\n");
+    let refresh_token = own(&home).unwrap();
+    let refresh_token: serde_json::Value = serde_json::from_str(&refresh_token).unwrap();
+    let outcome = home.run(&["logout"]);
+    assert_eq!((outcome.status, own(&home)), (0, None), "{outcome:?}");
+    let token = refresh_token["refresh_token"].as_str().unwrap();
+    assert_eq!(crate::support::http::redeem(&server, token).0, 401, "it is revoked");
+}

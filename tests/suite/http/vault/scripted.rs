@@ -9,7 +9,7 @@ use my_credential_helper::http::SharedFailure;
 use my_credential_helper::model::{Secret, SharedPart, SharedRecord, Timestamp};
 use serde_json::json;
 
-use super::{Machine, REFRESH, addresses, message, record};
+use super::{Machine, PROVIDER, REFRESH, addresses, message, record};
 use crate::support::ports::free_address;
 use crate::support::scripted::Scripted;
 
@@ -322,4 +322,112 @@ fn a_plugin_that_refreshes_itself_is_read() {
     machine.provider = machine.provider.with_account(account("none"));
     assert_eq!(machine.run(|store| store.read(SharedPart::Access)).unwrap().version, 0);
     assert!(plugin.requests().iter().all(|request| request.body.is_empty()), "it is only read");
+}
+
+/// A server whose record has this token, for the whole cluster and every path.
+fn server_with(token: &str) -> Scripted {
+    let times = ["logged_in_at", "last_refreshed_at"].map(|name| (name, "2026-01-01T00:00:00Z"));
+    let mut fields = json!({
+        "format": "1", "login_id": "1", "service": "https://api.acme.dev", "access_token": token,
+        "expires_at": "9990-01-01T00:00:00Z",
+    });
+    for (name, time) in times {
+        fields[name] = time.into();
+    }
+    let metadata = json!({ "version": 1, "created_time": "2026-01-01T00:00:00Z" });
+    let body = json!({ "data": { "data": fields, "metadata": metadata } }).to_string();
+    Scripted::start(move |_, _| (200, String::new(), body.clone()))
+}
+
+#[test]
+fn a_copy_is_for_the_store_that_it_is_from() {
+    let servers = ["hunter2-one", "hunter2-two"].map(server_with);
+    let urls = servers.each_ref().map(|server| server.url.as_str());
+    let mut home = crate::support::Home::new();
+    home.write("run/none", "");
+    home.set("XDG_RUNTIME_DIR", home.path().join("run"));
+    home.set("VAULT_TOKEN", "hunter2-token");
+    let token = |home: &crate::support::Home| {
+        let outcome = home.run(&["get", "--format", "raw"]);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        outcome.output.trim_end().to_owned()
+    };
+    let configure = |home: &crate::support::Home, settings: &str| {
+        home.configure(&format!("{PROVIDER}[stores.vault]\n{settings}"));
+    };
+    let mut reads = 0;
+    for settings in ["", "path = \"other\"", "mount = \"kv\"", "namespace = \"team\""] {
+        configure(&home, &format!("{}{settings}", addresses(&[urls[0]])));
+        assert_eq!([token(&home), token(&home)], ["hunter2-one", "hunter2-one"]);
+        reads += 1;
+        assert_eq!(servers[0].requests().len(), reads, "{settings}");
+    }
+    configure(&home, &addresses(&[urls[1]]));
+    assert_eq!(token(&home), "hunter2-two");
+    // The variables name the server, and its namespace.
+    configure(&home, "");
+    for (address, namespace, token_of) in
+        [(urls[0], "", "hunter2-one"), (urls[1], "", "hunter2-two"), (urls[1], "a", "hunter2-two")]
+    {
+        home.set("VAULT_ADDR", address);
+        home.set("VAULT_NAMESPACE", namespace);
+        let before = servers[1].requests().len();
+        assert_eq!(token(&home), token_of);
+        assert_eq!(servers[1].requests().len() - before, usize::from(address == urls[1]));
+    }
+}
+
+/// The name of a credential of the plugin can be that of an account, and that of another provider.
+#[test]
+fn an_account_does_not_get_the_token_of_another_provider() {
+    let plugin = Scripted::start(|_, _| {
+        let data = json!({ "access_token": "hunter2", "expire_time": "2090-01-01T00:00:00Z" });
+        (200, String::new(), json!({ "data": data }).to_string())
+    });
+    let mut home = crate::support::Home::new();
+    home.set("VAULT_TOKEN", "hunter2-token");
+    let other =
+        PROVIDER.replace("provider = \"acme\"\n", "").replace("providers.acme", "providers.acme-b");
+    let other = other.replace("ACME_TOKEN", "OTHER_TOKEN").replace("api.acme.dev", "api.other.dev");
+    home.configure(&format!(
+        "{PROVIDER}{other}[stores.vault]\n{}engine = \"oauthapp\"",
+        addresses(&[&plugin.url])
+    ));
+    for (provider, account, is_its) in [
+        ("acme", "default", true),
+        ("acme", "a", true),
+        ("acme", "b", false),
+        ("acme", "b-c", false),
+        ("acme", "bc", true),
+        ("acme-b", "default", true),
+        ("acme-b", "c", true),
+    ] {
+        home.set("MY_ACCOUNT", account);
+        let outcome = home.run(&["--provider", provider, "get", "--format", "raw"]);
+        assert_eq!(outcome.output.contains("hunter2"), is_its, "{provider} {account}: {outcome:?}");
+        let message =
+            format!("`acme-{account}` at the server is a credential of the provider acme-b");
+        assert!(is_its || outcome.messages.contains(&message), "{outcome:?}");
+    }
+}
+
+/// A repository can contain a file under the name of the copy, and set the variable that names its folder.
+#[test]
+fn a_copy_that_others_could_read_is_not_used() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let server = server_with("hunter2");
+    let mut home = crate::support::Home::new();
+    home.write("run/none", "");
+    home.set("XDG_RUNTIME_DIR", home.path().join("run"));
+    home.set("VAULT_TOKEN", "hunter2-token");
+    home.configure(&format!("{PROVIDER}[stores.vault]\n{}", addresses(&[&server.url])));
+    let get = || home.run(&["get", "--format", "raw"]).output;
+    assert_eq!(get(), "hunter2\n");
+    let copy = home.path().join("run/my-credential-helper-shared/acme/default.copy");
+    for (mode, token) in [(0o600, "planted\n"), (0o644, "hunter2\n")] {
+        let text = std::fs::read_to_string(&copy).unwrap().replace("hunter2", "planted");
+        std::fs::write(&copy, text).unwrap();
+        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(get(), token, "{mode:o}");
+    }
 }
