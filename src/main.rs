@@ -19,8 +19,7 @@ fn main() -> std::process::ExitCode {
     answer().into()
 }
 
-/// Answers the call, and returns the exit status. A tool's call does not build the command line for people, which takes
-/// longer than most calls (0.2 ms).
+/// Answers the call, and returns the exit status. Does not build the command line for people, which takes 0.2 ms.
 fn answer() -> u8 {
     hardening::protect_memory();
     let arguments: Vec<_> = std::env::args_os().collect();

@@ -22,8 +22,7 @@ fn ignore_broken_pipes() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
-/// A closed standard stream becomes `/dev/null`: otherwise the next file would get its number, and a message for people would
-/// be written into the file of the session.
+/// A closed standard stream becomes `/dev/null`: otherwise the next file, such as the session's, would get its number.
 fn open_standard_streams() {
     let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
     let mut polled = streams.map(|stream| PollFd::from_borrowed_fd(stream, PollFlags::empty()));

@@ -12,7 +12,6 @@ use crate::model::{
     Target, Warning,
 };
 
-/// A provider with the account for a request.
 pub(super) struct AccountChoice {
     pub(super) provider: Provider,
     /// The reason for the account, if there are several.

@@ -72,8 +72,7 @@ impl Engine<'_> {
         self.clock.instant() + TIMEOUT
     }
 
-    /// A token of the service for this job, with at least `min_validity` left: the one that another process of the job
-    /// got, or a new one.
+    /// A token for this job with at least `min_validity` left: that of another process of the job, or a new one.
     pub(super) fn identity_session(
         &self,
         provider: &Provider,
@@ -162,26 +161,12 @@ impl Engine<'_> {
         Ok((token, claims))
     }
 
-    /// Deletes the token of this job if the service rejected it, so that the next request gets a new one.
-    pub(super) fn forget_identity(&self, provider: &Provider, rejected: &Secret) -> bool {
-        let is_its = |entry: &Entry| entry.session.access_token == *rejected;
-        self.take_identity(provider, is_its).is_some()
-    }
-
-    /// Deletes and returns the token of this job, for a logout.
-    pub fn end_identity(&self, provider: &Provider) -> Option<Session> {
-        self.take_identity(provider, |_| true).map(|entry| entry.session)
-    }
-
-    fn take_identity(
-        &self,
-        provider: &Provider,
-        is_meant: impl Fn(&Entry) -> bool,
-    ) -> Option<Entry> {
-        let present = self.detect_identity(provider, &mut Trail::default()).ok()??;
-        let cache = present.cache?;
-        let entry = cache.read().filter(is_meant)?;
-        cache.remove().then_some(entry)
+    /// Deletes and returns the token of this job, so that the next request gets a new one; if `rejected`, only that token.
+    pub fn take_identity(&self, provider: &Provider, rejected: Option<&Secret>) -> Option<Session> {
+        let cache = self.detect_identity(provider, &mut Trail::default()).ok()??.cache?;
+        let session = cache.read()?.session;
+        let is_meant = rejected.is_none_or(|rejected| session.access_token == *rejected);
+        (is_meant && cache.remove()).then_some(session)
     }
 
     /// Whether the identity of this job precedes the stored credentials of the provider.
@@ -189,8 +174,7 @@ impl Engine<'_> {
         !matches!(self.detect_identity(provider, &mut Trail::default()), Ok(None))
     }
 
-    /// The source, whether it is present, and what is known of the identity without a request to a platform's URL: for
-    /// `status`.
+    /// For `status`: the source, whether it is present, and what is known of it without a request to a platform's URL.
     pub fn identity_status(&self, provider: &Provider) -> Option<(&'static str, bool, String)> {
         let identity = provider.identity.as_deref()?;
         let mut trail = Trail::default();

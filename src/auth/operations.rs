@@ -8,8 +8,8 @@ use crate::config::StoreChoice;
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::{
     Credential, CredentialRequest, EraseRequest, Kind, LegacyUrl, ListEntry, Occasion, Provider,
-    Response, Secret, Session, SharedSettings, Source, StoreFailure, StoreRequest, StoredAt,
-    Target, Timestamp, ToolTraits, Trail, UrlCredential, Warning, jwt,
+    Response, Secret, Session, Source, StoreFailure, StoreRequest, StoredAt, Target, Timestamp,
+    ToolTraits, Trail, UrlCredential, Warning, jwt,
 };
 use crate::store::session::{LoadedSessions, StoredSession};
 use crate::store::{env, left, owner, session, url_credentials};
@@ -26,7 +26,6 @@ type Saved = (StoredAt, Option<Warning>);
 type Listing = (Vec<ListEntry>, Vec<Warning>);
 
 impl Engine<'_> {
-    /// Stores a credential for a tool or a person.
     pub fn store(&self, store: StoreRequest) -> Result<Response> {
         let StoreRequest { request, secret, scheme, refresh_token, expires_at, occasion } = store;
         let provider = self.provider_of(&request, &mut Trail::default())?;
@@ -86,12 +85,8 @@ impl Engine<'_> {
         }
         Ok(self.accounts(&provider.name)?.iter().any(|account| {
             let LoadedSessions { newest, older, .. } = self.load(account);
-            let mut sessions = newest.into_iter().chain(older).map(|stored| stored.session);
-            sessions.any(|session| {
-                let tokens =
-                    [Some(&session.access_token), session.id_token.as_ref().map(|id| &id.token)];
-                tokens.into_iter().flatten().any(|token| is_own(session.kind(), token))
-            })
+            let mut sessions = newest.iter().chain(&older).map(|stored| &stored.session);
+            sessions.any(|it| it.tokens().any(|token| is_own(it.kind(), token)))
         }))
     }
 
@@ -127,39 +122,30 @@ impl Engine<'_> {
 
     /// Stores a new session under the lock, and deletes an older one from the other store.
     pub fn save_session(&self, provider: &Provider, session: &Session) -> Result<Saved> {
-        if let Some(settings) = &provider.shared {
-            return self.write_shared(provider, settings, session);
-        }
-        let _lock = self.lock_session(&provider.key, LOCK_TIMEOUT)?;
+        let is_shared = provider.shared.is_some();
+        let lock = (!is_shared).then(|| self.lock_session(&provider.key, LOCK_TIMEOUT));
+        let _lock = lock.transpose()?;
         self.write_session(provider, session)
-    }
-
-    fn write_shared(
-        &self,
-        provider: &Provider,
-        settings: &SharedSettings,
-        session: &Session,
-    ) -> Result<Saved> {
-        let warning = self.register_account(provider)?;
-        let stored = self.save_shared(provider, settings, session)?;
-        // As after a login of this machine: the old session is not in force.
-        let _ = self.forget_session(&provider.of_this_machine(), None);
-        Ok((stored, warning))
     }
 
     /// As [`Engine::save_session`], for a session of a new login, which the service issues once: saves it even if the
     /// lock cannot be taken. A process that still holds the lock is suspended, or finds the new session after its
     /// request.
     pub fn save_granted(&self, provider: &Provider, session: &Session) -> Result<Saved> {
-        if let Some(settings) = &provider.shared {
-            return self.write_shared(provider, settings, session);
-        }
-        let _lock = self.lock_session(&provider.key, GRANTED_LOCK_TIMEOUT).ok();
+        let is_shared = provider.shared.is_some();
+        let lock = (!is_shared).then(|| self.lock_session(&provider.key, GRANTED_LOCK_TIMEOUT));
+        let _lock = lock.and_then(Result::ok);
         self.write_session(provider, session)
     }
 
     fn write_session(&self, provider: &Provider, session: &Session) -> Result<Saved> {
         let warning = self.register_account(provider)?;
+        if let Some(settings) = &provider.shared {
+            let stored = self.save_shared(provider, settings, session)?;
+            // As after a login of this machine: the old session is not in force.
+            let _ = self.forget_session(&provider.of_this_machine(), None);
+            return Ok((stored, warning));
+        }
         let text = session::encode(&provider.key, session);
         let stored = self.stores.write_new(self.context.store_choice()?, &provider.key, &text)?;
         // If the other store cannot be reached, its session stays the older one, and is not in force. A refresh removes it;
@@ -172,8 +158,7 @@ impl Engine<'_> {
         Ok((stored, warning))
     }
 
-    /// Erases a credential that a service rejected, or that the person no longer needs. Returns whether anything
-    /// changed.
+    /// Erases a credential that a service rejected, or a person no longer needs; returns whether anything changed.
     pub fn erase(&self, erase: &EraseRequest) -> Result<bool> {
         let EraseRequest { request, secret } = erase;
         if request.target.as_ref().is_some_and(|target| !target.origin.is_safe()) {
@@ -225,8 +210,8 @@ impl Engine<'_> {
         }
     }
 
-    /// The lock for every change of the URL credentials, so that an erase deletes only the secret that it has read. If
-    /// the lock cannot be taken (a read-only home), nothing can change.
+    /// The lock for every change of the URL credentials: an erase deletes only the secret that it has read. In a read-only
+    /// home, where the lock cannot be taken, nothing can change.
     fn lock_url_credentials(&self) -> Option<Box<dyn Lock>> {
         let path = self.context.paths.in_home(url_credentials::LOCK).ok()?;
         self.wait_for_lock(&path, LOCK_TIMEOUT).ok().flatten()
@@ -235,7 +220,7 @@ impl Engine<'_> {
     /// Marks the session of a rejected token that a tool erases: the session stays, and the next request refreshes it.
     /// The token may be of any account, since a tool may erase it under another user name than that of its request.
     fn mark_any_rejected(&self, provider: &Provider, secret: &Secret) -> Result<bool> {
-        if self.forget_identity(provider, secret) {
+        if self.take_identity(provider, Some(secret)).is_some() {
             return Ok(true);
         }
         for provider in self.accounts(&provider.name)? {
@@ -285,8 +270,7 @@ impl Engine<'_> {
                 }
             }
         }
-        // A killed refresh leaves its new session in a temporary file. Under the lock of the session, no other process
-        // writes one.
+        // A killed refresh leaves its new session in a temporary file. Under the lock, no other process writes one.
         let path = self.context.paths.in_home(&provider.key.file).ok();
         if let Some(path) = path.filter(|_| secret.is_none()) {
             atomic_file::sweep(&path, Duration::ZERO);

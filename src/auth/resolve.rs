@@ -5,13 +5,13 @@
 
 use super::accounts::AccountChoice;
 use super::refresh::ForcedBy;
-use super::{Engine, GetError, fleet};
+use super::{Engine, fleet};
 use crate::config::Context;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{
-    Credential, CredentialRequest, Header, HostPattern, Kind, Need, OffReason, Origin, Outcome,
-    Provider, Rejection, Resolved, Secret, Session, SharedSettings, Source, StoreFailure, Subject,
-    Target, Timestamp, TokenKind, Trail, UrlCredential, Warning, attempts_line,
+    Attempt, Credential, CredentialRequest, Header, HostPattern, Kind, Need, OffReason, Origin,
+    Outcome, Provider, Rejection, Resolved, Secret, Session, SharedSettings, Source, StoreFailure,
+    Subject, Target, Timestamp, TokenKind, Trail, UrlCredential, Warning, attempts_line,
 };
 use crate::store::session::{self, LoadedSessions, StoredSession};
 use crate::store::{env, returned_token, url_credentials};
@@ -26,9 +26,17 @@ enum RefreshMode {
     Assume,
 }
 
+/// A request, and what has been searched for it.
+struct Search<'a> {
+    engine: &'a Engine<'a>,
+    request: &'a CredentialRequest,
+    mode: RefreshMode,
+    trail: &'a mut Trail,
+}
+
 impl Engine<'_> {
     /// Returns the credential for a request; an error lists every source that was searched.
-    pub fn get(&self, request: &CredentialRequest) -> Result<Resolved, GetError> {
+    pub fn get(&self, request: &CredentialRequest) -> Result<Resolved> {
         self.log.debug(&|| {
             let provider = request.provider.as_deref().unwrap_or("the default provider");
             match &request.target {
@@ -45,9 +53,9 @@ impl Engine<'_> {
                 Ok(found)
             }
             Err(error) => {
-                let failure = GetError::new(explained(error, request, &trail), trail.attempts);
-                self.log.debug(&|| format!("none: {}", Error::from(failure.clone()).one_line()));
-                Err(failure)
+                let error = with_attempts(explained(error, request, &trail), &trail.attempts);
+                self.log.debug(&|| format!("none: {}", error.one_line()));
+                Err(error)
             }
         }
     }
@@ -65,10 +73,11 @@ impl Engine<'_> {
         mode: RefreshMode,
         trail: &mut Trail,
     ) -> Result<Found> {
-        let found = self.search_target(request, mode, trail);
+        let mut search = Search { engine: self, request, mode, trail };
+        let found = search.target();
         let (credential, source) = match (found, request.for_other_scheme()) {
             (Err(error), Some(other)) if error.is_no_credential() => {
-                self.search_target(&other, mode, trail).or(Err(error))?
+                Search { request: &other, ..search }.target().or(Err(error))?
             }
             (found, _) => found?,
         };
@@ -81,55 +90,7 @@ impl Engine<'_> {
         Ok((credential, source))
     }
 
-    fn search_target(
-        &self,
-        request: &CredentialRequest,
-        mode: RefreshMode,
-        trail: &mut Trail,
-    ) -> Result<Found> {
-        let Some(provider) = self.provider_of(request, trail)? else {
-            let found = self.find_url_credential(request, trail);
-            if found.is_none() && request.explain {
-                trail.add(Subject::UrlCredentials, Outcome::NoEntry);
-            }
-            return found.map(|(found, _)| found).ok_or_else(|| not_found(request));
-        };
-        if !request.tool.auth_form.has_header_name() && !provider.accepts_password {
-            let message = format!("{} does not accept its token as a password", provider.name);
-            return Err(Error::new(ErrorCode::NotFound, message));
-        }
-        if let Some(found) = self.find_variable(request, &provider, trail)? {
-            return Ok(found);
-        }
-        if let Some(found) = self.find_identity(request, &provider, mode, trail)? {
-            return Ok(found);
-        }
-        let mut stored = self.find_url_credential(request, trail);
-        if let Some((found, _)) =
-            stored.take_if(|(found, _)| found.0.username != UrlCredential::IDENTITY_TOKEN_USER)
-        {
-            return Ok(found);
-        }
-        let AccountChoice { provider, attempt, prefix, by_username } =
-            self.choose_account(request, provider)?;
-        trail.attempts.splice(0..0, attempt);
-        let username = request.username.clone().filter(|_| !by_username);
-        let request = CredentialRequest { username, ..request.clone() };
-        // A registry may revoke the identity token that docker stored, and docker does not report a rejection: a
-        // session of a later login precedes the identity token.
-        if let Some((found, stored_at)) = stored
-            && !self.has_session_since(&provider, stored_at)
-        {
-            return Ok(found);
-        }
-        let (mut credential, source) = self.find_session(&request, &provider, mode, trail)?;
-        // The account of a pattern is only for the pattern's part of the host.
-        credential.prefixes = prefix.map_or(credential.prefixes, |prefix| vec![prefix]);
-        Ok((credential, source))
-    }
-
-    /// The provider that the request names or that owns its target, with the default account; `None` if no provider
-    /// owns the target.
+    /// The provider that the request names or that owns its target, with the default account; `None` if none owns it.
     pub(super) fn provider_of(
         &self,
         request: &CredentialRequest,
@@ -198,8 +159,7 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Records that the token in the provider's variable is not sent to a host of another owner (CVE-2024-53858), so
-    /// that the error reports it.
+    /// Records, for the error, that the token in the variable is not sent to a host of another owner (CVE-2024-53858).
     fn record_withheld(&self, provider: &Provider, origin: &Origin, trail: &mut Trail) {
         let variable = &provider.token_variable;
         if self.context.environment.get(variable).is_some() {
@@ -209,57 +169,111 @@ impl Engine<'_> {
         }
     }
 
-    fn find_variable(
-        &self,
-        request: &CredentialRequest,
-        provider: &Provider,
-        trail: &mut Trail,
-    ) -> Result<Option<Found>> {
-        let name = &provider.token_variable;
+    /// Whether `get` would return a token of the provider for the request, according to the stored sessions.
+    pub(super) fn returns_token(&self, request: &CredentialRequest, provider: &Provider) -> bool {
+        let trail = &mut Trail::default();
+        let mut search = Search { engine: self, request, mode: RefreshMode::Assume, trail };
+        search.variable(provider).is_ok_and(|found| found.is_some())
+            || self.has_identity(provider)
+            || self
+                .choose_account(request, provider.clone())
+                .and_then(|choice| search.session(&choice.provider))
+                .is_ok()
+    }
+
+    /// Whether the session is of a login after `time` and is valid, or can be refreshed.
+    fn has_session_since(&self, provider: &Provider, time: Timestamp) -> bool {
+        let newest = self.load(provider).newest;
+        newest.is_some_and(|StoredSession { session, .. }| {
+            let is_valid = !session.is_expired(self.clock.now());
+            session.logged_in_at > time && (is_valid || provider.login.can_renew(&session))
+        })
+    }
+}
+
+impl Search<'_> {
+    /// Searches the sources for the target of the request.
+    fn target(&mut self) -> Result<Found> {
+        let (engine, request) = (self.engine, self.request);
+        let Some(provider) = engine.provider_of(request, self.trail)? else {
+            let found = self.url_credential();
+            if found.is_none() && request.explain {
+                self.trail.add(Subject::UrlCredentials, Outcome::NoEntry);
+            }
+            return found.map(|(found, _)| found).ok_or_else(|| not_found(request));
+        };
+        if !request.tool.auth_form.has_header_name() && !provider.accepts_password {
+            let message = format!("{} does not accept its token as a password", provider.name);
+            return Err(Error::new(ErrorCode::NotFound, message));
+        }
+        if let Some(found) = self.variable(&provider)? {
+            return Ok(found);
+        }
+        if let Some(found) = self.identity(&provider)? {
+            return Ok(found);
+        }
+        let mut stored = self.url_credential();
+        if let Some((found, _)) =
+            stored.take_if(|(found, _)| found.0.username != UrlCredential::IDENTITY_TOKEN_USER)
+        {
+            return Ok(found);
+        }
+        let AccountChoice { provider, attempt, prefix, by_username } =
+            engine.choose_account(request, provider)?;
+        self.trail.attempts.splice(0..0, attempt);
+        // A registry may revoke the identity token that docker stored, and docker does not report a rejection: a
+        // session of a later login precedes the identity token.
+        if let Some((found, stored_at)) = stored
+            && !engine.has_session_since(&provider, stored_at)
+        {
+            return Ok(found);
+        }
+        let username = request.username.clone().filter(|_| !by_username);
+        let request = &CredentialRequest { username, ..request.clone() };
+        let mut search = Search { engine, request, mode: self.mode, trail: self.trail };
+        let (mut credential, source) = search.session(&provider)?;
+        // The account of a pattern is only for the pattern's part of the host.
+        credential.prefixes = prefix.map_or(credential.prefixes, |prefix| vec![prefix]);
+        Ok((credential, source))
+    }
+
+    fn variable(&mut self, provider: &Provider) -> Result<Option<Found>> {
+        let (engine, name) = (self.engine, &provider.token_variable);
         let subject = Subject::Variable(name.to_string());
-        let found = env::read(&self.context.environment, name, self.clock.now())?;
+        let found = env::read(&engine.context.environment, name, engine.clock.now())?;
         let Some(env::Variable { token, kind, expires_at }) = found else {
-            trail.add(subject, Outcome::NotSet);
+            self.trail.add(subject, Outcome::NotSet);
             return Ok(None);
         };
-        trail.add(subject, Outcome::Found);
-        self.context.check_variables(provider, request)?;
-        let credential = self.credential(request, provider, kind, token, expires_at);
+        self.trail.add(subject, Outcome::Found);
+        engine.context.check_variables(provider, self.request)?;
+        let credential = self.credential(provider, kind, token, expires_at);
         Ok(Some((credential, Source::Environment)))
     }
 
     /// The token for this job's identity, if the provider has one and its source is present.
-    fn find_identity(
-        &self,
-        request: &CredentialRequest,
-        provider: &Provider,
-        mode: RefreshMode,
-        trail: &mut Trail,
-    ) -> Result<Option<Found>> {
-        let Some(present) = self.detect_identity(provider, trail)? else { return Ok(None) };
-        self.require_api_url(request, provider)?;
-        let (token, expires_at) = match mode {
+    fn identity(&mut self, provider: &Provider) -> Result<Option<Found>> {
+        let engine = self.engine;
+        let Some(present) = engine.detect_identity(provider, self.trail)? else { return Ok(None) };
+        self.require_api_url(provider)?;
+        let (token, expires_at) = match self.mode {
             RefreshMode::Assume => (Secret::new(""), None),
             RefreshMode::Perform => {
-                let entry =
-                    self.identity_session(provider, present, request.min_validity, trail)?;
-                let expires_at = entry.session.reported_expiry(self.clock.now());
-                (entry.session.access_token, expires_at)
+                let min_validity = self.request.min_validity;
+                let session =
+                    engine.identity_session(provider, present, min_validity, self.trail)?.session;
+                let expires_at = session.reported_expiry(engine.clock.now());
+                (session.access_token, expires_at)
             }
         };
-        let credential = self.credential(request, provider, Kind::Session, token, expires_at);
+        let credential = self.credential(provider, Kind::Session, token, expires_at);
         Ok(Some((credential, Source::Identity)))
     }
 
     /// The credential that is stored for the target, and the time when it was stored.
-    fn find_url_credential(
-        &self,
-        request: &CredentialRequest,
-        trail: &mut Trail,
-    ) -> Option<(Found, Timestamp)> {
-        request.target.as_ref()?;
-        let (found, source) =
-            url_credentials::find(&self.stores, request, self.clock.now(), trail)?;
+    fn url_credential(&mut self) -> Option<(Found, Timestamp)> {
+        let Engine { stores, clock, .. } = self.engine;
+        let (found, source) = url_credentials::find(stores, self.request, clock.now(), self.trail)?;
         let credential = Credential {
             provider: None,
             account: None,
@@ -274,137 +288,101 @@ impl Engine<'_> {
         Some(((credential, source), found.stored_at))
     }
 
-    /// Whether the session is of a login after `time` and is valid, or can be refreshed.
-    fn has_session_since(&self, provider: &Provider, time: Timestamp) -> bool {
-        let newest = self.load(provider).newest;
-        newest.is_some_and(|StoredSession { session, .. }| {
-            let is_valid = !session.is_expired(self.clock.now());
-            session.logged_in_at > time && (is_valid || provider.login.can_renew(&session))
-        })
-    }
-
-    /// Whether `get` would return a token of the provider for the request, according to the stored sessions.
-    pub(super) fn returns_token(&self, request: &CredentialRequest, provider: &Provider) -> bool {
-        let trail = &mut Trail::default();
-        let variable = self.find_variable(request, provider, trail);
-        let choice = || self.choose_account(request, provider.clone());
-        let session = |choice: AccountChoice| {
-            self.find_session(request, &choice.provider, RefreshMode::Assume, &mut Trail::default())
-        };
-        variable.is_ok_and(|found| found.is_some())
-            || self.has_identity(provider)
-            || choice().and_then(session).is_ok()
-    }
-
-    fn find_session(
-        &self,
-        request: &CredentialRequest,
-        provider: &Provider,
-        mode: RefreshMode,
-        trail: &mut Trail,
-    ) -> Result<Found> {
+    fn session(&mut self, provider: &Provider) -> Result<Found> {
         if let Some(settings) = &provider.shared {
-            return self.find_shared_session(request, provider, settings, mode, trail);
+            return self.shared_session(provider, settings);
         }
-        let mut loaded = self.load_stored(&provider.key);
-        trail.attempts.append(&mut loaded.trail.attempts);
+        let engine = self.engine;
+        let mut loaded = engine.load_stored(&provider.key);
+        self.trail.attempts.append(&mut loaded.trail.attempts);
         if loaded.newest.is_some() {
-            self.require_api_url(request, provider)?;
-            trail.warnings.append(&mut loaded.trail.warnings);
+            self.require_api_url(provider)?;
+            self.trail.warnings.append(&mut loaded.trail.warnings);
             if let Some((store, failure)) = loaded.problem.clone() {
-                trail.warnings.push(Warning::StoreFailed { store, failure });
+                self.trail.warnings.push(Warning::StoreFailed { store, failure });
             }
         }
-        let id_token = provider.login.returns_id_token(request.token);
-        let need = Need { min_validity: request.min_validity, id_token };
+        let need = self.need(provider);
         if let Some(stored) = &loaded.newest
             && let token = &need.select(&stored.session).access_token
             && provider.login.can_renew(&stored.session)
-            && self.is_rejected(request, provider, token)
-            && let Ok(true) = self.mark_rejected(provider, token, ForcedBy::Tool)
+            && self.is_rejected(provider, token)
+            && let Ok(true) = engine.mark_rejected(provider, token, ForcedBy::Tool)
         {
-            loaded = session::load(&self.stores, &provider.key);
+            loaded = session::load(&engine.stores, &provider.key);
         }
-        let now = self.clock.now();
-        let StoredSession { session, source } = match loaded.newest.take() {
-            None => return Err(no_session(&loaded, provider, self.context)),
+        let now = engine.clock.now();
+        let stored = match loaded.newest.take() {
+            None => return Err(no_session(&loaded, provider, engine.context)),
             Some(stored) if need.is_met(&stored.session, now) => stored,
             Some(stored) if need.is_unmeetable(&stored.session, now) => stored,
-            Some(stored) if provider.login.can_renew(&stored.session) => match mode {
+            Some(stored) if provider.login.can_renew(&stored.session) => match self.mode {
                 RefreshMode::Assume => stored,
-                RefreshMode::Perform => self.refresh(provider, need, stored, trail)?,
+                RefreshMode::Perform => engine.refresh(provider, need, stored, self.trail)?,
             },
             Some(stored) if !stored.session.is_expired(now) => stored,
             Some(stored) => return Err(expired(provider, &stored.session)),
         };
-        let kind = session.kind();
-        self.of_session(request, provider, need, StoredSession { session, source }, kind)
+        let kind = stored.session.kind();
+        self.of_session(provider, stored, kind)
     }
 
-    fn find_shared_session(
-        &self,
-        request: &CredentialRequest,
-        provider: &Provider,
-        settings: &SharedSettings,
-        mode: RefreshMode,
-        trail: &mut Trail,
-    ) -> Result<Found> {
-        self.require_api_url(request, provider)?;
-        let id_token = provider.login.returns_id_token(request.token);
-        let need = Need { min_validity: request.min_validity, id_token };
-        let mut stored = match mode {
-            RefreshMode::Perform => self.shared_session(provider, settings, need, trail)?,
-            RefreshMode::Assume => {
-                let load = || {
-                    let mut loaded = self.load(provider);
-                    let newest = loaded.newest.take();
-                    newest.ok_or_else(|| no_session(&loaded, provider, self.context))
-                };
-                self.copied_session(provider, settings).map_or_else(load, Ok)?
-            }
-        };
+    fn shared_session(&mut self, provider: &Provider, settings: &SharedSettings) -> Result<Found> {
+        self.require_api_url(provider)?;
+        let (engine, need) = (self.engine, self.need(provider));
+        if self.mode == RefreshMode::Assume {
+            let load = || {
+                let mut loaded = engine.load(provider);
+                let newest = loaded.newest.take();
+                newest.ok_or_else(|| no_session(&loaded, provider, engine.context))
+            };
+            let stored = engine.copied_session(provider, settings).map_or_else(load, Ok)?;
+            let kind = fleet::kind(provider, &stored.session);
+            return self.of_session(provider, stored, kind);
+        }
+        let mut stored = engine.shared_session(provider, settings, need, self.trail)?;
         let token = &need.select(&stored.session).access_token;
-        if mode == RefreshMode::Perform
-            && provider.login.renews()
-            && self.is_rejected(request, provider, token)
-            && let Ok(true) = self.refuse_shared(provider, settings, token)
+        if provider.login.renews()
+            && self.is_rejected(provider, token)
+            && let Ok(true) = engine.refuse_shared(provider, settings, token)
         {
-            stored = self.shared_session(provider, settings, need, trail)?;
+            stored = engine.shared_session(provider, settings, need, self.trail)?;
         }
         let kind = fleet::kind(provider, &stored.session);
-        self.of_session(request, provider, need, stored, kind)
+        self.of_session(provider, stored, kind)
+    }
+
+    fn need(&self, provider: &Provider) -> Need {
+        let id_token = provider.login.returns_id_token(self.request.token);
+        Need { min_validity: self.request.min_validity, id_token }
     }
 
     /// The token of a session that is needed, as a credential.
     fn of_session(
         &self,
-        request: &CredentialRequest,
         provider: &Provider,
-        need: Need,
         StoredSession { session, source }: StoredSession,
         kind: Kind,
     ) -> Result<Found> {
-        let now = self.clock.now();
+        let (need, now) = (self.need(provider), self.engine.clock.now());
         if need.id_token && need.is_unmeetable(&session, now)
-            || request.token == TokenKind::Id && session.id_token.is_none()
+            || self.request.token == TokenKind::Id && session.id_token.is_none()
         {
             return Err(no_id_token(provider, &session));
         }
         let expires_at = need.select(&session).reported_expiry(now);
         let token = need.into_token(session);
-        Ok((self.credential(request, provider, kind, token, expires_at), source))
+        Ok((self.credential(provider, kind, token, expires_at), source))
     }
 
-    /// The credential with a token of the provider.
     fn credential(
         &self,
-        request: &CredentialRequest,
         provider: &Provider,
         kind: Kind,
         token: Secret,
         expires_at: Option<Timestamp>,
     ) -> Credential {
-        let username = request.username.as_deref().unwrap_or(&provider.basic_username);
+        let username = self.request.username.as_deref().unwrap_or(&provider.basic_username);
         Credential {
             provider: Some(provider.name.to_string()),
             account: (!provider.account.is_default()).then(|| provider.account.to_string()),
@@ -412,19 +390,19 @@ impl Engine<'_> {
             username: username.to_owned(),
             secret: token,
             header: Some(provider.header.clone()),
-            prefixes: self.prefixes(request, provider),
+            prefixes: self.prefixes(self.request, provider),
             expires_at,
             refresh_token: None,
         }
     }
 
     /// An error if the request names another API URL than that of the login: a session is not sent there.
-    fn require_api_url(&self, request: &CredentialRequest, provider: &Provider) -> Result<()> {
-        let named = request.api_url.as_deref();
-        let Some(login_url) = self.context.other_login_url(provider, named)? else {
+    fn require_api_url(&self, provider: &Provider) -> Result<()> {
+        let (context, named) = (self.engine.context, self.request.api_url.as_deref());
+        let Some(login_url) = context.other_login_url(provider, named)? else {
             return Ok(());
         };
-        let api_url = self.context.api_url(provider, named)?;
+        let api_url = context.api_url(provider, named)?;
         let login = provider.command(&format!("login --api-url {api_url}"));
         let message = format!("logged in at {login_url}, not {api_url}");
         Err(Error::new(ErrorCode::NotLoggedIn, message)
@@ -432,36 +410,33 @@ impl Engine<'_> {
     }
 
     /// Whether the request reports that the session's token was rejected.
-    fn is_rejected(
-        &self,
-        request: &CredentialRequest,
-        provider: &Provider,
-        token: &Secret,
-    ) -> bool {
-        match request.rejection {
+    fn is_rejected(&self, provider: &Provider, token: &Secret) -> bool {
+        match self.request.rejection {
             Rejection::NotReported => false,
-            Rejection::Reported => self.has_received(request, provider),
+            Rejection::Reported => self.has_received(provider),
             Rejection::ByRepetition => {
-                let target = request.target.as_ref();
-                returned_token::is_repeated(&self.context.paths, target, token)
+                let target = self.request.target.as_ref();
+                returned_token::is_repeated(&self.engine.context.paths, target, token)
             }
         }
     }
 
     /// Whether a tool that needs the prefixes has already received this provider's token for the target.
-    fn has_received(&self, request: &CredentialRequest, provider: &Provider) -> bool {
-        let mut all = CredentialRequest { target: None, ..request.clone() };
+    fn has_received(&self, provider: &Provider) -> bool {
+        let mut all = CredentialRequest { target: None, ..self.request.clone() };
         all.tool.needs_prefixes = true;
-        let default = self.context.descriptor(None);
+        let default = self.engine.context.descriptor(None);
         let is_default = default.is_ok_and(|default| default.name == provider.name);
-        let host = request.target.as_ref().map(|target| Target::whole_host(target.origin.clone()));
+        let host =
+            self.request.target.as_ref().map(|target| Target::whole_host(target.origin.clone()));
         is_default && host.is_some_and(|host| self.prefixes(&all, provider).contains(&host))
     }
 
-    /// The URL prefixes that the provider's token is for: the host of the request, or every host that is configured by
-    /// its exact name. If a part of the host has another account, only the target.
+    /// The URL prefixes that the token is for: the host of the request, or all exact hosts. The target, if a part of the host
+    /// has another account.
     fn prefixes(&self, request: &CredentialRequest, provider: &Provider) -> Vec<Target> {
-        let configuration = self.context.configuration();
+        let context = self.engine.context;
+        let configuration = context.configuration();
         let is_shared = |origin: &Origin| {
             configuration.as_ref().map_or(true, |found| found.has_account_pattern(origin))
         };
@@ -472,11 +447,10 @@ impl Engine<'_> {
         if !request.tool.needs_prefixes {
             return Vec::new();
         }
-        let api = self.context.api_origin(provider, request.api_url.as_deref());
+        let api = context.api_origin(provider, request.api_url.as_deref());
         let hosts = provider.hosts.iter().flat_map(HostPattern::origins);
         let mut prefixes: Vec<_> = api.into_iter().chain(hosts).map(Target::whole_host).collect();
-        // The tool sends the token to everything on a host. If a part of the host has another account, the tool has to
-        // request a credential for each URL.
+        // The tool would send the token to everything on the host, and has to request a credential for each URL instead.
         prefixes.retain(|host| !is_shared(&host.origin));
         prefixes.sort_by_key(ToString::to_string);
         prefixes.dedup();
@@ -492,6 +466,13 @@ fn check_claims(claims: &[&str], origin: &Origin, provider: &Provider) -> Result
     let names = claims.join(" and ");
     let hint = "remove it from one of them: `my-credential-helper --provider NAME config remove hosts HOST`";
     Err(Error::invalid(format!("{origin} is in `hosts` of two providers: {names}")).with_hint(hint))
+}
+
+fn with_attempts(error: Error, attempts: &[Attempt]) -> Error {
+    let line = |attempts: &[Attempt]| (!attempts.is_empty()).then(|| attempts_line(attempts));
+    let mut withheld = attempts.to_vec();
+    withheld.retain(|attempt| matches!(attempt.outcome, Outcome::Withheld { .. }));
+    Error { tried: line(attempts), withheld: line(&withheld), ..error }
 }
 
 fn describe(found: &Resolved) -> String {
@@ -518,8 +499,7 @@ fn explained(error: Error, request: &CredentialRequest, trail: &Trail) -> Error 
     unreadable.unwrap_or(error)
 }
 
-/// The error that a credential is stored for the host and cannot be read. Without the error, the tool would prompt for
-/// another credential, or send the request without one.
+/// The error that a stored credential cannot be read. Without it, the tool would prompt for another credential.
 fn unreadable_error(request: &CredentialRequest, trail: &Trail) -> Option<Error> {
     let origin = &request.target.as_ref()?.origin;
     let (source, failure) = trail.attempts.iter().find_map(|attempt| {
@@ -535,25 +515,21 @@ fn unreadable_error(request: &CredentialRequest, trail: &Trail) -> Option<Error>
             _ => None,
         }
     })?;
-    let (code, hint) = match failure {
-        StoreFailure::Locked | StoreFailure::TimedOut => {
-            (ErrorCode::TemporarilyUnavailable, "unlock the keyring and try again")
-        }
-        StoreFailure::Off(OffReason::Disabled) => {
-            (ErrorCode::TemporarilyUnavailable, "unset MY_NO_KEYRING and try again")
-        }
-        StoreFailure::Off(_) => (
-            ErrorCode::TemporarilyUnavailable,
-            "try again where the keyring is available, or store the credential again",
-        ),
-        StoreFailure::Failed(_) | StoreFailure::NotOneLine => {
-            (ErrorCode::Internal, "store the credential again")
-        }
-    };
     let source = source.name();
     let message =
         format!("a credential for {origin} is in the {source}, and cannot be read: {failure}");
-    Some(Error::new(code, message).with_hint(hint))
+    let hint = match failure {
+        StoreFailure::Locked | StoreFailure::TimedOut => "unlock the keyring and try again",
+        StoreFailure::Off(OffReason::Disabled) => "unset MY_NO_KEYRING and try again",
+        StoreFailure::Off(_) => {
+            "try again where the keyring is available, or store the credential again"
+        }
+        StoreFailure::Failed(_) | StoreFailure::NotOneLine => {
+            let error = Error::invalid_state(message);
+            return Some(error.with_hint("store the credential again"));
+        }
+    };
+    Some(Error::temporary(message).with_hint(hint))
 }
 
 /// The error that the session has no ID token, or that the service issues a new one only with a login.
@@ -586,26 +562,23 @@ fn expired(provider: &Provider, session: &Session) -> Error {
 /// The error that nobody is logged in, or that a store exists and could not be read.
 pub(super) fn no_session(loaded: &LoadedSessions, provider: &Provider, context: &Context) -> Error {
     let title = provider.title();
-    let (code, message, hint) = match &loaded.problem {
-        None => {
-            let hint = context.login_hint(provider);
-            (ErrorCode::NotLoggedIn, format!("not logged in to {title}"), hint)
-        }
-        Some((_, failure @ (StoreFailure::Locked | StoreFailure::TimedOut))) => (
-            ErrorCode::TemporarilyUnavailable,
-            format!("cannot read the session with {title} from the keyring: {failure}"),
-            "unlock the keyring and try again".to_owned(),
-        ),
-        Some((source, failure @ StoreFailure::Off(_))) => (
-            ErrorCode::TemporarilyUnavailable,
-            format!("cannot read the session with {title} from the {}: {failure}", source.name()),
-            format!("try again where the {} is available", source.name()),
-        ),
-        Some((_, failure)) => (
-            ErrorCode::Internal,
-            format!("cannot read the session with {title}: {failure}"),
-            format!("{} to replace it", provider.login_hint()),
-        ),
+    let Some((source, failure)) = &loaded.problem else {
+        return Error::new(ErrorCode::NotLoggedIn, format!("not logged in to {title}"))
+            .with_hint(context.login_hint(provider));
     };
-    Error::new(code, message).with_hint(hint)
+    let source = source.name();
+    let hint = match failure {
+        StoreFailure::Locked | StoreFailure::TimedOut => {
+            "unlock the keyring and try again".to_owned()
+        }
+        StoreFailure::Off(_) => format!("try again where the {source} is available"),
+        StoreFailure::Failed(_) | StoreFailure::NotOneLine => {
+            return Error::invalid_state(format!(
+                "cannot read the session with {title}: {failure}"
+            ))
+            .with_hint(format!("{} to replace it", provider.login_hint()));
+        }
+    };
+    let message = format!("cannot read the session with {title} from the {source}: {failure}");
+    Error::temporary(message).with_hint(hint)
 }

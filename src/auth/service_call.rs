@@ -1,5 +1,4 @@
-//! Calls to a provider's API with the credential that `get` returns. After a 401, refreshes the session and calls again
-//! once.
+//! Calls to a provider's API with the credential that `get` returns. After a 401, refreshes the session and repeats once.
 
 use super::Engine;
 use super::refresh::ForcedBy;
@@ -67,8 +66,7 @@ impl Engine<'_> {
         Err(Error::new(ErrorCode::Rejected, message).with_hint(hint))
     }
 
-    /// A request for the credential of this account. It names the account only if it is not the one that answers
-    /// anyway: the attempts of an error would say that somebody asked for it.
+    /// A request for the credential of this account. Names the account only if another one would answer: an error shows it.
     pub fn request_for(&self, Provider { name, account, .. }: &Provider) -> CredentialRequest {
         let answers = self.context.provider(Some(name)).is_ok_and(|it| it.account == *account);
         CredentialRequest {
@@ -81,7 +79,8 @@ impl Engine<'_> {
     /// Whether the rejected credential is a session, which is now marked for a refresh.
     fn can_refresh(&self, provider: &Provider, found: &Resolved) -> Result<bool> {
         if found.source == Source::Identity {
-            return Ok(self.forget_identity(provider, &found.credential.secret));
+            let secret = &found.credential.secret;
+            return Ok(self.take_identity(provider, Some(secret)).is_some());
         }
         if found.source == Source::Environment || found.credential.kind != Kind::Session {
             return Ok(false);

@@ -42,7 +42,7 @@ fn get(memory: &Memory, url: &str) -> (String, String) {
             let secret = found.credential.secret.expose_secret().to_owned();
             (format!("{secret} in {}", found.source.name()), attempts_line(&found.attempts))
         }
-        Err(failure) => (failure.error.code.name().to_owned(), attempts_line(&failure.attempts)),
+        Err(error) => (error.code.name().to_owned(), error.tried.unwrap_or_default()),
     }
 }
 
@@ -363,7 +363,7 @@ fn a_secret_of_several_lines_is_withheld_from_line_protocols() {
         let found = engine.get(&CredentialRequest { tool, ..request(url) });
         assert_eq!(found.is_ok(), carries_lines);
         if let Err(failure) = found {
-            assert_eq!(failure.error.code, ErrorCode::NotFound);
+            assert_eq!(failure.code, ErrorCode::NotFound);
         }
     }
     let mut request = request(url);
@@ -593,7 +593,7 @@ fn a_token_for_another_header_is_not_returned_as_a_password() {
     let tool = ToolTraits { auth_form, ..ToolTraits::default() };
     let failure =
         memory.engine().get(&CredentialRequest { tool, ..request("https://git.acme.dev") });
-    assert_eq!(failure.unwrap_err().error.code, ErrorCode::NotFound);
+    assert_eq!(failure.unwrap_err().code, ErrorCode::NotFound);
     let found = memory.engine().get(&request("https://git.acme.dev")).unwrap();
     assert_eq!(
         (found.source, &*found.credential.header.unwrap().name),
@@ -666,7 +666,7 @@ fn an_unreadable_credential_is_not_reported_as_missing() {
             let memory = Memory::with(HOSTS, &[]);
             store(&memory.engine(), url, "me", "hunter2").unwrap();
             memory.keyring.fail("read", failure.clone());
-            let error = Error::from(memory.engine().get(&request(url)).unwrap_err());
+            let error = memory.engine().get(&request(url)).unwrap_err();
             assert_eq!(error.code.name(), *code, "{error}");
             assert!(error.message.ends_with(&failure.to_string()), "{error}");
             if url.contains("h.example") {
@@ -792,7 +792,7 @@ fn the_token_of_a_job_is_replaced_when_it_is_due() {
     assert_eq!(get().unwrap(), ("second".to_owned(), 0));
     memory.clock.sleep(Duration::from_secs(901));
     will(rejected());
-    assert!(get().unwrap_err().error.message.contains("no route"));
+    assert!(get().unwrap_err().message.contains("no route"));
     assert_eq!(memory.endpoints.redeemed.borrow().len(), 4, "once for each attempt");
 }
 
@@ -822,7 +822,7 @@ fn get_token(memory: &Memory, token: TokenKind, tool: ToolTraits) -> String {
     let request = CredentialRequest { token, tool, ..request("") };
     match memory.engine().get(&request) {
         Ok(found) => found.credential.secret.expose_secret().to_owned(),
-        Err(failure) => failure.error.code.name().to_owned(),
+        Err(failure) => failure.code.name().to_owned(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::cli::output::{Output, or};
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::{Provider, StorageKey, Timestamp, ToolOutput};
 use crate::store::owner;
-use crate::store::session::{LoadedSessions, StoredSession};
+use crate::store::session::LoadedSessions;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -32,72 +32,58 @@ pub(super) fn run(engine: &Engine<'_>, command: &Command, output: &Output) -> Re
     }
 }
 
-/// An account of a provider, with its session.
+/// An account of a provider, for people and for programs.
 pub(super) struct Row {
     pub(super) provider: Provider,
-    is_in_use: bool,
-    session: Option<StoredSession>,
-    user: Option<String>,
-    is_expired: bool,
-    expires_at: Option<String>,
-    /// When a person has to log in again, if that is known.
-    until: Option<String>,
-    state: String,
+    has_session: bool,
+    pub(super) cells: [String; 5],
+    pub(super) fields: serde_json::Value,
 }
 
 impl Row {
     fn new(engine: &Engine<'_>, provider: Provider, loaded: LoadedSessions) -> Result<Self> {
         let now = engine.clock.now();
-        let LoadedSessions { newest: session, problem, .. } = loaded;
-        let is_expired = session.as_ref().is_some_and(|it| it.session.needs_login(&provider, now));
-        let state = match (&session, problem) {
-            (Some(StoredSession { session, source }), _) => {
+        let LoadedSessions { newest, problem, .. } = loaded;
+        let session = newest.as_ref().map(|stored| &stored.session);
+        let is_expired = session.is_some_and(|it| it.needs_login(&provider, now));
+        let (kind, source) =
+            (session.map(|it| it.kind().name()), newest.as_ref().map(|it| it.source.name()));
+        let state = match (kind.zip(source), problem) {
+            (Some((kind, source)), _) => {
                 let expired = if is_expired { "expired " } else { "" };
-                let kind = session.kind().name().replace('_', " ");
-                format!("{expired}{kind} in the {}", source.name())
+                format!("{expired}{} in the {source}", kind.replace('_', " "))
             }
             (None, Some((_, problem))) => problem.to_string(),
             (None, None) => "not logged in".to_owned(),
         };
-        let user = session
-            .as_ref()
-            .and_then(|stored| owner::load(&engine.context.paths, &provider.key, &stored.session));
-        let expiry = |it: &StoredSession| match it.session.session_expiry() {
-            None if it.session.refresh_token.is_none() => it.session.reported_expiry(now),
+        let user = session.and_then(|it| owner::load(&engine.context.paths, &provider.key, it));
+        let expires_at = session.and_then(|it| it.reported_expiry(now));
+        // When a person has to log in again, if that is known.
+        let until = session.and_then(|it| match it.session_expiry() {
+            None if it.refresh_token.is_none() => expires_at,
             known => known,
-        };
-        let until = session.as_ref().and_then(expiry).map(Timestamp::to_whole_seconds);
-        let expires_at = session.as_ref().and_then(|it| it.session.reported_expiry(now));
-        let expires_at = expires_at.map(Timestamp::to_whole_seconds);
+        });
+        let [expires_at, until] =
+            [expires_at, until].map(|time| time.map(Timestamp::to_whole_seconds));
         let is_in_use =
             engine.context.configuration()?.account_in_use(&provider.name) == provider.account;
-        Ok(Self { provider, is_in_use, session, user, is_expired, expires_at, until, state })
-    }
-
-    pub(super) fn cells(&self) -> [String; 5] {
-        let Self { provider, is_in_use, user, until, state, .. } = self;
-        let star = if *is_in_use { " *" } else { "" };
+        let fields = json!({
+            "provider": provider.name, "account": &*provider.account, "in_use": is_in_use,
+            "logged_in": session.is_some() && !is_expired, "kind": kind, "source": source,
+            "expires_at": expires_at, "user": user, "session_ends_at": until,
+        });
+        let star = if is_in_use { " *" } else { "" };
         let account = format!("{}{star}", provider.account);
         let [user, until] = [user, until].map(|cell| or(cell.as_ref(), "-"));
-        [provider.name.to_string(), account, user, state.clone(), until]
-    }
-
-    pub(super) fn fields(&self) -> serde_json::Value {
-        let Self { provider, is_in_use, session, user, is_expired, expires_at, until, .. } = self;
-        json!({
-            "provider": provider.name, "account": &*provider.account, "in_use": is_in_use,
-            "logged_in": session.is_some() && !is_expired,
-            "kind": session.as_ref().map(|it| it.session.kind().name()),
-            "source": session.as_ref().map(|it| it.source.name()), "expires_at": expires_at,
-            "user": user, "session_ends_at": until,
-        })
+        let cells = [provider.name.to_string(), account, user, state, until];
+        Ok(Self { has_session: newest.is_some(), provider, cells, fields })
     }
 }
 
 pub(super) const HEADINGS: [&str; 5] = ["PROVIDER", "ACCOUNT", "USER", "LOGIN", "EXPIRES"];
 
-/// The accounts of these providers. A default account without a session is left out; a misconfigured provider is a
-/// note. The sessions of one account may be known.
+/// The accounts of these providers, without a default account that is not logged in. Notes a misconfigured provider. The
+/// sessions of one account may be known.
 pub(super) fn rows(
     engine: &Engine<'_>,
     names: &[&str],
@@ -127,7 +113,7 @@ fn load_rows(
             Ok(loaded) => rows.extend(
                 loaded
                     .into_iter()
-                    .filter(|row| row.session.is_some() || !row.provider.account.is_default()),
+                    .filter(|row| row.has_session || !row.provider.account.is_default()),
             ),
             Err(Error { message, .. }) => {
                 output
@@ -146,8 +132,8 @@ fn list(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
         None => engine.context.configuration()?.names(),
     };
     let rows = rows(engine, &names, None, output);
-    let fields = json!({ "accounts": rows.iter().map(Row::fields).collect::<Vec<_>>() });
-    let cells = rows.iter().map(Row::cells).collect();
+    let (cells, fields): (_, Vec<_>) = rows.into_iter().map(|row| (row.cells, row.fields)).unzip();
+    let fields = json!({ "accounts": fields });
     Ok(output.table(HEADINGS, cells, "Not logged in.", &fields))
 }
 

@@ -20,8 +20,7 @@ pub(super) struct Arguments {
 pub(super) fn run(mut command: Command, arguments: &Arguments) -> ToolOutput {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "my-credential-helper", &mut script);
-    // A command of a program with hyphens in its name has two labels in the script for bash:
-    // https://github.com/clap-rs/clap/issues/6421
+    // Commands of a program with hyphens have two labels for bash: https://github.com/clap-rs/clap/issues/6421
     let script = String::from_utf8_lossy(&script)
         .replace("my__subcmd__credential__subcmd__helper", "my__credential__helper");
     ToolOutput::success(script)

@@ -32,7 +32,7 @@ pub(super) fn run(
         return logout(engine, &engine.context.provider(None)?, output);
     }
     let configuration = engine.context.configuration()?;
-    let (mut results, mut failures) = (Vec::new(), Vec::new());
+    let mut results = Vec::new();
     for name in configuration.names() {
         // A provider that is misconfigured, or whose store fails, must not prevent the logout of the others.
         match engine.accounts(name) {
@@ -42,29 +42,20 @@ pub(super) fn run(
             Err(error) => results.push(Err(error)),
         }
     }
+    // The failures are last, and the first one decides the exit status.
+    results.sort_by_key(Result::is_err);
     let mut all = ToolOutput::default();
     for result in results {
-        let result = result.unwrap_or_else(|error| {
-            failures.push(output.failure(&error));
-            ToolOutput::default()
-        });
-        append(&mut all, &result);
-    }
-    for failure in &failures {
-        append(&mut all, failure);
+        let next = result.unwrap_or_else(|error| output.failure(&error));
+        all.output.push_str(&next.output);
+        all.messages.push_str(&next.messages);
+        all.status = if all.status == 0 { next.status } else { all.status };
     }
     Ok(all)
 }
 
-/// Appends an output. The first failure decides the exit status.
-fn append(all: &mut ToolOutput, next: &ToolOutput) {
-    all.output.push_str(&next.output);
-    all.messages.push_str(&next.messages);
-    all.status = if all.status == 0 { next.status } else { all.status };
-}
-
 fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
-    if let Some(session) = engine.end_identity(provider) {
+    if let Some(session) = engine.take_identity(provider, None) {
         return Ok(end_job(engine, provider, &session, output));
     }
     let own = provider.of_this_machine();
@@ -85,8 +76,7 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
     let is_oauth = matches!(provider.login, LoginKind::OAuth(_));
     let revocable =
         stored.as_ref().filter(|stored| is_oauth || stored.session.refresh_token.is_some());
-    // The session is deleted after any response of the service: a revoked session that is still stored would be
-    // reported as logged in.
+    // Deleted after any response of the service: a revoked session would be reported as logged in.
     let revoked = revocable.map(|stored| revoke(engine, provider, stored));
     Pending::forget_account(engine, provider);
     let was_logged_in = engine.forget_session(&own, None)? || stored.is_some();
@@ -144,7 +134,7 @@ fn still_valid(provider: &Provider) -> String {
             "the API token is still valid; to revoke it, log in by email and run `{}`",
             provider.command("token revoke ID|NAME")
         ),
-        LoginKind::ApiKey(_) | LoginKind::OAuth(_) => {
+        LoginKind::ApiKey { .. } | LoginKind::OAuth(_) => {
             format!("the key is still valid; revoke it at {}, where it was created", provider.name)
         }
     }
@@ -160,7 +150,7 @@ fn still_open(provider: &Provider) -> String {
             ),
             None => format!("it stays valid there until it expires or {name} revokes it"),
         },
-        LoginKind::MagicLink | LoginKind::ApiKey(_) => format!(
+        LoginKind::MagicLink | LoginKind::ApiKey { .. } => format!(
             "it stays valid there until it expires; after another login, run `{}` and `session revoke ID` to revoke it",
             provider.command("session list")
         ),
@@ -186,8 +176,7 @@ fn retry<T>(engine: &Engine<'_>, request: impl Fn() -> http::Result<T>) -> http:
     }
 }
 
-/// Revokes the session. The service requires a valid access token, so an expired one is refreshed first: otherwise the
-/// refresh token would stay valid for weeks.
+/// Refreshes an expired session first: the service requires a valid access token to revoke the refresh token.
 fn revoke(engine: &Engine<'_>, provider: &Provider, stored: &StoredSession) -> Result<(), String> {
     let message = |error: Error| error.message;
     if let LoginKind::OAuth(oauth) = &provider.login {

@@ -147,8 +147,7 @@ enum Command {
     Tool(Vec<OsString>),
 }
 
-/// The arguments of the JSON protocol's `get`, for its help. The protocol parses them itself, which is faster than
-/// clap.
+/// The arguments of the JSON protocol's `get`, for its help. The protocol parses them itself, faster than clap.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Without --format or --url, a JSON request is read from standard input; an empty request is for the default \
@@ -285,7 +284,6 @@ impl Command {
     }
 }
 
-/// Runs an operation of the JSON protocol.
 fn protocol(engine: &Engine<'_>, operation: &str, rest: &[String]) -> ToolOutput {
     let arguments = [&[operation.to_owned()], rest].concat();
     run::run(engine, run::json_tool(), &arguments)

@@ -114,7 +114,6 @@ impl Output {
     }
 }
 
-/// A value of a service that may be missing, for a table.
 pub(super) fn or(value: Option<&String>, none: &str) -> String {
     value.map_or(none, String::as_str).to_owned()
 }

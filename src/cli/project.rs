@@ -7,7 +7,7 @@ use crate::auth::Engine;
 use crate::cli::output::{Output, or};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::microtica;
-use crate::model::{ApiPaths, LoginKind, Provider, ToolOutput};
+use crate::model::{LoginKind, Provider, ToolOutput};
 
 #[derive(Subcommand)]
 pub(super) enum ProjectCommand {
@@ -27,10 +27,8 @@ pub(super) enum EnvCommand {
 }
 
 pub(super) fn list_projects(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
-    let (provider, paths) = provider(engine)?;
-    let (projects, _) = engine.call(&provider, "list the projects", |client, key| {
-        microtica::projects(client, &paths, key)
-    })?;
+    let provider = provider(engine)?;
+    let (projects, _) = engine.call(&provider, "list the projects", microtica::projects)?;
     let rows = projects.iter().map(|project| [project.id.clone(), project.name.clone()]).collect();
     Ok(output.table(
         ["ID", "NAME"],
@@ -41,10 +39,10 @@ pub(super) fn list_projects(engine: &Engine<'_>, output: &Output) -> Result<Tool
 }
 
 pub(super) fn list_environments(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
-    let (provider, paths) = provider(engine)?;
+    let provider = provider(engine)?;
     let project = project(engine, &provider)?;
     let response = engine.call(&provider, "list the environments", |client, key| {
-        microtica::environments(client, &paths, key, &project)
+        microtica::environments(client, key, &project)
     });
     let (environments, _) = response.map_err(|error| match error.code {
         ErrorCode::Rejected if error.hint.is_none() => {
@@ -66,13 +64,13 @@ pub(super) fn list_environments(engine: &Engine<'_>, output: &Output) -> Result<
     ))
 }
 
-fn provider(engine: &Engine<'_>) -> Result<(Provider, ApiPaths)> {
+fn provider(engine: &Engine<'_>) -> Result<Provider> {
     let provider = engine.context.provider(None)?;
-    match &provider.login {
-        LoginKind::ApiKey(Some(paths)) => Ok((provider.clone(), paths.clone())),
-        _ => Err(Error::invalid(format!("{} has no projects", provider.name))
-            .with_hint("add `--provider microtica`")),
+    if provider.login == (LoginKind::ApiKey { is_microtica: true }) {
+        return Ok(provider);
     }
+    Err(Error::invalid(format!("{} has no projects", provider.name))
+        .with_hint("add `--provider microtica`"))
 }
 
 fn project(engine: &Engine<'_>, provider: &Provider) -> Result<String> {

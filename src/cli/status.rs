@@ -1,5 +1,4 @@
-//! `status`: the state on this machine, and in a shared store, as it is before any refresh. Calls the service only with
-//! `--check`.
+//! `status`: the state on this machine, and in a shared store, before any refresh. Only `--check` calls the service.
 
 use std::time::{Duration, Instant};
 
@@ -60,11 +59,11 @@ pub(super) fn run(
     }
     let names = engine.context.configuration()?.names();
     let rows = account::rows(engine, &names, Some((&provider.key, loaded)), output);
-    report.field("accounts", rows.iter().map(Row::fields).collect::<Vec<_>>());
+    report.field("accounts", rows.iter().map(|row| row.fields.clone()).collect::<Vec<_>>());
     let mut result = output.report(report);
     let is_shown = |row: &Row| row.provider.key == provider.key;
     if !output.json && rows.iter().any(|row| !is_shown(row)) {
-        let cells = rows.iter().map(Row::cells).collect();
+        let cells = rows.into_iter().map(|row| row.cells).collect();
         let table = output.table(account::HEADINGS, cells, "", &json!({}));
         result.output.push('\n');
         result.output.push_str(&table.output);
@@ -72,18 +71,18 @@ pub(super) fn run(
     Ok(ToolOutput { status, ..result })
 }
 
-/// The credential in force.
-enum InForce<'a> {
-    Variable(Variable),
-    /// The token for the identity of the job, by its source.
-    Identity(&'static str),
-    Session(&'a StoredSession),
-    None,
+#[derive(Default)]
+struct InForce<'a> {
+    /// `by the token in MY_API_TOKEN`; `None` for a session.
+    how: Option<String>,
+    source: Option<Source>,
+    token: Option<(Secret, Kind)>,
+    expires_at: Option<Timestamp>,
+    stored: Option<&'a StoredSession>,
 }
 
 impl<'a> InForce<'a> {
-    /// The credential in force, and the state of the provider's variable. `job` is the source of an identity that is
-    /// present.
+    /// Also returns the state of the provider's variable. `job` is the source of an identity that is present.
     fn find(
         engine: &Engine<'_>,
         provider: &Provider,
@@ -92,53 +91,46 @@ impl<'a> InForce<'a> {
     ) -> (Self, String) {
         let (name, now) = (&provider.token_variable, engine.clock.now());
         match env::read(&engine.context.environment, name, now) {
-            Ok(Some(found)) => return (Self::Variable(found), "set, in effect".to_owned()),
+            Ok(Some(Variable { token, kind, expires_at })) => {
+                let in_force = Self {
+                    how: Some(format!("by the token in {name}")),
+                    source: Some(Source::Environment),
+                    token: Some((token, kind)),
+                    expires_at,
+                    stored: None,
+                };
+                return (in_force, "set, in effect".to_owned());
+            }
             // An invalid variable precedes the session, too.
-            Err(error) => return (Self::None, error.message),
+            Err(error) => return (Self::default(), error.message),
             Ok(None) => {}
         }
-        let in_force = match (job, &loaded.newest) {
-            (Some(source), _) => Self::Identity(source),
-            (None, Some(stored)) => Self::Session(stored),
-            (None, None) => Self::None,
-        };
+        let mut in_force = Self::default();
+        if let Some(source) = job {
+            in_force.how = Some(format!("by the identity of {source}"));
+            in_force.source = Some(Source::Identity);
+        } else if let Some(stored @ StoredSession { session, source }) = &loaded.newest {
+            in_force.source = Some(*source);
+            in_force.token = Some((session.access_token.clone(), session.kind()));
+            // As `get` and `list` report it.
+            in_force.expires_at = session.reported_expiry(now);
+            in_force.stored = Some(stored);
+        }
         (in_force, "not set".to_owned())
     }
 
-    fn source(&self) -> Option<&'static str> {
-        match self {
-            Self::Variable(_) => Some(Source::Environment.name()),
-            Self::Identity(_) => Some(Source::Identity.name()),
-            Self::Session(stored) => Some(stored.source.name()),
-            Self::None => None,
-        }
-    }
-
-    fn token(&self) -> Option<(&Secret, Kind)> {
-        match self {
-            Self::Variable(variable) => Some((&variable.token, variable.kind)),
-            Self::Session(stored) => Some((&stored.session.access_token, stored.session.kind())),
-            Self::Identity(_) | Self::None => None,
-        }
-    }
-
     /// Row, field and value of each time of the credential.
-    fn times(&self, now: Timestamp) -> [(&'static str, &'static str, Option<Timestamp>); 4] {
+    fn times(&self) -> [(&'static str, &'static str, Option<Timestamp>); 4] {
         let known = |time: &Timestamp| *time > Timestamp::ZERO;
-        let session = if let Self::Session(stored) = self { Some(&stored.session) } else { None };
+        let session = self.stored.map(|stored| &stored.session);
         let logged_in_at = session.map(|session| session.logged_in_at).filter(known);
-        let expires_at = match self {
-            Self::Variable(variable) => variable.expires_at,
-            // As `get` and `list` report it.
-            _ => session.and_then(|session| session.reported_expiry(now)),
-        };
         // An API token is never refreshed.
         let refreshed = session.filter(|session| session.kind() == Kind::Session);
         let last_refreshed_at = refreshed.map(Session::received_at).filter(known);
         let session_expiry = session.and_then(Session::session_expiry);
         [
             ("since", "logged_in_at", logged_in_at),
-            ("token expires", "expires_at", expires_at),
+            ("token expires", "expires_at", self.expires_at),
             ("last refreshed", "last_refreshed_at", last_refreshed_at),
             ("session expires", "session_ends_at", session_expiry),
         ]
@@ -166,14 +158,6 @@ fn local_status(
     let job =
         identity.as_ref().filter(|(_, is_present, _)| *is_present).map(|(source, ..)| *source);
     let (in_force, variable_state) = InForce::find(engine, provider, job, &loaded);
-    let stored = if let InForce::Session(stored) = in_force { Some(stored) } else { None };
-    let location = match (facts, stored) {
-        (Some(shared), Some(_)) => Some(shared.location.clone()),
-        (_, stored) => stored.and_then(|it| engine.stores.get(it.source).location(&provider.key)),
-    };
-    let user =
-        stored.and_then(|stored| owner::load(&context.paths, &provider.key, &stored.session));
-    let elsewhere = context.other_login_url(provider, None)?.filter(|_| stored.is_some());
 
     let mut report = Report::default();
     report.add("provider", "provider", Some(provider.name.to_string()));
@@ -183,39 +167,8 @@ fn local_status(
         report.row("account", provider.account.to_string());
     }
     report.add("api url", "api_url", Some(context.api_url(provider, None)?));
-    let how = match &in_force {
-        InForce::Variable(_) => Some(format!("by the token in {}", provider.token_variable)),
-        InForce::Identity(source) => Some(format!("by the identity of {source}")),
-        InForce::Session(it) => {
-            Some(describe_session(provider, it, user.as_deref(), location.as_deref()))
-        }
-        InForce::None => None,
-    };
-    let why_not = match (rejected, stored) {
-        (Some(error), _) => Some(error.message.clone()),
-        (None, Some(it)) if it.session.needs_login(provider, now) => Some("expired".to_owned()),
-        _ => None,
-    };
-    report.field("logged_in", how.is_some() && why_not.is_none());
-    report.row(
-        "logged in",
-        match (how, why_not) {
-            (None, _) => "no".to_owned(),
-            (Some(how), None) => how,
-            (Some(how), Some(why)) => format!("no ({why}), {how}"),
-        },
-    );
-    if let Some(url) = &elsewhere {
-        report.row("logged in at", format!("{url}, which is not the current API URL"));
-    }
-    report.field("login_api_url", elsewhere);
-    report.field("user", user);
-    let user_id = in_force.token().and_then(|(token, _)| jwt::claims(token).sub);
-    report.add("user id", "user_id", user_id);
-    report.field("kind", in_force.token().map(|(_, kind)| kind.name()));
-    report.field("source", in_force.source());
-    report.field("location", location);
-    for (row, field, time) in in_force.times(now) {
+    add_login(engine, provider, &mut report, &in_force, facts, rejected)?;
+    for (row, field, time) in in_force.times() {
         report.field(field, time.map(Timestamp::to_whole_seconds));
         if let Some(time) = time {
             report.row(row, format!("{} ({})", time.to_whole_seconds(), relative(time, now)));
@@ -232,6 +185,50 @@ fn local_status(
     }
     add_stores(&mut report, provider, variable_state, &loaded);
     Ok((report, loaded))
+}
+
+/// Who is logged in, by which credential, and why that is not accepted.
+fn add_login(
+    engine: &Engine<'_>,
+    provider: &Provider,
+    report: &mut Report,
+    in_force: &InForce<'_>,
+    shared: Option<&SharedFacts>,
+    rejected: Option<&Error>,
+) -> Result<()> {
+    let (context, stored) = (&engine.context, in_force.stored);
+    let location = match (shared, stored) {
+        (Some(shared), Some(_)) => Some(shared.location.clone()),
+        (_, stored) => stored.and_then(|it| engine.stores.get(it.source).location(&provider.key)),
+    };
+    let user =
+        stored.and_then(|stored| owner::load(&context.paths, &provider.key, &stored.session));
+    let describe = |it| describe_session(provider, it, user.as_deref(), location.as_deref());
+    let how = in_force.how.clone().or_else(|| stored.map(describe));
+    let has_expired = stored.is_some_and(|it| it.session.needs_login(provider, engine.clock.now()));
+    let why_not = rejected.map(|error| error.message.clone());
+    let why_not = why_not.or_else(|| has_expired.then(|| "expired".to_owned()));
+    report.field("logged_in", how.is_some() && why_not.is_none());
+    report.row(
+        "logged in",
+        match (how, why_not) {
+            (None, _) => "no".to_owned(),
+            (Some(how), None) => how,
+            (Some(how), Some(why)) => format!("no ({why}), {how}"),
+        },
+    );
+    let elsewhere = context.other_login_url(provider, None)?.filter(|_| stored.is_some());
+    if let Some(url) = &elsewhere {
+        report.row("logged in at", format!("{url}, which is not the current API URL"));
+    }
+    report.field("login_api_url", elsewhere);
+    report.field("user", user);
+    let token = in_force.token.as_ref();
+    report.add("user id", "user_id", token.and_then(|(token, _)| jwt::claims(token).sub));
+    report.field("kind", token.map(|(_, kind)| kind.name()));
+    report.field("source", in_force.source.map(Source::name));
+    report.field("location", location);
+    Ok(())
 }
 
 fn add_stores(report: &mut Report, provider: &Provider, variable: String, loaded: &LoadedSessions) {
@@ -308,7 +305,7 @@ fn describe_session(
     let kind = match (session.kind(), &provider.login) {
         (Kind::Session, _) => "a session",
         (_, LoginKind::MagicLink) => "an API token",
-        (_, LoginKind::ApiKey(_)) => "a key",
+        (_, LoginKind::ApiKey { .. }) => "a key",
         (_, LoginKind::OAuth(_)) => "a token",
     };
     let user = user.map_or_else(String::new, |user| format!("as {user}, "));
@@ -337,19 +334,16 @@ pub(super) fn check(engine: &Engine<'_>, provider: &Provider) -> Result<String> 
             let (user, _) = whoami::userinfo(engine, provider, oauth)?;
             user.name().unwrap_or_else(|| "an unnamed user".to_owned())
         }
-        LoginKind::ApiKey(Some(paths)) => {
-            let (key, _) = engine.call(provider, "look up the key", |client, key| {
-                microtica::whoami(client, paths, key)
-            })?;
+        LoginKind::ApiKey { is_microtica: true } => {
+            let (key, _) = engine.call(provider, "look up the key", microtica::whoami)?;
             return Ok(format!("accepts the key `{}`", key.key_name.unwrap_or_default()));
         }
-        LoginKind::ApiKey(None) => return Ok("no request available".to_owned()),
+        LoginKind::ApiKey { is_microtica: false } => return Ok("no request available".to_owned()),
     };
     Ok(format!("accepts the credential of {owner}"))
 }
 
-/// Adds the profile in force and its catalog, as cached by the `my` command line. `MY_PROFILE` precedes
-/// `active_profile`, as in `my`.
+/// Adds the profile in force and its catalog, as `my` caches it. `MY_PROFILE` precedes `active_profile`, as in `my`.
 fn add_profile(engine: &Engine<'_>, report: &mut Report, verbose: bool) -> Result<()> {
     let context = &engine.context;
     let configured = MyJson::load(&context.paths)?.active_profile;

@@ -1,5 +1,4 @@
-//! The terminal: prompts, and single keys while a login is pending. Everything is written to standard error; standard
-//! output is for data.
+//! The terminal: prompts, and single keys while a login is pending, on standard error; standard output is for data.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 #[cfg(windows)]
@@ -41,7 +40,6 @@ pub(super) fn shows_colour(on_stderr: bool) -> bool {
     is_terminal && Environment::Process.get("NO_COLOR").is_none()
 }
 
-/// Prints a message at once.
 pub(super) fn print(message: &str) {
     print_image(&printable(message));
 }
@@ -51,14 +49,12 @@ pub(super) fn print_image(image: &str) {
     let _ = writeln!(io::stderr(), "{image}");
 }
 
-/// Replaces the current line.
 pub(super) fn replace_line(text: &str) {
     let clear = terminal::Clear(terminal::ClearType::CurrentLine);
     let _ = crossterm::execute!(io::stderr(), clear, cursor::MoveToColumn(0))
         .and_then(|()| write!(io::stderr(), "{text}"));
 }
 
-/// Prompts for a line.
 pub(super) fn prompt(question: &str) -> Result<String> {
     let _ = write!(io::stderr(), "{question} ");
     let mut line = String::new();
@@ -141,8 +137,7 @@ fn parse_keys(text: &str) -> Vec<Key> {
     keys
 }
 
-/// The keyboard, key by key and without an echo. The terminal is restored when this is dropped, or when a signal ends the
-/// process.
+/// The keyboard, key by key without an echo, until this is dropped or a signal ends the process.
 pub(super) struct Keyboard {
     _cleanup: signals::CleanupOnSignal,
 }
@@ -168,7 +163,6 @@ impl Keyboard {
         parse_keys(&String::from_utf8_lossy(&bytes[..count]))
     }
 
-    /// The keys of the next tenth of a second.
     #[cfg(windows)]
     pub(super) fn keys(&self) -> Vec<Key> {
         let (mut keys, mut timeout) = (Vec::new(), Duration::from_millis(100));

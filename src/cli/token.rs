@@ -99,8 +99,7 @@ fn create(
 /// The longest lifetime of a token, in hours: 100 years.
 const MAX_LIFETIME: u64 = 100 * 365 * 24;
 
-/// Rejects a lifetime that the service accepts although the new token has expired, such as `0d`, `-1d` or one beyond
-/// its calendar.
+/// Rejects a lifetime that the service accepts for a token that is then expired: `0d`, `-1d`, beyond its calendar.
 fn check_lifetime(text: &str) -> Result<()> {
     let hours = [('h', 1), ('d', 24), ('y', 365 * 24)].into_iter().find_map(|(unit, hours)| {
         let digits = text.strip_suffix(unit)?;

@@ -6,7 +6,6 @@ use crate::model::{
     Credential, CredentialRequest, Kind, Resolved, Secret, Source, Target, Timestamp,
 };
 
-/// The arguments of both.
 #[derive(clap::Args)]
 pub(super) struct Variables {
     /// A variable to set: NAME for the token, or NAME=token, NAME=username, NAME=header, NAME=expires_at
@@ -26,7 +25,6 @@ pub(super) struct Assignment {
 }
 
 impl Variables {
-    /// Gets the credential, and assigns it to the variables.
     pub(super) fn assignments(
         &self,
         engine: &Engine<'_>,

@@ -8,16 +8,16 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::http::microtica;
 use crate::http::mycli::{self, Me};
 use crate::http::oauth::{Description, Service};
-use crate::model::{ApiPaths, Kind, LoginKind, OAuth, Provider, Resolved, Source, ToolOutput};
+use crate::model::{Kind, LoginKind, OAuth, Provider, Resolved, Source, ToolOutput};
 use crate::store::owner;
 
 pub(super) fn run(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
     let provider = engine.context.provider(None)?;
     match &provider.login {
         LoginKind::MagicLink => account(engine, &provider, output),
-        LoginKind::ApiKey(Some(paths)) => key(engine, &provider, paths, output),
+        LoginKind::ApiKey { is_microtica: true } => key(engine, &provider, output),
         LoginKind::OAuth(oauth) => user(engine, &provider, oauth, output),
-        LoginKind::ApiKey(None) => Err(local_only(&provider, "key")),
+        LoginKind::ApiKey { is_microtica: false } => Err(local_only(&provider, "key")),
     }
 }
 
@@ -67,8 +67,7 @@ fn new_report(provider: &Provider, found: &Resolved, output: &Output) -> Report 
     report
 }
 
-/// The response of a userinfo endpoint. The field names are those of OpenID Connect; the user name has another one at
-/// each service.
+/// The response of a userinfo endpoint, as in OpenID Connect; the name of the user has another field at each service.
 pub(super) struct UserInfo(pub(super) Value);
 
 impl UserInfo {
@@ -121,15 +120,9 @@ fn user(
 }
 
 /// Reports what Microtica's own command line reports of a key, also if the service cannot be reached.
-fn key(
-    engine: &Engine<'_>,
-    provider: &Provider,
-    paths: &ApiPaths,
-    output: &Output,
-) -> Result<ToolOutput> {
+fn key(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<ToolOutput> {
     let Provider { name, .. } = provider;
-    let (found, response) =
-        engine.try_call(provider, |client, key| microtica::whoami(client, paths, key))?;
+    let (found, response) = engine.try_call(provider, microtica::whoami)?;
     let prefix = microtica::key_prefix(&found.credential.secret);
     let (key, failure) = match response {
         Ok(key) => (Some(key), None),

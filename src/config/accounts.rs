@@ -18,7 +18,6 @@ pub struct AccountPatterns(Vec<Pattern>);
 /// A host as in `hosts`, with or without a path: `https://git.acme.dev/team-a/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// As in the file.
     pub text: String,
     pub account: Account,
     host: HostPattern,
@@ -68,7 +67,6 @@ impl Pattern {
 }
 
 impl Configuration {
-    /// The pattern of the account for a target.
     pub fn account_pattern(&self, target: &Target) -> Option<&Pattern> {
         let matching = self.accounts.0.iter().filter(|pattern| pattern.matches(target));
         matching.max_by_key(|pattern| pattern.rank())

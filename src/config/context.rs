@@ -93,8 +93,7 @@ impl Context {
         Ok(account)
     }
 
-    /// The provider by name, or the default one (`--provider`, `MY_PROVIDER`, `config.toml`, mycli), with its default
-    /// account.
+    /// The provider of this name, of `--provider`, `MY_PROVIDER` or `config.toml`, else mycli; with its default account.
     pub fn descriptor(&self, name: Option<&str>) -> Result<Provider> {
         let configuration = self.configuration()?;
         let name = name.or(self.overrides.provider.as_deref());
@@ -146,8 +145,7 @@ impl Context {
         }
     }
 
-    /// The API URL for a login, which stores the URL and then removes the sessions of another URL. An error if only a
-    /// variable names the URL.
+    /// The API URL for a login, which stores it and ends the sessions of another URL. An error if only a variable names it.
     pub fn login_api_url(&self, provider: &Provider) -> Result<String> {
         let (url, configured) = (self.api_url(provider, None)?, self.configured_api_url(provider)?);
         if self.overrides.api_url.is_some() || url == configured {
@@ -253,7 +251,6 @@ impl Context {
         }
     }
 
-    /// The client secret of an OAuth service.
     pub fn client_secret(&self, oauth: &OAuth) -> Result<Option<Secret>> {
         let Some(location) = &oauth.client_secret else { return Ok(None) };
         let secret = self.secret(location)?;
@@ -316,8 +313,6 @@ impl Context {
 /// A base URL without a final slash, and its origin. The error does not repeat the URL, which may contain a password.
 fn parse_api_url(url: &str, which: &str) -> Result<(String, Origin)> {
     let url = url.trim().trim_end_matches('/');
-    match Provider::api_origin(url) {
-        Ok(origin) => Ok((url.to_owned(), origin)),
-        Err(error) => Err(Error { message: format!("{which}: {}", error.message), ..error }),
-    }
+    let origin = Provider::api_origin(url).map_err(|error| error.about(which))?;
+    Ok((url.to_owned(), origin))
 }

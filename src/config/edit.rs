@@ -157,7 +157,6 @@ pub fn no_directory() -> Error {
     Error::invalid_state("no configuration directory")
 }
 
-/// Keys, each with its new value.
 type Changes<'a> = Vec<(&'a str, Option<Value>)>;
 
 /// Plans a change, without writing. `change` returns `None` if `providers` is not a table.

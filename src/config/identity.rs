@@ -77,7 +77,7 @@ impl ProviderSettings {
             let client_id = self.client_id.clone().map(Into::into);
             LoginKind::OAuth(Box::new(OAuth { endpoints, client_id, ..OAuth::default() }))
         } else {
-            LoginKind::ApiKey(None)
+            LoginKind::ApiKey { is_microtica: false }
         };
         let token_variable = self.token_variable.clone().unwrap_or_else(|| derived_variable(name));
         let mut provider = Provider::new(name, login, api_url, token_variable);
@@ -115,71 +115,20 @@ impl IdentitySettings {
     ) -> Result<Identity> {
         let table = format!("[providers.{}.identity]", provider.name);
         let invalid = |what: String| Error::invalid(format!("{table} {what}"));
-        let required = |key: &str, value: &Option<String>| {
-            let value = value.as_deref().map(str::trim).filter(|value| !value.is_empty());
-            value.map(str::to_owned).ok_or_else(|| invalid(format!("has no `{key}`")))
-        };
-        let one_of = |key: &str, value: &str, names: &[&str]| {
-            let (value, names) = (sanitize(value), names.join(", "));
-            invalid(format!("has {key} = `{value}`: use {names}"))
-        };
-        let source = required("source", &self.source)?;
-        let (audience, exchange) = match known {
-            Some(known) if self.exchange.is_none() => {
-                let audience = self.audience.clone().unwrap_or_else(|| known.audience.to_owned());
-                (audience, EXCHANGES[0].to_owned())
-            }
-            Some(known) => {
-                return Err(invalid(format!("has `exchange`, which {} decides", known.kind)));
-            }
-            None => (required("audience", &self.audience)?, required("exchange", &self.exchange)?),
-        };
+        let source = required("source", self.source.as_ref()).map_err(invalid)?;
+        let (audience, exchange) = self.purpose(known).map_err(invalid)?;
         self.check_keys(&source, &exchange).map_err(invalid)?;
-        let source = match source.as_str() {
-            "github-actions" => IdentitySource::GitHubActions,
-            "gitlab" => IdentitySource::GitLab(
-                self.variable.clone().unwrap_or_else(|| default_variable(&audience)),
-            ),
-            "bitbucket" => IdentitySource::Bitbucket,
-            "circleci" => IdentitySource::CircleCi,
-            "buildkite" => IdentitySource::Buildkite,
-            "azure-pipelines" => IdentitySource::AzurePipelines {
-                service_connection: required("service_connection", &self.service_connection)?,
-            },
-            "kubernetes" | "file" => {
-                let path = self.file.clone().ok_or_else(|| invalid("has no `file`".to_owned()))?;
-                if path.parent().is_some_and(|folder| folder.ends_with(SERVICE_ACCOUNT)) {
-                    let what = "names the default service account token, which is for the API server of the cluster";
-                    return Err(invalid(what.to_owned())
-                        .with_hint("mount a projected volume with an audience of its own"));
-                }
-                if source == "file" {
-                    IdentitySource::File(path)
-                } else {
-                    IdentitySource::Kubernetes(path)
-                }
-            }
-            "gcp" => IdentitySource::Gcp,
-            "azure" => IdentitySource::Azure,
-            "variable" => IdentitySource::Variable(required("variable", &self.variable)?),
-            "private-key" => IdentitySource::PrivateKey(self.signing_key().map_err(invalid)?),
-            other => return Err(one_of("source", other, &IdentitySource::NAMES)),
-        };
-        let exchange = match (known, exchange.as_str()) {
-            (Some(known), _) => known.exchange(),
-            (_, "token-exchange") => Exchange::TokenExchange {
-                subject_token_type: self.subject_token_type.clone().map_or(JWT.into(), Into::into),
-                requested_token_type: self.requested_token_type.clone().map(Into::into),
-            },
-            (_, "jwt-bearer") => Exchange::JwtBearer,
-            (_, "client-assertion") => Exchange::ClientAssertion,
-            (_, "vault") => Exchange::Vault {
-                mount: self.mount.clone().map_or("jwt".into(), Into::into),
-                role: required("role", &self.role)?.into(),
-                namespace: self.namespace.clone().map(Into::into),
-            },
-            (_, "none") => Exchange::None,
-            (_, other) => return Err(one_of("exchange", other, &EXCHANGES)),
+        let source = self.source(&source, &audience).map_err(invalid)?;
+        if let IdentitySource::File(path) | IdentitySource::Kubernetes(path) = &source
+            && path.parent().is_some_and(|folder| folder.ends_with(SERVICE_ACCOUNT))
+        {
+            let what = "names the default service account token, which is for the API server of the cluster";
+            return Err(invalid(what.to_owned())
+                .with_hint("mount a projected volume with an audience of its own"));
+        }
+        let exchange = match known {
+            Some(known) => known.exchange(),
+            None => self.exchange(&exchange).map_err(invalid)?,
         };
         if let Some(name) = self.parameters.keys().find(|name| RESERVED.contains(&name.as_str())) {
             return Err(invalid(format!("has the reserved parameter `{name}`")));
@@ -195,6 +144,66 @@ impl IdentitySettings {
         };
         check_provider(&identity, provider).map_err(invalid)?;
         Ok(identity)
+    }
+
+    /// The audience, and the name of the exchange.
+    fn purpose(&self, known: Option<&TrustingService>) -> Result<(String, String), String> {
+        match known {
+            Some(known) if self.exchange.is_some() => {
+                Err(format!("has `exchange`, which {} decides", known.kind))
+            }
+            Some(known) => {
+                let audience = self.audience.clone().unwrap_or_else(|| known.audience.to_owned());
+                Ok((audience, EXCHANGES[0].to_owned()))
+            }
+            None => Ok((
+                required("audience", self.audience.as_ref())?,
+                required("exchange", self.exchange.as_ref())?,
+            )),
+        }
+    }
+
+    fn source(&self, name: &str, audience: &str) -> Result<IdentitySource, String> {
+        let file = || self.file.clone().ok_or_else(|| "has no `file`".to_owned());
+        Ok(match name {
+            "github-actions" => IdentitySource::GitHubActions,
+            "gitlab" => IdentitySource::GitLab(
+                self.variable.clone().unwrap_or_else(|| default_variable(audience)),
+            ),
+            "bitbucket" => IdentitySource::Bitbucket,
+            "circleci" => IdentitySource::CircleCi,
+            "buildkite" => IdentitySource::Buildkite,
+            "azure-pipelines" => {
+                let key = "service_connection";
+                let service_connection = required(key, self.service_connection.as_ref())?;
+                IdentitySource::AzurePipelines { service_connection }
+            }
+            "kubernetes" => IdentitySource::Kubernetes(file()?),
+            "file" => IdentitySource::File(file()?),
+            "gcp" => IdentitySource::Gcp,
+            "azure" => IdentitySource::Azure,
+            "variable" => IdentitySource::Variable(required("variable", self.variable.as_ref())?),
+            "private-key" => IdentitySource::PrivateKey(self.signing_key()?),
+            other => return Err(unknown("source", other, &IdentitySource::NAMES)),
+        })
+    }
+
+    fn exchange(&self, name: &str) -> Result<Exchange, String> {
+        Ok(match name {
+            "token-exchange" => Exchange::TokenExchange {
+                subject_token_type: self.subject_token_type.clone().map_or(JWT.into(), Into::into),
+                requested_token_type: self.requested_token_type.clone().map(Into::into),
+            },
+            "jwt-bearer" => Exchange::JwtBearer,
+            "client-assertion" => Exchange::ClientAssertion,
+            "vault" => Exchange::Vault {
+                mount: self.mount.clone().map_or("jwt".into(), Into::into),
+                role: required("role", self.role.as_ref())?.into(),
+                namespace: self.namespace.clone().map(Into::into),
+            },
+            "none" => Exchange::None,
+            other => return Err(unknown("exchange", other, &EXCHANGES)),
+        })
     }
 
     /// Rejects a key without effect, which would be an unnoticed mistake.
@@ -233,6 +242,20 @@ impl IdentitySettings {
         let algorithm = self.algorithm.ok_or("has no `algorithm`")?;
         Ok(SigningKey { location, algorithm, id: self.key_id.clone() })
     }
+}
+
+/// The value of a key, which has to be set.
+fn required(key: &str, value: Option<&String>) -> Result<String, String> {
+    filled(value).ok_or_else(|| format!("has no `{key}`"))
+}
+
+/// A value without blanks around it, if it is not blank.
+pub(super) fn filled(value: Option<&String>) -> Option<String> {
+    value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+fn unknown(key: &str, value: &str, names: &[&str]) -> String {
+    format!("has {key} = `{}`: use {}", sanitize(value), names.join(", "))
 }
 
 /// The settings of the provider that the exchange requires.

@@ -34,7 +34,6 @@ pub use paths::Paths;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Configuration {
-    /// The default provider.
     pub provider: Option<String>,
     /// The default provider of the environment, which precedes.
     #[serde(skip)]
@@ -52,7 +51,6 @@ pub struct Configuration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreChoice {
-    /// The keyring of the operating system.
     Keyring,
     /// A file below the home directory, with mode 0600.
     File,
@@ -203,9 +201,7 @@ impl Configuration {
     }
 
     fn described(&self, name: &str) -> Result<Provider> {
-        let built_in = [Provider::MYCLI, Provider::MICROTICA];
-        let built_in = built_in.into_iter().find(|provider| provider.name == name);
-        match (built_in, self.providers.get(name)) {
+        match (built_in(name), self.providers.get(name)) {
             (Some(provider), None) => Ok(provider),
             (Some(provider), Some(settings)) => settings.applied_to(provider),
             (None, Some(settings)) => {
@@ -218,18 +214,14 @@ impl Configuration {
         }
     }
 
-    /// Rejects a variable that was derived from the provider's name and is the variable of another provider, whose
-    /// token would be sent to this one.
+    /// Rejects a variable derived from the name if another provider has it, whose token would be sent to this one.
     fn check_variable(&self, settings: &ProviderSettings, provider: &Provider) -> Result<()> {
-        let built_in = |name: &str| match name {
-            "mycli" => Some(Provider::MYCLI.token_variable.into_owned()),
-            "microtica" => Some(Provider::MICROTICA.token_variable.into_owned()),
-            _ => None,
-        };
         let variable_of = |name: &str| {
             let configured = self.providers.get(name);
             let configured = configured.and_then(|settings| settings.token_variable.clone());
-            configured.or_else(|| built_in(name)).unwrap_or_else(|| oauth::derived_variable(name))
+            configured
+                .or_else(|| built_in(name).map(|provider| provider.token_variable.into_owned()))
+                .unwrap_or_else(|| oauth::derived_variable(name))
         };
         let names = self.names();
         let other = names
@@ -267,7 +259,6 @@ impl Configuration {
         claims.map(|(name, _)| name.as_str()).collect()
     }
 
-    /// The default project of a provider's commands.
     pub fn project(&self, provider: &str) -> Option<&str> {
         self.providers.get(provider)?.project.as_deref()
     }
@@ -281,7 +272,6 @@ impl Configuration {
 }
 
 impl ProviderSettings {
-    /// A provider that is only configured.
     fn new_provider(&self, name: &str) -> Result<Provider> {
         let missing =
             |key: &str| Error::invalid(format!("[providers.{}] has no `{key}`", sanitize(name)));
@@ -304,7 +294,7 @@ impl ProviderSettings {
             self.token_variable.clone().ok_or_else(|| missing("token_variable"))?;
         let login = match kind {
             ProviderKind::MagicLink => LoginKind::MagicLink,
-            _ => LoginKind::ApiKey(None),
+            _ => LoginKind::ApiKey { is_microtica: false },
         };
         Ok(Provider::new(name, login, api_url, token_variable))
     }
@@ -340,6 +330,14 @@ impl ProviderSettings {
             provider.identity = Some(Box::new(identity.identity(&provider, known)?));
         }
         Ok(provider)
+    }
+}
+
+fn built_in(name: &str) -> Option<Provider> {
+    match name {
+        "mycli" => Some(Provider::MYCLI),
+        "microtica" => Some(Provider::MICROTICA),
+        _ => None,
     }
 }
 

@@ -13,10 +13,9 @@ impl ProviderSettings {
         name: &str,
         known: Option<&KnownService>,
     ) -> Result<Provider> {
-        // With an issuer, the service is another installation of the same software, without the facts of the public
-        // one.
+        // With an issuer, the service is another installation of the software: the facts of the public one do not count.
         let public = known.filter(|_| self.issuer.is_none());
-        let mut oauth = known.map_or_else(OAuth::default, KnownService::oauth);
+        let mut oauth = known.map_or_else(OAuth::default, |known| (known.oauth)());
         if public.is_none() {
             oauth.endpoints = Endpoints::default();
         }
@@ -91,7 +90,6 @@ impl ProviderSettings {
     }
 }
 
-/// The origin of the token endpoint.
 fn token_origin(name: &str, oauth: &OAuth) -> Result<String> {
     let Some(url) = oauth.endpoints.token.as_deref() else {
         let name = sanitize(name);

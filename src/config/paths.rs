@@ -15,7 +15,6 @@ pub struct Paths {
     configuration: Option<PathBuf>,
 }
 
-/// Why the home directory may not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HomeProblem {
     #[error("no home directory")]
@@ -31,7 +30,6 @@ pub enum HomeProblem {
 }
 
 impl HomeProblem {
-    /// The hint for the person.
     pub fn hint(&self) -> String {
         match self {
             Self::Missing | Self::Relative => {
@@ -54,8 +52,7 @@ impl From<HomeProblem> for Error {
 }
 
 impl Paths {
-    /// The directories of this process. A home that belongs to another user, as after `sudo`, is not used: no secret is
-    /// read from it, and no file of root stays in it.
+    /// A home of another user, as after `sudo`, is not used: no secret is read from it, and no file of root stays there.
     pub fn detect() -> Self {
         // `BaseDirs` would determine a dozen other directories, too (9,000 instructions).
         let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
@@ -70,8 +67,7 @@ impl Paths {
         Self::new(Ok(home.to_owned()), Some(configuration))
     }
 
-    /// Narrows `~/.my` before anything below it is read or written: in a directory that others can write, they can
-    /// replace every file.
+    /// Narrows `~/.my` first: where others can write, they can replace every file.
     fn new(home: Result<PathBuf, HomeProblem>, configuration: Option<PathBuf>) -> Self {
         match home.and_then(check_owner) {
             Ok((home, directory)) => {
@@ -82,12 +78,10 @@ impl Paths {
         }
     }
 
-    /// The repair that was made.
     pub fn warning(&self) -> Option<Warning> {
         self.narrowed.clone().map(Warning::DirectoryRepaired)
     }
 
-    /// A file below the home directory.
     pub fn in_home(&self, relative: &str) -> Result<PathBuf, HomeProblem> {
         self.home.as_ref().map(|home| os::native(home.join(relative))).map_err(Clone::clone)
     }

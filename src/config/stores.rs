@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::identity::IdentitySettings;
+use super::identity::{IdentitySettings, filled};
 use super::{Configuration, Context, StoreChoice};
 use crate::error::{Error, Result, sanitize};
 use crate::model::{
@@ -28,12 +28,12 @@ pub(super) struct Stores {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct VaultSettings {
     addresses: Vec<String>,
-    engine: EngineName,
+    engine: SecretsEngine,
     mount: Option<String>,
     path: Option<String>,
     namespace: Option<String>,
     ca_file: Option<PathBuf>,
-    role: Option<RoleName>,
+    role: Option<FleetRole>,
     cache: Option<bool>,
     /// In seconds.
     cache_max_age: Option<u64>,
@@ -51,21 +51,6 @@ pub(super) struct VaultSettings {
     identity: Option<IdentitySettings>,
     cert_file: Option<PathBuf>,
     key_file: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum EngineName {
-    #[default]
-    Kv,
-    OAuthApp,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum RoleName {
-    Reader,
-    Refresher,
 }
 
 impl Configuration {
@@ -156,11 +141,9 @@ impl VaultSettings {
     }
 
     fn shared(&self) -> SharedSettings {
-        let role = match self.role {
-            _ if self.engine == EngineName::OAuthApp => FleetRole::Reader,
-            None => FleetRole::Simple,
-            Some(RoleName::Reader) => FleetRole::Reader,
-            Some(RoleName::Refresher) => FleetRole::Refresher,
+        let role = match self.engine {
+            SecretsEngine::OAuthApp => FleetRole::Reader,
+            SecretsEngine::Kv => self.role.unwrap_or(FleetRole::Simple),
         };
         SharedSettings {
             role,
@@ -179,7 +162,7 @@ impl VaultSettings {
         if self.addresses.is_empty() && method != "token" {
             return Err(invalid(&format!("has no `addresses`, which auth = `{method}` needs")));
         }
-        let is_kv = self.engine == EngineName::Kv;
+        let is_kv = self.engine == SecretsEngine::Kv;
         let text = |key: &str, value: &Option<String>, default: &str| {
             let value = value.as_deref().unwrap_or(default);
             check_path(key, value).map(|()| value.to_owned().into())
@@ -194,7 +177,7 @@ impl VaultSettings {
                 .iter()
                 .map(|address| address.trim().trim_end_matches('/').to_owned().into())
                 .collect(),
-            engine: if is_kv { SecretsEngine::Kv } else { SecretsEngine::OAuthApp },
+            engine: self.engine,
             mount: text("mount", &self.mount, if is_kv { "secret" } else { "oauth2" })?,
             path: text("path", &self.path, "my-credential-helper")?,
             namespace,
@@ -213,12 +196,11 @@ impl VaultSettings {
         let missing =
             |key: &str| invalid(&format!("has no `{key}`, which auth = `{method}` needs"));
         let required = |key: &str, value: &Option<String>| {
-            let value = value.as_deref().map(str::trim).filter(|value| !value.is_empty());
-            value.map(str::to_owned).ok_or_else(|| missing(key))
+            filled(value.as_ref()).map(Into::into).ok_or_else(|| missing(key))
         };
         match method {
             "approle" => Ok(Proof::AppRole {
-                role_id: required("role_id", &self.role_id)?.into(),
+                role_id: required("role_id", &self.role_id)?,
                 secret_id: match (&self.secret_id_file, &self.secret_id_variable) {
                     (Some(path), None) => SecretLocation::File(path.clone()),
                     (None, Some(name)) => SecretLocation::Variable(name.clone()),
@@ -233,22 +215,12 @@ impl VaultSettings {
                 key: self.key_file.clone().ok_or_else(|| missing("key_file"))?,
             }),
             _ => Ok(Proof::Jwt {
-                role: required("auth_role", &self.auth_role)?.into(),
+                role: required("auth_role", &self.auth_role)?,
                 is_kubernetes: method == "kubernetes",
                 source: match (&self.jwt_file, &self.jwt_variable, &self.identity) {
                     (Some(path), None, None) => JwtSource::File(path.clone()),
                     (None, Some(name), None) => JwtSource::Variable(name.clone()),
-                    (None, None, Some(identity)) => {
-                        let url = self.addresses.first().cloned().unwrap_or_default();
-                        let server =
-                            Provider::new("vault", LoginKind::ApiKey(None), url, String::new());
-                        let identity = identity.proof(&server).map_err(|error| {
-                            let table = "[providers.vault.identity]";
-                            let message = error.message.replace(table, "[stores.vault.identity]");
-                            Error { message, ..error }
-                        })?;
-                        JwtSource::Identity(Box::new(identity))
-                    }
+                    (None, None, Some(identity)) => self.identity(identity)?,
                     (None, None, None) => {
                         return Err(missing("jwt_file`, `jwt_variable` or `identity"));
                     }
@@ -260,6 +232,19 @@ impl VaultSettings {
                 },
             }),
         }
+    }
+
+    /// An identity that this server accepts.
+    fn identity(&self, settings: &IdentitySettings) -> Result<JwtSource> {
+        let url = self.addresses.first().cloned().unwrap_or_default();
+        let server =
+            Provider::new("vault", LoginKind::ApiKey { is_microtica: false }, url, String::new());
+        let identity = settings.proof(&server).map_err(|error| {
+            let table = "[providers.vault.identity]";
+            let message = error.message.replace(table, "[stores.vault.identity]");
+            Error { message, ..error }
+        })?;
+        Ok(JwtSource::Identity(Box::new(identity)))
     }
 
     /// Rejects a key without effect: it would be a mistake that nobody notices.
@@ -288,7 +273,7 @@ impl VaultSettings {
                 return Err(invalid(&format!("has `{key}`, which is only for auth = {only_for}")));
             }
         }
-        if self.engine == EngineName::OAuthApp && self.role == Some(RoleName::Refresher) {
+        if self.engine == SecretsEngine::OAuthApp && self.role == Some(FleetRole::Refresher) {
             return Err(invalid(
                 "has role = `refresher`, but engine = `oauthapp` refreshes itself",
             ));

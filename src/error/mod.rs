@@ -104,6 +104,13 @@ impl Error {
         self
     }
 
+    /// The error with its subject before the message.
+    #[must_use]
+    pub fn about(mut self, subject: impl fmt::Display) -> Self {
+        self.message = format!("{subject}: {}", self.message);
+        self
+    }
+
     /// `tried: MY_API_TOKEN (not set), keyring (no session bus)`.
     pub fn tried_line(&self) -> Option<String> {
         self.tried.as_ref().map(|tried| format!("tried: {tried}"))
@@ -157,8 +164,7 @@ impl From<anyhow::Error> for Error {
     }
 }
 
-/// An argument for an error message: the name of an option, or a word that may be a mistyped operation. Any other text
-/// may be a misplaced secret, and is replaced by `...`.
+/// An argument for an error message: an option's name or a mistyped operation. Any other text may be a secret: `...`.
 pub fn argument_name(argument: &str) -> &str {
     const MAX_LENGTH: usize = 16;
     let (name, _) = argument.split_once('=').unwrap_or((argument, ""));
@@ -196,8 +202,7 @@ fn push_escaped(safe: &mut String, c: char) {
     }
 }
 
-/// Format characters and separators of lines (Unicode, general categories Cf, Zl and Zp): they change the direction of
-/// the text, or hide a part of it.
+/// Format characters and line separators (Unicode Cf, Zl and Zp), which change the direction of text or hide it.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{180e}'

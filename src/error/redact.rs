@@ -93,9 +93,9 @@ fn views(text: &str) -> [Vec<Byte>; 7] {
     // A line may also break inside an escape.
     let bytes = text.bytes().enumerate().filter(|(_, byte)| !byte.is_ascii_whitespace());
     let plain: Vec<_> = bytes.map(|(at, byte)| (byte, at..at + 1)).collect();
-    let (json, percent) = (json_unescaped(&plain), percent_decoded(&plain));
-    let (both, twice) = (percent_decoded(&json), percent_decoded(&percent));
-    let (html, html_in_json) = (html_decoded(&plain), html_decoded(&json));
+    let (json, percent) = (decoded(&plain, json_unit), decoded(&plain, percent_unit));
+    let (both, twice) = (decoded(&json, percent_unit), decoded(&percent, percent_unit));
+    let (html, html_in_json) = (decoded(&plain, html_unit), decoded(&json, html_unit));
     let compact = |(byte, span)| Some((compact(byte)?, span));
     [plain, json, percent, both, twice, html, html_in_json]
         .map(|view| view.into_iter().filter_map(compact).collect())
@@ -115,40 +115,51 @@ fn compact_bytes(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(bytes.iter().filter_map(|byte| compact(*byte)).collect())
 }
 
-fn percent_decoded(text: &[Byte]) -> Vec<Byte> {
-    let mut decoded = Vec::with_capacity(text.len());
+/// Decodes a text unit by unit: `unit` adds the bytes that the text starts with, and returns the length of their code.
+fn decoded(text: &[Byte], unit: impl Fn(&[Byte], &mut Vec<u8>) -> usize) -> Vec<Byte> {
+    let (mut decoded, mut bytes) = (Vec::with_capacity(text.len()), Zeroizing::new(Vec::new()));
     let mut rest = text;
-    while let [(byte, span), after @ ..] = rest {
-        let (value, length) = match (byte, number(after, 2)) {
-            (b'%', Some(code)) => (code.to_le_bytes()[0], 3),
-            (b'+', _) => (b' ', 1),
-            _ => (*byte, 1),
-        };
-        decoded.push((value, span.start..rest[length - 1].1.end));
+    while let [(_, first), ..] = rest {
+        let length = unit(rest, &mut bytes);
+        let span = first.start..rest[length - 1].1.end;
+        decoded.extend(bytes.drain(..).map(|byte| (byte, span.clone())));
         rest = &rest[length..];
     }
     decoded
 }
 
-fn html_decoded(text: &[Byte]) -> Vec<Byte> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [(byte, span), after @ ..] = rest {
-        let Some((c, length)) = html_reference(rest) else {
-            decoded.push((*byte, span.clone()));
-            rest = after;
-            continue;
-        };
-        let span = span.start..rest[length - 1].1.end;
-        let bytes = c.encode_utf8(&mut [0; 4]).as_bytes().to_vec();
-        decoded.extend(bytes.into_iter().map(|byte| (byte, span.clone())));
-        rest = &rest[length..];
-    }
-    decoded
+fn percent_unit(text: &[Byte], bytes: &mut Vec<u8>) -> usize {
+    let (byte, length) = match (text[0].0, number(&text[1..], 2)) {
+        (b'%', Some(code)) => (code.to_le_bytes()[0], 3),
+        (b'+', _) => (b' ', 1),
+        (byte, _) => (byte, 1),
+    };
+    bytes.push(byte);
+    length
 }
 
-/// The character that the text starts with as a reference, `&amp;`, `&#38;` or `&#x26;`, and the length of that. Servers
-/// escape no other character by name.
+fn html_unit(text: &[Byte], bytes: &mut Vec<u8>) -> usize {
+    char_or_byte(html_reference(text), text, bytes)
+}
+
+fn json_unit(text: &[Byte], bytes: &mut Vec<u8>) -> usize {
+    if matches!(text, [(b'\\', _), (b'b' | b'f' | b'n' | b'r' | b't', _), ..]) {
+        return 2;
+    }
+    char_or_byte(utf16(text), text, bytes)
+}
+
+/// Adds the character, else the first byte of the text as it is.
+fn char_or_byte(found: Option<(char, usize)>, text: &[Byte], bytes: &mut Vec<u8>) -> usize {
+    let Some((c, length)) = found else {
+        bytes.push(text[0].0);
+        return 1;
+    };
+    bytes.extend(c.encode_utf8(&mut [0; 4]).as_bytes());
+    length
+}
+
+/// The character that starts the text as `&amp;`, `&#38;` or `&#x26;`, and its length. Servers escape no other name.
 fn html_reference(text: &[Byte]) -> Option<(char, usize)> {
     const MAX_LENGTH: usize = 12;
     let [(b'&', _), name @ ..] = text else { return None };
@@ -167,31 +178,6 @@ fn html_reference(text: &[Byte]) -> Option<(char, usize)> {
         _ => return None,
     };
     Some((c, length + 2))
-}
-
-fn json_unescaped(text: &[Byte]) -> Vec<Byte> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [(byte, span), after @ ..] = rest {
-        let is_break =
-            *byte == b'\\' && matches!(after, [(b'b' | b'f' | b'n' | b'r' | b't', _), ..]);
-        let escaped = utf16(rest);
-        let length = match escaped {
-            Some((_, length)) => length,
-            None => 1 + usize::from(is_break),
-        };
-        let span = span.start..rest[length - 1].1.end;
-        match escaped {
-            Some((c, _)) => {
-                let bytes = c.encode_utf8(&mut [0; 4]).as_bytes().to_vec();
-                decoded.extend(bytes.into_iter().map(|byte| (byte, span.clone())));
-            }
-            None if is_break => {}
-            None => decoded.push((*byte, span)),
-        }
-        rest = &rest[length..];
-    }
-    decoded
 }
 
 /// The character that the text starts with as an escape, which may be a pair of surrogates, and the length of that.

@@ -22,7 +22,7 @@ use super::tls::{self, Trust};
 use super::{mycli, names, proxy};
 use crate::config::{Context, device_id};
 use crate::error::{self, Error};
-use crate::model::{Header, LoginKind, Origin, Provider, Secret, Target, Timestamp, json};
+use crate::model::{Header, LoginKind, Provider, Secret, Target, Timestamp, json};
 use crate::sys::log::{Log as _, StderrLog};
 use crate::sys::{os, signals};
 
@@ -57,8 +57,7 @@ pub struct Client {
     base_url: String,
     header: Header,
     deadline: Option<Instant>,
-    /// The variable that names the proxy.
-    proxy: Option<&'static str>,
+    proxy_variable: Option<&'static str>,
     log: StderrLog,
     is_oauth: bool,
     descriptions: bool,
@@ -75,25 +74,25 @@ pub(super) struct Wrapped<T> {
 impl Client {
     /// A client for an API or an endpoint of the provider. Nothing is connected; TLS is set up only for https.
     pub fn new(network: Network<'_>, provider: &Provider, url: &str) -> error::Result<Self> {
-        let origin = Provider::api_origin(url)?;
+        Provider::api_origin(url)?;
         let headers = device_headers(network.context, provider);
         Ok(Self {
             header: provider.header.clone(),
             is_oauth: matches!(provider.login, LoginKind::OAuth(_)),
-            ..Self::build(network, &origin, url, headers)?
+            ..Self::build(network, url, headers, &Trust::default())?
         })
     }
 
-    /// A client for a platform that issues identity tokens, or for a service that exchanges them, without the device
-    /// headers.
+    /// A client for a platform that issues identity tokens, or a service that exchanges them, without the device headers.
     pub(super) fn for_identity(network: Network<'_>, url: &str) -> error::Result<Self> {
-        Self::build(network, &Provider::api_origin(url)?, url, HeaderMap::new())
+        Provider::api_origin(url)?;
+        Self::build(network, url, HeaderMap::new(), &Trust::default())
     }
 
     /// A client for a server with the API of Vault: it trusts other certificates than a provider, and may require one.
     pub(super) fn for_vault(network: Network<'_>, url: &str, trust: &Trust) -> error::Result<Self> {
-        let client =
-            Self::build_with(network, &Provider::api_origin(url)?, url, HeaderMap::new(), trust)?;
+        Provider::api_origin(url)?;
+        let client = Self::build(network, url, HeaderMap::new(), trust)?;
         Ok(Self { header: Header { name: "X-Vault-Token".into(), scheme: None }, ..client })
     }
 
@@ -106,58 +105,47 @@ impl Client {
             let message = format!("{origin} is not a metadata server: it is not link-local");
             return Err(Error::invalid(message));
         }
-        let client = Self::build(network, &origin, url, HeaderMap::new())?;
+        let client = Self::build(network, url, HeaderMap::new(), &Trust::default())?;
         // Longer than the connection timeout: without a server, the error must be that of the connection.
         Ok(client.until(Instant::now() + 2 * METADATA_TIMEOUT))
     }
 
     fn build(
         network: Network<'_>,
-        origin: &Origin,
-        url: &str,
-        headers: HeaderMap,
-    ) -> error::Result<Self> {
-        Self::build_with(network, origin, url, headers, &Trust::default())
-    }
-
-    fn build_with(
-        network: Network<'_>,
-        origin: &Origin,
         url: &str,
         headers: HeaderMap,
         trust: &Trust,
     ) -> error::Result<Self> {
+        let Target { origin, .. } = Target::parse(url)?;
         let is_local = origin.is_loopback() || !origin.is_safe();
-        let builder = reqwest::blocking::Client::builder()
+        let tls = tls::configuration(network.context, origin.scheme(), trust)?;
+        let mut builder = reqwest::blocking::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(if is_local { METADATA_TIMEOUT } else { CONNECT_TIMEOUT })
             .user_agent(concat!("my-credential-helper/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .dns_resolver(names::Resolver.into())
-            .tls_backend_preconfigured(tls::configuration(
-                network.context,
-                origin.scheme(),
-                trust,
-            )?);
+            .tls_backend_preconfigured(tls)
+            .no_proxy();
         // Requests to this machine must not reach a proxy, which would see the token.
         let proxy = if is_local { None } else { proxy::from_env(&network.context.environment)? };
-        let (builder, proxy) = match proxy {
-            Some((proxy, name)) => (builder.no_proxy().proxy(proxy), Some(name)),
-            None => (builder.no_proxy(), None),
-        };
-        // The client's thread inherits the mask, so that a caller can block signals without knowing which clients
-        // exist.
+        let (proxy, proxy_variable) = proxy.unzip();
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(proxy);
+        }
+        // The client's thread inherits the mask, so that a caller can block signals without knowing the clients.
         let _blocked = signals::block_all();
-        let unusable =
-            |error| format!("cannot create the HTTP client: {}", root_cause(&error, &[]));
-        let http = builder.build().map_err(|error| Error::invalid_state(unusable(error)))?;
+        let http = builder.build().map_err(|error| {
+            let cause = root_cause(&error, &[]);
+            Error::invalid_state(format!("cannot create the HTTP client: {cause}"))
+        })?;
         Ok(Self {
             http,
             endpoint: Endpoint::parse(url)?,
             base_url: url.to_owned(),
             header: Header::BEARER,
             deadline: None,
-            proxy,
+            proxy_variable,
             log: network.log,
             is_oauth: false,
             descriptions: network.descriptions,
@@ -263,34 +251,17 @@ impl Client {
         Ok((decode(body)?, date(&headers)))
     }
 
-    /// Posts JSON to the endpoint that the client is bound to.
-    pub(super) fn post_json<T: DeserializeOwned>(
-        &self,
-        headers: &[(&str, &str)],
-        body: String,
-        secrets: &[&Secret],
-    ) -> Result<T> {
-        let mut request = self.http.request(Method::POST, self.endpoint.0.clone()).body(body);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        decode(&self.send(request, secrets)?)
-    }
-
     fn authorized(
         &self,
         request: RequestBuilder,
         token: Option<&Secret>,
     ) -> Result<RequestBuilder> {
         let Some(token) = token else { return Ok(request) };
-        let unusable = || {
-            HttpError::Malformed(
-                "the token contains a character that is not allowed in an HTTP header".to_owned(),
-            )
-        };
+        let why = "the token contains a character that is not allowed in an HTTP header";
+        let unusable = || HttpError::Malformed(why.to_owned());
         let name = HeaderName::from_bytes(self.header.name.as_bytes()).map_err(|_| unusable())?;
-        let mut value = HeaderValue::from_str(self.header.value(token).expose_secret())
-            .map_err(|_| unusable())?;
+        let value = HeaderValue::from_str(self.header.value(token).expose_secret());
+        let mut value = value.map_err(|_| unusable())?;
         value.set_sensitive(true);
         Ok(request.header(name, value))
     }
@@ -331,7 +302,7 @@ impl Client {
         let failed = |error: reqwest::Error| {
             let late = error.is_timeout().then(|| "the service did not respond in time".to_owned());
             let reason = late.unwrap_or_else(|| root_cause(&error, secrets));
-            match self.proxy {
+            match self.proxy_variable {
                 _ if !error.is_connect() => HttpError::NoResponse(reason),
                 Some(name) => HttpError::NotConnected(format!("{reason}; {name} names a proxy")),
                 None => HttpError::NotConnected(reason),
@@ -393,8 +364,7 @@ impl Endpoint {
         self.0.origin().ascii_serialization()
     }
 
-    /// The URL of a path with its query. A path that the parser changes, such as `..`, may not be below the endpoint
-    /// and is an error.
+    /// The URL of a path with its query. A path that the parser changes, such as `..`, is an error.
     fn below(&self, path: &str) -> Result<Url> {
         let (path, query) = match path.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -444,8 +414,7 @@ fn read_body(
     // Large enough for every proper response, so that growing leaves no copy of a token in memory.
     let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
     let mut chunk = Zeroizing::new([0; 16 * 1024]);
-    // The request may have spent a refresh token: a complete object is decoded even if the connection breaks before the
-    // end of the response.
+    // The request may have spent a refresh token: a complete object is decoded even if the connection breaks.
     let incomplete = |body: Zeroizing<Vec<u8>>, reason: String| {
         let is_complete = body.trim_ascii_start().starts_with(b"{")
             && serde_json::from_slice::<IgnoredAny>(&body).is_ok();

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorCode};
 pub enum HttpError {
     /// The configuration does not allow the request.
     #[error("{}", .0.message)]
-    NotSent(#[source] Error),
+    NotSent(#[from] Error),
     /// No connection: the service has not received the request.
     #[error("{0}")]
     NotConnected(String),
@@ -24,7 +24,6 @@ pub enum HttpError {
     Service(#[from] ServiceError),
 }
 
-/// The service's own error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceError {
     pub status: u16,
@@ -44,12 +43,10 @@ impl HttpError {
         parse_code(code)
     }
 
-    /// The HTTP status of the service's error.
     pub fn status(&self) -> Option<u16> {
         if let Self::Service(error) = self { Some(error.status) } else { None }
     }
 
-    /// The seconds that the service requires a client to wait.
     pub fn retry_after(&self) -> Option<u64> {
         if let Self::Service(error) = self { error.retry_after } else { None }
     }
@@ -64,13 +61,11 @@ impl HttpError {
         self.is_decision() && !self.is_temporary()
     }
 
-    /// Whether the same request may succeed later.
     pub fn is_temporary(&self) -> bool {
         !matches!(self, Self::NotSent(_)) && !matches!(self.status(), Some(400..=428 | 430..=499))
     }
 }
 
-/// The variant of that name.
 pub(super) fn parse_code<'a, C: Deserialize<'a>>(name: &'a str) -> Option<C> {
     let name: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
         name.into_deserializer();

@@ -7,7 +7,6 @@ use super::{HttpError, failed, oauth};
 use crate::error::{Error, Result};
 use crate::model::{LoginKind, OAuth, Provider};
 
-/// The response of a version endpoint.
 #[derive(Deserialize)]
 struct Version {
     #[serde(rename = "version")]

@@ -1,4 +1,4 @@
-//! The API of Microtica: the key, its projects and environments. The paths are data of the provider's descriptor.
+//! The API of Microtica: the key, its projects and environments.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::{Client, Method, segment};
 use super::error::Result;
-use crate::model::{ApiPaths, Secret, json};
+use crate::model::{Secret, json};
 
 /// How many characters of a key may be shown: `mic_d60bea1d`.
 const MAX_PREFIX: usize = 12;
@@ -34,8 +34,8 @@ pub struct Key {
     pub projects_visible: u64,
 }
 
-pub fn whoami(client: &Client, paths: &ApiPaths, key: &Secret) -> Result<Key> {
-    client.call(Method::GET, &paths.whoami, Some(key), &[], &[])
+pub fn whoami(client: &Client, key: &Secret) -> Result<Key> {
+    client.call(Method::GET, "/api/v1/whoami", Some(key), &[], &[])
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,8 +44,8 @@ pub struct Project {
     pub name: String,
 }
 
-pub fn projects(client: &Client, paths: &ApiPaths, key: &Secret) -> Result<Vec<Project>> {
-    client.list(&paths.projects, key)
+pub fn projects(client: &Client, key: &Secret) -> Result<Vec<Project>> {
+    client.list("/api/v1/projects", key)
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,13 +56,8 @@ pub struct Environment {
     pub role: Option<String>,
 }
 
-pub fn environments(
-    client: &Client,
-    paths: &ApiPaths,
-    key: &Secret,
-    project: &str,
-) -> Result<Vec<Environment>> {
-    client.list(&paths.environments.replace("{id}", &segment(project)), key)
+pub fn environments(client: &Client, key: &Secret, project: &str) -> Result<Vec<Environment>> {
+    client.list(&format!("/api/v1/projects/{}/environments", segment(project)), key)
 }
 
 #[cfg(test)]

@@ -71,7 +71,6 @@ pub struct NewSession {
 }
 
 impl NewSession {
-    /// The session, received `now`.
     pub fn into_session(self, now: Timestamp) -> Session {
         let Self { access_token, refresh_token, expires_in, needs_username: _ } = self;
         Session {
@@ -85,7 +84,6 @@ impl NewSession {
     }
 }
 
-/// The user of a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Me {
     pub id: String,

@@ -9,8 +9,7 @@ use crate::sys::env::Environment;
 /// The schemes of a proxy; without one it is http.
 const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
 
-/// The proxy for requests over https, and the variable that names it. The error does not repeat the URL, which may contain
-/// a password.
+/// The proxy for https, and the variable that names it. The error does not repeat the URL, which may have a password.
 pub(super) fn from_env(environment: &Environment) -> Result<Option<(Proxy, &'static str)>> {
     let value = |name: &'static str| Some((name, environment.text(name)?.trim().to_owned()));
     let names = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];

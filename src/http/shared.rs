@@ -1,5 +1,4 @@
-//! A store of sessions that many machines share. The rules of the refresh (`auth/fleet`) use this port; `http/vault`
-//! implements it.
+//! A store of sessions that many machines share: the port of `auth/fleet`, which `http/vault` implements.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +6,7 @@ use crate::error;
 use crate::model::{Provider, SharedPart, SharedRecord, Snapshot};
 
 pub trait SharedStores {
-    /// The shared store of a provider's account, which was configured; no request has been sent. No request of the store
-    /// outlives `deadline`.
+    /// The shared store of a provider's account. Sends no request yet; no later one outlives `deadline`.
     fn open<'a>(
         &'a self,
         provider: &'a Provider,

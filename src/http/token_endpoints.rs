@@ -12,8 +12,7 @@ use crate::model::{Grant, IdentitySource, LoginKind, OAuth, Provider, Secret, Se
 use crate::sys::clock::Clock;
 
 pub trait TokenEndpoints {
-    /// Prepares everything that can fail before a refresh token is spent. No request of the renewal outlives
-    /// `deadline`.
+    /// Does what can fail before a refresh token is spent. No request of the renewal outlives `deadline`.
     fn prepare<'a>(
         &'a self,
         provider: &'a Provider,
@@ -101,7 +100,7 @@ impl TokenEndpoints for HttpEndpoints<'_> {
                 require_secret(&service, provider, oauth)?;
                 RenewalService::OAuth(Box::new(service.until(deadline)), oauth.grant)
             }
-            LoginKind::MagicLink | LoginKind::ApiKey(_) => {
+            LoginKind::MagicLink | LoginKind::ApiKey { .. } => {
                 let api_url = self.network.context.configured_api_url(provider)?;
                 let client = Client::new(self.network, provider, &api_url)?;
                 RenewalService::Mycli(Box::new(client.until(deadline)))

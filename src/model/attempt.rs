@@ -1,5 +1,4 @@
-//! The sources that were searched for a credential, each with its result. Decisions compare these values; their text is
-//! for people.
+//! The sources that were searched for a credential, with their results. The text is for people; decisions use the values.
 
 use std::fmt;
 
@@ -43,58 +42,77 @@ impl Trail {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `Display` is the text for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Subject {
-    /// An environment variable, by name.
+    #[error("{0}")]
     Variable(String),
-    /// A provider's session in a store.
+    #[error("{}", .0.name())]
     Session(Source),
+    #[error("stored login in the {}", .0.name())]
     UrlCredential(Source),
     /// A URL credential's file that cannot be read.
+    #[error("stored login")]
     UrlCredentialFile,
     /// The directory of the URL credentials.
+    #[error("stored logins")]
     UrlCredentials,
+    #[error("account {0}")]
     Account(Account),
     /// The identity of the job, by its source.
+    #[error("identity of {0}")]
     Identity(&'static str),
-    /// A provider, by name.
+    #[error("{0}")]
     Provider(String),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Outcome {
+    #[error("found")]
     Found,
+    #[error("not set")]
     NotSet,
+    #[error("no entry")]
     NoEntry,
+    #[error("ended")]
     Expired,
     /// The variable is set, and the origin is not a configured host of its provider.
-    Withheld {
-        origin: String,
-        provider: String,
-    },
+    #[error("withheld: {origin} is no host of {provider}")]
+    Withheld { origin: String, provider: String },
     /// The provider owns only these hosts.
+    #[error("hosts: {}", sanitize(.0))]
     OtherHosts(String),
+    #[error("{0}")]
     Chosen(ChosenBy),
     /// Why the source of an identity is not present.
+    #[error("{}", sanitize(.0))]
     Absent(String),
-    /// The claims of the identity token, which are not verified.
+    #[error("claims, not verified: {0}")]
     Identified(String),
     /// The source is present and failed; the error has the reason.
+    #[error("failed")]
     NotAccepted,
     /// Why the settings of a provider are wrong.
+    #[error("{0}")]
     Misconfigured(String),
+    #[error("{0}")]
     Unavailable(StoreFailure),
 }
 
-/// The setting or the part of the request that selected the account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChosenBy {
+    #[error("asked for")]
     Request,
+    #[error("--account")]
     Option,
+    #[error("MY_ACCOUNT")]
     Variable,
+    #[error("the user name")]
     Username,
     /// A pattern of `[accounts]`.
+    #[error("[accounts] {}", sanitize(.0))]
     Pattern(String),
+    #[error("in use")]
     InUse,
 }
 
@@ -116,7 +134,6 @@ pub enum StoreFailure {
     Failed(String),
 }
 
-/// Why a store does not exist here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OffReason {
     #[error("no session bus")]
@@ -137,8 +154,7 @@ pub enum OffReason {
     Disabled,
     #[error("the home belongs to another user")]
     ForeignHome,
-    /// More than an item of the Windows Credential Manager can have (`CRED_MAX_CREDENTIAL_BLOB_SIZE`). It is not split:
-    /// `my`, which reads the same item, would not find it.
+    /// Larger than `CRED_MAX_CREDENTIAL_BLOB_SIZE`. It is not split: `my`, which reads the same item, would not find it.
     #[error("larger than {max} bytes, the limit of the Credential Manager")]
     TooLarge { max: usize },
     /// This kind of credential is not stored in the keyring.
@@ -162,54 +178,6 @@ impl OffReason {
             Self::RemoteBus => Some("DBUS_SESSION_BUS_ADDRESS"),
             _ => None,
         }
-    }
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Variable(name) | Self::Provider(name) => f.write_str(name),
-            Self::Session(source) => f.write_str(source.name()),
-            Self::UrlCredential(source) => write!(f, "stored login in the {}", source.name()),
-            Self::UrlCredentialFile => f.write_str("stored login"),
-            Self::UrlCredentials => f.write_str("stored logins"),
-            Self::Account(account) => write!(f, "account {account}"),
-            Self::Identity(source) => write!(f, "identity of {source}"),
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Found => f.write_str("found"),
-            Self::NotSet => f.write_str("not set"),
-            Self::NoEntry => f.write_str("no entry"),
-            Self::Expired => f.write_str("ended"),
-            Self::Withheld { origin, provider } => {
-                write!(f, "withheld: {origin} is no host of {provider}")
-            }
-            Self::OtherHosts(hosts) => write!(f, "hosts: {}", sanitize(hosts)),
-            Self::Chosen(by) => by.fmt(f),
-            Self::Absent(reason) => f.write_str(&sanitize(reason)),
-            Self::Identified(claims) => write!(f, "claims, not verified: {claims}"),
-            Self::NotAccepted => f.write_str("failed"),
-            Self::Misconfigured(reason) => f.write_str(reason),
-            Self::Unavailable(failure) => failure.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for ChosenBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Request => "asked for",
-            Self::Option => "--account",
-            Self::Variable => "MY_ACCOUNT",
-            Self::Username => "the user name",
-            Self::Pattern(pattern) => return write!(f, "[accounts] {}", sanitize(pattern)),
-            Self::InUse => "in use",
-        })
     }
 }
 

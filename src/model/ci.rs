@@ -14,7 +14,6 @@ impl CiLog {
     pub const VARIABLES: [(&'static str, Self); 2] =
         [("GITHUB_ACTIONS", Self::GithubActions), ("TF_BUILD", Self::AzurePipelines)];
 
-    /// The line that hides a value in the log.
     pub fn mask(self, value: &Secret) -> String {
         let value = value.expose_secret();
         match self {

@@ -56,10 +56,8 @@ pub struct Session {
     pub id_token: Option<IdToken>,
     /// When the service stops accepting the access token, by this machine's clock; [`Timestamp::NEVER`] if it does not.
     pub expires_at: Timestamp,
-    /// When the person logged in.
     pub logged_in_at: Timestamp,
-    /// When the access token was received; [`Timestamp::ZERO`] after a login with the `my` command
-    /// line, which has not refreshed it yet.
+    /// [`Timestamp::ZERO`] after a login with the `my` command line, which has not refreshed the session yet.
     pub last_refreshed_at: Timestamp,
 }
 
@@ -88,9 +86,13 @@ impl Session {
         self.access_token == other.access_token && self.refresh_token == other.refresh_token
     }
 
-    /// Whether it is a token that a tool may have received.
+    /// The tokens that a tool may have received.
+    pub fn tokens(&self) -> impl Iterator<Item = &Secret> {
+        std::iter::once(&self.access_token).chain(self.id_token.iter().map(|id| &id.token))
+    }
+
     pub fn has_token(&self, token: &Secret) -> bool {
-        self.access_token == *token || self.id_token.as_ref().is_some_and(|id| id.token == *token)
+        self.tokens().any(|own| own == token)
     }
 
     pub fn kind(&self) -> Kind {
@@ -99,7 +101,6 @@ impl Session {
         if is_session { Kind::Session } else { Kind::ApiToken }
     }
 
-    /// When the access token was received.
     pub fn received_at(&self) -> Timestamp {
         self.last_refreshed_at.max(self.logged_in_at)
     }
@@ -153,8 +154,7 @@ pub struct Need {
 }
 
 impl Need {
-    /// The session with the requested token and its expiry as the access token. A rejected ID token is marked by the
-    /// expiry of the session.
+    /// The session with the requested token and its expiry. A rejected ID token is marked by the expiry of the session.
     pub fn select(self, session: &Session) -> Cow<'_, Session> {
         let Some(id) = session.id_token.as_ref().filter(|_| self.id_token) else {
             return Cow::Borrowed(session);
@@ -199,8 +199,7 @@ pub struct UrlCredential {
 }
 
 impl UrlCredential {
-    /// docker's user name for an identity token, which a registry issues instead of a password (docker/cli,
-    /// `cli/config/credentials/native_store.go`).
+    /// docker's user name for an identity token (docker/cli, `cli/config/credentials/native_store.go`).
     pub const IDENTITY_TOKEN_USER: &str = "<token>";
 }
 
@@ -213,7 +212,6 @@ pub struct Credential {
     pub account: Option<String>,
     pub kind: Kind,
     pub username: String,
-    /// The token or password.
     pub secret: Secret,
     /// How a request carries the secret; `None` for a stored user name and password.
     pub header: Option<Header>,
@@ -227,8 +225,7 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// Name and value of the HTTP header for the credential. A stored user name and password are sent as in RFC 7617,
-    /// where the user name ends at the first colon: a user name with a colon is an error.
+    /// Name and value of the HTTP header. RFC 7617 allows no colon in the user name of a password.
     pub fn request_header(&self) -> Result<(&str, Secret)> {
         if let Some(header) = &self.header {
             return Ok((&header.name, header.value(&self.secret)));

@@ -24,7 +24,6 @@ pub fn claims(token: &Secret) -> Claims {
     jsonwebtoken::dangerous::insecure_decode_claims(token.expose_secret()).unwrap_or_default()
 }
 
-/// The lifetime of a token in seconds, by its own claims.
 pub fn lifetime(token: &Secret) -> Option<u64> {
     let Claims { iat, exp, .. } = claims(token);
     Some(u64::try_from(exp?.saturating_sub(iat?)).unwrap_or(0))
@@ -65,9 +64,7 @@ impl IdentityClaims {
         let exp = claims["exp"].as_f64().map(|number| number as i64);
         Some(Self { iss: text(&claims["iss"]), sub: text(&claims["sub"]), aud, exp })
     }
-}
 
-impl IdentityClaims {
     /// Who the token is about, at which issuer.
     pub fn owner(&self) -> Option<Secret> {
         let is_known = !self.iss.is_empty() && !self.sub.is_empty();

@@ -9,23 +9,12 @@ pub struct KnownService {
     pub kind: &'static str,
     /// The API's base URL, if it is not the issuer.
     pub api_url: Option<&'static str>,
-    /// The hosts that accept its tokens.
     pub hosts: &'static [&'static str],
-    /// The user name for a token where a protocol needs one.
     pub basic_username: &'static str,
-    issuer: Option<&'static str>,
-    /// Authorization, token, device authorization, userinfo.
-    endpoints: [Option<&'static str>; 4],
     /// The path of the device authorization endpoint below the issuer, where the metadata does not have it.
     device_path: Option<&'static str>,
-    registration: &'static str,
-    /// Where a person revokes the authorization of a program.
-    grants_page: &'static str,
-    secret_in_body: Option<bool>,
-    code_flow_needs_secret: bool,
-    device_flow_on_request_only: bool,
-    scopes: &'static [&'static str],
-    parameters: &'static [(&'static str, &'static str)],
+    /// The facts of the public service, without a client id.
+    pub oauth: fn() -> OAuth,
 }
 
 const DEFAULT: KnownService = KnownService {
@@ -33,16 +22,8 @@ const DEFAULT: KnownService = KnownService {
     api_url: None,
     hosts: &[],
     basic_username: "oauth2",
-    issuer: None,
-    endpoints: [None; 4],
     device_path: None,
-    registration: "",
-    grants_page: "",
-    secret_in_body: None,
-    code_flow_needs_secret: false,
-    device_flow_on_request_only: false,
-    scopes: &[],
-    parameters: &[],
+    oauth: OAuth::default,
 };
 
 pub const ALL: [KnownService; 6] = [
@@ -53,22 +34,26 @@ pub const ALL: [KnownService; 6] = [
         hosts: &["github.com"],
         // https://github.com/cli/cli/blob/trunk/pkg/cmd/auth/gitcredential/helper.go: for a token without a user name.
         basic_username: "x-access-token",
-        // https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps: the device code flow
-        // needs no secret; the authorization code flow does, and so does the refresh of a GitHub App's token.
-        endpoints: [
-            Some("https://github.com/login/oauth/authorize"),
-            Some("https://github.com/login/oauth/access_token"),
-            Some("https://github.com/login/device/code"),
-            Some("https://api.github.com/user"),
-        ],
-        code_flow_needs_secret: true,
-        registration: "https://github.com/settings/applications/new",
-        // https://docs.github.com/en/apps/oauth-apps/using-oauth-apps/reviewing-your-authorized-applications-oauth
-        grants_page: "https://github.com/settings/applications",
-        // The same page: a parameter of the request.
-        secret_in_body: Some(true),
-        // https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps
-        scopes: &["repo"],
+        oauth: || OAuth {
+            // https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps: the device code
+            // flow needs no secret; the authorization code flow does, and so does the refresh of a GitHub App's token.
+            endpoints: Endpoints {
+                authorization: Some("https://github.com/login/oauth/authorize".into()),
+                token: Some("https://github.com/login/oauth/access_token".into()),
+                device_authorization: Some("https://github.com/login/device/code".into()),
+                userinfo: Some("https://api.github.com/user".into()),
+                revocation: None,
+            },
+            code_flow_needs_secret: true,
+            registration: Some("https://github.com/settings/applications/new".into()),
+            // https://docs.github.com/en/apps/oauth-apps/using-oauth-apps/reviewing-your-authorized-applications-oauth
+            grants_page: Some("https://github.com/settings/applications".into()),
+            // The same page: a parameter of the request.
+            secret_in_body: Some(true),
+            // https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps
+            scopes: vec!["repo".into()],
+            ..OAuth::default()
+        },
         ..DEFAULT
     },
     KnownService {
@@ -76,56 +61,55 @@ pub const ALL: [KnownService; 6] = [
         hosts: &["gitlab.com"],
         // https://docs.gitlab.com/api/oauth2/#access-git-over-https-with-access-token
         basic_username: "oauth2",
-        // https://docs.gitlab.com/integration/openid_connect_provider/
-        issuer: Some("https://gitlab.com"),
         // https://docs.gitlab.com/api/oauth2/#device-authorization-grant-flow, since 17.3. Not in the metadata:
         // https://github.com/int128/kubelogin/issues/1584
         device_path: Some("/oauth/authorize_device"),
-        // https://docs.gitlab.com/api/oauth2/#supported-oauth-20-flows
-        registration: "<the issuer>/-/user_settings/applications",
-        grants_page: "<the issuer>/-/user_settings/applications",
-        // https://docs.gitlab.com/integration/oauth_provider/#view-all-authorized-applications
-        scopes: &["openid", "read_repository", "write_repository"],
+        oauth: || OAuth {
+            // https://docs.gitlab.com/integration/openid_connect_provider/
+            issuer: Some("https://gitlab.com".into()),
+            // https://docs.gitlab.com/api/oauth2/#supported-oauth-20-flows
+            registration: Some("<the issuer>/-/user_settings/applications".into()),
+            grants_page: Some("<the issuer>/-/user_settings/applications".into()),
+            // https://docs.gitlab.com/integration/oauth_provider/#view-all-authorized-applications
+            scopes: scopes(&["openid", "read_repository", "write_repository"]),
+            ..OAuth::default()
+        },
         ..DEFAULT
     },
     KnownService {
         kind: "gitea",
-        // The installation publishes its endpoints; registration and scopes:
-        // https://docs.gitea.com/development/oauth2-provider
-        registration: "<the issuer>/user/settings/applications",
-        grants_page: "<the issuer>/user/settings/applications",
-        // `write:package` is for the package and container registries, which answer 401 without it.
-        scopes: &["openid", "read:user", "write:repository", "write:package"],
         // Any user name is accepted: https://github.com/hickford/git-credential-oauth/blob/main/main.go
         basic_username: "oauth2",
+        // The installation publishes its endpoints; registration and scopes:
+        // https://docs.gitea.com/development/oauth2-provider
+        oauth: gitea,
         ..DEFAULT
     },
-    KnownService {
-        kind: "forgejo",
-        // https://forgejo.org/docs/latest/user/oauth2-provider: scopes are not enforced yet, and a token has all rights
-        // of the person. These are the scopes for a version that enforces them.
-        registration: "<the issuer>/user/settings/applications",
-        grants_page: "<the issuer>/user/settings/applications",
-        scopes: &["openid", "read:user", "write:repository", "write:package"],
-        ..DEFAULT
-    },
+    // https://forgejo.org/docs/latest/user/oauth2-provider: scopes are not enforced yet, and a token has all rights of
+    // the person. The scopes are for a version that enforces them.
+    KnownService { kind: "forgejo", oauth: gitea, ..DEFAULT },
     KnownService {
         kind: "bitbucket",
         api_url: Some("https://api.bitbucket.org"),
         hosts: &["bitbucket.org"],
         // https://support.atlassian.com/bitbucket-cloud/docs/use-oauth-on-bitbucket-cloud/
         basic_username: "x-token-auth",
-        // https://developer.atlassian.com/cloud/bitbucket/oauth-2/: every request carries the secret. The registration
-        // has the scopes; a request has none.
-        endpoints: [
-            Some("https://bitbucket.org/site/oauth2/authorize"),
-            Some("https://bitbucket.org/site/oauth2/access_token"),
-            None,
-            Some("https://api.bitbucket.org/2.0/user"),
-        ],
-        code_flow_needs_secret: true,
-        registration: "`OAuth consumers` in the settings of a workspace on bitbucket.org",
-        grants_page: "https://bitbucket.org/account/settings/app-authorizations/",
+        oauth: || OAuth {
+            // https://developer.atlassian.com/cloud/bitbucket/oauth-2/: every request carries the secret. The
+            // registration has the scopes; a request has none.
+            endpoints: Endpoints {
+                authorization: Some("https://bitbucket.org/site/oauth2/authorize".into()),
+                token: Some("https://bitbucket.org/site/oauth2/access_token".into()),
+                userinfo: Some("https://api.bitbucket.org/2.0/user".into()),
+                ..Endpoints::default()
+            },
+            code_flow_needs_secret: true,
+            registration: Some(
+                "`OAuth consumers` in the settings of a workspace on bitbucket.org".into(),
+            ),
+            grants_page: Some("https://bitbucket.org/account/settings/app-authorizations/".into()),
+            ..OAuth::default()
+        },
         ..DEFAULT
     },
     KnownService {
@@ -133,22 +117,42 @@ pub const ALL: [KnownService; 6] = [
         // https://cloud.google.com/artifact-registry/docs/docker/authentication#token
         hosts: &["*.pkg.dev"],
         basic_username: "oauth2accesstoken",
-        // https://accounts.google.com/.well-known/openid-configuration
-        issuer: Some("https://accounts.google.com"),
-        registration: "https://console.cloud.google.com/apis/credentials",
-        grants_page: "https://myaccount.google.com/connections",
-        // https://developers.google.com/identity/protocols/oauth2/native-app#exchange-authorization-code
-        secret_in_body: Some(true),
-        code_flow_needs_secret: true,
-        // https://developers.google.com/identity/protocols/oauth2/limited-input-device: few scopes, and another kind of
-        // registration; a command line uses the authorization code flow.
-        device_flow_on_request_only: true,
-        scopes: &["openid", "email", "https://www.googleapis.com/auth/cloud-platform"],
-        // https://developers.google.com/identity/protocols/oauth2/web-server#offline: otherwise there is no refresh token.
-        parameters: &[("access_type", "offline"), ("prompt", "consent")],
+        oauth: || OAuth {
+            // https://accounts.google.com/.well-known/openid-configuration
+            issuer: Some("https://accounts.google.com".into()),
+            registration: Some("https://console.cloud.google.com/apis/credentials".into()),
+            grants_page: Some("https://myaccount.google.com/connections".into()),
+            // https://developers.google.com/identity/protocols/oauth2/native-app#exchange-authorization-code
+            secret_in_body: Some(true),
+            code_flow_needs_secret: true,
+            // https://developers.google.com/identity/protocols/oauth2/limited-input-device: few scopes, and another kind
+            // of registration; a command line uses the authorization code flow.
+            device_flow_on_request_only: true,
+            scopes: scopes(&["openid", "email", "https://www.googleapis.com/auth/cloud-platform"]),
+            // https://developers.google.com/identity/protocols/oauth2/web-server#offline: otherwise there is no refresh
+            // token.
+            parameters: [("access_type", "offline"), ("prompt", "consent")]
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+            ..OAuth::default()
+        },
         ..DEFAULT
     },
 ];
+
+fn gitea() -> OAuth {
+    OAuth {
+        registration: Some("<the issuer>/user/settings/applications".into()),
+        grants_page: Some("<the issuer>/user/settings/applications".into()),
+        // `write:package` is for the package and container registries, which answer 401 without it.
+        scopes: scopes(&["openid", "read:user", "write:repository", "write:package"]),
+        ..OAuth::default()
+    }
+}
+
+fn scopes(names: &[&'static str]) -> Vec<Text> {
+    names.iter().map(|name| (*name).into()).collect()
+}
 
 impl KnownService {
     pub fn find(kind: &str) -> Option<&'static Self> {
@@ -158,31 +162,6 @@ impl KnownService {
     /// The device authorization endpoint of the installation at `issuer`, where its metadata does not have it.
     pub fn device_authorization(&self, issuer: &str) -> Option<Text> {
         self.device_path.map(|path| format!("{}{path}", issuer.trim_end_matches('/')).into())
-    }
-
-    pub fn oauth(&self) -> OAuth {
-        let [authorization, token, device_authorization, userinfo] =
-            self.endpoints.map(|url| url.map(Text::from));
-        let parameters =
-            self.parameters.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        OAuth {
-            issuer: self.issuer.map(Text::from),
-            endpoints: Endpoints {
-                authorization,
-                token,
-                device_authorization,
-                revocation: None,
-                userinfo,
-            },
-            registration: Some(self.registration.into()),
-            grants_page: Some(self.grants_page.into()),
-            secret_in_body: self.secret_in_body,
-            code_flow_needs_secret: self.code_flow_needs_secret,
-            device_flow_on_request_only: self.device_flow_on_request_only,
-            scopes: self.scopes.iter().map(|scope| (*scope).into()).collect(),
-            parameters: parameters.collect(),
-            ..OAuth::default()
-        }
     }
 }
 

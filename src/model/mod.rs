@@ -25,10 +25,10 @@ pub use ci::CiLog;
 pub use credential::{Credential, IdToken, Kind, Need, Session, UrlCredential};
 pub use origin::{DOCKER_HUB, HostPattern, Origin, Scheme};
 pub use provider::{
-    Account, Algorithm, ApiPaths, ClientAuthMethod, Endpoints, Exchange, FleetRole, Grant, Header,
-    Identity, IdentitySource, Item, JwtSource, KubernetesToken, LoginKind, OAuth, Preset, Proof,
-    Provider, SecretLocation, SecretsEngine, SharedAccounts, SharedSettings, SigningKey,
-    StorageKey, StoredFormat, Text, Vault, VaultLogin,
+    Account, Algorithm, ClientAuthMethod, Endpoints, Exchange, FleetRole, Grant, Header, Identity,
+    IdentitySource, Item, JwtSource, KubernetesToken, LoginKind, OAuth, Preset, Proof, Provider,
+    SecretLocation, SecretsEngine, SharedAccounts, SharedSettings, SigningKey, StorageKey,
+    StoredFormat, Text, Vault, VaultLogin,
 };
 pub use request::{
     AuthForm, CredentialRequest, EraseRequest, Occasion, Operation, Rejection, StoreRequest,

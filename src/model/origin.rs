@@ -59,7 +59,6 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Parses a host with or without a port.
     pub fn parse(scheme: Scheme, authority: &str) -> Result<Self> {
         let (host, port) = parse_authority(authority)?;
         let port = port.unwrap_or_else(|| scheme.default_port());
@@ -102,7 +101,6 @@ impl Origin {
         self.scheme == Scheme::Https || self.is_loopback()
     }
 
-    /// Whether the host is `localhost` or a loopback address.
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.host)
     }
@@ -223,10 +221,8 @@ pub struct HostPattern {
 impl HostPattern {
     pub fn parse(text: &str) -> Result<Self> {
         // The error repeats the pattern, which comes from the configuration and is not secret.
-        Self::parse_parts(text).map_err(|error| Error {
-            message: format!("the host `{}`: {}", sanitize(text), error.message),
-            ..error
-        })
+        let subject = || format!("the host `{}`", sanitize(text));
+        Self::parse_parts(text).map_err(|error| error.about(subject()))
     }
 
     fn parse_parts(text: &str) -> Result<Self> {
@@ -266,8 +262,7 @@ impl HostPattern {
         (!self.is_wildcard, self.host.len())
     }
 
-    /// The host of the pattern, for a tool that needs one host; `None` for a wildcard. Without a scheme it is http for
-    /// a loopback address.
+    /// The host of the pattern, on loopback over http unless the pattern has a scheme; `None` for a wildcard.
     pub fn target(&self) -> Option<Target> {
         let default = if is_loopback(&self.host) { Scheme::Http } else { Scheme::Https };
         let origin = self.with_scheme(self.scheme.unwrap_or(default));

@@ -21,7 +21,6 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Names the tool that sends the operation.
     #[must_use]
     pub fn from_tool(mut self, name: Option<&'static str>) -> Self {
         match &mut self {
@@ -57,19 +56,15 @@ impl Operation {
     }
 }
 
-/// Which credential is requested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CredentialRequest {
     /// Where the tool will send the credential.
     pub target: Option<Target>,
-    /// The name of the provider.
     pub provider: Option<String>,
-    /// The name of the account.
     pub account: Option<String>,
     /// Overrides the API's base URL.
     pub api_url: Option<String>,
     pub username: Option<String>,
-    /// How long the credential should stay valid.
     pub min_validity: time::Duration,
     pub token: TokenKind,
     pub tool: ToolTraits,
@@ -104,21 +99,17 @@ pub enum TokenKind {
     Access,
     /// The ID token; an error if there is none.
     Id,
-    /// The token for a Kubernetes API server, which checks that the audience is this program: the ID token if the
-    /// session has one, unless the provider is configured otherwise.
+    /// The ID token if the session has one, unless configured otherwise: Kubernetes checks that its audience is this program.
     Kubernetes,
 }
 
-/// The properties of a tool's protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent properties of a protocol")]
 pub struct ToolTraits {
-    /// The protocol: a credential that was stored through another one does not match. `None` for the JSON protocol and
-    /// the commands, which store for every tool.
+    /// The protocol: it matches its own credentials. `None` (the JSON protocol and the commands) stores for every tool.
     pub name: Option<&'static str>,
     pub auth_form: AuthForm,
-    /// Whether only a credential for the exact path of the target matches (git's `useHttpPath`), and not one for its
-    /// whole host.
+    /// Whether only a credential for the exact path matches (git's `useHttpPath`), and not one for the whole host.
     pub exact_path: bool,
     /// Whether the response must name every URL prefix that the credential is for.
     pub needs_prefixes: bool,
@@ -141,7 +132,6 @@ impl ToolTraits {
     }
 }
 
-/// In which form a tool can send a credential.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthForm {
     /// In a header of any name, except a credential that was stored for another tool's header.
@@ -149,16 +139,13 @@ pub enum AuthForm {
     AnyHeader,
     /// As a password or a Bearer token: a provider with a header of its own cannot be served.
     PasswordOrBearer,
-    /// As [`AuthForm::PasswordOrBearer`], or a token that was stored with its scheme for the `Authorization` header
-    /// (git 2.46).
+    /// As [`AuthForm::PasswordOrBearer`], or a token that was stored with its scheme (git 2.46).
     Authorization,
-    /// As the whole value of `Authorization` (cargo). Only a credential that was stored in this form matches, and no
-    /// other tool receives that credential.
+    /// As the whole value of `Authorization` (cargo). Matches only a credential that was stored in this form, and vice versa.
     WholeValue,
 }
 
 impl AuthForm {
-    /// Whether the response has the name of the header.
     pub fn has_header_name(self) -> bool {
         matches!(self, Self::AnyHeader | Self::WholeValue)
     }
@@ -170,8 +157,7 @@ pub enum Rejection {
     /// Not with a request.
     #[default]
     NotReported,
-    /// With this request, after a 401. The rejected token is the default provider's, if the tool has received that
-    /// token for the host.
+    /// With this request, after a 401. The token is the default provider's, if the tool has received it for the host.
     Reported,
     /// By a second request from the same process for a credential that has not expired.
     ByRepetition,
@@ -181,23 +167,20 @@ pub enum Rejection {
 pub struct StoreRequest {
     pub request: CredentialRequest,
     pub secret: Secret,
-    /// The scheme before the secret in an `Authorization` header, empty if the secret is the whole value; `None` for a
-    /// password or a provider's token.
+    /// Before the secret in `Authorization`: empty if the secret is the whole value, `None` for a password or a token.
     pub scheme: Option<String>,
     pub refresh_token: Option<Secret>,
     pub expires_at: Option<Timestamp>,
     pub occasion: Occasion,
 }
 
-/// When a tool stores. This program refreshes the tokens of a session: a stored copy would precede the session even
-/// after the copy has expired.
+/// When a tool stores. A stored copy of a session's token would precede the session even after it has expired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Occasion {
     /// A person passes a secret: a token of a session is an error.
     #[default]
     Explicit,
-    /// At a login, for which the tool may have used a token from `get` (docker, pip): a token of a session is not
-    /// stored.
+    /// At a login, which may use a token from `get` (docker, pip): a token of a session is not stored.
     Login,
     /// After each use (git). The secret may be a token from `get` that another process has refreshed since: nothing is
     /// stored for a host where `get` returns a provider's token.

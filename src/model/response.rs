@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::{Attempt, Credential, Kind, OffReason, Source, StoreFailure, Timestamp};
 
-/// The result of an [`Operation`](super::Operation).
 #[derive(Debug)]
 pub enum Response {
     Found(Box<Resolved>),
@@ -16,21 +15,17 @@ pub enum Response {
     Listed(Vec<ListEntry>, Vec<Warning>),
     /// Each store, and the reason if it is not available.
     Capabilities(Vec<(Source, Option<String>)>),
-    /// There was nothing to do.
     Nothing,
 }
 
-/// A credential, and how it was found.
 #[derive(Debug)]
 pub struct Resolved {
     pub credential: Credential,
     pub source: Source,
-    /// Everything that was searched, in order.
     pub attempts: Vec<Attempt>,
     pub warnings: Vec<Warning>,
 }
 
-/// Where a credential was stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoredAt {
     #[serde(rename = "stored_in")]

@@ -38,8 +38,7 @@ impl Secret {
         Self(Zeroizing::new(secret.into()))
     }
 
-    /// From a text that a person or a CI system has written: without a byte order mark, and without the blanks and line
-    /// breaks around it.
+    /// From a text of a person or a CI system: without a byte order mark, and the blanks and line breaks around it.
     pub fn trimmed(text: &str) -> Self {
         Self::new(text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}'))
     }

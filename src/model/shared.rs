@@ -2,8 +2,7 @@
 
 use super::{Secret, Session, Timestamp};
 
-/// The contents of a record. The session and the lease are one record: a lease is taken from exactly the session that was
-/// read.
+/// The contents of a record. The lease is a part of it: it is taken from exactly the session that was read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SharedRecord {
     Session(Box<SharedSession>),

@@ -3,13 +3,10 @@ use serde::{Serialize, Serializer};
 /// Where a credential was found, or is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// An environment variable.
     Environment,
     /// The identity of the job: nothing is stored.
     Identity,
-    /// The keyring of the operating system.
     Keyring,
-    /// A file below the home directory.
     File,
     /// A store that other machines share.
     Vault,

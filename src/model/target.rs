@@ -27,8 +27,7 @@ impl UrlPath {
         }
         let mut canonical = String::with_capacity(path.len());
         for segment in path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
-            // Java servers drop the parameters of a segment: `..;x` is a dot segment there. On Windows, servers take a
-            // backslash for a slash.
+            // On Java servers, `..;x` is a dot segment. On Windows, servers take a backslash for a slash.
             let is_dots = |name: &[u8]| {
                 let name = name.split(|byte| *byte == b';').next().unwrap_or_default();
                 matches!(name, b"." | b"..")
@@ -123,7 +122,6 @@ impl Target {
     }
 }
 
-/// Scheme, authority, and the rest.
 fn split(url: &str) -> Result<(Scheme, &str, &str)> {
     let (scheme, rest) = url
         .split_once("://")

@@ -14,13 +14,10 @@ pub const MAX_OBJECT: usize = 64 * 1024;
 
 #[derive(Default)]
 pub struct Invocation {
-    /// The arguments after the protocol's name.
     pub arguments: Vec<String>,
-    /// The variables of the protocol that are set.
     pub variables: HashMap<&'static str, String>,
     /// The part of standard input that belongs to the call.
     pub input: Zeroizing<Vec<u8>>,
-    /// Why standard input could not be read.
     pub input_error: Option<Error>,
 }
 
@@ -45,9 +42,7 @@ pub struct ToolOutput {
     pub output: Zeroizing<String>,
     /// Standard error before the output: commands for the log of a CI system, which may contain a secret.
     pub masks: Zeroizing<String>,
-    /// Standard error, for people.
     pub messages: String,
-    /// The exit status.
     pub status: u8,
 }
 
@@ -56,7 +51,6 @@ impl ToolOutput {
         Self { output: output.into().into(), ..Self::default() }
     }
 
-    /// A JSON value on one line, and exit status 0.
     pub fn json(value: &impl Serialize) -> Self {
         Self::success(super::json::line(value))
     }
@@ -74,7 +68,6 @@ impl ToolOutput {
         Self { messages, status, ..Self::default() }
     }
 
-    /// As [`ToolOutput::failure`], with the exit status of the error.
     pub fn error(error: &Error) -> Self {
         Self::failure(error.code.exit_status(), error)
     }

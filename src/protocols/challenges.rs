@@ -1,11 +1,9 @@
-//! The authentication schemes of a `WWW-Authenticate` header (RFC 9110, 11.6.1), which may have several challenges, each
-//! with parameters.
+//! The schemes of a `WWW-Authenticate` header, which may have several challenges with parameters (RFC 9110, 11.6.1).
 
 /// The schemes in their order, in lower case.
 pub(super) fn schemes(header: &str) -> impl Iterator<Item = String> {
     elements(header).into_iter().filter_map(|element| {
-        // A challenge begins with its scheme; a space precedes its first parameter or its token. Every other parameter has
-        // an `=` before any space.
+        // A space follows the scheme of a challenge. A parameter has an `=` before any space.
         let name = element.split_ascii_whitespace().next()?;
         let rest = element[name.len()..].trim_start();
         let is_parameter = name.contains('=') || rest.starts_with('=');

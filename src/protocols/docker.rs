@@ -79,7 +79,7 @@ fn operation(arguments: &[String]) -> &str {
 
 pub(super) struct Call<'a> {
     operation: &'a str,
-    /// The server as Docker spells it.
+    /// As Docker spells it.
     server: &'a str,
 }
 
@@ -156,8 +156,7 @@ fn target(server: &str) -> Result<Target> {
     } else {
         Target::from_host(authority, "")?.origin
     };
-    // Docker stores the tokens of a browser login under longer URLs: `…/v1/access-token` (docker/cli,
-    // cli/internal/oauth/manager).
+    // Docker's browser login stores tokens under longer URLs: `…/v1/access-token` (docker/cli, cli/internal/oauth/manager).
     let token = tail.strip_prefix("/v1/").filter(|_| origin.host() == DOCKER_HUB);
     Ok(Target { origin, path: UrlPath::from_encoded(token.unwrap_or_default())? })
 }

@@ -133,8 +133,7 @@ impl<'a> Attributes<'a> {
     fn parse(input: &'a [u8], is_get: bool) -> Result<Self> {
         let mut attributes = Self { is_get, ..Self::default() };
         for line in input.split(|byte| *byte == b'\n') {
-            // The server wrote this line: its length and encoding are not errors. Every character with a meaning in a
-            // challenge is ASCII.
+            // The server wrote this line: length and encoding are not errors. What has a meaning in a challenge is ASCII.
             if let Some(challenge) = line.strip_prefix(b"wwwauth[]=") {
                 attributes.set_challenges(&String::from_utf8_lossy(challenge));
                 continue;
@@ -201,8 +200,7 @@ impl<'a> Attributes<'a> {
         Ok(())
     }
 
-    /// Whether the request is for an https or http URL. An empty protocol or host must match no credential
-    /// (CVE-2020-11008).
+    /// Whether the URL is https or http. An empty protocol or host must match no credential (CVE-2020-11008).
     fn has_target(&self) -> bool {
         match self.url {
             Some(url) => ["https://", "http://"].iter().any(|scheme| {
@@ -232,8 +230,7 @@ impl<'a> Attributes<'a> {
         self.url.map_or_else(url, str::to_owned)
     }
 
-    /// The operation that stores a password with its user name, or a token with its scheme. Without these, nothing is
-    /// stored.
+    /// Stores a password with its user name, or a token with its scheme; nothing without these.
     fn store(&self, request: CredentialRequest) -> Operation {
         let (secret, scheme) = match *self {
             Self { password: Some(password), username: Some(_), .. } => (password, None),

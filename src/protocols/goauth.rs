@@ -61,8 +61,7 @@ fn decode(invocation: &Invocation) -> Result<Operation> {
     }
 }
 
-/// Whether the response is `HTTP/1.1 401 Unauthorized`. go calls after any 4xx; most are a 404 for a module of another
-/// host.
+/// Whether the status is 401. go calls after any 4xx; most are a 404 for a module of another host.
 fn is_401(response: &[u8]) -> bool {
     let line = response.split(|byte| *byte == b'\n').next().unwrap_or_default();
     line.split(|byte| *byte == b' ').nth(1).is_some_and(|status| status == b"401")

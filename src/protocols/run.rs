@@ -126,7 +126,8 @@ fn answer_lines(
     failed_write(written).unwrap_or_default()
 }
 
-fn print(text: &str) -> std::io::Result<()> {
+/// Writes to standard output at once.
+pub fn print(text: &str) -> std::io::Result<()> {
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush())
 }

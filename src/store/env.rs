@@ -1,5 +1,4 @@
-//! A token in an environment variable: read, never written. It precedes every stored credential, and is never
-//! refreshed.
+//! A token in an environment variable. It precedes every stored credential, and is never refreshed.
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Kind, Secret, Timestamp, jwt};
@@ -13,8 +12,7 @@ pub struct Variable {
     pub expires_at: Option<Timestamp>,
 }
 
-/// Reads the variable; `None` if it is unset or blank. A value that cannot be a token, or has expired, is an error that
-/// names the variable.
+/// Reads the variable; `None` if it is blank. The error for an invalid or expired token names the variable.
 pub fn read(environment: &Environment, name: &str, now: Timestamp) -> Result<Option<Variable>> {
     let Some(value) = environment.get(name) else { return Ok(None) };
     let invalid = |why: &str| {
@@ -37,8 +35,7 @@ pub fn read(environment: &Environment, name: &str, now: Timestamp) -> Result<Opt
     Ok(Some(Variable { token, kind, expires_at }))
 }
 
-/// The token in a text that a person or a CI system has set, trimmed. A text that cannot be a token is an error, which
-/// does not repeat the text.
+/// The token in a text of a person or a CI system, trimmed. The error does not repeat the text.
 pub fn token(text: &str) -> Result<Secret, &'static str> {
     let trimmed = Secret::trimmed(text);
     let token = trimmed.expose_secret();
@@ -61,8 +58,7 @@ pub fn token(text: &str) -> Result<Secret, &'static str> {
     }
 }
 
-/// A reference that a CI system or a shell did not expand, as `$NAME`, `${NAME}`, `$(NAME)`, `%NAME%`, `{{ name }}` or
-/// `<name>`, or the mask that a log shows instead of a secret.
+/// A reference that was not expanded (`$NAME`, `$(NAME)`, `%NAME%`, `{{ name }}`, `<name>`), or the mask of a log.
 fn is_placeholder(token: &str) -> bool {
     let is_within =
         |begin, end| token.len() > 1 && token.starts_with(begin) && token.ends_with(end);

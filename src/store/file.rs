@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{CredentialStore, PreparedWrite, StoreResult, StoredText};
 use crate::config::Paths;
 use crate::model::{OffReason, Source, StorageKey, StoreFailure, StoredAt, Warning};
-use crate::sys::atomic_file::{self, Policy, WriteError};
+use crate::sys::atomic_file::{self, Contents, Policy, WriteError};
 
 pub struct FileStore<'a> {
     paths: &'a Paths,
@@ -31,23 +31,20 @@ impl CredentialStore for FileStore<'_> {
         let path = self.path(&key.file)?;
         let contents = atomic_file::read(&path)
             .map_err(|reason| StoreFailure::Failed(format!("{} {reason}", path.display())))?;
+        let Some(Contents { text, repaired }) = contents else { return Ok(None) };
         // An empty mounted file counts as removed.
-        let is_removed = |found: &atomic_file::Contents| {
-            found.text.expose_secret().is_empty() && atomic_file::is_mount_point(&path)
-        };
-        Ok(contents.filter(|found| !is_removed(found)).map(
-            |atomic_file::Contents { text, repaired }| StoredText {
-                text,
-                warning: repaired.then_some(Warning::ModeRepaired(path)),
-            },
-        ))
+        if text.is_empty() && atomic_file::is_mount_point(&path) {
+            return Ok(None);
+        }
+        let warning = repaired.then_some(Warning::ModeRepaired(path));
+        Ok(Some(StoredText { text, warning }))
     }
 
     fn prepare<'a>(&'a self, key: &'a StorageKey, size: usize) -> StoreResult<PreparedWrite<'a>> {
         let path = self.path(&key.file)?;
-        let prepared = atomic_file::prepare(&path, size, Policy::Private).map_err(failed)?;
+        let prepared = atomic_file::prepare(&path, size, Policy::Private)?;
         Ok(Box::new(move |text| {
-            prepared.commit(text.expose_secret()).map_err(failed)?;
+            prepared.commit(text.expose_secret())?;
             Ok(StoredAt::new(Source::File, path.display().to_string()))
         }))
     }
@@ -57,7 +54,7 @@ impl CredentialStore for FileStore<'_> {
     }
 
     fn delete(&self, key: &StorageKey) -> StoreResult<bool> {
-        atomic_file::remove(&self.path(&key.file)?).map_err(failed)
+        Ok(atomic_file::remove(&self.path(&key.file)?)?)
     }
 
     fn check(&self, key: &StorageKey) -> StoreResult<()> {
@@ -70,7 +67,8 @@ impl CredentialStore for FileStore<'_> {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn failed(error: WriteError) -> StoreFailure {
-    StoreFailure::Failed(error.to_string())
+impl From<WriteError> for StoreFailure {
+    fn from(error: WriteError) -> Self {
+        Self::Failed(error.to_string())
+    }
 }

@@ -1,10 +1,9 @@
-//! The identity token that the platform of a job provides in a variable or a file. Both are read for each exchange, and
-//! nothing is stored.
+//! The identity token of a job in a variable or a file. Both are read for each exchange, and nothing is stored.
 
 use super::env;
 use crate::config::Context;
 use crate::error::{Error, Result};
-use crate::model::{IdentitySource, Secret, SecretLocation};
+use crate::model::{IdentitySource, Secret};
 use crate::sys::atomic_file;
 
 /// Whether this process runs where the source exists.
@@ -41,12 +40,7 @@ pub fn detect(context: &Context, source: &IdentitySource) -> Result<Presence> {
         }
         IdentitySource::PrivateKey(key) => match context.secret(&key.location)? {
             Some(key) => Ok(Presence::Present { token: None, job: Some(key) }),
-            None => match &key.location {
-                SecretLocation::Variable(name) => absent(name),
-                SecretLocation::File(path) => {
-                    Ok(Presence::Absent(format!("{} is missing or empty", path.display())))
-                }
-            },
+            None => Ok(Presence::Absent(key.location.missing())),
         },
         _ => request_variables(context, source),
     }

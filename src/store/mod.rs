@@ -1,5 +1,4 @@
-//! Where credentials are stored. Each [`CredentialStore`] stores texts under a [`StorageKey`]; [`session`] and
-//! [`url_credentials`] encode and decode the texts.
+//! Where credentials are stored: texts under a [`StorageKey`], which [`session`] and [`url_credentials`] encode.
 
 pub mod env;
 mod file;
@@ -123,8 +122,7 @@ impl<'a> Stores<'a> {
     }
 }
 
-/// Whether a new credential is stored in the file even if there is a keyring. An error if the chosen store cannot have
-/// the credential.
+/// Whether a new credential is for the file even if there is a keyring. An error if the chosen store cannot have it.
 fn is_for_file(choice: Option<StoreChoice>, key: &StorageKey) -> Result<bool> {
     match choice {
         Some(StoreChoice::Keyring) if key.item.is_none() => {
@@ -142,10 +140,8 @@ fn file_error(cause: StoreFailure) -> Error {
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn keyring_error(cause: StoreFailure) -> Error {
-    let code = match cause {
-        StoreFailure::TimedOut => ErrorCode::TemporarilyUnavailable,
-        _ => ErrorCode::Internal,
-    };
+    let is_late = cause == StoreFailure::TimedOut;
+    let code = if is_late { ErrorCode::TemporarilyUnavailable } else { ErrorCode::Internal };
     let hint = match cause {
         StoreFailure::Locked => "unlock the keyring, or use `--store file`",
         _ => "use `--store file` to store the session in a file that only you can read (mode 0600)",

@@ -40,8 +40,7 @@ pub struct LoadedSessions {
     pub problem: Option<(Source, StoreFailure)>,
 }
 
-/// Reads both stores. If a write could not remove the session of the other store, both have one: the session whose
-/// token the service issued last is in force.
+/// Reads both stores. If both have a session, the one whose token the service issued last is in force.
 pub fn load(stores: &Stores<'_>, key: &StorageKey) -> LoadedSessions {
     let mut loaded = LoadedSessions::default();
     for store in stores.in_order() {
@@ -131,20 +130,24 @@ pub fn delete_if(
     }
 }
 
-#[derive(Deserialize)]
-struct Record {
-    access_token: Secret,
-    refresh_token: Option<Secret>,
+/// A secret is read as one, and written as `&str`.
+#[derive(Serialize, Deserialize)]
+struct Record<Token> {
+    access_token: Token,
+    refresh_token: Option<Token>,
     expires_at: Option<String>,
     logged_in_at: Option<String>,
     last_refreshed_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<String>,
-    id_token: Option<Secret>,
+    /// Only in a format of this program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<Token>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     id_token_expires_at: Option<String>,
 }
 
-/// The session in a text; `None` for a blank file of a bare key. The error is a reason that repeats nothing of the
-/// text.
+/// The session in a text; `None` for a blank bare key. The error repeats nothing of the text.
 pub fn decode(key: &StorageKey, text: &Secret) -> Result<Option<Session>, String> {
     let text = text.expose_secret().trim();
     match key.format {
@@ -161,7 +164,8 @@ pub fn decode(key: &StorageKey, text: &Secret) -> Result<Option<Session>, String
 }
 
 fn decode_json(text: &str, service: Option<&str>) -> Result<Session, String> {
-    let record: Record = serde_json::from_str(text).map_err(|error| json::reason(&error))?;
+    let record: Record<Secret> =
+        serde_json::from_str(text).map_err(|error| json::reason(&error))?;
     if let (Some(issued_by), Some(service)) = (&record.service, service)
         && issued_by != service
     {
@@ -201,34 +205,19 @@ fn decode_json(text: &str, service: Option<&str>) -> Result<Session, String> {
     Ok(session)
 }
 
-#[derive(Serialize)]
-struct BorrowedRecord<'a> {
-    access_token: &'a str,
-    refresh_token: &'a str,
-    expires_at: String,
-    logged_in_at: String,
-    last_refreshed_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service: Option<&'a str>,
-    /// Only in a format of this program.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token_expires_at: Option<String>,
-}
-
 pub fn encode(key: &StorageKey, session: &Session) -> Secret {
-    let id_token = session.id_token.as_ref().filter(|_| key.service.is_some());
+    let access_token = session.access_token.expose_secret();
     if key.format == StoredFormat::BareKey {
-        return Secret::new(format!("{}\n", session.access_token.expose_secret()));
+        return Secret::new(format!("{access_token}\n"));
     }
-    let record = BorrowedRecord {
-        access_token: session.access_token.expose_secret(),
-        refresh_token: session.refresh_token.as_ref().map_or("", Secret::expose_secret),
-        expires_at: session.expires_at.to_string(),
-        logged_in_at: session.logged_in_at.to_string(),
-        last_refreshed_at: session.last_refreshed_at.to_string(),
-        service: key.service.as_deref(),
+    let id_token = session.id_token.as_ref().filter(|_| key.service.is_some());
+    let record = Record {
+        access_token,
+        refresh_token: Some(session.refresh_token.as_ref().map_or("", Secret::expose_secret)),
+        expires_at: Some(session.expires_at.to_string()),
+        logged_in_at: Some(session.logged_in_at.to_string()),
+        last_refreshed_at: Some(session.last_refreshed_at.to_string()),
+        service: key.service.as_deref().map(str::to_owned),
         id_token: id_token.map(|id| id.token.expose_secret()),
         id_token_expires_at: id_token.map(|id| id.expires_at.to_string()),
     };

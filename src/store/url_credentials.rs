@@ -60,8 +60,7 @@ impl Record {
         (self.stored_at, self.stored_at_nanos)
     }
 
-    /// The tool that stored it, or [`EVERY_TOOL`]; `None` if that is unknown. Only cargo stores the whole value of a
-    /// header.
+    /// The tool that stored it, or [`EVERY_TOOL`], if that is known. Only cargo stores the whole value of a header.
     fn owner(&self) -> Option<&str> {
         self.tool.as_deref().or_else(|| (self.authtype.as_deref() == Some("")).then_some("cargo"))
     }
@@ -72,22 +71,6 @@ impl Drop for Record {
         use zeroize::Zeroize as _;
         self.secret.zeroize();
         self.oauth_refresh_token.zeroize();
-    }
-}
-
-/// The access of a request to the credentials that match it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
-    Read,
-    /// Erases everything that is stored for the target, as `docker logout` does.
-    Erase,
-    /// Erases the secret that a service rejected.
-    EraseRejected,
-}
-
-impl Access {
-    fn erasing(rejected: Option<&Secret>) -> Self {
-        if rejected.is_some() { Self::EraseRejected } else { Self::Erase }
     }
 }
 
@@ -117,15 +100,16 @@ impl Entry {
     }
 
     pub fn is_readable_by(&self, tool: ToolTraits) -> bool {
-        self.is_accessible(tool, Access::Read)
+        self.is_accessible(tool, false)
     }
 
     /// Whether the tool may access the credential: its own, or one for every tool. No tool erases a credential for
-    /// every tool, unless a service rejected the secret. Version 0.1.0 recorded no tool: every tool has access.
-    fn is_accessible(&self, tool: ToolTraits, access: Access) -> bool {
+    /// every tool, as `docker logout` would (`erases_all`), unless a service rejected the secret. Version 0.1.0 recorded
+    /// no tool: every tool has access.
+    fn is_accessible(&self, tool: ToolTraits, erases_all: bool) -> bool {
         match self.record.owner() {
             None => true,
-            Some(EVERY_TOOL) => tool.name.is_none() || access != Access::Erase,
+            Some(EVERY_TOOL) => tool.name.is_none() || !erases_all,
             owner => tool.name == owner,
         }
     }
@@ -137,13 +121,13 @@ impl Entry {
             && self.record.owner().is_none_or(|owner| owner == tool)
     }
 
-    fn matches(&self, request: &CredentialRequest, target: &Target, access: Access) -> bool {
+    fn matches(&self, request: &CredentialRequest, target: &Target, erases_all: bool) -> bool {
         let Some(own) = &self.target else { return false };
         // With an empty scheme, the secret is the whole value of `Authorization`.
         let is_whole_value = self.record.authtype.as_deref() == Some("");
         let is_for_host = own.path.is_root() && !request.tool.exact_path;
         own.origin == target.origin
-            && self.is_accessible(request.tool, access)
+            && self.is_accessible(request.tool, erases_all)
             && is_whole_value == (request.tool.auth_form == AuthForm::WholeValue)
             && (target.path.is_root() || own.path == target.path || is_for_host)
             && request.username.as_ref().is_none_or(|username| *username == self.username)
@@ -173,8 +157,7 @@ impl Entry {
         self.load(stores).is_ok_and(|record| record.map(found).as_ref() == Some(secret))
     }
 
-    /// The credential with its secret; `None` if the keyring no longer has it. A secret of several lines is an error if
-    /// the tool's protocol cannot carry it.
+    /// The credential with its secret, if it is still in the keyring. An error if the protocol cannot carry its lines.
     fn open(&self, stores: &Stores<'_>, carries_lines: bool) -> StoreResult<Option<UrlCredential>> {
         let Self { target, username, expires_at, .. } = self;
         let Some(target) = target else { return Ok(None) };
@@ -219,7 +202,7 @@ pub fn find(
     };
     let can_send_scheme = request.tool.auth_form == AuthForm::Authorization;
     entries.retain(|entry| {
-        entry.matches(request, target, Access::Read) && (can_send_scheme || !entry.has_scheme())
+        entry.matches(request, target, false) && (can_send_scheme || !entry.has_scheme())
     });
     if target.path.is_root() {
         retain_for_host(&mut entries);
@@ -248,8 +231,7 @@ pub fn find(
     None
 }
 
-/// For a request without a path: retains the credentials for the whole host, else those for the only path. Retains none
-/// of several paths, since the request does not select one.
+/// For a request without a path: retains the credentials for the whole host, else those for one path if it is the only one.
 fn retain_for_host(entries: &mut Vec<Entry>) {
     let is_for_host =
         |entry: &Entry| entry.target.as_ref().is_some_and(|target| target.path.is_root());
@@ -260,8 +242,7 @@ fn retain_for_host(entries: &mut Vec<Entry>) {
     }
 }
 
-/// Stores a credential of a tool, or for every tool, in the store for new credentials. Removes an older credential for
-/// the same URL, user and tool from both stores.
+/// Stores a credential, and removes an older one for the same URL, user and tool from both stores.
 pub fn save(
     stores: &Stores<'_>,
     choice: Option<StoreChoice>,
@@ -317,8 +298,8 @@ pub fn erase(
     let (mut erased, mut trail) = (false, Trail::default());
     let entries = entries_of(stores, &target.origin, &mut trail)
         .map_err(|failure| Error::invalid_state(failure.to_string()))?;
-    let access = Access::erasing(secret);
-    for entry in entries.iter().filter(|entry| entry.matches(request, target, access)) {
+    let is_requested = |entry: &&Entry| entry.matches(request, target, secret.is_none());
+    for entry in entries.iter().filter(is_requested) {
         if secret.is_none_or(|secret| entry.has_secret(stores, secret)) {
             erased |= delete(stores, entry)?;
         }
@@ -330,8 +311,7 @@ pub fn erase(
     }
 }
 
-/// Erases the credentials that version 0.1.0 stored for a URL that is an error today, by the text of the URL. Later
-/// versions store nothing for such a URL, and their credentials are not erased.
+/// Erases what version 0.1.0, and no later one, stored for a URL that is an error today, by the text of the URL.
 pub fn erase_legacy(
     stores: &Stores<'_>,
     url: &LegacyUrl,
@@ -342,7 +322,7 @@ pub fn erase_legacy(
     let is_requested = |entry: &&Entry| {
         entry.record.tool.is_none()
             && entry.record.url == url.url
-            && entry.is_accessible(request.tool, Access::erasing(secret))
+            && entry.is_accessible(request.tool, secret.is_none())
             && request.username.as_ref().is_none_or(|username| *username == entry.username)
     };
     let mut erased = false;
@@ -432,8 +412,7 @@ fn new_key(target: &Target, username: &str, tool: &str) -> StorageKey {
     key_of(user, format!("{directory}/{name}.json"))
 }
 
-/// A path and a URL contain neither a space nor `<`, so the parts are unambiguous. A credential for every tool has the
-/// key of version 0.1.0.
+/// Unambiguous: a path and a URL contain neither a space nor `<`. For every tool, it is the key of version 0.1.0.
 fn user_of(location: &str, username: &str, tool: &str) -> String {
     if tool == EVERY_TOOL {
         format!("{location} {username}")

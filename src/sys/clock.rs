@@ -6,20 +6,16 @@ use super::os;
 use crate::model::Timestamp;
 
 pub trait Clock {
-    /// The time of day, by this machine.
     fn now(&self) -> Timestamp;
 
-    /// A point in time that never goes back.
     fn instant(&self) -> Instant;
 
-    /// The time that has passed since some moment, the same one for every process of this machine. It goes on while the
-    /// machine is suspended.
+    /// The time since some moment, the same for all processes of the machine. Goes on while the machine is suspended.
     fn boot(&self) -> Duration;
 
     fn sleep(&self, duration: Duration);
 }
 
-/// The clock of this machine.
 pub struct SystemClock;
 
 impl Clock for SystemClock {
@@ -41,7 +37,6 @@ impl Clock for SystemClock {
     }
 }
 
-/// The time of day, by this machine.
 pub fn now() -> Timestamp {
     SystemClock.now()
 }

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 
-/// Where variables come from.
 pub enum Environment {
-    /// The process.
     Process,
     /// These and no others.
     Fixed(HashMap<String, OsString>),

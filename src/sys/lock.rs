@@ -1,5 +1,4 @@
-//! Locks on files (`flock(2)`). For mycli's default account the file is `~/.my/refresh.lock`, which `my` also locks
-//! during a refresh.
+//! Locks on files (`flock(2)`). `my` takes the one of mycli's default account, `~/.my/refresh.lock`, too.
 
 use std::fs::File;
 use std::path::Path;
@@ -15,23 +14,20 @@ pub const RETRY_DELAY: Duration = Duration::from_millis(5);
 pub trait Lock {}
 
 pub trait Locks {
-    /// Takes the lock if no other process holds it.
     fn try_lock(&self, path: &Path) -> Result<Option<Box<dyn Lock>>, WriteError>;
 }
 
-/// Locks on files.
 pub struct FileLocks;
 
-struct FileLock(#[expect(dead_code, reason = "the open file holds the lock")] File);
-
-impl Lock for FileLock {}
+/// The open file holds the lock.
+impl Lock for File {}
 
 impl Locks for FileLocks {
     fn try_lock(&self, path: &Path) -> Result<Option<Box<dyn Lock>>, WriteError> {
         let Some(file) = atomic_file::open_lock(path)? else { return Ok(None) };
         // With the name of the trait: since Rust 1.89 std has methods of the same name, which would be called instead.
         match fs2::FileExt::try_lock_exclusive(&file) {
-            Ok(()) => Ok(Some(Box::new(FileLock(file)))),
+            Ok(()) => Ok(Some(Box::new(file))),
             Err(error) if is_contended(&error) => Ok(None),
             Err(error) => Err(WriteError::new("locking", path, error)),
         }

@@ -1,5 +1,4 @@
-//! The debug log (`MY_LOG=debug`) on standard error. It never contains a secret: hosts, stores, statuses and
-//! reasons. Without the variable, a message is not even formatted.
+//! The debug log (`MY_LOG=debug`) on standard error: hosts, stores, statuses and reasons, never a secret.
 
 use std::io::Write as _;
 use std::time::Instant;

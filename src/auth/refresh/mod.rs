@@ -48,24 +48,8 @@ pub(super) enum ForcedBy {
     Service,
 }
 
-#[derive(Clone, Copy)]
-struct Timeouts {
-    lock: Duration,
-    total: Duration,
-}
-
-impl Timeouts {
-    fn new(provider: &Provider, max: Duration) -> Self {
-        let total =
-            if provider.login.has_grace() { GRACE_TIMEOUT.min(max) } else { NO_GRACE_TIMEOUT };
-        // As long as the refresh of another process may take.
-        Self { lock: total.min(max), total }
-    }
-}
-
 impl Engine<'_> {
-    /// Returns a session that meets `need`. If the refresh fails temporarily and the token has not expired, returns the
-    /// stale session and adds a warning.
+    /// Returns a session that meets `need`; if the refresh fails temporarily, a stale one with a warning.
     pub(super) fn refresh(
         &self,
         provider: &Provider,
@@ -73,8 +57,7 @@ impl Engine<'_> {
         stale: StoredSession,
         trail: &mut Trail,
     ) -> Result<StoredSession> {
-        let timeouts = Timeouts::new(provider, NO_GRACE_TIMEOUT);
-        state::run(self, provider, need, timeouts, stale, trail)
+        state::run(self, provider, need, NO_GRACE_TIMEOUT, stale, trail)
     }
 
     /// Refreshes a session whose token the service has just rejected, to revoke it. A shared session has been ended before.
@@ -112,14 +95,12 @@ impl Engine<'_> {
             && now.since(session.logged_in_at) > MIN_LOGIN_AGE;
         // In a job, the session of a person is not used.
         if is_due && provider.login.can_renew(session) && !self.has_identity(&provider) {
-            let timeouts = Timeouts::new(&provider, WEEKLY_TIMEOUT);
-            let mut trail = Trail::default();
-            let _ = state::run(self, &provider, Need::default(), timeouts, stored, &mut trail);
+            let (need, mut trail) = (Need::default(), Trail::default());
+            let _ = state::run(self, &provider, need, WEEKLY_TIMEOUT, stored, &mut trail);
         }
     }
 
-    /// Marks the session as expired if `rejected` is its token, so that the next request refreshes it. Returns whether
-    /// it did.
+    /// Marks the session as expired if `rejected` is its token, for the next request; returns whether it did.
     pub(super) fn mark_rejected(
         &self,
         provider: &Provider,

@@ -66,12 +66,9 @@ fn markdown() -> String {
         .to_owned();
     for code in ErrorCode::ALL {
         let Explanation { meaning, cases } = code.explanation();
-        let _ = write!(
-            page,
-            "\n## `{}`\n\nExit status {}. {meaning}\n\n| cause | fix |\n|---|---|\n",
-            code.name(),
-            code.exit_status()
-        );
+        let (name, status) = (code.name(), code.exit_status());
+        let _ = write!(page, "\n## `{name}`\n\nExit status {status}. {meaning}\n");
+        page.push_str("\n| cause | fix |\n|---|---|\n");
         for Case { cause, cure } in cases {
             let _ = writeln!(page, "| {cause} | {cure} |");
         }
@@ -88,13 +85,8 @@ pub(super) fn manual() -> String {
     );
     for code in ErrorCode::ALL {
         let Explanation { meaning, cases } = code.explanation();
-        let _ = write!(
-            page,
-            ".SH \"{}\"\nExit status {}. {}\n",
-            code.name(),
-            code.exit_status(),
-            roff(meaning)
-        );
+        let (name, status, meaning) = (code.name(), code.exit_status(), roff(meaning));
+        let _ = write!(page, ".SH \"{name}\"\nExit status {status}. {meaning}\n");
         for Case { cause, cure } in cases {
             let _ = write!(page, ".TP\n{}\n{}\n", roff(cause), roff(cure));
         }

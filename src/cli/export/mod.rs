@@ -2,15 +2,16 @@
 
 mod format;
 
-use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 
 use crate::auth::Engine;
-use crate::cli::variables::{Assignment, Variables, expiry_of_session};
+use crate::cli::variables::{Variables, expiry_of_session};
 use crate::error::{Error, Result};
-use crate::model::{Resolved, ToolOutput};
+use crate::model::ToolOutput;
+use crate::protocols::run;
 use crate::sys::atomic_file;
 
 use format::Format;
@@ -45,8 +46,11 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
     }
     let format = arguments.format;
     let (assignments, found) = arguments.variables.assignments(engine, time::Duration::ZERO)?;
-    let frozen = frozen_token(&found)
-        .filter(|_| format.persists() && assignments.iter().any(|assignment| assignment.is_secret));
+    // A session's token expires in the variable, which this program would read instead of the session.
+    let is_frozen = format.persists() && assignments.iter().any(|assignment| assignment.is_secret);
+    let frozen = expiry_of_session(&found).filter(|_| is_frozen).map(|expiry| {
+        format!("the token of a session expires at {expiry}, and nothing refreshes a variable")
+    });
     if let Some(message) = &frozen
         && !arguments.allow_short_lived
     {
@@ -69,30 +73,18 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments) -> Result<ToolOutp
     let values = [&found.credential.secret].into_iter().chain(secrets.map(|one| &one.value));
     let mut masks: Vec<_> = values.map(|value| format.mask(value)).collect();
     masks.dedup();
-    print(&masks.concat())?;
+    run::print(&masks.concat()).context("writing standard output")?;
     let mut output: String = assignments.iter().map(|assignment| format.line(assignment)).collect();
     if let Some((name, path)) = file {
-        append_to_file(name, &path, &assignments)?;
+        // GitHub reads variables from this file. Its log contains only the mask.
+        let lines: String = assignments.iter().map(format::github_line).collect();
+        atomic_file::append(&path, &lines).with_context(|| format!("the file in {name}"))?;
     }
     if format == Format::Json {
         output = format::json(&assignments);
     }
     let output = ToolOutput::success(output).with_warnings(&found.warnings);
     Ok(frozen.into_iter().fold(output, ToolOutput::with_note))
-}
-
-/// The reason why the token should not stay in a variable: a session's token expires, and this program would read the
-/// variable instead of the session.
-fn frozen_token(found: &Resolved) -> Option<String> {
-    let expiry = expiry_of_session(found)?;
-    Some(format!("the token of a session expires at {expiry}, and nothing refreshes a variable"))
-}
-
-/// Writes to standard output at once.
-fn print(text: &str) -> Result<()> {
-    let mut output = std::io::stdout().lock();
-    let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
-    Ok(written.context("writing standard output")?)
 }
 
 /// The file that GitHub names in a variable. Elsewhere, the mask would show the secret.
@@ -106,10 +98,4 @@ fn file_of(engine: &Engine<'_>, name: &'static str) -> Result<(&'static str, Pat
         return Err(Error::invalid(format!("{name} is not an absolute path")));
     }
     Ok((name, path))
-}
-
-/// GitHub reads variables from this file. Its log contains only the mask.
-fn append_to_file(name: &str, path: &Path, assignments: &[Assignment]) -> Result<()> {
-    let lines: String = assignments.iter().map(format::github_line).collect();
-    Ok(atomic_file::append(path, &lines).with_context(|| format!("the file in {name}"))?)
 }

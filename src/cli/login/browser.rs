@@ -1,5 +1,4 @@
-//! The authorization code flow in the browser of this machine (RFC 8252): opens the page of the service, and receives its
-//! callback on a loopback port.
+//! The authorization code flow in the browser of this machine (RFC 8252), with its callback on a loopback port.
 
 use super::loopback::{Callback, Loopback};
 use crate::auth::Engine;
@@ -66,8 +65,7 @@ const OPENERS: &[&str] = if cfg!(target_os = "macos") {
     &["wslview", "xdg-open", "gio open", "x-www-browser"]
 };
 
-/// `BROWSER` is a list of commands as xdg-open reads it: between colons, with `%s` for the URL. A relative path in it does
-/// not count: it would be a program of the working directory.
+/// `BROWSER` is a list of commands as in xdg-open, with `%s` for the URL. A relative path would be of the working directory.
 fn browsers(engine: &Engine<'_>, url: &str) -> Vec<Child> {
     let environment = &engine.context.environment;
     let home = engine.context.paths.in_home("").ok();

@@ -161,9 +161,7 @@ impl Login<'_> {
             };
             match mycli::start_login(client, &email) {
                 Ok(started) => {
-                    let now = self.engine.clock.now();
-                    let pending =
-                        Pending::new(&self.provider, &email, &self.api_url, &started, now);
+                    let pending = Pending::new(self, email, started);
                     pending.save(self.engine)?;
                     return Ok(pending);
                 }
@@ -264,8 +262,7 @@ impl Login<'_> {
     }
 }
 
-/// Sends the code to the service. Returns the session if a click on the link came first: the click voids the code, and
-/// the next poll receives the session.
+/// Sends the code. Returns the session if a click on the link, which voids the code, came first.
 fn submit_code(
     client: &Client,
     pending: &Pending,

@@ -83,7 +83,6 @@ impl Loopback {
         format!("http://127.0.0.1:{}{CALLBACK}", self.port)
     }
 
-    /// The page that redirects to the service.
     pub(super) fn start_url(&self) -> String {
         format!("http://127.0.0.1:{}{}", self.port, self.start.as_deref().unwrap_or_default())
     }
@@ -149,8 +148,7 @@ impl Loopback {
     }
 }
 
-/// The target of a GET request whose `Host` is this server: another name would be that of a page whose name server
-/// answers with 127.0.0.1.
+/// The target of a GET request to this server. Another `Host` names a page whose name server answers with 127.0.0.1.
 fn target(request: &[u8], port: u16) -> Option<String> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);

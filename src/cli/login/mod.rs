@@ -147,7 +147,7 @@ fn log_in(
                 "specify the provider before the command: `my-credential-helper --provider NAME login`",
             ),
         (LoginKind::MagicLink, _) => return login(provider)?.by_email(),
-        (LoginKind::ApiKey(_), _) => Error::invalid(format!(
+        (LoginKind::ApiKey { .. }, _) => Error::invalid(format!(
             "{name} has no login by email; log in with an API key"
         ))
         .with_hint(format!("run `echo \"$KEY\" | my-credential-helper --provider {name} login`")),

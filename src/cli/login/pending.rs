@@ -1,8 +1,8 @@
-//! A login by email that is started and not completed, stored in a private file so that another process can complete it
-//! (`login --code`).
+//! A login by email that another process can complete (`login --code`), in a private file.
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::Login;
 use crate::auth::Engine;
 use crate::error::{Error, Result};
 use crate::http::mycli::PendingLogin;
@@ -36,19 +36,14 @@ fn exposed<S: Serializer>(device_code: &Secret, serializer: S) -> Result<S::Ok, 
 }
 
 impl Pending {
-    pub(super) fn new(
-        provider: &Provider,
-        email: &str,
-        api_url: &str,
-        started: &PendingLogin,
-        now: Timestamp,
-    ) -> Self {
+    pub(super) fn new(login: &Login<'_>, email: String, started: PendingLogin) -> Self {
+        let now = login.engine.clock.now();
         Self {
-            provider: provider.name.to_string(),
-            account: provider.account.to_string(),
-            email: email.to_owned(),
-            api_url: api_url.to_owned(),
-            device_code: started.device_code.clone(),
+            provider: login.provider.name.to_string(),
+            account: login.provider.account.to_string(),
+            email,
+            api_url: login.api_url.clone(),
+            device_code: started.device_code,
             interval: started.interval,
             expires_at: now.plus_seconds(started.expires_in).unix(),
         }

@@ -12,9 +12,7 @@ use crate::http::{Network, forge};
 use crate::model::known::{self, KnownService};
 use crate::model::{HostPattern, LoginKind, OAuth, Provider, Target, ToolOutput};
 
-/// A service that a person has named.
 struct Service {
-    /// The value of `kind`.
     kind: &'static str,
     /// `None` for the public service that `kind` names.
     issuer: Option<String>,
@@ -160,10 +158,10 @@ impl Service {
         Ok(Self { kind: forge::detect(engine.network, &issuer)?, issuer: Some(issuer), host })
     }
 
-    /// Whether the provider's sessions are of this service: those of another one, and the token of its variable, must not
-    /// be sent here.
+    /// Whether the sessions and the variable of the provider are of this service: else they must not be sent here.
     fn is(&self, provider: &Provider) -> bool {
-        let known = KnownService::find(self.kind).map_or_else(OAuth::default, KnownService::oauth);
+        let known =
+            KnownService::find(self.kind).map_or_else(OAuth::default, |known| (known.oauth)());
         let own = self.issuer.as_deref().or(known.issuer.as_deref());
         let own = own.or(known.endpoints.token.as_deref());
         let [own, its] = [own, provider.key.service.as_deref()].map(|it| Target::parse(it?).ok());
@@ -179,7 +177,8 @@ impl Service {
     }
 
     fn registration(&self) -> String {
-        let oauth = KnownService::find(self.kind).map_or_else(OAuth::default, KnownService::oauth);
+        let oauth =
+            KnownService::find(self.kind).map_or_else(OAuth::default, |known| (known.oauth)());
         let issuer = self.issuer.as_deref().unwrap_or_default();
         let place = oauth.registration.as_deref().unwrap_or("the settings of the service");
         let scopes: Vec<_> = oauth.scopes.iter().map(AsRef::as_ref).collect();

@@ -68,7 +68,6 @@ pub(super) fn provider_of(engine: &Engine<'_>, token: &Secret) -> Result<Provide
     engine.context.provider(None)
 }
 
-/// The owner of a token.
 #[derive(Default)]
 struct Owner {
     name: Option<String>,
@@ -85,7 +84,7 @@ impl Login<'_> {
             Ok(owner) => (owner, true),
             // Users of an API key may be without a network when they store it.
             Err(error)
-                if error.is_temporary() && matches!(provider.login, LoginKind::ApiKey(_)) =>
+                if error.is_temporary() && matches!(provider.login, LoginKind::ApiKey { .. }) =>
             {
                 self.output.note(format!(
                     "the key is not verified: cannot reach {} ({error})",
@@ -121,7 +120,7 @@ impl Login<'_> {
                 "to log in by email without a terminal, run `{}`",
                 provider.command("login --email you@example.com")
             ),
-            LoginKind::ApiKey(_) | LoginKind::OAuth(_) => {
+            LoginKind::ApiKey { .. } | LoginKind::OAuth(_) => {
                 "copy the whole key; it is shown once, when it is created".to_owned()
             }
         };
@@ -149,12 +148,12 @@ impl Login<'_> {
         match &self.provider.login {
             LoginKind::MagicLink => mycli::me(client, token)
                 .map(|me| Owner { name: me.username.or(Some(me.email)), expires_at: None }),
-            LoginKind::ApiKey(Some(paths)) => {
-                let key = microtica::whoami(client, paths, token)?;
+            LoginKind::ApiKey { is_microtica: true } => {
+                let key = microtica::whoami(client, token)?;
                 let name = key.key_name.map(|name| format!("the key `{name}`"));
                 Ok(Owner { name, expires_at: key.expires_at })
             }
-            LoginKind::ApiKey(None) | LoginKind::OAuth(_) => Ok(Owner::default()),
+            LoginKind::ApiKey { is_microtica: false } | LoginKind::OAuth(_) => Ok(Owner::default()),
         }
     }
 

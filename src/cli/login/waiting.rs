@@ -1,5 +1,4 @@
-//! The wait for the link in the mail: polls at the interval of the service, shows a countdown, and accepts the six-digit
-//! code from the keyboard.
+//! The wait for the link in the mail: polls, shows a countdown, and accepts the six-digit code from the keyboard.
 
 use std::collections::VecDeque;
 use std::io::IsTerminal as _;
@@ -84,8 +83,7 @@ impl<'a> LoginWait<'a> {
         }
     }
 
-    /// Calls the service in a thread, so that the countdown moves and Control-C works meanwhile. Other keys are handled
-    /// after the call.
+    /// Calls the service in a thread: the countdown moves and Control-C works meanwhile, other keys afterwards.
     fn call<T: Send + 'static>(
         &mut self,
         request: impl FnOnce(&Client) -> http::Result<T> + Send + 'static,

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use super::client::{Client, Method, Network};
 use super::error::{HttpError, Result};
-use super::issued::is_usable;
-use super::oauth::{Description, Service};
+use super::issued::{unusable, usable};
+use super::oauth::{Description, Service, TokenResponse};
 use super::tls::Trust;
 use super::vault;
 use crate::error::Error;
@@ -36,54 +36,39 @@ pub(super) fn exchange(
 ) -> Result<Session> {
     let missing = || HttpError::NotSent(Error::invalid_state("the provider has no identity"));
     let identity = provider.identity.as_ref().ok_or_else(missing)?;
-    let now = || clock.now();
+    let client = || -> Result<Client> {
+        let base = network.context.configured_api_url(provider)?;
+        Ok(Client::for_identity(network, &base)?.until(deadline))
+    };
     let session = match (&identity.exchange, &provider.login) {
         (Exchange::None, _) => {
             let expiry = jwt::IdentityClaims::of(token).and_then(|claims| claims.exp);
             let expires_at = expiry.map(Timestamp::from_unix);
-            Session::api_token(token.clone(), expires_at, now())
+            Session::api_token(token.clone(), expires_at, clock.now())
         }
         (Exchange::Vault { mount, role, namespace }, _) => {
-            #[derive(Deserialize)]
-            struct Response {
-                auth: vault::Auth,
-            }
-            let base = network.context.configured_api_url(provider).map_err(HttpError::NotSent)?;
-            let client = Client::for_identity(network, &base).map_err(HttpError::NotSent)?;
-            let body = json!({ "role": role, "jwt": token.expose_secret() }).to_string();
-            let (response, _) = client.until(deadline).send_json::<Response>(
-                Method::POST,
-                &vault::login_path(mount),
-                &vault::headers(namespace.as_deref()),
-                None,
-                Some(&Secret::new(body)),
-                &[token],
-            )?;
-            let (token, lease) = response.auth.into_token().ok_or_else(unusable)?;
-            let expiry = |now: Timestamp| lease.map(|seconds| now.plus_seconds(seconds));
-            let now = now();
-            Session::api_token(token, expiry(now), now)
+            let namespace = namespace.as_deref();
+            let (token, lease) = log_in_to_vault(&client()?, mount, role, namespace, token)?;
+            let now = clock.now();
+            Session::api_token(token, lease.map(|seconds| now.plus_seconds(seconds)), now)
         }
         (Exchange::Preset(preset), _) => {
             #[derive(Deserialize)]
             struct Response {
                 token: Secret,
             }
-            let base = network.context.configured_api_url(provider).map_err(HttpError::NotSent)?;
-            let url = format!("{base}{}", preset.path);
-            let client = Client::for_identity(network, &url).map_err(HttpError::NotSent)?;
-            let body = json!({ preset.field: token.expose_secret() }).to_string();
-            let headers = [("Content-Type", "application/json")];
-            let Response { token } = client.until(deadline).post_json(&headers, body, &[token])?;
-            let expiry = now().plus_seconds(preset.lifetime);
-            Session::api_token(usable(token)?, Some(expiry), now())
+            let secrets = [(preset.field, token)];
+            let Response { token } =
+                client()?.call(Method::POST, preset.path, None, &secrets, &[])?;
+            let now = clock.now();
+            let expiry = now.plus_seconds(preset.lifetime);
+            Session::api_token(usable(token)?, Some(expiry), now)
         }
         (_, LoginKind::OAuth(oauth)) => {
             // The token endpoint is enough, as for a program that logs in itself.
             let oauth = OAuth { grant: Grant::ClientCredentials, ..(**oauth).clone() };
-            let service = Service::new(network, provider, &oauth, Description::Stored)
-                .map_err(HttpError::NotSent)?;
-            grant(&service.until(deadline), identity, &oauth, token, now)?
+            let service = Service::new(network, provider, &oauth, Description::Stored)?;
+            grant(&service.until(deadline), identity, &oauth, token)?.into_session(clock.now())?
         }
         _ => return Err(missing()),
     };
@@ -91,26 +76,43 @@ pub(super) fn exchange(
     Ok(Session { refresh_token: None, ..session })
 }
 
+/// The token of the server, and its lifetime in seconds.
+fn log_in_to_vault(
+    client: &Client,
+    mount: &str,
+    role: &str,
+    namespace: Option<&str>,
+    token: &Secret,
+) -> Result<(Secret, Option<u64>)> {
+    #[derive(Deserialize)]
+    struct Response {
+        auth: vault::Auth,
+    }
+    let body = Secret::new(json!({ "role": role, "jwt": token.expose_secret() }).to_string());
+    let (path, headers) = (vault::login_path(mount), vault::headers(namespace));
+    let (Response { auth }, _) =
+        client.send_json(Method::POST, &path, &headers, None, Some(&body), &[token])?;
+    auth.into_token().ok_or_else(unusable)
+}
+
 /// Ends a token that [`exchange`] returned; `false` if the service has no request for that.
 pub fn revoke(network: Network<'_>, provider: &Provider, session: &Session) -> Result<bool> {
-    let base = network.context.configured_api_url(provider).map_err(HttpError::NotSent)?;
+    let base = network.context.configured_api_url(provider)?;
     let token = Some(&session.access_token);
     match (provider.identity.as_ref().map(|identity| &identity.exchange), &provider.login) {
         (Some(Exchange::Vault { namespace, .. }), _) => {
-            let client = Client::for_vault(network, &base, &Trust::default());
-            let (path, headers) =
-                ("/v1/auth/token/revoke-self", vault::headers(namespace.as_deref()));
-            let client = client.map_err(HttpError::NotSent)?;
+            let client = Client::for_vault(network, &base, &Trust::default())?;
+            let path = "/v1/auth/token/revoke-self";
+            let headers = vault::headers(namespace.as_deref());
             client.send_json::<IgnoredAny>(Method::POST, path, &headers, token, None, &[])?;
         }
         (Some(Exchange::Preset(preset)), _) if preset.is_revocable => {
-            let client = Client::for_identity(network, &base).map_err(HttpError::NotSent)?;
+            let client = Client::for_identity(network, &base)?;
             client.send_json::<IgnoredAny>(Method::DELETE, preset.path, &[], token, None, &[])?;
         }
         // A client that authenticates with an assertion would need another identity token.
         (Some(Exchange::TokenExchange { .. } | Exchange::JwtBearer), LoginKind::OAuth(oauth)) => {
-            let service = Service::new(network, provider, oauth, Description::Stored);
-            let service = service.map_err(HttpError::NotSent)?;
+            let service = Service::new(network, provider, oauth, Description::Stored)?;
             if service.endpoints.revocation.is_none() {
                 return Ok(false);
             }
@@ -126,8 +128,7 @@ fn grant(
     identity: &Identity,
     oauth: &OAuth,
     token: &Secret,
-    now: impl Fn() -> Timestamp,
-) -> Result<Session> {
+) -> Result<TokenResponse> {
     let exposed = token.expose_secret();
     let mut fields = match &identity.exchange {
         Exchange::TokenExchange { subject_token_type, requested_token_type } => {
@@ -155,13 +156,5 @@ fn grant(
     fields.extend(scope.map(|scope| ("scope", scope)));
     fields.extend(identity.resource.iter().map(|it| ("resource", &**it)));
     fields.extend(identity.parameters.iter().map(|(name, value)| (&**name, &**value)));
-    service.grant(&fields, &[token])?.into_session(now())
-}
-
-fn usable(token: Secret) -> Result<Secret> {
-    is_usable(&token).then_some(token).ok_or_else(unusable)
-}
-
-fn unusable() -> HttpError {
-    HttpError::Malformed("the response has no usable token".to_owned())
+    service.grant(&fields, &[token])
 }

@@ -13,8 +13,7 @@ use crate::http::issued::is_usable;
 use crate::model::{Identity, IdentitySource, Provider, Secret, Target, Timestamp};
 use crate::sys::process::Launcher;
 
-/// The metadata server of every cloud, as an address: a name would be looked up, and a variable such as
-/// `GCE_METADATA_HOST` may be set by a repository.
+/// As an address: a name would be looked up, and a repository may set a variable such as `GCE_METADATA_HOST`.
 const METADATA: &str = "http://169.254.169.254";
 
 /// A request for an identity token, and where the token is in the response.
@@ -104,18 +103,17 @@ fn request(
                 ..TokenRequest::default()
             }
         }
-        // https://cloud.google.com/compute/docs/instances/verifying-instance-identity#request_signature
-        IdentitySource::Gcp => {
-            let path = "computeMetadata/v1/instance/service-accounts/default/identity";
-            TokenRequest {
-                url: format!("{metadata}/{path}?audience={encoded}&format=full"),
-                headers: &[("Metadata-Flavor", "Google")],
-                proof: Some(("Metadata-Flavor", "Google")),
-                ..TokenRequest::default()
-            }
-        }
+        IdentitySource::Gcp => google(&encoded, metadata),
         _ => azure(&encoded, metadata, variable),
     }
+}
+
+/// <https://cloud.google.com/compute/docs/instances/verifying-instance-identity#request_signature>
+fn google(audience: &str, metadata: &str) -> TokenRequest {
+    const FLAVOR: (&str, &str) = ("Metadata-Flavor", "Google");
+    let path = "computeMetadata/v1/instance/service-accounts/default/identity";
+    let url = format!("{metadata}/{path}?audience={audience}&format=full");
+    TokenRequest { url, headers: &[FLAVOR], proof: Some(FLAVOR), ..TokenRequest::default() }
 }
 
 /// <https://learn.microsoft.com/en-us/entra/identity/managed-identities-azure-resources/how-to-use-vm-token>; App Service has
@@ -151,11 +149,9 @@ fn send(
     let client = if source.is_metadata() {
         Client::for_metadata(network, url)?
     } else {
-        let named = |error: Error| {
-            let variable = source.request_variables().first().unwrap_or(&"");
-            Error { message: format!("{variable}: {}", error.message), ..error }
-        };
-        Client::for_identity(network, url).map_err(named)?.until(deadline)
+        let variable = source.request_variables().first().unwrap_or(&"");
+        let client = Client::for_identity(network, url).map_err(|error| error.about(variable))?;
+        client.until(deadline)
     };
     match exchange(&client, request) {
         Err(HttpError::NotConnected(_)) if source.is_metadata() => Ok(None),

@@ -77,7 +77,6 @@ fn lists(names: Option<&[String]>, name: &str) -> bool {
 pub enum Description {
     /// The stored metadata for a day, then that of the service; if the request fails, the old metadata.
     Stored,
-    /// The service's.
     Current,
 }
 
@@ -99,7 +98,6 @@ pub(super) fn metadata(
     }
 }
 
-/// Requests the description, and stores it.
 fn request(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<Metadata> {
     let failed = |error: &HttpError| error::failed(issuer, "read the discovery document", error);
     let (mut found, mut first): (Option<Metadata>, _) = (None, None);
@@ -133,8 +131,7 @@ fn request(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<Me
         .with_hint(format!("set its endpoints in [providers.{}] of config.toml", provider.name)))
 }
 
-/// Whether a service describes itself. An error if the description is of another issuer, or the service cannot be
-/// reached.
+/// Whether a service describes itself. An error if it cannot be reached, or describes another issuer.
 pub fn has_metadata(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<bool> {
     for url in addresses(issuer)? {
         match Client::new(network, provider, &url)?.get::<Metadata>(None) {

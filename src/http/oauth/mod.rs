@@ -29,7 +29,7 @@ use crate::error::{self, Error};
 use crate::model::{Endpoints, OAuth, Provider, Secret, Session, Text, Timestamp};
 
 pub use discovery::{Description, has_metadata};
-pub use response::{MAX_TOKEN, TokenResponse};
+pub use response::TokenResponse;
 use response::{error_response, failure, for_the_library, with_bounded_numbers};
 
 type Requests = oauth2::Client<
@@ -54,7 +54,6 @@ pub struct DeviceLogin {
 
 /// A decision that a person has to make on a page of the service.
 pub struct AuthorizationRequest {
-    /// The page to open.
     pub url: String,
     /// The service returns the `state`, so that no other page can log a person in.
     pub state: CsrfToken,
@@ -154,8 +153,7 @@ impl<'a> Service<'a> {
         Ok(DeviceLogin { authorization, verifier })
     }
 
-    /// Polls until the person has decided or the code has expired, and calls `pause` in between (RFC 8628, 3.4 and
-    /// 3.5).
+    /// Polls until the person has decided or the code has expired, with `pause` in between (RFC 8628, 3.4 and 3.5).
     pub fn poll_device_flow(
         &self,
         DeviceLogin { authorization, verifier }: &DeviceLogin,
@@ -358,8 +356,7 @@ impl<'a> Service<'a> {
 
     /// A client for one endpoint. The origin decides whether the client uses a proxy.
     fn client(&self, url: Option<&Text>, what: &str) -> Result<Client> {
-        let client = Client::new(self.network, self.provider, self.endpoint(url, what)?)
-            .map_err(HttpError::NotSent)?;
+        let client = Client::new(self.network, self.provider, self.endpoint(url, what)?)?;
         Ok(match self.deadline {
             Some(deadline) => client.until(deadline),
             None => client,

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::http::error::{HttpError, Result, ServiceError};
-use crate::http::issued::{is_usable, lifetime};
+use crate::http::issued::{self, lifetime};
 use crate::model::json::{number, reason};
 use crate::model::{IdToken, Secret, Session, Timestamp, jwt};
 
 /// The longest token, in bytes: no header carries a longer one.
-pub const MAX_TOKEN: usize = 16 * 1024;
+const MAX_TOKEN: usize = 16 * 1024;
 
 /// The lifetime of an access token that names none and can be renewed. Without a refresh token its expiry is unknown.
 const DEFAULT_LIFETIME: u64 = 3600;
@@ -76,7 +76,6 @@ impl TokenResponse {
         id_token.is_none_or(|token| jwt::nonce(&token).as_ref() == Some(nonce.secret()))
     }
 
-    /// The session, received `now`.
     pub fn into_session(self, now: Timestamp) -> Result<Session> {
         let access_token = usable(self.access_token.into_secret())?;
         // RFC 8693, 2.2.1: `N_A` for a token that is not an access token.
@@ -116,14 +115,10 @@ fn usable(token: String) -> Result<Secret> {
         let message = format!("the token has {length} bytes, which is too long for an HTTP header");
         return Err(HttpError::Malformed(message));
     }
-    if !is_usable(&token) {
-        return Err(HttpError::Malformed("the response has no usable token".to_owned()));
-    }
-    Ok(token)
+    issued::usable(token)
 }
 
-/// A device authorization response with numbers that the library can decode: it accepts only whole numbers, and panics
-/// if a sum of intervals overflows.
+/// With numbers that the library decodes: it accepts only whole ones, and panics if a sum of intervals overflows.
 pub(super) fn with_bounded_numbers(response: HttpResponse) -> HttpResponse {
     let Ok(mut body) = serde_json::from_slice::<Value>(response.body()) else { return response };
     if let Some(fields) = body.as_object_mut() {
@@ -135,8 +130,7 @@ pub(super) fn with_bounded_numbers(response: HttpResponse) -> HttpResponse {
     HttpResponse::new(body.to_string().into_bytes())
 }
 
-/// An error that decides whether the poll continues, as the response that the library evaluates. Any other error stays
-/// an error.
+/// The response for an error with which the library decides whether the poll continues; else the error.
 pub(super) fn for_the_library(error: HttpError) -> Result<HttpResponse> {
     match error {
         HttpError::Service(ServiceError {

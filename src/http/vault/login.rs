@@ -348,7 +348,7 @@ fn jwt(store: &VaultStore<'_>, source: &JwtSource) -> Result<Secret, SharedFailu
     if let Some(name) = identity.source.variable() {
         return secret(store, &SecretLocation::Variable(name.to_owned()));
     }
-    let (none, kind) = (String::new(), LoginKind::ApiKey(None));
+    let (none, kind) = (String::new(), LoginKind::ApiKey { is_microtica: false });
     let server = Provider {
         identity: Some(identity.clone()),
         ..Provider::new("vault", kind, none.clone(), none)

@@ -24,7 +24,6 @@ pub struct Identity {
     pub parameters: Vec<(Text, Text)>,
 }
 
-/// Where the identity token comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentitySource {
     /// GitHub Actions and Forgejo Actions.
@@ -51,7 +50,6 @@ pub enum IdentitySource {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningKey {
-    /// PEM.
     pub location: SecretLocation,
     pub algorithm: Algorithm,
     /// `kid` in the header.
@@ -147,8 +145,7 @@ impl IdentitySource {
         }
     }
 
-    /// The variables of the platform with which a token is requested. The first one is set wherever the platform runs the
-    /// job; together they belong to this job only.
+    /// The variables with which a token is requested, of this job only. The first is set wherever the platform runs the job.
     pub fn request_variables(&self) -> &'static [&'static str] {
         match self {
             // https://docs.github.com/en/actions/reference/security/oidc#methods-for-requesting-the-oidc-token
@@ -166,8 +163,7 @@ impl IdentitySource {
         }
     }
 
-    /// Whether every request returns a new token. A service may accept a token once (`jti`): another attempt needs another
-    /// token.
+    /// Whether every request returns a new token. A service may accept a token once (`jti`).
     pub fn mints(&self) -> bool {
         !self.request_variables().is_empty() || matches!(self, Self::PrivateKey(_))
     }

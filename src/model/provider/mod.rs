@@ -33,7 +33,6 @@ pub struct Provider {
     pub login: LoginKind,
     /// The API's base URL, unless another one is configured.
     pub api_url: Text,
-    /// The variable that overrides the base URL.
     pub api_url_variable: Option<Text>,
     /// The hosts that its token may be sent to, besides the API's own.
     pub hosts: Vec<HostPattern>,
@@ -65,8 +64,10 @@ pub struct Provider {
 pub enum LoginKind {
     /// A link by email, then sessions that are refreshed: mycli.
     MagicLink,
-    /// An API key that the person has created elsewhere; and the API's paths, if they are known.
-    ApiKey(Option<ApiPaths>),
+    /// An API key that the person has created elsewhere; and whether the service has the API of Microtica.
+    ApiKey {
+        is_microtica: bool,
+    },
     OAuth(Box<OAuth>),
 }
 
@@ -76,8 +77,7 @@ impl LoginKind {
         matches!(self, Self::MagicLink | Self::OAuth(_))
     }
 
-    /// Whether the service still accepts a refresh token that it has just replaced (mycli: for 30 s), so that a lost
-    /// response can be requested again.
+    /// Whether the service accepts a replaced refresh token for some time (mycli: 30 s), after a lost response.
     pub fn has_grace(&self) -> bool {
         !matches!(self, Self::OAuth(_))
     }
@@ -101,21 +101,10 @@ impl LoginKind {
     }
 }
 
-/// The paths of an API that accepts a key, below its base URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiPaths {
-    /// Describes the key.
-    pub whoami: Text,
-    pub projects: Text,
-    /// `{id}` is the project's.
-    pub environments: Text,
-}
-
 /// How a request carries a token: `Authorization: Bearer …`, or the bare token in a header of another name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     pub name: Text,
-    /// `Bearer`.
     pub scheme: Option<Text>,
 }
 
@@ -131,7 +120,6 @@ impl Header {
         *self == Self::BEARER
     }
 
-    /// The header's value for this token.
     pub fn value(&self, token: &Secret) -> Secret {
         match &self.scheme {
             Some(scheme) => Secret::new(format!("{scheme} {}", token.expose_secret())),
@@ -185,7 +173,6 @@ impl Item {
     }
 }
 
-/// The format of a stored text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoredFormat {
     /// The JSON of a session, shared with the `my` command line.
@@ -228,11 +215,7 @@ impl Provider {
     pub const MICROTICA: Self = Self {
         name: text("microtica"),
         is_default: false,
-        login: LoginKind::ApiKey(Some(ApiPaths {
-            whoami: text("/api/v1/whoami"),
-            projects: text("/api/v1/projects"),
-            environments: text("/api/v1/projects/{id}/environments"),
-        })),
+        login: LoginKind::ApiKey { is_microtica: true },
         api_url: text("https://api.microtica.com"),
         api_url_variable: Some(text("MICROTICA_API_URL")),
         hosts: Vec::new(),
@@ -257,7 +240,6 @@ impl Provider {
         shared_accounts: None,
     };
 
-    /// The provider of a request that names none.
     pub const DEFAULT_NAME: &'static str = "mycli";
 
     /// A provider that is not built in, with the defaults for everything else.
@@ -284,8 +266,7 @@ impl Provider {
         }
     }
 
-    /// The same provider with another account. `self` has the default account, the only one whose storage other
-    /// programs read.
+    /// The same provider, which has the default account, with another one. Other programs read only that of the default.
     #[must_use]
     pub fn with_account(self, account: Account) -> Self {
         if account == self.account {

@@ -21,8 +21,7 @@ pub struct OAuth {
     /// Where a person revokes the authorization of this program, for a hint.
     pub grants_page: Option<Text>,
     pub client_secret: Option<SecretLocation>,
-    /// Whether the client secret is sent in the body of a request, and not in a header (RFC 6749, 2.3.1); `None` if the
-    /// metadata decides.
+    /// Whether the client secret is in the body, not in a header (RFC 6749, 2.3.1); `None` if the metadata decides.
     pub secret_in_body: Option<bool>,
     /// Whether the authorization code flow requires the client secret.
     pub code_flow_needs_secret: bool,
@@ -38,7 +37,6 @@ pub struct OAuth {
 }
 
 impl OAuth {
-    /// Where a person revokes the authorization of this program.
     pub fn grants_page(&self) -> Option<String> {
         let issuer = self.issuer.as_deref().unwrap_or_default().trim_end_matches('/');
         let page = self.grants_page.as_deref().filter(|page| !page.is_empty());
@@ -47,17 +45,12 @@ impl OAuth {
 
     /// The error for a configured client secret that is missing; `None` if none is configured.
     pub fn missing_secret(&self, provider: &str) -> Option<Error> {
-        let (missing, hint) = match self.client_secret.as_ref()? {
-            SecretLocation::Variable(name) => {
-                (format!("{name} is not set"), format!("set {name} to the client secret"))
-            }
-            SecretLocation::File(path) => {
-                let path = sanitize(&path.to_string_lossy());
-                let hint = "write the client secret into the file".to_owned();
-                (format!("{path} is missing or empty"), hint)
-            }
+        let location = self.client_secret.as_ref()?;
+        let hint = match location {
+            SecretLocation::Variable(name) => format!("set {name} to the client secret"),
+            SecretLocation::File(_) => "write the client secret into the file".to_owned(),
         };
-        let message = format!("{provider} needs a client secret, and {missing}");
+        let message = format!("{provider} needs a client secret, and {}", location.missing());
         Some(Error::invalid(message).with_hint(hint))
     }
 }
@@ -105,13 +98,11 @@ impl Endpoints {
 /// Where the client secret is. It is read when it is needed, and not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretLocation {
-    /// An environment variable.
     Variable(String),
     /// A file that belongs to the user.
     File(PathBuf),
 }
 
-/// The token for kubectl.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KubernetesToken {
@@ -119,6 +110,18 @@ pub enum KubernetesToken {
     #[default]
     Id,
     Access,
+}
+
+impl SecretLocation {
+    /// That there is no secret.
+    pub fn missing(&self) -> String {
+        match self {
+            Self::Variable(name) => format!("{name} is not set"),
+            Self::File(path) => {
+                format!("{} is missing or empty", sanitize(&path.to_string_lossy()))
+            }
+        }
+    }
 }
 
 /// How the client secret is sent, by the names of RFC 7591, 2.
@@ -129,7 +132,6 @@ pub enum ClientAuthMethod {
     ClientSecretPost,
 }
 
-/// Who logs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grant {

@@ -28,10 +28,11 @@ impl SharedAccounts {
     }
 }
 
-/// What this machine may do with the shared session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FleetRole {
     /// Reads and refreshes one record.
+    #[serde(skip)]
     Simple,
     /// Reads the record without the refresh token, and never refreshes.
     Reader,

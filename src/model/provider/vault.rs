@@ -20,9 +20,11 @@ pub struct Vault {
     pub login: VaultLogin,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SecretsEngine {
     /// KV, version 2.
+    #[default]
     Kv,
     /// `vault-plugin-secrets-oauthapp`: the server refreshes, and this program only reads.
     OAuthApp,

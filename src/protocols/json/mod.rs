@@ -1,5 +1,4 @@
-//! The JSON protocol of this program (protocol/PROTOCOL.md): one object in, one object out, each on one line. For
-//! scripts `get --format` prints the same response as text.
+//! The JSON protocol of this program (protocol/PROTOCOL.md). For scripts, `get --format` prints the response as text.
 
 mod answer;
 mod request;
@@ -193,7 +192,7 @@ fn unknown_argument(operation: &str, argument: &str) -> Error {
 }
 
 /// The secret. A password may be empty. An empty token is an error: it would replace the session.
-fn required_secret(body: &Body<'_>, request: &CredentialRequest) -> Result<Secret> {
+fn required_secret(body: &Body, request: &CredentialRequest) -> Result<Secret> {
     let secret = body.secret()?.ok_or_else(|| Error::invalid("`store` needs a `secret`"))?;
     if secret.is_empty() && request.target.is_none() {
         return Err(Error::invalid("`secret` is empty"));

@@ -1,7 +1,5 @@
 //! The request: one JSON object. Unknown fields are ignored.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -11,22 +9,15 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::{CredentialRequest, Secret, Target, Timestamp, json};
 
 #[derive(Default, Deserialize)]
-pub(super) struct Body<'a> {
+pub(super) struct Body {
     version: Option<Value>,
-    #[serde(borrow)]
-    pub(super) url: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(super) provider: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    account: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    username: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    secret: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    refresh_token: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    expires_at: Option<Cow<'a, str>>,
+    pub(super) url: Option<String>,
+    pub(super) provider: Option<String>,
+    account: Option<String>,
+    username: Option<String>,
+    secret: Option<Secret>,
+    refresh_token: Option<Secret>,
+    expires_at: Option<String>,
     min_validity_seconds: Option<u64>,
     /// The target under the name of another protocol: if it were ignored, the request would be for the default token.
     uri: Option<IgnoredAny>,
@@ -43,8 +34,8 @@ pub(super) struct Body<'a> {
     host: Option<IgnoredAny>,
 }
 
-impl<'a> Body<'a> {
-    pub(super) fn parse(input: &'a [u8]) -> Result<Self> {
+impl Body {
+    pub(super) fn parse(input: &[u8]) -> Result<Self> {
         let text = input.trim_ascii();
         match text.first() {
             None => return Ok(Self::default()),
@@ -69,8 +60,9 @@ impl<'a> Body<'a> {
 
     /// The request without its target; the fields precede the arguments.
     pub(super) fn request(&self, arguments: CredentialRequest) -> Result<CredentialRequest> {
-        let checked = |name, field: &Option<Cow<'_, str>>| -> Result<Option<String>> {
-            Ok(checked(name, field.as_deref())?.map(str::to_owned))
+        let checked = |name, field: &Option<String>| -> Result<Option<String>> {
+            let has_control = |text: &String| text.contains(char::is_control);
+            check(name, field.as_ref().is_some_and(has_control)).map(|()| field.clone())
         };
         let seconds = self.min_validity_seconds.unwrap_or(0);
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
@@ -93,11 +85,11 @@ impl<'a> Body<'a> {
     }
 
     pub(super) fn secret(&self) -> Result<Option<Secret>> {
-        Ok(checked("secret", self.secret.as_deref())?.map(Secret::new))
+        checked_secret("secret", self.secret.as_ref())
     }
 
     pub(super) fn refresh_token(&self) -> Result<Option<Secret>> {
-        Ok(checked("refresh_token", self.refresh_token.as_deref())?.map(Secret::new))
+        checked_secret("refresh_token", self.refresh_token.as_ref())
     }
 
     pub(super) fn expires_at(&self) -> Result<Option<Timestamp>> {
@@ -127,12 +119,15 @@ fn version_error(error: Error, text: &[u8]) -> Error {
     check_version(version.as_ref()).err().unwrap_or(error)
 }
 
+fn checked_secret(name: &str, secret: Option<&Secret>) -> Result<Option<Secret>> {
+    check(name, secret.is_some_and(Secret::has_control_character))?;
+    Ok(secret.cloned())
+}
+
 /// A field becomes a header, or a line of another protocol.
-fn checked<'a>(name: &str, field: Option<&'a str>) -> Result<Option<&'a str>> {
-    match field {
-        Some(text) if text.contains(char::is_control) => {
-            Err(Error::invalid(format!("`{name}` contains a control character")))
-        }
-        field => Ok(field),
+fn check(name: &str, has_control_character: bool) -> Result<()> {
+    if has_control_character {
+        return Err(Error::invalid(format!("`{name}` contains a control character")));
     }
+    Ok(())
 }

@@ -18,8 +18,7 @@ use crate::model::{OffReason, StoreFailure};
 use crate::store::StoreResult;
 use crate::sys::atomic_file;
 
-/// The vendored libdbus waits with `select`, which writes beyond its array for a descriptor of 1024 or more. A caller may
-/// leave as many open.
+/// The vendored libdbus waits with `select`, which writes beyond its array for a descriptor of 1024 or more.
 const MAX_DESCRIPTOR: i32 = 1000;
 
 /// The sockets that may be the session bus, in the order in which they are tried.

@@ -85,8 +85,7 @@ impl Session {
         Ok(!self.find(item)?.is_empty() || self.collection()?.is_some())
     }
 
-    /// The items with these attributes. The first is the one that `my` uses: in the login collection, without an attribute
-    /// that another program added.
+    /// The items with these attributes, first the one that `my` uses: in the login collection, without other attributes.
     fn find(&self, item: &Item) -> StoreResult<Vec<Path<'static>>> {
         let (mut unlocked, locked) = self.search(item)?;
         if locked.iter().any(is_in_login) || unlocked.is_empty() && !locked.is_empty() {
@@ -134,8 +133,7 @@ impl Session {
         if is_locked { Err(StoreFailure::Locked) } else { Ok(Some(path)) }
     }
 
-    /// Creates the default collection under the name that libsecret gives it. gnome-keyring lets the person choose its
-    /// password in a dialog.
+    /// Creates the default collection as libsecret does. gnome-keyring lets the person choose its password in a dialog.
     pub(super) fn create_collection(&self) -> StoreResult<Path<'static>> {
         let label: Box<dyn RefArg> = Box::new("Default keyring".to_owned());
         let properties =

@@ -34,8 +34,7 @@ const MAX_CERTIFICATES_MIB: u64 = 16;
 /// The links that are followed, as in Linux.
 const MAX_LINKS: usize = 40;
 
-/// The prefix of temporary files. The name of the replaced file follows, for a person who finds the temporary file,
-/// then six random letters and digits.
+/// The prefix of temporary files, before the name of the replaced file, a dash and six random letters and digits.
 pub const TEMPORARY: &str = ".my-credential-helper-";
 const TEMPORARY_END: &str = ".tmp";
 const RANDOM_LENGTH: usize = 6;
@@ -88,7 +87,6 @@ fn describe(error: &io::Error) -> String {
     }
 }
 
-/// The failed action, its path and the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("{action} {}: {reason}", path.display())]
 pub struct WriteError {
@@ -121,15 +119,13 @@ pub enum Policy {
     Backup,
 }
 
-/// The contents of a file.
 pub struct Contents {
     pub text: Secret,
     /// Whether others could read the file until now.
     pub repaired: bool,
 }
 
-/// Reads a regular file of this user; `None` if there is no file. A link is not followed, and a mode wider than 0600 is
-/// narrowed.
+/// Reads a regular file of this user. A link is not followed, and a mode wider than 0600 is narrowed.
 pub fn read(path: &Path) -> Result<Option<Contents>, FileError> {
     let Some((file, metadata)) = open(path, platform::no_follow, MAX_MIB)? else { return Ok(None) };
     let repaired = platform::keep_private(path, &file, &metadata)?;
@@ -143,8 +139,7 @@ pub fn read_own(path: &Path) -> Option<Secret> {
     platform::is_private(&metadata).then(|| text(&file, &metadata).ok())?
 }
 
-/// Reads a file without a secret, such as `config.toml`. The file may be a link and readable by all. An error if a user
-/// other than its owner and root can write or replace the file.
+/// Reads a file without a secret, possibly a link. An error if a user other than its owner and root can change it.
 pub fn read_public(path: &Path) -> Result<Option<String>, FileError> {
     let Some((file, metadata)) = open(path, platform::no_wait, MAX_MIB)? else { return Ok(None) };
     platform::is_trusted(&metadata)?;
@@ -222,8 +217,7 @@ pub fn create_directory(directory: &Path) -> Result<(), WriteError> {
         .map_err(|reason| WriteError::new("creating", directory, reason))
 }
 
-/// Creates the new file for `path` and reserves `size` bytes, so that every foreseeable failure occurs now. Creates a
-/// missing directory (0700).
+/// Creates the new file and a missing directory (0700), and reserves `size` bytes: foreseeable failures occur now.
 pub fn prepare(path: &Path, size: usize, policy: Policy) -> Result<Prepared, WriteError> {
     let failed = |reason| WriteError::new("writing", path, reason);
     let path = &if policy == Policy::Preserve { target(path)? } else { path.to_owned() };
@@ -244,8 +238,7 @@ pub fn prepare(path: &Path, size: usize, policy: Policy) -> Result<Prepared, Wri
     Ok(Prepared { temporary, path: path.clone(), policy, replaced })
 }
 
-/// The file behind the links: people whose configuration is in a repository have a link to the file. The file may not
-/// exist yet.
+/// The file behind the links, as of a configuration in a repository of dotfiles. It may not exist yet.
 pub fn target(path: &Path) -> Result<PathBuf, WriteError> {
     let mut target = path.to_owned();
     for _ in 0..MAX_LINKS {
@@ -261,8 +254,8 @@ pub fn target(path: &Path) -> Result<PathBuf, WriteError> {
     Err(WriteError::new("writing", path, FileError::LinkLoop))
 }
 
-/// An error if a file, a link or a directory of the path, or of where its links lead, belongs to another user, who could redirect the write: `sudo`
-/// may preserve the variables that name a configuration.
+/// An error if a file, a link or a directory on the way belongs to another user, who could redirect the write: `sudo` may
+/// preserve the variables that name a configuration.
 pub fn reject_foreign(path: &Path) -> Result<(), WriteError> {
     let is_foreign =
         |part: &&Path| part.symlink_metadata().is_ok_and(|found| !platform::may_link(&found));
@@ -285,11 +278,6 @@ fn obstacle(path: &Path) -> Option<FileError> {
 }
 
 impl Prepared {
-    /// The path of the file that is replaced, after links.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Writes and renames the new file, which then survives a power failure.
     pub fn commit(self, contents: &str) -> Result<(), WriteError> {
         self.write(contents, true)
@@ -383,8 +371,7 @@ pub fn remove(path: &Path) -> Result<bool, WriteError> {
     }
 }
 
-/// Whether the file is mounted by itself, as containers do. Such a file cannot be removed, and counts as removed when
-/// empty.
+/// Whether the file is mounted by itself (containers). It cannot be removed, and counts as removed when empty.
 pub fn is_mount_point(path: &Path) -> bool {
     matches!(platform::protection(path), Some(FileError::MountPoint))
 }
@@ -413,8 +400,7 @@ fn sync_directory(path: &Path) {
     }
 }
 
-/// A directory (0700) for the files of other programs. Dropping the value removes the directory; after a crash,
-/// [`sweep`] does.
+/// A directory (0700) for the files of other programs, removed on drop, or by [`sweep`] after a crash.
 pub fn temporary_directory(parent: &Path) -> Result<tempfile::TempDir, WriteError> {
     sweep_in(parent, &|prefix| prefix == TEMPORARY, LEFT_BEHIND);
     let mut builder = tempfile::Builder::new();
@@ -424,9 +410,8 @@ pub fn temporary_directory(parent: &Path) -> Result<tempfile::TempDir, WriteErro
         .map_err(|error| WriteError::new("creating a directory in", parent, error))
 }
 
-/// Removes the files beside `path` that dead processes left and that are older than `age`: the temporary files for
-/// `path`, and the temporary directories of this program. The directory may be the user's, with files of any other
-/// name.
+/// Removes the temporary files for `path`, and temporary directories beside it, that dead processes left and that are
+/// older than `age`.
 pub fn sweep(path: &Path, age: Duration) {
     let is_ours = |prefix: &str| prefix == TEMPORARY || prefix == prefix_for(path);
     path.parent().inspect(|directory| sweep_in(directory, &is_ours, age));
@@ -441,8 +426,7 @@ fn prefix_for(path: &Path) -> String {
     format!("{TEMPORARY}{}-", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// The names in a directory of this program; none if the directory does not exist. Removes the files that dead
-/// processes left there.
+/// The names in a directory of this program, if it exists. Removes the files that dead processes left there.
 pub fn names_in(directory: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -490,8 +474,7 @@ pub fn open_lock(path: &Path) -> Result<Option<File>, WriteError> {
     if is_private {
         return Ok(Some(file));
     }
-    // Only the process that creates this file replaces the lock, and only a lock that is still not private: two
-    // processes never hold two locks.
+    // Only the process that creates this file replaces the lock, if it is still not private: there are never two locks.
     sweep(path, LEFT_BEHIND);
     let successor = directory.join(format!("{}000000{TEMPORARY_END}", prefix_for(path)));
     let file = match open_private(&successor, true) {
@@ -545,8 +528,8 @@ pub struct Exposure {
     pub fix: String,
 }
 
-/// Whether a directory belongs to this user; `None` if it does not exist. A link to a directory is allowed if this user
-/// or root made the link, as for dotfiles in another directory. Another user could redirect a link of their own.
+/// Whether a directory belongs to this user; `None` if it does not exist. A link counts if this user or root made it:
+/// another user could redirect it.
 pub fn is_ours(directory: &Path) -> io::Result<Option<bool>> {
     let known = |found: io::Result<Metadata>| match found {
         Ok(metadata) => Ok(Some(metadata)),

@@ -43,8 +43,7 @@ pub(super) fn is_safe(directory: &Metadata) -> bool {
     }
 }
 
-/// As [`may_link`]. In a sandbox with a user namespace (bubblewrap), root has no number, and its files belong to the one
-/// that stands for every such user: `user_namespaces(7)`.
+/// As [`may_link`]. In a user namespace without root (bubblewrap), its files belong to 65534: `user_namespaces(7)`.
 fn is_ours_or_roots(metadata: &Metadata) -> bool {
     const NO_NUMBER: u32 = 65534;
     #[expect(clippy::disallowed_methods, reason = "a file of the kernel")]
@@ -142,8 +141,7 @@ pub(super) fn narrow(_: &Path, file: &File) -> io::Result<()> {
     Ok(rustix::fs::fchmod(file, Mode::RUSR | Mode::WUSR)?)
 }
 
-/// Copies the mode of the replaced file. If its group cannot be copied, the rights of the group are removed: another
-/// group would get them.
+/// Copies the mode. If the group cannot be copied, its rights are removed: another group would get them.
 pub(super) fn copy_mode(_: &Path, _: &Path, file: &File, replaced: &Metadata) -> io::Result<()> {
     let gid = Gid::from_raw(replaced.gid());
     let keeps_group = file.metadata()?.gid() == replaced.gid()

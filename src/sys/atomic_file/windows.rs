@@ -143,8 +143,7 @@ pub(super) fn create_directory(directory: &Path, is_private: bool) -> Result<(),
     }
 }
 
-/// Not by tempfile, which gives the file the attribute of a temporary one: it would stay, since [`persist`] does not
-/// take it away.
+/// Not by tempfile, which gives the file the attribute of a temporary one that [`persist`] does not remove.
 pub(super) fn create_temporary(
     builder: &tempfile::Builder<'_, '_>,
     directory: &Path,
@@ -176,7 +175,6 @@ pub(super) fn retry<T>(call: impl Fn() -> io::Result<T>) -> io::Result<T> {
     call()
 }
 
-/// `None` if only this user can read the file or directory.
 pub fn exposure(path: &Path, _: &Metadata) -> Option<Exposure> {
     let others = match others(path) {
         Ok(others) if others.is_empty() => return None,
@@ -187,7 +185,6 @@ pub fn exposure(path: &Path, _: &Metadata) -> Option<Exposure> {
     Some(Exposure { reason: others, fix })
 }
 
-/// Removes the access of other users to a file or a directory.
 pub fn make_private(path: &Path, metadata: &Metadata) -> io::Result<()> {
     restrict(path, metadata.is_dir())
 }

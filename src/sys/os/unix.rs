@@ -10,7 +10,6 @@ use crate::sys::env::Environment;
 /// The variable that names the home directory.
 pub const HOME_VARIABLE: &str = "HOME";
 
-/// A directory that always exists.
 pub const ROOT: &str = "/";
 
 /// The instruction for [`path_line`].
@@ -31,7 +30,6 @@ pub fn roaming_folder(_: &Environment) -> Option<PathBuf> {
     None
 }
 
-/// The folder of `config.toml`.
 pub fn configuration_folder(_: &Environment) -> Option<PathBuf> {
     let directories = directories::ProjectDirs::from("sh", "mycli", "my-credential-helper")?;
     Some(directories.config_dir().to_owned())
@@ -42,7 +40,6 @@ pub fn program_files(name: &str) -> [String; 1] {
     [name.to_owned()]
 }
 
-/// The host name.
 pub fn device_name() -> Option<String> {
     rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
 }

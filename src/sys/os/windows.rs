@@ -11,13 +11,10 @@ use crate::sys::env::Environment;
 /// The variable that names the home directory; the `my` command line reads it, too.
 pub const HOME_VARIABLE: &str = "USERPROFILE";
 
-/// A directory that always exists.
 pub const ROOT: &str = r"C:\";
 
-/// The instruction for [`path_line`].
 pub const PATH_INSTRUCTION: &str = "run this line in PowerShell, and open a new window";
 
-/// Puts a folder on PATH.
 pub fn path_line(folder: &Path) -> String {
     let folder = folder.display().to_string().replace('\'', "''");
     format!(
@@ -26,12 +23,10 @@ pub fn path_line(folder: &Path) -> String {
     )
 }
 
-/// The path with the separators of the system.
 pub fn native(path: PathBuf) -> PathBuf {
     path.components().collect()
 }
 
-/// The folder for the configuration of programs, if the system has one for every program.
 pub fn roaming_folder(environment: &Environment) -> Option<PathBuf> {
     environment.get("APPDATA").map(PathBuf::from).filter(|path| path.is_absolute())
 }
@@ -50,7 +45,6 @@ pub fn program_files(name: &str) -> [String; 3] {
     ["exe", "cmd", "bat"].map(|extension| format!("{name}.{extension}"))
 }
 
-/// The host name.
 pub fn device_name() -> Option<String> {
     Environment::Process.text("COMPUTERNAME")
 }
@@ -84,15 +78,13 @@ pub fn is_same_program(one: &Path, other: &Path) -> bool {
         && std::fs::read(one).is_ok_and(|one| std::fs::read(other).is_ok_and(|it| one == it))
 }
 
-/// Whether the file is a copy that [`link`] made of some version of this program: each contains the name of its temporary
-/// files.
+/// Whether the file is a copy of some version of this program, which contains the name of its temporary files.
 pub fn is_older_copy(path: &Path) -> bool {
     let marker = crate::sys::atomic_file::TEMPORARY.as_bytes();
     std::fs::read(path).is_ok_and(|program| memchr::memmem::find(&program, marker).is_some())
 }
 
-/// Makes `path` a copy of the program `target`. A symbolic link needs a privilege, and a second name of a program that runs
-/// cannot be removed.
+/// Makes `path` a copy: a symbolic link needs a privilege, and a hard link to a running program cannot be removed.
 pub fn link(target: &Path, path: &Path) -> io::Result<()> {
     std::fs::copy(target, path).map(drop)
 }
