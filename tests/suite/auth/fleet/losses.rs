@@ -123,6 +123,8 @@ fn cause(cluster: &Cluster, cause: Cause, seed: u64) -> Losses {
             machine.service.open();
             wait("the result is on the machine", || has_result(&run, holder));
             Run::kill(&mut children, holder);
+            // What it has sent is lost, too.
+            std::thread::sleep(Duration::from_secs(1));
             machine.nodes.iter().for_each(Way::open);
             if cause == PendingFileDeleted {
                 std::fs::remove_file(machine.home.path().join(PENDING)).unwrap();
