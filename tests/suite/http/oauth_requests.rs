@@ -241,19 +241,19 @@ fn an_authorization_that_must_be_revoked_by_hand_is_named() {
     }
 }
 
-/// Makes a part of a response from a nonce or the URL of the service.
-type Makes = fn(&str) -> Value;
-
 fn id_token(nonce: &Value) -> Value {
     let encode = |part: Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
     let claims = json!({ "iat": 1_700_000_000, "exp": 1_700_000_300, "nonce": nonce });
     format!("{}.{}.c2ln", encode(json!({ "alg": "RS256" })), encode(claims)).into()
 }
 
+/// What a service answers, for a value of the request.
+type Answer = fn(&str) -> Value;
+
 /// Glewlwyd requires a nonce.
 #[test]
 fn an_id_token_of_another_login_is_rejected() {
-    let cases: [(Makes, bool); 6] = [
+    let cases: [(Answer, bool); 6] = [
         (|nonce| id_token(&nonce.into()), true),
         (|_| Value::Null, true),
         // Encrypted: it has five parts.
@@ -319,7 +319,7 @@ fn an_error_without_iss_is_reported() {
 fn missing_endpoints_are_read_from_the_other_metadata() {
     const OTHER: &str = "/.well-known/oauth-authorization-server";
     // What the other metadata says, and whether the helper may use it.
-    let cases: [(u16, Makes, bool); 6] = [
+    let cases: [(u16, Answer, bool); 6] = [
         (200, |url| json!({ "issuer": url }), true),
         (200, |url| json!({ "issuer": url, "token_endpoint": format!("{url}/other") }), true),
         (200, |_| json!({ "issuer": "https://evil.dev" }), false),

@@ -1,5 +1,5 @@
 //! Logins, refreshes and their end at services that others have written: django-oauth-toolkit and Glewlwyd, which end a
-//! login whose refresh token comes back, and OpenBao. `MY_TEST_PROCESSES` and `MY_TEST_POLLS` make runs longer.
+//! login whose refresh token comes back, and OpenBao. `MY_TEST_CROWD` and `MY_TEST_GETS` make runs longer.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::time::Duration;
@@ -133,7 +133,7 @@ fn a_denial_at_django_is_reported() {
 fn refresh_in_a_crowd(kind: Kind) {
     let Some(mut service) = RealService::start(kind, 900) else { return };
     let home = service.logged_in();
-    let processes = number("MY_TEST_PROCESSES", 64);
+    let processes = number("MY_TEST_CROWD", 64);
     for round in 1..=2 {
         age(&home);
         let children: Vec<_> = (0..processes).map(|_| home.start(&RAW)).collect();
@@ -165,7 +165,7 @@ fn sixty_four_processes_make_one_refresh_at_glewlwyd() {
 fn poll(kind: Kind) {
     let Some(mut service) = RealService::start(kind, 3) else { return };
     let home = service.logged_in();
-    let polls = number("MY_TEST_POLLS", 60);
+    let polls = number("MY_TEST_GETS", 60);
     for poll in 0..polls {
         let token = home.token();
         assert!(service.accepts(&token), "poll {poll}");
