@@ -1,13 +1,15 @@
-//! Logins, refreshes and their end at services that others have written: django-oauth-toolkit and glewlwyd. Both end a
-//! login whose refresh token comes back. `MY_TEST_PROCESSES` and `MY_TEST_POLLS` make runs longer.
+//! Logins, refreshes and their end at services that others have written: django-oauth-toolkit and Glewlwyd, which end a
+//! login whose refresh token comes back, and OpenBao. `MY_TEST_CROWD` and `MY_TEST_GETS` make runs longer.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::time::Duration;
 
 use fs2::FileExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::oidc::SESSION;
+use crate::support::openbao::OpenBao;
+use crate::support::ports::free_address;
 use crate::support::services::{Kind, RealService, decide};
 use crate::support::{Home, finish};
 
@@ -131,7 +133,7 @@ fn a_denial_at_django_is_reported() {
 fn refresh_in_a_crowd(kind: Kind) {
     let Some(mut service) = RealService::start(kind, 900) else { return };
     let home = service.logged_in();
-    let processes = number("MY_TEST_PROCESSES", 64);
+    let processes = number("MY_TEST_CROWD", 64);
     for round in 1..=2 {
         age(&home);
         let children: Vec<_> = (0..processes).map(|_| home.start(&RAW)).collect();
@@ -163,7 +165,7 @@ fn sixty_four_processes_make_one_refresh_at_glewlwyd() {
 fn poll(kind: Kind) {
     let Some(mut service) = RealService::start(kind, 3) else { return };
     let home = service.logged_in();
-    let polls = number("MY_TEST_POLLS", 60);
+    let polls = number("MY_TEST_GETS", 60);
     for poll in 0..polls {
         let token = home.token();
         assert!(service.accepts(&token), "poll {poll}");
@@ -268,4 +270,55 @@ fn django_issues_tokens_for_client_credentials() {
 #[test]
 fn glewlwyd_issues_tokens_for_client_credentials() {
     use_client_credentials(Kind::Glewlwyd);
+}
+
+/// OpenBao issues no refresh token.
+#[test]
+fn a_login_at_openbao_lasts_as_long_as_its_token() {
+    let Some(bao) = OpenBao::start() else { return };
+    bao.write("sys/auth/userpass", &json!({ "type": "userpass" }));
+    let policy = "path \"identity/oidc/provider/default/authorize\" { capabilities = [\"read\"] }";
+    bao.write("sys/policies/acl/person", &json!({ "policy": policy }));
+    let user = json!({ "password": "hunter22", "token_policies": ["person"] });
+    bao.write("auth/userpass/users/ada", &user);
+    let port = free_address().rsplit(':').next().unwrap().to_owned();
+    let client = json!({
+        "client_type": "public", "redirect_uris": [format!("http://127.0.0.1:{port}/callback")],
+        "assignments": ["allow_all"], "key": "default", "access_token_ttl": "15m", "id_token_ttl": "15m",
+    });
+    bao.write("identity/oidc/key/default", &json!({ "allowed_client_ids": ["*"] }));
+    bao.write("identity/oidc/client/helper", &client);
+    let id = bao.read("root", "identity/oidc/client/helper")["data"]["client_id"].clone();
+    let issuer = format!("{}/v1/identity/oidc/provider/default", bao.url);
+    let mut home = Home::new();
+    home.configure(&format!(
+        "provider = \"acme\"\n[providers.acme]\nkind = \"oauth\"\nissuer = \"{issuer}\"\nclient_id = {id}\n\
+         scopes = [\"openid\"]\nredirect_port = {port}\n"
+    ));
+    home.set("MY_NO_KEYRING", "1");
+
+    let mut login = home.start(&["login", "--browser"]);
+    let mut lines = BufReader::new(login.stderr.take().unwrap()).lines();
+    let page = lines.nth(1).expect("a page").unwrap();
+    let query = page.split_once('?').expect("a query").1;
+    let person = bao.write("auth/userpass/login/ada", &json!({ "password": "hunter22" }));
+    let person = person["auth"]["client_token"].as_str().expect("a token");
+    let issued = bao.read(person, &format!("identity/oidc/provider/default/authorize?{query}"));
+    let [code, state] = ["code", "state"].map(|name| issued[name].as_str().expect("a text"));
+    let callback = ureq::get(format!("http://127.0.0.1:{port}/callback"));
+    callback.query("code", code).query("state", state).call().expect("the page of the login");
+    assert_eq!(finish_login(login), 0);
+
+    let token = home.token();
+    let userinfo = format!("{issuer}/userinfo");
+    let request = ureq::get(&userinfo).header("Authorization", format!("Bearer {token}"));
+    assert!(request.call().is_ok(), "the service accepts it");
+    let id_token = home.run(&["get", "--format", "id-token"]);
+    assert!(id_token.status == 0 && id_token.output.trim_end() != token, "{id_token:?}");
+    age(&home);
+    let outcome = home.run(&RAW);
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    for part in ["the token for acme expired at", "acme login`"] {
+        assert!(outcome.messages.contains(part), "{outcome:?}");
+    }
 }

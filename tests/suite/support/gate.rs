@@ -64,12 +64,17 @@ impl Gate {
 /// A gate that asks the account service whether it issued the token, be it a Bearer token or the password of a user.
 pub(crate) fn issued_by(server: &Server) -> Box<Permits> {
     let url = server.url().to_owned();
+    for_tokens(move |token| http::is_accepted(&url, token))
+}
+
+/// A gate for these tokens, be they Bearer tokens or passwords.
+pub(crate) fn for_tokens(accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Box<Permits> {
     Box::new(move |authorization| {
         let token = match authorization.strip_prefix("Basic ") {
             Some(basic) => decoded(basic).split_once(':').map(|(_, password)| password.to_owned()),
             None => authorization.strip_prefix("Bearer ").map(str::to_owned),
         };
-        token.is_some_and(|token| http::is_accepted(&url, &token))
+        token.is_some_and(|token| accepts(&token))
     })
 }
 

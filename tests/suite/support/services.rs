@@ -5,6 +5,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
+use super::gate::{Permits, for_tokens};
 use super::ports::free_address;
 use super::{Home, has_client};
 
@@ -89,8 +90,17 @@ impl RealService {
 
     /// Whether the service accepts the token.
     pub(crate) fn accepts(&self, token: &str) -> bool {
-        let request = ureq::get(self.fact("userinfo"));
-        request.header("Authorization", format!("Bearer {token}")).call().is_ok()
+        is_accepted(self.fact("userinfo"), token)
+    }
+
+    /// Whether the value of `Authorization` has a token that the service accepts.
+    pub(crate) fn permits(&self) -> Box<Permits> {
+        let userinfo = self.fact("userinfo").to_owned();
+        for_tokens(move |token| is_accepted(&userinfo, token))
+    }
+
+    pub(crate) fn userinfo(&self) -> &str {
+        self.fact("userinfo")
     }
 
     /// A home with the service as its default provider `acme`; `client` is one of the facts, or settings.
@@ -120,6 +130,11 @@ impl RealService {
         assert_eq!(outcome.status, 0, "{outcome:?}");
         home
     }
+}
+
+fn is_accepted(userinfo: &str, token: &str) -> bool {
+    let request = ureq::get(userinfo).header("Authorization", format!("Bearer {token}"));
+    request.call().is_ok()
 }
 
 /// What the person does with the code of a device.

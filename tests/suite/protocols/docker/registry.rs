@@ -49,6 +49,12 @@ impl Registry {
     /// One that asks the account service whether a password is a token of its own: nginx does, with the request that
     /// git would make. (A session's token is too long for `htpasswd`.)
     pub(crate) fn of_service(server: &Server, clients: &[&str]) -> Option<Self> {
+        let repository = "git/basic/hello.git/info/refs?service=git-upload-pack";
+        Self::behind(&format!("{}/{repository}", server.url()), clients)
+    }
+
+    /// One before which nginx asks this URL whether it accepts the request.
+    pub(crate) fn behind(check: &str, clients: &[&str]) -> Option<Self> {
         if !["docker-registry", "nginx", "skopeo"]
             .iter()
             .chain(clients)
@@ -76,9 +82,8 @@ impl Registry {
              location / {{ auth_request /account; proxy_pass http://{open};
              proxy_set_header Host $http_host; proxy_set_header Authorization ''; }}
              location = /account {{ internal; proxy_pass_request_body off; proxy_set_header Content-Length '';
-             proxy_method GET; proxy_pass {}/git/basic/hello.git/info/refs?service=git-upload-pack; }} }} }}",
+             proxy_method GET; proxy_pass {check}; }} }} }}",
             registry.address,
-            server.url()
         )
         .unwrap();
         std::fs::write(path.join("conf"), configuration).unwrap();

@@ -1,7 +1,7 @@
 //! pnpm 9, 10 and 12 against Verdaccio, which requires a token of the account service; and npm, which gets the token
 //! in a variable.
 
-mod verdaccio;
+pub(crate) mod verdaccio;
 
 use account_server::Server;
 use serde_json::json;

@@ -16,9 +16,9 @@ use crate::support::ports::free_address;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Stops when this is dropped.
-pub(super) struct Verdaccio {
+pub(crate) struct Verdaccio {
     /// Host and port.
-    pub(super) address: String,
+    pub(crate) address: String,
     process: Child,
     _directory: TempDir,
 }
@@ -26,6 +26,11 @@ pub(super) struct Verdaccio {
 impl Verdaccio {
     /// An empty registry. `None` where it or one of the clients is not installed.
     pub(super) fn start(server: &Server, clients: &[&str]) -> Option<Self> {
+        Self::behind(&format!("{}/v1/me", server.url()), clients)
+    }
+
+    /// One that asks this URL for the owner of a token.
+    pub(crate) fn behind(url: &str, clients: &[&str]) -> Option<Self> {
         if !["verdaccio"].iter().chain(clients).all(|client| has_client(client)) {
             return None;
         }
@@ -33,7 +38,7 @@ impl Verdaccio {
         let configuration = json!({
             "storage": directory.path().join("storage"),
             "plugins": concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/protocols/pnpm"),
-            "auth": { "account-service": { "url": server.url() } },
+            "auth": { "account-service": { "url": url } },
             "uplinks": {},
             "packages": { "**": { "access": "$authenticated", "publish": "$authenticated" } },
             "web": { "enable": false },

@@ -17,8 +17,11 @@ class AccountService {
   }
 
   async owner(authorization) {
-    const answer = await fetch(`${this.url}/v1/me`, { headers: { authorization } })
-    return (await answer.json()).id
+    const answer = await fetch(this.url, { headers: { authorization } })
+    if (!answer.ok) return undefined
+    // `sub` in OpenID Connect.
+    const { id, sub } = await answer.json()
+    return id ?? sub
   }
 
   // There are no passwords.
