@@ -4,7 +4,7 @@
 
 use super::Engine;
 use super::resolve::no_session;
-use crate::config::edit::Editor;
+use crate::config::edit::{self, Editor};
 use crate::config::{Configuration, accounts};
 use crate::error::{Error, Result};
 use crate::model::{
@@ -78,6 +78,14 @@ impl Engine<'_> {
             }
         }
         Ok(accounts.into_iter().map(|account| provider.clone().with_account(account)).collect())
+    }
+
+    /// Ensures that [`Engine::register_account`] succeeds.
+    pub(super) fn check_account(&self, provider: &Provider) -> Result<()> {
+        let configuration = self.context.configuration()?;
+        let known = configuration.other_accounts(&provider.name);
+        let is_known = provider.account.is_default() || known.contains(&provider.account);
+        if is_known { Ok(()) } else { edit::check_writable(&self.context.paths) }
     }
 
     /// Adds an account to the configuration before its first session is stored, so that `list` always has it. The

@@ -92,6 +92,7 @@ impl Engine<'_> {
 
     /// Whether a session of this provider could be stored: checked before the person logs in.
     pub fn check_login(&self, provider: &Provider) -> Result<()> {
+        self.check_account(provider)?;
         if let Some(settings) = &provider.shared {
             return self.check_shared(provider, settings);
         }

@@ -14,6 +14,7 @@ use crate::model::{
     Provider, Response, Secret, Session, Source, StorageKey, StoreFailure, StoreRequest, Target,
     Timestamp, TokenKind, ToolTraits, attempts_line,
 };
+use crate::store::left;
 use crate::store::url_credentials::hash;
 use crate::sys::clock::Clock as _;
 
@@ -649,6 +650,19 @@ fn every_item_that_a_store_replaces_is_deleted_later() {
     assert_eq!(engine.list().unwrap().0.len(), 1);
     assert!(memory.keyring.is_empty(), "both items are gone");
     assert_eq!(get_by(&engine, url, Some("git")).as_deref(), Some("new"));
+}
+
+/// The clock was wrong at the logout.
+#[test]
+fn a_login_after_a_logout_in_the_future_stays() {
+    let memory = Memory::new();
+    let (engine, now) = (memory.engine(), Timestamp::from_unix(NOW));
+    let later = now.plus(time::Duration::days(1));
+    left::remember(&engine.stores, &MYCLI.key, later).unwrap();
+    let session = Session { logged_in_at: now, ..session("new", 0) };
+    engine.save_session(&MYCLI, &session).unwrap();
+    engine.delete_left();
+    assert_eq!(engine.load(&MYCLI).newest.map(|it| it.session), Some(session));
 }
 
 #[test]

@@ -29,6 +29,12 @@ pub fn set(paths: &Paths, provider: Option<&str>, key: &str, value: Option<Value
     Editor::lock(paths)?.set(provider, key, value)
 }
 
+/// Ensures that `config.toml` can be written.
+pub fn check_writable(paths: &Paths) -> Result<()> {
+    let path = paths.configuration().ok_or_else(no_directory)?;
+    Ok(atomic_file::prepare(path, 1, Policy::Preserve).map(drop)?)
+}
+
 /// Changes a list of a provider in one step, and returns it; an empty list is removed.
 pub fn change_list(
     paths: &Paths,

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::Paths;
 use crate::error::{Error, Result};
 use crate::model::{Provider, json};
-use crate::sys::atomic_file;
+use crate::sys::atomic_file::{self, Policy};
 use crate::sys::clock::SystemClock;
 use crate::sys::lock::{self, FileLocks};
 
@@ -28,6 +28,12 @@ impl MyJson {
     pub fn load(paths: &Paths) -> Result<Self> {
         let config: Self = read(paths)?;
         Ok(Self { api_url: config.api_url.filter(|url| !url.trim().is_empty()), ..config })
+    }
+
+    /// Ensures that a key can be set.
+    pub fn check_writable(paths: &Paths) -> Result<()> {
+        let path = paths.in_home(MY_CONFIG)?;
+        Ok(atomic_file::prepare(&path, 1, Policy::Private).map(drop)?)
     }
 
     /// Sets one key, or removes it; every other key stays. Takes the lock that `my` takes, too. After the timeout,

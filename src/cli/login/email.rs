@@ -60,6 +60,7 @@ impl Login<'_> {
     fn prepare(&self) -> Result<Client> {
         let client = Client::new(self.engine.network, &self.provider, &self.api_url)?;
         self.engine.check_login(&self.provider)?;
+        self.check_api_url()?;
         Ok(client)
     }
 

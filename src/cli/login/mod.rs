@@ -180,6 +180,17 @@ impl<'a> Login<'a> {
         Ok(Self { engine, arguments, output, provider, api_url })
     }
 
+    /// Ensures that [`Login::configure_api_url`] can write.
+    fn check_api_url(&self) -> Result<()> {
+        let Self { engine, provider, api_url, .. } = self;
+        let paths = &engine.context.paths;
+        match engine.context.configured_api_url(provider)? {
+            before if before == *api_url => Ok(()),
+            _ if provider.shares_with_my => MyJson::check_writable(paths),
+            _ => edit::check_writable(paths),
+        }
+    }
+
     /// Writes the API URL of the login into the configuration. Sessions are for the configured URL: they are deleted
     /// before the URL changes, so that a crash in between cannot send a token of one service to the other.
     fn configure_api_url(&self) -> Result<()> {

@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::http::{open, redeem};
+use crate::support::protected::{Protected, Protection};
 use crate::support::terminal::{in_terminal, status_of};
 use crate::support::{HELPER, Home, finish, mail_to, service, service_with};
 
@@ -274,6 +275,38 @@ fn a_login_with_another_email_replaces_the_session() {
     assert!(home.run(&["whoami"]).output.contains(ME), "until it completes");
     let outcome = home.run(&["login", "--code", &mail_to(&server, "other@acme.dev").code]);
     assert_eq!((outcome.status, outcome.output), (0, logged_in_sentence(&home, "other@acme.dev")));
+}
+
+/// Single files are mounted into development containers. The code stays valid, and the session of before stays.
+#[test]
+fn a_login_whose_settings_cannot_be_saved_uses_no_code() {
+    let of_account = [".config/my-credential-helper/config.toml", "--account", "work"];
+    let elsewhere = [".my/config.json", "--api-url", "URL"];
+    for [file, option, value] in [of_account, elsewhere] {
+        let server = service();
+        let home = Home::at(&server);
+        if option == "--api-url" {
+            home.write(file, r#"{"api_url":"http://127.0.0.1:9"}"#);
+        } else {
+            home.write(file, "");
+        }
+        let value = if value == "URL" { server.url() } else { value };
+        let start = ["login", option, value, "--email", ME, "--no-wait"];
+        assert_eq!(home.run(&start).status, 0);
+        let complete = ["login", "--code", &mail_to(&server, ME).code];
+        let file = home.path().join(file);
+        let Some(mount) = Protected::new(&file, Protection::Mounted) else { return };
+        server.clear_requests();
+        for arguments in [&complete[..], &start] {
+            let outcome = home.run(arguments);
+            assert_eq!(outcome.status, 1, "{outcome:?}");
+            assert!(outcome.messages.contains("is a mount point"), "{outcome:?}");
+        }
+        assert!(server.requests().is_empty(), "{:?}", server.requests());
+        drop(mount);
+        let outcome = home.run(&complete);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+    }
 }
 
 /// Without the service, the recorded name of the user decides, if there is one.

@@ -406,6 +406,81 @@ fn git_paths_and_unused_values_have_any_encoding() {
     }
 }
 
+/// A line break would end a line of another protocol. The credential that was stored before stays.
+#[test]
+fn a_secret_that_a_tool_cannot_carry_is_refused() {
+    let registry = json!({ "index-url": "sparse+https://h.dev/" });
+    let cargo = |kind: &str, token: &str| {
+        let request = json!({ "v": 1, "kind": kind, "registry": registry, "token": token });
+        (vec!["cargo", "--cargo-plugin"], format!("{request}\n"))
+    };
+    let target = "protocol=https\nhost=h.dev\n";
+    let store = |tool: &str, secret: &str| match tool {
+        "json" => {
+            let body = json!({ "url": "https://h.dev", "username": "u", "secret": secret });
+            (vec!["store"], body.to_string())
+        }
+        "git" => (vec!["git", "store"], format!("{target}username=u\npassword={secret}\n\n")),
+        "keyring" => (vec!["keyring", "set", "h.dev", "u"], secret.to_owned()),
+        "terraform" => {
+            (vec!["terraform", "store", "h.dev"], json!({ "token": secret }).to_string())
+        }
+        "docker" => {
+            let body = json!({ "ServerURL": "h.dev", "Username": "u", "Secret": secret });
+            (vec!["docker", "store"], body.to_string())
+        }
+        _ => cargo("login", secret),
+    };
+    let get = |tool: &str| match tool {
+        "json" => (vec!["get", "--url", "https://h.dev"], String::new()),
+        "git" => (vec!["git", "get"], format!("{target}\n")),
+        "keyring" => (vec!["keyring", "get", "h.dev", "u"], String::new()),
+        "terraform" => (vec!["terraform", "get", "h.dev"], String::new()),
+        "docker" => (vec!["docker", "get"], "h.dev".to_owned()),
+        _ => cargo("get", ""),
+    };
+    for tool in ["json", "git", "keyring", "terraform", "cargo", "docker"] {
+        let home = Home::new();
+        let run = |(arguments, input): (Vec<&str>, String)| home.run_with(&arguments, input);
+        let first = match tool {
+            "git" => run((vec!["git", "store"], format!("{target}username=u\npassword=old\n\n"))),
+            _ => run(store(tool, "old")),
+        };
+        assert_eq!(first.status, 0, "{tool}: {first:?}");
+        let bytes = ["a\nb", "a\rb", "a\0b", "{\n\t\"k\": 1\r\n}"];
+        for secret in bytes.iter().filter(|secret| tool != "docker" || secret.contains('\0')) {
+            let refused = run(store(tool, secret));
+            let said = format!("{}{}", refused.output, refused.messages);
+            assert!(refused.status != 0 || said.contains("\"Err\""), "{tool} {secret:?}: {said}");
+            assert!(!said.contains("a\nb") && !said.contains("\"k\""), "{tool}: {said}");
+            let found = run(get(tool));
+            assert!(found.output.contains("old"), "{tool} {secret:?}: {found:?}");
+        }
+    }
+}
+
+/// A key file may have any layout. Only NUL ends a text in the programs that read it.
+#[test]
+fn docker_gets_back_every_character_of_a_secret() {
+    let home = Home::new();
+    for secret in
+        ["a\nb\n", "a\r\nb", "\ta", "\u{1b}[2J", "\u{7f}\u{9b}\u{85}", "\u{feff}x", " ", ""]
+    {
+        let body = json!({ "ServerURL": "h.dev", "Username": "_json_key", "Secret": secret });
+        let stored = home.run_with(&["docker", "store"], body.to_string());
+        assert_eq!((stored.status, &*stored.output), (0, ""), "{secret:?}: {stored:?}");
+        let found = home.run_with(&["docker", "get"], "h.dev");
+        assert_eq!(found.json()["Secret"], secret);
+        assert_eq!(home.run(&["docker", "list"]).json(), json!({ "h.dev": "_json_key" }));
+    }
+    // No other tool reads it.
+    for (tool, input) in
+        [("git", "protocol=https\nhost=h.dev\n\n"), ("bazel", "{\"uri\":\"https://h.dev\"}")]
+    {
+        assert!(!home.run_with(&[tool, "get"], input).output.contains("_json_key"), "{tool}");
+    }
+}
+
 /// A file of a repository may set the variables that name the files.
 #[test]
 fn control_characters_of_a_path_are_escaped() {
