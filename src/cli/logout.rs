@@ -10,7 +10,7 @@ use crate::cli::output::Output;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::oauth::{Description, Service};
 use crate::http::{self, Client, mycli};
-use crate::model::{Kind, LoginKind, Provider, Session, Source, ToolOutput};
+use crate::model::{Kind, LoginKind, OffReason, Provider, Session, Source, ToolOutput};
 use crate::store::session::{LoadedSessions, StoredSession};
 
 #[derive(clap::Args)]
@@ -59,20 +59,7 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
         return Ok(end_job(engine, provider, &session, output));
     }
     let own = provider.of_this_machine();
-    // Of before the shared store.
-    if provider.shared.is_some()
-        && let Some(stored) = engine.load(&own).newest
-    {
-        let _ = revoke(engine, &own, &stored);
-    }
-    let (stored, keyring) = if let Some(settings) = &provider.shared {
-        // The other machines must not refresh what is revoked.
-        let ended = engine.log_out_shared(provider, settings)?;
-        (ended.map(|session| StoredSession { session, source: Source::Vault }), None)
-    } else {
-        let LoadedSessions { newest, trail, .. } = engine.load(provider);
-        (newest, trail.keyring_out_of_reach().cloned())
-    };
+    let (stored, keyring) = session(engine, provider, &own)?;
     let is_oauth = matches!(provider.login, LoginKind::OAuth(_));
     let revocable =
         stored.as_ref().filter(|stored| is_oauth || stored.session.refresh_token.is_some());
@@ -105,6 +92,25 @@ fn logout(engine: &Engine<'_>, provider: &Provider, output: &Output) -> Result<T
     output.warn(&warning);
     warn_about_variable(engine, provider, output);
     Ok(output.done(&sentence, &fields))
+}
+
+/// The session to revoke, and why the keyring was not searched. A shared session has ended for the other machines.
+fn session(
+    engine: &Engine<'_>,
+    provider: &Provider,
+    own: &Provider,
+) -> Result<(Option<StoredSession>, Option<OffReason>)> {
+    let Some(settings) = &provider.shared else {
+        let LoadedSessions { newest, trail, .. } = engine.load(provider);
+        return Ok((newest, trail.keyring_out_of_reach().cloned()));
+    };
+    // Of before the shared store.
+    if let Some(stored) = engine.load(own).newest {
+        let _ = revoke(engine, own, &stored);
+    }
+    // The other machines must not refresh what is revoked.
+    let ended = engine.log_out_shared(provider, settings)?;
+    Ok((ended.map(|session| StoredSession { session, source: Source::Vault }), None))
 }
 
 /// The token of a job is deleted already.
