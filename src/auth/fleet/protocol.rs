@@ -503,13 +503,21 @@ impl Process {
             return self.end(Failure::NotRenewable, now.boot);
         }
         if let Some(lease) = lease {
-            let is_old = time.since(snapshot.created_at) >= LEASE_LIFETIME;
-            if !(is_old && observed >= OBSERVATION && session.is_expired(time)) {
+            let age = time.since(snapshot.created_at);
+            if !(age >= LEASE_LIFETIME && observed >= OBSERVATION && session.is_expired(time)) {
                 if is_alive {
                     let outcome = self.session(session.clone(), None);
                     return self.finish(outcome);
                 }
-                return self.back_off(Failure::Leased(lease.holder.clone()), Duration::ZERO, now);
+                let rest = Ord::max(LEASE_LIFETIME - age, session.expires_at.since(time));
+                let rest = Duration::try_from(rest).unwrap_or_default();
+                let rest = rest.max(OBSERVATION.saturating_sub(observed)).max(FIRST_DELAY);
+                let failure = Failure::Leased(lease.holder.clone());
+                return match self.back_off(failure, Duration::ZERO, now) {
+                    // A call that waits longer ends before it can take the lease over.
+                    Action::Wait(delay) => Action::Wait(delay.min(rest)),
+                    action => action,
+                };
             }
         }
         if self.redemptions >= MAX_REDEMPTIONS || now.boot + MIN_REQUEST_TIME > self.limit {
