@@ -96,7 +96,7 @@ impl Context {
         if let Some((prefix, token)) = found.filter(|_| is_token) {
             let address = variable(prefix, "ADDR");
             if let Some(address) = address.as_deref().map(|it| it.trim().trim_end_matches('/')) {
-                let origin = Provider::api_origin(address).map_err(|error| Error {
+                let origin = server_origin(address).map_err(|error| Error {
                     message: format!("{prefix}_ADDR: {}", error.message),
                     ..error
                 })?;
@@ -123,6 +123,14 @@ impl Context {
         }
         Ok((settings, given))
     }
+}
+
+/// The origin of a server. Its address is shown, and a query could have a secret.
+fn server_origin(address: &str) -> Result<Origin> {
+    if address.contains(['?', '#']) {
+        return Err(Error::invalid("the address of a server has no query and no fragment"));
+    }
+    Provider::api_origin(address)
 }
 
 impl VaultSettings {
@@ -157,7 +165,7 @@ impl VaultSettings {
         let method = self.auth.as_deref().unwrap_or("token");
         self.check_keys(method)?;
         for address in &self.addresses {
-            Provider::api_origin(address.trim()).map_err(|error| invalid(&error.message))?;
+            server_origin(address.trim()).map_err(|error| invalid(&error.message))?;
         }
         if self.addresses.is_empty() && method != "token" {
             return Err(invalid(&format!("has no `addresses`, which auth = `{method}` needs")));
@@ -432,6 +440,11 @@ mod tests {
         for (addresses, message) in [
             ("addresses = ['http://bao.acme.dev']", "cannot use `http://bao.acme.dev`: plain http"),
             ("addresses = ['bao.acme.dev']", ""),
+            (
+                "addresses = ['https://bao.acme.dev/?token=x']",
+                "the address of a server has no query",
+            ),
+            ("addresses = ['https://bao.acme.dev#x']", "the address of a server has no query"),
             ("addresses = []\nauth = 'cert'", "has no `addresses`, which auth = `cert` needs"),
         ] {
             let error = configuration(addresses).unwrap().vault().unwrap_err().message;

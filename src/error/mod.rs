@@ -195,16 +195,14 @@ pub fn printable(message: &str) -> String {
 }
 
 fn push_escaped(safe: &mut String, c: char) {
-    if c.is_control() || is_invisible(c) {
-        safe.extend(c.escape_default());
-    } else {
-        safe.push(c);
-    }
+    if is_visible(c) { safe.push(c) } else { safe.extend(c.escape_default()) }
 }
 
-/// Format characters and line separators (Unicode Cf, Zl and Zp), which change the direction of text or hide it.
-fn is_invisible(c: char) -> bool {
-    matches!(c,
+/// Not a control character, a format character or a line separator (Unicode Cc, Cf, Zl and Zp): these give commands to a
+/// terminal, change the direction of text or hide it.
+pub fn is_visible(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c,
         '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{180e}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
         | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}'

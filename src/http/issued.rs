@@ -7,7 +7,7 @@ use crate::model::{Secret, json, jwt};
 
 /// Whether a token ends neither a header nor a line of another protocol.
 pub(super) fn is_usable(token: &Secret) -> bool {
-    !token.is_empty() && !token.expose_secret().chars().any(|c| c.is_control() || c == ' ')
+    !token.is_empty() && token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 pub(super) fn usable(token: Secret) -> Result<Secret> {

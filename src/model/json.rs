@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 
 use super::MAX_OBJECT;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_visible};
 
 /// Parses the JSON object at the start of a request; what follows is ignored.
 pub fn parse_request<'a, T: Deserialize<'a>>(input: &'a [u8]) -> Result<T> {
@@ -28,7 +28,23 @@ pub fn line(value: &impl Serialize) -> String {
         line.clear();
     }
     line.push(b'\n');
-    String::from_utf8(line).unwrap_or_default()
+    let line = String::from_utf8(line).unwrap_or_default();
+    // JSON allows these characters, but a terminal obeys them.
+    if line.is_ascii() { line } else { escaped(&line) }
+}
+
+/// With `\uXXXX` for each character outside ASCII that is not visible. Only strings have such.
+fn escaped(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    for c in line.chars() {
+        if c.is_ascii() || is_visible(c) {
+            text.push(c);
+        } else {
+            let mut units = [0; 2];
+            text.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    text
 }
 
 /// Where and how JSON is wrong, without any of its text: serde's own message repeats the value, which may be a secret.
@@ -64,6 +80,19 @@ pub fn bounded<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+
+    #[test]
+    fn a_line_has_no_invisible_character_and_the_same_values() {
+        for text in ["a\u{9b}2J", "\u{202e}x", "\u{feff}", "\u{e0041}\u{1d173}", "é𝄞", "\u{1b}\n"]
+        {
+            let line = super::line(&json!({ text: text }));
+            let is_plain = |c: char| c == '\n' || super::is_visible(c);
+            assert!(line.chars().all(is_plain) && line.ends_with('\n'), "{line:?}");
+            let read: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(read, json!({ text: text }), "{line:?}");
+        }
+        assert_eq!(super::line(&json!("é𝄞")), "\"é𝄞\"\n");
+    }
 
     #[test]
     fn numbers_of_a_service_are_held_within_their_range() {

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::http::client::{Client, Network, segment};
 use crate::http::error::{HttpError, failed};
 use crate::http::issued::is_usable;
+use crate::model::jwt::IdentityClaims;
 use crate::model::{Identity, IdentitySource, Provider, Secret, Target, Timestamp};
 use crate::sys::process::Launcher;
 
@@ -193,7 +194,13 @@ fn exchange(client: &Client, request: &TokenRequest) -> Result<Secret, HttpError
             body[field].as_str().unwrap_or_default().to_owned()
         }
     };
-    usable(token).ok_or_else(|| invalid("has no usable identity token"))
+    let token = usable(token).ok_or_else(|| invalid("has no usable identity token"))?;
+    // They are shown.
+    let claims = IdentityClaims::of(&token).map(|claims| claims.to_string()).unwrap_or_default();
+    if secrets.iter().any(|secret| claims.contains(secret.expose_secret())) {
+        return Err(invalid("repeats the token of the request"));
+    }
+    Ok(token)
 }
 
 fn unusable() -> HttpError {

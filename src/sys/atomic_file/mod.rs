@@ -325,7 +325,7 @@ impl Prepared {
 pub fn append(path: &Path, text: &str) -> Result<(), WriteError> {
     let failed = |reason| WriteError::new("writing", path, reason);
     let mut options = fs::OpenOptions::new();
-    options.append(true).create(true);
+    options.read(true).append(true).create(true);
     platform::no_follow(&mut options);
     let mut file = platform::retry(|| options.open(path)).map_err(|it| failed(opening(it)))?;
     let found = file.metadata().map_err(|error| failed(error.into()))?;
@@ -335,7 +335,13 @@ pub fn append(path: &Path, text: &str) -> Result<(), WriteError> {
     if !platform::may_append(&found) {
         return Err(failed(FileError::Foreign));
     }
-    file.write_all(text.as_bytes()).map_err(|error| failed(error.into()))
+    let mut last = [b'\n'];
+    if found.len() > 0 {
+        let end = file.seek(io::SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last));
+        end.map_err(|error| failed(error.into()))?;
+    }
+    let lines = if last == [b'\n'] { text.to_owned() } else { format!("\n{text}") };
+    file.write_all(lines.as_bytes()).map_err(|error| failed(error.into()))
 }
 
 /// Writes a whole file of this program.

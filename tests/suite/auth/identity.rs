@@ -174,6 +174,26 @@ fn a_platform_that_ignores_the_audience_is_noticed() {
     fails_without_a_request(&home, &service, "its aud is `https://github.com/acme`, not `https://");
 }
 
+/// Its claims are shown.
+#[test]
+fn a_platform_that_repeats_the_request_token_is_rejected() {
+    for (subject, audience) in [(REQUEST_TOKEN, AUDIENCE), ("s", REQUEST_TOKEN)] {
+        let runner = Scripted::start(move |_, _| {
+            let value = identity_token(subject, &json!(audience));
+            (200, String::new(), json!({ "value": value }).to_string())
+        });
+        let service = service();
+        let mut home = home(&service.url, GITHUB);
+        start_github_job(&mut home, &runner, "repo:a");
+        fails_without_a_request(&home, &service, "the response repeats the token of the request");
+        for line in [&["get", "--explain"][..], &["status"], &["doctor"]] {
+            let outcome = home.run(line);
+            let printed = format!("{}{}", outcome.output, outcome.messages);
+            assert!(!printed.contains(REQUEST_TOKEN), "{line:?}: {printed}");
+        }
+    }
+}
+
 #[test]
 fn a_variable_or_a_file_can_have_the_token() {
     let service = service();

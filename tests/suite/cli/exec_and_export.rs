@@ -99,6 +99,10 @@ fn github_gets_the_variable_in_its_file_and_a_mask_in_the_log() {
         let outcome = home.run(&arguments);
         assert_eq!(outcome.output, format!("::add-mask::{}\n", printable().replace('%', "%25")));
         assert_eq!(home.read(variable).unwrap(), format!("BEFORE=1\nGH_TOKEN={}\n", printable()));
+        home.write(variable, "UNFINISHED=1");
+        assert_eq!(home.run(&arguments).status, 0);
+        let text = format!("UNFINISHED=1\nGH_TOKEN={}\n", printable());
+        assert_eq!(home.read(variable).unwrap(), text);
     }
 }
 
