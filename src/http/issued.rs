@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::error::{HttpError, Result};
 use crate::model::{Secret, json, jwt};
 
-/// Whether a token ends neither a header nor a line of another protocol.
+/// Whether a token has only visible ASCII characters, as RFC 6749 (A.12) allows it but for the blank: others end a header or
+/// a line of another protocol, or are commands to a terminal.
 pub(super) fn is_usable(token: &Secret) -> bool {
     !token.is_empty() && token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic())
 }

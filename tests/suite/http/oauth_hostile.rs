@@ -145,6 +145,10 @@ fn tokens_that_do_not_fit_a_header_are_not_stored() {
     for (given, part) in [
         (json!({ "access_token": long, "token_type": "Bearer" }).to_string(), "100000 bytes"),
         (json!({ "access_token": "a\nb", "token_type": "Bearer" }).to_string(), "no usable token"),
+        (
+            json!({ "access_token": "a\u{202e}b", "token_type": "Bearer" }).to_string(),
+            "no usable token",
+        ),
         (json!({ "access_token": "a", "token_type": "mac" }).to_string(), "not a Bearer token"),
         ("{}".to_owned(), "the response "),
         ("[".repeat(100_000), "the response "),
