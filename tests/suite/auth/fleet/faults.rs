@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
         self.oidc.release();
         self.check(&finish_all(children.into_iter().flatten().collect()));
         if self.seed.below(2) == 0 {
-            self.converge(None);
+            self.converge();
         }
         bao.restart(leader);
         bao.wait_for_all();
@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
         self.machines[holder].service.lose_held();
         self.machines[holder].service.open();
         self.finish(children);
-        self.converge(None);
+        self.converge();
         self.taken_over();
     }
 
@@ -241,6 +241,9 @@ impl<'a> Run<'a> {
 
     /// The result is on the disk of the holder, and its write has not arrived, or its response has not.
     fn kill_after_the_answer(&mut self) {
+        // No other run kills a server until the store has the result: both faults together may last until a takeover.
+        let cluster = self.cluster;
+        let bao = cluster.read();
         let (mut children, holder) = self.hold();
         let lost = if self.seed.below(2) == 0 { Direction::Request } else { Direction::Response };
         let machine = &self.machines[holder];
@@ -256,10 +259,20 @@ impl<'a> Run<'a> {
         for way in &self.machines[holder].nodes {
             way.open();
         }
+        self.sleep_below(30_000);
+        self.save(holder);
+        drop(bao);
         self.finish(children);
-        // The machine calls again, before another one may take over.
-        let again = Instant::now() + Duration::from_secs(self.seed.below(50).try_into().unwrap());
-        self.converge(Some((holder, again)));
+        self.converge();
+    }
+
+    /// The machine calls again, until the store has its result. A standby that lags behind leaves it on the machine.
+    fn save(&self, at: usize) {
+        let start = Instant::now();
+        while self.machines[at].home.path().join(PENDING).exists() {
+            self.check(&finish_all(vec![self.machines[at].start()]));
+            assert!(start.elapsed() < TIMEOUT, "the result is still on the machine");
+        }
     }
 
     /// A holder that lives, and reaches no server, or not the service, or neither.
@@ -282,7 +295,7 @@ impl<'a> Run<'a> {
         machine.nodes.iter().for_each(Way::open);
         machine.service.open();
         self.finish(children);
-        self.converge(None);
+        self.converge();
         if variant != 0 {
             self.taken_over();
         }
@@ -302,14 +315,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Every machine asks again and again, until all have the new token. One of them makes no call before a moment.
-    pub(super) fn converge(&self, late: Option<(usize, Instant)>) -> String {
+    /// Every machine asks again and again, until all have the new token.
+    fn converge(&self) -> String {
         let start = Instant::now();
         loop {
-            let may_ask = |at: &usize| late.is_none_or(|it| it.0 != *at || Instant::now() > it.1);
-            let asking: Vec<_> = (0..self.machines.len()).filter(may_ask).collect();
-            let children = asking.iter().map(|at| self.machines[*at].start()).collect();
-            let outcomes = finish_all(children);
+            let outcomes = finish_all(self.machines.iter().map(Machine::start).collect());
             let tokens = self.check(&outcomes);
             let have = outcomes.iter().filter(|it| tokens.iter().any(|t| it.output.contains(t)));
             if have.count() == self.machines.len() {
@@ -322,7 +332,7 @@ impl<'a> Run<'a> {
 
     /// The service has received one refresh token, once, and the login is the one in the record.
     fn is_sound(&self) {
-        let token = self.converge(None);
+        let token = self.converge();
         let counts = (self.oidc.count("token request"), self.oidc.count("grant.revoked"));
         assert_eq!(counts, (1, 0), "token requests, revoked logins");
         assert!(self.oidc.is_active(&token));
@@ -331,9 +341,7 @@ impl<'a> Run<'a> {
             (&record["access_token"], &record["lease_nonce"]),
             (&token.into(), &Value::Null)
         );
-        for machine in &self.machines {
-            assert!(!machine.home.path().join(PENDING).exists());
-        }
+        (0..self.machines.len()).for_each(|at| self.save(at));
         let refresh_token = record["refresh_token"].as_str().expect("a refresh token");
         assert_eq!(self.oidc.redeem(refresh_token), 200, "the login can be refreshed");
     }

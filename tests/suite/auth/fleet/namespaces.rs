@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{LIFETIME, RAW, RECORD, distinct, finish_all, login, machine, record, share};
 use crate::support::bao_cluster::{BaoCluster, Place, wait};
 use crate::support::oidc::Oidc;
+use crate::support::seed::number;
 use crate::support::{HELPER, Home, Outcome, has_client, spawn};
 
 const SERVERS: usize = 3;
@@ -229,8 +230,10 @@ fn served(outcomes: &[Outcome]) -> Vec<String> {
 fn machines_in_networks_of_their_own_refresh_once() {
     let Some(fleet) = Fleet::start() else { return };
     let old = fleet.share(LIFETIME + 60);
-    let processes = fleet.machines.iter().flat_map(|it| [it.start(), it.start(), it.start()]);
+    let processes = usize::try_from(number("MY_TEST_FLEET", 24)).unwrap() / MACHINES;
+    let processes = (0..processes).flat_map(|_| fleet.machines.iter().map(Machine::start));
     let outcomes = finish_all(processes.collect());
+    println!("{} processes", outcomes.len());
     assert!(outcomes.iter().all(|it| it.status == 0), "{outcomes:?}");
     assert_eq!(served(&outcomes).len(), 1);
     fleet.converges(&old);
