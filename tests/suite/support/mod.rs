@@ -390,6 +390,16 @@ pub(crate) fn spawn(mut command: Command) -> Child {
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
+/// Gives the program the clock that `FAKETIME` or `FAKETIME_TIMESTAMP_FILE` names; its monotonic clock stays right. Not by
+/// the program `faketime`, which waits for it and fails if a killed process of the same number left a semaphore.
+pub(crate) fn fake_clock(command: &mut Command) {
+    let folders = std::fs::read_dir("/usr/lib").expect("a directory");
+    let mut libraries =
+        folders.map(|folder| folder.expect("an entry").path().join("faketime/libfaketime.so.1"));
+    let library = libraries.find(|path| path.exists()).expect("the library of faketime");
+    command.env("LD_PRELOAD", library).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+}
+
 /// Writes the input, and waits for the exit.
 pub(crate) fn finish(mut child: Child, input: &[u8]) -> Outcome {
     let mut stdin = child.stdin.take().expect("a pipe");

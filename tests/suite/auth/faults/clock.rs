@@ -8,16 +8,16 @@ use account_server::{Fault, Server};
 use my_credential_helper::model::Timestamp;
 
 use crate::support::http::is_accepted;
-use crate::support::{HELPER, Home, Outcome, finish, has_client, service, spawn};
+use crate::support::{HELPER, Home, Outcome, fake_clock, finish, has_client, service, spawn};
 
 const OFFSET: &str = "offset";
 
 /// Runs the helper with a clock that is wrong by as much as the file says; it is read again at every look at the clock.
 fn command_with_clock(home: &Home, arguments: &[&str]) -> Command {
-    let mut command = home.command("faketime");
-    command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    command.env("FAKETIME_TIMESTAMP_FILE", home.path().join(OFFSET));
-    command.args(["-f", "+0s", "env", "-u", "FAKETIME", HELPER]).args(arguments);
+    let mut command = home.command(HELPER);
+    fake_clock(&mut command);
+    command.env("FAKETIME_NO_CACHE", "1");
+    command.env("FAKETIME_TIMESTAMP_FILE", home.path().join(OFFSET)).args(arguments);
     command
 }
 

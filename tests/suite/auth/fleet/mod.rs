@@ -20,7 +20,9 @@ use crate::support::oidc::Oidc;
 use crate::support::openbao::OpenBao;
 use crate::support::ports::free_address;
 use crate::support::seed::number;
-use crate::support::{HELPER, Home, Outcome, finish, has_client, rfc3339, service, spawn};
+use crate::support::{
+    HELPER, Home, Outcome, fake_clock, finish, has_client, rfc3339, service, spawn,
+};
 use way::Way;
 
 const RAW: [&str; 3] = ["get", "--format", "raw"];
@@ -322,13 +324,9 @@ fn a_result_is_found_again_through_another_server() {
 
 /// A program of this machine whose clock is wrong.
 fn start_at(home: &Home, offset: &str) -> Child {
-    // Not by the program `faketime`, which waits for it: a test kills it.
-    let folders = std::fs::read_dir("/usr/lib").unwrap().map(|it| it.unwrap().path());
-    let mut libraries = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
-    let library = libraries.find(|path| path.exists()).expect("the library of faketime");
     let mut command = home.command(HELPER);
-    command.args(RAW).env("LD_PRELOAD", library).env("FAKETIME", offset);
-    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    fake_clock(&mut command);
+    command.args(RAW).env("FAKETIME", offset);
     spawn(command)
 }
 
