@@ -11,6 +11,7 @@ use super::session;
 use crate::config::Context;
 use crate::model::{
     PendingResult, Provider, Secret, Session, SharedSettings, StorageKey, StoredFormat, Timestamp,
+    Vault,
 };
 use crate::sys::atomic_file::{self, Policy, Prepared, WriteError};
 
@@ -73,13 +74,22 @@ impl FleetFiles {
         let memory = memory.filter(|folder| {
             folder.is_absolute() && matches!(atomic_file::is_ours(folder), Ok(Some(true)))
         });
-        let vault = context.vault().map(|(vault, _)| vault);
+        let store =
+            context.vault().map(|(Vault { addresses, engine, mount, path, namespace, .. }, _)| {
+                let namespace = namespace.unwrap_or_default();
+                format!("{}\n{engine:?}\n{mount}\n{path}\n{namespace}", addresses.join("\n"))
+            });
         let copy = memory.map(|folder| folder.join("my-credential-helper-shared"));
         Self {
             copy: settings.cache.then(|| file(copy.as_ref().or(home.as_ref())?, "copy")).flatten(),
             pending: settings.pending.then(|| in_home("pending")).flatten(),
             seen: in_home("seen"),
-            settings: format!("{home:?} {:?} {:?}", provider.shared, vault.ok()),
+            settings: format!(
+                "{}\n{:?}\n{}",
+                home.as_deref().unwrap_or(Path::new("")).display(),
+                provider.shared,
+                store.unwrap_or_default()
+            ),
             key: StorageKey { format: StoredFormat::Session, ..provider.key.clone() },
         }
     }
