@@ -12,7 +12,7 @@ use crate::support::http::{is_accepted, redeem};
 use crate::support::protected::{self, Protected, Protection};
 use crate::support::secret_service::SecretService;
 use crate::support::seed::number;
-use crate::support::{HELPER, Home, Outcome, finish, service, session_json, spawn};
+use crate::support::{HELPER, Home, Outcome, desk, finish, service, session_json, spawn};
 
 const REFRESH: &str = "/v1/auth/refresh";
 const FILE: &str = ".my/credentials.json";
@@ -157,10 +157,7 @@ struct Seldom {
 
 impl Seldom {
     fn start() -> Option<Self> {
-        let keyring = SecretService::start()?;
-        let server = service();
-        let mut home = Home::at(&server);
-        home.use_keyring(&keyring);
+        let (server, keyring, home) = desk()?;
         Some(Self { server, keyring, home })
     }
 

@@ -2,7 +2,6 @@
 //! the session, so any race is a logout. `MY_TEST_ROUNDS` and `MY_TEST_CRASHES` make runs longer, and `MY_TEST_SEED`
 //! repeats one.
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::oidc::{Oidc, SESSION};
-use crate::support::{HELPER, Home, finish, has_client, spawn};
+use crate::support::{HELPER, Home, Waiting, finish, has_client, spawn};
 
 const RAW: [&str; 3] = ["get", "--format", "raw"];
 
@@ -452,31 +451,17 @@ fn the_id_token_is_for_kubectl_and_on_request() {
 #[test]
 fn every_waiting_process_reports_the_end_of_the_session() {
     let Some(service) = Oidc::start() else { return };
-    let mut home = service.stale_home();
+    let home = service.stale_home();
     let mut session = stored_session(&home);
     session["refresh_token"] = "ended".into();
     home.write(SESSION, &session.to_string());
-    // The log says when a process has read the session, and waits for the lock.
-    home.set("MY_LOG", "debug");
     service.hold();
-    let children: Vec<_> = (0..8)
-        .map(|_| {
-            let mut child = home.start(&RAW);
-            let mut log = BufReader::new(child.stderr.take().unwrap());
-            let mut line = String::new();
-            while !line.contains("refreshing it") {
-                line.clear();
-                assert!(log.read_line(&mut line).unwrap() > 0, "it refreshes");
-            }
-            (child, log)
-        })
-        .collect();
+    let waiting: Vec<_> = (0..8).map(|_| Waiting::start(&home)).collect();
     service.release();
     let mut reasons = Vec::new();
-    for (mut child, mut log) in children {
-        let mut messages = String::new();
-        log.read_to_string(&mut messages).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(1), "{messages}");
+    for process in waiting {
+        let (status, messages) = process.end();
+        assert_eq!(status, Some(1), "{messages}");
         assert!(messages.contains("tried: ACME_TOKEN (not set)"), "{messages}");
         let reason = messages.lines().find(|line| line.starts_with("error: "));
         reasons.push(reason.unwrap_or_default().to_owned());

@@ -1,7 +1,7 @@
 //! Logins, refreshes and their end at services that others have written: django-oauth-toolkit and Glewlwyd, which end a
 //! login whose refresh token comes back, and OpenBao. `MY_TEST_CROWD` and `MY_TEST_GETS` make runs longer.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
 
 use fs2::FileExt as _;
@@ -11,7 +11,7 @@ use crate::support::oidc::SESSION;
 use crate::support::openbao::OpenBao;
 use crate::support::ports::free_address;
 use crate::support::services::{Kind, RealService, decide};
-use crate::support::{Home, finish};
+use crate::support::{Home, Waiting, finish};
 
 const RAW: [&str; 3] = ["get", "--format", "raw"];
 
@@ -187,30 +187,15 @@ fn no_poll_gets_a_token_that_glewlwyd_rejects() {
 
 fn end_a_session(kind: Kind) {
     let Some(mut service) = RealService::start(kind, 900) else { return };
-    let mut home = service.logged_in();
+    let home = service.logged_in();
     service.end_logins();
     age(&home);
-    // The log says when a process has read the session, and waits for the lock.
-    home.set("MY_LOG", "debug");
     let lock = std::fs::File::create(home.path().join(".my/sessions/acme/default.lock")).unwrap();
     lock.lock_exclusive().unwrap();
-    let children: Vec<_> = (0..8)
-        .map(|_| {
-            let mut child = home.start(&RAW);
-            let mut log = BufReader::new(child.stderr.take().unwrap());
-            let mut line = String::new();
-            while !line.contains("refreshing it") {
-                line.clear();
-                assert!(log.read_line(&mut line).unwrap() > 0, "it refreshes");
-            }
-            (child, log)
-        })
-        .collect();
+    let waiting: Vec<_> = (0..8).map(|_| Waiting::start(&home)).collect();
     drop(lock);
-    for (mut child, mut log) in children {
-        let mut messages = String::new();
-        log.read_to_string(&mut messages).unwrap();
-        let status = child.wait().unwrap().code();
+    for process in waiting {
+        let (status, messages) = process.end();
         let (expected, reasons, hint): (_, &[&str], _) = match kind {
             Kind::Django => (
                 1,
@@ -225,7 +210,6 @@ fn end_a_session(kind: Kind) {
         assert!(messages.contains(hint) && messages.contains("ACME_TOKEN (not set)"), "{messages}");
     }
     assert_eq!(service.refreshes(), (0, if kind == Kind::Django { 1 } else { 8 }));
-    home.unset("MY_LOG");
     let outcome = home.run(&["login", "--browser"]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(service.accepts(&home.token()), "logged in again");

@@ -7,7 +7,7 @@ use account_server::Server;
 use serde_json::json;
 
 use crate::support::secret_service::SecretService;
-use crate::support::{Home, Outcome, service, session_json};
+use crate::support::{Home, Outcome, desk, session_json};
 
 const TOKENS: [(&str, &str); 2] = [("service", "mycli"), ("username", "mycli-tokens")];
 const LEGACY: [(&str, &str); 2] = [("service", "my-cli"), ("username", "tokens")];
@@ -23,10 +23,7 @@ struct Desk {
 
 impl Desk {
     fn start() -> Option<Self> {
-        let keyring = SecretService::start()?;
-        let server = service();
-        let mut home = Home::at(&server);
-        home.use_keyring(&keyring);
+        let (server, keyring, home) = desk()?;
         Some(Self { server, keyring, home })
     }
 

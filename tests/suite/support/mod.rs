@@ -24,9 +24,9 @@ pub(crate) mod zip;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -42,6 +42,15 @@ pub(crate) const HELPER: &str = env!("CARGO_BIN_EXE_my-credential-helper");
 /// A service without a rate limit whose tokens are all different.
 pub(crate) fn service() -> Server {
     service_with(|_| {})
+}
+
+/// An account service, and a home with a keyring. `None` without a keyring.
+pub(crate) fn desk() -> Option<(Server, SecretService, Home)> {
+    let keyring = SecretService::start()?;
+    let server = service();
+    let mut home = Home::at(&server);
+    home.use_keyring(&keyring);
+    Some((server, keyring, home))
 }
 
 /// As [`service`], with other settings.
@@ -388,6 +397,35 @@ impl Outcome {
 pub(crate) fn spawn(mut command: Command) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// A process that has read a stale session, and waits for the lock or for the refresh.
+pub(crate) struct Waiting {
+    child: Child,
+    log: BufReader<ChildStderr>,
+}
+
+impl Waiting {
+    /// Starts `get`. Its log says when it waits.
+    pub(crate) fn start(home: &Home) -> Self {
+        let mut command = home.helper("my-credential-helper");
+        command.args(["get", "--format", "raw"]).env("MY_LOG", "debug");
+        let mut child = spawn(command);
+        let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut line = String::new();
+        while !line.contains("refreshing it") {
+            line.clear();
+            assert!(log.read_line(&mut line).expect("a line") > 0, "it refreshes");
+        }
+        Self { child, log }
+    }
+
+    /// The exit status, and what it has logged since.
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        let mut messages = String::new();
+        self.log.read_to_string(&mut messages).expect("a log");
+        (self.child.wait().expect("an exit").code(), messages)
+    }
 }
 
 /// Gives the program the clock that `FAKETIME` or `FAKETIME_TIMESTAMP_FILE` names; its monotonic clock stays right. Not by
