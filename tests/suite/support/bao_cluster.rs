@@ -1,6 +1,7 @@
 //! OpenBao as a cluster: real servers with integrated storage (raft), each on a loopback address of its own. A server can be
 //! killed, started again, sealed and unsealed.
 
+use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -106,6 +107,20 @@ pub(crate) fn wait(what: &str, mut is_true: impl FnMut() -> bool) {
     }
 }
 
+/// Whether a cluster of several servers may start. Each test with one takes up to a minute, mostly of elections.
+fn is_requested() -> bool {
+    let variables = ["MY_TEST_CLUSTER", "MY_TEST_FLEET"];
+    let is_set = std::env::vars_os().any(|(name, _)| {
+        name.to_str().is_some_and(|name| variables.iter().any(|it| name.starts_with(it)))
+    });
+    if !is_set {
+        // Past the capture of the test runner.
+        let message = b"SKIPPED: a test needs three servers of OpenBao: set MY_TEST_CLUSTER=1\n";
+        let _ = std::io::stderr().write_all(message);
+    }
+    is_set
+}
+
 impl BaoCluster {
     /// Starts a cluster with KV version 2 at `secret`; `None`, with a message, if it is not installed.
     pub(crate) fn start(size: u8, standby_reads: bool) -> Option<Self> {
@@ -116,7 +131,7 @@ impl BaoCluster {
 
     /// The same, with a server at each place.
     pub(crate) fn start_at(places: &[Place], standby_reads: bool) -> Option<Self> {
-        if !has_client("bao") {
+        if !has_client("bao") || places.len() > 1 && !is_requested() {
             return None;
         }
         let home = tempfile::tempdir().unwrap();
