@@ -35,7 +35,8 @@ pub(super) fn run(engine: &Engine<'_>, command: &Command, output: &Output) -> Re
 /// An account of a provider, for people and for programs.
 pub(super) struct Row {
     pub(super) provider: Provider,
-    has_session: bool,
+    /// Whether there is a session, or a store that cannot be read.
+    has_state: bool,
     pub(super) cells: [String; 5],
     pub(super) fields: serde_json::Value,
 }
@@ -48,6 +49,7 @@ impl Row {
         let is_expired = session.is_some_and(|it| it.needs_login(&provider, now));
         let (kind, source) =
             (session.map(|it| it.kind().name()), newest.as_ref().map(|it| it.source.name()));
+        let is_unreadable = problem.is_some();
         let state = match (kind.zip(source), problem) {
             (Some((kind, source)), _) => {
                 let expired = if is_expired { "expired " } else { "" };
@@ -56,6 +58,7 @@ impl Row {
             (None, Some((_, problem))) => problem.to_string(),
             (None, None) => "not logged in".to_owned(),
         };
+        let has_state = newest.is_some() || is_unreadable;
         let user = session.and_then(|it| owner::load(&engine.context.paths, &provider.key, it));
         let expires_at = session.and_then(|it| it.reported_expiry(now));
         // When a person has to log in again, if that is known.
@@ -76,7 +79,7 @@ impl Row {
         let account = format!("{}{star}", provider.account);
         let [user, until] = [user, until].map(|cell| or(cell.as_ref(), "-"));
         let cells = [provider.name.to_string(), account, user, state, until];
-        Ok(Self { has_session: newest.is_some(), provider, cells, fields })
+        Ok(Self { provider, has_state, cells, fields })
     }
 }
 
@@ -113,7 +116,7 @@ fn load_rows(
             Ok(loaded) => rows.extend(
                 loaded
                     .into_iter()
-                    .filter(|row| row.has_session || !row.provider.account.is_default()),
+                    .filter(|row| row.has_state || !row.provider.account.is_default()),
             ),
             Err(Error { message, .. }) => {
                 output

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Machine, PROVIDER, addresses, policy, record, token_of};
 use crate::support::openbao::OpenBao;
+use crate::support::ports::free_address;
 use crate::support::scripted::Scripted;
 use crate::support::{Home, service};
 
@@ -287,6 +288,18 @@ fn one_login_serves_another_machine() {
     assert_eq!(stored["data"]["data"]["state"], "logged_out", "{stored}");
     let outcome = machine("store = \"vault\"\n").run(&["get"]);
     assert_eq!(outcome.status, 1, "{outcome:?}");
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_not_a_missing_login() {
+    let mut home = Home::new();
+    let nowhere = format!("http://{}", free_address());
+    home.configure(&format!("store = \"vault\"\n[stores.vault]\n{}", addresses(&[&nowhere])));
+    home.set("BAO_TOKEN", "root");
+    let outcome = home.run(&["account", "list"]);
+    assert!(outcome.output.contains("no server is available"), "{outcome:?}");
+    let listed = home.run(&["--json", "account", "list"]).json();
+    assert_eq!(listed["accounts"][0]["logged_in"], false, "{listed}");
 }
 
 #[test]
