@@ -110,7 +110,7 @@ fn authorization_code(
             }
             _ => Ok(Secret::new(code)),
         },
-        // Ends the login, whoever sends it: django-oauth-toolkit leaves `iss` out.
+        // An error ends the login without a check of `iss`, which django-oauth-toolkit leaves out.
         (_, Some(error)) => {
             let description = value("error_description")
                 .filter(|_| engine.network.descriptions)

@@ -11,7 +11,7 @@ use crate::support::oidc::SESSION;
 use crate::support::openbao::OpenBao;
 use crate::support::ports::free_address;
 use crate::support::services::{Kind, RealService, decide};
-use crate::support::{Home, Waiting, finish};
+use crate::support::{Home, Waiting, same_output};
 
 const RAW: [&str; 3] = ["get", "--format", "raw"];
 
@@ -137,18 +137,9 @@ fn refresh_in_a_crowd(kind: Kind) {
     for round in 1..=2 {
         age(&home);
         let children: Vec<_> = (0..processes).map(|_| home.start(&RAW)).collect();
-        let mut tokens: Vec<_> = children
-            .into_iter()
-            .map(|child| {
-                let outcome = finish(child, b"");
-                assert_eq!((outcome.status, &*outcome.messages), (0, ""), "each is served");
-                outcome.output
-            })
-            .collect();
-        tokens.dedup();
-        assert_eq!(tokens.len(), 1, "round {round}: all of them the same");
+        let token = same_output(children);
         assert_eq!(service.refreshes(), (round, 0), "and none was rejected");
-        assert!(service.accepts(tokens[0].trim_end()), "round {round}: still logged in");
+        assert!(service.accepts(token.trim_end()), "round {round}: still logged in");
     }
 }
 

@@ -452,6 +452,21 @@ pub(crate) fn finish(mut child: Child, input: &[u8]) -> Outcome {
     }
 }
 
+/// What each of these prints: all the same, without a message.
+pub(crate) fn same_output(children: Vec<Child>) -> String {
+    let mut outputs: Vec<_> = children
+        .into_iter()
+        .map(|child| {
+            let outcome = finish(child, b"");
+            assert_eq!((outcome.status, &*outcome.messages), (0, ""), "each is served");
+            outcome.output
+        })
+        .collect();
+    outputs.dedup();
+    assert_eq!(outputs.len(), 1, "all of them the same");
+    outputs.remove(0)
+}
+
 /// Runs the test of an integration, which configures the client as its README describes.
 pub(crate) fn check_integration(mut home: Home, name: &str) {
     home.set("HELPER", HELPER);
