@@ -14,5 +14,6 @@ mod questions;
 mod settings;
 mod setup;
 mod setup_matrix;
+mod setup_random;
 mod setup_rules;
 mod status;

@@ -13,7 +13,7 @@ use crate::support::{HELPER, Home, Outcome, has_client};
 const HOST: &str = "acme.mycli.sh";
 
 /// A home whose `~/.local/bin`, where links go, is on PATH.
-fn home() -> Home {
+pub(super) fn home() -> Home {
     let mut home = Home::new();
     std::fs::create_dir_all(home.path().join(".local/bin")).unwrap();
     let bin = home.path().join(".local/bin");
@@ -23,7 +23,9 @@ fn home() -> Home {
 }
 
 /// Every file, but for those that clients keep for themselves.
-fn snapshot(home: &Home) -> std::collections::BTreeMap<std::path::PathBuf, Option<Vec<u8>>> {
+pub(super) fn snapshot(
+    home: &Home,
+) -> std::collections::BTreeMap<std::path::PathBuf, Option<Vec<u8>>> {
     let mut files = home.snapshot();
     files.retain(|path, _| {
         !path.ends_with("go/telemetry")

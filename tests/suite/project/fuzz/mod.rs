@@ -4,7 +4,7 @@
 #[path = "../../../fuzz/mod.rs"]
 mod properties;
 
-mod mutation;
+pub(crate) mod mutation;
 mod seeds;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

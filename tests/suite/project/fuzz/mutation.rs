@@ -2,10 +2,10 @@
 //! readers stumble over.
 
 /// Numbers that a seed repeats.
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -87,7 +87,7 @@ const WORDS: &[&[u8]] = &[
 ];
 
 /// One of the seeds, changed a few times.
-pub(super) fn changed(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+pub(crate) fn changed(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     let mut data = random.one_of(seeds).clone();
     for _ in 0..=random.below(5) {
         let range = random.range(data.len());
