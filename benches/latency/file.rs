@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use super::case::Case;
+use super::limit::{self, Cost};
 use super::measure::{Group, side_by_side};
 use super::support::{Home, service};
 
@@ -14,6 +15,7 @@ const ASKED: &str = "protocol=https\nhost=git.example.com\n\n";
 const STORED: &str =
     "protocol=https\nhost=git.example.com\nusername=me\npassword=a-stored-password\n\n";
 const PASSWORD: &str = "a-stored-password";
+const NOTHING: &str = "a static program that does nothing";
 
 pub(crate) fn groups(
     helper: &Path,
@@ -38,8 +40,10 @@ fn from_files(helper: &Path, beside: Option<&Path>, runs: usize) -> anyhow::Resu
     let store =
         Case::new("store", helper, &["git", "store"]).home(at).variable("MY_NO_KEYRING", "1");
     store.asked(STORED, "").run()?;
+    let nothing = limit::build(at)?;
     let mut cases = vec![
         Case::new("/bin/true", "/bin/true", &[]),
+        Case::new(NOTHING, &nothing, &[]),
         get("my-credential-helper, JSON", helper),
         git_get("my-credential-helper, as git asks", helper),
     ];
@@ -68,6 +72,22 @@ fn from_files(helper: &Path, beside: Option<&Path>, runs: usize) -> anyhow::Resu
     let group = side_by_side("From files", &cases, runs);
     Case::new("exit", &git_cache, &[&socket, "exit"]).home(at).run()?;
     group
+}
+
+/// What a process costs, for the programs of [`from_files`] that this project builds.
+pub(crate) fn costs(helper: &Path, beside: Option<&Path>) -> anyhow::Result<Vec<Cost>> {
+    let server = service();
+    let (home, session) = Home::logged_in(&server);
+    let get = |name: &str, program: &Path| {
+        Case::new(name, program, &["get"]).home(home.path()).asked("{}", &session.access_token)
+    };
+    let mut cases = vec![
+        Case::new(NOTHING, limit::build(home.path())?, &[]),
+        Case::new("/bin/true", "/bin/true", &[]),
+    ];
+    cases.extend(beside.map(|other| get("my-credential-helper for musl, JSON", other)));
+    cases.push(get("my-credential-helper, JSON", helper));
+    limit::costs(&cases)
 }
 
 /// The path of one of git's own programs.

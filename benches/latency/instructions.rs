@@ -90,7 +90,7 @@ hosts = ["forge.example.com"]
 accounts = ["work"]
 "#;
 
-fn count(case: &Case) -> anyhow::Result<u64> {
+pub(crate) fn count(case: &Case) -> anyhow::Result<u64> {
     let callgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
     let findings = case.findings(&callgrind)?;
     let collected = findings

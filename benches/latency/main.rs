@@ -10,6 +10,7 @@ mod crowd;
 mod file;
 mod instructions;
 mod keyring;
+mod limit;
 mod measure;
 mod plot;
 mod report;
@@ -58,7 +59,8 @@ fn main() -> anyhow::Result<()> {
     groups.extend(shared::group(&helper, runs)?);
     groups.extend(keyring::group(&helper, runs)?);
     let crowds = crowd::measure(&helper, runs)?;
-    let report = report::markdown(&groups, &crowds, runs, &helper)?;
+    let costs = file::costs(&helper, options.beside.as_deref())?;
+    let report = report::markdown(&groups, &costs, &crowds, runs, &helper)?;
     println!("{report}");
     if runs >= FULL {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/results");

@@ -6,10 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::crowd::Crowd;
+use super::limit::Cost;
 use super::measure::Group;
 
 pub(crate) fn markdown(
     groups: &[Group],
+    costs: &[Cost],
     crowds: &[Crowd],
     runs: usize,
     helper: &Path,
@@ -38,6 +40,15 @@ pub(crate) fn markdown(
             let (median, p99) = (millis(row.median), millis(row.p99));
             writeln!(page, "| {} | {median} | {p99} | {ratio:.2} | {memory} |", row.name)?;
         }
+    }
+    if !costs.is_empty() {
+        page.push_str(
+            "\n## Cost of a process\n\nThe first row is the limit of every program.\n\n\
+             | | system calls | touched pages | instructions |\n|---|--:|--:|--:|\n",
+        );
+    }
+    for Cost { name, system_calls, touched_pages, instructions } in costs {
+        writeln!(page, "| {name} | {system_calls} | {touched_pages} | {instructions} |")?;
     }
     page.push_str(
         "\n## Concurrent processes\n\nFrom the start of all until the last has ended. One request refreshes a stale session.\n\n\
