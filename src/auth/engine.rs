@@ -56,7 +56,7 @@ pub fn with_engine<T>(context: &Context, work: impl FnOnce(&Engine<'_>) -> T) ->
     let keyring = Keyring::from_env(context, KEYRING_TIMEOUT);
     let file = FileStore::new(&context.paths);
     let log = StderrLog::from_env(&context.environment);
-    let network = Network { context, log, descriptions: false };
+    let network = Network { context, log, descriptions: false, deadline: None };
     work(&Engine {
         context,
         stores: Stores { keyring: &keyring, file: &file },
@@ -101,6 +101,7 @@ impl Engine<'_> {
 
     /// Each store, and the reason if it is not available.
     fn store_status(&self) -> Vec<(Source, Option<String>)> {
+        // Any key will do: the result is the same for all.
         let keyring = self.stores.keyring.check(&Provider::MYCLI.key).err();
         let file = self.context.paths.in_home("").err();
         vec![

@@ -506,6 +506,7 @@ impl Memory {
                 context: &self.context,
                 log: StderrLog::default(),
                 descriptions: false,
+                deadline: None,
             },
         }
     }

@@ -48,6 +48,15 @@ pub struct Network<'a> {
     pub log: StderrLog,
     /// Whether an error has the `error_description` of an OAuth service: only where a person reads it on a terminal.
     pub descriptions: bool,
+    /// When every request ends.
+    pub deadline: Option<Instant>,
+}
+
+impl Network<'_> {
+    #[must_use]
+    pub fn until(self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self }
+    }
 }
 
 #[derive(Clone)]
@@ -144,7 +153,7 @@ impl Client {
             endpoint: Endpoint::parse(url)?,
             base_url: url.to_owned(),
             header: Header::BEARER,
-            deadline: None,
+            deadline: network.deadline,
             proxy_variable,
             log: network.log,
             is_oauth: false,

@@ -12,7 +12,8 @@ use crate::model::{Grant, IdentitySource, LoginKind, OAuth, Provider, Secret, Se
 use crate::sys::clock::Clock;
 
 pub trait TokenEndpoints {
-    /// Does what can fail before a refresh token is spent. No request of the renewal outlives `deadline`.
+    /// Does what can fail before a refresh token is sent; may request the metadata of the service. No request, here and
+    /// in the renewal, outlives `deadline`.
     fn prepare<'a>(
         &'a self,
         provider: &'a Provider,
@@ -94,16 +95,16 @@ impl TokenEndpoints for HttpEndpoints<'_> {
         provider: &'a Provider,
         deadline: Instant,
     ) -> Result<Box<dyn Renewal + 'a>> {
+        let network = self.network.until(deadline);
         let service = match &provider.login {
             LoginKind::OAuth(oauth) => {
-                let service = Service::new(self.network, provider, oauth, Description::Stored)?;
+                let service = Service::new(network, provider, oauth, Description::Stored)?;
                 require_secret(&service, provider, oauth)?;
-                RenewalService::OAuth(Box::new(service.until(deadline)), oauth.grant)
+                RenewalService::OAuth(Box::new(service), oauth.grant)
             }
             LoginKind::MagicLink | LoginKind::ApiKey { .. } => {
-                let api_url = self.network.context.configured_api_url(provider)?;
-                let client = Client::new(self.network, provider, &api_url)?;
-                RenewalService::Mycli(Box::new(client.until(deadline)))
+                let api_url = network.context.configured_api_url(provider)?;
+                RenewalService::Mycli(Box::new(Client::new(network, provider, &api_url)?))
             }
         };
         Ok(Box::new(HttpRenewal { service, clock: self.clock }))
@@ -115,7 +116,8 @@ impl TokenEndpoints for HttpEndpoints<'_> {
         if is_metadata && self.has_no_metadata.get() {
             return Ok(None);
         }
-        let token = identity::request_token(self.network, provider, deadline, self.clock.now())?;
+        let token =
+            identity::request_token(self.network.until(deadline), provider, self.clock.now())?;
         if is_metadata && token.is_none() {
             self.has_no_metadata.set(true);
         }
@@ -128,7 +130,7 @@ impl TokenEndpoints for HttpEndpoints<'_> {
         token: &Secret,
         deadline: Instant,
     ) -> error::Result<Session> {
-        identity::exchange(self.network, provider, token, deadline, self.clock)
+        identity::exchange(self.network.until(deadline), provider, token, self.clock)
     }
 }
 
@@ -185,4 +187,42 @@ impl Renewal for HttpRenewal<'_> {
 fn refresh_token(session: &Session) -> error::Result<&Secret> {
     let missing = || HttpError::NotSent(Error::invalid_state("it has no refresh token"));
     session.refresh_token.as_ref().ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Configuration, Context, Overrides, Paths};
+    use crate::sys::clock::SystemClock;
+    use crate::sys::env::Environment;
+    use crate::sys::log::StderrLog;
+
+    /// The metadata of a service that is slow would otherwise add its own time limit to a refresh.
+    #[test]
+    fn a_request_for_metadata_ends_at_the_deadline() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let configuration =
+            format!("[providers.acme]\nkind = 'oauth'\nissuer = '{issuer}'\nclient_id = 'x'\n");
+        let configuration: Configuration = toml::from_str(&configuration).unwrap();
+        let provider = configuration.provider("acme").unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let (environment, paths) = (Environment::Fixed(HashMap::new()), Paths::at(home.path()));
+        let context = Context::new(environment, paths, Overrides::default());
+        let network = Network {
+            context: &context,
+            log: StderrLog::default(),
+            descriptions: false,
+            deadline: None,
+        };
+        let endpoints =
+            HttpEndpoints { network, clock: &SystemClock, has_no_metadata: Cell::new(false) };
+        let started = Instant::now();
+        let failed = endpoints.prepare(&provider, started + Duration::from_millis(100)).is_err();
+        assert!(failed && started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
 }

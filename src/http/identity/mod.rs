@@ -4,8 +4,6 @@
 mod assertion;
 mod sources;
 
-use std::time::Instant;
-
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
@@ -31,14 +29,13 @@ pub(super) fn exchange(
     network: Network<'_>,
     provider: &Provider,
     token: &Secret,
-    deadline: Instant,
     clock: &dyn Clock,
 ) -> Result<Session> {
     let missing = || HttpError::NotSent(Error::invalid_state("the provider has no identity"));
     let identity = provider.identity.as_ref().ok_or_else(missing)?;
     let client = || -> Result<Client> {
         let base = network.context.configured_api_url(provider)?;
-        Ok(Client::for_identity(network, &base)?.until(deadline))
+        Ok(Client::for_identity(network, &base)?)
     };
     let session = match (&identity.exchange, &provider.login) {
         (Exchange::None, _) => {
@@ -68,7 +65,7 @@ pub(super) fn exchange(
             // The token endpoint is enough, as for a program that logs in itself.
             let oauth = OAuth { grant: Grant::ClientCredentials, ..(**oauth).clone() };
             let service = Service::new(network, provider, &oauth, Description::Stored)?;
-            grant(&service.until(deadline), identity, &oauth, token)?.into_session(clock.now())?
+            grant(&service, identity, &oauth, token)?.into_session(clock.now())?
         }
         _ => return Err(missing()),
     };

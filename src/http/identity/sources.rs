@@ -1,7 +1,5 @@
 //! The platforms that issue identity tokens on request. Each request stands below the page that describes it.
 
-use std::time::Instant;
-
 use oauth2::http::{HeaderValue, Request};
 use serde_json::Value;
 
@@ -34,7 +32,6 @@ struct TokenRequest {
 pub(in crate::http) fn request_token(
     network: Network<'_>,
     provider: &Provider,
-    deadline: Instant,
     now: Timestamp,
 ) -> Result<Option<Secret>> {
     let Some(identity) = &provider.identity else { return Ok(None) };
@@ -58,7 +55,7 @@ pub(in crate::http) fn request_token(
         _ => {
             let variable = |name: &str| network.context.environment.text(name).unwrap_or_default();
             let request = request(source, audience, METADATA, &variable);
-            send(network, identity, &request, deadline)
+            send(network, identity, &request)
         }
     }
 }
@@ -144,15 +141,13 @@ fn send(
     network: Network<'_>,
     identity: &Identity,
     request: &TokenRequest,
-    deadline: Instant,
 ) -> Result<Option<Secret>> {
     let (source, url) = (&identity.source, &request.url);
     let client = if source.is_metadata() {
         Client::for_metadata(network, url)?
     } else {
         let variable = source.request_variables().first().unwrap_or(&"");
-        let client = Client::for_identity(network, url).map_err(|error| error.about(variable))?;
-        client.until(deadline)
+        Client::for_identity(network, url).map_err(|error| error.about(variable))?
     };
     match exchange(&client, request) {
         Err(HttpError::NotConnected(_)) if source.is_metadata() => Ok(None),
@@ -244,7 +239,7 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
-    use super::{Identity, IdentitySource, Instant, METADATA, Network, request, send};
+    use super::{Identity, IdentitySource, METADATA, Network, request, send};
     use crate::config::{Context, Overrides, Paths};
     use crate::model::Exchange;
     use crate::sys::env::Environment;
@@ -268,7 +263,12 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (environment, paths) = (Environment::Fixed(HashMap::new()), Paths::at(home.path()));
         let context = Context::new(environment, paths, Overrides::default());
-        let network = Network { context: &context, log: StderrLog::default(), descriptions: false };
+        let network = Network {
+            context: &context,
+            log: StderrLog::default(),
+            descriptions: false,
+            deadline: None,
+        };
         let identity = Identity {
             source: source.clone(),
             audience: "https://acme.dev".into(),
@@ -278,7 +278,7 @@ mod tests {
             parameters: Vec::new(),
         };
         let request = request(source, &identity.audience, server, &|_| String::new());
-        let found = send(network, &identity, &request, Instant::now()).map_err(|it| it.message)?;
+        let found = send(network, &identity, &request).map_err(|it| it.message)?;
         Ok(found.map(|token| token.expose_secret().to_owned()))
     }
 

@@ -76,7 +76,6 @@ pub struct Service<'a> {
     /// Whether the device code flow has PKCE, too: some clients are registered so that the service requires it.
     supports_pkce: bool,
     secret: Option<Secret>,
-    deadline: Option<Instant>,
 }
 
 impl<'a> Service<'a> {
@@ -96,7 +95,6 @@ impl<'a> Service<'a> {
             secret_in_body: oauth.secret_in_body.unwrap_or(false),
             supports_pkce: false,
             secret: network.context.client_secret(oauth)?,
-            deadline: None,
         };
         if let Some(issuer) = &oauth.issuer
             && !service.endpoints.is_complete(oauth.grant)
@@ -110,12 +108,6 @@ impl<'a> Service<'a> {
             service.endpoints = service.endpoints.or(metadata.endpoints);
         }
         Ok(service)
-    }
-
-    #[must_use]
-    pub fn until(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(deadline);
-        self
     }
 
     /// The same service, with a client secret that is not stored.
@@ -356,11 +348,7 @@ impl<'a> Service<'a> {
 
     /// A client for one endpoint. The origin decides whether the client uses a proxy.
     fn client(&self, url: Option<&Text>, what: &str) -> Result<Client> {
-        let client = Client::new(self.network, self.provider, self.endpoint(url, what)?)?;
-        Ok(match self.deadline {
-            Some(deadline) => client.until(deadline),
-            None => client,
-        })
+        Ok(Client::new(self.network, self.provider, self.endpoint(url, what)?)?)
     }
 }
 

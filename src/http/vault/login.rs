@@ -353,9 +353,9 @@ fn jwt(store: &VaultStore<'_>, source: &JwtSource) -> Result<Secret, SharedFailu
         identity: Some(identity.clone()),
         ..Provider::new("vault", kind, none.clone(), none)
     };
-    let (network, deadline) = (store.server.network, store.server.deadline);
+    let network = store.server.network.until(store.server.deadline);
     let now = store.server.clock.now();
-    let token = identity::request_token(network, &server, deadline, now);
+    let token = identity::request_token(network, &server, now);
     let token = token.map_err(|error| denied(&error.message))?;
     let token = token.ok_or_else(|| denied(&"no metadata server answers"))?;
     identity.check(&token, now).map_err(|error| denied(&error.message))?;

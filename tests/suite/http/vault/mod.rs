@@ -48,8 +48,12 @@ impl Machine {
     }
 
     fn stores(&self) -> VaultStores<'_> {
-        let network =
-            Network { context: &self.context, log: StderrLog::default(), descriptions: false };
+        let network = Network {
+            context: &self.context,
+            log: StderrLog::default(),
+            descriptions: false,
+            deadline: None,
+        };
         VaultStores { network, clock: &SystemClock }
     }
 
