@@ -18,8 +18,9 @@
 //!    credential stored for the URL ([`store::url_credentials`]), the session of the selected account
 //!    ([`store::session`]). For a host that no provider owns, it returns only a stored credential.
 //! 5. A session that is due is refreshed by `auth/refresh/state.rs`, the one place that spends a refresh token: take
-//!    the lock, read the stores again, prepare the endpoint and the write, send one request, save. A session in a store
-//!    that other machines share is refreshed by `auth/fleet`, whose rules `tests/fleet-model` explores.
+//!    the lock, read the stores again, prepare the endpoint and the write, send one request, save. A process that does
+//!    not get the lock returns the token if it has not expired, and waits for the new one otherwise. A session in a
+//!    store that other machines share is refreshed by `auth/fleet`, whose rules `tests/fleet-model` explores.
 //! 6. `protocols/git.rs` encodes the result to a [`ToolOutput`]. [`run::write`] writes it, and the
 //!    process exits with its status.
 //!

@@ -1,5 +1,6 @@
 //! The start of the process on Linux with glibc, instead of std's, which reads `/proc/self/maps` to guard the stack of the
-//! main thread: a fifth of a whole `get` (110,000 instructions). This file does everything else that std does.
+//! main thread: a fifth of a whole `get` (110,000 instructions). This file does what else this program needs of std: it
+//! ignores SIGPIPE and opens the standard streams that are closed.
 
 use std::ffi::c_int;
 

@@ -60,7 +60,7 @@ impl Engine<'_> {
         }
     }
 
-    /// The result of [`Engine::get`] if every refresh succeeds, according to the stored sessions. Sends no request.
+    /// The result of [`Engine::get`] if every refresh succeeds, for lists such as docker's. Sends no request.
     pub(super) fn peek(&self, request: &CredentialRequest) -> Result<Found> {
         let mut trail = Trail::default();
         let found = self.search(request, RefreshMode::Assume, &mut trail);
@@ -365,7 +365,7 @@ impl Search<'_> {
         kind: Kind,
     ) -> Result<Found> {
         let (need, now) = (self.need(provider), self.engine.clock.now());
-        if need.id_token && need.is_unmeetable(&session, now)
+        if need.is_unmeetable(&session, now)
             || self.request.token == TokenKind::Id && session.id_token.is_none()
         {
             return Err(no_id_token(provider, &session));
@@ -493,13 +493,13 @@ fn not_found(request: &CredentialRequest) -> Error {
     )
 }
 
-/// The error, unless it says that there is no credential, and one is stored that cannot be read.
+/// Replaces "no credential" by "cannot read the stored credential": the tool would prompt for another one.
 fn explained(error: Error, request: &CredentialRequest, trail: &Trail) -> Error {
     let unreadable = if error.is_no_credential() { unreadable_error(request, trail) } else { None };
     unreadable.unwrap_or(error)
 }
 
-/// The error that a stored credential cannot be read. Without it, the tool would prompt for another credential.
+/// The error that a stored credential cannot be read.
 fn unreadable_error(request: &CredentialRequest, trail: &Trail) -> Option<Error> {
     let origin = &request.target.as_ref()?.origin;
     let (source, failure) = trail.attempts.iter().find_map(|attempt| {

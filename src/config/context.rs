@@ -16,7 +16,7 @@ use crate::model::{
 use crate::sys::atomic_file;
 use crate::sys::env::Environment;
 
-/// The options of every command.
+/// The options before a command, and whether the keyring may prompt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     pub provider: Option<String>,

@@ -21,9 +21,9 @@ const MIN_LEEWAY: Duration = Duration::seconds(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A short-lived token of a provider, and possibly a refresh token.
+    /// A JWT, or a token with a refresh token.
     Session,
-    /// A token that the helper cannot refresh.
+    /// Any other token of a provider.
     ApiToken,
     /// A user name and a secret, stored for one URL.
     UrlCredential,
@@ -113,15 +113,16 @@ impl Session {
         Ord::min(lifetime / 10, Duration::MINUTE).max(Ord::min(min, lifetime / 2))
     }
 
-    /// The expiry that tools receive; `None` if the token does not expire. Until the token is stale, it is the time
-    /// when it becomes stale, so that no tool sends a token that expires on the way. Afterwards it is the real one: git
-    /// would drop a credential whose expiry has passed, although the service still accepts the token.
+    /// The expiry that tools receive; `None` if the token does not expire. Early while the
+    /// token is fresh: the time when it becomes stale, so that no tool sends a token that expires on the way. Afterwards the
+    /// real one: git would drop a credential whose expiry has passed, although the service still accepts the token.
     pub fn reported_expiry(&self, now: Timestamp) -> Option<Timestamp> {
         let early = self.expires_at.plus(-self.leeway(Duration::ZERO));
         (!self.expires_at.is_never()).then_some(if now < early { early } else { self.expires_at })
     }
 
-    /// Whether the token can be returned without a refresh.
+    /// Whether the token can be returned without a refresh. A session is fresh, then stale ("due" in texts for people: one
+    /// process refreshes it, while others still return the token), then expired.
     pub fn is_fresh(&self, now: Timestamp, min_validity: Duration) -> bool {
         self.last_refreshed_at <= now.plus(CLOCK_TOLERANCE)
             && now < self.expires_at.plus(-self.leeway(min_validity))

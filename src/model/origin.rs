@@ -17,11 +17,11 @@ use crate::error::{Error, Result, sanitize};
 /// rules connects to `strasse.example` for `straße.example`. Punycode has no such characters.
 const DEVIATIONS: [char; 4] = ['ß', 'ς', '\u{200c}', '\u{200d}'];
 
-/// The two schemes that a credential may be sent over.
+/// The scheme of a URL. [`Origin::is_safe`] decides whether a credential may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
     Https,
-    /// Without encryption: to a loopback address only.
+    /// Without encryption.
     Http,
 }
 
@@ -49,7 +49,7 @@ const DOCKER_HUB_ALIASES: [&str; 2] = ["docker.io", "registry-1.docker.io"];
 /// The key of Docker Hub in docker's configuration, without the last slash.
 const DOCKER_HUB_URL: &str = "https://index.docker.io/v1";
 
-/// A credential is bound to an origin.
+/// The scheme, host and port that a credential is bound to, in one form. May be http to any host: see [`Origin::is_safe`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin {
     scheme: Scheme,

@@ -58,13 +58,17 @@ impl Operation {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CredentialRequest {
-    /// Where the tool will send the credential.
+    /// Where the tool will send the credential; `None` for the token of a provider.
     pub target: Option<Target>,
+    /// `None` for the owner of the target, or the default provider.
     pub provider: Option<String>,
+    /// `None` for the account that the user name, a pattern or the user selects.
     pub account: Option<String>,
     /// Overrides the API's base URL.
     pub api_url: Option<String>,
+    /// Restricts what is found to this user name, or selects the account of this name.
     pub username: Option<String>,
+    /// How long the token has to be valid still.
     pub min_validity: time::Duration,
     pub token: TokenKind,
     pub tool: ToolTraits,
@@ -103,6 +107,7 @@ pub enum TokenKind {
     Kubernetes,
 }
 
+/// What a tool can send, and how it asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent properties of a protocol")]
 pub struct ToolTraits {
@@ -132,9 +137,10 @@ impl ToolTraits {
     }
 }
 
+/// The forms in which a tool can send a credential.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthForm {
-    /// In a header of any name, except a credential that was stored for another tool's header.
+    /// In a header of any name. Not a value of `Authorization` that git or cargo stored.
     #[default]
     AnyHeader,
     /// As a password or a Bearer token: a provider with a header of its own cannot be served.
@@ -157,12 +163,13 @@ pub enum Rejection {
     /// Not with a request.
     #[default]
     NotReported,
-    /// With this request, after a 401. The token is the default provider's, if the tool has received it for the host.
+    /// With this request, which quotes a 401 (go). Has effect for the default provider, whose token the tool received.
     Reported,
     /// By a second request from the same process for a credential that has not expired.
     ByRepetition,
 }
 
+/// A credential to store for the target of the request, or as the token of its provider.
 #[derive(Debug)]
 pub struct StoreRequest {
     pub request: CredentialRequest,

@@ -133,7 +133,7 @@ impl<'a> Attributes<'a> {
     fn parse(input: &'a [u8], is_get: bool) -> Result<Self> {
         let mut attributes = Self { is_get, ..Self::default() };
         for line in input.split(|byte| *byte == b'\n') {
-            // The server wrote this line: length and encoding are not errors. What has a meaning in a challenge is ASCII.
+            // git copies this line from the server: it may be long, and not UTF-8. What has a meaning in it is ASCII.
             if let Some(challenge) = line.strip_prefix(b"wwwauth[]=") {
                 attributes.set_challenges(&String::from_utf8_lossy(challenge));
                 continue;

@@ -18,7 +18,7 @@ mod terraform;
 use crate::error::Result;
 use crate::model::{Framing, Invocation, Operation, Response, ToolOutput};
 
-/// Every protocol. `setup`, `doctor`, the usage texts and the fuzz targets iterate over this list.
+/// Every protocol, first this program's own. `setup`, `doctor`, the usage texts and the fuzz targets iterate over this list.
 pub const ALL: &[Tool] = &[
     Tool::new::<json::Json>(),
     Tool::new::<git::Git>(),
@@ -54,7 +54,7 @@ pub trait Protocol {
     fn encode(parsed: &Self::Parsed<'_>, result: Result<Response>) -> ToolOutput;
 }
 
-/// A protocol as a value.
+/// A [`Protocol`] without its type parameter, so that all are in one list.
 pub struct Tool {
     pub name: &'static str,
     pub program: Option<&'static str>,

@@ -70,7 +70,7 @@ pub fn json_tool() -> &'static Tool {
 
 /// Answers a call of a tool, or prints the usage for `--help`.
 pub fn run(engine: &Engine<'_>, tool: &Tool, arguments: &[String]) -> ToolOutput {
-    // `--help` may be an operation of the protocol.
+    // A protocol may have an operation `--help`.
     if arguments.iter().any(is_help) && !tool.operations.contains(&"--help") {
         return ToolOutput::success(usage(tool));
     }

@@ -27,7 +27,8 @@ pub trait CredentialStore {
     /// The text under a key, if any.
     fn read(&self, key: &StorageKey) -> StoreResult<Option<StoredText>>;
 
-    /// Ensures that a text of `size` bytes can be written, before a refresh token is spent on it.
+    /// Detects what would prevent the write of a text, before a refresh token is spent on it: reserves `size` bytes in a
+    /// file, and finds or creates the collection of a keyring.
     fn prepare<'a>(&'a self, key: &'a StorageKey, size: usize) -> StoreResult<PreparedWrite<'a>>;
 
     /// The item or the path of a key, for people; `None` if the store cannot have the key.
@@ -59,7 +60,7 @@ pub struct StoredText {
     pub warning: Option<Warning>,
 }
 
-/// The two stores that can be written. The rules name both (which one has an older copy), so this is not a list.
+/// The two stores of this machine that can be written.
 #[derive(Clone, Copy)]
 pub struct Stores<'a> {
     pub keyring: &'a dyn CredentialStore,
@@ -108,7 +109,7 @@ impl<'a> Stores<'a> {
         }
     }
 
-    /// Ensures that [`Stores::write_new`] succeeds.
+    /// Detects what would make [`Stores::write_new`] fail.
     pub fn check_new(&self, choice: Option<StoreChoice>, key: &StorageKey) -> Result<()> {
         let in_file = || self.file.check(key).map_err(file_error);
         if is_for_file(choice, key)? {

@@ -40,7 +40,8 @@ pub struct LoadedSessions {
     pub problem: Option<(Source, StoreFailure)>,
 }
 
-/// Reads both stores. If both have a session, the one whose token the service issued last is in force.
+/// Reads both stores. If both have a session, the one whose token the service issued last is in force. Another program
+/// may be writing the file: one that cannot be decoded is read again, for 70 ms at most.
 pub fn load(stores: &Stores<'_>, key: &StorageKey) -> LoadedSessions {
     let mut loaded = LoadedSessions::default();
     for store in stores.in_order() {
@@ -130,7 +131,7 @@ pub fn delete_if(
     }
 }
 
-/// A secret is read as one, and written as `&str`.
+/// `Record<Secret>` is read, `Record<&str>` is written: a `Secret` has no `Serialize`.
 #[derive(Serialize, Deserialize)]
 struct Record<Token> {
     access_token: Token,

@@ -103,8 +103,8 @@ impl Entry {
         self.is_accessible(tool, false)
     }
 
-    /// Whether the tool may access the credential: its own, or one for every tool. No tool erases a credential for
-    /// every tool, as `docker logout` would (`erases_all`), unless a service rejected the secret. Version 0.1.0 recorded
+    /// Whether the tool may access the credential: its own, or one for every tool. A tool erases a credential for every
+    /// tool only if it names the secret, which a service rejected, and not with `docker logout` (`erases_all`). Version 0.1.0 recorded
     /// no tool: every tool has access.
     fn is_accessible(&self, tool: ToolTraits, erases_all: bool) -> bool {
         match self.record.owner() {

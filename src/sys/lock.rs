@@ -1,4 +1,4 @@
-//! Locks on files (`flock(2)`). `my` takes the one of mycli's default account, `~/.my/refresh.lock`, too.
+//! Locks on files (`flock(2)`). `~/.my/refresh.lock`, of mycli's default account, is shared with the command line `my`.
 
 use std::fs::File;
 use std::path::Path;

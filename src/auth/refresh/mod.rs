@@ -1,4 +1,5 @@
-//! Decides when a session is refreshed; [`state`] performs the refresh.
+//! The entry points of a refresh, which [`state`] performs: for a request whose session is due (`auth/resolve` decides that), for
+//! a session that was not used for a week, and after a service rejected a token.
 
 pub(super) mod last_refreshed;
 mod state;
@@ -17,10 +18,12 @@ use crate::store::session::{self, StoredSession};
 /// The wait for another process to finish a change of the session that sends no request.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The time for a refresh, including the wait for the lock, with a service that accepts a replaced token for some time.
+/// The time for a refresh with a service that accepts a replaced token for some time: for the lock, metadata and the
+/// request together.
 const GRACE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The time for a refresh with any other service. A shorter one could lose the login because a service is slow.
+/// The same with any other service, where a response that is lost costs the login. The request gets what is left, at
+/// least [`state::MIN_REQUEST_TIME`].
 const NO_GRACE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The time for a refresh after a command that needs no token.
@@ -35,7 +38,7 @@ const MIN_LOGIN_AGE: Validity = Validity::minutes(30);
 /// The shortest time between two refreshes that tools force.
 const FORCED_INTERVAL: Validity = Validity::MINUTE;
 
-/// Glewlwyd does not say whether it rejected the session or the request: it returns status 400 without a body.
+/// For a rejection that does not say whether the session has ended, such as Glewlwyd's status 400 without a body.
 pub(super) const REJECTED_HINT: &str =
     "if the service rejects it again, log in with `--force`; the session is still stored";
 
@@ -49,7 +52,8 @@ pub(super) enum ForcedBy {
 }
 
 impl Engine<'_> {
-    /// Returns a session that meets `need`; if the refresh fails temporarily, a stale one with a warning.
+    /// Returns a session that meets `need`, or one that another program has stored meanwhile. If the token has not
+    /// expired, returns the stale session while another process holds the lock, and, with a warning, if the refresh fails.
     pub(super) fn refresh(
         &self,
         provider: &Provider,
@@ -60,7 +64,8 @@ impl Engine<'_> {
         state::run(self, provider, need, NO_GRACE_TIMEOUT, stale, trail)
     }
 
-    /// Refreshes a session whose token the service has just rejected, to revoke it. A shared session has been ended before.
+    /// Refreshes a session whose token the service has just rejected, so that `logout` can revoke it with the new token. A
+    /// shared session has been ended before.
     pub fn refresh_now(
         &self,
         provider: &Provider,

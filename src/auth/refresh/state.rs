@@ -1,6 +1,6 @@
 //! The refresh, the only code that spends a refresh token of a session of this machine. The token is valid once. Of all
-//! processes that find the same stale session, one sends the request and the others read what it saved. The token is
-//! spent only if the result can be saved.
+//! processes that find the same stale session, one sends the request. The others return the token until it expires, and then
+//! wait for what that process saves; if it fails, the next one tries. The token is spent only if the result can be saved.
 //!
 //! A service with a grace (mycli: 30 s) receives the token again if its response was lost. Another OAuth 2 service may
 //! revoke the whole login when it receives a replaced token: one refresh sends the token once, and waits longer for the
@@ -28,7 +28,8 @@ use crate::store::session::{self, LoadedSessions, StoredSession};
 use crate::sys::lock::{self, Lock};
 use crate::sys::signals::{self, BlockedSignals};
 
-/// How many refresh tokens one call sends: the first, one after a lost response, and one in a tie with another process.
+/// How many refresh requests one call sends: the first, and for example one after a lost response, one with the token of
+/// another store, or one in a tie with another process.
 pub(super) const MAX_RENEWALS: u8 = 3;
 
 /// The bytes that are reserved for a session: more than any service's tokens need.
@@ -46,7 +47,8 @@ const RETRY_DELAY: Duration = Duration::from_millis(700);
 /// Another program may have spent a rejected token, and not yet saved its result.
 const REJECTED_READ_DELAYS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(200)];
 
-/// The state of the session in the stores and at the service.
+/// The state of the session in the stores and at the service: `Unlocked`, `Locked`, `Due`, `Prepared`, `Issued`,
+/// `Reconciled`, `Saved`, `Done`, in this order; the others follow a failure.
 enum State<'r> {
     /// Another process may hold the lock. The session was stale when it was read.
     Unlocked {
@@ -114,12 +116,13 @@ struct Refresh<'r> {
     trail: &'r mut Trail,
     started: Instant,
     renewals: u8,
+    // Dropped in this order: a process that a signal ends has released the lock.
     lock: Option<Box<dyn Lock>>,
     blocked: Option<BlockedSignals>,
 }
 
-/// Refreshes a stale session; adds warnings to the trail. A request to a service without a grace may take longer than
-/// `max`: a short time could lose the login.
+/// Refreshes a stale session; adds warnings to the trail. `max` limits the wait for the lock, and the request to a service
+/// with a grace. A request to any other service may take longer: a short time could lose the login.
 pub(super) fn run(
     engine: &Engine<'_>,
     provider: &Provider,
@@ -205,8 +208,9 @@ impl<'r> Refresh<'r> {
         Ok(State::Unlocked { stale, next_read, delay })
     }
 
-    /// Reads the stores again: only a token that was read under the lock may be spent. If the store that had the session is
-    /// away, it has not lost the session, and an older one in the other store is not sent: that may end the login.
+    /// Reads the stores again: only a token that was read under the lock may be spent. If the store that had the session
+    /// cannot be read now, the older session of the other store is not refreshed: a service may end the login when it
+    /// receives a replaced token.
     fn read_again(&mut self, source: Source) -> Result<State<'r>> {
         let mut loaded = self.load();
         let is_source = |attempt: &&Attempt| attempt.subject == Subject::Session(source);
@@ -234,7 +238,7 @@ impl<'r> Refresh<'r> {
         Error::new(ErrorCode::SessionExpired, message).with_hint(self.provider.login_hint())
     }
 
-    /// Does everything that can fail on this machine before the token is spent.
+    /// Does what can fail before the token is spent. May request the metadata of the service.
     fn prepare(
         &mut self,
         session: StoredSession,
@@ -265,8 +269,8 @@ impl<'r> Refresh<'r> {
     }
 
     /// The store of the new session. If the keyring rejected an earlier result, the session is in the file, and an older
-    /// one of the same login in the keyring: it moves back to the keyring, unless the file is configured. The session of
-    /// any other login proves nothing: it may have been planted in a keyring that this user never chose.
+    /// one of the same login in the keyring: it moves back to the keyring, unless the file is configured. An
+    /// item of another login may have been planted in a keyring that this user never chose.
     fn destination(&self, session: &StoredSession, older: Option<StoredSession>) -> Result<Source> {
         let login = session.session.logged_in_at;
         let is_same_login = |older: StoredSession| older.session.logged_in_at == login;
@@ -276,10 +280,10 @@ impl<'r> Refresh<'r> {
         Ok(if moves_back { Source::Keyring } else { session.source })
     }
 
-    /// Sends the refresh token: from here on it may be spent. After a lost response, sends it again if the service accepts
-    /// it again; if the service is not reachable yet, this is left to the next call.
+    /// Sends the refresh token: from here on it may be spent. After a lost response, a service
+    /// that accepts it again receives it once more if it can be reached now; otherwise with the next call.
     fn spend(&mut self, prepared: PreparedRefresh<'r>) -> State<'r> {
-        // Another guard would restore the mask of this one.
+        // One guard only: dropping a second one would unblock the signals.
         self.blocked.get_or_insert_with(signals::block);
         let mut result = self.renew(&prepared, &prepared.session.session);
         if matches!(result, Err(RenewalError::Interrupted(_))) && self.may_retry() {
@@ -319,7 +323,7 @@ impl<'r> Refresh<'r> {
         }
     }
 
-    /// Another program may have replaced the last session of this program with an older one: sends the token of the copy.
+    /// Another program may have saved an older session over the newest one: sends the token of the copy of the newest.
     fn try_replacement(&mut self, prepared: PreparedRefresh<'r>, error: RenewalError) -> State<'r> {
         let replacement =
             last_refreshed::replacement(&self.engine.stores, self.provider, &prepared.session);
@@ -344,6 +348,7 @@ impl<'r> Refresh<'r> {
                 return Err(Error::new(ErrorCode::NotLoggedIn, message)
                     .with_hint(self.provider.login_hint()));
             }
+            // The new session has to be saved even if the store cannot be read.
             Err(_) => return Ok(State::Reconciled(prepared, new)),
         };
         if stored.refresh_token == spent.refresh_token {
@@ -407,6 +412,7 @@ impl<'r> Refresh<'r> {
 
     /// Reads the stores for a session that another program saved.
     fn wait_for_successor(&mut self, session: StoredSession, error: RenewalError) -> State<'r> {
+        // Nothing can be lost any more: Control-C may end the wait.
         self.blocked = None;
         let is_other =
             |other: &StoredSession| other.session.refresh_token != session.session.refresh_token;
@@ -423,7 +429,7 @@ impl<'r> Refresh<'r> {
         State::Unrecoverable(session, error)
     }
 
-    /// Deletes an ended session. An older one in the other store, which the next call would find, is tried.
+    /// Deletes an ended session, and tries the older one of the other store, if any.
     fn remove(&self, session: &StoredSession, error: &RenewalError) -> Result<State<'r>> {
         let key = &self.provider.key;
         let mut left = String::new();

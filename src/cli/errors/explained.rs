@@ -59,7 +59,7 @@ const NOT_LOGGED_IN: &[Case] = &[
 const NOT_FOUND: &[Case] = &[
     case(
         "The host is not configured for any provider, and no credential is stored for it.",
-        "If the token may be sent to the host, run `my-credential-helper config set hosts HOST`. Run `my-credential-helper get --explain --url URL` to see what was searched.",
+        "If the token may be sent to the host, run `my-credential-helper config add hosts HOST`. Run `my-credential-helper get --explain --url URL` to see what was searched.",
     ),
     case("The URL is plain http, which is allowed only for loopback addresses.", "Use https."),
     case(

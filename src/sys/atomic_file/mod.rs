@@ -31,7 +31,7 @@ const MAX_CONFIGURATION_MIB: u64 = 4;
 /// The largest file of certificates, in MiB.
 const MAX_CERTIFICATES_MIB: u64 = 16;
 
-/// The links that are followed, as in Linux.
+/// How many links are followed at most, as in Linux.
 const MAX_LINKS: usize = 40;
 
 /// The prefix of temporary files, before the name of the replaced file, a dash and six random letters and digits.
@@ -132,8 +132,8 @@ pub fn read(path: &Path) -> Result<Option<Contents>, FileError> {
     Ok(Some(Contents { text: text(&file, &metadata)?, repaired }))
 }
 
-/// As [`read`], for a file in a directory that a variable names, which can be made again: `None` if others can read it. A
-/// program that unpacks an archive or a repository there has written such a file.
+/// As [`read`], for a cached file in a directory that a variable names: `None` if others can read it, since it may come
+/// from an archive or a repository that was unpacked there.
 pub fn read_own(path: &Path) -> Option<Secret> {
     let (file, metadata) = open(path, platform::no_follow, MAX_MIB).ok()??;
     platform::is_private(&metadata).then(|| text(&file, &metadata).ok())?

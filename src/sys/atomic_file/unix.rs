@@ -154,7 +154,7 @@ pub(super) fn copy_mode(_: &Path, _: &Path, file: &File, replaced: &Metadata) ->
 pub(super) fn reserve(file: &File, size: usize) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
     match fallocate(file, FallocateFlags::empty(), 0, size.max(1) as u64) {
-        // If the file system cannot reserve space, write zeros.
+        // The file system cannot reserve space.
         Err(rustix::io::Errno::OPNOTSUPP) => super::fill(file, size),
         other => Ok(other?),
     }
