@@ -156,6 +156,11 @@ impl Configuration {
     }
 
     /// The name of the provider that is used if none is named.
+    /// Whether the default provider is selected by the user, and is not just the built-in one.
+    pub fn selects_default(&self) -> bool {
+        self.variable.is_some() || self.provider.is_some()
+    }
+
     pub fn default_provider(&self) -> &str {
         let name = self.variable.as_deref().or(self.provider.as_deref());
         name.unwrap_or(Provider::DEFAULT_NAME)
@@ -214,7 +219,8 @@ impl Configuration {
         }
     }
 
-    /// Rejects a variable derived from the name if another provider has it, whose token would be sent to this one.
+    /// Rejects a variable derived from the name if another provider or a well-known service has it, whose token would be
+    /// sent to this one.
     fn check_variable(&self, settings: &ProviderSettings, provider: &Provider) -> Result<()> {
         let variable_of = |name: &str| {
             let configured = self.providers.get(name);
@@ -227,6 +233,18 @@ impl Configuration {
         let other = names
             .iter()
             .find(|name| **name != provider.name && variable_of(name) == provider.token_variable);
+        if settings.token_variable.is_none()
+            && Self::is_named_after_another_service(settings, &provider.name)
+        {
+            let (name, variable) = (&provider.name, &provider.token_variable);
+            let message = format!(
+                "{variable} is the variable of {name}, and [providers.{name}] is another service"
+            );
+            let hint = format!(
+                "name the provider otherwise, or set `token_variable` in [providers.{name}]"
+            );
+            return Err(Error::invalid(message).with_hint(hint));
+        }
         match other {
             Some(other) if settings.token_variable.is_none() => {
                 let (name, variable) = (&provider.name, &provider.token_variable);
@@ -237,6 +255,15 @@ impl Configuration {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the provider has the name of a public service, and is not of its kind.
+    fn is_named_after_another_service(settings: &ProviderSettings, name: &str) -> bool {
+        let kind = match settings.kind {
+            Some(ProviderKind::OAuth(known)) => known.map(|known| known.kind),
+            _ => None,
+        };
+        KnownService::find(name).is_some_and(|known| !known.hosts.is_empty() && kind != Some(name))
     }
 
     /// Whether the provider's API URL is not configured.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::waiting::{ACCEPTED_CODE_TIMEOUT, LoginWait, print_instructions};
+use super::waiting::{ACCEPTED_CODE_TIMEOUT, LoginWait, print_instructions, restart_hint};
 use super::{Login, Pending, at_url, warn_about_variable};
 use crate::cli::terminal::{self, Stopped};
 use crate::error::{Error, ErrorCode, Result, sanitize};
@@ -15,6 +15,9 @@ use crate::store::owner;
 
 impl Login<'_> {
     pub(super) fn by_email(mut self) -> Result<ToolOutput, Stopped> {
+        if let Some(name) = &self.arguments.username {
+            check_username(name)?;
+        }
         let Some(code) = &self.arguments.code else { return self.request_link() };
         let pending = self.pending()?;
         self.provider = self.pending_account(&pending)?;
@@ -25,9 +28,19 @@ impl Login<'_> {
             Some(session) => Ok(session),
             None => LoginWait::new(&client, &pending, true, self.output.quiet).wait(),
         };
+        self.finish(&client, &pending, session, started)
+    }
+
+    fn finish(
+        &self,
+        client: &Client,
+        pending: &Pending,
+        session: Result<mycli::NewSession, Stopped>,
+        started: Timestamp,
+    ) -> Result<ToolOutput, Stopped> {
         match session {
             Err(Stopped::Failed(error)) => Ok(self.completed_elsewhere(error, started)?),
-            session => Ok(self.save(&client, session?)?),
+            session => Ok(self.save(client, pending, session?)?),
         }
     }
 
@@ -52,8 +65,9 @@ impl Login<'_> {
         if !self.output.quiet {
             print_instructions(&pending);
         }
-        let session = LoginWait::new(&client, &pending, false, self.output.quiet).wait()?;
-        Ok(self.save(&client, session)?)
+        let started = self.engine.clock.now();
+        let session = LoginWait::new(&client, &pending, false, self.output.quiet).wait();
+        self.finish(&client, &pending, session, started)
     }
 
     /// A client, if the session could be stored.
@@ -190,10 +204,11 @@ impl Login<'_> {
         } else {
             format!("run `{}`", self.provider.command("login --email you@example.com"))
         };
-        Error::invalid("no terminal to prompt for an email address").with_hint(hint)
+        Error::invalid("no token on standard input, and no terminal to prompt for an email address")
+            .with_hint(hint)
     }
 
-    /// The result if the process that started the login has received the session.
+    /// The result if another process has received the session of the same login.
     fn completed_elsewhere(&self, error: Error, started: Timestamp) -> Result<ToolOutput> {
         if error.code == ErrorCode::SessionExpired {
             std::thread::sleep(Duration::from_millis(200));
@@ -208,7 +223,12 @@ impl Login<'_> {
         Err(error)
     }
 
-    fn save(&self, client: &Client, issued: mycli::NewSession) -> Result<ToolOutput> {
+    fn save(
+        &self,
+        client: &Client,
+        pending: &Pending,
+        issued: mycli::NewSession,
+    ) -> Result<ToolOutput> {
         let needs_username = issued.needs_username;
         let session = issued.into_session(self.engine.clock.now());
         self.configure_api_url()?;
@@ -216,7 +236,7 @@ impl Login<'_> {
         self.configure_store()?;
         Pending::forget(self.engine);
         if needs_username {
-            self.choose_username(client, &session)?;
+            self.choose_username(client, pending, &session)?;
         }
         let me = mycli::me(client, &session.access_token);
         let (email, username) = me.map_or((None, None), |me| (Some(me.email), me.username));
@@ -226,8 +246,8 @@ impl Login<'_> {
     }
 
     /// Sets the user name that a new account needs. The service decides which names are free.
-    fn choose_username(&self, client: &Client, session: &Session) -> Result<()> {
-        let mut requested = self.arguments.username.clone();
+    fn choose_username(&self, client: &Client, pending: &Pending, session: &Session) -> Result<()> {
+        let mut requested = self.arguments.username.as_ref().or(pending.username.as_ref()).cloned();
         loop {
             let name = match requested.take() {
                 Some(name) => name,
@@ -263,6 +283,15 @@ impl Login<'_> {
     }
 }
 
+/// The service's rule, so that a login that is completed later does not fail by its name.
+fn check_username(name: &str) -> Result<()> {
+    let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    if (3..=39).contains(&name.len()) && name.bytes().all(is_allowed) {
+        return Ok(());
+    }
+    Err(Error::invalid("a user name has 3 to 39 characters of a-z, 0-9 and -"))
+}
+
 /// Sends the code. Returns the session if a click on the link, which voids the code, came first.
 fn submit_code(
     client: &Client,
@@ -294,16 +323,17 @@ fn submit_code(
             _ => break,
         }
     }
-    Err(rejected_code(client, &error))
+    Err(rejected_code(client, pending, &error))
 }
 
-pub(super) fn rejected_code(client: &Client, error: &HttpError) -> Error {
+pub(super) fn rejected_code(client: &Client, pending: &Pending, error: &HttpError) -> Error {
     let failure = http::failed(client.base_url(), "check the code", error);
     match error.code() {
         Some(Code::InvalidCode) => failure.with_hint("use the six-digit code of the newest email"),
         // Its status is that of a rate limit, which would pass.
-        Some(Code::TooManyAttempts) => Error { code: ErrorCode::Rejected, ..failure }
-            .with_hint("start the login again: `my-credential-helper login`"),
+        Some(Code::TooManyAttempts) => {
+            Error { code: ErrorCode::Rejected, ..failure }.with_hint(restart_hint(pending))
+        }
         _ => failure,
     }
 }

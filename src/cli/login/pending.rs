@@ -17,6 +17,8 @@ pub(in crate::cli) struct Pending {
     #[serde(default = "default_account")]
     pub(super) account: String,
     pub(super) email: String,
+    /// The user name for a new account.
+    pub(super) username: Option<String>,
     pub(super) api_url: String,
     #[serde(serialize_with = "exposed")]
     pub(super) device_code: Secret,
@@ -42,6 +44,7 @@ impl Pending {
             provider: login.provider.name.to_string(),
             account: login.provider.account.to_string(),
             email,
+            username: login.arguments.username.clone(),
             api_url: login.api_url.clone(),
             device_code: started.device_code,
             interval: started.interval,

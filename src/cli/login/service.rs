@@ -6,7 +6,7 @@ use crate::cli::output::Output;
 use crate::cli::setup;
 use crate::cli::terminal::{self, Stopped};
 use crate::config::edit::Editor;
-use crate::config::{Context, Overrides};
+use crate::config::{Configuration, Context, Overrides};
 use crate::error::{Error, Result, sanitize};
 use crate::http::{Network, forge};
 use crate::model::known::{self, KnownService};
@@ -25,7 +25,11 @@ pub(super) fn run(
     text: &str,
     output: &Output,
 ) -> Result<ToolOutput, Stopped> {
-    let name = match configured(engine, text)? {
+    let known = configured(engine, text)?;
+    if let Some(name) = &known {
+        check_choice(engine, arguments, name)?;
+    }
+    let name = match known {
         Some(name) if arguments.client_id.is_none() => {
             print_client_id(engine, &name)?;
             name
@@ -65,6 +69,29 @@ fn configured(engine: &Engine<'_>, text: &str) -> Result<Option<String>> {
     Ok(providers.next())
 }
 
+/// An error if the arguments name another provider for the service, or another client ID than that of a session, which
+/// could then not be refreshed.
+fn check_choice(engine: &Engine<'_>, arguments: &Arguments, name: &str) -> Result<()> {
+    let context = engine.context;
+    if let Some(other) = context.overrides.provider.as_deref().filter(|other| *other != name) {
+        let (other, name) = (sanitize(other), sanitize(name));
+        return Err(Error::invalid(format!("the service is the provider {name}, not {other}"))
+            .with_hint(format!("omit `--provider {other}`")));
+    }
+    let provider = context.configuration()?.provider(name)?;
+    if let (LoginKind::OAuth(oauth), Some(new)) = (&provider.login, &arguments.client_id)
+        && let Some(id) = oauth.client_id.as_deref().filter(|id| *id != new.trim())
+        && !arguments.force
+        && engine.load(&context.provider(Some(name))?).newest.is_some()
+    {
+        let message =
+            format!("logged in to {} with the client ID `{}`", provider.title(), sanitize(id));
+        return Err(Error::invalid(message)
+            .with_hint("add `--force` to change the client ID and log in again"));
+    }
+    Ok(())
+}
+
 /// Prints the client ID before the login, which fails in the browser if the ID is wrong.
 fn print_client_id(engine: &Engine<'_>, name: &str) -> Result<()> {
     let provider = engine.context.configuration()?.provider(name)?;
@@ -91,7 +118,7 @@ fn configure(
     let named = context.overrides.provider.clone();
     let name = known.or(named).unwrap_or_else(|| service.provider_name());
     let is_new = !context.configuration()?.names().contains(&&*name);
-    if !is_new && !service.is(&context.configuration()?.provider(&name)?) {
+    if service.is_another(context.configuration()?, &name)? {
         let (name, host) = (sanitize(&name), &service.host);
         return Err(Error::invalid(format!("the provider {name} is another service than {host}"))
             .with_hint(
@@ -111,7 +138,8 @@ fn configure(
     };
     if client_id.is_empty() {
         let lines = service.lines(&name, "CLIENT_ID");
-        return Err(Error::invalid(format!("the login to {} requires a client ID", service.host))
+        let title = if service.issuer.is_some() { &service.host } else { service.kind };
+        return Err(Error::invalid(format!("the login to {title} requires a client ID"))
             .with_hint(format!(
                 "{}\nThen run `my-credential-helper login {} --client-id CLIENT_ID`, or write into config.toml:\n\n{lines}",
                 service.registration().trim_end(),
@@ -127,7 +155,20 @@ fn configure(
     changes.extend(hosts.map(|hosts| ("hosts", Some(hosts.into()))));
     editor.set_all(Some(&name), changes)?;
     output.note(format!("provider {name} is configured in config.toml"));
+    if is_new && has_no_other_login(engine)? {
+        editor.set(None, "provider", Some(name.clone().into()))?;
+        output.note(format!("{name} is now the default provider"));
+    }
     Ok(name)
+}
+
+/// Whether no default provider is selected, and nobody is logged in to the built-in one.
+fn has_no_other_login(engine: &Engine<'_>) -> Result<bool> {
+    let context = engine.context;
+    let default = context.descriptor(Some(Provider::DEFAULT_NAME))?;
+    Ok(!context.configuration()?.selects_default()
+        && context.environment.get(&default.token_variable).is_none()
+        && engine.load(&default).newest.is_none())
 }
 
 impl Service {
@@ -158,7 +199,15 @@ impl Service {
         Ok(Self { kind: forge::detect(engine.network, &issuer)?, issuer: Some(issuer), host })
     }
 
-    /// Whether the sessions and the variable of the provider are of this service: else they must not be sent here.
+    /// Whether the provider of this name is another service, whose sessions and variable must not be sent here.
+    fn is_another(&self, configuration: &Configuration, name: &str) -> Result<bool> {
+        if configuration.names().contains(&name) {
+            return Ok(!self.is(&configuration.provider(name)?));
+        }
+        let known = KnownService::find(name).filter(|known| !known.hosts.is_empty());
+        Ok(known.is_some_and(|known| known.kind != self.kind))
+    }
+
     fn is(&self, provider: &Provider) -> bool {
         let known =
             KnownService::find(self.kind).map_or_else(OAuth::default, |known| (known.oauth)());
@@ -179,7 +228,14 @@ impl Service {
     fn registration(&self) -> String {
         let oauth =
             KnownService::find(self.kind).map_or_else(OAuth::default, |known| (known.oauth)());
-        let issuer = self.issuer.as_deref().unwrap_or_default();
+        let issuer = self.issuer.as_deref().or(oauth.issuer.as_deref()).unwrap_or_default();
+        let has_no_device_flow =
+            oauth.endpoints.device_authorization.is_none() || oauth.device_flow_on_request_only;
+        let client_type = if oauth.code_flow_needs_secret && has_no_device_flow {
+            "confidential; write `client_secret_variable` or `client_secret_file` into config.toml, too"
+        } else {
+            "public (not confidential), with the device code flow if the service has it"
+        };
         let place = oauth.registration.as_deref().unwrap_or("the settings of the service");
         let scopes: Vec<_> = oauth.scopes.iter().map(AsRef::as_ref).collect();
         let scopes = match scopes.join(" ") {
@@ -187,8 +243,8 @@ impl Service {
             scopes => format!("\n  scopes:        {scopes}"),
         };
         format!(
-            "Register an application at {}\n  redirect URI:  http://127.0.0.1/callback\n  client type:   public \
-             (not confidential), with the device code flow if the service has it{scopes}\n",
+            "Register an application at {}\n  redirect URI:  http://127.0.0.1/callback\n  client type:   \
+             {client_type}{scopes}\n",
             place.replace("<the issuer>", issuer.trim_end_matches('/')),
         )
     }

@@ -9,7 +9,7 @@ use super::Pending;
 use crate::cli::terminal::{self, Key, Keyboard, Stopped};
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http::{self, Client, mycli};
-use crate::model::Secret;
+use crate::model::{Account, Provider, Secret};
 use crate::sys::clock;
 
 /// How often the countdown is drawn.
@@ -116,7 +116,7 @@ impl<'a> LoginWait<'a> {
             Ok(mycli::Poll::Pending) if !is_expired => return Ok(None),
             Ok(mycli::Poll::Pending | mycli::Poll::Expired) => {
                 Error::new(ErrorCode::SessionExpired, "the link and the code have expired")
-                    .with_hint("start the login again: `my-credential-helper login`")
+                    .with_hint(restart_hint(self.pending))
             }
             Err(error) => {
                 let is_temporary = error.is_temporary();
@@ -154,7 +154,7 @@ impl<'a> LoginWait<'a> {
         match self.call(move |client| mycli::verify_code(client, &device_code, &code))? {
             Ok(()) => Ok(true),
             Err(error) if error.code() == Some(mycli::Code::TooManyAttempts) => {
-                Err(super::email::rejected_code(self.client, &error).into())
+                Err(super::email::rejected_code(self.client, self.pending, &error).into())
             }
             Err(error) => {
                 self.spinner.print(&format!("the code was rejected: {error}"));
@@ -180,6 +180,19 @@ impl<'a> LoginWait<'a> {
         let code = self.keyboard.is_some().then(|| format!("  code: {:_<6}", self.typed));
         self.spinner.draw(self.seconds_left(), &code.unwrap_or_default());
     }
+}
+
+/// The hint to start the login again, without a prompt.
+pub(super) fn restart_hint(pending: &Pending) -> String {
+    let option = |name: &str, value: &str, default: &str| {
+        if value == default { String::new() } else { format!(" --{name} {}", sanitize(value)) }
+    };
+    format!(
+        "start the login again: `my-credential-helper{}{} login --email {}`",
+        option("provider", &pending.provider, Provider::DEFAULT_NAME),
+        option("account", &pending.account, &Account::DEFAULT),
+        sanitize(&pending.email),
+    )
 }
 
 /// A line of standard error that is drawn again and again; nothing is drawn if that is not a terminal.

@@ -198,7 +198,9 @@ fn too_many_wrong_codes_end_the_login() {
     }
     assert!(outcome.messages.contains("TOO_MANY_ATTEMPTS"), "{outcome:?}");
     assert_eq!(outcome.status, 4, "the same request will not succeed later");
-    assert!(outcome.messages.contains("hint: start the login again: `my-credential-helper login`"));
+    assert!(outcome.messages.contains(&format!(
+        "hint: start the login again: `my-credential-helper login --email {ME}`"
+    )));
 }
 
 #[test]
@@ -211,9 +213,9 @@ fn an_expired_link_and_code_are_reported() {
     let outcome = home.run(&["login", "--email", ME]);
     assert_eq!(outcome.status, 1, "{outcome:?}");
     assert!(
-        outcome.messages.ends_with(
-            "error: the link and the code have expired\n\nhint: start the login again: `my-credential-helper login`\n"
-        ),
+        outcome.messages.ends_with(&format!(
+            "error: the link and the code have expired\n\nhint: start the login again: `my-credential-helper login --email {ME}`\n"
+        )),
         "{outcome:?}"
     );
     assert_eq!(home.run(&["login", "--code", "123456"]).status, 2, "then none is waiting");
@@ -228,7 +230,7 @@ fn without_a_terminal_the_email_address_is_required() {
     assert_eq!(outcome.status, 2);
     assert_eq!(
         outcome.messages,
-        "error: no terminal to prompt for an email address\n\n\
+        "error: no token on standard input, and no terminal to prompt for an email address\n\n\
          hint: run `my-credential-helper login --email you@example.com`\n"
     );
     let outcome = home.run(&["login", "--email", "nobody"]);
@@ -964,4 +966,34 @@ fn without_a_terminal_a_hint_tells_how_to_set_the_name() {
             && outcome.messages.contains("USERNAME_TAKEN")
     );
     assert!(home.session().is_some());
+}
+
+#[test]
+fn a_user_name_is_kept_until_the_login_is_completed() {
+    let server = quick();
+    let home = Home::at(&server);
+    for name in ["a b", "Ada", "a", "\u{fc}mlaut"] {
+        let outcome = home.run(&["login", "--email", ME, "--username", name, "--no-wait"]);
+        assert_eq!(outcome.status, 2, "{name}: {outcome:?}");
+        assert!(outcome.messages.contains("3 to 39 characters"), "{name}: {outcome:?}");
+    }
+    assert_eq!(server.inbox().len(), 0);
+    home.run(&["login", "--email", ME, "--username", "tess", "--no-wait"]);
+    let outcome = home.run(&["login", "--code", &mail_to(&server, ME).code]);
+    assert_eq!(outcome.output, logged_in_sentence(&home, "tess"), "{outcome:?}");
+}
+
+/// `--no-wait` and `--code` are for another terminal; so is the code of a login that waits.
+#[test]
+fn a_login_that_waits_ends_when_another_process_completes_it() {
+    let server = quick();
+    let home = Home::at(&server);
+    let waiting = home.start(&["login", "--email", ME]);
+    let code = mail_to(&server, ME).code;
+    let completed = home.run(&["login", "--code", &code]);
+    let waited = finish(waiting, b"");
+    for outcome in [completed, waited] {
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        assert!(outcome.output.contains("ogged in to mycli as "), "{outcome:?}");
+    }
 }

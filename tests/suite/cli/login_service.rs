@@ -335,3 +335,104 @@ fn doctor_examines_the_only_service_with_a_login() {
     let report = home.run(&["doctor"]).output;
     assert!(report.contains("not logged in to mycli"), "{report}");
 }
+
+#[test]
+fn a_login_keeps_the_configured_name_and_client_id() {
+    let Some(service) = Oidc::start() else { return };
+    let mut home = Home::new();
+    home.set("MY_NO_KEYRING", "1");
+    let login = |words: &[&str]| {
+        let words = [words, &["login", &service.url, "--client-credentials"]].concat();
+        home.run_with(&words, "hush")
+    };
+    home.run_with(&["login", &service.url, "--client-id", "ci", "--client-credentials"], "hush");
+    let before = home.read(CONFIGURATION).unwrap();
+    assert!(before.contains("client_id = \"ci\""), "{before}");
+    for name in ["second", "mycli", "a b"] {
+        let outcome = login(&["--provider", name]);
+        assert_eq!(outcome.status, 2, "{name}: {outcome:?}");
+        assert!(outcome.messages.contains("hint: omit `--provider"), "{name}: {outcome:?}");
+    }
+    // A refresh with another client ID would end the session.
+    let other = ["login", &service.url, "--client-id", "typo", "--client-credentials"];
+    let outcome = home.run_with(&other, "hush");
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(outcome.messages.contains("with the client ID `ci`"), "{outcome:?}");
+    assert_eq!(home.read(CONFIGURATION).unwrap(), before);
+    home.run_with(&[&other[..], &["--force"]].concat(), "hush");
+    assert!(home.read(CONFIGURATION).unwrap().contains("client_id = \"typo\""));
+}
+
+/// `GITHUB_TOKEN` is set in every job of GitHub.
+#[test]
+fn no_service_gets_the_variable_of_a_known_one() {
+    let service = host(&[OPENID]);
+    let authority = service.url.trim_start_matches("http://").to_owned();
+    for name in ["github", "gitlab", "bitbucket", "google"] {
+        let mut home = Home::new();
+        let words = ["--provider", name, "login", &service.url, "--client-id", "me"];
+        let outcome = home.run(&words);
+        assert_eq!(outcome.status, 2, "{name}: {outcome:?}");
+        assert!(outcome.messages.contains("is another service than"), "{name}: {outcome:?}");
+        assert_eq!(home.read(CONFIGURATION), None, "{name}");
+        let settings = format!(
+            "[providers.{name}]\nkind = 'oauth'\nissuer = '{}'\nclient_id = 'x'\nhosts = ['{authority}']\n",
+            service.url
+        );
+        home.write(CONFIGURATION, &settings);
+        let variable = format!("{}_TOKEN", name.to_uppercase());
+        home.set(&variable, "the-token-of-the-job");
+        let outcome = home.run(&["get", "--format", "raw", "--url", &service.url]);
+        assert!(outcome.status != 0 && outcome.output.is_empty(), "{name}: {outcome:?}");
+        home.write(CONFIGURATION, &format!("{settings}token_variable = 'OWN_TOKEN'\n"));
+        home.set("OWN_TOKEN", "own");
+        let outcome = home.run(&["get", "--format", "raw", "--url", &service.url]);
+        assert_eq!(outcome.output, "own\n", "{name}: {outcome:?}");
+    }
+}
+
+#[test]
+fn the_first_service_is_the_default_unless_another_is_in_use() {
+    let Some(service) = Oidc::start() else { return };
+    let words = ["login", &service.url, "--client-id", "ci", "--client-credentials"];
+    for (settings, token, is_default) in
+        [("", "", true), ("provider = 'microtica'\n", "", false), ("", "myc_token", false)]
+    {
+        let mut home = Home::new();
+        home.set("MY_NO_KEYRING", "1");
+        home.write(CONFIGURATION, settings);
+        if !token.is_empty() {
+            home.set("MY_API_TOKEN", token);
+        }
+        let outcome = home.run_with(&words, "hush");
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        let note = outcome.messages.contains("is now the default provider");
+        let text = home.read(CONFIGURATION).unwrap();
+        assert_eq!(
+            (note, text.contains("provider = \"127-0-0-1")),
+            (is_default, is_default),
+            "{text}"
+        );
+        if is_default {
+            let token = home.run(&["get", "--format", "raw", "--provider", "mycli"]);
+            assert_ne!(token.status, 0);
+            assert!(service.is_active(home.token().trim_end()));
+        }
+    }
+}
+
+#[test]
+fn the_page_of_a_public_service_is_named_with_its_host() {
+    let home = Home::new();
+    for (name, parts) in [
+        ("gitlab", &["at https://gitlab.com/-/user_settings/applications", "public"][..]),
+        ("github", &["https://github.com/settings/applications/new", "public", "login to github"]),
+        ("bitbucket", &["confidential", "login to bitbucket"]),
+        ("google", &["confidential", "login to google"]),
+    ] {
+        let outcome = home.run(&["login", name]);
+        for part in parts {
+            assert!(outcome.messages.contains(part), "{name}: {part}: {outcome:?}");
+        }
+    }
+}
