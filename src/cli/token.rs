@@ -116,12 +116,15 @@ fn check_lifetime(text: &str) -> Result<()> {
 }
 
 fn profile_id(engine: &Engine<'_>, provider: &Provider, slug: &str) -> Result<String> {
-    let result = engine.call_with_session(provider, "look up the profile", |client, token| {
-        mycli::profile_id(client, token, slug)
+    let code = Cell::new(None);
+    let profiles = engine.call_with_session(provider, "look up the profile", |client, token| {
+        mycli::profiles(client, token).inspect_err(|error| code.set(error.code()))
     });
-    result.map_err(|error| match error.code {
-        ErrorCode::Rejected => error.with_hint("use the profile's slug as `my` shows it"),
-        _ => error,
+    let mut profiles =
+        profiles.map_err(|error| with_hint(provider, error, code.get()))?.into_iter();
+    profiles.find(|profile| profile.slug == slug).map(|profile| profile.id).ok_or_else(|| {
+        Error::new(ErrorCode::NotFound, format!("unknown profile `{}`", sanitize(slug)))
+            .with_hint("use the profile's slug as `my` shows it")
     })
 }
 
@@ -130,6 +133,10 @@ fn with_hint(provider: &Provider, error: Error, code: Option<Code>) -> Error {
         Some(Code::TokenLimitReached) => error.with_hint(format!(
             "run `{}`, and revoke a token with `token revoke`",
             provider.command("token list")
+        )),
+        Some(Code::UsernameRequired) => error.with_hint(format!(
+            "run `{}` to choose a user name",
+            provider.command("login --force --username NAME")
         )),
         Some(Code::InvalidRequest) => error.with_hint(
             "use a name of 1 to 100 characters, and a lifetime such as `--expires-in 30d`, `12h` or `1y`",

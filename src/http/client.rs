@@ -76,7 +76,7 @@ pub struct Client {
 #[derive(Deserialize)]
 pub(super) struct Wrapped<T> {
     #[serde(alias = "tokens", alias = "sessions", alias = "projects", alias = "environments")]
-    #[serde(alias = "profile", alias = "revoked_count")]
+    #[serde(alias = "profiles", alias = "revoked_count")]
     pub(super) value: T,
 }
 

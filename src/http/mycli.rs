@@ -30,6 +30,7 @@ pub enum Code {
     TokenLimitReached,
     TooManyAttempts,
     UsernameAlreadySet,
+    UsernameRequired,
     UsernameTaken,
 }
 
@@ -223,15 +224,15 @@ pub fn revoke_token(client: &Client, token: &Secret, id: &str) -> Result<()> {
     client.call::<Value>(Method::DELETE, &path, Some(token), &[], &[]).map(drop)
 }
 
-pub fn profile_id(client: &Client, token: &Secret, slug: &str) -> Result<String> {
-    #[derive(Deserialize)]
-    struct Profile {
-        id: String,
-    }
-    let path = format!("/v1/profiles/{}", segment(slug));
-    let Wrapped { value: Profile { id } } =
-        client.call(Method::GET, &path, Some(token), &[], &[])?;
-    Ok(id)
+#[derive(Deserialize)]
+pub struct Profile {
+    pub id: String,
+    pub slug: String,
+}
+
+/// The route of one profile returns 500 for an unknown slug.
+pub fn profiles(client: &Client, token: &Secret) -> Result<Vec<Profile>> {
+    client.list("/v1/profiles", token)
 }
 
 /// A session, as the account lists it. Times are RFC 3339.

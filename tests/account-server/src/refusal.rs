@@ -23,6 +23,7 @@ pub(crate) enum Refusal {
     ApiKeyExpired,
     ApiKeyRevoked,
     JwtRequired,
+    UsernameRequired,
     Forbidden(&'static str),
     NotFound,
     MethodNotAllowed,
@@ -55,6 +56,7 @@ impl Refusal {
             Self::ApiKeyExpired => (401, "API_KEY_EXPIRED", "the API key is expired"),
             Self::ApiKeyRevoked => (401, "API_KEY_REVOKED", "the API key was revoked"),
             Self::JwtRequired => (403, "JWT_REQUIRED", "an API token cannot do this: use a session"),
+            Self::UsernameRequired => (403, "USERNAME_REQUIRED", "choose a username first"),
             Self::Forbidden(reason) => (403, "FORBIDDEN", reason),
             Self::NotFound => (404, "NOT_FOUND", "there is nothing of that name here"),
             Self::MethodNotAllowed => (405, "METHOD_NOT_ALLOWED", "this path does not answer that method"),
@@ -65,7 +67,7 @@ impl Refusal {
             Self::PayloadTooLarge => (413, "PAYLOAD_TOO_LARGE", "a request body has at most 256 KiB"),
             Self::TooManyAttempts => (429, "TOO_MANY_ATTEMPTS", "too many wrong codes: start the login again"),
             Self::RateLimited => (429, "RATE_LIMITED", "too many requests: wait a second"),
-            Self::Internal => (500, "INTERNAL", "the service failed"),
+            Self::Internal => (500, "INTERNAL_ERROR", "the service failed"),
         }
     }
 }

@@ -143,8 +143,8 @@ fn passing() -> Vec<(&'static str, Fault)> {
     vec![
         ("status 503", answer(503, "")),
         (
-            "INTERNAL",
-            answer(500, r#"{"error":{"code":"INTERNAL","message":"the service failed"}}"#),
+            "INTERNAL_ERROR",
+            answer(500, r#"{"error":{"code":"INTERNAL_ERROR","message":"the service failed"}}"#),
         ),
         ("retry after 7 s", answer_with(429, ("retry-after", "7"))),
         ("status 401", answer(401, "<html>a proxy</html>")),

@@ -91,3 +91,17 @@ impl FromRequestParts<Shared> for SessionUser {
         }
     }
 }
+
+/// A caller who has chosen a username. The live service has profiles and catalogs for nobody else.
+pub(crate) struct NamedCaller(pub(crate) Caller);
+
+impl FromRequestParts<Shared> for NamedCaller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Shared) -> Result<Self, Refusal> {
+        let caller = Caller::from_request_parts(parts, service).await?;
+        let user = service.database.transaction(|db| Ok(users::find(db, &caller.user_id)?))?;
+        let username = user.and_then(|user| user.username);
+        username.map(|_| Self(caller)).ok_or(Refusal::UsernameRequired)
+    }
+}

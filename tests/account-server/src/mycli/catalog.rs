@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::caller::{Caller, Credential};
+use super::caller::{Caller, Credential, NamedCaller};
 use crate::extract::Asked;
 use crate::refusal::Refusal;
 use crate::secret::Digest;
@@ -21,7 +21,7 @@ pub(crate) struct Wanted {
 
 pub(crate) async fn show(
     State(service): State<Shared>,
-    caller: Caller,
+    NamedCaller(caller): NamedCaller,
     headers: HeaderMap,
     Asked(wanted): Asked<Wanted>,
 ) -> Result<Response, Refusal> {

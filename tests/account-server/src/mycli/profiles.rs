@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::caller::Caller;
+use super::caller::NamedCaller;
 use crate::extract::{Named, Sent};
 use crate::refusal::Refusal;
 use crate::service::Shared;
@@ -20,7 +20,7 @@ pub(crate) struct Wanted {
 
 pub(crate) async fn create(
     State(service): State<Shared>,
-    caller: Caller,
+    NamedCaller(caller): NamedCaller,
     Sent(Wanted { slug, name }): Sent<Wanted>,
 ) -> Result<Json<Profile>, Refusal> {
     check(&slug, &name)?;
@@ -49,20 +49,21 @@ fn check(slug: &str, name: &str) -> Result<(), Refusal> {
 
 pub(crate) async fn list(
     State(service): State<Shared>,
-    caller: Caller,
+    NamedCaller(caller): NamedCaller,
 ) -> Result<Json<Value>, Refusal> {
     let profiles =
         service.database.transaction(|db| Ok(profiles::of_user(db, &caller.user_id)?))?;
     Ok(Json(json!({"profiles": profiles})))
 }
 
+/// The live service returns 500 for an unknown slug.
 pub(crate) async fn show(
     State(service): State<Shared>,
-    caller: Caller,
+    NamedCaller(caller): NamedCaller,
     Named(slug): Named,
 ) -> Result<Json<Value>, Refusal> {
     let profile =
         service.database.transaction(|db| Ok(profiles::of_slug(db, &caller.user_id, &slug)?))?;
-    let profile = profile.ok_or(Refusal::NotFound)?;
+    let profile = profile.ok_or(Refusal::Internal)?;
     Ok(Json(json!({"profile": profile})))
 }

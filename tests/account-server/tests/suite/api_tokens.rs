@@ -132,6 +132,7 @@ fn a_token_past_its_end_is_refused() {
 fn a_token_is_made_for_a_profile_of_its_user_alone() {
     let server = service();
     let caller = caller(&server);
+    caller.patch("/v1/me/username", &json!({"username": "ada"})).expect(200);
     let work = json!({"slug": "work", "name": "Work"});
     let own = caller.post("/v1/profiles", &work).expect(200)["id"].clone();
     let made = caller.post("/v1/tokens", &json!({"name": "ci", "profile_id": own})).expect(201);

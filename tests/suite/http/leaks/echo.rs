@@ -293,7 +293,7 @@ const MYCLI: &[Case] = &[
     case("/v1/me", &["login", "--code", "135790"], &[ACCESS_TOKEN]),
     case("/v1/tokens", &["token", "list"], &[ACCESS_TOKEN]),
     case("/v1/tokens", &["token", "create", "ci", "--expires-in", "1d"], &[ACCESS_TOKEN]),
-    case("/v1/profiles/work", &["token", "create", "ci", "--profile", "work"], &[ACCESS_TOKEN]),
+    case("/v1/profiles", &["token", "create", "ci", "--profile", "work"], &[ACCESS_TOKEN]),
     case("/v1/tokens/t1", &["token", "revoke", "t1", "--force"], &[ACCESS_TOKEN]),
     case("/v1/sessions", &["session", "list"], &[ACCESS_TOKEN]),
     case("/v1/sessions/s1", &["session", "revoke", "s1"], &[ACCESS_TOKEN]),
