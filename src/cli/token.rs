@@ -20,7 +20,7 @@ pub(super) enum Command {
                             MY_API_TOKEN=$(my-credential-helper token create ci --quiet) ./build.sh"
     )]
     Create {
-        /// The name of the token, at most 100 characters
+        /// The name of the token, at most 100 bytes
         name: String,
         /// Lifetime, for example 90d, 12h or 1y [default: never expires]
         #[arg(long, value_name = "SPAN")]
@@ -139,7 +139,8 @@ fn with_hint(provider: &Provider, error: Error, code: Option<Code>) -> Error {
             provider.command("login --force --username NAME")
         )),
         Some(Code::InvalidRequest) => error.with_hint(
-            "use a name of 1 to 100 characters, and a lifetime such as `--expires-in 30d`, `12h` or `1y`",
+            "use a name of 1 to 100 bytes (a character outside ASCII has several), and a lifetime such as \
+             `--expires-in 30d`, `12h` or `1y`",
         ),
         _ => error,
     }

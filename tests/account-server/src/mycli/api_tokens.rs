@@ -58,7 +58,10 @@ pub(crate) fn make(service: &Service, user_id: &str, wanted: Wanted) -> Result<N
     let now = service.now();
     let created = NewToken {
         name: checked_name(name)?,
-        expires_at: expires_in.map(|span| expiry(&span, now)).transpose()?,
+        expires_at: expires_in
+            .filter(|span| !span.is_empty())
+            .map(|span| expiry(&span, now))
+            .transpose()?,
         profile_id,
         ..blank(now)?
     };
@@ -84,8 +87,8 @@ fn blank(now: Timestamp) -> Result<NewToken, Refusal> {
 }
 
 fn checked_name(name: String) -> Result<String, Refusal> {
-    if name.trim().is_empty() || name.chars().count() > LONGEST_NAME {
-        let reason = "a name has 1 to 100 characters";
+    if name.is_empty() || name.len() > LONGEST_NAME {
+        let reason = "a name has 1 to 100 bytes";
         return Err(Refusal::InvalidRequest(reason));
     }
     Ok(name)
@@ -121,7 +124,7 @@ fn check_limits(db: &Connection, user_id: &str, profile: Option<&str>) -> Result
     if let Some(profile) = profile
         && !profiles::belongs_to(db, user_id, profile)?
     {
-        return Err(Refusal::InvalidRequest("there is no such profile"));
+        return Err(Refusal::NotFound);
     }
     if api_tokens::count(db, user_id)? >= A_USER {
         return Err(Refusal::TokenLimitReached);

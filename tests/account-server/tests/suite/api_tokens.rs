@@ -90,14 +90,14 @@ fn a_user_has_ten_tokens_at_most() {
 }
 
 #[test]
-fn a_name_has_one_to_a_hundred_characters() {
+fn a_name_has_one_to_a_hundred_bytes() {
     let server = service();
     let caller = caller(&server);
     let make = |name: &str| caller.post("/v1/tokens", &json!({"name": name}));
-    make(&"ä".repeat(100)).expect(201);
-    make(&"ä".repeat(101)).expect_error(400, "INVALID_REQUEST");
+    make(&"ä".repeat(50)).expect(201);
+    make(&"ä".repeat(51)).expect_error(400, "INVALID_REQUEST");
     make("").expect_error(400, "INVALID_REQUEST");
-    make("  ").expect_error(400, "INVALID_REQUEST");
+    make(" ").expect(201);
     caller.post("/v1/tokens", &json!({})).expect_error(400, "INVALID_REQUEST");
 }
 
@@ -110,7 +110,8 @@ fn an_end_is_a_number_with_a_unit() {
     for span in ["12h", "90d", "1y", "0d", "-1d", "+1d", "1.5d", " 1d", "99999y"] {
         assert!(make(span).expect(201)["expires_at"].is_string(), "{span} is an end");
     }
-    for span in ["", "d", "-d", "90", "1w", "1D", "18446744073709551616d"] {
+    assert!(make("").expect(201)["expires_at"].is_null(), "no end");
+    for span in ["d", "-d", "90", "1w", "1D", "18446744073709551616d"] {
         make(span).expect_error(400, "INVALID_REQUEST");
     }
     let number = json!({"name": "ci", "expires_in": 90});
@@ -140,5 +141,5 @@ fn a_token_is_made_for_a_profile_of_its_user_alone() {
     let eve = server.session("eve@example.com").unwrap();
     let eve = Client::of(&server).bearer(&eve.access_token);
     let answer = eve.post("/v1/tokens", &json!({"name": "ci", "profile_id": own}));
-    answer.expect_error(400, "INVALID_REQUEST");
+    answer.expect_error(404, "NOT_FOUND");
 }
