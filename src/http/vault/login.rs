@@ -104,7 +104,7 @@ pub(super) fn token(
     if cached.is_fresh(now()) {
         return Ok((found(&cached), false));
     }
-    // One process of this machine logs in; where no lock can be taken, each does.
+    // One process of this machine logs in; where no lock can be taken, or not in time, each does.
     let remaining = store.server.deadline.saturating_duration_since(store.server.clock.instant());
     let lock = path.as_ref().map(|path| {
         lock::wait(
@@ -114,6 +114,7 @@ pub(super) fn token(
             remaining / 2,
         )
     });
+    let is_held = matches!(lock, Some(Ok(None)));
     let _lock = lock.and_then(std::result::Result::ok).flatten();
     let cached = read();
     if cached.is_fresh(now()) {
@@ -123,7 +124,8 @@ pub(super) fn token(
     let renewed =
         (is_alive && cached.renewable).then(|| renew(store, &found(&cached), &cached).ok());
     let renewed = renewed.flatten();
-    let result = renewed.map_or_else(|| log_in(store, mount, proof, &cached, path.as_ref()), Ok);
+    let file = path.as_ref().map(|path| (path, is_held));
+    let result = renewed.map_or_else(|| log_in(store, mount, proof, &cached, file), Ok);
     match result {
         Ok(cached) => {
             path.inspect(|path| drop(write(path, &cached)));
@@ -234,14 +236,14 @@ fn log_in(
     mount: &str,
     proof: &Proof,
     cached: &Cached,
-    path: Option<&PathBuf>,
+    file: Option<(&PathBuf, bool)>,
 ) -> Result<Cached, SharedFailure> {
     let mut cached = cached.clone();
     let (body, secret) = match proof {
         Proof::AppRole { role_id, secret_id, is_wrapped } => {
             let secret = secret(store, secret_id)?;
             let secret =
-                if *is_wrapped { unwrap(store, &secret, &mut cached, path)? } else { secret };
+                if *is_wrapped { unwrap(store, &secret, &mut cached, file)? } else { secret };
             let body = json!({ "role_id": role_id, "secret_id": secret.expose_secret() });
             (body, Some(secret))
         }
@@ -296,12 +298,13 @@ fn secret(store: &VaultStore<'_>, location: &SecretLocation) -> Result<Secret, S
 }
 
 /// The `secret_id` that a token unwraps once. It is stored on this machine before it is used, and a check before that shows
-/// that it can be stored. <https://openbao.org/docs/concepts/response-wrapping/>
+/// that it can be stored. While another process has the lock on the file, that one unwraps it: this one would report a theft.
+/// <https://openbao.org/docs/concepts/response-wrapping/>
 fn unwrap(
     store: &VaultStore<'_>,
     token: &Secret,
     cached: &mut Cached,
-    path: Option<&PathBuf>,
+    file: Option<(&PathBuf, bool)>,
 ) -> Result<Secret, SharedFailure> {
     #[derive(Deserialize)]
     struct Unwrapped {
@@ -313,7 +316,12 @@ fn unwrap(
     {
         return Ok(Secret::new(secret.clone()));
     }
-    let path = path.ok_or_else(|| denied(&"a wrapped secret_id needs a home directory"))?;
+    let (path, is_held) =
+        file.ok_or_else(|| denied(&"a wrapped secret_id needs a home directory"))?;
+    if is_held {
+        let message = "another process of this machine unwraps the secret_id";
+        return Err(SharedFailure::Unavailable(message.to_owned()));
+    }
     let unwritable = |error| denied(&format!("the secret_id could not be saved: {error}"));
     write(path, cached).map_err(unwritable)?;
     let body = Secret::new("{}");
