@@ -292,11 +292,12 @@ fn import(engine: &Engine<'_>, file: &Path, output: &Output) -> Result<ToolOutpu
     let path = std::path::absolute(file).map_err(|error| unusable(&error.kind()))?;
     let text = atomic_file::read_configuration(&path).map_err(|error| unusable(&error))?;
     let text = text.ok_or_else(|| unusable(&"does not exist"))?;
-    let (context, before) = (engine.context, engine.context.configuration()?);
+    let context = engine.context;
     let named = |error: Error| Error { message: format!("{name}: {}", error.message), ..error };
     let import = edit::Import::parse(&text).map_err(named)?;
-    // Under the lock, no other process logs in to a provider that is replaced.
+    // Under the lock, no other process changes the providers, or logs in to one that is replaced.
     let editor = edit::Editor::lock(&context.paths)?;
+    let before = context.configuration()?;
     let (edit, after) = editor.import(&import).map_err(named)?;
     let providers = import.providers();
     for known in providers.iter().filter_map(|provider| before.provider(provider).ok()) {

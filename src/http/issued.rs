@@ -25,3 +25,41 @@ pub(super) fn lifetime(token: &Secret, expires_in: &Value, max: u64) -> Option<u
     let own = || jwt::lifetime(token).map(|seconds| seconds.clamp(1, max));
     json::number(expires_in, 0..=max).filter(|seconds| *seconds > 0).or_else(own)
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+    use serde_json::{Value, json};
+
+    use super::{is_usable, lifetime};
+    use crate::model::Secret;
+
+    #[test]
+    fn a_lifetime_is_clamped_whatever_says_it() {
+        let of_token = |iat: i64, exp: i64| {
+            let part = |value: Value| BASE64.encode(value.to_string());
+            let claims = json!({ "iat": iat, "exp": exp });
+            Secret::new(format!("{}.{}.c2ln", part(json!({ "alg": "x" })), part(claims)))
+        };
+        let opaque = Secret::new("x");
+        for (token, expires_in, expected) in [
+            (&opaque, json!(900), Some(900)),
+            (&opaque, json!(u64::MAX), Some(3600)),
+            (&opaque, json!(0), None),
+            (&of_token(100, 1000), Value::Null, Some(900)),
+            (&of_token(0, i64::MAX), Value::Null, Some(3600)),
+            (&of_token(1000, 100), json!(0), Some(1)),
+        ] {
+            assert_eq!(lifetime(token, &expires_in, 3600), expected, "{expires_in}");
+        }
+    }
+
+    #[test]
+    fn a_usable_token_has_only_visible_ascii_characters() {
+        assert!(is_usable(&Secret::new("a.b-c_~+/=")));
+        for token in ["", "a b", "a\n", "a\u{7f}", "\u{1b}[2J", "ä", "a\u{202e}"] {
+            assert!(!is_usable(&Secret::new(token)), "{token:?}");
+        }
+    }
+}

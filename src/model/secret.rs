@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Serialize as _, Serializer};
 use zeroize::Zeroizing;
 
 /// A secret, which is wiped from memory when it is dropped. [`Secret::expose_secret`] is the one way out, and occurs
@@ -45,6 +46,14 @@ impl Secret {
 
     pub fn expose_secret(&self) -> &str {
         &self.0
+    }
+
+    /// For `serialize_with`: a file of this program has the secret.
+    pub fn serialize<S: Serializer>(
+        secret: &Option<Self>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        secret.as_ref().map(Self::expose_secret).serialize(serializer)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -94,6 +103,11 @@ impl From<Zeroizing<String>> for Secret {
 #[cfg(test)]
 mod tests {
     use super::Secret;
+
+    #[test]
+    fn debug_output_has_no_secret() {
+        assert_eq!(format!("{:?}", Some(Secret::new("hunter2"))), "Some([secret])");
+    }
 
     #[test]
     fn a_jwt_is_recognized_by_its_form() {

@@ -22,8 +22,13 @@ const RESERVED_SIZE: usize = 64 * 1024;
 const MAX_CLOCK_DIFFERENCE: i64 = 2;
 
 pub struct FleetFiles {
+    /// `None` if no copy is stored here.
     copy: Option<PathBuf>,
+    /// Every place of a copy. One may be of before a change of the settings.
+    copies: Vec<PathBuf>,
     pending: Option<PathBuf>,
+    /// Whether a new result is stored here. One of before a change of the settings is finished in any case.
+    keeps_pending: bool,
     seen: Option<PathBuf>,
     /// A copy of before a change of the settings is not found.
     settings: String,
@@ -79,10 +84,14 @@ impl FleetFiles {
                 let namespace = namespace.unwrap_or_default();
                 format!("{}\n{engine:?}\n{mount}\n{path}\n{namespace}", addresses.join("\n"))
             });
-        let copy = memory.map(|folder| folder.join("my-credential-helper-shared"));
+        let memory = memory.map(|folder| folder.join("my-credential-helper-shared"));
+        let copies: Vec<_> =
+            memory.iter().chain(&home).filter_map(|folder| file(folder, "copy")).collect();
         Self {
-            copy: settings.cache.then(|| file(copy.as_ref().or(home.as_ref())?, "copy")).flatten(),
-            pending: settings.pending.then(|| in_home("pending")).flatten(),
+            copy: copies.first().filter(|_| settings.cache).cloned(),
+            copies,
+            pending: in_home("pending"),
+            keeps_pending: settings.pending,
             seen: in_home("seen"),
             settings: format!(
                 "{}\n{:?}\n{}",
@@ -115,8 +124,9 @@ impl FleetFiles {
         let _ = atomic_file::write_fleeting(path, json(&stored).expose_secret());
     }
 
+    /// Removes every copy of this machine.
     pub fn remove_copy(&self) {
-        if let Some(path) = &self.copy {
+        for path in self.copies.iter().filter(|path| path.symlink_metadata().is_ok()) {
             let _ = atomic_file::remove(path);
         }
     }
@@ -136,7 +146,7 @@ impl FleetFiles {
     /// Ensures that a result can be stored, before a refresh token is spent on it; `None` if it is never stored here.
     pub fn prepare_pending(&self) -> Result<Option<Prepared>, WriteError> {
         let prepare = |path: &PathBuf| atomic_file::prepare(path, RESERVED_SIZE, Policy::Private);
-        self.pending.as_ref().map(prepare).transpose()
+        self.pending.as_ref().filter(|_| self.keeps_pending).map(prepare).transpose()
     }
 
     /// Stores a result so that it survives a power cut.

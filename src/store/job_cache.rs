@@ -37,7 +37,8 @@ pub struct Entry {
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
-    token: String,
+    #[serde(serialize_with = "Secret::serialize")]
+    token: Option<Secret>,
     expires_at: String,
     received_at: String,
     claims: IdentityClaims,
@@ -78,14 +79,14 @@ impl JobCache {
         let stored: Stored = serde_json::from_slice(&self.open(&sealed)?).ok()?;
         let expires_at = Timestamp::parse(&stored.expires_at)?;
         let received_at = Timestamp::parse(&stored.received_at)?;
-        let session = Session::api_token(Secret::new(stored.token), Some(expires_at), received_at);
+        let session = Session::api_token(stored.token?, Some(expires_at), received_at);
         Some(Entry { session, claims: stored.claims })
     }
 
     /// If the entry cannot be written, the next process exchanges its own identity token.
     pub fn write(&self, Entry { session, claims }: &Entry) {
         let stored = Stored {
-            token: session.access_token.expose_secret().to_owned(),
+            token: Some(session.access_token.clone()),
             expires_at: session.expires_at.to_string(),
             received_at: session.received_at().to_string(),
             claims: claims.clone(),

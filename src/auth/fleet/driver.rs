@@ -70,6 +70,9 @@ impl<'e> Driver<'e> {
         files: &'e FleetFiles,
         timeout: Duration,
     ) -> Result<Self> {
+        if !settings.cache {
+            files.remove_copy();
+        }
         let limit = if files.has_pending() { timeout + SAVE_TIMEOUT } else { timeout };
         let store = engine.shared.open(provider, engine.clock.instant() + limit)?;
         Ok(Self {

@@ -120,10 +120,6 @@ fn a_copy_is_returned_without_a_request_until_it_is_due() {
     assert_eq!(requests(&memory), ["read"], "the others read the copy");
     let files = || files(&memory);
     assert!(files().contains("access-one") && !files().contains("\\\"one\\\""), "{}", files());
-    for _ in 0..2 {
-        token(&memory, &UNCACHED);
-    }
-    assert_eq!(requests(&memory), ["read", "read"]);
     // 900 s, of which 60 s are leeway and 180 s the time in which machines read again.
     for (seconds, is_read) in [(650, false), (200, true)] {
         pass(&memory, seconds);
@@ -138,6 +134,18 @@ fn a_copy_is_returned_without_a_request_until_it_is_due() {
         token(&memory, &aged);
         assert_eq!(requests(&memory).len(), reads, "after {seconds} s");
     }
+}
+
+#[test]
+fn without_copies_every_call_reads_and_an_old_copy_is_removed() {
+    let memory = with(session("one", 0));
+    token(&memory, &SIMPLE);
+    assert!(files(&memory).contains("access-one"), "{}", files(&memory));
+    for _ in 0..2 {
+        token(&memory, &UNCACHED);
+        assert_eq!(files(&memory), "");
+    }
+    assert_eq!(requests(&memory), ["read", "read", "read"]);
 }
 
 #[test]
@@ -468,6 +476,21 @@ fn without_pending_no_refresh_token_is_on_the_machine() {
     assert!(matches!(&warnings[..], [Warning::NotSaved(_)]), "{warnings:?}");
     let files = files(&memory);
     assert!(files.contains("access-new") && !files.contains("\\\"new\\\""), "{files}");
+}
+
+#[test]
+fn a_result_of_before_pending_was_turned_off_is_written() {
+    let memory = with(expired("old"));
+    let shared = std::rc::Rc::clone(&memory.shared);
+    memory.endpoints.after(Box::new(move || shared.is_away.set(true)), Ok(session("new", 0)));
+    token(&memory, &UNCACHED);
+    assert!(pending(&memory).exists());
+    memory.shared.is_away.set(false);
+    let settings = SharedSettings { pending: false, ..UNCACHED };
+    assert_eq!(token(&memory, &settings), "access-new");
+    assert!(!pending(&memory).exists());
+    assert_eq!(memory.shared.shared().session.refresh_token, session("new", 0).refresh_token);
+    assert_eq!(redeemed(&memory), ["old"]);
 }
 
 #[test]

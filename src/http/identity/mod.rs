@@ -6,9 +6,8 @@ mod sources;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::json;
 
-use super::client::{Client, Method, Network};
+use super::client::{Client, Method, Network, body};
 use super::error::{HttpError, Result};
 use super::issued::{unusable, usable};
 use super::oauth::{Description, Service, TokenResponse};
@@ -85,7 +84,7 @@ fn log_in_to_vault(
     struct Response {
         auth: vault::Auth,
     }
-    let body = Secret::new(json!({ "role": role, "jwt": token.expose_secret() }).to_string());
+    let body = body([("role", role), ("jwt", token.expose_secret())].into_iter());
     let (path, headers) = (vault::login_path(mount), vault::headers(namespace));
     let (Response { auth }, _) =
         client.send_json(Method::POST, &path, &headers, None, Some(&body), &[token])?;

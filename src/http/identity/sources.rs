@@ -2,6 +2,7 @@
 
 use oauth2::http::{HeaderValue, Request};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::assertion;
 use crate::error::{Error, Result};
@@ -176,17 +177,21 @@ fn exchange(client: &Client, request: &TokenRequest) -> Result<Secret, HttpError
     }
     let built = built.body(Vec::new()).map_err(|_| unusable())?;
     let secrets: Vec<_> = request.permission.iter().map(|(_, _, secret)| secret).collect();
-    let response = client.exchange(built, &secrets)?;
+    let (parts, body) = client.exchange(built, &secrets)?.into_parts();
+    let body = Zeroizing::new(body);
     if let Some((name, value)) = request.proof
-        && response.headers().get(name).is_none_or(|found| found != value)
+        && parts.headers.get(name).is_none_or(|found| found != value)
     {
         return Err(invalid(&format!("has no header `{name}: {value}`")));
     }
     let token = match request.field {
-        None => String::from_utf8_lossy(response.body()).trim().to_owned(),
+        None => String::from_utf8_lossy(&body).trim().to_owned(),
         Some(field) => {
-            let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-            body[field].as_str().unwrap_or_default().to_owned()
+            let mut body: Value = serde_json::from_slice(&body).unwrap_or_default();
+            match body.get_mut(field).map(Value::take) {
+                Some(Value::String(token)) => token,
+                _ => String::new(),
+            }
         }
     };
     let token = usable(token).ok_or_else(|| invalid("has no usable identity token"))?;

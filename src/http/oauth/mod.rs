@@ -339,7 +339,7 @@ impl<'a> Service<'a> {
             .body(form.finish().into_bytes())
             .map_err(|_| not_sent("a field of the request is not allowed in HTTP".to_owned()))?;
         let response = self.sender(self.token_client()?, secrets)(request)?;
-        decode(response.body())
+        decode(&Zeroizing::new(response.into_body()))
     }
 
     pub(in crate::http) fn token_client(&self) -> Result<Client> {

@@ -8,7 +8,7 @@ use oauth2::{
     AccessToken, CsrfToken, ErrorResponseType, HttpResponse, RefreshToken, RequestTokenError,
     Scope, StandardErrorResponse,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::http::error::{HttpError, Result, ServiceError};
@@ -33,12 +33,20 @@ pub struct TokenResponse {
     refresh_token: Option<RefreshToken>,
     #[serde(default)]
     expires_in: Value,
-    #[serde(default)]
-    id_token: Value,
+    #[serde(default, skip_serializing, deserialize_with = "text")]
+    id_token: Option<Secret>,
     #[serde(default, rename = "token_type")]
     named_type: Option<String>,
     #[serde(skip, default = "bearer")]
     token_type: BasicTokenType,
+}
+
+/// A secret; `None` for anything but a string.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => Some(Secret::new(text)),
+        _ => None,
+    })
 }
 
 fn bearer() -> BasicTokenType {
@@ -72,8 +80,8 @@ impl oauth2::TokenResponse for TokenResponse {
 impl TokenResponse {
     /// Whether an ID token has the nonce that was sent (OpenID Connect Core, 3.1.3.7). An encrypted one cannot be read.
     pub(super) fn is_for(&self, nonce: &CsrfToken) -> bool {
-        let id_token = self.id_token.as_str().map(Secret::new).filter(Secret::is_jwt);
-        id_token.is_none_or(|token| jwt::nonce(&token).as_ref() == Some(nonce.secret()))
+        let id_token = self.id_token.as_ref().filter(|token| token.is_jwt());
+        id_token.is_none_or(|token| jwt::nonce(token).as_ref() == Some(nonce.secret()))
     }
 
     pub fn into_session(self, now: Timestamp) -> Result<Session> {
@@ -93,7 +101,7 @@ impl TokenResponse {
             expires_at: lifetime.map_or(Timestamp::NEVER, |seconds| now.plus_seconds(seconds)),
             access_token,
             refresh_token,
-            id_token: self.id_token.as_str().and_then(|token| id_token(token, now)),
+            id_token: self.id_token.and_then(|token| id_token(token, now)),
             logged_in_at: now,
             last_refreshed_at: now,
         })
@@ -101,8 +109,10 @@ impl TokenResponse {
 }
 
 /// The ID token; `None` if it cannot be used, so that the session is not lost.
-fn id_token(token: &str, now: Timestamp) -> Option<IdToken> {
-    let token = Some(token).filter(|token| token.len() <= MAX_TOKEN).map(Secret::new)?;
+fn id_token(token: Secret, now: Timestamp) -> Option<IdToken> {
+    if token.expose_secret().len() > MAX_TOKEN {
+        return None;
+    }
     // `None` if the token is not a JWT, or lacks one of the two required claims.
     let lifetime = jwt::lifetime(&token)?.min(MAX_LIFETIME);
     Some(IdToken { token, expires_at: now.plus_seconds(lifetime) })

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
-use super::super::client::segment;
+use super::super::client::{body, segment};
 use super::super::{identity, issued};
 use super::server::{Call, Refusal, Repeated};
 use super::{Response, VaultStore};
@@ -53,13 +54,15 @@ pub(in crate::http) fn login_path(mount: &str) -> String {
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Cached {
-    token: String,
+    #[serde(serialize_with = "Secret::serialize")]
+    token: Option<Secret>,
     received_at: i64,
     /// In seconds; `None` if the token does not expire.
     lifetime: Option<u64>,
     renewable: bool,
     /// The `secret_id` that was unwrapped, and a hash of the token that unwrapped it.
-    secret_id: Option<String>,
+    #[serde(serialize_with = "Secret::serialize")]
+    secret_id: Option<Secret>,
     unwrapped_by: Option<String>,
 }
 
@@ -75,11 +78,15 @@ impl Cached {
     fn is_fresh(&self, now: Timestamp) -> bool {
         let third = self.lifetime.unwrap_or_default() / 3;
         let third = i64::try_from(third).unwrap_or(i64::MAX);
-        !self.token.is_empty() && self.left(now).is_none_or(|left| left > third)
+        self.has_token() && self.left(now).is_none_or(|left| left > third)
     }
 
     fn is_alive(&self, now: Timestamp) -> bool {
-        !self.token.is_empty() && self.left(now).is_none_or(|left| left > 0)
+        self.has_token() && self.left(now).is_none_or(|left| left > 0)
+    }
+
+    fn has_token(&self) -> bool {
+        self.token.as_ref().is_some_and(|token| !token.is_empty())
     }
 }
 
@@ -96,15 +103,15 @@ pub(super) fn token(
     let path = file(store);
     let read = || {
         let cached = path.as_deref().and_then(read_cached).unwrap_or_default();
-        let is_rejected = rejected.is_some_and(|it| it.expose_secret() == cached.token);
-        if is_rejected { Cached { token: String::new(), ..cached } } else { cached }
+        let is_rejected = rejected.is_some() && rejected == cached.token.as_ref();
+        if is_rejected { Cached { token: None, ..cached } } else { cached }
     };
-    let found = |cached: &Cached| Secret::new(cached.token.clone());
+    let found = |cached: Cached| cached.token.unwrap_or_else(|| Secret::new(""));
     let cached = read();
     if cached.is_fresh(now()) {
-        return Ok((found(&cached), false));
+        return Ok((found(cached), false));
     }
-    // One process of this machine logs in; where no lock can be taken, each does.
+    // One process of this machine logs in; where no lock can be taken, or not in time, each does.
     let remaining = store.server.deadline.saturating_duration_since(store.server.clock.instant());
     let lock = path.as_ref().map(|path| {
         lock::wait(
@@ -114,22 +121,24 @@ pub(super) fn token(
             remaining / 2,
         )
     });
+    let is_held = matches!(lock, Some(Ok(None)));
     let _lock = lock.and_then(std::result::Result::ok).flatten();
     let cached = read();
     if cached.is_fresh(now()) {
-        return Ok((found(&cached), false));
+        return Ok((found(cached), false));
     }
     let is_alive = cached.is_alive(now());
     let renewed =
-        (is_alive && cached.renewable).then(|| renew(store, &found(&cached), &cached).ok());
+        (is_alive && cached.renewable).then(|| renew(store, &found(cached.clone()), &cached).ok());
     let renewed = renewed.flatten();
-    let result = renewed.map_or_else(|| log_in(store, mount, proof, &cached, path.as_ref()), Ok);
+    let file = path.as_ref().map(|path| (path, is_held));
+    let result = renewed.map_or_else(|| log_in(store, mount, proof, &cached, file), Ok);
     match result {
         Ok(cached) => {
             path.inspect(|path| drop(write(path, &cached)));
-            Ok((found(&cached), true))
+            Ok((found(cached), true))
         }
-        Err(_) if is_alive => Ok((found(&cached), false)),
+        Err(_) if is_alive => Ok((found(cached), false)),
         Err(failure) => Err(failure),
     }
 }
@@ -151,7 +160,7 @@ fn read_cached(path: &Path) -> Option<Cached> {
 }
 
 fn write(path: &Path, cached: &Cached) -> Result<(), atomic_file::WriteError> {
-    let text = zeroize::Zeroizing::new(serde_json::to_string(cached).unwrap_or_default());
+    let text = Zeroizing::new(serde_json::to_string(cached).unwrap_or_default());
     atomic_file::write_fleeting(path, &text)
 }
 
@@ -176,7 +185,7 @@ fn given(store: &VaultStore<'_>, file: Option<PathBuf>) -> Result<Secret, Shared
 /// lifetime, for which it asks the server once, and a hash of it.
 fn maintain(store: &VaultStore<'_>, token: &Secret) {
     let (Some(path), now) = (file(store), store.server.clock.now()) else { return };
-    let hash = digest(token.expose_secret());
+    let hash = Some(Secret::new(digest(token.expose_secret())));
     let read = || read_cached(&path).filter(|cached| cached.token == hash);
     let is_done =
         |known: &Option<Cached>| known.as_ref().is_some_and(|it| !it.renewable || it.is_fresh(now));
@@ -234,25 +243,25 @@ fn log_in(
     mount: &str,
     proof: &Proof,
     cached: &Cached,
-    path: Option<&PathBuf>,
+    file: Option<(&PathBuf, bool)>,
 ) -> Result<Cached, SharedFailure> {
     let mut cached = cached.clone();
-    let (body, secret) = match proof {
+    let (fields, secret) = match proof {
         Proof::AppRole { role_id, secret_id, is_wrapped } => {
             let secret = secret(store, secret_id)?;
             let secret =
-                if *is_wrapped { unwrap(store, &secret, &mut cached, path)? } else { secret };
-            let body = json!({ "role_id": role_id, "secret_id": secret.expose_secret() });
-            (body, Some(secret))
+                if *is_wrapped { unwrap(store, &secret, &mut cached, file)? } else { secret };
+            (vec![("role_id", &**role_id)], Some(("secret_id", secret)))
         }
         Proof::Jwt { role, source, .. } => {
-            let token = jwt(store, source)?;
-            (json!({ "role": role, "jwt": token.expose_secret() }), Some(token))
+            (vec![("role", &**role)], Some(("jwt", jwt(store, source)?)))
         }
-        Proof::Certificate { role: Some(role), .. } => (json!({ "name": role }), None),
-        Proof::Certificate { role: None, .. } => (json!({}), None),
+        Proof::Certificate { role: Some(role), .. } => (vec![("name", &**role)], None),
+        Proof::Certificate { role: None, .. } => (Vec::new(), None),
     };
-    let (path, body) = (login_path(mount), Secret::new(body.to_string()));
+    let exposed = secret.iter().map(|(name, secret)| (*name, secret.expose_secret()));
+    let (path, body) = (login_path(mount), body(fields.into_iter().chain(exposed)));
+    let secret = secret.map(|(_, secret)| secret);
     let call = Call { secrets: &secret.iter().collect::<Vec<_>>(), ..Call::post(&path, &body) };
     let response = store.server.request(&call, None).map_err(|refusal| match refusal {
         Refusal::Failure(failure) => failure,
@@ -276,7 +285,7 @@ fn issued(
         SharedFailure::Failed(format!("the response of {address} has no usable token"))
     })?;
     Ok(Cached {
-        token: token.expose_secret().to_owned(),
+        token: Some(token),
         received_at: store.server.clock.now().unix(),
         lifetime,
         renewable,
@@ -296,12 +305,13 @@ fn secret(store: &VaultStore<'_>, location: &SecretLocation) -> Result<Secret, S
 }
 
 /// The `secret_id` that a token unwraps once. It is stored on this machine before it is used, and a check before that shows
-/// that it can be stored. <https://openbao.org/docs/concepts/response-wrapping/>
+/// that it can be stored. While another process has the lock on the file, that one unwraps it: this one would report a theft.
+/// <https://openbao.org/docs/concepts/response-wrapping/>
 fn unwrap(
     store: &VaultStore<'_>,
     token: &Secret,
     cached: &mut Cached,
-    path: Option<&PathBuf>,
+    file: Option<(&PathBuf, bool)>,
 ) -> Result<Secret, SharedFailure> {
     #[derive(Deserialize)]
     struct Unwrapped {
@@ -311,9 +321,14 @@ fn unwrap(
     if let Some(secret) =
         cached.secret_id.as_ref().filter(|_| cached.unwrapped_by == Some(used.clone()))
     {
-        return Ok(Secret::new(secret.clone()));
+        return Ok(secret.clone());
     }
-    let path = path.ok_or_else(|| denied(&"a wrapped secret_id needs a home directory"))?;
+    let (path, is_held) =
+        file.ok_or_else(|| denied(&"a wrapped secret_id needs a home directory"))?;
+    if is_held {
+        let message = "another process of this machine unwraps the secret_id";
+        return Err(SharedFailure::Unavailable(message.to_owned()));
+    }
     let unwritable = |error| denied(&format!("the secret_id could not be saved: {error}"));
     write(path, cached).map_err(unwritable)?;
     let body = Secret::new("{}");
@@ -330,7 +345,7 @@ fn unwrap(
         })?;
     let missing = || SharedFailure::Failed("the wrapped response has no secret_id".to_owned());
     let Unwrapped { secret_id } = response.data.ok_or_else(missing)?;
-    cached.secret_id = Some(secret_id.expose_secret().to_owned());
+    cached.secret_id = Some(secret_id.clone());
     cached.unwrapped_by = Some(used);
     write(path, cached).map_err(unwritable)?;
     Ok(secret_id)

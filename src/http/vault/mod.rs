@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::client::{Network, segment};
+use super::client::{Network, body, segment};
 use super::error::ServiceError;
 use super::shared::{SharedFailure, SharedStore, SharedStores};
 use crate::error;
@@ -270,12 +270,10 @@ impl SharedStore for VaultStore<'_> {
             self.create(part)?;
         }
         let fields = record::encode(record, part, &self.service);
-        let exposed = |(name, value): (&String, &Secret)| {
-            (name.clone(), value.expose_secret().to_owned().into())
-        };
-        let data: serde_json::Map<_, serde_json::Value> = fields.iter().map(exposed).collect();
-        let body = json!({ "options": { "cas": version }, "data": data });
-        let body = Secret::new(body.to_string());
+        let exposed = fields.iter().map(|(name, value)| (&**name, value.expose_secret()));
+        let data = body(exposed);
+        let body = format!(r#"{{"options":{{"cas":{version}}},"data":{}}}"#, data.expose_secret());
+        let body = Secret::new(body);
         let secrets: Vec<_> =
             fields.iter().filter(|(name, _)| name.ends_with("_token")).map(|(_, it)| it).collect();
         let path = self.path("data", part);

@@ -66,3 +66,37 @@ pub(super) fn rule(
         if role == FleetRole::Reader { &["read"] } else { &["create", "read", "update"] };
     Rule { path, capabilities }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::rules;
+    use crate::model::{FleetRole, SecretsEngine, Vault, VaultLogin};
+
+    #[test]
+    fn a_role_may_do_what_it_needs_and_no_more() {
+        let lines = |engine, role| {
+            let vault = Vault {
+                addresses: Vec::new(),
+                engine,
+                mount: "kv".into(),
+                path: "p".into(),
+                namespace: None,
+                ca_file: None,
+                login: VaultLogin::Token(None),
+            };
+            rules(&vault, role).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let may = |path: &str, capabilities: &str| {
+            format!("path \"kv/{path}/*\" {{ capabilities = [{capabilities}] }}")
+        };
+        let (write, read) = (r#""create", "read", "update""#, r#""read""#);
+        let refresh = [may("data/p/refresh", write), may("metadata/p/refresh", write)];
+        let access = [may("data/p/access", write), may("metadata/p/access", write)];
+        assert_eq!(lines(SecretsEngine::Kv, FleetRole::Simple), refresh);
+        assert_eq!(lines(SecretsEngine::Kv, FleetRole::Refresher), [refresh, access].concat());
+        let access = [may("data/p/access", read), may("metadata/p/access", read)];
+        assert_eq!(lines(SecretsEngine::Kv, FleetRole::Reader), access);
+        let creds = [may("creds", read)];
+        assert_eq!(lines(SecretsEngine::OAuthApp, FleetRole::Reader), creds);
+    }
+}

@@ -163,6 +163,27 @@ fn a_token_for_another_audience_is_not_sent() {
 }
 
 #[test]
+fn an_identity_token_is_sent_only_to_the_configured_service() {
+    let (service, other) = (Scripted::start(|_, _| issued("")), Scripted::start(|_, _| issued("")));
+    let mut home = Home::new();
+    home.set("T", identity_token("repo:a", &json!(AUDIENCE)));
+    home.write(".my/config.json", &json!({ "api_url": service.url }).to_string());
+    home.configure(&format!(
+        "[providers.mycli.identity]\nsource = \"gitlab\"\nvariable = \"T\"\naudience = \"{AUDIENCE}\"\n\
+         exchange = \"vault\"\nrole = \"ci\"\n"
+    ));
+    assert_ne!(home.run(&["get"]).status, 0, "the service returns no token");
+    assert_eq!(service.requests().len(), 1);
+    for (option, variable) in [(&["--api-url", &*other.url][..], ""), (&[], &*other.url)] {
+        home.set("MY_API_URL", variable);
+        let outcome = home.run(&[option, &["get"]].concat());
+        let message = format!("logged in at {}, not {}", service.url, other.url);
+        assert!(outcome.output.contains(&message), "{outcome:?}");
+    }
+    assert_eq!((service.requests().len(), other.requests().len()), (1, 0));
+}
+
+#[test]
 fn a_platform_that_ignores_the_audience_is_noticed() {
     let runner = Scripted::start(|_, _| {
         let value = identity_token("s", &json!("https://github.com/acme"));
@@ -569,6 +590,7 @@ ip link set lo up && ip address add 169.254.169.254/32 dev lo || exit
 python3 server.py 2>/dev/null &
 while [ ! -e listens ] && kill -0 $!; do sleep 0.05; done
 "$HELPER" get --format raw
+kill $! 2>/dev/null
 wait
 ip address del 169.254.169.254/32 dev lo
 "$HELPER" get --format raw

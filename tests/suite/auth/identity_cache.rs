@@ -77,6 +77,32 @@ fn the_next_job_does_not_get_the_token_of_the_last() {
 }
 
 #[test]
+fn a_job_finds_and_decrypts_only_its_own_entry() {
+    let (runner, service) = (runner(), service());
+    let mut home = home(&service.url, GITHUB);
+    keep_a_folder(&mut home, "RUNNER_TEMP");
+    let folder = home.path().join("job/my-credential-helper-identity");
+    let entries = || {
+        let entries = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.extension().is_none()).collect::<Vec<_>>()
+    };
+    start_github_job(&mut home, &runner, "repo:a");
+    let of_a = token(&home);
+    let first = entries();
+    assert_eq!(first.len(), 1, "{first:?}");
+    let sealed = std::fs::read_to_string(&first[0]).unwrap();
+    let text = STANDARD_NO_PAD.decode(sealed.trim()).unwrap();
+    assert!(!String::from_utf8_lossy(&text).contains(&of_a), "the entry is encrypted");
+    start_github_job(&mut home, &runner, "repo:b");
+    let of_b = token(&home);
+    let second: Vec<_> = entries().into_iter().filter(|path| !first.contains(path)).collect();
+    assert_eq!(second.len(), 1, "each job has an entry of its own: {second:?}");
+    std::fs::copy(&first[0], &second[0]).unwrap();
+    assert_eq!(token(&home), of_b, "the entry of another job cannot be decrypted");
+    assert_eq!(service.requests().len(), 3);
+}
+
+#[test]
 fn no_token_is_cached_behind_a_link_of_another_user() {
     let (runner, service) = (runner(), service());
     let mut home = home(&service.url, GITHUB);
@@ -192,12 +218,22 @@ fn a_folder_of_another_user_or_a_relative_one_is_not_used() {
     let (runner, service) = (runner(), service());
     let mut home = home(&service.url, GITHUB);
     start_github_job(&mut home, &runner, "repo:a");
+    let [relative, foreign] = ["job", "foreign"].map(|name| home.path().join(name));
+    std::fs::create_dir(&relative).unwrap();
+    std::fs::create_dir(&foreign).unwrap();
+    if std::os::unix::fs::chown(&foreign, Some(12345), None).is_err() {
+        let skipped = b"SKIPPED: only root can give a folder away\n";
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), skipped);
+        return;
+    }
     let mut exchanges = 0;
-    for folder in ["job", "/proc/1/none", "/nonexistent"] {
+    for folder in ["job", "/proc/1/none", "/nonexistent", foreign.to_str().unwrap()] {
         home.set("RUNNER_TEMP", folder);
         token(&home);
         exchanges += 1;
         assert_eq!(service.requests().len(), exchanges, "{folder}");
     }
-    assert!(!home.path().join("job").exists());
+    for folder in [relative, foreign] {
+        assert_eq!(folder.read_dir().unwrap().count(), 0, "{}", folder.display());
+    }
 }

@@ -1,8 +1,8 @@
 //! `config`, `login --token`, and the refresh in passing of a login that is seldom used.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::support::{HELPER, Home, finish, service, spawn};
+use crate::support::{HELPER, Home, finish, service, spawn, strace};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -474,6 +474,45 @@ fn a_file_of_a_job_is_imported_on_request() {
         assert_eq!(home.read(FILE).unwrap(), text, "{message}");
     }
     assert!(import(&["none.toml"]).messages.contains("none.toml does not exist"));
+}
+
+/// Another process changes the configuration and logs in while the import waits for the lock.
+#[test]
+fn an_import_reads_the_configuration_under_its_lock() {
+    if !strace::is_permitted() {
+        return;
+    }
+    let home = Home::new();
+    let provider = |host: &str| {
+        format!(
+            "[providers.acme]\nkind = \"oauth\"\nissuer = \"https://{host}\"\nclient_id = \"ci\"\n"
+        )
+    };
+    let file = home.write("job.toml", &provider("evil.dev"));
+    let lock = home.write(".my/sessions/accounts.lock", "");
+    let lock = std::fs::File::open(lock).unwrap();
+    fs2::FileExt::lock_exclusive(&lock).unwrap();
+    let log = home.path().join("strace.log");
+    let mut command = home.command("strace");
+    command.args(["-qq", "-e", "trace=flock", "-o"]).arg(&log).arg(HELPER);
+    let child = spawn({
+        command.args(["config", "import"]).arg(file);
+        command
+    });
+    let waits = || std::fs::read_to_string(&log).is_ok_and(|calls| calls.contains("EAGAIN"));
+    let started = Instant::now();
+    while !waits() {
+        assert!(started.elapsed() < Duration::from_secs(4), "it waits for the lock");
+        std::thread::yield_now();
+    }
+    home.configure(&provider("login.acme.dev"));
+    let session = "{\"access_token\":\"hunter2\",\"expires_at\":\"9999-12-31T00:00:00Z\"}";
+    home.write(".my/sessions/acme/default.json", session);
+    drop(lock);
+    let outcome = finish(child, b"");
+    assert!(outcome.messages.contains("logged in to acme"), "{outcome:?}");
+    let configuration = home.read(".config/my-credential-helper/config.toml").unwrap();
+    assert_eq!(configuration, provider("login.acme.dev"), "{outcome:?}");
 }
 
 /// `acme` and `beta` with these hosts.

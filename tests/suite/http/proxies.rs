@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::{Home, Outcome};
 
-/// A proxy that accepts a SOCKS greeting, notes what it is sent, and opens no connection.
+/// A proxy or a server: it accepts a SOCKS greeting, notes what it is sent, and opens no connection.
 struct Proxy {
     address: String,
     seen: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -14,8 +14,12 @@ struct Proxy {
 
 impl Proxy {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        Self::at("127.0.0.1").unwrap()
+    }
+
+    fn at(host: &str) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(format!("{host}:0"))?;
+        let address = listener.local_addr()?.to_string();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let journal = seen.clone();
         std::thread::spawn(move || {
@@ -31,7 +35,7 @@ impl Proxy {
                 journal.lock().unwrap().push(sent);
             }
         });
-        Self { address, seen }
+        Ok(Self { address, seen })
     }
 
     /// What it was sent since the last call.
@@ -45,8 +49,12 @@ impl Proxy {
 const HOST: &str = "api.acme.invalid";
 
 fn whoami(variables: &[(&str, &str)]) -> Outcome {
+    whoami_at(&format!("https://{HOST}"), variables)
+}
+
+fn whoami_at(url: &str, variables: &[(&str, &str)]) -> Outcome {
     let mut home = Home::new();
-    home.write(".my/config.json", &format!(r#"{{"api_url":"https://{HOST}"}}"#));
+    home.write(".my/config.json", &format!(r#"{{"api_url":"{url}"}}"#));
     home.set("MY_API_TOKEN", "myc_0123456789abcdef0123456789abcdef01234567");
     for (name, value) in variables {
         home.set(name, *value);
@@ -94,6 +102,31 @@ fn a_socks_proxy_resolves_the_host() {
         // RFC 1928: a greeting, then a request to connect to a name.
         let sent = proxy.take();
         assert!(sent.starts_with('\u{5}') && sent.contains(HOST), "{sent:?}");
+    }
+}
+
+#[test]
+fn a_loopback_address_has_no_proxy() {
+    let proxy = Proxy::start();
+    let url = &*format!("http://{}", proxy.address);
+    let names =
+        ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let variables = names.map(|name| (name, url));
+    for (address, host) in
+        [("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "localhost"), ("[::1]", "[::1]")]
+    {
+        let Ok(server) = Proxy::at(address) else {
+            let _ = std::io::stderr().write_all(b"SKIPPED: this machine has no address ::1\n");
+            continue;
+        };
+        let port = server.address.rsplit(':').next().unwrap();
+        for scheme in ["http", "https"] {
+            let outcome = whoami_at(&format!("{scheme}://{host}:{port}"), &variables);
+            assert_eq!((outcome.status, &*proxy.take()), (3, ""), "{scheme} {host}: {outcome:?}");
+            // A request, or the start of TLS.
+            let start = if scheme == "http" { "GET /v1/me HTTP/1.1" } else { "\u{16}" };
+            assert!(server.take().starts_with(start), "{scheme} {host}: {outcome:?}");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Requests that nobody should send: one clear error each, the documented exit status, nothing changed on disk, and
 //! nothing of a secret repeated.
 
+use account_server::Fault;
 use serde_json::{Value, json};
 
 use crate::support::{Home, Outcome, service};
@@ -521,4 +522,26 @@ fn control_characters_of_a_path_are_escaped() {
         let outcome = home.run(arguments);
         assert!(outcome.messages.contains("/x\\u{1b}[2J"), "{outcome:?}");
     }
+}
+
+/// A line break in it could begin a line that this program seems to print.
+#[test]
+fn texts_of_a_service_are_escaped() {
+    let server = service();
+    let (home, _) = Home::logged_in(&server);
+    let answer = |status, body: Value| {
+        let fault = Fault::Answer { status, body: body.to_string(), headers: [].into() };
+        server.fault("/v1/me", 1, fault);
+    };
+    let message = "no\nhint: run evil\u{1b}[2J\u{9b}\u{202e}";
+    for options in [&[][..], &["--json"]] {
+        answer(400, json!({ "error": { "code": "INVALID_REQUEST", "message": message } }));
+        let outcome = home.run(&[options, &["whoami"]].concat());
+        let shown = "no\\nhint: run evil\\u{1b}[2J\\u{9b}\\u{202e}";
+        assert!(outcome.messages.contains(shown), "{outcome:?}");
+        assert!(!outcome.output.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{outcome:?}");
+    }
+    answer(200, json!({ "id": "1", "email": "me\u{202e}@acme.dev" }));
+    let outcome = home.run(&["--json", "whoami"]);
+    assert!(outcome.output.contains(r#""me\u202e@acme.dev""#), "{outcome:?}");
 }

@@ -119,6 +119,18 @@ fn a_wide_directory_is_narrowed_by_every_operation() {
 }
 
 #[test]
+fn a_write_narrows_a_wide_directory_below_ours() {
+    let home = Home::new();
+    let store = r#"{"url":"https://h.dev","username":"ada","secret":"hunter2"}"#;
+    assert_eq!(home.run_with(&["store"], store).status, 0);
+    let folder = home.path().join(".my/logins");
+    let host = folder.read_dir().unwrap().next().unwrap().unwrap().path();
+    fs::set_permissions(&host, Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(home.run_with(&["store"], store).status, 0);
+    assert_eq!(fs::metadata(&host).unwrap().mode() & 0o777, 0o700);
+}
+
+#[test]
 fn a_directory_behind_a_link_is_narrowed() {
     let (home, elsewhere) = (Home::new(), tempfile::tempdir().unwrap());
     fs::set_permissions(elsewhere.path(), Permissions::from_mode(0o777)).unwrap();
@@ -347,6 +359,18 @@ fn settings_that_another_user_can_replace_are_rejected() {
         assert_eq!(outcome.messages.contains("chmod go-w"), !is_accepted, "{outcome:?}");
     }
     mode(0o755);
+    for (file_mode, is_accepted) in [(0o644, true), (0o620, false), (0o602, false)] {
+        fs::set_permissions(&file, Permissions::from_mode(file_mode)).unwrap();
+        let outcome = get();
+        assert_eq!(outcome.status == 0, is_accepted, "{file_mode:o}: {outcome:?}");
+        let message = "config.toml is writable by other users";
+        assert_eq!(outcome.messages.contains(message), !is_accepted, "{outcome:?}");
+    }
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    if give_away(&lchown(&file, Some(STRANGER), Some(STRANGER))) {
+        assert!(get().messages.contains("config.toml belongs to another user"), "{:?}", get());
+        lchown(&file, Some(rustix::process::geteuid().as_raw()), None).unwrap();
+    }
     // The file in a repository of the user, which is safe or not; then a link of another user to a file of this one.
     let other = home.path().join("dotfiles/config.toml");
     fs::create_dir(home.path().join("dotfiles")).unwrap();
@@ -462,6 +486,24 @@ fn setup_makes_no_link_below_a_directory_of_another_user() {
             assert_eq!(home.snapshot(), before, "{tool} {below}");
         }
     }
+}
+
+/// PATH may have the folder: its owner could put another program in the place of the link.
+#[test]
+fn setup_makes_no_link_in_a_folder_of_another_user() {
+    let Some(stranger) = Stranger::new() else { return };
+    if !has_client("git") {
+        return;
+    }
+    let home = Home::new();
+    let folder = home.path().join(".local/bin");
+    fs::create_dir_all(&folder).unwrap();
+    stranger.give(&folder);
+    let before = home.snapshot();
+    let outcome = home.run(&["setup", "git", "--host", "h.acme.dev", "--yes"]);
+    assert_ne!(outcome.status, 0, "{outcome:?}");
+    assert!(outcome.messages.contains("belongs to another user"), "{outcome:?}");
+    assert_eq!(home.snapshot(), before);
 }
 
 /// PATH has the folder: whoever can write there chooses the program that git runs.

@@ -38,9 +38,15 @@ impl Stranger {
         Some(Self { user: number(), group: number() })
     }
 
+    /// Lets this user run the program.
+    pub(crate) fn become_user(&self, command: &mut Command) {
+        command.uid(self.user).gid(self.group);
+    }
+
     /// Starts a program as this user.
     pub(crate) fn run(&self, mut command: Command) -> Running {
-        command.uid(self.user).gid(self.group).stdin(Stdio::null());
+        self.become_user(&mut command);
+        command.stdin(Stdio::null());
         Running(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 

@@ -8,7 +8,8 @@ use account_server::{Fault, Server};
 use serde_json::json;
 
 use crate::support::secret_service::SecretService;
-use crate::support::{HELPER, Home, Outcome, mail_to, service, spawn};
+use crate::support::stranger::Stranger;
+use crate::support::{HELPER, Home, Outcome, finish, has_client, mail_to, service, spawn};
 
 /// A stored password for a host without a provider.
 const PASSWORD: &str = "hunter2-the-stored-password";
@@ -393,4 +394,56 @@ fn core_dumps_are_disabled_except_for_the_command_of_exec() {
         dumped(&format!(r#"exec "$HELPER" exec -- sh -c '{QUIT}'"#), false),
         "another program's is its own affair"
     );
+}
+
+/// What a debugger does to a process, by the status of the shell. `strace` stays attached until it is interrupted.
+const ATTACKS: [(&str, &str); 3] = [
+    ("reads its memory", "exec 3<\"/proc/$1/mem\""),
+    ("reads its environment", "exec cat \"/proc/$1/environ\" >/dev/null"),
+    ("attaches to it", "timeout --signal=INT 1 strace -qq -o /dev/null -p \"$1\"; [ $? -eq 124 ]"),
+];
+
+/// Root may debug every process: the helper and the debugger are those of another user.
+#[test]
+fn no_debugger_of_the_same_user_attaches_to_the_process() {
+    use std::io::{BufRead as _, BufReader};
+    if !has_client("strace") {
+        return;
+    }
+    let stranger = rustix::process::geteuid().is_root().then(Stranger::new).flatten();
+    let home = Home::new();
+    if let Some(stranger) = &stranger {
+        stranger.give(home.path());
+    }
+    let start = |mut command: std::process::Command| {
+        if let Some(stranger) = &stranger {
+            stranger.become_user(&mut command);
+        }
+        spawn(command)
+    };
+    let is_done = |attack: &str, process: &std::process::Child| {
+        let mut command = home.command("sh");
+        command.args(["-c", attack, "sh", &process.id().to_string()]);
+        finish(start(command), b"").status == 0
+    };
+    let mut other = home.command("cat");
+    other.arg("-");
+    let mut other = start(other);
+    let mut command = home.command(HELPER);
+    command.args(["cargo", "--cargo-plugin"]);
+    let mut helper = start(command);
+    let mut greeting = String::new();
+    BufReader::new(helper.stdout.take().unwrap()).read_line(&mut greeting).unwrap();
+    assert!(greeting.contains("\"v\""), "the helper runs, and waits for a request: {greeting}");
+    for (what, attack) in ATTACKS {
+        if is_done(attack, &other) {
+            assert!(!is_done(attack, &helper), "a program of the same user {what}");
+        } else {
+            eprintln!("SKIPPED: here no program {what}, whatever it does");
+        }
+    }
+    for process in [&mut other, &mut helper] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
 }

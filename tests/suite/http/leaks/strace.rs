@@ -85,6 +85,29 @@ fn secrets_are_written_to_the_descriptors_that_may_have_them() {
 }
 
 #[test]
+fn a_tool_that_asks_starts_no_program() {
+    if !has_client("strace") {
+        return;
+    }
+    let server = service();
+    let entry = "protocol=https\nhost=h.dev\nusername=ada\npassword=hunter2\n\n";
+    let (home, _) = Home::logged_in(&server);
+    for (arguments, input) in [
+        (&["git", "store"][..], entry),
+        (&["git", "get"], "protocol=https\nhost=h.dev\n\n"),
+        (&["get"], ""),
+        (&["list"], ""),
+        (&["docker", "list"], ""),
+        (&["git", "erase"], entry),
+        (&["erase"], r#"{"url":"https://h.dev"}"#),
+    ] {
+        let mut started = traced(&home, arguments, input);
+        started.retain(|line| call(line).is_some_and(|(name, _)| name.starts_with("execve")));
+        assert_eq!(started.len(), 1, "{arguments:?}: only the helper: {started:?}");
+    }
+}
+
+#[test]
 fn nothing_is_read_from_the_working_directory_or_a_repository() {
     if !has_client("strace") {
         return;

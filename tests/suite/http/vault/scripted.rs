@@ -377,6 +377,36 @@ fn a_copy_is_for_the_store_that_it_is_from() {
     }
 }
 
+/// Of two processes that unwrap it, the second one would report that somebody else has it.
+#[test]
+fn a_secret_is_unwrapped_by_the_process_that_has_the_lock() {
+    let server = server(503, "", r#"{"errors":["Vault is sealed"]}"#);
+    let settings = format!(
+        "{}auth = \"approle\"\nrole_id = \"r\"\nsecret_id_variable = \"W\"\nsecret_id_wrapped = true",
+        addresses(&[&server.url])
+    );
+    let machine = Machine::new(&settings, &[("W", "hunter2-wrapping")]);
+    let read = || machine.within(Duration::from_secs(1), |store| store.read(REFRESH)).unwrap_err();
+    let unwraps = || {
+        let requests = server.requests();
+        requests.iter().filter(|request| request.path == "/v1/sys/wrapping/unwrap").count()
+    };
+    assert!(message(&read()).contains("Vault is sealed"));
+    assert_eq!(unwraps(), 1);
+    let files = std::fs::read_dir(machine.home.path().join(".my/stores")).unwrap();
+    let mut files = files.map(|entry| entry.unwrap().path());
+    let lock = files.find(|path| path.extension().is_some_and(|it| it == "lock")).unwrap();
+    let lock = std::fs::File::open(lock).unwrap();
+    fs2::FileExt::lock_exclusive(&lock).unwrap();
+    let failure = read();
+    assert!(matches!(failure, SharedFailure::Unavailable(_)), "{failure:?}");
+    assert!(message(&failure).contains("another process of this machine"), "{failure}");
+    assert_eq!(unwraps(), 1);
+    drop(lock);
+    assert!(message(&read()).contains("Vault is sealed"));
+    assert_eq!(unwraps(), 2);
+}
+
 /// The name of a credential of the plugin can be that of an account, and that of another provider.
 #[test]
 fn an_account_does_not_get_the_token_of_another_provider() {
