@@ -17,7 +17,7 @@ pub(super) const TOOL: SetupTool = SetupTool {
     file,
     add,
     remove,
-    notes: |_, _| Vec::new(),
+    notes: |request, _| left_out(request),
     probe: Probe { arguments: &["get"], input: "{\"uri\":\"{url}/\"}", proof: "Authorization" },
     least: Some((7, 0, "has only `--experimental_credential_helper`")),
 };
@@ -34,9 +34,21 @@ fn scope(pattern: &HostPattern) -> String {
     pattern.target().map_or_else(|| pattern.to_string(), |target| target.origin.host().to_owned())
 }
 
+/// Whether Bazel can be configured for the host. With another host in its configuration, every command of Bazel fails.
+pub(in crate::cli) fn is_accepted(host: &str) -> bool {
+    let host = host.strip_prefix("*.").unwrap_or(host);
+    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+}
+
+fn left_out(request: &Request<'_>) -> Vec<String> {
+    let hosts = request.hosts.iter().filter(|host| !is_accepted(&scope(host)));
+    let reason = "bazel accepts only letters, digits, `-` and `.` in the name of a host";
+    hosts.map(|host| format!("{host} was left out: {reason}")).collect()
+}
+
 fn add(request: &Request<'_>, text: &str) -> Result<String> {
     let command = escaped(&request.command()?);
-    let scopes = request.hosts.iter().map(scope);
+    let scopes = request.hosts.iter().map(scope).filter(|scope| is_accepted(scope));
     Ok(scopes.fold(text.to_owned(), |text, scope| {
         let is_former = |known: &str| own_scope(request.machine, known).as_ref() == Some(&scope);
         lines::replaced(&text, &format!("common {OPTION}{scope}={command}"), is_former)

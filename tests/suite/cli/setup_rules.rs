@@ -593,6 +593,30 @@ fn undo_leaves_no_context_with_a_removed_user() {
     }
 }
 
+/// With such a host in its configuration, every command of Bazel fails.
+#[test]
+fn bazel_is_not_set_up_for_a_host_that_it_rejects() {
+    let mut home = home();
+    let stub = home.write(".local/bin/bazel", "#!/bin/sh\necho bazel 7.7.1\n");
+    std::fs::set_permissions(&stub, std::fs::Permissions::from_mode(0o755)).unwrap();
+    home.set("PATH", stub.parent().unwrap());
+    let outcome = setup(&home, &["bazel", "--host", "[::1]:8080", "--host", "a_b.acme.dev"]);
+    for host in ["[::1]:8080", "a_b.acme.dev"] {
+        let note = format!("{host} was left out: bazel accepts only letters");
+        assert!(outcome.output.contains(&note), "{outcome:?}");
+    }
+    assert_eq!(home.read(".bazelrc"), None);
+    setup(&home, &["bazel", "--host", "*.acme.dev", "--host", "127.0.0.1:8080"]);
+    let written = home.read(".bazelrc").unwrap();
+    for host in ["*.acme.dev", "127.0.0.1"] {
+        let line = format!("common --credential_helper={host}=bazel-credential-my");
+        assert!(written.lines().any(|it| it == line), "{written}");
+    }
+    assert_eq!(written.lines().count(), 2, "{written}");
+    let doctor = home.run(&["doctor"]).output;
+    assert!(doctor.contains("127.0.0.1:8080") && !doctor.contains("is not set up for"), "{doctor}");
+}
+
 #[test]
 fn undo_of_all_lists_each_file_once() {
     let mut home = home();

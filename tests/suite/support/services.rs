@@ -132,7 +132,7 @@ impl RealService {
     }
 }
 
-fn is_accepted(userinfo: &str, token: &str) -> bool {
+pub(crate) fn is_accepted(userinfo: &str, token: &str) -> bool {
     let request = ureq::get(userinfo).header("Authorization", format!("Bearer {token}"));
     request.call().is_ok()
 }

@@ -1,5 +1,6 @@
 //! Bazel: the lines of `~/.bazelrc` and of the files that it imports. Of the helpers that match a host the most exact one
-//! is used, and of equal ones the last. Bazel has no command that prints them.
+//! is used. Of equal ones, a line for a command such as `build` precedes one for every command, wherever the lines stand,
+//! and the last line precedes the others. Bazel has no command that prints them.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,9 @@ use crate::error::{Result, sanitize};
 
 const NAME: &str = "bazel-credential-my";
 
+/// The option, and its name in Bazel 6, which later versions accept.
+const OPTIONS: [&str; 2] = ["--credential_helper", "--experimental_credential_helper"];
+
 /// Imports of imports.
 const MAX_DEPTH: usize = 8;
 
@@ -16,15 +20,18 @@ struct Helper {
     /// The host, a pattern as `*.acme.dev`, or empty for every host.
     pattern: String,
     command: String,
+    /// Whether the line is for some commands of Bazel only.
+    is_for_commands: bool,
     place: PathBuf,
 }
 
 pub(super) fn inspect(in_force: &mut InForce<'_>) -> Result<()> {
     let mut helpers = Vec::new();
-    // The user's file is read after that of the system.
-    for path in [PathBuf::from("/etc/bazel.bazelrc"), in_force.subject.file()] {
-        read(&path, MAX_DEPTH, &mut helpers)?;
+    // The user's file is read after those of the system. Debian's Bazel reads the first.
+    for path in ["/etc/bazel/bazelrc", "/etc/bazel.bazelrc"] {
+        read(Path::new(path), MAX_DEPTH, &mut helpers)?;
     }
+    read(&in_force.subject.file(), MAX_DEPTH, &mut helpers)?;
     let ours = helpers.iter().filter(|helper| helper.is_ours());
     let ours: Vec<_> = ours.map(|helper| helper.pattern.clone()).collect();
     if ours.is_empty() {
@@ -37,7 +44,7 @@ pub(super) fn inspect(in_force: &mut InForce<'_>) -> Result<()> {
         // Bazel knows no ports: the host with the port of the provider is the one that is asked for.
         let known = known.iter().find(|target| target.origin.host() == host).cloned();
         let Some(target) = known.or_else(|| target_of(&host)) else { continue };
-        if in_force.targets.contains(&target) {
+        if in_force.targets.contains(&target) || !bazel::is_accepted(target.origin.host()) {
             continue;
         }
         let matching = helpers.iter().filter(|it| it.matches(target.origin.host()));
@@ -62,24 +69,27 @@ impl Helper {
         is_named(&self.command, NAME)
     }
 
+    /// `*.acme.dev` matches `acme.dev` too.
     fn matches(&self, host: &str) -> bool {
         match self.pattern.strip_prefix("*.") {
             _ if self.pattern.is_empty() => true,
-            Some(domain) => host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')),
+            Some(domain) => {
+                host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            }
             None => host == self.pattern,
         }
     }
 
     /// `max_by_key` returns the last of equal ones.
-    fn rank(&self) -> (bool, usize) {
+    fn rank(&self) -> (bool, usize, bool) {
         let is_exact = !self.pattern.is_empty() && !self.pattern.starts_with("*.");
-        (is_exact, self.pattern.len())
+        (is_exact, self.pattern.len(), self.is_for_commands)
     }
 }
 
 /// Adds the helpers of a file that are for every configuration of a build.
 fn read(path: &Path, depth: usize, helpers: &mut Vec<Helper>) -> Result<()> {
-    let text = edit::read(path)?.unwrap_or_default().replace("\\\n", " ");
+    let text = edit::read(path)?.unwrap_or_default().replace("\\\n", "");
     for line in text.lines() {
         let words = bazel::words(line);
         let mut words = words.iter();
@@ -95,15 +105,19 @@ fn read(path: &Path, depth: usize, helpers: &mut Vec<Helper>) -> Result<()> {
         if command.contains(':') {
             continue;
         }
+        let is_for_commands = !matches!(command, "common" | "always");
         while let Some(word) = words.next() {
-            let value = match word.as_str() {
-                "--credential_helper" => words.next().map(String::as_str),
-                word => word.strip_prefix("--credential_helper="),
+            let Some(value) = OPTIONS.iter().find_map(|option| word.strip_prefix(option)) else {
+                continue;
+            };
+            let value = match value.strip_prefix('=') {
+                None if value.is_empty() => words.next().map(String::as_str),
+                value => value,
             };
             let Some(value) = value else { continue };
             let (pattern, command) = value.split_once('=').unwrap_or(("", value));
             let (pattern, command) = (pattern.to_owned(), command.to_owned());
-            helpers.push(Helper { pattern, command, place: path.to_owned() });
+            helpers.push(Helper { pattern, command, is_for_commands, place: path.to_owned() });
         }
     }
     Ok(())

@@ -31,7 +31,7 @@ static VERSION_OF_PIP: LazyLock<String> = LazyLock::new(|| {
 /// Logged in, with this tool set up for [`HOST`] and alone on PATH.
 fn with_tool(server: &Server, tool: &str) -> Home {
     let mut home = logged_in(server, &[]).0;
-    // Bazel is not packaged for the tests: a program that prints its version.
+    // Without Bazel, a program that prints its version.
     let run = crate::support::find(tool)
         .map_or("echo 8.0.0".to_owned(), |real| format!("exec {} \"$@\"", real.display()));
     let run = if tool == "pip" { format!("{}\n{run}", *VERSION_OF_PIP) } else { run };
@@ -1016,6 +1016,32 @@ fn bazel_uses_the_most_exact_helper() {
                     "-c",
                     "echo common --credential_helper=*.acme.dev=/x/other >>.bazelrc",
                 ])],
+                "fine",
+                "gets a credential",
+            ),
+            (
+                &[Write(
+                    ".bazelrc",
+                    "build --credential_helper=git.acme.dev=/x/other\n\
+                     common --credential_helper=git.acme.dev=bazel-credential-my\n",
+                )],
+                "problem",
+                "`/x/other` in",
+            ),
+            (
+                &[Run(&[
+                    "sh",
+                    "-c",
+                    "echo common --experimental_credential_helper git.acme.dev=/x/other >>.bazelrc",
+                ])],
+                "problem",
+                "`/x/other` in",
+            ),
+            (
+                &[Write(
+                    ".bazelrc",
+                    "common --credential_helper=*.git.acme.dev=bazel-\\\ncredential-my\n",
+                )],
                 "fine",
                 "gets a credential",
             ),

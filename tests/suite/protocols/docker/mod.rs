@@ -1,4 +1,4 @@
-//! docker, skopeo, podman and buildah: the real clients, against a real registry that asks for a password.
+//! docker, skopeo, podman, buildah, oras and crane: the real clients, against a real registry that asks for a password.
 
 pub(crate) mod registry;
 mod token_service;
@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::support::secret_service::SecretService;
 use crate::support::{
-    HELPER, Home, Outcome, check_integration, finish, has_client, service, service_with, spawn,
-    strace,
+    HELPER, Home, Outcome, check_integration, finish, has_client, has_rare_client, service,
+    service_with, spawn, strace,
 };
 use registry::Registry;
 use token_service::TokenService;
@@ -554,6 +554,83 @@ fn helm_pushes_and_pulls_a_chart() {
     assert_eq!(outcome.status, 0, "{outcome:?}");
     home.set("MY_API_TOKEN", "myc_wrong");
     assert_ne!(run(&home, &pull, "").status, 0);
+}
+
+/// A line of oras or crane, which contains the registry.
+fn run_line(home: &Home, line: &str, input: &str) -> Outcome {
+    run(home, &line.split(' ').collect::<Vec<_>>(), input)
+}
+
+#[test]
+fn oras_and_crane_log_in_and_out_through_the_helper() {
+    if !["oras", "crane"].into_iter().all(has_rare_client) {
+        return;
+    }
+    let Some(registry) = Registry::of_users(&[("ada", "hunter2 ü")], &[]) else { return };
+    let address = &registry.address;
+    let image = registry.image();
+    for configuration in configurations(&registry) {
+        for (login, logout, read) in [
+            ("oras login --plain-http", "oras logout", "oras manifest fetch --plain-http"),
+            ("crane auth login", "crane auth logout", "crane manifest --insecure"),
+        ] {
+            let mut home = Home::new();
+            configure(&mut home, &configuration);
+            let read = || run_line(&home, &format!("{read} {image}"), "").status;
+            assert_ne!(read(), 0, "{login}: the registry asks");
+            let line = format!("{login} -u ada --password-stdin {address}");
+            let outcome = run_line(&home, &line, "hunter2 ü");
+            assert_eq!(outcome.status, 0, "{outcome:?}");
+            assert_eq!(listed(&home), json!({ address: "ada" }));
+            let own = home.read("docker/config.json").unwrap();
+            assert!(!own.contains("\"auth\":"), "{login}: no copy: {own}");
+            assert_eq!(read(), 0, "{login}");
+            let outcome = run_line(&home, &format!("{logout} {address}"), "");
+            assert_eq!((outcome.status, listed(&home)), (0, json!({})), "{outcome:?}");
+            assert_ne!(read(), 0, "{logout}");
+        }
+    }
+}
+
+#[test]
+fn oras_and_crane_share_one_refresh() {
+    if !["oras", "crane"].into_iter().all(has_rare_client) {
+        return;
+    }
+    let Some((server, _root, mut home, session, registry)) = of_provider(&[]) else { return };
+    home.write("hello.txt", "hello");
+    for (number, configuration) in configurations(&registry).into_iter().enumerate() {
+        configure(&mut home, &configuration);
+        let place = format!("{}/{number}", registry.address);
+        for line in [
+            format!("oras push --plain-http {place}/file:1 hello.txt"),
+            format!("oras pull --plain-http {place}/file:1 -o pulled"),
+            format!("crane pull --insecure {} hello.tar", registry.image()),
+            format!("crane push --insecure hello.tar {place}/copy:1"),
+        ] {
+            let outcome = run_line(&home, &line, "");
+            assert_eq!(outcome.status, 0, "{line}: {outcome:?}");
+        }
+        assert_eq!(home.read("pulled/hello.txt").as_deref(), Some("hello"));
+    }
+    assert_eq!(server.refresh_requests(), 0);
+    server.revoke_access(&session.access_token);
+    home.write_session(&session, Duration::ZERO, Duration::from_secs(3600));
+    let lines = [
+        format!("oras manifest fetch --plain-http {}", registry.image()),
+        format!("crane manifest --insecure {}", registry.image()),
+    ];
+    let start = |line: &String| {
+        let mut command = home.command(line.split(' ').next().unwrap());
+        command.args(line.split(' ').skip(1));
+        spawn(command)
+    };
+    let pulls: Vec<_> = lines.iter().cycle().take(32).map(start).collect();
+    for pull in pulls {
+        let outcome = finish(pull, b"");
+        assert_eq!((outcome.status, &*outcome.messages), (0, ""), "{outcome:?}");
+    }
+    assert_eq!(server.refresh_requests(), 1, "one for all of them");
 }
 
 #[test]

@@ -40,6 +40,9 @@ async function start() {
       },
       { client_id: 'other', token_endpoint_auth_method: 'none', application_type: 'native',
         redirect_uris: ['http://127.0.0.1/callback'], grant_types: ['authorization_code'] },
+      // For oidc-agent, which requires a secret.
+      { client_id: 'agent', client_secret: 'hush', redirect_uris: ['http://127.0.0.1/callback'],
+        grant_types: ['authorization_code', 'refresh_token'] },
       { client_id: 'ci', client_secret: 'hush', redirect_uris: [], response_types: [], grant_types: ['client_credentials'] },
       { client_id: 'git', client_secret: 'host', redirect_uris: [], response_types: [], grant_types: ['client_credentials'] },
     ],
@@ -71,8 +74,10 @@ async function start() {
   async function agreed(accountId, clientId) {
     const client = await provider.Client.find(clientId);
     const grant = new provider.Grant({ accountId, clientId });
-    grant.addOIDCScope('openid');
-    return { accountId, client, grantId: await grant.save(), gty: 'authorization_code', scope: 'openid' };
+    // oidc-agent requests `offline_access` with each refresh.
+    const scope = clientId === 'agent' ? 'openid offline_access' : 'openid';
+    grant.addOIDCScope(scope);
+    return { accountId, client, grantId: await grant.save(), gty: 'authorization_code', scope };
   }
 
   // What the page would send a browser back with.
@@ -85,8 +90,8 @@ async function start() {
   }
 
   // A login that has been made: what a browser would bring, without one.
-  async function seed(accountId) {
-    const common = await agreed(accountId, 'helper');
+  async function seed(accountId, clientId) {
+    const common = await agreed(accountId, clientId);
     const access_token = await new provider.AccessToken(common).save();
     const refresh_token = await new provider.RefreshToken({ ...common, rotations: 0 }).save();
     return { access_token, refresh_token };
@@ -108,7 +113,7 @@ async function start() {
     const url = new URL(request.url, issuer);
     const tell = (value) => response.setHeader('content-type', 'application/json').end(JSON.stringify(value));
     switch (url.pathname) {
-      case '/test/seed': return tell(await seed(url.searchParams.get('account') ?? 'ada'));
+      case '/test/seed': return tell(await seed(url.searchParams.get('account') ?? 'ada', url.searchParams.get('client') ?? 'helper'));
       case '/test/code': return tell(await code(url.searchParams));
       case '/test/id-token': return tell(await verified(url.searchParams.get('token')));
       case '/test/journal': return tell(journal);
