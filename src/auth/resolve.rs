@@ -320,7 +320,10 @@ impl Search<'_> {
                 RefreshMode::Assume => stored,
                 RefreshMode::Perform => engine.refresh(provider, need, stored, self.trail)?,
             },
-            Some(stored) if !stored.session.is_expired(now) => stored,
+            Some(stored) if !need.is_expired(&stored.session, now) => stored,
+            Some(stored) if !stored.session.is_expired(now) => {
+                return Err(no_id_token(provider, &stored.session));
+            }
             Some(stored) => return Err(expired(provider, &stored.session)),
         };
         let kind = stored.session.kind();
@@ -532,13 +535,16 @@ fn unreadable_error(request: &CredentialRequest, trail: &Trail) -> Option<Error>
     Some(Error::temporary(message).with_hint(hint))
 }
 
-/// The error that the session has no ID token, or that the service issues a new one only with a login.
+/// The error that the session has no ID token, or that only a login brings a new one.
 fn no_id_token(provider: &Provider, session: &Session) -> Error {
     let Provider { name, .. } = provider;
     let title = provider.title();
     if session.id_token.is_some() {
-        let message =
-            format!("the ID token of {title} has expired, and a refresh brings no new one");
+        let reason = match session.refresh_token {
+            Some(_) => "a refresh brings no new one",
+            None => "the session cannot be refreshed",
+        };
+        let message = format!("the ID token of {title} has expired, and {reason}");
         return Error::new(ErrorCode::SessionExpired, message).with_hint(format!(
             "{} with `--force`; for kubectl, `kubernetes_token = \"access\"` in [providers.{name}] of config.toml \
              selects the access token",

@@ -890,6 +890,30 @@ fn an_expired_id_token_is_refreshed_once() {
 }
 
 #[test]
+fn an_expired_id_token_is_never_returned() {
+    let memory = Memory::with(ACME, &[]);
+    let acme = memory.context.provider(None).unwrap();
+    let any = ToolTraits::default();
+    // A service that issues no refresh token, and an access token that is valid for longer.
+    let only = |left| crate::model::Session {
+        refresh_token: None,
+        id_token: Some(id_token("a", left)),
+        ..session("a", 120)
+    };
+    memory.file.put_session(&acme, &only(10));
+    assert_eq!(get_token(&memory, TokenKind::Id, any), id_token("a", 10).token.expose_secret());
+    memory.file.put_session(&acme, &only(-1));
+    for token in [TokenKind::Kubernetes, TokenKind::Id] {
+        assert_eq!(get_token(&memory, token, any), "session_expired", "{token:?}");
+    }
+    assert_eq!(get_token(&memory, TokenKind::Access, any), "access-a");
+    let request = CredentialRequest { token: TokenKind::Id, ..request("") };
+    let error = memory.engine().get(&request).unwrap_err();
+    assert!(error.message.contains("the ID token of acme has expired"), "{}", error.message);
+    assert!(memory.endpoints.redeemed.borrow().is_empty());
+}
+
+#[test]
 fn an_id_token_is_a_token_of_the_session() {
     let memory = Memory::with(ACME, &[]);
     let acme = memory.context.provider(None).unwrap();

@@ -173,8 +173,9 @@ impl Need {
         self.select(session).is_fresh(now, self.min_validity)
     }
 
+    /// Whether the requested token has expired, and another refresh may return a new one.
     pub fn is_expired(self, session: &Session, now: Timestamp) -> bool {
-        self.select(session).is_expired(now)
+        self.select(session).is_expired(now) && !self.is_unmeetable(session, now)
     }
 
     /// Whether a refresh after the expiry of the ID token returned no new one, so that another refresh is useless.

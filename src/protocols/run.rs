@@ -11,7 +11,9 @@ use super::{ALL, Tool, json};
 use crate::auth::Engine;
 use crate::config::Overrides;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::{Framing, Invocation, MAX_OBJECT, Response, ToolOutput};
+use crate::model::{
+    CredentialRequest, Framing, Invocation, MAX_OBJECT, Operation, Rejection, Response, ToolOutput,
+};
 
 /// The bytes of one read. Small, since the buffer is wiped byte by byte; most requests need one read.
 const CHUNK_SIZE: usize = 512;
@@ -169,6 +171,19 @@ fn answer_input(
     let variables =
         tool.variables.iter().filter_map(|name| Some((*name, environment.text(name)?))).collect();
     answer(engine, tool, &Invocation { arguments, variables, input: input.into(), input_error })
+}
+
+/// The response to a request that `doctor` makes as the tool would. A second one of the same process, as the shell of a
+/// person, reports no rejected token.
+pub fn examine(engine: &Engine<'_>, tool: &Tool, invocation: &Invocation) -> ToolOutput {
+    (tool.answer)(invocation, &mut |operation| {
+        engine.perform(match operation {
+            Operation::Get(request) => {
+                Operation::Get(CredentialRequest { rejection: Rejection::NotReported, ..request })
+            }
+            operation => operation,
+        })
+    })
 }
 
 /// Decodes an invocation, performs the operation, and encodes the result.

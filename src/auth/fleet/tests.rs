@@ -11,8 +11,8 @@ use crate::auth::testing::{
 use crate::error::{ErrorCode, Result};
 use crate::http::{RenewalError, SharedFailure};
 use crate::model::{
-    FleetRole, Lease, LoginKind, Need, OAuth, Provider, Session, SharedPart, SharedRecord,
-    SharedSession, SharedSettings, Snapshot, Timestamp, Trail, Warning,
+    FleetRole, IdToken, Lease, LoginKind, Need, OAuth, Provider, Secret, Session, SharedPart,
+    SharedRecord, SharedSession, SharedSettings, Snapshot, Timestamp, Trail, Warning,
 };
 use crate::store::fleet::{Copy, FleetFiles};
 use crate::sys::clock::Clock as _;
@@ -109,6 +109,21 @@ fn two_machines_share_one_refresh() {
         (session("new", 0).refresh_token, None, "first")
     );
     assert_eq!(saved.logged_in_at, expired("old").logged_in_at);
+}
+
+#[test]
+fn no_refresh_is_repeated_for_an_id_token() {
+    let token = Secret::new("e30.e30.c2ln");
+    let id_token = IdToken { token, expires_at: Timestamp::from_unix(NOW - 200) };
+    let memory = with(Session { id_token: Some(id_token), ..session("kept", 100) });
+    let need = Need { id_token: true, ..Need::default() };
+    for settings in [SIMPLE, UNCACHED] {
+        let engine = memory.engine();
+        let found =
+            engine.shared_session(&acme(settings.clone()), &settings, need, &mut Trail::default());
+        assert!(need.is_unmeetable(&found.unwrap().session, memory.clock.now()));
+    }
+    assert!(redeemed(&memory).is_empty());
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn probe(subject: &Subject<'_>, target: &Target, line: Option<&Vec<String>>) -> 
     // The options of `doctor` are not the tool's.
     let context = Context::from_env(overrides);
     let ToolOutput { output, messages, status, .. } =
-        with_engine(&context, |engine| run::answer(engine, protocol, &invocation));
+        with_engine(&context, |engine| run::examine(engine, protocol, &invocation));
     if status == 0 && output.contains(tool.probe.proof) {
         return Some(Finding::fine(tool.name, format!("gets a credential for {target}")));
     }

@@ -1,12 +1,14 @@
 //! The exec plugin with the real kubectl, against an API server that rejects requests without a token of the service.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::tls::{Request, TlsServer};
-use crate::support::{Home, Outcome, check_integration, has_client, service};
+use crate::support::{HELPER, Home, Outcome, check_integration, has_client, service, spawn};
 
 /// An API server that accepts these tokens.
 fn api_server(tokens: &Arc<Mutex<Vec<String>>>) -> TlsServer {
@@ -108,6 +110,47 @@ fn a_rejected_token_is_refreshed_when_kubectl_retries() {
     assert_eq!(service.refresh_requests(), 1, "another process is no second question");
 }
 
+/// Clients that run for a long time: k9s, providers of Terraform.
+#[test]
+fn a_rejection_is_detected_while_other_clients_ask() {
+    let service = service();
+    let (home, session) = Home::logged_in(&service);
+    home.write_session(&session, Duration::from_secs(600), Duration::from_secs(300));
+    home.set_hosts(&["k8s.acme.dev:6443"]);
+    let info = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+        "spec": { "cluster": { "server": "https://k8s.acme.dev:6443" }, "interactive": false },
+    });
+    // Each asks when it is told to.
+    let script = format!("while read -r _; do '{HELPER}' kubectl </dev/null; done");
+    let mut clients: Vec<_> = (0..16)
+        .map(|_| {
+            let mut command = home.command("sh");
+            command.args(["-c", &script]).env("KUBERNETES_EXEC_INFO", info.to_string());
+            let mut client = spawn(command);
+            let answers = BufReader::new(client.stdout.take().expect("a pipe"));
+            (client, answers)
+        })
+        .collect();
+    let mut ask = |index: usize| {
+        let (client, answers): &mut (Child, BufReader<_>) = &mut clients[index];
+        writeln!(client.stdin.as_mut().expect("a pipe")).expect("it runs");
+        let mut line = String::new();
+        answers.read_line(&mut line).expect("a line");
+        let answer: Value = serde_json::from_str(&line).expect("JSON");
+        answer["status"]["token"].as_str().expect("a token").to_owned()
+    };
+    for index in 0..16 {
+        assert_eq!(ask(index), session.access_token);
+    }
+    let renewed = ask(0);
+    assert_ne!(renewed, session.access_token, "the second request of this process");
+    for index in 1..16 {
+        assert_eq!(ask(index), renewed);
+    }
+    assert_eq!(service.refresh_requests(), 1);
+}
+
 #[test]
 fn no_other_cluster_is_given_the_token() {
     if !has_client("kubectl") {
@@ -171,4 +214,15 @@ fn kubectl_works_after_setup() {
     assert_eq!(outcome.status, 0, "{outcome:?}");
     let outcome = version(&home);
     assert_eq!(outcome.status, 0, "{outcome:?}");
+
+    // The second examination from one shell is not the second request of a client.
+    home.write_session(&session, Duration::from_secs(600), Duration::from_secs(300));
+    let link = "tools/my-credential-helper";
+    home.only_tools(&["kubectl"]);
+    std::os::unix::fs::symlink(HELPER, home.path().join(link)).expect("a link");
+    for _ in 0..2 {
+        let examined = home.run(&["doctor"]).output;
+        assert!(examined.contains("gets a credential for https://127.0.0.1"), "{examined}");
+    }
+    assert_eq!(service.refresh_requests(), 0);
 }

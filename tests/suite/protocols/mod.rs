@@ -11,6 +11,7 @@ mod git_callers;
 mod goauth;
 pub(crate) mod hosts;
 mod job;
+mod kube_apiserver;
 mod kubectl;
 mod one_login;
 pub(crate) mod pnpm;

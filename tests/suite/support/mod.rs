@@ -7,6 +7,7 @@ pub(crate) mod disk;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod job;
+pub(crate) mod kube;
 pub(crate) mod oidc;
 pub(crate) mod openbao;
 pub(crate) mod platform;

@@ -1,6 +1,7 @@
 //! An independent OAuth 2 service: npm's `oidc-provider`, with rotation on.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -32,6 +33,8 @@ static PROCESS: LazyLock<Mutex<(Child, BufReader<ChildStdout>)>> = LazyLock::new
 /// A service of its own, until this is dropped.
 pub(crate) struct Oidc {
     pub(crate) url: String,
+    /// The same address, or the one with TLS.
+    pub(crate) issuer: String,
 }
 
 impl Drop for Oidc {
@@ -43,12 +46,21 @@ impl Drop for Oidc {
 impl Oidc {
     /// `None`, with a message, if node or the package is not installed.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_as("")
+    }
+
+    /// A service whose issuer has TLS, with this certificate and its key (PEM).
+    pub(crate) fn start_with_tls(certificate: &Path, key: &Path) -> Option<Self> {
+        Self::start_as(&format!("{} {}", certificate.display(), key.display()))
+    }
+
+    fn start_as(line: &str) -> Option<Self> {
         if !has_client("node") {
             return None;
         }
         let mut process = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
         // It has ended where the package is missing.
-        let _ = process.0.stdin.as_mut().expect("a pipe").write_all(b"\n");
+        let _ = writeln!(process.0.stdin.as_mut().expect("a pipe"), "{line}");
         let mut line = String::new();
         // The library prints notices.
         while !line.starts_with("http") {
@@ -66,7 +78,8 @@ impl Oidc {
             );
             return None;
         }
-        Some(Self { url: line.trim().to_owned() })
+        let (url, issuer) = line.trim().split_once(' ').expect("two URLs");
+        Some(Self { url: url.to_owned(), issuer: issuer.to_owned() })
     }
 
     fn test(&self, what: &str) -> Value {
@@ -111,7 +124,17 @@ impl Oidc {
         self.test(&format!("delay-description?ms={}", time.as_millis()));
     }
 
-    /// The lifetime of the access tokens that it issues from now on, in seconds.
+    /// From now on, no refresh returns an ID token.
+    pub(crate) fn withhold_id_token(&self) {
+        self.test("withhold-id-token");
+    }
+
+    /// Replaces the keys that sign ID tokens.
+    pub(crate) fn rotate_keys(&self) {
+        self.test("rotate-keys");
+    }
+
+    /// The lifetime of the access and the ID tokens that it issues from now on, in seconds.
     pub(crate) fn set_lifetime(&self, seconds: u64) {
         self.test(&format!("lifetime?s={seconds}"));
     }
@@ -174,9 +197,9 @@ impl Oidc {
     /// A home with the service as its default provider `acme`.
     pub(crate) fn home(&self, more: &str) -> Home {
         let mut home = Home::new();
-        let url = &self.url;
+        let issuer = &self.issuer;
         let text = format!(
-            "provider = \"acme\"\n[providers.acme]\nkind = \"oauth\"\nissuer = \"{url}\"\nscopes = [\"openid\"]\n{more}\n"
+            "provider = \"acme\"\n[providers.acme]\nkind = \"oauth\"\nissuer = \"{issuer}\"\nscopes = [\"openid\"]\n{more}\n"
         );
         let text = if more.contains("client_id") {
             text

@@ -1,7 +1,10 @@
 // Real OAuth 2 services for the tests: npm's oidc-provider, each on a free port of this machine, with rotation on, so that
-// an old refresh token that comes back ends the whole login. Prints the URL of each, and ends with its standard input.
-import { webcrypto } from 'node:crypto';
+// an old refresh token that comes back ends the whole login. Prints the URL and the issuer of each, and ends with its
+// standard input.
+import { generateKeyPairSync, randomUUID, webcrypto } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
@@ -14,22 +17,31 @@ URL.parse ??= (text, base) => (URL.canParse(text, base) ? new URL(text, base) : 
 const found = createRequire(`${process.cwd()}/`).resolve('oidc-provider');
 const { Provider } = await import(pathToFileURL(found));
 
-// Starts a service of its own for each line of the standard input: loading the library takes longer than a test.
-async function start() {
-  const server = createServer();
+async function portOf(server) {
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
-  const issuer = `http://127.0.0.1:${server.address().port}`;
+  return server.address().port;
+}
+
+// Starts a service of its own for each line of the standard input: loading the library takes longer than a test. The line
+// may have the files of a certificate and its key: then the issuer is at a second port, over TLS.
+async function start(line) {
+  const server = createServer();
+  const url = `http://127.0.0.1:${await portOf(server)}`;
+  const [cert, key] = line.split(' ').filter(Boolean).map((file) => readFileSync(file));
+  const secure = cert && createTlsServer({ cert, key });
+  const issuer = secure ? `https://127.0.0.1:${await portOf(secure)}` : url;
 
   // What the tests look at and change, below /test.
   const journal = [];
   let delay = 0;
   let delayDescription = 0;
   let lifetime = 900;
+  let withholdIdToken = false;
   let assertion = '';
   let gate = Promise.resolve();
   let release = () => {};
 
-  const provider = new Provider(issuer, {
+  const configuration = {
     clients: [
       {
         client_id: 'helper',
@@ -52,22 +64,48 @@ async function start() {
       introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true, allowedPolicy: () => true },
       registration: { enabled: true },
+      // The access token for a resource is a JWT with this audience.
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: (ctx, audience) => ({ scope: 'openid', audience, accessTokenFormat: 'jwt' }),
+        useGrantedResource: () => true,
+      },
     },
     enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'] },
     pkce: { required: () => true },
     issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: true,
-    ttl: { AccessToken: () => lifetime, ClientCredentials: 900, RefreshToken: 14 * 86400, Grant: 14 * 86400, Session: 86400, Interaction: 3600, DeviceCode: 600, IdToken: 900, AuthorizationCode: 60 },
+    ttl: { AccessToken: () => lifetime, ClientCredentials: 900, RefreshToken: 14 * 86400, Grant: 14 * 86400, Session: 86400, Interaction: 3600, DeviceCode: 600, IdToken: () => lifetime, AuthorizationCode: 60 },
     claims: { openid: ['sub', 'email'] },
     findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@acme.dev` }) }),
     cookies: { keys: ['of a test'] },
-  });
+  };
 
-  for (const event of ['grant.success', 'grant.error', 'grant.revoked', 'refresh_token.consumed', 'access_token.issued']) {
-    provider.on(event, (first) => journal.push({ event, grant_type: first?.oidc?.params?.grant_type }));
+  function build(more) {
+    const provider = new Provider(issuer, { ...configuration, ...more });
+    for (const event of ['grant.success', 'grant.error', 'grant.revoked', 'refresh_token.consumed', 'access_token.issued']) {
+      provider.on(event, (first) => journal.push({ event, grant_type: first?.oidc?.params?.grant_type }));
+    }
+    for (const event of ['server_error', 'introspection.error', 'revocation.error', 'grant.error', 'authorization.error']) {
+      provider.on(event, (ctx, error) => console.error(event, error?.message, error?.error_detail ?? ''));
+    }
+    provider.use(async (ctx, next) => {
+      await next();
+      assertion = ctx.oidc?.body?.client_assertion ?? assertion;
+      if (withholdIdToken && ctx.oidc?.params?.grant_type === 'refresh_token') delete ctx.body.id_token;
+    });
+    return provider;
   }
-  for (const event of ['server_error', 'introspection.error', 'revocation.error', 'grant.error', 'authorization.error']) {
-    provider.on(event, (ctx, error) => console.error(event, error?.message, error?.error_detail ?? ''));
+  let provider = build();
+  let answer = provider.callback();
+
+  // Replaces the signing keys. What was issued stays in the storage.
+  function rotateKeys() {
+    const before = provider;
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const key = { ...privateKey.export({ format: 'jwk' }), kid: randomUUID(), use: 'sig', alg: 'RS256' };
+    provider = build({ adapter: (model) => before[model].adapter, jwks: { keys: [key] } });
+    answer = provider.callback();
   }
 
   // What somebody has agreed to.
@@ -85,8 +123,8 @@ async function start() {
     const [redirectUri, codeChallenge] = [asked.get('redirect_uri'), asked.get('code_challenge')];
     const bound = { redirectUri, codeChallenge, codeChallengeMethod: 'S256' };
     const common = await agreed('ada', asked.get('client_id'));
-    const nonce = asked.get('nonce') ?? undefined;
-    return { code: await new provider.AuthorizationCode({ ...common, ...bound, nonce }).save() };
+    const [nonce, resource] = [asked.get('nonce') ?? undefined, asked.get('audience') ?? undefined];
+    return { code: await new provider.AuthorizationCode({ ...common, ...bound, nonce, resource }).save() };
   }
 
   // A login that has been made: what a browser would bring, without one.
@@ -97,19 +135,13 @@ async function start() {
     return { access_token, refresh_token };
   }
 
-  provider.use(async (ctx, next) => {
-    await next();
-    assertion = ctx.oidc?.body?.client_assertion ?? assertion;
-  });
-
   // The claims of an ID token, if its signature, issuer and audience are right.
   async function verified(token) {
     const { payload } = await provider.IdToken.validate(token, await provider.Client.find('helper'));
     return payload;
   }
 
-  const answer = provider.callback();
-  server.on('request', async (request, response) => {
+  async function handle(request, response) {
     const url = new URL(request.url, issuer);
     const tell = (value) => response.setHeader('content-type', 'application/json').end(JSON.stringify(value));
     switch (url.pathname) {
@@ -122,7 +154,15 @@ async function start() {
       case '/test/clear': journal.length = 0; return tell({});
       case '/test/delay': delay = Number(url.searchParams.get('ms')); return tell({});
       case '/test/hold': gate = new Promise((done) => { release = done; }); return tell({});
-      case '/test/close': tell({}); server.close(); return server.closeAllConnections();
+      case '/test/withhold-id-token': withholdIdToken = true; return tell({});
+      case '/test/rotate-keys': rotateKeys(); return tell({});
+      case '/test/close':
+        tell({});
+        for (const each of [server, secure]) {
+          each?.close();
+          each?.closeAllConnections();
+        }
+        return undefined;
       case '/test/release': release(); return tell({});
       case '/test/delay-description': delayDescription = Number(url.searchParams.get('ms')); return tell({});
     }
@@ -136,9 +176,11 @@ async function start() {
       if (delay) await new Promise((done) => setTimeout(done, delay));
     }
     return answer(request, response);
-  });
-  console.log(issuer);
+  }
+  server.on('request', handle);
+  secure?.on('request', handle);
+  console.log(url, issuer);
 }
 
-for await (const _ of createInterface({ input: process.stdin })) await start();
+for await (const line of createInterface({ input: process.stdin })) await start(line);
 process.exit(0);
