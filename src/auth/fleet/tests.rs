@@ -258,6 +258,7 @@ fn reading() -> Process {
         role: FleetRole::Simple,
         need: Need::default(),
         deadline: boot + Duration::from_secs(60),
+        save_deadline: boot + Duration::from_secs(60),
         clock: (Timestamp::from_unix(NOW), boot),
         pending: None,
         has_copy: false,
@@ -480,8 +481,8 @@ fn a_rejected_refresh_token_is_sent_by_one_machine_only() {
     assert_eq!(error.code, ErrorCode::SessionExpired);
     assert!(error.message.contains("INVALID_TOKEN"), "{error}");
     assert_eq!(redeemed(&other), Vec::<String>::new());
-    let (_, facts) = other.engine().load_shared(&acme(SIMPLE), &SIMPLE);
-    assert!(facts.unwrap().rejected.is_some(), "`status` names the cause");
+    let (_, facts) = other.engine().load_with_facts(&acme(SIMPLE));
+    assert!(facts.unwrap().unwrap().rejected.is_some(), "`status` names the cause");
     // The token that lives is returned, with a warning.
     let memory = with(due("old"));
     memory.endpoints.will(Err(ended()));
@@ -620,7 +621,7 @@ fn a_machine_with_a_wrong_clock_refreshes_as_the_others() {
         memory.shared.ahead.set(ahead);
         memory.shared.put_session(by_store(session("one", 0)));
         assert_eq!(token(&memory, &SIMPLE), "access-one", "it lives, whatever this clock says");
-        let (loaded, _) = memory.engine().load_shared(&acme(SIMPLE), &SIMPLE);
+        let (loaded, _) = memory.engine().load_with_facts(&acme(SIMPLE));
         assert_eq!(loaded.newest.unwrap().session, session("one", 0));
         let memory = Memory::new();
         memory.shared.ahead.set(ahead);
@@ -660,6 +661,27 @@ fn a_process_that_waited_for_another_one_sends_nothing() {
     memory.locks.broken.set(true);
     memory.endpoints.will(Ok(session("new", 0)));
     assert_eq!(token(&memory, &UNCACHED), "access-new");
+}
+
+/// Another process of this machine has the lock, and another machine the lease.
+#[test]
+fn a_waiting_process_takes_the_copy_that_another_one_wrote() {
+    let memory = with(expired("old"));
+    lease(&memory);
+    memory.locks.held_for.set(u32::MAX);
+    let files = FleetFiles::new(&memory.context, &acme(SIMPLE), &SIMPLE);
+    let clock = memory.clock.clone();
+    let (begun, next_read) = (clock.now(), clock.now().plus_seconds(600));
+    *memory.shared.meanwhile.borrow_mut() = Some(Box::new(move || {
+        if clock.now().since(begun).whole_seconds() >= 8 {
+            files.write_copy(&Copy { session: session("new", 0), next_read });
+        }
+    }));
+    assert_eq!(token(&memory, &SIMPLE), "access-new");
+    let count = requests(&memory).len();
+    assert!((1..9).contains(&count), "{count} reads");
+    assert!(memory.clock.elapsed() < Duration::from_secs(19), "{:?}", memory.clock.elapsed());
+    assert_eq!(redeemed(&memory), Vec::<String>::new());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use my_credential_helper::auth::fleet::protocol::{
-    Action, Call, Event, Goal, Input, Outcome, Process,
+    Action, Call, Event, Goal, Input, Outcome, Process, SAVE_TIMEOUT,
 };
 use my_credential_helper::http::{HttpError, RenewalError, ServiceError, SharedFailure};
 use my_credential_helper::model::{
@@ -222,6 +222,7 @@ impl World {
             role: FleetRole::Simple,
             need: Need::default(),
             deadline: boot + Duration::from_secs(20),
+            save_deadline: boot + SAVE_TIMEOUT,
             clock: (at(self.time), boot),
             pending: machine.pending.clone(),
             has_copy: false,

@@ -4,6 +4,7 @@ mod cluster;
 mod logins;
 mod people;
 mod scripted;
+mod silent;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -50,7 +51,7 @@ impl Machine {
     fn stores(&self) -> VaultStores<'_> {
         let network =
             Network { context: &self.context, log: StderrLog::default(), descriptions: false };
-        VaultStores { network, clock: &SystemClock }
+        VaultStores::new(network, &SystemClock)
     }
 
     /// Runs with the store, which has this time.
