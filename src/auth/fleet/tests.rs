@@ -684,6 +684,39 @@ fn a_waiting_process_takes_the_copy_that_another_one_wrote() {
     assert_eq!(redeemed(&memory), Vec::<String>::new());
 }
 
+/// A token that a tool rejects while the holder of the lease waits for the service.
+#[test]
+fn a_late_result_replaces_a_token_that_was_marked_as_rejected() {
+    for is_published in [false, true] {
+        let role = if is_published { FleetRole::Refresher } else { FleetRole::Simple };
+        let settings = SharedSettings { role, ..UNCACHED };
+        let memory = with(due("old"));
+        let (other, provider) = (memory.beside(), acme(settings.clone()));
+        let marked = settings.clone();
+        memory.endpoints.after(
+            Box::new(move || {
+                let rejected = due("old").access_token;
+                let is_marked =
+                    other.engine().refuse_shared(&provider, &marked, &rejected).unwrap();
+                let shared = other.shared.shared();
+                assert!(is_marked && shared.lease.is_some(), "the lease stays");
+                assert!(shared.session.is_expired(other.clock.now()));
+            }),
+            Ok(session("new", 0)),
+        );
+        let (found, warnings) = get(&memory, &settings).unwrap();
+        assert_eq!((&*found, warnings.len()), ("access-new", 0));
+        let SharedSession { session: saved, lease, rejected, login_id } = memory.shared.shared();
+        assert_eq!((lease, rejected, &*login_id), (None, None, "first"));
+        assert_eq!(saved.expires_at, session("new", 0).expires_at, "the mark is the old token's");
+        assert_eq!(saved.refresh_token, session("new", 0).refresh_token);
+        assert_eq!(redeemed(&memory), ["old"]);
+        assert!(!pending(&memory).exists());
+        // Nobody refreshes again.
+        assert_eq!(token(&memory.beside(), &settings), "access-new");
+    }
+}
+
 #[test]
 fn nothing_is_sent_if_this_machine_is_not_prepared() {
     let memory = with(expired("old"));
