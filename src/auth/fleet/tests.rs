@@ -401,7 +401,7 @@ fn no_refresh_token_is_sent_while_a_result_is_pending() {
     memory.endpoints.after(Box::new(move || shared.is_away.set(true)), Ok(session("new", -7200)));
     get(&memory, &UNCACHED).unwrap();
     memory.shared.is_away.set(false);
-    let attempts = super::LOCK_TIMEOUT.as_millis() / RETRY_DELAY.as_millis() + 2;
+    let attempts = super::QUEUE_TIMEOUT.as_millis() / RETRY_DELAY.as_millis() + 2;
     for _ in 0..2 {
         pass(&memory, 3600);
         memory.locks.held_for.set(u32::try_from(attempts).unwrap());
@@ -682,6 +682,24 @@ fn a_waiting_process_takes_the_copy_that_another_one_wrote() {
     assert!((1..9).contains(&count), "{count} reads");
     assert!(memory.clock.elapsed() < Duration::from_secs(19), "{:?}", memory.clock.elapsed());
     assert_eq!(redeemed(&memory), Vec::<String>::new());
+}
+
+/// One process sends the requests of all, also if the service or another machine takes longer than a lock is held.
+#[test]
+fn processes_queue_while_another_one_waits_for_the_service() {
+    let memory = with(expired("old"));
+    let (clock, begun) = (memory.clock.clone(), memory.clock.now());
+    let files = FleetFiles::new(&memory.context, &acme(SIMPLE), &SIMPLE);
+    let attempts = Duration::from_secs(10).as_millis() / RETRY_DELAY.as_millis();
+    memory.locks.held_for.set(attempts.try_into().unwrap());
+    *memory.locks.meanwhile.borrow_mut() = Some(Box::new(move || {
+        if clock.now().since(begun).whole_seconds() >= 9 {
+            let next_read = clock.now().plus_seconds(600);
+            files.write_copy(&Copy { session: session("new", 0), next_read });
+        }
+    }));
+    assert_eq!(token(&memory, &SIMPLE), "access-new");
+    assert_eq!(requests(&memory), Vec::<String>::new());
 }
 
 /// A token that a tool rejects while the holder of the lease waits for the service.

@@ -20,18 +20,18 @@ const SESSION_SIZE: usize = 8 << 10;
 /// A provider that is examined, with the account in use. Its session is loaded once.
 pub(super) struct Login {
     pub(super) provider: Provider,
-    loaded: OnceCell<Loaded>,
+    loaded: OnceCell<Known>,
 }
 
 /// The sessions, and what a shared store says about them.
-type Loaded = (LoadedSessions, Option<Result<SharedFacts, ErrorCode>>);
+type Known = (LoadedSessions, Option<Result<SharedFacts, ErrorCode>>);
 
 impl Login {
     fn new(provider: Provider) -> Self {
         Self { provider, loaded: OnceCell::new() }
     }
 
-    pub(super) fn loaded(&self, engine: &Engine<'_>) -> &Loaded {
+    pub(super) fn loaded(&self, engine: &Engine<'_>) -> &Known {
         self.loaded.get_or_init(|| engine.load_with_facts(&self.provider))
     }
 
