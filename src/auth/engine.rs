@@ -5,11 +5,11 @@
 
 use std::cell::Cell;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::config::Context;
 use crate::error::Result;
-use crate::http::{HttpEndpoints, Network, SharedStore, SharedStores, TokenEndpoints, VaultStores};
+use crate::http::{HttpEndpoints, Network, SharedStores, TokenEndpoints, VaultStores};
 use crate::model::{Operation, Provider, Response, Source, StorageKey};
 use crate::store::{FileStore, Keyring, Stores};
 use crate::sys::clock::{Clock, SystemClock};
@@ -20,23 +20,7 @@ use crate::sys::log::{Log, StderrLog};
 const KEYRING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// For all accounts of a list together.
-const SHARED_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Shared stores whose requests end at the deadline.
-struct Until<'a> {
-    stores: &'a dyn SharedStores,
-    deadline: Instant,
-}
-
-impl SharedStores for Until<'_> {
-    fn open<'a>(
-        &'a self,
-        provider: &'a Provider,
-        deadline: Instant,
-    ) -> Result<Box<dyn SharedStore + 'a>> {
-        self.stores.open(provider, deadline.min(self.deadline))
-    }
-}
+pub const LIST_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy)]
 pub struct Engine<'a> {
@@ -44,6 +28,8 @@ pub struct Engine<'a> {
     pub stores: Stores<'a>,
     pub endpoints: &'a dyn TokenEndpoints,
     pub shared: &'a dyn SharedStores,
+    /// What the command has left for requests to shared stores; without it, each call has a limit of its own.
+    pub shared_time: Option<&'a Cell<Duration>>,
     pub locks: &'a dyn Locks,
     pub clock: &'a dyn Clock,
     pub log: &'a dyn Log,
@@ -65,7 +51,8 @@ pub fn with_engine<T>(context: &Context, work: impl FnOnce(&Engine<'_>) -> T) ->
             clock: &SystemClock,
             has_no_metadata: Cell::new(false),
         },
-        shared: &VaultStores { network, clock: &SystemClock },
+        shared: &VaultStores::new(network, &SystemClock),
+        shared_time: None,
         locks: &FileLocks,
         clock: &SystemClock,
         log: &log,
@@ -81,9 +68,9 @@ impl Engine<'_> {
             Operation::Store(request) => self.store(request),
             Operation::Erase(request) => self.erase(&request).map(Response::Erased),
             Operation::EraseLegacy(url, request, error) => self.erase_legacy(&url, &request, error),
-            Operation::List => self.in_time(|engine| engine.list().map(listed)),
+            Operation::List => self.in_time(LIST_TIMEOUT, |engine| engine.list().map(listed)),
             Operation::ListServable(tool) => {
-                self.in_time(|engine| engine.list_servable(tool).map(listed))
+                self.in_time(LIST_TIMEOUT, |engine| engine.list_servable(tool).map(listed))
             }
             Operation::Capabilities => {
                 self.context.configuration()?;
@@ -93,10 +80,25 @@ impl Engine<'_> {
         }
     }
 
-    /// Runs `work` with a time limit for all requests to the shared store together: it reads many accounts.
-    pub fn in_time<T>(&self, work: impl FnOnce(&Engine<'_>) -> T) -> T {
-        let deadline = self.clock.instant() + SHARED_TIMEOUT;
-        work(&Engine { shared: &Until { stores: self.shared, deadline }, ..*self })
+    /// Runs `work` with a time limit for all requests to shared stores together, since it uses several accounts. A limit
+    /// that is in force stays.
+    pub fn in_time<T>(&self, timeout: Duration, work: impl FnOnce(&Engine<'_>) -> T) -> T {
+        let left = Cell::new(timeout);
+        work(&Engine { shared_time: self.shared_time.or(Some(&left)), ..*self })
+    }
+
+    /// Spends time on a shared store: at most `timeout`, and at most what the command has left.
+    pub fn spend<T>(&self, timeout: Duration, work: impl FnOnce(Duration) -> T) -> T {
+        let start = self.clock.instant();
+        let done = work(self.shared_time_left().min(timeout));
+        if let Some(left) = self.shared_time {
+            left.set(left.get().saturating_sub(self.clock.instant() - start));
+        }
+        done
+    }
+
+    pub(super) fn shared_time_left(&self) -> Duration {
+        self.shared_time.map_or(Duration::MAX, Cell::get)
     }
 
     /// Each store, and the reason if it is not available.

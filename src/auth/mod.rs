@@ -14,4 +14,4 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Engine, with_engine};
+pub use engine::{Engine, LIST_TIMEOUT, with_engine};

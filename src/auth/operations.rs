@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Engine;
 use super::refresh::{ForcedBy, LOCK_TIMEOUT, last_refreshed};
+use super::{Engine, LIST_TIMEOUT};
 use crate::config::StoreChoice;
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::model::{
@@ -83,10 +83,13 @@ impl Engine<'_> {
         if variable.ok().flatten().is_some_and(|found| is_own(found.kind, &found.token)) {
             return Ok(true);
         }
-        Ok(self.accounts(&provider.name)?.iter().any(|account| {
-            let LoadedSessions { newest, older, .. } = self.load(account);
-            let mut sessions = newest.iter().chain(&older).map(|stored| &stored.session);
-            sessions.any(|it| it.tokens().any(|token| is_own(it.kind(), token)))
+        let accounts = self.accounts(&provider.name)?;
+        Ok(self.in_time(LIST_TIMEOUT, |engine| {
+            accounts.iter().any(|account| {
+                let LoadedSessions { newest, older, .. } = engine.load(account);
+                let mut sessions = newest.iter().chain(&older).map(|stored| &stored.session);
+                sessions.any(|it| it.tokens().any(|token| is_own(it.kind(), token)))
+            })
         }))
     }
 
@@ -224,12 +227,15 @@ impl Engine<'_> {
         if self.take_identity(provider, Some(secret)).is_some() {
             return Ok(true);
         }
-        for provider in self.accounts(&provider.name)? {
-            if self.mark_rejected(&provider, secret, ForcedBy::Tool)? {
-                return Ok(true);
+        let accounts = self.accounts(&provider.name)?;
+        self.in_time(LIST_TIMEOUT, |engine| {
+            for provider in &accounts {
+                if engine.mark_rejected(provider, secret, ForcedBy::Tool)? {
+                    return Ok(true);
+                }
             }
-        }
-        Ok(false)
+            Ok(false)
+        })
     }
 
     /// Deletes a provider's session from both stores; with a secret, only a session with this token. An error if a

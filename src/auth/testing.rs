@@ -247,6 +247,8 @@ pub(super) struct MemoryShared {
     pub(super) ahead: Cell<i64>,
     /// Every request, in order: `read`, `lease`, `session`, `logout`; of the record of the readers with `access`.
     pub(super) requests: RefCell<Vec<String>>,
+    /// What happens during a read.
+    pub(super) meanwhile: RefCell<Option<Interleaved>>,
     clock: Rc<ManualClock>,
 }
 
@@ -258,6 +260,7 @@ impl MemoryShared {
             is_away: Cell::new(false),
             ahead: Cell::new(0),
             requests: RefCell::default(),
+            meanwhile: RefCell::default(),
             clock,
         }
     }
@@ -316,6 +319,7 @@ impl SharedStores for Rc<MemoryShared> {
 impl SharedStore for &Rc<MemoryShared> {
     fn read(&self, part: SharedPart) -> Result<Snapshot, SharedFailure> {
         self.note("read", part);
+        self.meanwhile.borrow().iter().for_each(|meanwhile| meanwhile());
         self.check()?;
         let lag = match self.fault(false) {
             Some(Fault::Read(failure)) => return Err(failure),
@@ -499,6 +503,7 @@ impl Memory {
             stores: Stores { keyring: &*self.keyring, file: &*self.file },
             endpoints: &self.endpoints,
             shared: &self.shared,
+            shared_time: None,
             locks: &self.locks,
             clock: &*self.clock,
             log: &self.log,

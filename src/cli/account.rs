@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::auth::Engine;
+use crate::auth::{Engine, LIST_TIMEOUT};
 use crate::cli::names_provider;
 use crate::cli::output::{Output, or};
 use crate::error::{Error, ErrorCode, Result, sanitize};
@@ -93,7 +93,7 @@ pub(super) fn rows(
     known: Option<(&StorageKey, LoadedSessions)>,
     output: &Output,
 ) -> Vec<Row> {
-    engine.in_time(|engine| load_rows(engine, names, known, output))
+    engine.in_time(LIST_TIMEOUT, |engine| load_rows(engine, names, known, output))
 }
 
 fn load_rows(

@@ -13,6 +13,9 @@ use crate::http::{self, Client, mycli};
 use crate::model::{Kind, LoginKind, OffReason, Provider, Session, Source, ToolOutput};
 use crate::store::session::{LoadedSessions, StoredSession};
 
+/// For the sessions of all accounts in a shared store together.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  my-credential-helper logout --account work\n  my-credential-helper logout --all"
@@ -31,6 +34,10 @@ pub(super) fn run(
     if !arguments.all {
         return logout(engine, &engine.context.provider(None)?, output);
     }
+    engine.in_time(TIMEOUT, |engine| log_out_of_all(engine, output))
+}
+
+fn log_out_of_all(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
     let configuration = engine.context.configuration()?;
     let mut results = Vec::new();
     for name in configuration.names() {

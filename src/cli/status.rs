@@ -12,7 +12,8 @@ use crate::cli::output::{Output, Report};
 use crate::cli::whoami;
 use crate::config::MyJson;
 use crate::error::{Error, ErrorCode, Result, sanitize};
-use crate::http::{microtica, vault};
+use crate::http::microtica;
+use crate::http::vault::{self, Inspection};
 use crate::model::{
     Kind, LoginKind, Provider, Secret, Session, Source, Timestamp, ToolOutput, jwt,
 };
@@ -21,8 +22,8 @@ use crate::store::owner;
 use crate::store::session::{LoadedSessions, StoredSession};
 use crate::sys::atomic_file;
 
-/// For the server that has the sessions of several machines.
-const VAULT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For everything that is read from a shared store together.
+const SHARED_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper status --check")]
@@ -40,6 +41,10 @@ pub(super) fn run(
     arguments: &Arguments,
     output: &Output,
 ) -> Result<ToolOutput> {
+    engine.in_time(SHARED_TIMEOUT, |engine| show(engine, arguments, output))
+}
+
+fn show(engine: &Engine<'_>, arguments: &Arguments, output: &Output) -> Result<ToolOutput> {
     let provider = engine.context.provider(None)?;
     // The check comes first, since it may refresh the stored session.
     let checked = arguments.check.then(|| check(engine, &provider));
@@ -145,13 +150,7 @@ fn local_status(
     output: &Output,
 ) -> Result<(Report, LoadedSessions)> {
     let (context, now) = (&engine.context, engine.clock.now());
-    let (loaded, shared) = match &provider.shared {
-        Some(settings) => {
-            let (loaded, facts) = engine.load_shared(provider, settings);
-            (loaded, Some(facts))
-        }
-        None => (engine.load(provider), None),
-    };
+    let (loaded, shared) = engine.load_with_facts(provider);
     let facts = shared.as_ref().and_then(|found| found.as_ref().ok());
     output.warn(&loaded.trail.warnings);
     let identity = engine.identity_status(provider);
@@ -246,7 +245,7 @@ fn add_stores(report: &mut Report, provider: &Provider, variable: String, loaded
 /// The record that other machines share.
 fn add_shared(report: &mut Report, shared: Option<&SharedFacts>, now: Timestamp) {
     let Some(shared) = shared else { return };
-    let SharedFacts { role, location, version, written_at, lease, rejected } = shared;
+    let SharedFacts { role, location, version, written_at, lease, rejected, .. } = shared;
     let holder = lease.as_ref().map(|lease| lease.holder.as_str());
     report.field(
         "shared",
@@ -266,20 +265,31 @@ fn add_shared(report: &mut Report, shared: Option<&SharedFacts>, now: Timestamp)
     }
 }
 
-/// The server that has the record: how this machine logs in there, and whether it may do what it has to.
+/// The server that has a record, which was read before: how this machine logs in there, and whether it may do what it has
+/// to.
+pub(super) fn inspect(
+    engine: &Engine<'_>,
+    provider: &Provider,
+    record: &Result<SharedFacts, ErrorCode>,
+) -> Result<Inspection> {
+    let version = match record {
+        Ok(facts) => Some(facts.version),
+        Err(ErrorCode::TemporarilyUnavailable) => None,
+        Err(_) => Some(0),
+    };
+    engine.spend(SHARED_TIMEOUT, |timeout| {
+        let deadline = Instant::now() + timeout;
+        vault::inspect(engine.network, engine.clock, provider, deadline, version)
+    })
+}
+
 fn add_vault(
     engine: &Engine<'_>,
     provider: &Provider,
     record: &Result<SharedFacts, ErrorCode>,
     report: &mut Report,
 ) -> Result<()> {
-    let version = match record {
-        Ok(facts) => Some(facts.version),
-        Err(ErrorCode::TemporarilyUnavailable) => None,
-        Err(_) => Some(0),
-    };
-    let (network, deadline) = (engine.network, Instant::now() + VAULT_TIMEOUT);
-    let found = vault::inspect_policy(network, engine.clock, provider, deadline, version)?;
+    let found = inspect(engine, provider, record)?;
     let policy = match found.mistakes.as_deref() {
         None => "not checked".to_owned(),
         Some([]) => "as needed".to_owned(),

@@ -8,7 +8,7 @@ use crate::auth::refresh::REJECTED_HINT;
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::{HttpError, Renewal, RenewalError, SharedFailure, SharedStore};
 use crate::model::{
-    FleetRole, Grant, LoginKind, Need, PendingResult, Provider, SharedPart, SharedRecord,
+    FleetRole, Grant, LoginKind, Need, PendingResult, Provider, Session, SharedPart, SharedRecord,
     SharedSettings, Snapshot,
 };
 use crate::store::fleet::FleetFiles;
@@ -54,6 +54,8 @@ pub(super) struct Driver<'e> {
     problem: Option<Error>,
     /// The lease that this process has seen, and when.
     seen: Option<(String, Duration)>,
+    /// Whether the store has less time than the call, since nothing has been read.
+    is_brief: bool,
 }
 
 /// Not a secret: it distributes requests over time.
@@ -73,7 +75,9 @@ impl<'e> Driver<'e> {
         if !settings.cache {
             files.remove_copy();
         }
-        let limit = if files.has_pending() { timeout + SAVE_TIMEOUT } else { timeout };
+        let left = engine.shared_time_left();
+        let timeout = timeout.min(left);
+        let limit = if files.has_pending() { (timeout + SAVE_TIMEOUT).min(left) } else { timeout };
         let store = engine.shared.open(provider, engine.clock.instant() + limit)?;
         Ok(Self {
             engine,
@@ -89,7 +93,21 @@ impl<'e> Driver<'e> {
             blocked: None,
             problem: None,
             seen: None,
+            is_brief: false,
         })
+    }
+
+    /// The first read ends after this time: without it, there is another answer.
+    pub(super) fn read_briefly(&mut self, timeout: Duration) {
+        self.reopen(timeout.min(self.engine.shared_time_left()));
+        self.is_brief = true;
+    }
+
+    fn reopen(&mut self, timeout: Duration) {
+        let deadline = self.engine.clock.instant() + timeout;
+        if let Ok(store) = self.engine.shared.open(self.provider, deadline) {
+            self.store = store;
+        }
     }
 
     pub(super) fn part(&self) -> SharedPart {
@@ -104,7 +122,12 @@ impl<'e> Driver<'e> {
     }
 
     pub(super) fn read(&self) -> Result<Snapshot, SharedFailure> {
-        self.store.read(self.part())
+        self.spend(|| self.store.read(self.part()))
+    }
+
+    /// What takes time because of the store.
+    fn spend<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.engine.spend(Duration::MAX, |_| work())
     }
 
     /// The result that the store does not have yet.
@@ -144,6 +167,7 @@ impl<'e> Driver<'e> {
             role: self.settings.role,
             need,
             deadline: self.deadline,
+            save_deadline: boot + SAVE_TIMEOUT.min(engine.shared_time_left()),
             clock: (now, boot),
             pending: pending.map(Box::new),
             has_copy,
@@ -162,15 +186,21 @@ impl<'e> Driver<'e> {
             engine.log.debug(&|| format!("shared session: {}", action.name()));
             event = match action {
                 Action::Read(part) => {
-                    let read = self.store.read(part);
+                    if let Some(session) = self.copied_meanwhile(&process, need, has_copy) {
+                        return Outcome::Session(Box::new(session), None);
+                    }
+                    let read = self.spend(|| self.store.read(part));
+                    if read.is_ok() && std::mem::take(&mut self.is_brief) {
+                        self.reopen(self.timeout);
+                    }
                     let observed = self.observe(read.as_ref().ok());
                     Event::Read(read, observed)
                 }
-                Action::CompareAndSet(part, version, record) => {
-                    Event::Written(self.store.compare_and_set(part, version, &record))
-                }
+                Action::CompareAndSet(part, version, record) => Event::Written(
+                    self.spend(|| self.store.compare_and_set(part, version, &record)),
+                ),
                 Action::Wait(delay) => {
-                    engine.clock.sleep(delay);
+                    self.spend(|| engine.clock.sleep(delay));
                     Event::Waited
                 }
                 Action::Prepare => {
@@ -201,6 +231,13 @@ impl<'e> Driver<'e> {
                 Action::End(outcome) => return outcome,
             };
         }
+    }
+
+    /// The copy that another process of this machine has written while this one waits.
+    fn copied_meanwhile(&self, process: &Process, need: Need, has_copy: bool) -> Option<Session> {
+        let copy = if has_copy || !process.is_waiting() { None } else { self.files.copy() }?;
+        let now = self.engine.clock.now();
+        (need.is_met(&copy.session, now) && now < copy.next_read).then_some(copy.session)
     }
 
     /// Everything that can fail on this machine. Returns whether another process may have changed the record meanwhile.
@@ -240,10 +277,7 @@ impl<'e> Driver<'e> {
             // The next call of this machine finishes the write.
             self.blocked = None;
         }
-        let deadline = self.engine.clock.instant() + SAVE_TIMEOUT + self.timeout;
-        if let Ok(store) = self.engine.shared.open(self.provider, deadline) {
-            self.store = store;
-        }
+        self.reopen(SAVE_TIMEOUT + self.timeout);
     }
 
     /// For how long this machine has seen the lease of the record.

@@ -31,8 +31,18 @@ pub use operations::SharedFacts;
 /// For a session that is returned, with a refresh by this machine or another one.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// For the read of a machine that has a token, which returns it if no server answers.
+const COPY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Until a machine that has a token reads again after that.
+const REREAD_DELAY: Duration = Duration::from_secs(30);
+
 /// For another process of this machine.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For a process of this machine that has no token either: it sends the requests of all, also while it waits for another
+/// machine.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// A token that does not expire may be replaced by a person.
 const MAX_AGE: Duration = Duration::from_secs(3600);
@@ -79,6 +89,7 @@ impl Engine<'_> {
         let alive = copy.as_ref().map(|copy| &copy.session).filter(|session| is_alive(session));
         let not_refreshed = |error: Error, trail: &mut Trail| match alive {
             Some(session) if error.code == ErrorCode::TemporarilyUnavailable => {
+                self.postpone_read(&files, settings);
                 let (provider, reason) = (provider.title(), error.message);
                 trail.warnings.push(Warning::NotRefreshed { provider, reason });
                 Ok(session.clone())
@@ -92,13 +103,16 @@ impl Engine<'_> {
         if settings.cache || has_pending {
             // The process that has the lock reads the store, and saves a result.
             let is_enough = |session: &Session| need.is_met(session, self.clock.now());
-            let timeout = if alive.is_some_and(is_enough) { Duration::ZERO } else { LOCK_TIMEOUT };
+            let timeout = if alive.is_some_and(is_enough) { Duration::ZERO } else { QUEUE_TIMEOUT };
             match (driver.lock(timeout), files.copy()) {
                 (Taken::Later, Some(copy)) if is_fresh(&copy) => return Ok(copy.session),
                 (Taken::Held, Some(copy)) if is_alive(&copy.session) => return Ok(copy.session),
                 // The record tells whether its token lives, and who refreshes it.
                 _ => {}
             }
+        }
+        if alive.is_some() {
+            driver.read_briefly(COPY_TIMEOUT);
         }
         match driver.run(Goal::Get, need, alive.is_some()) {
             Outcome::Session(session, problem) => {
@@ -114,6 +128,14 @@ impl Engine<'_> {
             }
             _ => Err(driver.error(Failure::NotRefreshed)),
         }
+    }
+
+    /// The processes of this machine do not wait for the same servers one after the other.
+    fn postpone_read(&self, files: &FleetFiles, settings: &SharedSettings) {
+        let Some(Copy { session, next_read }) = files.copy() else { return };
+        let delay = settings.cache_max_age.map_or(REREAD_DELAY, |age| age.min(REREAD_DELAY));
+        let again = self.clock.now().plus_seconds(delay.as_secs());
+        files.write_copy(&Copy { session, next_read: next_read.max(again) });
     }
 
     /// The copy of this machine, if its token has not expired.

@@ -28,6 +28,8 @@ pub struct SharedFacts {
     pub role: FleetRole,
     /// The address and the path.
     pub location: String,
+    /// Whether somebody has logged in or out.
+    pub is_written: bool,
     pub version: u64,
     /// By the clock of this machine.
     pub written_at: Timestamp,
@@ -39,10 +41,20 @@ pub struct SharedFacts {
 impl Engine<'_> {
     /// The session in force, and an older one: of the shared store, if the provider has one, else of this machine's.
     pub fn load(&self, provider: &Provider) -> LoadedSessions {
-        match &provider.shared {
-            Some(settings) => self.load_shared(provider, settings).0,
-            None => self.load_stored(&provider.key),
-        }
+        self.load_with_facts(provider).0
+    }
+
+    /// As [`Engine::load`], and what else the shared store says about the session, or the kind of its failure; `None` for a
+    /// session of this machine.
+    pub fn load_with_facts(
+        &self,
+        provider: &Provider,
+    ) -> (LoadedSessions, Option<Result<SharedFacts, ErrorCode>>) {
+        let Some(settings) = &provider.shared else {
+            return (self.load_stored(&provider.key), None);
+        };
+        let (loaded, facts) = self.load_shared(provider, settings);
+        (loaded, Some(facts))
     }
 
     /// The session in force of this machine, and an older one.
@@ -54,8 +66,7 @@ impl Engine<'_> {
         loaded
     }
 
-    /// The session in force, and what else the shared store says about it, or the kind of its failure.
-    pub fn load_shared(
+    fn load_shared(
         &self,
         provider: &Provider,
         settings: &SharedSettings,
@@ -92,6 +103,7 @@ impl Engine<'_> {
         let facts = SharedFacts {
             role: settings.role,
             location: driver.location(),
+            is_written: record.is_some(),
             version,
             written_at: created_at.plus(behind),
             lease: None,

@@ -54,6 +54,8 @@ pub struct Call {
     pub need: Need,
     /// By the boot clock.
     pub deadline: Duration,
+    /// As `deadline`, for the result of an earlier call.
+    pub save_deadline: Duration,
     /// The clock of this machine, and the boot clock at the same moment.
     pub clock: (Timestamp, Duration),
     /// The result of an earlier call that the store does not have yet.
@@ -295,7 +297,7 @@ impl Process {
                 Some(pending) if !matches!(self.call.goal, Goal::LogIn { .. }) => {
                     self.floor[SharedPart::Refresh as usize] = pending.version;
                     self.found = Some(Box::new(pending.session.clone()));
-                    self.begin(Task::Save(pending), boot + SAVE_TIMEOUT)
+                    self.begin(Task::Save(pending), self.call.save_deadline)
                 }
                 _ => self.begin(Task::Goal, self.call.deadline),
             },
@@ -329,6 +331,11 @@ impl Process {
 
     pub fn goal(&self) -> &Goal {
         &self.call.goal
+    }
+
+    /// Whether this call has changed nothing yet, and another process may bring the session.
+    pub fn is_waiting(&self) -> bool {
+        (&self.task, &self.call.goal) == (&Task::Goal, &Goal::Get) && self.leases == 0
     }
 
     /// The shared session by the clock of this machine, if its token lives.

@@ -281,6 +281,7 @@ fn reading() -> Process {
         role: FleetRole::Simple,
         need: Need::default(),
         deadline: boot + Duration::from_secs(60),
+        save_deadline: boot + Duration::from_secs(60),
         clock: (Timestamp::from_unix(NOW), boot),
         pending: None,
         has_copy: false,
@@ -423,7 +424,7 @@ fn no_refresh_token_is_sent_while_a_result_is_pending() {
     memory.endpoints.after(Box::new(move || shared.is_away.set(true)), Ok(session("new", -7200)));
     get(&memory, &UNCACHED).unwrap();
     memory.shared.is_away.set(false);
-    let attempts = super::LOCK_TIMEOUT.as_millis() / RETRY_DELAY.as_millis() + 2;
+    let attempts = super::QUEUE_TIMEOUT.as_millis() / RETRY_DELAY.as_millis() + 2;
     for _ in 0..2 {
         pass(&memory, 3600);
         memory.locks.held_for.set(u32::try_from(attempts).unwrap());
@@ -518,8 +519,8 @@ fn a_rejected_refresh_token_is_sent_by_one_machine_only() {
     assert_eq!(error.code, ErrorCode::SessionExpired);
     assert!(error.message.contains("INVALID_TOKEN"), "{error}");
     assert_eq!(redeemed(&other), Vec::<String>::new());
-    let (_, facts) = other.engine().load_shared(&acme(SIMPLE), &SIMPLE);
-    assert!(facts.unwrap().rejected.is_some(), "`status` names the cause");
+    let (_, facts) = other.engine().load_with_facts(&acme(SIMPLE));
+    assert!(facts.unwrap().unwrap().rejected.is_some(), "`status` names the cause");
     // The token that lives is returned, with a warning.
     let memory = with(due("old"));
     memory.endpoints.will(Err(ended()));
@@ -658,7 +659,7 @@ fn a_machine_with_a_wrong_clock_refreshes_as_the_others() {
         memory.shared.ahead.set(ahead);
         memory.shared.put_session(by_store(session("one", 0)));
         assert_eq!(token(&memory, &SIMPLE), "access-one", "it lives, whatever this clock says");
-        let (loaded, _) = memory.engine().load_shared(&acme(SIMPLE), &SIMPLE);
+        let (loaded, _) = memory.engine().load_with_facts(&acme(SIMPLE));
         assert_eq!(loaded.newest.unwrap().session, session("one", 0));
         let memory = Memory::new();
         memory.shared.ahead.set(ahead);
@@ -698,6 +699,78 @@ fn a_process_that_waited_for_another_one_sends_nothing() {
     memory.locks.broken.set(true);
     memory.endpoints.will(Ok(session("new", 0)));
     assert_eq!(token(&memory, &UNCACHED), "access-new");
+}
+
+/// Another process of this machine has the lock, and another machine the lease.
+#[test]
+fn a_waiting_process_takes_the_copy_that_another_one_wrote() {
+    let memory = with(expired("old"));
+    lease(&memory);
+    memory.locks.held_for.set(u32::MAX);
+    let files = FleetFiles::new(&memory.context, &acme(SIMPLE), &SIMPLE);
+    let clock = memory.clock.clone();
+    let (begun, next_read) = (clock.now(), clock.now().plus_seconds(600));
+    *memory.shared.meanwhile.borrow_mut() = Some(Box::new(move || {
+        if clock.now().since(begun).whole_seconds() >= 8 {
+            files.write_copy(&Copy { session: session("new", 0), next_read });
+        }
+    }));
+    assert_eq!(token(&memory, &SIMPLE), "access-new");
+    let count = requests(&memory).len();
+    assert!((1..9).contains(&count), "{count} reads");
+    assert!(memory.clock.elapsed() < Duration::from_secs(19), "{:?}", memory.clock.elapsed());
+    assert_eq!(redeemed(&memory), Vec::<String>::new());
+}
+
+/// One process sends the requests of all, also if the service or another machine takes longer than a lock is held.
+#[test]
+fn processes_queue_while_another_one_waits_for_the_service() {
+    let memory = with(expired("old"));
+    let (clock, begun) = (memory.clock.clone(), memory.clock.now());
+    let files = FleetFiles::new(&memory.context, &acme(SIMPLE), &SIMPLE);
+    let attempts = Duration::from_secs(10).as_millis() / RETRY_DELAY.as_millis();
+    memory.locks.held_for.set(attempts.try_into().unwrap());
+    *memory.locks.meanwhile.borrow_mut() = Some(Box::new(move || {
+        if clock.now().since(begun).whole_seconds() >= 9 {
+            let next_read = clock.now().plus_seconds(600);
+            files.write_copy(&Copy { session: session("new", 0), next_read });
+        }
+    }));
+    assert_eq!(token(&memory, &SIMPLE), "access-new");
+    assert_eq!(requests(&memory), Vec::<String>::new());
+}
+
+/// A token that a tool rejects while the holder of the lease waits for the service.
+#[test]
+fn a_late_result_replaces_a_token_that_was_marked_as_rejected() {
+    for is_published in [false, true] {
+        let role = if is_published { FleetRole::Refresher } else { FleetRole::Simple };
+        let settings = SharedSettings { role, ..UNCACHED };
+        let memory = with(due("old"));
+        let (other, provider) = (memory.beside(), acme(settings.clone()));
+        let marked = settings.clone();
+        memory.endpoints.after(
+            Box::new(move || {
+                let rejected = due("old").access_token;
+                let is_marked =
+                    other.engine().refuse_shared(&provider, &marked, &rejected).unwrap();
+                let shared = other.shared.shared();
+                assert!(is_marked && shared.lease.is_some(), "the lease stays");
+                assert!(shared.session.is_expired(other.clock.now()));
+            }),
+            Ok(session("new", 0)),
+        );
+        let (found, warnings) = get(&memory, &settings).unwrap();
+        assert_eq!((&*found, warnings.len()), ("access-new", 0));
+        let SharedSession { session: saved, lease, rejected, login_id } = memory.shared.shared();
+        assert_eq!((lease, rejected, &*login_id), (None, None, "first"));
+        assert_eq!(saved.expires_at, session("new", 0).expires_at, "the mark is the old token's");
+        assert_eq!(saved.refresh_token, session("new", 0).refresh_token);
+        assert_eq!(redeemed(&memory), ["old"]);
+        assert!(!pending(&memory).exists());
+        // Nobody refreshes again.
+        assert_eq!(token(&memory.beside(), &settings), "access-new");
+    }
 }
 
 #[test]

@@ -1,35 +1,75 @@
 //! The credentials: whether there is one, whether the service accepts it, and whether the next one can be saved.
 
+use std::cell::OnceCell;
+
 use super::finding::Finding;
 use crate::auth::Engine;
+use crate::auth::fleet::SharedFacts;
 use crate::cli::{names_provider, status};
 use crate::error::{ErrorCode, Result};
 use crate::model::{CredentialRequest, Provider, StoreFailure};
 use crate::store::env;
+use crate::store::session::LoadedSessions;
 use crate::sys::atomic_file::{self, Policy};
 
-const SEE_SETTINGS: &str = "run `my-credential-helper config list` to see the settings";
+pub(super) const SEE_SETTINGS: &str = "run `my-credential-helper config list` to see the settings";
 
 /// More than a session has.
 const SESSION_SIZE: usize = 8 << 10;
 
+/// A provider that is examined, with the account in use. Its session is loaded once.
+pub(super) struct Login {
+    pub(super) provider: Provider,
+    loaded: OnceCell<Known>,
+}
+
+/// The sessions, and what a shared store says about them.
+type Known = (LoadedSessions, Option<Result<SharedFacts, ErrorCode>>);
+
+impl Login {
+    fn new(provider: Provider) -> Self {
+        Self { provider, loaded: OnceCell::new() }
+    }
+
+    pub(super) fn loaded(&self, engine: &Engine<'_>) -> &Known {
+        self.loaded.get_or_init(|| engine.load_with_facts(&self.provider))
+    }
+
+    fn has_credential(&self, engine: &Engine<'_>) -> bool {
+        engine.context.environment.get(&self.provider.token_variable).is_some()
+            || self.loaded(engine).0.newest.is_some()
+    }
+}
+
+/// The login in force, then that of every other provider. If nothing selects the first and it has no credential, the first
+/// one that has one precedes: somebody with an own service may never log in to the built-in one.
+pub(super) fn logins(engine: &Engine<'_>) -> Result<Vec<Login>> {
+    let configuration = engine.context.configuration()?;
+    let mut logins = vec![Login::new(engine.context.provider(None)?)];
+    for name in configuration.names() {
+        if name != &*logins[0].provider.name
+            && let Ok(provider) = engine.context.provider(Some(name))
+        {
+            logins.push(Login::new(provider));
+        }
+    }
+    let is_selected = names_provider(engine) || configuration.provider.is_some();
+    if !is_selected && let Some(at) = logins.iter().position(|it| it.has_credential(engine)) {
+        logins[..=at].rotate_right(1);
+    }
+    Ok(logins)
+}
+
 /// The findings, and the providers that have a credential for tools.
-pub(super) fn examine(
-    engine: &Engine<'_>,
-    provider: Result<Provider>,
-) -> (Vec<Finding>, Vec<String>) {
-    let provider = match provider {
-        Ok(provider) => provider,
-        Err(error) => return (vec![Finding::error("login", error, SEE_SETTINGS)], Vec::new()),
-    };
-    let keyring = engine.stores.keyring.check(&provider.key).err();
+pub(super) fn examine(engine: &Engine<'_>, logins: &[Login]) -> (Vec<Finding>, Vec<String>) {
+    let keyring = logins.first().and_then(|it| engine.stores.keyring.check(&it.provider.key).err());
     let mut findings: Vec<_> = keyring.map(describe_keyring).into_iter().collect();
     let mut usable = Vec::new();
-    for (index, provider) in providers(engine, provider).into_iter().enumerate() {
-        match login(engine, &provider, index == 0) {
+    for (index, login) in logins.iter().enumerate() {
+        match examined(engine, login, index == 0) {
             Ok((found, is_usable)) => {
                 findings.extend(found);
-                usable.extend(is_usable.then(|| provider.name.to_string()));
+                usable.extend(is_usable.then(|| login.provider.name.to_string()));
             }
             Err(error) => findings.push(Finding::error("login", error, SEE_SETTINGS)),
         }
@@ -37,34 +77,9 @@ pub(super) fn examine(
     (findings, usable)
 }
 
-/// The provider in force. If nothing selects it and it has no credential, the first provider that has one: somebody with an
-/// own service may never log in to the built-in one.
-pub(super) fn provider(engine: &Engine<'_>) -> Result<Provider> {
-    let provider = engine.context.provider(None)?;
-    let has_credential = |provider: &Provider| {
-        engine.context.environment.get(&provider.token_variable).is_some()
-            || engine.load(provider).newest.is_some()
-    };
-    let is_selected = names_provider(engine) || engine.context.configuration()?.provider.is_some();
-    if is_selected || has_credential(&provider) {
-        return Ok(provider);
-    }
-    let other = providers(engine, provider.clone()).into_iter().find(has_credential);
-    Ok(other.unwrap_or(provider))
-}
-
-/// The first provider, then every other one, each with the account in use.
-fn providers(engine: &Engine<'_>, first: Provider) -> Vec<Provider> {
-    let names = engine.context.configuration().map(|it| it.names()).unwrap_or_default();
-    let mut others: Vec<_> =
-        names.iter().filter_map(|name| engine.context.provider(Some(name)).ok()).collect();
-    others.retain(|provider| provider.name != first.name);
-    others.insert(0, first);
-    others
-}
-
 /// A provider that is not the first is examined if it has a credential.
-fn login(engine: &Engine<'_>, provider: &Provider, is_first: bool) -> Result<(Vec<Finding>, bool)> {
+fn examined(engine: &Engine<'_>, login: &Login, is_first: bool) -> Result<(Vec<Finding>, bool)> {
+    let provider = &login.provider;
     let name = &*provider.token_variable;
     let found = env::read(&engine.context.environment, name, engine.clock.now());
     let is_variable = match found {
@@ -75,8 +90,8 @@ fn login(engine: &Engine<'_>, provider: &Provider, is_first: bool) -> Result<(Ve
         engine.context.check_variables(provider, &CredentialRequest::default())?;
         format!("the token in {name} is in effect and takes precedence over sessions")
     } else {
-        let loaded = engine.load(provider);
-        let Some(stored) = loaded.newest else {
+        let (loaded, _) = login.loaded(engine);
+        let Some(stored) = &loaded.newest else {
             let tried =
                 loaded.trail.attempts.iter().map(|it| format!("{}: {}", it.subject, it.outcome));
             let tried: Vec<_> = tried.collect();

@@ -11,6 +11,8 @@ mod service;
 mod tool;
 mod vault;
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::auth::Engine;
@@ -29,7 +31,14 @@ pub(super) struct Arguments {
     fix: bool,
 }
 
+/// For everything that is read from a shared store together.
+const SHARED_TIMEOUT: Duration = Duration::from_secs(10);
+
 pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments, output: &Output) -> ToolOutput {
+    engine.in_time(SHARED_TIMEOUT, |engine| report(engine, arguments, output))
+}
+
+fn report(engine: &Engine<'_>, arguments: &Arguments, output: &Output) -> ToolOutput {
     let mut findings = examine(engine);
     let mut fixed = Vec::new();
     if arguments.fix {
@@ -63,12 +72,22 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments, output: &Output) -
 fn examine(engine: &Engine<'_>) -> Vec<Finding> {
     let machine = Machine::detect(engine);
     let mut findings = files::examine(engine, machine.as_ref().ok());
-    let provider = login::provider(engine);
-    let (login, providers) = login::examine(engine, provider.clone());
-    findings.extend(login);
+    let mut providers = Vec::new();
+    let logins = login::logins(engine);
+    match &logins {
+        Ok(logins) => {
+            let (found, usable) = login::examine(engine, logins);
+            findings.extend(found);
+            providers = usable;
+        }
+        Err(error) => {
+            findings.push(Finding::error("login", error.clone(), login::SEE_SETTINGS));
+        }
+    }
     findings.extend(identity::examine(engine));
-    findings.extend(vault::examine(engine));
-    findings.extend(service::examine(engine, provider));
+    let first = logins.map(|mut logins| logins.swap_remove(0));
+    findings.extend(first.iter().flat_map(|login| vault::examine(engine, login)));
+    findings.extend(service::examine(engine, first.map(|login| login.provider)));
     match machine {
         Ok(machine) => findings.extend(tool::examine(engine, &machine, &providers)),
         Err(error) => {

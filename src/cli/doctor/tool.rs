@@ -194,8 +194,11 @@ fn probe(subject: &Subject<'_>, target: &Target, line: Option<&Vec<String>>) -> 
     };
     // The options of `doctor` are not the tool's.
     let context = Context::from_env(overrides);
-    let ToolOutput { output, messages, status, .. } =
-        with_engine(&context, |engine| run::examine(engine, protocol, &invocation));
+    let ToolOutput { output, messages, status, .. } = with_engine(&context, |other| {
+        // What a store that does not answer may take is spent once.
+        let Engine { stores, shared_time, .. } = *subject.engine;
+        run::examine(&Engine { stores, shared_time, ..*other }, protocol, &invocation)
+    });
     if status == 0 && output.contains(tool.probe.proof) {
         return Some(Finding::fine(tool.name, format!("gets a credential for {target}")));
     }

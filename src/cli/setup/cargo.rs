@@ -90,13 +90,20 @@ fn alias_path(item: &Item) -> Option<&str> {
 
 fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
     let (mut document, mut is_removed) = (parsed(text)?, false);
+    let was_set = removal
+        .original
+        .and_then(|original| parsed(original).ok())
+        .is_some_and(|it| it.get("registry").is_some_and(|registry| registry.get(KEY).is_some()));
     edit::change_table(document.as_table_mut(), "registry", |registry| {
         let Some(providers) = registry.get_mut(KEY).and_then(Item::as_array_mut) else { return };
         let count = providers.len();
         providers.retain(|value| !is_ours(removal.machine, value));
         is_removed = providers.len() < count;
         // What is left is the default of cargo.
-        if is_removed && providers.iter().all(|value| value.as_str() == Some("cargo:token")) {
+        if is_removed
+            && !was_set
+            && providers.iter().all(|value| value.as_str() == Some("cargo:token"))
+        {
             registry.remove(KEY);
         }
     });

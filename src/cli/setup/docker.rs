@@ -87,7 +87,10 @@ fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
     if ours.is_empty() {
         return Ok(text.to_owned());
     }
-    if others.is_empty() {
+    let was_set = removal.original.is_some_and(|original| {
+        parse(original).is_ok_and(|(_, object)| object.get(HELPERS).is_some())
+    });
+    if others.is_empty() && !was_set {
         entry.remove();
     } else {
         ours.into_iter().for_each(CstObjectProp::remove);

@@ -29,12 +29,20 @@ type Entries = BTreeMap<String, BTreeMap<String, Entry>>;
 
 const RECORD: &str = "setup.json";
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "for serde")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 #[derive(Default, Deserialize, Serialize)]
 struct Entry {
     /// The tools that were set up for the host.
     tools: BTreeSet<String>,
     /// Whether the host is in `hosts` because of `setup`.
     added: bool,
+    /// Whether `hosts` was there before `setup` added the first host to it: undo leaves the list, even without an entry.
+    #[serde(default, skip_serializing_if = "is_false")]
+    had_list: bool,
     /// The account that `setup` selected for the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<String>,
@@ -50,29 +58,11 @@ impl HostChange {
         (hosts, new): (&[HostPattern], Vec<String>),
         tools: &[&str],
     ) -> Result<Self> {
-        let mut record: Record<Entries> = Record::load(machine, RECORD)?;
-        let entries = record.value.entry(provider.name.to_string()).or_default();
-        for host in hosts {
-            let name = host.to_string();
-            let recorded = entries.get(&name).and_then(|entry| entry.account.as_deref());
-            check_account(engine, host, account, recorded)?;
-            let is_new = new.contains(&name);
-            if is_new || account.is_some() || entries.contains_key(&name) {
-                let entry = entries.entry(name).or_default();
-                entry.added |= is_new;
-                entry.tools.extend(tools.iter().map(ToString::to_string));
-                entry.account = account.map(ToString::to_string).or(entry.account.take());
-            }
-        }
-        let added = |host| format!("{host} is added to the hosts of {}.\n", provider.name);
-        let mut report: Vec<_> = new.iter().map(added).collect();
-        if let Some(account) = account {
-            let used = |host| format!("The account {account} is used for {host}.\n");
-            report.extend(hosts.iter().map(used));
-        }
+        let mut has_list = false;
         let change = |document: &mut DocumentMut| {
             if !new.is_empty() {
                 let table = settings::provider_table(document, &provider.name)?;
+                has_list = table.contains_key("hosts");
                 let known = table.entry("hosts").or_insert_with(|| Array::new().into());
                 known.as_array_mut()?.extend(new.iter());
             }
@@ -88,6 +78,29 @@ impl HostChange {
         let mut edits = Vec::new();
         if !new.is_empty() || account.is_some() {
             edits.extend(configuration(engine, Some(&provider.name), change)?);
+        }
+        let mut record: Record<Entries> = Record::load(machine, RECORD)?;
+        let entries = record.value.entry(provider.name.to_string()).or_default();
+        let had_list = has_list && !entries.values().any(|it| it.added && !it.had_list);
+        for host in hosts {
+            let name = host.to_string();
+            let recorded = entries.get(&name).and_then(|entry| entry.account.as_deref());
+            check_account(engine, host, account, recorded)?;
+            let is_new = new.contains(&name);
+            if is_new || account.is_some() || entries.contains_key(&name) {
+                let entry = entries.entry(name).or_default();
+                if is_new {
+                    (entry.added, entry.had_list) = (true, had_list);
+                }
+                entry.tools.extend(tools.iter().map(ToString::to_string));
+                entry.account = account.map(ToString::to_string).or(entry.account.take());
+            }
+        }
+        let added = |host| format!("{host} is added to the hosts of {}.\n", provider.name);
+        let mut report: Vec<_> = new.iter().map(added).collect();
+        if let Some(account) = account {
+            let used = |host| format!("The account {account} is used for {host}.\n");
+            report.extend(hosts.iter().map(used));
         }
         edits.extend(written(record));
         Ok(Self { added: new, removed: Vec::new(), report, edits })
@@ -163,7 +176,7 @@ fn remove(document: &mut DocumentMut, provider: &str, host: &str, entry: &Entry)
             edit::change_table(providers, provider, |table| {
                 if let Some(hosts) = table.get_mut("hosts").and_then(Item::as_array_mut) {
                     hosts.retain(is_other);
-                    if hosts.is_empty() {
+                    if hosts.is_empty() && !entry.had_list {
                         table.remove("hosts");
                     }
                 }

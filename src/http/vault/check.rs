@@ -1,5 +1,6 @@
 //! What people are shown of the store: the record, and whether the server is set up as it has to be.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -10,10 +11,8 @@ use super::policy::{self, Rule};
 use super::server::{Call, Refusal};
 use super::{Network, VaultStore};
 use crate::error::Result;
-use crate::http::{SharedFailure, SharedStore as _};
-use crate::model::{
-    FleetRole, Provider, Secret, SecretsEngine, SharedPart, SharedRecord, Snapshot,
-};
+use crate::http::SharedStore as _;
+use crate::model::{FleetRole, Provider, Secret, SecretsEngine, SharedPart};
 use crate::sys::clock::Clock;
 
 /// A mistake, and its repair.
@@ -31,42 +30,23 @@ pub struct Inspection {
     pub mistakes: Option<Vec<Mistake>>,
 }
 
-/// The record that a machine uses.
-type Found = std::result::Result<Snapshot, SharedFailure>;
-
 #[derive(Deserialize)]
 struct Settings {
     max_versions: u64,
     cas_required: bool,
 }
 
-/// Reads the record, the capabilities of this machine and the settings of the record.
+/// Reads the capabilities of this machine and the settings of the record. `version` is that of the record: 0 for no record,
+/// `None` if the server does not answer.
 pub fn inspect(
-    network: Network<'_>,
-    clock: &dyn Clock,
-    provider: &Provider,
-    deadline: Instant,
-) -> Result<(Inspection, Found)> {
-    let store = VaultStore::new(network, clock, provider, deadline)?;
-    let record = store.read(store.part());
-    let version = match &record {
-        Ok(found) => Some(found.version),
-        Err(SharedFailure::Unavailable(_) | SharedFailure::Busy { .. }) => None,
-        Err(_) => Some(0),
-    };
-    Ok((store.inspection(version), record))
-}
-
-/// As [`inspect`], with the version of a record that was read before: 0 for no record, `None` if the server does not
-/// answer.
-pub fn inspect_policy(
     network: Network<'_>,
     clock: &dyn Clock,
     provider: &Provider,
     deadline: Instant,
     version: Option<u64>,
 ) -> Result<Inspection> {
-    Ok(VaultStore::new(network, clock, provider, deadline)?.inspection(version))
+    let current = Cell::default();
+    Ok(VaultStore::new(network, clock, provider, deadline, &current)?.inspection(version))
 }
 
 impl VaultStore<'_> {
@@ -156,28 +136,5 @@ impl VaultStore<'_> {
         let options = "-max-versions=1 -cas-required=true";
         let fix = format!("run `bao kv metadata put -mount={mount} {options} {record}`");
         Some(Mistake { message, fix })
-    }
-}
-
-/// The state of a record in a few words.
-pub fn describe(record: &Found) -> String {
-    match record {
-        Err(failure) => failure.to_string(),
-        Ok(Snapshot { record: None, .. }) => "no entry".to_owned(),
-        Ok(Snapshot { record: Some(SharedRecord::LoggedOut { .. }), version, .. }) => {
-            format!("logged out (version {version})")
-        }
-        Ok(Snapshot {
-            record: Some(SharedRecord::Session(shared)),
-            version,
-            created_at,
-            server_time,
-        }) => {
-            let age = server_time.since(*created_at).whole_seconds();
-            let lease = shared.lease.as_ref().map_or_else(String::new, |lease| {
-                format!(", {} refreshes it since {age} s", lease.holder)
-            });
-            format!("version {version}{lease}")
-        }
     }
 }

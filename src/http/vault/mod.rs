@@ -27,7 +27,7 @@ use crate::sys::clock::Clock;
 use record::Fields;
 use server::{Call, Refusal, Repeated, Server};
 
-pub use check::{Inspection, Mistake, describe, inspect, inspect_policy};
+pub use check::{Inspection, Mistake, inspect};
 pub(super) use login::{Auth, login_path};
 pub use policy::{Rule, rules};
 pub(super) use server::headers;
@@ -39,8 +39,16 @@ const LAG: Duration = Duration::from_millis(20);
 const CONFLICT: &str = "check-and-set parameter did not match the current version";
 
 pub struct VaultStores<'a> {
-    pub network: Network<'a>,
-    pub clock: &'a dyn Clock,
+    network: Network<'a>,
+    clock: &'a dyn Clock,
+    /// The server that answered last.
+    current: Cell<usize>,
+}
+
+impl<'a> VaultStores<'a> {
+    pub fn new(network: Network<'a>, clock: &'a dyn Clock) -> Self {
+        Self { network, clock, current: Cell::default() }
+    }
 }
 
 impl SharedStores for VaultStores<'_> {
@@ -49,7 +57,8 @@ impl SharedStores for VaultStores<'_> {
         provider: &'a Provider,
         deadline: Instant,
     ) -> error::Result<Box<dyn SharedStore + 'a>> {
-        Ok(Box::new(VaultStore::new(self.network, self.clock, provider, deadline)?))
+        let Self { network, clock, current } = self;
+        Ok(Box::new(VaultStore::new(*network, *clock, provider, deadline, current)?))
     }
 }
 
@@ -92,6 +101,7 @@ impl<'a> VaultStore<'a> {
         clock: &'a dyn Clock,
         provider: &'a Provider,
         deadline: Instant,
+        current: &'a Cell<usize>,
     ) -> error::Result<Self> {
         let context = network.context;
         let configuration = context.configuration()?;
@@ -104,7 +114,7 @@ impl<'a> VaultStore<'a> {
             None => context.configured_api_url(provider)?,
         };
         Ok(Self {
-            server: Server::new(network, clock, deadline, &settings),
+            server: Server::new(network, clock, deadline, &settings, current),
             settings,
             given,
             token: RefCell::default(),

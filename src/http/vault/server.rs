@@ -15,6 +15,9 @@ use super::super::tls::Trust;
 use crate::model::{Proof, Secret, Text, Timestamp, Vault, VaultLogin};
 use crate::sys::clock::Clock;
 
+/// A server that has not answered after this time has failed, if there are others.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The delay before all servers are tried again, doubled each time.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const MAX_DELAY: Duration = Duration::from_secs(1);
@@ -68,8 +71,8 @@ pub(super) struct Server<'a> {
     namespace: Option<Text>,
     trust: Trust,
     clients: Vec<OnceCell<Client>>,
-    /// The first to be tried.
-    current: Cell<usize>,
+    /// The first to be tried: the one that answered last.
+    current: &'a Cell<usize>,
 }
 
 impl<'a> Server<'a> {
@@ -78,6 +81,7 @@ impl<'a> Server<'a> {
         clock: &'a dyn Clock,
         deadline: Instant,
         settings: &Vault,
+        current: &'a Cell<usize>,
     ) -> Self {
         let client = match &settings.login {
             VaultLogin::Method { proof: Proof::Certificate { certificate, key, .. }, .. } => {
@@ -95,7 +99,7 @@ impl<'a> Server<'a> {
             namespace: settings.namespace.clone(),
             trust: Trust { ca_file, client },
             clients: settings.addresses.iter().map(|_| OnceCell::new()).collect(),
-            current: Cell::new(0),
+            current,
         }
     }
 
@@ -159,8 +163,9 @@ impl<'a> Server<'a> {
             return Err(HttpError::NotConnected("there was no time left".to_owned()));
         }
         let headers = headers(self.namespace.as_deref());
+        let share = if left > 1 { ANSWER_TIMEOUT.min(remaining / left) } else { remaining };
         let Call { method, path, body, secrets, .. } = call;
-        client.clone().until(now + remaining / left).send_json(
+        client.clone().until(now + share).send_json(
             method.clone(),
             path,
             &headers,

@@ -63,6 +63,8 @@ fn no_fault_of_a_machine_or_the_service_loses_a_login() {
             ("a crash and a takeover", Bounds { crashes: 1, long_delays: 1, ..TWO }),
             ("lost responses", Bounds { lost_responses: 1, long_delays: 2, ..ONE }),
             ("failed requests", Bounds { failed_requests: 2, crashes: 1, ..TWO }),
+            ("a rejected token", Bounds { refusals: 2, crashes: 1, ..TWO }),
+            ("a rejected token and a takeover", Bounds { refusals: 1, long_delays: 1, ..TWO }),
             ("no disk", Bounds { without_pending: true, lost_writes: 1, stale_reads: 1, ..TWO }),
         ],
         &[

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use my_credential_helper::auth::fleet::protocol::{
-    Action, Call, Event, Goal, Input, Outcome, Process,
+    Action, Call, Event, Goal, Input, Outcome, Process, SAVE_TIMEOUT,
 };
 use my_credential_helper::http::{HttpError, RenewalError, ServiceError, SharedFailure};
 use my_credential_helper::model::{
@@ -39,6 +39,8 @@ pub(crate) struct Bounds {
     pub(crate) long_delays: u8,
     pub(crate) logins: u8,
     pub(crate) logouts: u8,
+    /// A tool of a machine reports the shared access token, which lives, as rejected.
+    pub(crate) refusals: u8,
     /// A machine may be stopped for longer than a lease lives.
     pub(crate) may_pause: bool,
     /// Whether what such a pause costs is a violation.
@@ -63,6 +65,7 @@ impl Bounds {
         long_delays: 0,
         logins: 0,
         logouts: 0,
+        refusals: 0,
         may_pause: false,
         pauses_count: false,
         without_pending: false,
@@ -180,7 +183,8 @@ impl World {
         // The session has expired, and was issued long ago.
         let mut session = world.session((0, 0));
         session.last_refreshed_at = at(0);
-        session.expires_at = at(900);
+        // A token that lives can be rejected, and is due.
+        session.expires_at = at(if bounds.refusals > 0 { 1060 } else { 900 });
         let shared =
             SharedSession { login_id: String::new(), session, lease: None, rejected: None };
         world.versions.push((Some(SharedRecord::Session(Box::new(shared))), 0));
@@ -222,6 +226,7 @@ impl World {
             role: FleetRole::Simple,
             need: Need::default(),
             deadline: boot + Duration::from_secs(20),
+            save_deadline: boot + SAVE_TIMEOUT,
             clock: (at(self.time), boot),
             pending: machine.pending.clone(),
             has_copy: false,
@@ -623,6 +628,16 @@ impl Model for World {
                     let goal = if is_login { next.log_in() } else { Goal::LogOut };
                     next.start(index, goal);
                     all.push(((index, text), next));
+                }
+                if self.bounds.refusals > 0
+                    && let Some(SharedRecord::Session(shared)) = self.record()
+                {
+                    let rejected = Goal::Refuse(shared.session.access_token.clone());
+                    let mut next = self.clone();
+                    next.bounds.refusals -= 1;
+                    next.machines[index].calls -= 1;
+                    next.start(index, rejected);
+                    all.push(((index, "rejects the shared token"), next));
                 }
             }
             // A process that has changed nothing may as well not have been called.

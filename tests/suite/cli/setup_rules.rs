@@ -255,6 +255,78 @@ fn undo_removes_only_hosts_that_setup_added() {
     assert_eq!(home.read(".config/my-credential-helper/config.toml").unwrap(), before);
 }
 
+/// What the user wrote in `hosts`, also an empty list, is there again after undo.
+#[test]
+fn undo_restores_the_hosts_that_the_user_wrote() {
+    if !has_client("git") {
+        return;
+    }
+    let provider = "provider = \"acme\"\n[providers.acme]\nkind = \"api_key\"\n\
+        api_url = \"https://api.acme.dev\"\ntoken_variable = \"ACME_TOKEN\"\n";
+    for list in [
+        "",
+        "hosts = []\n",
+        "hosts = [\"own.acme.dev\"]\n",
+        "hosts = [ \"own.acme.dev\" ] # list\n",
+        "hosts = [\n  \"own.acme.dev\", # mine\n  # more\n]\n",
+        "hosts = [\n  \"own.acme.dev\" # mine\n]\n",
+    ] {
+        let home = home();
+        home.configure(&format!("{provider}{list}"));
+        let file = ".config/my-credential-helper/config.toml";
+        let before = home.read(file).unwrap();
+        let is_restored = || assert_eq!(home.read(file).unwrap(), before, "{list}");
+        setup(&home, &["git", "--host", "b.acme.dev", "--host", "own.acme.dev"]);
+        assert!(home.read(file).unwrap().contains("\"b.acme.dev\""), "{list}");
+        setup(&home, &["git", "--host", "c.acme.dev"]);
+        // A second time: nothing is new.
+        setup(&home, &["git", "--host", "b.acme.dev"]);
+        for host in ["b.acme.dev", "c.acme.dev"] {
+            setup(&home, &["git", "--undo", "--host", host]);
+        }
+        setup(&home, &["git", "--undo"]);
+        is_restored();
+        setup(&home, &["git", "--host", "b.acme.dev"]);
+        setup(&home, &["git", "--undo"]);
+        is_restored();
+    }
+}
+
+/// Also what is the default of the tool, although another line was added meanwhile.
+#[test]
+fn undo_restores_a_default_that_the_user_wrote() {
+    for (tool, before, later) in [
+        ("cargo", "[registry]\nglobal-credential-providers = [\"cargo:token\"]\n", true),
+        ("cargo", "[registry]\nglobal-credential-providers = []\n", true),
+        ("cargo", "registry = { global-credential-providers = [\"cargo:token\"] }\n", true),
+        (
+            "cargo",
+            "[registry]\n# mine\nglobal-credential-providers = [\n  \"cargo:token\", # 2\n  \"cargo:libsecret\",\n] # order\n",
+            true,
+        ),
+        ("cargo", "[net]\nretry = 2\n", true),
+        ("cargo", "[registry]\nglobal-credential-providers = [\"cargo:token\"]\n", false),
+        ("docker", "{\n  \"credHelpers\": {}\n}\n", true),
+        ("docker", "{\n  \"auths\": {}\n}\n", true),
+    ] {
+        let home = home();
+        let file = TOOLS.into_iter().find(|(name, ..)| *name == tool).unwrap().1;
+        home.write(file, before);
+        let host = ["--host", HOST];
+        setup(&home, &[&[tool][..], if tool == "docker" { &host } else { &[] }].concat());
+        let changed = home.read(file).unwrap();
+        assert!(changed != before, "{before}");
+        let add = |text: &str| match tool {
+            _ if !later => text.to_owned(),
+            "docker" => text.replacen("{\n", "{\n  \"detachKeys\": \"ctrl-x\",\n", 1),
+            _ => format!("{text}[term]\nquiet = true\n"),
+        };
+        home.write(file, &add(&changed));
+        setup(&home, &[tool, "--undo"]);
+        assert_eq!(home.read(file).unwrap(), add(before), "{tool}");
+    }
+}
+
 #[test]
 fn an_account_is_selected_for_the_host_or_refused() {
     let home = home();

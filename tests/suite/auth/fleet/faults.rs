@@ -244,6 +244,15 @@ impl<'a> Run<'a> {
         // No other run kills a server until the store has the result: both faults together may last until a takeover.
         let cluster = self.cluster;
         let bao = cluster.read();
+        let (children, holder) = self.kill_with_a_result();
+        self.sleep_below(30_000);
+        self.save(holder);
+        drop(bao);
+        self.finish(children);
+        self.converge();
+    }
+
+    fn kill_with_a_result(&mut self) -> (Vec<Vec<Child>>, usize) {
         let (mut children, holder) = self.hold();
         let lost = if self.seed.below(2) == 0 { Direction::Request } else { Direction::Response };
         let machine = &self.machines[holder];
@@ -259,8 +268,26 @@ impl<'a> Run<'a> {
         for way in &self.machines[holder].nodes {
             way.open();
         }
+        (children, holder)
+    }
+
+    /// The leader is killed, too, while the store lacks the result.
+    fn kill_the_leader_after_the_answer(&mut self) {
+        let cluster = self.cluster;
+        let (children, holder) = self.kill_with_a_result();
+        let leader = {
+            let mut bao = cluster.write();
+            let leader = bao.leader().expect("a leader");
+            bao.nodes[leader].kill();
+            leader
+        };
         self.sleep_below(30_000);
         self.save(holder);
+        let took = self.began.elapsed();
+        assert!(took < TAKEOVER, "no server for {took:?}: outside of the guarantee");
+        let mut bao = cluster.write();
+        bao.restart(leader);
+        bao.wait_for_all();
         drop(bao);
         self.finish(children);
         self.converge();
@@ -408,4 +435,21 @@ fn random_faults_lose_no_login() {
 #[test]
 fn random_faults_lose_no_login_without_standby_reads() {
     runs(false, number("MY_TEST_FLEET_RUNS", 10) / 10);
+}
+
+#[test]
+fn a_result_outlives_its_holder_and_the_leader() {
+    if Oidc::start().is_none() {
+        return;
+    }
+    let Some(bao) = BaoCluster::start(3, true) else { return };
+    let (cluster, begin) = (Cluster(RwLock::new(bao)), Seed::from_environment().number);
+    for number in 0..number("MY_TEST_FLEET_RUNS", 20) / 20 {
+        let (folder, seed) = (format!("run-{number}"), Seed::new(begin.wrapping_add(number)));
+        let age = (LIFETIME + 60, LIFETIME);
+        let mut run = Run::start(&cluster, &folder, seed, false, age);
+        run.kill_the_leader_after_the_answer();
+        run.is_sound();
+        println!("run {number}: {:?}", run.began.elapsed());
+    }
 }

@@ -1104,3 +1104,23 @@ fn the_fix_for_a_host_names_its_provider() {
     let fix = "`my-credential-helper --provider acme setup docker --host git.acme.dev`";
     assert!(report.contains(fix), "{report}");
 }
+
+/// A keyring that accepts connections and never answers takes its three seconds once, and not for each host.
+#[test]
+fn a_silent_keyring_is_waited_for_once() {
+    let server = service();
+    let mut home = with_tool(&server, "docker");
+    for host in ["b.acme.dev", "c.acme.dev", "d.acme.dev"] {
+        home.set_up("docker", host);
+    }
+    let bus = home.path().join("bus");
+    let _silent = std::os::unix::net::UnixListener::bind(&bus).unwrap();
+    home.unset("MY_NO_KEYRING");
+    home.set("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", bus.display()));
+    let start = std::time::Instant::now();
+    let found = findings(&home, "docker");
+    let took = start.elapsed();
+    assert!(took.as_secs() < 9, "{took:?}: {found:?}");
+    let fine = found.iter().filter(|it| it["level"] == "fine");
+    assert_eq!(fine.count(), 4, "{found:?}");
+}

@@ -4,6 +4,7 @@ mod cluster;
 mod logins;
 mod people;
 mod scripted;
+mod silent;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -54,7 +55,7 @@ impl Machine {
             descriptions: false,
             deadline: None,
         };
-        VaultStores { network, clock: &SystemClock }
+        VaultStores::new(network, &SystemClock)
     }
 
     /// Runs with the store, which has this time.
