@@ -28,7 +28,7 @@ use super::error::{HttpError, Result};
 use crate::error::{self, Error};
 use crate::model::{Endpoints, OAuth, Provider, Secret, Session, Text, Timestamp};
 
-pub use discovery::{Description, has_metadata};
+pub use discovery::{Description, discover};
 pub use response::TokenResponse;
 use response::{error_response, failure, for_the_library, with_bounded_numbers};
 
