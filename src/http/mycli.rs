@@ -7,6 +7,7 @@ use super::client::{Client, Method, Wrapped, segment};
 use super::error::{HttpError, Result};
 use super::issued::{is_usable, lifetime};
 use crate::model::{Secret, Session, Timestamp, json};
+use crate::sys::clock;
 
 /// The longest lifetime of an access token, in seconds.
 const MAX_LIFETIME: u64 = 24 * 3600;
@@ -69,13 +70,16 @@ pub struct NewSession {
     /// Whether the account has no user name yet.
     #[serde(default)]
     pub needs_username: bool,
+    /// Before the request was sent.
+    #[serde(skip, default = "clock::now")]
+    requested: Timestamp,
 }
 
 impl NewSession {
     pub fn into_session(self, now: Timestamp) -> Session {
-        let Self { access_token, refresh_token, expires_in, needs_username: _ } = self;
+        let Self { access_token, refresh_token, expires_in, requested, needs_username: _ } = self;
         Session {
-            expires_at: expiry(&access_token, &expires_in, now),
+            expires_at: expiry(&access_token, &expires_in, requested),
             access_token,
             refresh_token: Some(refresh_token),
             id_token: None,
@@ -99,9 +103,9 @@ pub fn start_login(client: &Client, email: &str) -> Result<PendingLogin> {
 }
 
 pub fn poll_login(client: &Client, device_code: &Secret) -> Result<Poll> {
-    let secrets = [("device_code", device_code)];
+    let (secrets, requested) = ([("device_code", device_code)], clock::now());
     match client.call(Method::POST, "/v1/auth/device/token", None, &secrets, &[]) {
-        Ok(session) => Ok(Poll::Done(Box::new(session))),
+        Ok(session) => Ok(Poll::Done(Box::new(NewSession { requested, ..session }))),
         Err(error) => match error.code() {
             Some(Code::AuthorizationPending) => Ok(Poll::Pending),
             Some(Code::ExpiredToken) => Ok(Poll::Expired),
@@ -125,7 +129,7 @@ pub fn refresh(
     client: &Client,
     session: &Session,
     spent: &Secret,
-    now: impl Fn() -> Timestamp,
+    requested: Timestamp,
 ) -> Result<Session> {
     #[derive(Deserialize)]
     struct Refreshed {
@@ -138,15 +142,14 @@ pub fn refresh(
     let secrets = [("refresh_token", spent)];
     let Refreshed { access_token, refresh_token, expires_in } =
         client.call(Method::POST, "/v1/auth/refresh", None, &secrets, &[])?;
-    let received = now();
     let refresh_token = refresh_token.filter(|token| !token.is_empty());
     Ok(Session {
-        expires_at: expiry(&access_token, &expires_in, received),
+        expires_at: expiry(&access_token, &expires_in, requested),
         access_token,
         refresh_token: refresh_token.or_else(|| Some(spent.clone())),
         id_token: None,
         logged_in_at: session.logged_in_at,
-        last_refreshed_at: received,
+        last_refreshed_at: requested,
     })
 }
 
@@ -270,9 +273,9 @@ fn token<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D:
     if is_usable(&token) { Ok(token) } else { Err(serde::de::Error::custom("no usable token")) }
 }
 
-fn expiry(access_token: &Secret, expires_in: &Value, received: Timestamp) -> Timestamp {
+fn expiry(access_token: &Secret, expires_in: &Value, requested: Timestamp) -> Timestamp {
     let seconds = lifetime(access_token, expires_in, MAX_LIFETIME).unwrap_or(DEFAULT_LIFETIME);
-    received.plus_seconds(seconds)
+    requested.plus_seconds(seconds)
 }
 
 #[cfg(test)]

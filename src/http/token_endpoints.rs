@@ -158,22 +158,23 @@ enum RenewalService<'a> {
 
 impl Renewal for HttpRenewal<'_> {
     fn renew(&self, session: &Session) -> Result<Session, RenewalError> {
-        let now = || self.clock.now();
-        match &self.service {
+        let requested = self.clock.now();
+        let renewed = match &self.service {
             RenewalService::Mycli(client) => refresh_token(session)
-                .and_then(|token| mycli::refresh(client, session, token, now))
+                .and_then(|token| mycli::refresh(client, session, token, requested))
                 .map_err(|error| RenewalError::new(error, mycli::ends_session, |_| false)),
             RenewalService::OAuth(service, grant) => match grant {
-                Grant::Person => {
-                    refresh_token(session).and_then(|token| service.refresh(session, token, now))
-                }
+                Grant::Person => refresh_token(session)
+                    .and_then(|token| service.refresh(session, token, requested)),
                 Grant::ClientCredentials => service
                     .client_credentials()
-                    .and_then(|issued| issued.into_session(now()))
+                    .and_then(|issued| issued.into_session(requested))
                     .map(|renewed| Session { logged_in_at: session.logged_in_at, ..renewed }),
             }
             .map_err(|error| RenewalError::new(error, oauth::ends_session, oauth::rejects_client)),
-        }
+        };
+        // Of two sessions, the one that was received later is in force.
+        renewed.map(|renewed| Session { last_refreshed_at: self.clock.now(), ..renewed })
     }
 
     fn is_reachable(&self) -> bool {

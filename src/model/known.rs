@@ -85,8 +85,8 @@ pub const ALL: [KnownService; 6] = [
         oauth: gitea,
         ..DEFAULT
     },
-    // https://forgejo.org/docs/latest/user/oauth2-provider: scopes are not enforced yet, and a token has all rights of
-    // the person. The scopes are for a version that enforces them.
+    // Forgejo 9 and newer enforce the scopes of Gitea, although https://forgejo.org/docs/latest/user/oauth2-provider
+    // does not say so; for older ones a token has all rights of the person.
     KnownService { kind: "forgejo", oauth: gitea, ..DEFAULT },
     KnownService {
         kind: "bitbucket",

@@ -6,7 +6,7 @@ use crate::cli::terminal;
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http;
 use crate::http::oauth::{Service, TokenResponse};
-use crate::model::{Provider, Secret, ToolOutput};
+use crate::model::{Provider, Secret, Timestamp, ToolOutput};
 use crate::sys::process::{Child, Launcher};
 
 /// Whether a browser can be expected to open where the person is.
@@ -25,7 +25,7 @@ pub(super) fn log_in(
     service: &Service<'_>,
     provider: &Provider,
     port: Option<u16>,
-    save: impl FnOnce(TokenResponse) -> Result<ToolOutput>,
+    save: impl FnOnce(TokenResponse, Timestamp) -> Result<ToolOutput>,
 ) -> Result<ToolOutput> {
     let failed = |what: &str, error| http::failed(&provider.api_url, what, &error);
     let loopback = Loopback::bind(port)?;
@@ -34,11 +34,11 @@ pub(super) fn log_in(
         .map_err(|error| failed("start the login", error))?;
     open(engine, &login.url, &loopback.start_url());
     let callback = loopback.wait(&login)?;
-    let result = authorization_code(engine, service, &callback, provider)
-        .and_then(|code| {
-            service.exchange_code(login, &code).map_err(|error| failed("log in", error))
-        })
-        .and_then(save);
+    let result = authorization_code(engine, service, &callback, provider).and_then(|code| {
+        let requested = engine.clock.now();
+        let issued = service.exchange_code(login, &code);
+        save(issued.map_err(|error| failed("log in", error))?, requested)
+    });
     callback.send_result(result.is_ok());
     result
 }

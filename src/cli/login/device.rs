@@ -1,6 +1,6 @@
 //! The device code flow (RFC 8628): prints the page and the code to type there, and waits for the session.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
@@ -8,22 +8,31 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use super::waiting::{Spinner, TICK};
+use crate::auth::Engine;
 use crate::cli::terminal;
 use crate::error::{Error, ErrorCode, Result, sanitize};
 use crate::http;
 use crate::http::oauth::{Code, DeviceLogin, Service, TokenResponse};
-use crate::model::{Provider, Target};
+use crate::model::{Provider, Target, Timestamp};
 
-pub(super) fn log_in(service: &Service<'_>, provider: &Provider) -> Result<TokenResponse> {
+/// Returns the tokens, and the time before the request for them was sent.
+pub(super) fn log_in(
+    engine: &Engine<'_>,
+    service: &Service<'_>,
+    provider: &Provider,
+) -> Result<(TokenResponse, Timestamp)> {
     let failed = |what: &str, error| http::failed(&provider.api_url, what, &error);
     let login = service.start_device_flow().map_err(|error| failed("start the login", error))?;
     print_instructions(&login, provider)?;
     let spinner = RefCell::new(Spinner::new(false));
     let expiry = Instant::now() + login.authorization.expires_in();
-    let issued =
-        service.poll_device_flow(&login, |pause| wait(&mut spinner.borrow_mut(), pause, expiry));
+    let requested = Cell::new(engine.clock.now());
+    let issued = service.poll_device_flow(&login, |pause| {
+        wait(&mut spinner.borrow_mut(), pause, expiry);
+        requested.set(engine.clock.now());
+    });
     drop(spinner);
-    issued.map_err(|error| match error.code() {
+    issued.map(|issued| (issued, requested.get())).map_err(|error| match error.code() {
         Some(Code::ExpiredToken) => Error::new(ErrorCode::SessionExpired, "the code has expired")
             .with_hint(format!("start the login again: `{}`", provider.command("login"))),
         Some(Code::AccessDenied) => {

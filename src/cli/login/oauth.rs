@@ -11,7 +11,7 @@ use crate::config::edit;
 use crate::error::{Error, Result};
 use crate::http;
 use crate::http::oauth::{Description, Service, TokenResponse};
-use crate::model::{Grant, OAuth, Provider, Secret, Source, ToolOutput};
+use crate::model::{Grant, OAuth, Provider, Secret, Source, Timestamp, ToolOutput};
 
 const MAX_CLIENT_SECRET: u64 = 16 * 1024;
 
@@ -33,9 +33,12 @@ impl Login<'_> {
         }
         let service = Service::new(engine.network, provider, oauth, Description::Current)?;
         engine.check_login(provider)?;
-        let save = |issued| self.save_issued(&service, issued);
+        let save = |issued, requested| self.save_issued(&service, issued, requested);
         Ok(match self.choose_flow(oauth, &service)? {
-            Flow::DeviceCode => save(device::log_in(&service, provider)?)?,
+            Flow::DeviceCode => {
+                let (issued, requested) = device::log_in(engine, &service, provider)?;
+                save(issued, requested)?
+            }
             Flow::AuthorizationCode => {
                 browser::log_in(engine, &service, provider, oauth.redirect_port, save)?
             }
@@ -125,6 +128,7 @@ impl Login<'_> {
         } else {
             service.with_secret(self.client_secret_from_input(oauth)?)
         };
+        let requested = self.engine.clock.now();
         let issued = service
             .client_credentials()
             .map_err(|error| http::failed(&self.provider.api_url, "log in", &error))?;
@@ -132,7 +136,7 @@ impl Login<'_> {
             let grant = Some("client_credentials".into());
             edit::set(&self.engine.context.paths, Some(&self.provider.name), "grant", grant)?;
         }
-        Ok(self.save_issued(&service, issued)?)
+        Ok(self.save_issued(&service, issued, requested)?)
     }
 
     /// Reads the client secret from a prompt or standard input, never from an argument, which others can see.
@@ -158,9 +162,14 @@ impl Login<'_> {
         Ok(secret)
     }
 
-    fn save_issued(&self, service: &Service<'_>, issued: TokenResponse) -> Result<ToolOutput> {
+    fn save_issued(
+        &self,
+        service: &Service<'_>,
+        issued: TokenResponse,
+        requested: Timestamp,
+    ) -> Result<ToolOutput> {
         let unusable = |error| http::failed(&self.provider.api_url, "use the token", &error);
-        let session = issued.into_session(self.engine.clock.now()).map_err(unusable)?;
+        let session = issued.into_session(requested).map_err(unusable)?;
         let stored = self.engine.save_granted(&self.provider, &session)?;
         self.configure_store()?;
         let user = service.userinfo(&session.access_token).ok().map(UserInfo);

@@ -36,17 +36,18 @@ pub(super) fn exchange(
         let base = network.context.configured_api_url(provider)?;
         Ok(Client::for_identity(network, &base)?)
     };
+    let requested = clock.now();
     let session = match (&identity.exchange, &provider.login) {
         (Exchange::None, _) => {
             let expiry = jwt::IdentityClaims::of(token).and_then(|claims| claims.exp);
             let expires_at = expiry.map(Timestamp::from_unix);
-            Session::api_token(token.clone(), expires_at, clock.now())
+            Session::api_token(token.clone(), expires_at, requested)
         }
         (Exchange::Vault { mount, role, namespace }, _) => {
             let namespace = namespace.as_deref();
             let (token, lease) = log_in_to_vault(&client()?, mount, role, namespace, token)?;
-            let now = clock.now();
-            Session::api_token(token, lease.map(|seconds| now.plus_seconds(seconds)), now)
+            let expiry = lease.map(|seconds| requested.plus_seconds(seconds));
+            Session::api_token(token, expiry, requested)
         }
         (Exchange::Preset(preset), _) => {
             #[derive(Deserialize)]
@@ -56,15 +57,14 @@ pub(super) fn exchange(
             let secrets = [(preset.field, token)];
             let Response { token } =
                 client()?.call(Method::POST, preset.path, None, &secrets, &[])?;
-            let now = clock.now();
-            let expiry = now.plus_seconds(preset.lifetime);
-            Session::api_token(usable(token)?, Some(expiry), now)
+            let expiry = requested.plus_seconds(preset.lifetime);
+            Session::api_token(usable(token)?, Some(expiry), requested)
         }
         (_, LoginKind::OAuth(oauth)) => {
             // The token endpoint is enough, as for a program that logs in itself.
             let oauth = OAuth { grant: Grant::ClientCredentials, ..(**oauth).clone() };
             let service = Service::new(network, provider, &oauth, Description::Stored)?;
-            grant(&service, identity, &oauth, token)?.into_session(clock.now())?
+            grant(&service, identity, &oauth, token)?.into_session(requested)?
         }
         _ => return Err(missing()),
     };

@@ -131,16 +131,20 @@ fn request(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<Me
         .with_hint(format!("set its endpoints in [providers.{}] of config.toml", provider.name)))
 }
 
-/// Whether a service describes itself. An error if it cannot be reached, or describes another issuer.
-pub fn has_metadata(network: Network<'_>, provider: &Provider, issuer: &str) -> Result<bool> {
+/// The endpoints of a service that describes itself. An error if it cannot be reached, or describes another issuer.
+pub fn discover(
+    network: Network<'_>,
+    provider: &Provider,
+    issuer: &str,
+) -> Result<Option<Endpoints>> {
     for url in addresses(issuer)? {
         match Client::new(network, provider, &url)?.get::<Metadata>(None) {
-            Ok(metadata) => return metadata.check(issuer).map(|_| true),
+            Ok(metadata) => return Ok(Some(metadata.check(issuer)?.endpoints)),
             Err(HttpError::Service(_) | HttpError::Malformed(_)) => {}
             Err(error) => return Err(error::failed(issuer, "read the discovery document", &error)),
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// The suffix is behind the issuer in OpenID Connect, and between host and path in RFC 8414.

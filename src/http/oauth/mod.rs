@@ -28,7 +28,7 @@ use super::error::{HttpError, Result};
 use crate::error::{self, Error};
 use crate::model::{Endpoints, OAuth, Provider, Secret, Session, Text, Timestamp};
 
-pub use discovery::{Description, has_metadata};
+pub use discovery::{Description, discover};
 pub use response::TokenResponse;
 use response::{error_response, failure, for_the_library, with_bounded_numbers};
 
@@ -232,14 +232,14 @@ impl<'a> Service<'a> {
         &self,
         session: &Session,
         spent: &Secret,
-        now: impl Fn() -> Timestamp,
+        requested: Timestamp,
     ) -> Result<Session> {
         let issued = self
             .requests()?
             .exchange_refresh_token(&RefreshToken::new(spent.expose_secret().to_owned()))
             .request(&self.sender(self.token_client()?, &[spent]))
             .map_err(failure)?
-            .into_session(now())?;
+            .into_session(requested)?;
         let refresh_token = issued.refresh_token.or_else(|| Some(spent.clone()));
         // OpenID Connect Core, 12.2: the response need not have an ID token.
         let id_token = issued.id_token.or_else(|| session.id_token.clone());

@@ -84,7 +84,8 @@ impl TokenResponse {
         id_token.is_none_or(|token| jwt::nonce(token).as_ref() == Some(nonce.secret()))
     }
 
-    pub fn into_session(self, now: Timestamp) -> Result<Session> {
+    /// The session, with the time before the request was sent: the lifetime began before the response came.
+    pub fn into_session(self, requested: Timestamp) -> Result<Session> {
         let access_token = usable(self.access_token.into_secret())?;
         // RFC 8693, 2.2.1: `N_A` for a token that is not an access token.
         let is_usable =
@@ -98,24 +99,25 @@ impl TokenResponse {
         let lifetime = lifetime(&access_token, &self.expires_in, MAX_LIFETIME)
             .or(refresh_token.as_ref().map(|_| DEFAULT_LIFETIME));
         Ok(Session {
-            expires_at: lifetime.map_or(Timestamp::NEVER, |seconds| now.plus_seconds(seconds)),
+            expires_at: lifetime
+                .map_or(Timestamp::NEVER, |seconds| requested.plus_seconds(seconds)),
             access_token,
             refresh_token,
-            id_token: self.id_token.and_then(|token| id_token(token, now)),
-            logged_in_at: now,
-            last_refreshed_at: now,
+            id_token: self.id_token.and_then(|token| id_token(token, requested)),
+            logged_in_at: requested,
+            last_refreshed_at: requested,
         })
     }
 }
 
 /// The ID token; `None` if it cannot be used, so that the session is not lost.
-fn id_token(token: Secret, now: Timestamp) -> Option<IdToken> {
+fn id_token(token: Secret, requested: Timestamp) -> Option<IdToken> {
     if token.expose_secret().len() > MAX_TOKEN {
         return None;
     }
     // `None` if the token is not a JWT, or lacks one of the two required claims.
     let lifetime = jwt::lifetime(&token)?.min(MAX_LIFETIME);
-    Some(IdToken { token, expires_at: now.plus_seconds(lifetime) })
+    Some(IdToken { token, expires_at: requested.plus_seconds(lifetime) })
 }
 
 fn usable(token: String) -> Result<Secret> {

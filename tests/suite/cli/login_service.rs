@@ -19,6 +19,8 @@ fn ok(body: String) -> Response {
 
 /// A host that answers these paths, and every other path with a page, as single-page applications do.
 fn host(paths: Paths) -> Scripted {
+    // GitLab and others have other endpoints.
+    let is_forge = !paths.contains(&GITLAB) && !paths.contains(&OTHER);
     Scripted::start(move |url, request| {
         let status =
             paths.iter().find(|(path, _)| *path == request.path).map(|(_, status)| *status);
@@ -27,7 +29,7 @@ fn host(paths: Paths) -> Scripted {
             (Some(200), "/.well-known/openid-configuration") => ok(json!({
                 "issuer": format!("{url}/"),
                 "authorization_endpoint": format!("{url}/login/oauth/authorize"),
-                "token_endpoint": format!("{url}/login/oauth/access_token"),
+                "token_endpoint": format!("{url}{}", if is_forge { TOKENS } else { "/token" }),
             })
             .to_string()),
             (Some(200), _) => ok(json!({ "version": "1.26.0" }).to_string()),
@@ -38,6 +40,9 @@ fn host(paths: Paths) -> Scripted {
     })
 }
 
+/// The path of the tokens of Gitea and Forgejo.
+const TOKENS: &str = "/login/oauth/access_token";
+const OTHER: (&str, u16) = ("/token", 405);
 const FORGEJO: (&str, u16) = ("/api/forgejo/v1/version", 200);
 const GITEA: (&str, u16) = ("/api/v1/version", 200);
 const GITLAB: (&str, u16) = ("/api/v4/version", 401);
@@ -45,13 +50,19 @@ const OPENID: (&str, u16) = ("/.well-known/openid-configuration", 200);
 
 #[test]
 fn a_host_is_recognized_and_the_registration_is_described() {
-    let hosts: [(Paths, &str, &str); 5] = [
+    let hosts: [(Paths, &str, &str); 7] = [
         (&[FORGEJO, GITEA, OPENID], "forgejo", "/user/settings/applications"),
         (&[GITEA, OPENID], "gitea", "/user/settings/applications"),
         (&[GITLAB, OPENID], "gitlab", "/-/user_settings/applications"),
         (&[OPENID], "oauth", "the settings of the service"),
         // Signed-in users only.
-        (&[("/api/v1/version", 403), OPENID], "oauth", "the settings of the service"),
+        (&[("/api/v1/version", 403), OPENID], "gitea", "/user/settings/applications"),
+        (
+            &[("/api/forgejo/v1/version", 403), ("/api/v1/version", 403), OPENID],
+            "forgejo",
+            "/user/settings/applications",
+        ),
+        (&[("/api/v1/version", 403), OPENID, OTHER], "oauth", "the settings of the service"),
     ];
     for (paths, kind, registration) in hosts {
         let host = host(paths);

@@ -178,6 +178,67 @@ fn a_lifetime_of_zero_counts_as_missing() {
     }
 }
 
+/// The lifetime begins at the service, some time before a slow response is here.
+#[test]
+fn the_lifetime_of_a_token_begins_before_its_response() {
+    let began = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let times = began.clone();
+    let slow = Scripted::start(move |url, request| match &*request.path {
+        "/.well-known/openid-configuration" => ok(&json!({
+            "issuer": url, "token_endpoint": format!("{url}/token"),
+            "authorization_endpoint": format!("{url}/page"),
+            "device_authorization_endpoint": format!("{url}/device"),
+        })),
+        "/device" | "/v1/auth/device/start" => ok(&json!({
+            "device_code": "dc", "user_code": "ABCD", "verification_uri": format!("{url}/go"),
+            "expires_in": 60, "interval": 1,
+        })),
+        "/token" | "/v1/auth/refresh" | "/v1/auth/device/token" => {
+            times.lock().unwrap().push(Timestamp::from(std::time::SystemTime::now()));
+            std::thread::sleep(std::time::Duration::from_millis(1100));
+            tokens(request)
+        }
+        _ => (404, String::new(), "{}".to_owned()),
+    });
+    let check = |home: &Home, path: &str, what: &str| {
+        let text = home.read(path).unwrap_or_else(|| panic!("{what}: a session"));
+        let session: Value = serde_json::from_str(&text).unwrap();
+        let expiry = Timestamp::parse(session["expires_at"].as_str().unwrap()).unwrap();
+        let began = *began.lock().unwrap().last().expect("a request");
+        assert!(expiry <= began.plus_seconds(900), "{what}: {expiry} after {began}");
+    };
+    let expire = |home: &Home, path: &str| {
+        let mut session: Value = serde_json::from_str(&home.read(path).unwrap()).unwrap();
+        session["expires_at"] = "2020-01-01T00:00:00Z".into();
+        home.write(path, &session.to_string());
+    };
+
+    let mut person = home(&slow, "oauth", "");
+    assert_eq!(person.run(&["login", "--device"]).status, 0);
+    check(&person, SESSION, "device code flow");
+    std::fs::remove_file(person.path().join(SESSION)).unwrap();
+    assert_eq!(come_back_with(&mut person, "code=c").status, 0);
+    check(&person, SESSION, "authorization code flow");
+    expire(&person, SESSION);
+    assert_eq!(person.run(&["get", "--format", "raw"]).status, 0);
+    check(&person, SESSION, "refresh");
+
+    let robot = home(&slow, "oauth", "");
+    assert_eq!(robot.run_with(&["login", "--client-credentials"], "hush").status, 0);
+    check(&robot, SESSION, "client credentials");
+
+    let mut mycli = Home::new();
+    mycli.set("MY_NO_KEYRING", "1");
+    mycli.write(".my/config.json", &json!({ "api_url": slow.url }).to_string());
+    let path = ".my/credentials.json";
+    let outcome = mycli.run(&["login", "--email", "me@acme.dev"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    check(&mycli, path, "login by email");
+    expire(&mycli, path);
+    assert_eq!(mycli.run(&["get", "--format", "raw"]).status, 0);
+    check(&mycli, path, "refresh at mycli");
+}
+
 #[test]
 fn a_forbidden_owner_names_the_missing_scope() {
     let insufficient = r#"{"error":"insufficient_scope"}"#;

@@ -1,5 +1,6 @@
 //! Logins, refreshes and their end at services that others have written: django-oauth-toolkit and Glewlwyd, which end a
-//! login whose refresh token comes back, and OpenBao. `MY_TEST_CROWD` and `MY_TEST_GETS` make runs longer.
+//! login whose refresh token comes back, OpenBao, and the forge that `MY_TEST_FORGE` names. `MY_TEST_CROWD` and
+//! `MY_TEST_GETS` make runs longer.
 
 use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::support::oidc::SESSION;
 use crate::support::openbao::OpenBao;
 use crate::support::ports::free_address;
 use crate::support::services::{Kind, RealService, decide};
-use crate::support::{Home, Waiting, same_output};
+use crate::support::{Home, Waiting, has_client, same_output, spawn};
 
 const RAW: [&str; 3] = ["get", "--format", "raw"];
 
@@ -60,6 +61,101 @@ fn django_logs_in_and_out() {
 #[test]
 fn glewlwyd_logs_in_and_out() {
     log_in_and_out(Kind::Glewlwyd);
+}
+
+/// Gitea and Forgejo revoke nothing on request, and grant an application one set of scopes.
+#[test]
+fn a_forge_logs_in_and_out() {
+    let Some(mut service) = RealService::start(Kind::Forge, 900) else { return };
+    let mut home = Home::new();
+    RealService::add_person(&mut home);
+    home.write("decision", "allow");
+    let url = service.fact("issuer").to_owned();
+    let page = format!("{url}/user/settings/applications");
+    let log_in = ["--provider", "acme", "login", &url, "--browser"];
+    let described = home.run(&log_in);
+    assert_eq!(described.status, 2, "{described:?}");
+    for part in [&*page, "http://127.0.0.1/callback", "write:repository write:package"] {
+        assert!(described.messages.contains(part), "{part}: {described:?}");
+    }
+    let outcome = home.run(&[&log_in[..], &["--client-id", service.fact("client_id")]].concat());
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    home.set("MY_PROVIDER", "acme");
+    let token = home.token();
+    assert!(service.accepts(&token));
+    assert_eq!(home.run(&["whoami", "--json"]).json()["username"], "ada");
+    age(&home);
+    let next = home.token();
+    // A token that is issued within the same second is the same.
+    assert!(service.accepts(&next));
+    assert_eq!(service.refreshes(), (1, 0));
+
+    let outcome = home.run(&["logout"]);
+    assert!(outcome.messages.contains(&format!("at {page}")), "{outcome:?}");
+    assert!(home.run(&RAW).status == 1 && service.accepts(&next), "it is not revoked");
+    let config = home.read(".config/my-credential-helper/config.toml").unwrap();
+    let one_scope = "client_id = \"helper\"\nscopes = [\"openid\"]"
+        .replace("helper", service.fact("client_id"));
+    let line = format!("client_id = \"{}\"", service.fact("client_id"));
+    assert!(config.contains(&line), "{config}");
+    home.configure(&config.replace(&line, &one_scope));
+    let outcome = home.run(&["login", "--browser"]);
+    // Older versions of Gitea log in, with the scopes of the first login.
+    if outcome.status != 0 {
+        for part in ["(server_error)", &format!("at {page}")] {
+            assert!(outcome.messages.contains(part), "{part}: {outcome:?}");
+        }
+    }
+    assert!([0, 4].contains(&outcome.status), "{outcome:?}");
+    home.run(&["logout"]);
+    service.end_logins();
+    assert_eq!(home.run(&["login", "--browser"]).status, 0, "after the revocation");
+}
+
+#[test]
+fn one_login_at_a_forge_serves_git() {
+    let Some(mut service) = RealService::start(Kind::Forge, 900) else { return };
+    if !["git", "git-lfs"].iter().all(|client| has_client(client)) {
+        return;
+    }
+    let mut home = service.logged_in();
+    home.set("GIT_CONFIG_NOSYSTEM", "1");
+    home.set("GIT_TERMINAL_PROMPT", "0");
+    home.set_up("git", service.fact("issuer"));
+    let git = |home: &Home, line: &str| {
+        let outcome = home.run_client(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(outcome.status, 0, "{line}: {outcome:?}");
+    };
+    let path = |name: &str| home.path().join(name).display().to_string();
+    let (work, again) = (path("work"), path("again"));
+    let repository = format!("{}/ada/app.git", service.fact("issuer"));
+    home.write(".config/git/attributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n");
+    for line in [
+        "git lfs install --skip-repo",
+        "git config --global user.name ada",
+        "git config --global user.email ada@acme.dev",
+        &format!("git clone -q {repository} {work}"),
+    ] {
+        git(&home, line);
+    }
+    home.write("work/large.bin", &"large ".repeat(1000));
+    for line in ["add .", "commit -q -m one", "push -q origin HEAD:main"] {
+        git(&home, &format!("git -C {work} {line}"));
+    }
+    assert_eq!(service.refreshes(), (0, 0));
+    age(&home);
+    let line = ["ls-remote", "-q", &repository];
+    let children: Vec<_> = (0..16)
+        .map(|_| {
+            let mut command = home.command("git");
+            command.args(line);
+            spawn(command)
+        })
+        .collect();
+    assert!(same_output(children).contains("refs/heads/main"));
+    git(&home, &format!("git clone -q -b main {repository} {again}"));
+    assert_eq!(home.read("again/large.bin"), home.read("work/large.bin"), "not its pointer");
+    assert_eq!(service.refreshes(), (1, 0), "one for all of them");
 }
 
 #[test]
@@ -153,6 +249,11 @@ fn sixty_four_processes_make_one_refresh_at_glewlwyd() {
     refresh_in_a_crowd(Kind::Glewlwyd);
 }
 
+#[test]
+fn sixty_four_processes_make_one_refresh_at_a_forge() {
+    refresh_in_a_crowd(Kind::Forge);
+}
+
 fn poll(kind: Kind) {
     let Some(mut service) = RealService::start(kind, 3) else { return };
     let home = service.logged_in();
@@ -176,6 +277,11 @@ fn no_poll_gets_a_token_that_glewlwyd_rejects() {
     poll(Kind::Glewlwyd);
 }
 
+#[test]
+fn no_poll_gets_a_token_that_a_forge_rejects() {
+    poll(Kind::Forge);
+}
+
 fn end_a_session(kind: Kind) {
     let Some(mut service) = RealService::start(kind, 900) else { return };
     let home = service.logged_in();
@@ -188,7 +294,7 @@ fn end_a_session(kind: Kind) {
     for process in waiting {
         let (status, messages) = process.end();
         let (expected, reasons, hint): (_, &[&str], _) = match kind {
-            Kind::Django => (
+            Kind::Django | Kind::Forge => (
                 1,
                 &["is no longer valid: invalid_grant", "was removed while another process"],
                 "login`",
@@ -200,7 +306,7 @@ fn end_a_session(kind: Kind) {
         assert!(reasons.iter().any(|reason| messages.contains(reason)), "{messages}");
         assert!(messages.contains(hint) && messages.contains("ACME_TOKEN (not set)"), "{messages}");
     }
-    assert_eq!(service.refreshes(), (0, if kind == Kind::Django { 1 } else { 8 }));
+    assert_eq!(service.refreshes(), (0, if kind == Kind::Glewlwyd { 8 } else { 1 }));
     let outcome = home.run(&["login", "--browser"]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(service.accepts(&home.token()), "logged in again");
@@ -214,6 +320,11 @@ fn every_process_reports_the_end_of_a_session_at_django() {
 #[test]
 fn every_process_reports_the_end_of_a_session_at_glewlwyd() {
     end_a_session(Kind::Glewlwyd);
+}
+
+#[test]
+fn every_process_reports_the_end_of_a_session_at_a_forge() {
+    end_a_session(Kind::Forge);
 }
 
 fn use_client_credentials(kind: Kind) {

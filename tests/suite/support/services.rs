@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     /// django-oauth-toolkit.
     Django,
     Glewlwyd,
+    /// The Gitea or Forgejo that `MY_TEST_FORGE` names.
+    Forge,
 }
 
 /// A running service with the user `ada`; it ends when this is dropped, and with the tests.
@@ -43,6 +45,7 @@ impl RealService {
             Kind::Glewlwyd if has_client("glewlwyd") && has_client("python3") => {
                 "glewlwyd_service.py"
             }
+            Kind::Forge if is_forge_named() && has_client("python3") => "forge_service.py",
             _ => return None,
         };
         let address = free_address();
@@ -84,7 +87,7 @@ impl RealService {
         self.ask("end");
     }
 
-    fn fact(&self, name: &str) -> &str {
+    pub(crate) fn fact(&self, name: &str) -> &str {
         self.facts[name].as_str().expect("a text")
     }
 
@@ -107,10 +110,18 @@ impl RealService {
     pub(crate) fn home(&self, client: &str) -> Home {
         let mut home = Home::new();
         let client = self.facts[client].as_str().unwrap_or(client);
+        let otherwise = "kind = \"oauth\"\nscopes = [\"openid\", \"read\"]";
+        let settings = self.facts["settings"].as_str().unwrap_or(otherwise);
         home.configure(&format!(
-            "provider = \"acme\"\n[providers.acme]\nkind = \"oauth\"\nissuer = \"{}\"\nscopes = [\"openid\", \"read\"]\n{client}\n",
+            "provider = \"acme\"\n[providers.acme]\nissuer = \"{}\"\n{settings}\n{client}\n",
             self.fact("issuer")
         ));
+        Self::add_person(&mut home);
+        home
+    }
+
+    /// Gives the home a browser with a person, whose decision is in the file `decision`.
+    pub(crate) fn add_person(home: &mut Home) {
         home.set("MY_NO_KEYRING", "1");
         let person = format!(
             "#!/bin/sh\nexec python3 {SCRIPTS}/person.py \"$1\" \"$(cat \"$HOME/decision\")\"\n"
@@ -119,7 +130,6 @@ impl RealService {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(&browser, mode).expect("it is ours");
         home.set("BROWSER", browser);
-        home
     }
 
     /// A home that is logged in.
@@ -142,6 +152,16 @@ pub(crate) fn decide(page: &str, decision: &str, code: &str) {
     let mut command = Command::new("python3");
     command.args([&format!("{SCRIPTS}/person.py"), page, decision, code]);
     assert!(command.status().expect("python3 starts").success());
+}
+
+/// Whether there is a forge for the tests; no package has one, so that its tests never fail without it.
+fn is_forge_named() -> bool {
+    let is_named = std::env::var_os("MY_TEST_FORGE").is_some();
+    if !is_named {
+        let message = b"SKIPPED: a test needs Gitea or Forgejo: set MY_TEST_FORGE to the program\n";
+        let _ = std::io::stderr().write_all(message);
+    }
+    is_named
 }
 
 /// Whether Python has the module; otherwise as [`has_client`].

@@ -57,8 +57,21 @@ def at_glewlwyd(url):
     opened(back + ("&" if "?" in back else "?") + urllib.parse.urlencode(extra))
 
 
+def at_forge(url, text):
+    """Fills in the forms of Gitea and Forgejo: the login, and the page that asks once for each application."""
+    for part, answers in [("/user/login", {**PERSON, "user_name": "ada"}), ("/login/oauth/grant", {"granted": str(decision == "allow").lower()})]:
+        for target, form in re.findall(r'<form[^>]*action="([^"]*)"[^>]*>(.*?)</form>', text, re.DOTALL):
+            if target.endswith(part):
+                inputs = re.findall(r'<input[^>]*name="([^"]*)"[^>]*value="([^"]*)"', form)
+                fields = {name: html.unescape(value) for name, value in inputs} | answers
+                data = urllib.parse.urlencode(fields).encode()
+                url, text = opened(urllib.request.Request(urllib.parse.urljoin(url, target), data))
+
+
 url, text = opened(page)
-if "/login.html?" in url:
+if "/user/login" in url:
+    at_forge(url, text)
+elif "/login.html?" in url:
     at_glewlwyd(url)
 else:
     at_django(url, text)
