@@ -18,15 +18,20 @@ pub(super) fn examine(
     engine: &Engine<'_>,
     provider: Result<Provider>,
 ) -> (Vec<Finding>, Vec<String>) {
-    let provider = match provider {
-        Ok(provider) => provider,
-        Err(error) => return (vec![Finding::error("login", error, SEE_SETTINGS)], Vec::new()),
+    let mut findings = Vec::new();
+    let first = match provider {
+        Ok(provider) => Some(provider),
+        Err(error) => {
+            findings.push(Finding::error("login", error, "correct config.toml"));
+            None
+        }
     };
-    let keyring = engine.stores.keyring.check(&provider.key).err();
-    let mut findings: Vec<_> = keyring.map(describe_keyring).into_iter().collect();
+    let keyring = first.as_ref().and_then(|it| engine.stores.keyring.check(&it.key).err());
+    findings.extend(keyring.map(describe_keyring));
     let mut usable = Vec::new();
-    for (index, provider) in providers(engine, provider).into_iter().enumerate() {
-        match login(engine, &provider, index == 0) {
+    let has_first = first.is_some();
+    for (index, provider) in providers(engine, first).into_iter().enumerate() {
+        match login(engine, &provider, has_first && index == 0) {
             Ok((found, is_usable)) => {
                 findings.extend(found);
                 usable.extend(is_usable.then(|| provider.name.to_string()));
@@ -49,18 +54,17 @@ pub(super) fn provider(engine: &Engine<'_>) -> Result<Provider> {
     if is_selected || has_credential(&provider) {
         return Ok(provider);
     }
-    let other = providers(engine, provider.clone()).into_iter().find(has_credential);
+    let other = providers(engine, Some(provider.clone())).into_iter().find(has_credential);
     Ok(other.unwrap_or(provider))
 }
 
 /// The first provider, then every other one, each with the account in use.
-fn providers(engine: &Engine<'_>, first: Provider) -> Vec<Provider> {
+fn providers(engine: &Engine<'_>, first: Option<Provider>) -> Vec<Provider> {
     let names = engine.context.configuration().map(|it| it.names()).unwrap_or_default();
     let mut others: Vec<_> =
         names.iter().filter_map(|name| engine.context.provider(Some(name)).ok()).collect();
-    others.retain(|provider| provider.name != first.name);
-    others.insert(0, first);
-    others
+    others.retain(|provider| first.as_ref().is_none_or(|first| provider.name != first.name));
+    first.into_iter().chain(others).collect()
 }
 
 /// A provider that is not the first is examined if it has a credential.

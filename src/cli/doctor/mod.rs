@@ -63,12 +63,18 @@ pub(super) fn run(engine: &Engine<'_>, arguments: &Arguments, output: &Output) -
 fn examine(engine: &Engine<'_>) -> Vec<Finding> {
     let machine = Machine::detect(engine);
     let mut findings = files::examine(engine, machine.as_ref().ok());
+    if engine.context.configuration().is_err() {
+        let message = "the rest is not checked: it depends on the settings";
+        findings.push(Finding::note("settings", message));
+        return findings;
+    }
     let provider = login::provider(engine);
     let (login, providers) = login::examine(engine, provider.clone());
     findings.extend(login);
     findings.extend(identity::examine(engine));
     findings.extend(vault::examine(engine));
-    findings.extend(service::examine(engine, provider));
+    // An unknown provider is a finding about the login.
+    findings.extend(provider.iter().flat_map(|provider| service::examine(engine, provider)));
     match machine {
         Ok(machine) => findings.extend(tool::examine(engine, &machine, &providers)),
         Err(error) => {
