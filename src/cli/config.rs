@@ -198,8 +198,17 @@ fn list(engine: &Engine<'_>, output: &Output) -> Result<ToolOutput> {
     Ok(output.table(["KEY", "VALUE", "FROM"], rows, "", &Value::Object(fields)))
 }
 
+/// The provider in force. A setting of none can be written without it, also to select a provider that exists.
+fn provider_for(engine: &Engine<'_>, key: Key) -> Result<Provider> {
+    let is_free = !key.is_of_provider() && engine.context.overrides.provider.is_none();
+    if is_free {
+        return engine.context.descriptor(Some(Provider::DEFAULT_NAME));
+    }
+    engine.context.provider(None)
+}
+
 fn set(engine: &Engine<'_>, key: Key, values: &[String], output: &Output) -> Result<ToolOutput> {
-    let provider = engine.context.provider(None)?;
+    let provider = provider_for(engine, key)?;
     let certificates = if let (Key::CaFile, [path]) = (key, values) {
         Some(certificates(engine, path)?)
     } else {
@@ -313,7 +322,7 @@ fn import(engine: &Engine<'_>, file: &Path, output: &Output) -> Result<ToolOutpu
 }
 
 fn unset(engine: &Engine<'_>, key: Key, output: &Output) -> Result<ToolOutput> {
-    let provider = engine.context.provider(None)?;
+    let provider = provider_for(engine, key)?;
     write(engine, &provider, key, None)?;
     let fields = json!({ "key": key.name(), "value": null });
     Ok(output.done(&format!("{} now has its default value.", key.name()), &fields))

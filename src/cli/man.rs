@@ -47,12 +47,12 @@ const STATUSES: &[(&str, &str)] = &[
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  my-credential-helper man token create | man -l -\n  \
-                        my-credential-helper man --dir ~/.local/share/man/man1")]
+                        my-credential-helper man --dir ~/.local/share/man")]
 pub(super) struct Arguments {
     /// The command [default: an overview of all commands]
     #[arg(value_name = "COMMAND")]
     path: Vec<String>,
-    /// Write every page into this directory
+    /// Write every page into the directory of its section, `man1` or `man7`, in this directory
     #[arg(long, value_name = "DIR", conflicts_with = "path")]
     dir: Option<PathBuf>,
 }
@@ -98,13 +98,15 @@ fn page(command: &Command) -> Result<String> {
 #[expect(clippy::disallowed_methods, reason = "pages in a directory that the user names")]
 fn write_all(command: &Command, dir: &Path) -> Result<()> {
     let writing = || format!("writing the manual to {}", dir.display());
-    std::fs::create_dir_all(dir).with_context(writing)?;
-    let mut pages = vec![(ERRORS.to_owned(), errors::manual())];
+    let mut pages = vec![(format!("man7/{ERRORS}"), errors::manual())];
     let mut commands = vec![command];
     while let Some(command) = commands.pop() {
         let name = command.get_display_name().unwrap_or(command.get_name());
-        pages.push((format!("{name}.1"), page(command)?));
+        pages.push((format!("man1/{name}.1"), page(command)?));
         commands.extend(command.get_subcommands().filter(|command| !command.is_hide_set()));
+    }
+    for folder in ["man1", "man7"] {
+        std::fs::create_dir_all(dir.join(folder)).with_context(writing)?;
     }
     for (name, page) in pages {
         let mut file = File::create(dir.join(name)).with_context(writing)?;

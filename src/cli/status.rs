@@ -336,19 +336,22 @@ fn relative(time: Timestamp, now: Timestamp) -> String {
     if difference.is_negative() { format!("{amount} ago") } else { format!("in {amount}") }
 }
 
+/// For a provider whose API has no request that returns the owner of a token or a key.
+const NO_REQUEST: &str = "no request available";
+
 /// Calls the service with the credential in force. Returns what the service accepts.
 pub(super) fn check(engine: &Engine<'_>, provider: &Provider) -> Result<String> {
     let owner = match &provider.login {
         LoginKind::MagicLink => whoami::me(engine, provider)?.0.email,
-        LoginKind::OAuth(oauth) => {
-            let (user, _) = whoami::userinfo(engine, provider, oauth)?;
-            user.name().unwrap_or_else(|| "an unnamed user".to_owned())
-        }
+        LoginKind::OAuth(oauth) => match whoami::userinfo(engine, provider, oauth)? {
+            Some((user, _)) => user.name().unwrap_or_else(|| "an unnamed user".to_owned()),
+            None => return Ok(NO_REQUEST.to_owned()),
+        },
         LoginKind::ApiKey { is_microtica: true } => {
             let (key, _) = engine.call(provider, "look up the key", microtica::whoami)?;
             return Ok(format!("accepts the key `{}`", key.key_name.unwrap_or_default()));
         }
-        LoginKind::ApiKey { is_microtica: false } => return Ok("no request available".to_owned()),
+        LoginKind::ApiKey { is_microtica: false } => return Ok(NO_REQUEST.to_owned()),
     };
     Ok(format!("accepts the credential of {owner}"))
 }

@@ -85,14 +85,15 @@ impl UserInfo {
     }
 }
 
+/// The owner of the token; `None` if the service has no request for it.
 pub(super) fn userinfo(
     engine: &Engine<'_>,
     provider: &Provider,
     oauth: &OAuth,
-) -> Result<(UserInfo, Resolved)> {
+) -> Result<Option<(UserInfo, Resolved)>> {
     let service = Service::new(engine.network, provider, oauth, Description::Stored)?;
     if service.endpoints.userinfo.is_none() {
-        return Err(local_only(provider, "token"));
+        return Ok(None);
     }
     let (user, found) = engine
         .call(provider, "look up the owner of the token", |_, token| service.userinfo(token))?;
@@ -101,7 +102,7 @@ pub(super) fn userinfo(
     if let Some(name) = name.filter(|_| found.source != Source::Environment) {
         remember(engine, provider, &name);
     }
-    Ok((user, found))
+    Ok(Some((user, found)))
 }
 
 fn user(
@@ -110,7 +111,8 @@ fn user(
     oauth: &OAuth,
     output: &Output,
 ) -> Result<ToolOutput> {
-    let (user, found) = userinfo(engine, provider, oauth)?;
+    let user = userinfo(engine, provider, oauth)?;
+    let (user, found) = user.ok_or_else(|| local_only(provider, "token"))?;
     let mut report = new_report(provider, &found, output);
     report.field("account", &*provider.account);
     report.add_or("user id", "id", user.text(&["sub", "id", "account_id"]), "not provided");

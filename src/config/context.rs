@@ -8,7 +8,7 @@
 use std::cell::OnceCell;
 
 use super::{Configuration, MyJson, Paths, StoreChoice};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, sanitize};
 use crate::model::{
     Account, ChosenBy, CredentialRequest, HostPattern, OAuth, Origin, Provider, Secret,
     SecretLocation,
@@ -96,8 +96,10 @@ impl Context {
     /// The provider of this name, of `--provider`, `MY_PROVIDER` or `config.toml`, else mycli; with its default account.
     pub fn descriptor(&self, name: Option<&str>) -> Result<Provider> {
         let configuration = self.configuration()?;
-        let name = name.or(self.overrides.provider.as_deref());
-        let provider = configuration.provider(name.unwrap_or(configuration.default_provider()))?;
+        let provider = match name.or(self.overrides.provider.as_deref()) {
+            Some(name) => configuration.provider(name)?,
+            None => selected(configuration)?,
+        };
         match self.overrides.store {
             Some(store @ StoreChoice::Vault) => {
                 let shared = configuration.shared(Some(store))?;
@@ -308,6 +310,22 @@ impl Context {
             if provider.shares_with_my { MyJson::load(&self.paths)?.api_url } else { None };
         parse_api_url(shared.as_deref().unwrap_or(&provider.api_url), "the configured API URL")
     }
+}
+
+/// The default provider. An error names what selects an unknown one.
+fn selected(configuration: &Configuration) -> Result<Provider> {
+    let name = configuration.default_provider();
+    let names = configuration.names();
+    if names.contains(&name) {
+        return configuration.provider(name);
+    }
+    let (selects, fix) = match configuration.variable {
+        Some(_) => ("MY_PROVIDER names", "unset MY_PROVIDER"),
+        None => ("config.toml selects", "my-credential-helper config unset provider"),
+    };
+    let message = format!("{selects} the unknown provider `{}`", sanitize(name));
+    let hint = format!("run `{fix}`, or use one of: {}", names.join(", "));
+    Err(Error::invalid(message).with_hint(hint))
 }
 
 /// A base URL without a final slash, and its origin. The error does not repeat the URL, which may contain a password.

@@ -23,6 +23,12 @@ const POLL_DELAY: Duration = Duration::from_millis(5);
 /// The largest output in bytes.
 const MAX_OUTPUT: u64 = 4 << 20;
 
+/// The bytes of standard error that are looked at.
+const MAX_ERRORS: u64 = 16 << 10;
+
+/// The longest reason of a failure, in characters.
+const MAX_REASON: usize = 300;
+
 /// Who the user is, and the language.
 #[rustfmt::skip]
 const INHERITED: &[&str] = &[
@@ -145,7 +151,17 @@ impl Child {
     }
 
     /// Runs the program to its end: its standard output where it succeeds, `None` where it does not.
-    pub fn run(mut self) -> Result<Option<zeroize::Zeroizing<String>>> {
+    pub fn run(self) -> Result<Option<zeroize::Zeroizing<String>>> {
+        Ok(self.finish()?.ok())
+    }
+
+    /// As [`Child::run`]; where the program fails, the last line of its standard error.
+    pub fn outcome(mut self) -> Result<Result<zeroize::Zeroizing<String>, String>> {
+        self.command.stderr(Stdio::piped());
+        self.finish()
+    }
+
+    fn finish(mut self) -> Result<Result<zeroize::Zeroizing<String>, String>> {
         let deadline = Instant::now() + self.timeout;
         if !self.input.is_empty() {
             self.command.stdin(Stdio::piped());
@@ -159,13 +175,27 @@ impl Child {
             let _ = stdout.map(|stdout| stdout.take(MAX_OUTPUT + 1).read_to_end(&mut bytes));
             let _ = sender.send(bytes);
         });
+        let (sender, errors) = mpsc::channel();
+        match child.stderr.take() {
+            Some(mut stderr) => drop(std::thread::spawn(move || {
+                let mut bytes = zeroize::Zeroizing::new(Vec::new());
+                let _ = stderr.by_ref().take(MAX_ERRORS).read_to_end(&mut bytes);
+                let _ = sender.send(bytes);
+                let _ = std::io::copy(&mut stderr, &mut std::io::sink());
+            })),
+            None => drop(sender),
+        }
         // With a limit here too: a grandchild may hold the pipe open after the child has ended.
         let output = receiver.recv_timeout(self.timeout).ok();
         while let Some(output) = output.as_ref().filter(|output| output.len() as u64 <= MAX_OUTPUT)
         {
             if let Some(status) = child.try_wait().map_err(|error| self.failed(&error))? {
-                let text = || String::from_utf8_lossy(output).into_owned().into();
-                return Ok(status.success().then(text));
+                if status.success() {
+                    return Ok(Ok(String::from_utf8_lossy(output).into_owned().into()));
+                }
+                let left = deadline.saturating_duration_since(Instant::now());
+                let errors = errors.recv_timeout(left).unwrap_or_default();
+                return Ok(Err(reason(&String::from_utf8_lossy(&errors))));
             }
             if Instant::now() >= deadline {
                 break;
@@ -201,6 +231,14 @@ impl Child {
     fn failed(&self, error: &std::io::Error) -> Error {
         Error::invalid_state(format!("{}: {}", self.name, error.kind()))
     }
+}
+
+/// The last line that a program wrote to standard error, without the word for an error.
+fn reason(errors: &str) -> String {
+    let line = errors.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+    let line =
+        ["fatal: ", "error: "].iter().find_map(|word| line.strip_prefix(word)).unwrap_or(line);
+    sanitize(&line.chars().take(MAX_REASON).collect::<String>())
 }
 
 #[cfg(all(test, unix))]

@@ -6,7 +6,7 @@ use super::finding::Finding;
 use crate::auth::Engine;
 use crate::auth::fleet::SharedFacts;
 use crate::cli::{names_provider, status};
-use crate::error::{ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::model::{CredentialRequest, Provider, StoreFailure};
 use crate::store::env;
 use crate::store::session::LoadedSessions;
@@ -42,31 +42,39 @@ impl Login {
 }
 
 /// The login in force, then that of every other provider. If nothing selects the first and it has no credential, the first
-/// one that has one precedes: somebody with an own service may never log in to the built-in one.
-pub(super) fn logins(engine: &Engine<'_>) -> Result<Vec<Login>> {
-    let configuration = engine.context.configuration()?;
-    let mut logins = vec![Login::new(engine.context.provider(None)?)];
-    for name in configuration.names() {
-        if name != &*logins[0].provider.name
-            && let Ok(provider) = engine.context.provider(Some(name))
-        {
-            logins.push(Login::new(provider));
-        }
-    }
+/// one that has one precedes: somebody with an own service may never log in to the built-in one. With the error of the login
+/// in force, there are only the others.
+pub(super) fn logins(engine: &Engine<'_>) -> (Vec<Login>, Option<Error>) {
+    let (mut logins, error) = match engine.context.provider(None) {
+        Ok(provider) => (vec![Login::new(provider)], None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let first = logins.first().map(|login| login.provider.name.clone());
+    let Ok(configuration) = engine.context.configuration() else { return (logins, error) };
+    let others = configuration.names().into_iter().filter(|name| first.as_deref() != Some(*name));
+    logins
+        .extend(others.filter_map(|name| engine.context.provider(Some(name)).ok()).map(Login::new));
     let is_selected = names_provider(engine) || configuration.provider.is_some();
     if !is_selected && let Some(at) = logins.iter().position(|it| it.has_credential(engine)) {
         logins[..=at].rotate_right(1);
     }
-    Ok(logins)
+    (logins, error)
 }
 
 /// The findings, and the providers that have a credential for tools.
-pub(super) fn examine(engine: &Engine<'_>, logins: &[Login]) -> (Vec<Finding>, Vec<String>) {
+pub(super) fn examine(
+    engine: &Engine<'_>,
+    logins: &[Login],
+    error: Option<Error>,
+) -> (Vec<Finding>, Vec<String>) {
+    let has_first = error.is_none();
+    let error = error.map(|error| Finding::error("login", error, "correct config.toml"));
+    let mut findings: Vec<_> = error.into_iter().collect();
     let keyring = logins.first().and_then(|it| engine.stores.keyring.check(&it.provider.key).err());
-    let mut findings: Vec<_> = keyring.map(describe_keyring).into_iter().collect();
+    findings.extend(keyring.map(describe_keyring));
     let mut usable = Vec::new();
     for (index, login) in logins.iter().enumerate() {
-        match examined(engine, login, index == 0) {
+        match examined(engine, login, has_first && index == 0) {
             Ok((found, is_usable)) => {
                 findings.extend(found);
                 usable.extend(is_usable.then(|| login.provider.name.to_string()));

@@ -72,22 +72,20 @@ fn report(engine: &Engine<'_>, arguments: &Arguments, output: &Output) -> ToolOu
 fn examine(engine: &Engine<'_>) -> Vec<Finding> {
     let machine = Machine::detect(engine);
     let mut findings = files::examine(engine, machine.as_ref().ok());
-    let mut providers = Vec::new();
-    let logins = login::logins(engine);
-    match &logins {
-        Ok(logins) => {
-            let (found, usable) = login::examine(engine, logins);
-            findings.extend(found);
-            providers = usable;
-        }
-        Err(error) => {
-            findings.push(Finding::error("login", error.clone(), login::SEE_SETTINGS));
-        }
+    if engine.context.configuration().is_err() {
+        let message = "the rest is not checked: it depends on the settings";
+        findings.push(Finding::note("settings", message));
+        return findings;
     }
+    let (mut logins, error) = login::logins(engine);
+    let has_first = error.is_none();
+    let (found, providers) = login::examine(engine, &logins, error);
+    findings.extend(found);
     findings.extend(identity::examine(engine));
-    let first = logins.map(|mut logins| logins.swap_remove(0));
+    // An unknown provider is a finding about the login.
+    let first = has_first.then(|| logins.swap_remove(0));
     findings.extend(first.iter().flat_map(|login| vault::examine(engine, login)));
-    findings.extend(service::examine(engine, first.map(|login| login.provider)));
+    findings.extend(first.iter().flat_map(|login| service::examine(engine, &login.provider)));
     match machine {
         Ok(machine) => findings.extend(tool::examine(engine, &machine, &providers)),
         Err(error) => {

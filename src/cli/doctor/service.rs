@@ -14,10 +14,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The tolerated difference between the clocks of the service and of this machine.
 const AGREES: u64 = 60;
 
-pub(super) fn examine(engine: &Engine<'_>, provider: Result<Provider>) -> Vec<Finding> {
+pub(super) fn examine(engine: &Engine<'_>, provider: &Provider) -> Vec<Finding> {
     let fix = "run `my-credential-helper config list` to see where the URL is set";
-    provider
-        .and_then(|provider| examined(engine, &provider))
+    examined(engine, provider)
         .unwrap_or_else(|error| vec![Finding::problem("service", error.message, fix)])
 }
 

@@ -34,13 +34,14 @@ pub(super) fn examine(
                 let provider = engine.context.provider(None);
                 let has_hosts = provider.is_ok_and(|provider| !provider.hosts.is_empty());
                 let host = if tool.names_hosts && !has_hosts { " --host HOST" } else { "" };
-                let fix = format!("{}{host}`", setup_line(tool).trim_end_matches('`'));
+                let fix = format!("`my-credential-helper setup {}{host}`", tool.name);
                 found.push(Finding::note(tool.name, "is not set up").with_fix(fix));
             }
         } else {
             is_any_set_up = true;
             found.extend(old(machine, tool, &program));
-            found.extend(commands.iter().filter_map(|command| not_run(machine, tool, command)));
+            let fix = subject.setup_line(&targets);
+            found.extend(commands.iter().filter_map(|it| not_run(machine, tool, it, &fix)));
         }
         let is_asked = !commands.is_empty() && found.iter().all(|it| it.level != Level::Problem);
         findings.append(&mut found);
@@ -116,13 +117,17 @@ fn version(text: &str) -> Option<(u32, u32)> {
     text.split_whitespace().find_map(number)
 }
 
-fn setup_line(tool: &SetupTool) -> String {
-    format!("`my-credential-helper setup {}`", tool.name)
-}
+/// Makes the links of the tools, and changes no configuration.
+const FIX: &str = "`my-credential-helper doctor --fix`";
 
-/// The reason why the command in the tool's configuration does not run this program.
-fn not_run(machine: &Machine, tool: &'static SetupTool, command: &str) -> Option<Finding> {
-    let problem = |message, fix| Some(Finding::problem(tool.name, message, fix));
+/// The reason why the command in the tool's configuration does not run this program. `setup` sets the tool up again.
+fn not_run(
+    machine: &Machine,
+    tool: &'static SetupTool,
+    command: &str,
+    setup: &str,
+) -> Option<Finding> {
+    let problem = |message, fix: &str| Some(Finding::problem(tool.name, message, fix));
     let path = Path::new(command);
     let link = Link::detect(machine, tool);
     let is_plugin = matches!(tool.name, "terraform" | "tofu");
@@ -133,11 +138,10 @@ fn not_run(machine: &Machine, tool: &'static SetupTool, command: &str) -> Option
         let shown = path.display();
         return match path.is_file() {
             _ if machine.is_this_program(path) => None,
-            true => problem(
-                format!("{shown} is another program, or another copy of this one"),
-                setup_line(tool),
-            ),
-            false => problem(format!("{shown} does not exist"), setup_line(tool)),
+            true => {
+                problem(format!("{shown} is another program, or another copy of this one"), setup)
+            }
+            false => problem(format!("{shown} does not exist"), setup),
         };
     }
     let found = machine.find(command);
@@ -151,7 +155,7 @@ fn not_run(machine: &Machine, tool: &'static SetupTool, command: &str) -> Option
             Some(found) => format!("{} comes first on PATH", found.display()),
             None => format!("{name} is not on PATH"),
         };
-        problem(message, os::path_line(path.parent().unwrap_or(&path)))
+        problem(message, &os::path_line(path.parent().unwrap_or(&path)))
     })
 }
 
@@ -161,13 +165,13 @@ fn broken(tool: &SetupTool, link: Link) -> Option<Finding> {
     let message = match link.state {
         State::Right => return None,
         State::Foreign => {
-            let fix = "move it away, and run `setup` again";
+            let fix = format!("move it away, and run {FIX}");
             return Some(Finding::problem(tool.name, link.blocked().message, fix));
         }
         State::Missing => format!("{path} is missing"),
         State::Stale => format!("{path} points to another program"),
     };
-    let problem = Finding::problem(tool.name, message, setup_line(tool));
+    let problem = Finding::problem(tool.name, message, format!("run {FIX}"));
     Some(problem.with_repair(move || link.make()))
 }
 

@@ -38,8 +38,8 @@ fn file(machine: &Machine) -> PathBuf {
     if old.is_file() { old } else { folder.join("config.toml") }
 }
 
-fn parsed(text: &str) -> Result<DocumentMut> {
-    edit::parse_toml("cargo's config.toml", text)
+fn parsed(machine: &Machine, text: &str) -> Result<DocumentMut> {
+    edit::parse_toml(&file(machine), text)
 }
 
 /// Whether cargo runs this program for the provider. Version 0.1.0 wrote a path with blanks, which cargo splits.
@@ -51,15 +51,19 @@ fn is_ours(machine: &Machine, value: &Value) -> bool {
 }
 
 fn add(request: &Request<'_>, text: &str) -> Result<String> {
-    let mut document = parsed(text)?;
-    let unusable = || Error::invalid(format!("cargo's `registry.{KEY}` is not a list"));
+    let mut document = parsed(request.machine, text)?;
+    let unusable = |key, what| {
+        let message = format!("`{key}` in {} is not {what}", request.file.display());
+        Error::invalid(message).with_hint("correct the file")
+    };
+    let list = || unusable("registry.global-credential-providers", "a list");
     let registry = document.entry("registry").or_insert_with(|| Item::Table(Table::new()));
-    let registry = registry.as_table_like_mut().ok_or_else(unusable)?;
+    let registry = registry.as_table_like_mut().ok_or_else(list)?;
     // The default of cargo.
     let providers = registry
         .entry(KEY)
         .or_insert_with(|| Item::Value(Value::from(Array::from_iter(["cargo:token"]))));
-    let providers = providers.as_array_mut().ok_or_else(unusable)?;
+    let providers = providers.as_array_mut().ok_or_else(list)?;
     // cargo splits a provider at blanks; an alias is a list (cargo, `PathAndArgs`).
     let (provider, alias) = match request.command()? {
         path if path.contains(char::is_whitespace) => (LINK.to_owned(), Some(path)),
@@ -72,9 +76,8 @@ fn add(request: &Request<'_>, text: &str) -> Result<String> {
         None => providers.push(provider),
     }
     if let Some(path) = alias {
-        let unusable = || Error::invalid(format!("cargo's `{ALIASES}` is not a table"));
         let aliases = document.entry(ALIASES).or_insert_with(|| Item::Table(Table::new()));
-        let aliases = aliases.as_table_like_mut().ok_or_else(unusable)?;
+        let aliases = aliases.as_table_like_mut().ok_or_else(|| unusable(ALIASES, "a table"))?;
         if aliases.get(LINK).and_then(alias_path) != Some(&path) {
             aliases.insert(LINK, Item::Value(Value::from(Array::from_iter([path]))));
         }
@@ -89,10 +92,10 @@ fn alias_path(item: &Item) -> Option<&str> {
 }
 
 fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
-    let (mut document, mut is_removed) = (parsed(text)?, false);
+    let (mut document, mut is_removed) = (parsed(removal.machine, text)?, false);
     let was_set = removal
         .original
-        .and_then(|original| parsed(original).ok())
+        .and_then(|original| parsed(removal.machine, original).ok())
         .is_some_and(|it| it.get("registry").is_some_and(|registry| registry.get(KEY).is_some()));
     edit::change_table(document.as_table_mut(), "registry", |registry| {
         let Some(providers) = registry.get_mut(KEY).and_then(Item::as_array_mut) else { return };
@@ -119,7 +122,8 @@ fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
 }
 
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
-    let has_registries = parsed(text).is_ok_and(|document| document.contains_key("registries"));
+    let has_registries =
+        parsed(request.machine, text).is_ok_and(|document| document.contains_key("registries"));
     let origin = request.origins().into_iter().next().filter(|_| !has_registries);
     let note = |origin| {
         format!(

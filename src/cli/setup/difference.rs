@@ -43,7 +43,7 @@ pub(super) fn lines<'a>(before: &'a str, after: &'a str) -> Vec<String> {
     changed
 }
 
-/// Two lines without what they have in common at both ends, once that is long or may be a secret.
+/// Two lines without what they have in common at both ends, once that is long or may be a secret. The key stays.
 fn shortened(old: &str, new: &str) -> (String, String) {
     let (a, b): (Vec<char>, Vec<char>) = (old.chars().collect(), new.chars().collect());
     let head = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
@@ -51,14 +51,24 @@ fn shortened(old: &str, new: &str) -> (String, String) {
         a[head..].iter().rev().zip(b[head..].iter().rev()).take_while(|(a, b)| a == b).count();
     // What is inserted into such a line is ours; what is around it is not.
     let is_insertion = head + tail == a.len();
-    let is_secret = names_secret(old) && is_insertion;
+    let is_secret = names_secret(old) || names_secret(new);
     let middle = |line: &[char]| {
-        let text: String = line[head..line.len() - tail].iter().collect();
+        let mut text: String = line[head..line.len() - tail].iter().collect();
         let (before, after): (String, String) =
             (line[..head].iter().collect(), line[line.len() - tail..].iter().collect());
-        let is_cut = |text: &String| is_secret || text.chars().count() > 24;
-        let cut = |text: String| if is_cut(&text) { "…".to_owned() } else { text };
-        format!("{}{text}{}", cut(before), cut(after))
+        if is_secret && !is_insertion && !OURS.iter().any(|name| text.contains(name)) {
+            "…".clone_into(&mut text);
+        }
+        let is_cut = |text: &str| is_secret || text.chars().count() > 24;
+        let before = match before.find(['=', ':']) {
+            _ if !is_cut(&before) => before,
+            Some(end) => format!("{} …", &before[..=end]),
+            None => "…".to_owned(),
+        };
+        // Brackets are no secret.
+        let is_text = after.contains(char::is_alphanumeric);
+        let after = if is_cut(&after) && is_text { "…".to_owned() } else { after };
+        format!("{before}{text}{after}").replace("……", "…")
     };
     let shown = |line: &[char]| {
         let text = middle(line);
@@ -66,6 +76,9 @@ fn shortened(old: &str, new: &str) -> (String, String) {
     };
     (shown(&a), shown(&b))
 }
+
+/// In every line of ours.
+const OURS: [&str; 3] = ["my-token-helper", "my-credential-helper", "credential-my"];
 
 fn names_secret(line: &str) -> bool {
     const NAMES: [&str; 6] = ["token", "password", "secret", "_auth", "\"auth\"", "key-data"];
@@ -75,7 +88,6 @@ fn names_secret(line: &str) -> bool {
 
 /// A line that names a secret, without its value. A line of ours may have such a word in the name of a host.
 fn masked(line: &str) -> String {
-    const OURS: [&str; 3] = ["my-token-helper", "my-credential-helper", "credential-my"];
     let line = &line.replace('\t', "    ");
     let content = line.trim().trim_end_matches(',');
     let is_ours = OURS.iter().any(|name| line.contains(name))
@@ -100,6 +112,26 @@ mod tests {
             lines("x = [\"a\"]\n", "x = [\"a\", \"b\"]\n"),
             ["- x = [\"a\"]", "+ x = [\"a\", \"b\"]"]
         );
+    }
+
+    #[test]
+    fn an_entry_of_ours_in_a_list_of_others_is_readable() {
+        let before = "global-credential-providers = [\"cargo:token hunter2\"]\n";
+        let after =
+            "global-credential-providers = [\"cargo:token hunter2\", \"cargo-credential-my\"]\n";
+        assert_eq!(
+            lines(before, after),
+            [
+                "- global-credential-providers = …]",
+                "+ global-credential-providers = …, \"cargo-credential-my\"]",
+            ]
+        );
+        let (before, after) = ("x = [\"token hunter2\"]\n", "x = [\"my\", \"token hunter2\"]\n");
+        assert_eq!(lines(before, after), ["- x = …", "+ x = …my\", \"…"]);
+        let (before, after) = ("//h/:_authToken=hunter2\n", "//h/:_authToken=hunter3\n");
+        assert!(!lines(before, after).join("\n").contains("hunter"));
+        let (before, after) = ("token = hunter2\n", "token = hunter2; my-credential-helper\n");
+        assert_eq!(lines(before, after), ["- token = …", "+ token = …; my-credential-helper"]);
     }
 
     #[test]

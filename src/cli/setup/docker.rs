@@ -1,10 +1,12 @@
 //! docker, podman, buildah, skopeo, helm: `credHelpers` in docker's configuration, which all of them read. The rest of the
 //! file stays byte for byte.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstObjectProp, CstRootNode};
+
+use serde::de::IgnoredAny;
 
 use super::machine::Machine;
 use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool};
@@ -37,10 +39,24 @@ fn file(machine: &Machine) -> PathBuf {
         .join("config.json")
 }
 
-fn parse(text: &str) -> Result<(CstRootNode, CstObject)> {
+/// An error if docker cannot read the file: the parser of the edit accepts commas and comments that Go's does not.
+pub(in crate::cli) fn check(file: &Path, text: &str, has_mark: bool) -> Result<()> {
+    let error = match serde_json::from_str::<IgnoredAny>(text) {
+        _ if has_mark => "it begins with a byte order mark".to_owned(),
+        Err(error) if !text.trim().is_empty() => error.to_string(),
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(format!("{} is not JSON: {error}", file.display()))
+        .with_hint("correct the file"))
+}
+
+fn parse(machine: &Machine, text: &str) -> Result<(CstRootNode, CstObject)> {
     // docker writes with tabs.
     let text = if text.trim().is_empty() { "{\n}\n" } else { text };
-    let unreadable = || Error::invalid("docker's config.json is not a JSON object");
+    let unreadable = || {
+        Error::invalid(format!("{} is not a JSON object", file(machine).display()))
+            .with_hint("correct the file")
+    };
     let root = CstRootNode::parse(text, &ParseOptions::default()).map_err(|_| unreadable())?;
     let object = root.object_value().ok_or_else(unreadable)?;
     Ok((root, object))
@@ -60,10 +76,12 @@ fn keys(host: &str) -> Vec<String> {
 }
 
 fn add(request: &Request<'_>, text: &str) -> Result<String> {
-    let (root, object) = parse(text)?;
-    let helpers = object
-        .object_value_or_create(HELPERS)
-        .ok_or_else(|| Error::invalid("docker's `credHelpers` is not an object"))?;
+    check(request.file, text, request.has_mark)?;
+    let (root, object) = parse(request.machine, text)?;
+    let helpers = object.object_value_or_create(HELPERS).ok_or_else(|| {
+        Error::invalid(format!("`{HELPERS}` in {} is not an object", request.file.display()))
+            .with_hint("correct the file")
+    })?;
     for host in request.exact_hosts().iter().flat_map(|host| keys(host)) {
         if helpers.get(&host).is_none() {
             helpers.append(&host, CstInputValue::String("my".to_owned()));
@@ -80,7 +98,7 @@ fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
         };
         helper_name(entry).as_deref() == Some("my") && removal.includes(is_entry)
     };
-    let (root, object) = parse(text)?;
+    let (root, object) = parse(removal.machine, text)?;
     let Some(entry) = object.get(HELPERS) else { return Ok(text.to_owned()) };
     let helpers = entry.object_value().map(|helpers| helpers.properties()).unwrap_or_default();
     let (ours, others): (Vec<_>, Vec<_>) = helpers.into_iter().partition(is_removed);
@@ -88,7 +106,7 @@ fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
         return Ok(text.to_owned());
     }
     let was_set = removal.original.is_some_and(|original| {
-        parse(original).is_ok_and(|(_, object)| object.get(HELPERS).is_some())
+        parse(removal.machine, original).is_ok_and(|(_, object)| object.get(HELPERS).is_some())
     });
     if others.is_empty() && !was_set {
         entry.remove();
@@ -99,7 +117,7 @@ fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
 }
 
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
-    let Ok((_, object)) = parse(text) else { return Vec::new() };
+    let Ok((_, object)) = parse(request.machine, text) else { return Vec::new() };
     let mut notes = request.wildcard_notes();
     let other = |entry: Option<CstObjectProp>| helper_name(&entry?).filter(|it| it != "my");
     if let Some(store) = other(object.get("credsStore")) {

@@ -9,7 +9,8 @@ use toml_edit::{DocumentMut, Item, TableLike, TomlError};
 use super::layout;
 use super::machine::Machine;
 use super::tools::{Removal, SetupTool};
-use crate::error::{Error, Result, sanitize};
+use crate::config::toml_reason;
+use crate::error::{Error, Result};
 use crate::model::HostPattern;
 use crate::sys::atomic_file::{self, FileError, Policy};
 
@@ -103,10 +104,12 @@ pub(in crate::cli) fn read(path: &Path) -> Result<Option<String>> {
     })
 }
 
-/// Parses a configuration for a change. Its name is that of the message.
-pub(super) fn parse_toml(name: &str, text: &str) -> Result<DocumentMut> {
+/// Parses the text of a file.
+pub(in crate::cli) fn parse_toml(path: &Path, text: &str) -> Result<DocumentMut> {
     text.parse().map_err(|error: TomlError| {
-        Error::invalid(format!("cannot read {name}: {}", sanitize(error.message())))
+        let reason = toml_reason(text, error.span(), error.message());
+        Error::invalid(format!("cannot read {}: {reason}", path.display()))
+            .with_hint("correct the file")
     })
 }
 

@@ -1,16 +1,16 @@
 //! git: a helper for each host, by `git config`. The helpers of every other host stay as they are.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::copy::Copy;
+use super::link;
 use super::machine::Machine;
 use super::tools::{
     Folder, Probe, Removal, Request, Selection, SetupTool, is_named, shown_commands,
 };
-use super::{edit, link};
 use crate::error::{Error, Result};
-use crate::model::HostPattern;
-use crate::sys::atomic_file::{self, Policy};
+use crate::model::{HostPattern, Target};
 use crate::sys::process::Child;
 
 pub(super) const TOOL: SetupTool = SetupTool {
@@ -57,18 +57,25 @@ fn helper(request: &Request<'_>) -> Result<String> {
 fn add(request: &Request<'_>, text: &str) -> Result<String> {
     let urls: Result<Vec<_>> = request.hosts.iter().map(urls).collect();
     let (urls, helper) = (urls?.concat(), helper(request)?);
-    let copy = Copy::new(request.machine, text)?;
-    let git = Git::new(request.machine, copy.path())?;
+    let copy = Copy::new(request.machine, &TOOL, text)?;
+    let git = Git::new(request.machine, &copy)?;
     for url in urls {
         let key = key(&url);
-        let before = git.values(&key)?;
-        if before.ends_with(&[String::new(), helper.clone()]) {
-            continue;
-        }
-        git.set(&key, &before, &without_ours(request.machine, &before))?;
-        // The empty value removes the helpers before it from git's list: they would save a copy of the token in the clear.
-        for value in ["", &helper] {
-            git.config(&["--add", &key, value])?.succeed()?;
+        // A section that is there already may be before other helpers: the second time a new one is added.
+        for is_second in [false, true] {
+            let before = git.values(&key)?;
+            if before.ends_with(&[String::new(), helper.clone()]) && !git.has_others_behind(&url)? {
+                break;
+            }
+            git.set(&key, &before, &without_ours(request.machine, &before))?;
+            if is_second {
+                git.begin_section(&url)?;
+            }
+            // The empty value removes the helpers before it from git's list: they would save a copy of the token in the
+            // clear.
+            for value in ["", &helper] {
+                copy.run(git.config(&["--add", &key, value])?)?;
+            }
         }
     }
     copy.text()
@@ -85,21 +92,16 @@ fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
     };
     let is_removed = |url: &str| removal.includes(|host| is_url_of(host, url));
     let machine = removal.machine;
-    let Ok(copy) = machine.require("git").and_then(|_| Copy::new(machine, text)) else {
+    let Ok(copy) = machine.require("git").and_then(|_| Copy::new(machine, &TOOL, text)) else {
         return Ok(without_git(machine, text, is_removed));
     };
-    let git = Git::new(machine, copy.path())?;
-    let pattern = ["--null", "--name-only", "--get-regexp", r"^credential(\..*)?\.helper$"];
-    let keys = git.config(&pattern)?.run()?.unwrap_or_default();
-    let mut keys: Vec<_> = keys.split_terminator('\0').collect();
-    keys.sort_unstable();
-    keys.dedup();
-    for key in keys {
-        let url = key.strip_prefix("credential.").and_then(|rest| rest.strip_suffix(".helper"));
-        if is_removed(url.unwrap_or_default()) {
-            let before = git.values(key)?;
-            git.set(key, &before, &without_ours(machine, &before))?;
-        }
+    let git = Git::new(machine, &copy)?;
+    let helpers = git.helpers()?.into_iter();
+    let urls: BTreeSet<_> = helpers.map(|(url, _)| url.unwrap_or_default()).collect();
+    for url in urls.iter().filter(|url| is_removed(url)) {
+        let key = if url.is_empty() { "credential.helper".to_owned() } else { key(url) };
+        let before = git.values(&key)?;
+        git.set(&key, &before, &without_ours(machine, &before))?;
     }
     copy.text()
 }
@@ -177,8 +179,8 @@ fn is_ours(machine: &Machine, helper: &str) -> bool {
 
 fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let helpers = || -> Result<Vec<String>> {
-        let copy = Copy::new(request.machine, text)?;
-        Git::new(request.machine, copy.path())?.values("credential.helper")
+        let copy = Copy::new(request.machine, &TOOL, text)?;
+        Git::new(request.machine, &copy)?.values("credential.helper")
     };
     let mut others = helpers().unwrap_or_default();
     others.retain(|helper| !helper.is_empty() && !is_ours(request.machine, helper));
@@ -188,9 +190,10 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
     let hosts: Vec<_> = request.hosts.iter().map(ToString::to_string).collect();
     let others = shown_commands(&others.iter().map(String::as_str).collect::<Vec<_>>());
     let hosts = hosts.join(", ");
-    vec![format!(
-        "{others} is still used for all other hosts; only this program is used for {hosts}"
-    )]
+    let note = format!("{others} is still used for all other hosts");
+    // The helpers of an included file may be behind this program.
+    let has_include = text.to_ascii_lowercase().contains("[include");
+    vec![if has_include { note } else { format!("{note}; only this program is used for {hosts}") }]
 }
 
 fn key(url: &str) -> String {
@@ -218,21 +221,32 @@ fn urls(host: &HostPattern) -> Result<Vec<String>> {
     Ok(urls)
 }
 
+/// Whether git uses the helpers of a section for all requests to a URL. A section for a user or a path is for some.
+fn is_for(section: Option<&str>, url: &str) -> bool {
+    let Some(section) = section.map(|section| section.trim_end_matches('/')) else { return true };
+    let (_, host) = url.split_once("://").unwrap_or_default();
+    let matches = || {
+        let target = Target::parse(&url.replace("%5F", "_")).ok()?;
+        Some(HostPattern::parse(section).ok()?.matches(&target.origin))
+    };
+    section == url || section == host || section.contains("://") && matches() == Some(true)
+}
+
 /// `git config` on one file.
 struct Git<'a> {
     machine: &'a Machine,
     program: PathBuf,
-    file: &'a Path,
+    copy: &'a Copy,
 }
 
 impl<'a> Git<'a> {
-    fn new(machine: &'a Machine, file: &'a Path) -> Result<Self> {
-        Ok(Self { machine, program: machine.require("git")?, file })
+    fn new(machine: &'a Machine, copy: &'a Copy) -> Result<Self> {
+        Ok(Self { machine, program: machine.require("git")?, copy })
     }
 
     fn config(&self, arguments: &[&str]) -> Result<Child> {
         let child = self.machine.launcher.child(&self.program)?;
-        Ok(child.args(["config", "--file"]).args([self.file]).args(arguments))
+        Ok(child.args(["config", "--file"]).args([self.copy.path()]).args(arguments))
     }
 
     fn values(&self, key: &str) -> Result<Vec<String>> {
@@ -247,14 +261,49 @@ impl<'a> Git<'a> {
         if before == after {
             return Ok(());
         }
-        self.config(&["--unset-all", key])?.succeed()?;
+        self.copy.run(self.config(&["--unset-all", key])?)?;
         for value in after {
             let mark = uuid::Uuid::new_v4().simple().to_string();
-            self.config(&["--add", key, &mark])?.succeed()?;
-            let text = edit::read(self.file)?.unwrap_or_default().replace(&mark, &quoted(value));
-            atomic_file::prepare(self.file, text.len(), Policy::Backup)?.commit(&text)?;
+            self.copy.run(self.config(&["--add", key, &mark])?)?;
+            self.copy.set_text(&self.copy.text()?.replace(&mark, &quoted(value)))?;
         }
         Ok(())
+    }
+
+    /// The URL of the section and the value of every helper, in the order of the file.
+    fn helpers(&self) -> Result<Vec<(Option<String>, String)>> {
+        let pattern = ["--null", "--get-regexp", r"^credential(\..*)?\.helper$"];
+        let text = self.config(&pattern)?.run()?.unwrap_or_default();
+        let helper = |setting: &str| {
+            let (key, value) = setting.split_once('\n').unwrap_or((setting, ""));
+            let url = key.strip_prefix("credential.").and_then(|key| key.strip_suffix(".helper"));
+            (url.map(str::to_owned), value.to_owned())
+        };
+        Ok(text.split_terminator('\0').map(helper).collect())
+    }
+
+    /// Whether helpers of others for this URL are behind ours, to which git adds them.
+    fn has_others_behind(&self, url: &str) -> Result<bool> {
+        let helpers = self.helpers()?;
+        let own = helpers.iter().rposition(|(section, _)| section.as_deref() == Some(url));
+        let mut rest = &helpers[own.map_or(helpers.len(), |own| own + 1)..];
+        while let [(section, value), after @ ..] = rest {
+            let is_start_of_ours = value.is_empty()
+                && after.first().is_some_and(|(_, next)| is_ours(self.machine, next));
+            let is_other = !is_start_of_ours && !is_ours(self.machine, value);
+            if is_other && is_for(section.as_deref(), url) {
+                return Ok(true);
+            }
+            rest = after;
+        }
+        Ok(false)
+    }
+
+    /// Adds a section at the end, to which the next `--add` writes.
+    fn begin_section(&self, url: &str) -> Result<()> {
+        let text = self.copy.text()?;
+        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        self.copy.set_text(&format!("{text}{end}[credential \"{url}\"]\n"))
     }
 }
 

@@ -131,14 +131,52 @@ fn notes(request: &Request<'_>, text: &str) -> Vec<String> {
         let others = shown_commands(&others);
         notes.push(format!("{others} was not changed, and is tried before this program"));
     }
-    if !text.contains("GOPRIVATE=") && !text.contains("GOPROXY=") {
-        let origins = request.origins();
-        let host = origins.first().map_or("HOST", Origin::host);
-        notes.push(format!(
-            "for modules that are fetched directly from their host, run `go env -w GOPRIVATE={host}`"
-        ));
-    }
+    let origins = request.origins();
+    let host = origins.first().map_or("HOST", Origin::host);
+    let value = |name: &str| {
+        let values = text.lines().rev();
+        let mut values = values.filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        values.next().unwrap_or_default()
+    };
+    notes.extend(public(host, value("GOPRIVATE"), value("GONOPROXY"), value("GOPROXY")));
     notes
+}
+
+/// A note, if go gets the modules of a host from the public proxy, as these settings say.
+pub(in crate::cli) fn public(
+    host: &str,
+    private: &str,
+    direct: &str,
+    proxy: &str,
+) -> Option<String> {
+    let patterns = if direct.is_empty() { private } else { direct };
+    let is_public = proxy.is_empty() || proxy.contains("proxy.golang.org");
+    let is_match =
+        |pattern: &str| matches_host(pattern.split('/').next().unwrap_or_default(), host);
+    if !is_public || patterns.split(',').any(|pattern| is_match(pattern.trim())) {
+        return None;
+    }
+    let name = if direct.is_empty() { "GOPRIVATE" } else { "GONOPROXY" };
+    let before = if patterns.is_empty() { String::new() } else { format!("{patterns},") };
+    Some(format!(
+        "for modules that are fetched directly from their host, run `go env -w {name}={before}{host}`"
+    ))
+}
+
+/// Whether a pattern with `*` and `?` matches (path.Match; a class in brackets is not looked at).
+fn matches_host(pattern: &str, host: &str) -> bool {
+    match pattern.chars().next() {
+        None => host.is_empty(),
+        Some('*') => {
+            let mut ends = (0..=host.len()).filter(|end| host.is_char_boundary(*end));
+            ends.any(|end| matches_host(&pattern[1..], &host[end..]))
+        }
+        Some(first) => {
+            let is_first = host.starts_with(first) || first == '?' && !host.is_empty();
+            let rest = |text: &str| text.char_indices().nth(1).map_or(text.len(), |(at, _)| at);
+            is_first && matches_host(&pattern[rest(pattern)..], &host[rest(host)..])
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@ use toml_edit::{Array, DocumentMut, Item, Value};
 
 use super::edit::{self, Edit, Record};
 use super::machine::Machine;
+use super::tools::SetupTool;
 use crate::auth::Engine;
 use crate::config::accounts::Pattern;
 use crate::config::edit as settings;
 use crate::error::{Error, Result};
-use crate::model::{Account, HostPattern, Provider};
+use crate::model::{Account, HostPattern, Provider, Target};
 
 /// The changes of `setup` in `config.toml` and in its record of added hosts.
 #[derive(Default)]
@@ -87,14 +88,12 @@ impl HostChange {
             let recorded = entries.get(&name).and_then(|entry| entry.account.as_deref());
             check_account(engine, host, account, recorded)?;
             let is_new = new.contains(&name);
-            if is_new || account.is_some() || entries.contains_key(&name) {
-                let entry = entries.entry(name).or_default();
-                if is_new {
-                    (entry.added, entry.had_list) = (true, had_list);
-                }
-                entry.tools.extend(tools.iter().map(ToString::to_string));
-                entry.account = account.map(ToString::to_string).or(entry.account.take());
+            let entry = entries.entry(name).or_default();
+            if is_new {
+                (entry.added, entry.had_list) = (true, had_list);
             }
+            entry.tools.extend(tools.iter().map(ToString::to_string));
+            entry.account = account.map(ToString::to_string).or(entry.account.take());
         }
         let added = |host| format!("{host} is added to the hosts of {}.\n", provider.name);
         let mut report: Vec<_> = new.iter().map(added).collect();
@@ -146,6 +145,14 @@ impl HostChange {
         change.edits.extend(written(record));
         Ok(change)
     }
+}
+
+/// The hosts that `setup` was told for the tool, without patterns.
+pub(in crate::cli) fn of_tool(machine: &Machine, tool: &SetupTool) -> Result<Vec<Target>> {
+    let record: Record<Entries> = Record::load(machine, RECORD)?;
+    let entries = record.value.values().flatten();
+    let own = entries.filter(|(_, entry)| entry.tools.contains(tool.name));
+    Ok(own.filter_map(|(host, _)| HostPattern::parse(host).ok()?.target()).collect())
 }
 
 /// An error if the user has selected another account for the host.

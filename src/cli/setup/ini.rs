@@ -50,7 +50,7 @@ impl<'a> Ini<'a> {
             }
             let option = ini.headings.last().zip(content.split_once(['=', ':']));
             let ((section, _), (key, value)) = option.ok_or_else(|| {
-                Error::invalid(format!("pip cannot read line {} of its configuration", index + 1))
+                Error::invalid(format!("line {}: no section or no value", index + 1))
                     .with_hint("correct the line; nothing was changed")
             })?;
             let key = key.trim().to_lowercase().replace('_', "-");

@@ -197,9 +197,9 @@ fn change(machine: &Machine, text: &str, arguments: &[&str]) -> Result<String> {
 
 /// Runs `kubectl config` on a copy; returns what it prints, and the copy.
 fn run(machine: &Machine, text: &str, arguments: &[&str]) -> Result<(Zeroizing<String>, Copy)> {
-    let (kubectl, copy) = (machine.require("kubectl")?, Copy::new(machine, text)?);
+    let (kubectl, copy) = (machine.require("kubectl")?, Copy::new(machine, &TOOL, text)?);
     let kubectl = machine.launcher.child(&kubectl)?.args(["config", "--kubeconfig"]);
-    let printed = kubectl.args([copy.path()]).args(arguments).succeed()?;
+    let printed = copy.run(kubectl.args([copy.path()]).args(arguments))?;
     Ok((printed, copy))
 }
 

@@ -1,7 +1,7 @@
 //! The bytes of a file that are not text to a parser: a byte order mark, and CRLF as the end of every line. An edit sees
 //! the text without them, and they stay.
 
-const MARK: char = '\u{feff}';
+pub(super) const MARK: char = '\u{feff}';
 
 /// Edits a text; an unchanged text stays byte for byte.
 pub(super) fn edit<E>(

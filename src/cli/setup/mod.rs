@@ -10,11 +10,11 @@ pub(super) mod bazel;
 mod cargo;
 mod copy;
 mod difference;
-mod docker;
+pub(super) mod docker;
 pub(super) mod edit;
 mod git;
 pub(super) mod go;
-mod hosts;
+pub(super) mod hosts;
 mod ini;
 pub(super) mod kubectl;
 mod layout;
@@ -91,7 +91,9 @@ pub(super) fn run(
     let setup = Setup { engine, arguments, output, machine: &machine, tools, written };
     let (plans, hosts) = if arguments.undo { setup.undo()? } else { setup.set_up()? };
     let mut report = report(&hosts, &plans, arguments.dry_run);
-    let changes = !hosts.edits.is_empty() || plans.iter().any(Plan::changes);
+    // The record alone is no change that a person has to confirm.
+    let is_shown = arguments.undo || !hosts.report.is_empty();
+    let changes = is_shown && !hosts.edits.is_empty() || plans.iter().any(Plan::changes);
     if changes && !arguments.dry_run {
         if !arguments.yes && !terminal::is_interactive() {
             terminal::print(&report);
@@ -204,8 +206,12 @@ impl Setup<'_> {
         let Self { engine, machine, .. } = *self;
         let overrides = &engine.context.overrides;
         if overrides.provider.is_some() || overrides.account.is_some() {
-            return Err(Error::invalid("`--undo` is for every provider and account")
-                .with_hint("omit `--provider` and `--account`, and specify a host with `--host`"));
+            let tool = self.arguments.tool.as_deref().unwrap_or("--all");
+            return Err(Error::invalid("`--undo` is for every provider and account").with_hint(
+                format!(
+                    "run `my-credential-helper setup {tool} --undo`, with `--host HOST` for one host"
+                ),
+            ));
         }
         let hosts = parsed(&self.arguments.host, &self.tools)?;
         let plans = self.plan_each(|tool| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::ini::{Ini, IniOption};
 use super::machine::Machine;
 use super::tools::{Folder, Probe, Removal, Request, Selection, SetupTool};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub(super) const TOOL: SetupTool = SetupTool {
     name: "pip",
@@ -46,8 +46,15 @@ fn file(machine: &Machine) -> PathBuf {
     if cfg!(target_os = "macos") && of_macos.is_dir() { of_macos.join("pip.conf") } else { current }
 }
 
-fn add(_: &Request<'_>, text: &str) -> Result<String> {
-    let file = Ini::parse(text)?;
+fn parsed<'a>(machine: &Machine, text: &'a str) -> Result<Ini<'a>> {
+    Ini::parse(text).map_err(|error| {
+        let message = format!("pip cannot read {}: {}", file(machine).display(), error.message);
+        Error { message, ..error }
+    })
+}
+
+fn add(request: &Request<'_>, text: &str) -> Result<String> {
+    let file = parsed(request.machine, text)?;
     Ok(match file.option("global", KEY) {
         Some(known) if known.value == "subprocess" => text.to_owned(),
         Some(known) => file.replaced(known, "subprocess"),
@@ -55,8 +62,8 @@ fn add(_: &Request<'_>, text: &str) -> Result<String> {
     })
 }
 
-fn remove(_: &Removal<'_>, text: &str) -> Result<String> {
-    let file = Ini::parse(text)?;
+fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
+    let file = parsed(removal.machine, text)?;
     let known = file.option("global", KEY).filter(|known| known.value == "subprocess");
     Ok(known.map_or_else(|| text.to_owned(), |known| file.without(known)))
 }

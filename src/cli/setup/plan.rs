@@ -62,7 +62,9 @@ impl Plan {
         let text = before.as_deref().unwrap_or_default();
         let program = link.as_ref().map_or(&machine.program, |link| &link.path);
         let &Choice { hosts, is_portable, options, .. } = choice;
-        let request = Request { machine, file: &named, hosts, link: program, is_portable, options };
+        let (file, has_mark) = (&*named, text.starts_with(layout::MARK));
+        let request =
+            Request { machine, file, hosts, link: program, has_mark, is_portable, options };
         let mut notes = Vec::new();
         let after = layout::edit(text, |plain| {
             notes = (tool.notes)(&request, plain);
@@ -231,7 +233,8 @@ fn differs_by_our_part(
         return Ok(true);
     }
     let (file, hosts, link) = (&*tool.path(machine), &[][..], &*machine.program);
-    let request = Request { machine, file, hosts, link, is_portable: true, options: &[] };
+    let (has_mark, is_portable, options) = (false, true, &[][..]);
+    let request = Request { machine, file, hosts, link, has_mark, is_portable, options };
     // The tool may no longer be installed.
     let added = layout::edit(original, |plain| (tool.add)(&request, plain));
     added.map_or(Ok(false), |added| Ok(is_rest(&without(&added)?)))

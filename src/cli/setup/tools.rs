@@ -89,6 +89,8 @@ pub(in crate::cli) struct Request<'a> {
     pub(in crate::cli) hosts: &'a [HostPattern],
     /// The link, or this program for a tool without one.
     pub(in crate::cli) link: &'a Path,
+    /// Whether the file begins with a byte order mark, which `add` does not get.
+    pub(in crate::cli) has_mark: bool,
     /// Whether the configuration is shared between machines: it has no path of this one.
     pub(in crate::cli) is_portable: bool,
     /// `--provider` and `--account`, for a tool that passes arguments and does not always name a host.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use toml_edit::{DocumentMut, Item, value};
+use toml_edit::{Item, value};
 
 use super::edit;
 use super::machine::Machine;
@@ -32,12 +32,8 @@ fn file(machine: &Machine) -> PathBuf {
     machine.variable("UV_CONFIG_FILE").unwrap_or(file)
 }
 
-fn parsed(text: &str) -> Result<DocumentMut> {
-    edit::parse_toml("uv.toml", text)
-}
-
-fn add(_: &Request<'_>, text: &str) -> Result<String> {
-    let mut document = parsed(text)?;
+fn add(request: &Request<'_>, text: &str) -> Result<String> {
+    let mut document = edit::parse_toml(request.file, text)?;
     match document.get_mut(KEY).and_then(Item::as_value_mut) {
         Some(known) if known.as_str() == Some("subprocess") => {}
         Some(known) => {
@@ -50,8 +46,8 @@ fn add(_: &Request<'_>, text: &str) -> Result<String> {
     Ok(document.to_string())
 }
 
-fn remove(_: &Removal<'_>, text: &str) -> Result<String> {
-    let mut document = parsed(text)?;
+fn remove(removal: &Removal<'_>, text: &str) -> Result<String> {
+    let mut document = edit::parse_toml(&file(removal.machine), text)?;
     if document.get(KEY).and_then(|item| item.as_str()) != Some("subprocess") {
         return Ok(text.to_owned());
     }

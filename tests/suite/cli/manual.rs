@@ -39,12 +39,12 @@ fn the_manual_has_a_valid_page_for_every_command() {
     let mut commands = commands(&home, &[]);
     assert!(commands.contains(&"token".to_owned()), "{commands:?}");
     commands.extend(["token-create".to_owned(), "session-revoke".to_owned()]);
-    let page = |name: &str| pages.join(format!("my-credential-helper{name}.1"));
+    let page = |name: &str| pages.join(format!("man1/my-credential-helper{name}.1"));
     for command in commands {
         assert!(page(&format!("-{command}")).is_file(), "{command}");
     }
     assert!(page("").is_file());
-    let errors = pages.join("my-credential-helper-errors.7");
+    let errors = pages.join("man7/my-credential-helper-errors.7");
     assert!(std::fs::read_to_string(&errors).unwrap().contains("not_logged_in"));
     let printed = home.run(&["man", "token", "create"]).output;
     for part in [
@@ -59,7 +59,8 @@ fn the_manual_has_a_valid_page_for_every_command() {
     if !has_rare_client("groff") {
         return;
     }
-    for entry in std::fs::read_dir(&pages).unwrap() {
+    let folders = ["man1", "man7"].map(|folder| std::fs::read_dir(pages.join(folder)).unwrap());
+    for entry in folders.into_iter().flatten() {
         let path = entry.unwrap().path();
         let outcome = home.run_client(&["groff", "-man", "-ww", "-z", path.to_str().unwrap()]);
         assert_eq!((outcome.status, &*outcome.messages), (0, ""), "{}", path.display());

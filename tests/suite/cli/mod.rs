@@ -13,6 +13,7 @@ mod pages;
 mod questions;
 mod settings;
 mod setup;
+mod setup_files;
 mod setup_matrix;
 mod setup_random;
 mod setup_rules;

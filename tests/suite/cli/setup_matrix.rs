@@ -220,6 +220,13 @@ fn file_cell(cells: &mut Cells, tool: &'static str, file: &str, state: File) {
         cells.check(&name, machine.state() == before, &"something changed");
         return;
     }
+    let is_marked = matches!(state, File::Mark | File::MarkAndCrlf);
+    if is_marked && matches!(tool, "docker" | "podman") {
+        let is_refused = outcome.status == 2 && outcome.messages.contains("byte order mark");
+        cells.check(&name, is_refused, &outcome);
+        cells.check(&name, machine.state() == before, &"something changed");
+        return;
+    }
     cells.check(&name, outcome.status == 0, &outcome);
     let now = std::fs::read_to_string(&path).unwrap_or_default();
     cells.check(
@@ -236,7 +243,7 @@ fn file_cell(cells: &mut Cells, tool: &'static str, file: &str, state: File) {
         cells.check(&name, path.is_symlink() && path.exists(), &path);
     }
     // The clients do not read a mark, or CRLF, in every format.
-    if !matches!(state, File::Mark | File::MarkAndCrlf) {
+    if !is_marked {
         ask(cells, &name, &machine, tool, HOST, "");
     }
     let again = machine.setup(&[tool, "--host", HOST]);

@@ -8,8 +8,9 @@ use toml_edit::{DocumentMut, Value as TomlValue};
 
 use super::{InForce, Subject, target_of};
 use crate::cli::doctor::finding::Finding;
-use crate::cli::setup::edit;
+use crate::cli::setup::{docker, edit};
 use crate::error::{Error, Result, sanitize};
+use crate::model::Target;
 
 const COMMAND: &str = "docker-credential-my";
 
@@ -25,17 +26,24 @@ pub(super) fn inspect(in_force: &mut InForce<'_>, before: Before) -> Result<()> 
     if text.trim().is_empty() {
         return Ok(());
     }
-    let configuration: Value = serde_json::from_str(&text)
-        .map_err(|_| Error::invalid(format!("{file} is not JSON")).with_hint("correct the file"))?;
+    docker::check(&subject.file(), &text, text.starts_with('\u{feff}'))?;
+    let configuration: Value = serde_json::from_str(&text).unwrap_or_default();
+    if !configuration.is_object() {
+        let message = format!("{file} is not a JSON object");
+        return Err(Error::invalid(message).with_hint("correct the file"));
+    }
     let helpers = configuration.get("credHelpers").and_then(Value::as_object);
     let helper_of = |host: &str| helpers.and_then(|helpers| helpers.get(host)?.as_str());
     let store = configuration.get("credsStore").and_then(Value::as_str).unwrap_or_default();
     let is_ours = |(_, helper): &(&String, &Value)| *helper == NAME;
     let keys: Vec<_> = helpers.into_iter().flatten().filter(is_ours).map(|(key, _)| key).collect();
-    if keys.is_empty() && store != NAME {
+    let hosts = subject.hosts();
+    let is_connected = !keys.is_empty() || store == NAME;
+    let has_other = |target: &Target| helper_of(&target.origin.host_and_port()).is_some();
+    if !is_connected && !hosts.iter().any(has_other) {
         return Ok(());
     }
-    in_force.commands.push(COMMAND.to_owned());
+    in_force.commands.extend(is_connected.then(|| COMMAND.to_owned()));
     for key in keys {
         // docker asks by the host, and only for Docker Hub by a URL; podman asks for that by the name in images.
         if key.contains("://") && key != "https://index.docker.io/v1/" {
@@ -46,7 +54,7 @@ pub(super) fn inspect(in_force: &mut InForce<'_>, before: Before) -> Result<()> 
             in_force.targets.extend(target_of(key));
         }
     }
-    for target in subject.hosts() {
+    for target in hosts {
         if in_force.targets.iter().any(|known| super::is_same_host(&known.origin, &target.origin)) {
             continue;
         }

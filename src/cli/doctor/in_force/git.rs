@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{InForce, Subject, is_named, netrc, target_of};
+use super::{InForce, Subject, host_name, is_named, netrc, target_of};
 use crate::cli::doctor::finding::Finding;
 use crate::cli::setup::tools::shown_commands;
 use crate::error::{Error, Result, sanitize};
@@ -34,21 +34,28 @@ pub(super) fn inspect(in_force: &mut InForce<'_>) -> Result<()> {
     }
     let named = ours.iter().filter_map(|entry| Some((entry.section.clone()?, true)));
     let hosts = subject.hosts().into_iter().map(|target| (target.to_string(), false));
+    let mut examined = Vec::new();
     for (url, is_named) in named.chain(hosts) {
-        let Some(target) = target_of(&url) else { continue };
-        if in_force.targets.contains(&target) {
+        let Some(target) = target_of(&url).filter(|target| !examined.contains(target)) else {
             continue;
-        }
-        let helpers = helpers_for(subject, &entries, &target)?;
+        };
+        examined.push(target.clone());
+        let matching = matching(subject, &entries, &target)?;
+        // An empty value resets the list.
+        let reset = matching.iter().rposition(|entry| entry.value.trim().is_empty());
+        let helpers = &matching[reset.map_or(0, |reset| reset + 1)..];
         let line = helpers.iter().enumerate().find_map(|(at, entry)| Some((at, entry.line()?)));
         let Some((position, line)) = line else {
             match helpers.last() {
-                _ if !is_named => in_force.not_set_up_for(&target, &target.origin),
+                _ if !is_named => in_force.not_set_up_for(&target, &host_name(&target)),
                 Some(other) => other.precede(in_force, &target),
-                None => in_force.problem(
-                    format!("the helper for {target} is reset by a later empty `helper`"),
-                    "remove the later line; `git config --show-origin --get-all credential.helper` shows its file",
-                ),
+                None => {
+                    let fix = reset.map(|reset| matching[reset].removal(subject, &target));
+                    in_force.problem(
+                        format!("the helper for {target} is reset by a later empty `helper`"),
+                        fix.unwrap_or_default(),
+                    );
+                }
             }
             continue;
         };
@@ -58,7 +65,7 @@ pub(super) fn inspect(in_force: &mut InForce<'_>) -> Result<()> {
                 "`store` in {} also gets the token for {target}, and writes it in the clear",
                 store.place()
             );
-            let fix = "remove it, or run `my-credential-helper setup git`, which puts an empty helper before this program";
+            let fix = store.removal(subject, &target);
             in_force.findings.push(Finding::warning(subject.tool.name, message, fix));
         }
         in_force.commands.extend(line.first().cloned());
@@ -107,6 +114,16 @@ impl Entry {
         self.from.strip_prefix("file:").unwrap_or("GIT_CONFIG_COUNT")
     }
 
+    /// How the helper is removed; `setup` edits one file, and puts this program behind the others in it.
+    fn removal(&self, subject: &Subject<'_>, target: &Target) -> String {
+        let fix = format!("remove it from {}", sanitize(self.place()));
+        if Path::new(self.place()) == subject.file() {
+            let line = subject.setup_line(std::slice::from_ref(target));
+            return format!("{fix}, or run {line}, which moves this program behind it");
+        }
+        fix
+    }
+
     /// Reports that git runs this helper first.
     fn precede(&self, in_force: &mut InForce<'_>, target: &Target) {
         let (name, place) = (shown_commands(&[&self.value]), sanitize(self.place()));
@@ -121,12 +138,11 @@ fn entries(subject: &Subject<'_>) -> Result<Vec<Entry>> {
     let git = || Ok::<_, Error>(with_variables(subject, git(subject)?));
     let Some(text) = git()?.args(words).run()? else {
         // git exits with 1 for no entry, and with another status for a file that it cannot read.
-        let listed = git()?.args(["config", "--list"]).run()?;
-        let unreadable = || {
-            Error::invalid("git cannot read its configuration")
-                .with_hint("run `git config --list` for the reason")
-        };
-        return listed.map(|_| Vec::new()).ok_or_else(unreadable);
+        let listed = git()?.args(["config", "--list"]).outcome()?;
+        return listed.map(|_| Vec::new()).map_err(|reason| {
+            Error::invalid(format!("git cannot read its configuration: {reason}"))
+                .with_hint("correct the file")
+        });
     };
     let mut fields = text.split('\0');
     let mut entries = Vec::new();
@@ -139,8 +155,8 @@ fn entries(subject: &Subject<'_>) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// The helpers that git runs for a URL, in its order: all that match, whatever the length of the match.
-fn helpers_for<'a>(
+/// The helpers for a URL, in git's order: all that match, whatever the length of the match.
+fn matching<'a>(
     subject: &Subject<'_>,
     entries: &'a [Entry],
     target: &Target,
@@ -165,10 +181,7 @@ fn helpers_for<'a>(
         Some(section) => section.rsplit('@').next() == Some(&target.origin.host_and_port()),
     };
     let matching = entries.iter().enumerate().filter(|it| is_match(*it));
-    let matching: Vec<_> = matching.map(|(_, entry)| entry).collect();
-    // An empty value resets the list.
-    let helpers = matching.rsplit(|entry| entry.value.trim().is_empty()).next();
-    Ok(helpers.unwrap_or_default().to_vec())
+    Ok(matching.map(|(_, entry)| entry).collect())
 }
 
 /// Asks git for a credential. This program answers with [`PROOF`] as the token of the variable, and git runs no other

@@ -23,12 +23,14 @@ pub(super) fn inspect(in_force: &mut InForce<'_>) -> Result<()> {
         }
         child = child.env("KUBECONFIG", files);
     }
-    let text = child.args(["config", "view", "--output=json"]).run()?;
-    let configuration: Value =
-        text.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(|| {
-            Error::invalid("kubectl cannot read its configuration")
-                .with_hint("run `kubectl config view` for the reason")
-        })?;
+    let text = child.args(["config", "view", "--output=json"]).outcome()?;
+    let parsed = text.and_then(|text| {
+        serde_json::from_str(&text).map_err(|_| "it did not print JSON".to_owned())
+    });
+    let configuration: Value = parsed.map_err(|reason| {
+        Error::invalid(format!("kubectl cannot read its configuration: {reason}"))
+            .with_hint("correct the file")
+    })?;
     let list = |name| kubectl::list(&configuration, name);
     for entry in list("users") {
         let (name, user) = (text_of(entry, "/name"), entry.get("user").unwrap_or(&Value::Null));

@@ -12,16 +12,16 @@ mod pip;
 mod pnpm;
 mod terraform;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::finding::Finding;
 use crate::auth::Engine;
-use crate::cli::setup::edit;
 use crate::cli::setup::machine::Machine;
 use crate::cli::setup::tools::{SetupTool, is_named};
-use crate::error::{Error, Result, sanitize};
-use crate::model::{HostPattern, Origin, Provider, Target};
+use crate::cli::setup::{edit, hosts};
+use crate::error::{Result, sanitize};
+use crate::model::{HostPattern, Origin, Provider, Scheme, Target};
 
 /// The configuration in force of a tool. A tool that is not set up has no commands.
 pub(super) struct InForce<'a> {
@@ -33,6 +33,8 @@ pub(super) struct InForce<'a> {
     /// The command line of a target, before the arguments that the tool adds: the program and its options.
     pub(super) lines: Vec<(Target, Vec<String>)>,
     pub(super) findings: Vec<Finding>,
+    /// The hosts of each provider that the tool is not set up for. The default one has no name.
+    missing: BTreeMap<Option<String>, Vec<String>>,
 }
 
 /// A tool on this machine.
@@ -49,14 +51,31 @@ impl<'a> InForce<'a> {
     pub(super) fn new(subject: &'a Subject<'a>) -> Self {
         let (commands, targets, lines) = (Vec::new(), Vec::new(), Vec::new());
         let findings: Vec<_> = relative_path(subject).into_iter().collect();
-        let mut in_force = Self { subject, commands, targets, lines, findings };
+        let missing = BTreeMap::new();
+        let mut in_force = Self { subject, commands, targets, lines, findings, missing };
         if in_force.findings.is_empty()
             && let Err(error) = in_force.inspect()
         {
             in_force.commands.clear();
             in_force.findings = vec![Finding::error(subject.tool.name, error, "correct the file")];
         }
+        in_force.report_missing();
         in_force
+    }
+
+    /// One note for all hosts of a provider. Each may be a host of other tools only.
+    fn report_missing(&mut self) {
+        let tool = self.subject.tool;
+        for (provider, hosts) in std::mem::take(&mut self.missing) {
+            let fix = if let [host] = &hosts[..] {
+                setup_line(tool, provider.as_deref(), &[host])
+            } else {
+                let line = setup_line(tool, provider.as_deref(), &["HOST"]);
+                format!("{line} for each that {} uses", tool.name)
+            };
+            let message = format!("is not set up for {}", hosts.join(", "));
+            self.findings.push(Finding::note(tool.name, message).with_fix(fix));
+        }
     }
 
     fn inspect(&mut self) -> Result<()> {
@@ -88,17 +107,25 @@ impl<'a> InForce<'a> {
         self.findings.push(self.subject.precedes(what, target, fix));
     }
 
-    /// The fix names the provider that owns the target: `setup` would add the host to the default one.
     fn not_set_up_for(&mut self, target: &Target, host: &dyn std::fmt::Display) {
-        let subject = self.subject;
-        let default = subject.engine.context.provider(None).map(|provider| provider.name).ok();
-        let owner = subject.owner(target).map(|owner| owner.name);
-        let other = owner.filter(|name| Some(name) != default.as_ref());
-        let option = other.map_or_else(String::new, |name| format!("--provider {name} "));
-        let tool = subject.tool.name;
-        let fix = format!("`my-credential-helper {option}setup {tool} --host {host}`");
-        let finding = Finding::note(tool, format!("is not set up for {host}"));
-        self.findings.push(finding.with_fix(fix));
+        let hosts = self.missing.entry(self.subject.other_owner(target)).or_default();
+        hosts.push(host.to_string());
+    }
+}
+
+/// The command that sets the tool up, for these hosts only if there are some.
+fn setup_line(tool: &SetupTool, provider: Option<&str>, hosts: &[&str]) -> String {
+    let option = provider.map_or_else(String::new, |name| format!("--provider {name} "));
+    let name = std::iter::once(tool.name);
+    let words: Vec<_> = name.chain(hosts.iter().flat_map(|host| ["--host", host])).collect();
+    format!("`my-credential-helper {option}setup {}`", words.join(" "))
+}
+
+/// A host as in the command line of `setup`.
+fn host_name(target: &Target) -> String {
+    match target.origin.scheme() {
+        Scheme::Https => target.origin.host_and_port(),
+        Scheme::Http => target.origin.to_string(),
     }
 }
 
@@ -172,11 +199,7 @@ impl Subject<'_> {
 
     fn read_toml(&self) -> Result<toml_edit::DocumentMut> {
         let text = self.read()?;
-        text.parse().map_err(|error: toml_edit::TomlError| {
-            let reason = crate::config::toml_reason(&text, error.span(), error.message());
-            let message = format!("cannot read {}: {reason}", self.file().display());
-            Error::invalid(message).with_hint("correct the file")
-        })
+        edit::parse_toml(&self.file(), &text)
     }
 
     fn variable(&self, name: &str) -> Option<String> {
@@ -200,13 +223,44 @@ impl Subject<'_> {
         configuration.map(|it| it.configured_hosts(&provider.name).collect()).unwrap_or_default()
     }
 
-    /// A host for a tool that asks this program about every host: the first configured one, or the API's.
+    /// The hosts for a tool that asks this program about every host: those that it was set up for; else the first configured
+    /// one, or the API's.
     fn any_host(&self) -> Vec<Target> {
+        let mut recorded = hosts::of_tool(self.machine, self.tool).unwrap_or_default();
+        recorded.retain(|target| self.owner(target).is_some());
+        if !recorded.is_empty() {
+            return recorded;
+        }
         let context = self.engine.context;
         let provider = context.provider(None).ok();
         let own = provider.iter().flat_map(|it| self.configured_hosts(it)).next();
         let api = || context.api_origin(provider.as_ref()?, None).ok().map(Target::whole_host);
         own.or_else(|| self.hosts().into_iter().next()).or_else(api).into_iter().collect()
+    }
+
+    /// `setup` of the tool for these hosts. A host that only a pattern matches is not named.
+    pub(super) fn setup_line(&self, targets: &[Target]) -> String {
+        let context = self.engine.context;
+        let api = context.provider(None).and_then(|it| context.api_origin(&it, None)).ok();
+        let known = self.hosts();
+        let is_named = |target: &&Target| {
+            self.tool.names_hosts
+                && (known.contains(target) || api.as_ref() == Some(&target.origin))
+        };
+        let hosts: Vec<_> = targets.iter().filter(is_named).map(host_name).collect();
+        let provider = targets.first().and_then(|target| self.other_owner(target));
+        setup_line(
+            self.tool,
+            provider.as_deref(),
+            &hosts.iter().map(String::as_str).collect::<Vec<_>>(),
+        )
+    }
+
+    /// The provider that owns the target, if it is not the default one: `setup` would add the host to that.
+    fn other_owner(&self, target: &Target) -> Option<String> {
+        let default = self.engine.context.provider(None).map(|provider| provider.name).ok();
+        let owner = self.owner(target).map(|owner| owner.name);
+        owner.filter(|name| Some(name) != default.as_ref()).map(|name| name.to_string())
     }
 
     /// The provider whose token may be sent to the target.

@@ -1,6 +1,7 @@
 //! `doctor`: every problem is reported with a fix, and no secret is shown.
 mod credentials;
 mod in_force;
+mod remedies;
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Duration;
