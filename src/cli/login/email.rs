@@ -15,10 +15,6 @@ use crate::store::owner;
 
 impl Login<'_> {
     pub(super) fn by_email(mut self) -> Result<ToolOutput, Stopped> {
-        // The service would decide only when the login is completed.
-        if let Some(name) = self.arguments.username.as_ref().filter(|_| self.arguments.no_wait) {
-            check_username(name)?;
-        }
         let Some(code) = &self.arguments.code else { return self.request_link() };
         let pending = self.pending()?;
         self.provider = self.pending_account(&pending)?;
@@ -282,16 +278,6 @@ impl Login<'_> {
             }
         }
     }
-}
-
-/// The service's rule.
-fn check_username(name: &str) -> Result<()> {
-    let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    let is_letter = name.starts_with(|first: char| first.is_ascii_lowercase());
-    if is_letter && (3..=39).contains(&name.len()) && name.bytes().all(is_allowed) {
-        return Ok(());
-    }
-    Err(Error::invalid("a user name has 3 to 39 characters of a-z, 0-9 and -, the first a letter"))
 }
 
 /// Sends the code. Returns the session if a click on the link, which voids the code, came first.

@@ -397,7 +397,21 @@ impl Outcome {
 /// Starts a program with pipes as its three standard streams.
 pub(crate) fn spawn(mut command: Command) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    started(&mut command)
+}
+
+/// Starts a program. One that the test has just written is busy while a process that another test is starting has the
+/// descriptor of the write.
+pub(crate) fn started(command: &mut Command) -> Child {
+    for _ in 0..100 {
+        match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            result => return result.unwrap_or_else(|error| panic!("{command:?}: {error}")),
+        }
+    }
+    panic!("{command:?}: the file stays busy");
 }
 
 /// A process that has read a stale session, and waits for the lock or for the refresh.

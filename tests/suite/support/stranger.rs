@@ -47,7 +47,7 @@ impl Stranger {
     pub(crate) fn run(&self, mut command: Command) -> Running {
         self.become_user(&mut command);
         command.stdin(Stdio::null());
-        Running(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+        Running(super::started(&mut command))
     }
 
     /// Gives a file or a directory to this user.
