@@ -48,7 +48,7 @@ pub struct Network<'a> {
     pub log: StderrLog,
     /// Whether an error has the `error_description` of an OAuth service: only where a person reads it on a terminal.
     pub descriptions: bool,
-    /// When every request ends.
+    /// No request outlives it.
     pub deadline: Option<Instant>,
 }
 
